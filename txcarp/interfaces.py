@@ -1,0 +1,285 @@
+"""
+Every interface of txcarp: the whole program on one page.
+
+Whatever stands behind one of these can be replaced, by a test, by another
+operating system, or by another program that holds virtual hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from txcarp.change import Change
+    from txcarp.mastership.scripts import ScriptResult
+    from txcarp.network.rtnetlink import Address, Link
+    from txcarp.protocol.election import Peer, Role, Standing, Transition
+
+
+class ICARPState(Interface):
+    """
+    One state of the election.
+
+    Each method is something that happened; it returns the next state and what
+    is to be done, and does nothing itself.
+    """
+
+    role = Attribute("""The L{Role} that this state has in the group.""")
+
+    def started(standing: Standing) -> Transition:
+        """
+        The virtual host begins to take part.
+        """
+
+    def heard(standing: Standing, peer: Peer) -> Transition:
+        """
+        A valid advertisement arrived.
+        """
+
+    def expired(standing: Standing, lateness: float) -> Transition:
+        """
+        The master-down deadline passed, and this was noticed C{lateness}
+        seconds after it did.
+        """
+
+    def slept(standing: Standing, pause: float) -> Transition:
+        """
+        This host finds that it did not run for C{pause} seconds, longer than
+        its peers were willing to wait.
+        """
+
+    def linkLost(standing: Standing) -> Transition:
+        """
+        Nothing can be sent or heard until further notice.
+        """
+
+    def resigned(standing: Standing, unfit: bool) -> Transition:
+        """
+        This host is to hand over: because an administrator asked for it, or
+        because it found itself unfit to be master.
+        """
+
+    def resumed(standing: Standing) -> Transition:
+        """
+        What held this host back (no link, a resignation) is over.
+        """
+
+    def stopped(standing: Standing) -> Transition:
+        """
+        The virtual host is to take no part any more.
+        """
+
+
+class IAdvertisementTransport(Interface):
+    """
+    Where the advertisements of one virtual host leave.
+    """
+
+    def send(packet: bytes) -> None:
+        """
+        Send one IP packet, header included, to the group.
+
+        @raise OSError: If the kernel would not take it.
+        """
+
+    def hasUnread() -> bool:
+        """
+        Whether packets wait that the reactor has not read yet.
+        """
+
+    def watchFront(wanted: bool) -> None:
+        """
+        Whether packets are to be reported as they arrive in front of the
+        firewall, too.
+        """
+
+
+class IPacketReceiver(Interface):
+    """
+    Who is given the packets of one virtual host.
+    """
+
+    def packetReceived(packet: bytes) -> None:
+        """
+        An IP packet, header included, that names this virtual host.
+        """
+
+    def packetFiltered(packet: bytes) -> None:
+        """
+        The same, but the packet was only seen in front of the firewall:
+        the socket that a firewall guards did not get it.
+        """
+
+
+class INetwork(Interface):
+    """
+    The edge to the kernel, as far as a virtual host sees it.
+    """
+
+    def attach(
+        interface: str, vhid: int, group: bytes, broadcast: bool, receiver: IPacketReceiver
+    ) -> IAdvertisementTransport:
+        """
+        Take part in a group on an interface.
+
+        @param interface: The name of the interface; it need not exist yet.
+        @param vhid: The virtual host, 1 to 255.
+        @param group: The packed address that advertisements go to.
+        @param broadcast: Send to the Ethernet broadcast address, whatever the
+            group is.
+        @param receiver: Who is given the packets.
+        @raise ValueError: If this virtual host is attached already.
+        """
+
+    def detach(interface: str, vhid: int) -> None:
+        """
+        Leave again; nothing is delivered after this.
+        """
+
+    def announcer(interface: str) -> IAnnouncer:
+        """
+        Who tells the neighbours on an interface where an address is now.
+        """
+
+
+class IAnnouncer(Interface):
+    """
+    Tells the neighbours on one interface where an address is now.
+    """
+
+    def announce(address: bytes) -> None:
+        """
+        Send one gratuitous announcement for a packed address.
+
+        @raise OSError: If the kernel would not take it.
+        """
+
+
+class ILinkObserver(Interface):
+    """
+    Who wants to know about the link of one name.
+    """
+
+    def linkChanged(name: str, link: Link | None) -> None:
+        """
+        The interface of this name appeared, changed, was made anew or is gone
+        (C{None}; also when another name was given to it).
+        """
+
+
+class ILinkMonitor(Interface):
+    """
+    Knows the state of the network interfaces without asking again and again.
+    """
+
+    def watch(name: str, observer: ILinkObserver) -> None:
+        """
+        Tell an observer about every change from now on, the state of now
+        first.
+        """
+
+    def unwatch(name: str, observer: ILinkObserver) -> None:
+        """
+        Tell this observer nothing more.
+        """
+
+    def link(name: str) -> Link | None:
+        """
+        What is known now; C{None} if no interface has this name.
+        """
+
+
+class IAddressObserver(Interface):
+    """
+    Who wants to know about the addresses of this host.
+    """
+
+    def addressChanged(address: Address, present: bool) -> None:
+        """
+        The kernel added, changed or removed an address.
+        """
+
+    def addressesUncertain() -> None:
+        """
+        Messages from the kernel were lost; what is believed must be checked.
+        """
+
+
+class IScriptRunner(Interface):
+    """
+    Runs the scripts of an administrator as processes.
+    """
+
+    def run(
+        path: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        timeLimit: float | None,
+    ) -> Deferred[ScriptResult]:
+        """
+        Start a program and wait until it ended.
+
+        @param path: The file; neither a shell nor a search path is used.
+        @param arguments: What follows the path in argv.
+        @param environment: Added to the environment of this process.
+        @param timeLimit: Seconds until it is told to end, and a grace later
+            is killed; C{None} for no limit.
+        @return: Fires when the process is gone, and never fails: a script
+            that could not be started is a result too.
+        """
+
+
+class IMastershipStep(Interface):
+    """
+    One thing that being master means for a host.
+    """
+
+    name = Attribute("""What log lines call it.""")
+
+    required = Attribute("""Whether a host where it fails must not be master.""")
+
+    timeLimit = Attribute(
+        """Seconds after which it counts as failed and its Deferred is
+        cancelled; C{None} if it ends by itself."""
+    )
+
+    def acquire(change: Change) -> Deferred[None] | None:
+        """
+        Begin.  The next step waits for the Deferred.
+        """
+
+    def release(change: Change) -> Deferred[None] | None:
+        """
+        Undo what L{acquire} did, also where it did only a part.
+        """
+
+
+class IMastershipObserver(Interface):
+    """
+    Who wants to know when a virtual host changes its role.
+    """
+
+    def roleChanged(change: Change) -> None:
+        """
+        The election decided.  Called at once, before any step has run.
+        """
+
+
+__all__ = [
+    "IAddressObserver",
+    "IAdvertisementTransport",
+    "IAnnouncer",
+    "ICARPState",
+    "ILinkMonitor",
+    "ILinkObserver",
+    "IMastershipObserver",
+    "IMastershipStep",
+    "INetwork",
+    "IPacketReceiver",
+    "IScriptRunner",
+]

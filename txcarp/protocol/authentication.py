@@ -1,0 +1,82 @@
+"""
+The digest of an advertisement: HMAC-SHA1 over the virtual host and a counter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION
+
+#: The longest password in bytes.  The key has 20 (CARP_KEY_LEN in the BSD
+#: kernels), and everybody's tools keep the last one for a terminating zero.
+MAXIMUM_PASSWORD = 19
+
+_BLOCK = 64
+
+
+class PasswordError(ValueError):
+    """
+    A password that no CARP group can use.  The text never holds it.
+    """
+
+
+class Authenticator:
+    """
+    Signs and verifies the advertisements of one virtual host.
+
+    The message is C{02 01 vhid}, every IPv4 address in ascending order, every
+    IPv6 address likewise, and the eight bytes of the counter; version and type
+    are a byte each here although they share one on the wire.  Neither advbase
+    nor advskew nor the demotion byte is covered.
+
+    Everything but the counter is hashed once: an advertisement then costs two
+    copies of a prepared SHA-1 state.
+    """
+
+    def __init__(self, password: bytes, vhid: int, addresses: Iterable[bytes]) -> None:
+        """
+        @param password: The secret of the group, 1 to L{MAXIMUM_PASSWORD}
+            bytes.
+        @param vhid: The virtual host, 1 to 255.
+        @param addresses: Its packed addresses, 4 or 16 bytes each, in any
+            order; one that is given twice counts once.
+        @raise PasswordError: If the password is empty or too long.
+        """
+        if not password:
+            raise PasswordError("the password is empty")
+        if len(password) > MAXIMUM_PASSWORD:
+            raise PasswordError(
+                f"the password has {len(password)} bytes; a CARP key holds "
+                f"at most {MAXIMUM_PASSWORD}"
+            )
+        key = password.ljust(_BLOCK, b"\0")
+        message = bytes((VERSION, ADVERTISEMENT, vhid))
+        message += b"".join(sorted(set(addresses), key=_order))
+        self._inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in key) + message)
+        self._outer = hashlib.sha1(bytes(byte ^ 0x5C for byte in key))
+
+    def sign(self, counter: int) -> bytes:
+        """
+        The 20-byte digest for this 64-bit counter.
+        """
+        inner = self._inner.copy()
+        inner.update(counter.to_bytes(8, "big"))
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def verify(self, counter: int, digest: bytes) -> bool:
+        """
+        Whether a digest is the one for this counter, in constant time.
+        """
+        return hmac.compare_digest(self.sign(counter), digest)
+
+
+def _order(address: bytes) -> tuple[int, bytes]:
+    """
+    IPv4 before IPv6, and each ascending.
+    """
+    return len(address), address
