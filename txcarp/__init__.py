@@ -1,0 +1,29 @@
+"""
+txcarp: several hosts share IP addresses, and one of them answers.
+
+These are the names that another program needs::
+
+    from txcarp import CARPService, VirtualHostConfiguration
+
+See L{txcarp.service.CARPService} and L{txcarp.interfaces}.
+"""
+
+from txcarp.change import Change
+from txcarp.configuration import ConfigurationError, VirtualHostConfiguration, parseIPv4
+from txcarp.protocol.election import Reason, Role
+from txcarp.service import CARPService
+from txcarp.virtualhost import VirtualHost
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CARPService",
+    "Change",
+    "ConfigurationError",
+    "Reason",
+    "Role",
+    "VirtualHost",
+    "VirtualHostConfiguration",
+    "__version__",
+    "parseIPv4",
+]

@@ -1,0 +1,66 @@
+"""
+A socket filter that lets only the advertisements of some virtual hosts
+through, so that everybody else's traffic never wakes this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from collections.abc import Iterable
+
+from txcarp.protocol.advertisement import PROTOCOL
+
+# linux/filter.h: the classic BPF instructions that are needed.
+_LOAD_BYTE = 0x30
+_LOAD_BYTE_INDEXED = 0x50
+_LOAD_HEADER_LENGTH = 0xB1
+_JUMP_IF_EQUAL = 0x15
+_RETURN = 0x06
+
+_WHOLE_PACKET = 0x40000
+_INSTRUCTION = struct.Struct("=HBBI")
+
+#: asm-generic/socket.h; the socket module does not name it.
+SO_ATTACH_FILTER = 26
+
+
+def program(vhids: Iterable[int]) -> bytes:
+    """
+    The filter for these virtual hosts, on any socket whose packets begin with
+    their IPv4 header: a raw socket, or a packet socket without link header.
+
+    Only what makes a packet ours is looked at, the protocol and the vhid.
+    Whether it is good is for L{txcarp.protocol.envelope.unwrap} to say, which
+    counts what it refuses.
+    """
+    drop = _INSTRUCTION.pack(_RETURN, 0, 0, 0)
+    keep = _INSTRUCTION.pack(_RETURN, 0, 0, _WHOLE_PACKET)
+    code = [
+        _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 9),
+        _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
+        drop,
+        _INSTRUCTION.pack(_LOAD_HEADER_LENGTH, 0, 0, 0),
+        _INSTRUCTION.pack(_LOAD_BYTE_INDEXED, 0, 0, 1),
+    ]
+    for vhid in sorted(set(vhids)):
+        # A pair each: a jump reaches only 255 instructions far, so that one
+        # common exit would be out of reach for many virtual hosts.
+        code += [_INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, 1, vhid), keep]
+    return b"".join([*code, drop])
+
+
+def attach(sock: socket.socket, code: bytes) -> None:
+    """
+    Put a filter on a socket, in place of one that it has, in one step.
+
+    @raise OSError: If the kernel refuses it.
+    """
+    instructions = ctypes.create_string_buffer(code, len(code))
+    count = len(code) // _INSTRUCTION.size
+    sock.setsockopt(
+        socket.SOL_SOCKET,
+        SO_ATTACH_FILTER,
+        struct.pack("HL", count, ctypes.addressof(instructions)),
+    )

@@ -1,0 +1,45 @@
+"""
+Ethernet frames that an IP socket cannot make.
+"""
+
+from __future__ import annotations
+
+import struct
+
+BROADCAST = b"\xff" * 6
+
+_IPV4 = 0x0800
+_ARP = 0x0806
+_ETHERNET = struct.Struct("!6s6sH")
+_ARP_BODY = struct.Struct("!HHBBH6s4s6s4s")
+_ARP_REQUEST = 1
+
+
+def groupAddress(group: bytes) -> bytes:
+    """
+    The Ethernet address of an IPv4 multicast group: 01:00:5e and the low 23
+    bits (RFC 1112, section 6.4).
+    """
+    return b"\x01\x00\x5e" + bytes((group[1] & 0x7F,)) + group[2:4]
+
+
+def ipv4Frame(destination: bytes, source: bytes, packet: bytes) -> bytes:
+    """
+    An Ethernet frame around an IPv4 packet.
+    """
+    return _ETHERNET.pack(destination, source, _IPV4) + packet
+
+
+def gratuitousARP(hardware: bytes, address: bytes) -> bytes:
+    """
+    An ARP request in which a host asks everybody for its own address: sender
+    and target are the same, so that all who know the address learn the new
+    hardware address.  The target's hardware address is filled in too, as ucarp
+    and the BSD kernels do it.
+
+    @param hardware: The six bytes of the Ethernet address.
+    @param address: The packed IPv4 address.
+    """
+    return _ETHERNET.pack(BROADCAST, hardware, _ARP) + _ARP_BODY.pack(
+        1, _IPV4, 6, 4, _ARP_REQUEST, hardware, address, hardware, address
+    )

@@ -1,0 +1,95 @@
+"""
+What arrives in front of the firewall.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txcarp.network import filter as socketFilter
+from txcarp.network.sockets import MAXIMUM_PACKET, openFrontSocket
+
+#: Packets that are read before the reactor has its next turn.
+_PACKETS_A_TURN = 64
+
+_PACKET_OUTGOING = 4
+
+
+@implementer(IReadDescriptor)
+class FrontDoor:
+    """
+    A packet socket beside the raw one.
+
+    ucarp listens with a packet socket, in front of the firewall, and works
+    where the firewall drops protocol 112.  A raw socket sits behind it: put
+    in ucarp's place it would hear nothing, and there would be two masters.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        interface: str,
+        received: Callable[[bytes], None],
+        closed: Callable[[], None],
+    ) -> None:
+        """
+        @param received: Called with each IPv4 packet.
+        @param closed: Called if the reactor closes the socket, which it does
+            when the interface goes down.
+        @raise OSError: If the socket cannot be opened.
+        """
+        self._reactor = reactor
+        self._received = received
+        self._closed = closed
+        self._socket: socket.socket | None = openFrontSocket(interface)
+        self._vhids: frozenset[int] = frozenset()
+        reactor.addReader(self)
+
+    def watch(self, vhids: Iterable[int]) -> None:
+        """
+        Report the packets of these virtual hosts from now on, and no others.
+        """
+        wanted = frozenset(vhids)
+        if wanted != self._vhids and self._socket is not None:
+            socketFilter.attach(self._socket, socketFilter.program(wanted))
+            self._vhids = wanted
+
+    def close(self) -> None:
+        """
+        Report nothing more.
+        """
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "txcarp front"
+
+    def doRead(self) -> None:
+        for _ in range(_PACKETS_A_TURN):
+            if self._socket is None:
+                return
+            try:
+                packet, sender = self._socket.recvfrom(MAXIMUM_PACKET)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # ENETDOWN: the link went down; its monitor says when it is back.
+                return
+            if sender[2] != _PACKET_OUTGOING:
+                self._received(packet)
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._closed()

@@ -1,0 +1,42 @@
+"""
+Telling the neighbours where an address is now.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zope.interface import implementer
+
+from txcarp.interfaces import IAnnouncer
+from txcarp.network.frames import gratuitousARP
+
+
+class FrameSender(Protocol):
+    """
+    What sends frames on one interface.
+    """
+
+    def hardwareAddress(self) -> bytes:
+        """
+        The Ethernet address of the interface.
+        """
+
+    def sendRaw(self, frame: bytes) -> None:
+        """
+        Send one frame.
+        """
+
+
+@implementer(IAnnouncer)
+class Announcer:
+    """
+    Gratuitous ARP on one interface, with the card's own hardware address:
+    virtual addresses move to another card, and their neighbours have to know.
+    """
+
+    def __init__(self, sender: FrameSender) -> None:
+        self._sender = sender
+
+    def announce(self, address: bytes) -> None:
+        self._sender.sendRaw(gratuitousARP(self._sender.hardwareAddress(), address))
