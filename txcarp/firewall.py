@@ -1,0 +1,134 @@
+"""
+Noticing that the firewall of this host drops the advertisements of a peer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from txcarp.interfaces import IAdvertisementTransport
+from txcarp.protocol.advertisement import SIZE
+from txcarp.protocol.envelope import payloadOf, sourceOf
+
+#: Seconds in which the raw socket has to show a packet that was seen in front
+#: of the firewall.  Both get it within one interrupt; they are read in turns.
+_GRACE = 0.02
+
+#: Packets that are held for that time.
+_MAXIMUM_HELD = 32
+
+
+class FirewallWatch:
+    """
+    Compares what arrives in front of the firewall with what passes it.
+
+    While the raw socket hears the group there is nothing to compare, and
+    nothing in front is asked for.  When it has been silent for a while (or
+    this host is master, and expects silence) the packets in front are held
+    for a moment each: one that the raw socket does not show either was
+    dropped on the way.  From then on they are taken from the front, until the
+    raw socket hears something again.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        transport: IAdvertisementTransport,
+        deliver: Callable[[bytes], None],
+        discovered: Callable[[], None],
+    ) -> None:
+        """
+        @param deliver: Called with each packet that the firewall dropped.
+        @param discovered: Called when one was found to be dropped, after a
+            time in which none was known to be.
+        """
+        self._clock = clock
+        self._transport = transport
+        self._deliver = deliver
+        self._discovered = discovered
+        self._held: deque[tuple[bytes, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
+        # The two sockets are read in any order.
+        self._passed: deque[bytes] = deque(maxlen=_MAXIMUM_HELD)
+        self._release: IDelayedCall | None = None
+        self._quiet: IDelayedCall | None = None
+        self._watching = False
+        self._dropping = False
+
+    def start(self) -> None:
+        """
+        Look in front of the firewall until the raw socket hears something.
+        """
+        self._watch(True)
+
+    def stop(self) -> None:
+        """
+        Look no more.
+        """
+        self._watch(False)
+        for call in (self._release, self._quiet):
+            if call is not None and call.active():
+                call.cancel()
+        self._release = self._quiet = None
+        self._held.clear()
+        self._passed.clear()
+
+    def passed(self, packet: bytes, patience: float | None) -> None:
+        """
+        The raw socket got a packet.
+
+        @param patience: Seconds of silence after which to look in front
+            again; C{None} to look on without a pause.
+        """
+        identity = _identity(packet)
+        self._passed.append(identity)
+        for held in [held for held in self._held if held[1] == identity]:
+            self._held.remove(held)
+        self._dropping = False
+        if patience is None:
+            self._watch(True)
+            return
+        self._watch(False)
+        if self._quiet is not None and self._quiet.active():
+            self._quiet.reset(patience)
+        else:
+            self._quiet = self._clock.callLater(patience, self._watch, True)
+
+    def seen(self, packet: bytes) -> None:
+        """
+        A packet arrived in front of the firewall.
+        """
+        if self._dropping:
+            self._deliver(packet)
+            return
+        identity = _identity(packet)
+        if identity in self._passed:
+            return
+        self._held.append((packet, identity, self._clock.seconds() + _GRACE))
+        if self._release is None or not self._release.active():
+            self._release = self._clock.callLater(_GRACE, self._expired)
+
+    def _expired(self) -> None:
+        now = self._clock.seconds()
+        while self._held and self._held[0][2] <= now:
+            packet, _, _ = self._held.popleft()
+            if not self._dropping:
+                self._dropping = True
+                self._discovered()
+            self._deliver(packet)
+        if self._held:
+            self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
+
+    def _watch(self, wanted: bool) -> None:
+        if wanted != self._watching:
+            self._watching = wanted
+            self._transport.watchFront(wanted)
+
+
+def _identity(packet: bytes) -> bytes:
+    """
+    What a packet has on both sides of the firewall.
+    """
+    return sourceOf(packet) + payloadOf(packet)[:SIZE]

@@ -1,0 +1,3 @@
+"""
+What a host does when it becomes, and when it ceases to be, master.
+"""

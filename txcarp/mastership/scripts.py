@@ -1,0 +1,279 @@
+"""
+Up and down scripts as processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from signal import Signals
+from typing import cast
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProcessTransport,
+    IReactorProcess,
+    IReactorTime,
+)
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txcarp.change import Change
+from txcarp.interfaces import IMastershipStep, IScriptRunner
+from txcarp.protocol.election import Reason
+
+#: Seconds between the request to end and the end by force.
+GRACE = 2.0
+
+#: Seconds after its end in which a script's last output is still read.  A
+#: process that it left behind may hold the pipe open for ever.
+_LINGER = 1.0
+
+#: Lines of output that are logged for one run; the others are counted.
+_MAXIMUM_LINES = 100
+
+#: Bytes of a line that are logged.
+_MAXIMUM_LINE = 500
+
+
+class ScriptFailed(Exception):
+    """
+    A script did not do its work.
+    """
+
+
+@attrs.frozen
+class ScriptResult:
+    """
+    How a script ended.
+
+    @ivar status: Its exit status; C{None} if it has none.
+    @ivar signal: The name of the signal that ended it, or an empty string.
+    @ivar timedOut: Whether it was ended because its time was over.
+    @ivar error: Why it could not be started, or an empty string.
+    """
+
+    status: int | None = None
+    signal: str = ""
+    timedOut: bool = False
+    error: str = ""
+
+    @property
+    def good(self) -> bool:
+        """
+        Whether it ended by itself with status zero.
+        """
+        return self.status == 0 and not self.timedOut
+
+    def explain(self) -> str:
+        """
+        How it ended, in a few words.
+        """
+        if self.error:
+            return self.error
+        end = f"killed by {self.signal}" if self.signal else f"exit status {self.status}"
+        return f"{end}, after its time limit" if self.timedOut else end
+
+
+class _Script(ProcessProtocol):
+    """
+    One run of a script.
+
+    Its end is the end of the process, not of its pipes: a script that starts a
+    daemon in the background leaves them open.
+    """
+
+    transport: IProcessTransport
+    _log = Logger()
+
+    def __init__(self, path: str, clock: IReactorTime, timeLimit: float | None) -> None:
+        self.ended: Deferred[ScriptResult] = Deferred()
+        self._path = path
+        self._clock = clock
+        self._timeLimit = timeLimit
+        self._timer: IDelayedCall | None = None
+        self._timedOut = False
+        self._pending = {1: b"", 2: b""}
+        self._lines = 0
+
+    def connectionMade(self) -> None:
+        self.transport.closeStdin()
+        if self._timeLimit is not None:
+            self._timer = self._clock.callLater(self._timeLimit, self._expired)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        lines = (self._pending.get(childFD, b"") + data).split(b"\n")
+        # A line without an end is cut: output is for people, memory is not.
+        self._pending[childFD] = lines.pop()[:_MAXIMUM_LINE]
+        for line in lines:
+            self._logLine(line)
+
+    def processExited(self, reason: Failure) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._clock.callLater(_LINGER, self._closePipes)
+        ended, self.ended = self.ended, Deferred()
+        ended.callback(self._result(reason))
+
+    def processEnded(self, reason: Failure) -> None:
+        for rest in self._pending.values():
+            if rest:
+                self._logLine(rest)
+        if self._lines > _MAXIMUM_LINES:
+            self._log.info(
+                "{path}: {count} more lines", path=self._path, count=self._lines - _MAXIMUM_LINES
+            )
+
+    def _result(self, reason: Failure) -> ScriptResult:
+        if reason.check(ProcessDone):
+            return ScriptResult(status=0, timedOut=self._timedOut)
+        ended = cast(ProcessTerminated, reason.value)
+        name = "" if ended.signal is None else Signals(ended.signal).name
+        return ScriptResult(status=ended.exitCode, signal=name, timedOut=self._timedOut)
+
+    def _logLine(self, line: bytes) -> None:
+        self._lines += 1
+        if self._lines <= _MAXIMUM_LINES:
+            text = line[:_MAXIMUM_LINE].decode("utf-8", "backslashreplace").rstrip("\r")
+            self._log.info("{path}: {line}", path=self._path, line=text)
+
+    def _expired(self) -> None:
+        self._timedOut = True
+        self._log.error(
+            "{path} did not end within {limit} s: it is ended",
+            path=self._path,
+            limit=self._timeLimit,
+        )
+        self._signal("TERM")
+        self._timer = self._clock.callLater(GRACE, self._signal, "KILL")
+
+    def _signal(self, name: str) -> None:
+        try:
+            self.transport.signalProcess(name)
+        except (ProcessExitedAlready, OSError):
+            pass  # it ended by itself meanwhile, or belongs to somebody else now
+
+    def _closePipes(self) -> None:
+        self.transport.loseConnection()
+
+
+@implementer(IScriptRunner)
+class ProcessRunner:
+    """
+    Runs scripts as child processes of this one.
+    """
+
+    def __init__(self, reactor: IReactorProcess, clock: IReactorTime) -> None:
+        self._reactor = reactor
+        self._clock = clock
+
+    def run(
+        self,
+        path: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        timeLimit: float | None,
+    ) -> Deferred[ScriptResult]:
+        script = _Script(path, self._clock, timeLimit)
+        ended = script.ended
+        try:
+            self._reactor.spawnProcess(
+                script,
+                os.path.abspath(path),
+                [path, *arguments],
+                env={**os.environ, **environment},
+            )
+        except OSError as error:
+            return succeed(ScriptResult(error=error.strerror or str(error)))
+        return ended
+
+
+@implementer(IMastershipStep)
+class ScriptStep:
+    """
+    The two scripts of a virtual host, called as ucarp calls them, with the
+    facts of the change in the environment.
+    """
+
+    name = "script"
+    timeLimit = None  # a script is ended by its runner, and waited for
+    _log = Logger()
+
+    def __init__(
+        self,
+        runner: IScriptRunner,
+        *,
+        up: str | None,
+        down: str | None,
+        parameter: str | None,
+        timeLimit: float | None,
+        downAtStart: bool,
+        downAtStop: bool,
+        required: bool = False,
+    ) -> None:
+        """
+        @param up: The file to run on becoming master.
+        @param down: The file to run on becoming backup.
+        @param parameter: One more argument for both.
+        @param timeLimit: Seconds that either may take; C{None} for no limit.
+        @param downAtStart: Whether the down script runs when a host starts.
+        @param downAtStop: Whether it runs when a master is stopped.
+        @param required: Whether a host where the up script fails must not be
+            master.
+        """
+        self.required = required
+        self._runner = runner
+        self._up = up
+        self._down = down
+        self._parameter = parameter
+        self._limit = timeLimit
+        self._downAtStart = downAtStart
+        self._downAtStop = downAtStop
+
+    def acquire(self, change: Change) -> Deferred[None] | None:
+        return self._run(self._up, change)
+
+    def release(self, change: Change) -> Deferred[None] | None:
+        if change.reason is Reason.STARTED and not self._downAtStart:
+            return None
+        if change.reason is Reason.STOPPED and not self._downAtStop:
+            return None
+        return self._run(self._down, change)
+
+    def _run(self, path: str | None, change: Change) -> Deferred[None] | None:
+        if not path:
+            return None
+        arguments = [change.interface, change.addresses[0]]
+        if self._parameter is not None:
+            arguments.append(self._parameter)
+        command = " ".join([path, *arguments])
+        self._log.warn("Spawning [{command}]", command=command)
+
+        def ended(result: ScriptResult) -> None:
+            if result.error:
+                raise ScriptFailed(f"Unable to exec {command}: {result.error}")
+            if not result.good:
+                raise ScriptFailed(f"{command}: {result.explain()}")
+            self._log.info("{command}: {end}", command=command, end=result.explain())
+
+        return self._runner.run(path, arguments, _facts(change), self._limit).addCallback(ended)
+
+
+def _facts(change: Change) -> dict[str, str]:
+    """
+    What a script finds in its environment.
+    """
+    return {
+        "TXCARP_STATE": change.role.value,
+        "TXCARP_PREVIOUS_STATE": change.previous.value,
+        "TXCARP_VHID": str(change.vhid),
+        "TXCARP_INTERFACE": change.interface,
+        "TXCARP_ADDRESSES": " ".join(change.addresses),
+        "TXCARP_REASON": change.reason.name.lower(),
+        "TXCARP_PEER": change.peer,
+    }

@@ -1,0 +1,144 @@
+"""
+Ordered, awaited steps; the newest wish wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txcarp.change import Change
+from txcarp.interfaces import IMastershipStep
+from txcarp.protocol.election import Role
+
+
+class MastershipSequence:
+    """
+    The steps of one virtual host.
+
+    They are acquired in their order and released in reverse order, and never
+    does one run beside another.  A wish that comes while a step runs lets it
+    end (or time out); then the sequence heads for the newest wish, whatever
+    was wished in between.  Each acquire that ran is followed by one release of
+    the same step before that step is acquired again, also when it failed.
+
+    A new sequence counts everything as acquired: what an earlier run of this
+    program may have left is released with the first wish, whose reason is
+    L{Reason.STARTED<txcarp.protocol.election.Reason.STARTED>}.  Each step says
+    what that means for it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        steps: Sequence[IMastershipStep],
+        clock: IReactorTime,
+        unfit: Callable[[str], None],
+    ) -> None:
+        """
+        @param unfit: Called with a reason when a required step failed although
+            this host is still to be master; it makes the host wish otherwise.
+        """
+        self._steps = tuple(steps)
+        self._clock = clock
+        self._unfit = unfit
+        self._acquired = len(self._steps)
+        self._wish: Change | None = None
+        self._running = False
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def complete(self) -> bool:
+        """
+        Whether every step was acquired and none is being released.
+        """
+        return (
+            not self._running
+            and self._wish is not None
+            and self._wish.role is Role.MASTER
+            and self._acquired == len(self._steps)
+        )
+
+    def wish(self, change: Change) -> None:
+        """
+        Head for what this role means, beginning now if no step runs.
+        """
+        self._wish = change
+        if not self._running:
+            self._running = True
+            self._run().addErrback(self._broken)
+
+    def settled(self) -> Deferred[None]:
+        """
+        Wait until everything that was wished is done.
+        """
+        if not self._running:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    @inlineCallbacks
+    def _run(self) -> Generator[Deferred[Any], Any, None]:
+        while (change := self._wish) is not None:
+            if change.role is Role.MASTER:
+                if self._acquired == len(self._steps):
+                    break
+                step = self._steps[self._acquired]
+                self._acquired += 1
+                good = yield self._perform(step, "acquire", step.acquire, change)
+                if not good and step.required and self._isStillWished():
+                    self._unfit(step.name)
+            else:
+                if self._acquired == 0:
+                    break
+                self._acquired -= 1
+                step = self._steps[self._acquired]
+                yield self._perform(step, "release", step.release, change)
+        self._running = False
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    def _isStillWished(self) -> bool:
+        return self._wish is not None and self._wish.role is Role.MASTER
+
+    def _perform(
+        self,
+        step: IMastershipStep,
+        what: str,
+        method: Callable[[Change], Deferred[None] | None],
+        change: Change,
+    ) -> Deferred[bool]:
+        """
+        Run one step to its end.
+
+        @return: Fires with whether it did what it should, and never fails.
+        """
+
+        def failed(failure: Failure) -> bool:
+            self._log.error(
+                "Virtual host {vhid} on {interface}: {what} of {step} failed: {reason}",
+                vhid=change.vhid,
+                interface=change.interface,
+                what=what,
+                step=step.name,
+                reason=failure.getErrorMessage(),
+            )
+            return False
+
+        running: Deferred[Any] = maybeDeferred(method, change)
+        if step.timeLimit is not None:
+            running.addTimeout(step.timeLimit, self._clock)
+        return running.addCallbacks(lambda _: True, failed)
+
+    def _broken(self, failure: Failure) -> None:
+        # Not reached by a step, whose failures end in _perform: a fault of ours.
+        self._running = False
+        self._log.failure("The steps of a virtual host stopped", failure=failure)

@@ -1,0 +1,127 @@
+"""
+The virtual hosts of one process as a Twisted service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, cast
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
+
+from txcarp.clock import MonotonicClock, bootSeconds
+from txcarp.configuration import VirtualHostConfiguration
+from txcarp.interfaces import ILinkMonitor, INetwork, IScriptRunner
+from txcarp.mastership.scripts import ProcessRunner
+from txcarp.network.links import LinkMonitor
+from txcarp.network.netlink import Netlink
+from txcarp.network.packets import LinuxNetwork
+from txcarp.virtualhost import VirtualHost
+
+
+class CARPService(MultiService):
+    """
+    Virtual hosts that share a clock, a link monitor and sockets.
+
+    Any Twisted application can hold one::
+
+        service = CARPService([VirtualHostConfiguration(...)])
+        service.setServiceParent(application)
+
+    Nothing is opened before L{privilegedStartService} or L{startService}, so
+    that a process can fork in between making and starting it.
+    """
+
+    def __init__(
+        self,
+        configurations: Iterable[VirtualHostConfiguration],
+        *,
+        reactor: Any = None,
+        clock: IReactorTime | None = None,
+        links: ILinkMonitor | None = None,
+        network: INetwork | None = None,
+        scripts: IScriptRunner | None = None,
+    ) -> None:
+        """
+        What is not given is the real thing.
+
+        @param reactor: The reactor of the application; the global one if it is
+            not given.
+        @param clock: What all timers run on.
+        @param links: What knows the interfaces.
+        @param network: What sends and receives.
+        @param scripts: What runs scripts.
+        @raise ValueError: If two virtual hosts have the same interface and
+            vhid.
+        """
+        MultiService.__init__(self)
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = installed
+        pauseSeconds: Callable[[], float] | None = None
+        self._ownClock: MonotonicClock | None = None
+        if clock is None:
+            clock = self._ownClock = MonotonicClock(cast(IReactorFDSet, reactor))
+            pauseSeconds = bootSeconds
+        self._netlink: Netlink | None = None
+        self._ownLinks: LinkMonitor | None = None
+        if links is None:
+            self._netlink = Netlink(reactor)
+            links = self._ownLinks = LinkMonitor(self._netlink, clock)
+        if network is None:
+            network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
+        if scripts is None:
+            scripts = ProcessRunner(reactor, clock)
+        self.virtualHosts: list[VirtualHost] = []
+        seen = set()
+        for configuration in configurations:
+            key = (configuration.interface, configuration.vhid)
+            if key in seen:
+                raise ValueError(f"virtual host {key[1]} is configured twice on {key[0]}")
+            seen.add(key)
+            host = VirtualHost(
+                configuration,
+                network=network,
+                links=links,
+                clock=clock,
+                scripts=scripts,
+                pauseSeconds=pauseSeconds,
+            )
+            host.setServiceParent(self)  # type: ignore[no-untyped-call]
+            self.virtualHosts.append(host)
+
+    def privilegedStartService(self) -> None:
+        """
+        Open what needs privileges.
+
+        @raise OSError: If this process may not.
+        """
+        self._open()
+        MultiService.privilegedStartService(self)
+
+    def startService(self) -> None:
+        """
+        Take part in all groups.
+        """
+        self._open()
+        MultiService.startService(self)
+
+    @inlineCallbacks
+    def stopService(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        Leave all groups; fires when everything was given back.
+        """
+        yield maybeDeferred(MultiService.stopService, self)
+        if self._ownLinks is not None and self._netlink is not None:
+            self._ownLinks.stop()
+            self._netlink.stop()
+        if self._ownClock is not None:
+            self._ownClock.stop()
+
+    def _open(self) -> None:
+        if self._ownLinks is not None and self._netlink is not None:
+            self._netlink.start()
+            self._ownLinks.start()
