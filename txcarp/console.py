@@ -1,0 +1,111 @@
+"""
+The C{txcarp} command: a ucarp command line, run as twistd runs it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any, cast
+
+from twisted.application import app
+from twisted.application.service import Application, IServiceCollection
+from twisted.logger import ILogObserver, LogBeginner, globalLogBeginner
+from twisted.python import usage
+from twisted.scripts._twistd_unix import ServerOptions, UnixApplicationRunner
+
+from txcarp.logs import TerminalObserver
+from txcarp.options import CannotRun, CARPOptions
+from txcarp.plugin import CANNOT_RUN, buildService, filtered, syslogObserver
+
+#: The exit status of a wrong command line.
+WRONG_USAGE = 1
+
+#: Seconds that the last lines have to reach a slow terminal.
+_LAST_LINES = 1.0
+
+
+class _TwistdOptions(ServerOptions):
+    """
+    twistd's own settings; it has no subcommands here, so that no plugins are
+    searched for.
+    """
+
+    subCommands: list[Any] = []  # noqa: RUF012
+
+
+class _Logs:
+    """
+    Both of ucarp's logs: syslog, and the terminal in the foreground.
+    """
+
+    beginner: LogBeginner = globalLogBeginner
+
+    def __init__(self, options: CARPOptions) -> None:
+        self._options = options
+        self._terminal: TerminalObserver | None = None
+
+    def start(self, application: object) -> None:
+        debug = bool(self._options["debug"])
+        observers: list[ILogObserver] = []
+        if not self._options["daemonize"]:
+            self._terminal = TerminalObserver()
+            observers.append(filtered(self._terminal, debug))
+        syslog = syslogObserver(self._options.facility, debug)
+        if syslog is not None:
+            observers.append(syslog)
+        self.beginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+    def stop(self) -> None:
+        if self._terminal is not None:
+            self._terminal.flush(_LAST_LINES)
+
+
+class _Runner(UnixApplicationRunner):
+    """
+    Runs one virtual host as twistd would.
+    """
+
+    def __init__(self, options: CARPOptions) -> None:
+        settings = _TwistdOptions()  # type: ignore[no-untyped-call]
+        settings.parseOptions(  # type: ignore[no-untyped-call]
+            ["--no_save", "--pidfile=", "--umask=022"]
+            + (["--rundir=/"] if options["daemonize"] else ["--nodaemon"])
+        )
+        self._options = options
+        UnixApplicationRunner.__init__(self, settings)
+        self.logger = cast(app.AppLogger, _Logs(options))
+
+    def createOrGetApplication(self) -> Any:
+        application = Application("txcarp")
+        buildService(self._options).setServiceParent(IServiceCollection(application))
+        return application
+
+
+def main() -> None:
+    """
+    The entry point.  A first word that is no option names another command.
+    """
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] == "demo":
+        from txcarp.demo import main as demonstrate
+
+        raise SystemExit(demonstrate(arguments[1:]))
+    options = CARPOptions()
+    try:
+        options.parseOptions(arguments)
+    except usage.UsageError as error:
+        print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)
+        raise SystemExit(WRONG_USAGE) from None
+    try:
+        runner = _Runner(options)
+        runner.run()  # type: ignore[no-untyped-call]
+    except (CannotRun, OSError) as error:
+        print(f"txcarp: {error}", file=sys.stderr)
+        raise SystemExit(CANNOT_RUN) from None
+    if runner._exitSignal is not None:
+        app._exitWithSignal(signal.Signals(runner._exitSignal))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""
+What signals mean to a process that is a CARP daemon and nothing else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from txcarp.service import CARPService
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+class SignalService(Service):
+    """
+    ucarp's signals: USR1 logs what each virtual host is, USR2 has each master
+    hand over, and TERM, INT, HUP and QUIT end the process.
+
+    A process whose virtual hosts run their down scripts at the end (C{-z})
+    exits with status 0; otherwise it ends by the signal it got, as one that
+    has no handler does.  In both cases it leaves its groups in good order
+    first.  A second signal ends it at once, whatever it is waiting for.
+    """
+
+    _log = Logger()
+
+    def __init__(self, carp: CARPService, *, exitQuietly: bool, reactor: Any = None) -> None:
+        """
+        @param exitQuietly: Whether to exit with status 0 on a signal.
+        """
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = installed
+        self._carp = carp
+        self._exitQuietly = exitQuietly
+        self._reactor = reactor
+        self._ending = False
+
+    def startService(self) -> None:
+        """
+        Put the handlers in place, once the reactor has put its own.
+        """
+        Service.startService(self)
+        self._reactor.callWhenRunning(self._install)
+
+    def _install(self) -> None:
+        for number in (*_ENDING, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, self._arrived)
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._act, number)
+
+    def _act(self, number: int) -> None:
+        if number == signal.SIGUSR1:
+            for host in self._carp.virtualHosts:
+                host.logStatus()
+        elif number == signal.SIGUSR2:
+            for host in self._carp.virtualHosts:
+                host.resign()
+        elif self._ending:
+            self._log.error("Asked to end for the second time: ending at once")
+            os._exit(128 + number)
+        else:
+            self._ending = True
+            if not self._exitQuietly:
+                atexit.register(_dieBy, number)
+            self._reactor.stop()
+
+
+def _dieBy(number: int) -> None:
+    """
+    End this process by a signal, so that its parent sees which.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
