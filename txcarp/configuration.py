@@ -4,7 +4,7 @@ What an administrator asked for: one frozen, validated model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -40,6 +40,57 @@ def _between(low: int, high: int) -> Callable[[Any, attrs.Attribute[int], int], 
     return check
 
 
+@attrs.frozen
+class VirtualAddress:
+    """
+    An address that the hosts of a group share.
+
+    @ivar text: The address as it was written, without a prefix length.
+    @ivar packed: Its 4 or 16 bytes.
+    @ivar prefixLength: How many of its bits name the network.
+    """
+
+    text: str
+    packed: bytes
+    prefixLength: int
+
+    @property
+    def isIPv4(self) -> bool:
+        """
+        Whether it is not an IPv6 address.
+        """
+        return len(self.packed) == 4
+
+    def __str__(self) -> str:
+        return f"{self.text}/{self.prefixLength}"
+
+
+def parseVirtualAddress(text: str) -> VirtualAddress:
+    """
+    Read an IPv4 or IPv6 address with or without a prefix length; without one
+    it stands alone (/32, /128).
+
+    @raise ValueError: If it is no address.
+    """
+    address, slash, length = text.partition("/")
+    try:
+        if ":" not in address:
+            packed = parseIPv4(address)
+        else:
+            packed = bytes(IPAddress(address, version=6).packed)
+        bits = 8 * len(packed)
+        prefixLength = bits
+        if slash:
+            if not length.isascii() or not length.isdigit() or int(length) > bits:
+                raise ValueError
+            prefixLength = int(length)
+    except (AddrFormatError, ValueError):
+        raise ValueError(
+            f"{text!r} is not an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
+        ) from None
+    return VirtualAddress(address, packed, prefixLength)
+
+
 def parseIPv4(text: str) -> bytes:
     """
     The packed form of an IPv4 address.
@@ -58,6 +109,13 @@ def parseIPv4(text: str) -> bytes:
 def _address(instance: object, attribute: attrs.Attribute[bytes], value: bytes) -> None:
     if len(value) != 4:
         raise ConfigurationError(attribute.name, f"{attribute.name} must be 4 packed bytes")
+
+
+def _readAddresses(texts: Iterable[str]) -> tuple[VirtualAddress, ...]:
+    try:
+        return tuple(map(parseVirtualAddress, texts))
+    except ValueError as error:
+        raise ConfigurationError("addresses", str(error)) from None
 
 
 def _interface(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -92,7 +150,7 @@ class VirtualHostConfiguration:
     @ivar vhid: Its number in the group, 1 to 255.
     @ivar password: The secret of the group, 1 to 19 bytes; never shown.
     @ivar source: The packed IPv4 address that advertisements come from.
-    @ivar address: The virtual IPv4 address, as it is to be written.
+    @ivar addresses: The virtual addresses, given as they are written.
     @ivar group: The packed address that advertisements go to.
     @ivar broadcast: Whether they go to the Ethernet broadcast address.
     @ivar advbase: Whole seconds between advertisements, 0 to 255.
@@ -106,6 +164,11 @@ class VirtualHostConfiguration:
     @ivar downScript: The file to run on becoming backup.
     @ivar parameter: One more argument for both scripts.
     @ivar scriptTimeout: Seconds that a script may take; C{None} for no limit.
+    @ivar assign: Whether this program adds and removes the addresses itself.
+    @ivar releaseFirst: Whether a master that leaves gives everything back
+        before it says so, for services that must never run twice.
+    @ivar announceEvery: Seconds after which a master announces its addresses
+        again, over and over; C{None} for never.
     @ivar debug: Whether to log each packet.
     """
 
@@ -113,7 +176,7 @@ class VirtualHostConfiguration:
     vhid: int = attrs.field(validator=_between(1, 255))
     password: bytes = attrs.field(validator=_password, repr=False)
     source: bytes = attrs.field(validator=_address)
-    address: str
+    addresses: tuple[VirtualAddress, ...] = attrs.field(converter=_readAddresses)
     group: bytes = attrs.field(default=GROUP, validator=_address)
     broadcast: bool = False
     advbase: int = attrs.field(default=1, validator=_between(0, 255))
@@ -127,6 +190,9 @@ class VirtualHostConfiguration:
     downScript: str | None = None
     parameter: str | None = None
     scriptTimeout: float | None = attrs.field(default=None, validator=_positive)
+    assign: bool = False
+    releaseFirst: bool = False
+    announceEvery: float | None = attrs.field(default=60.0, validator=_positive)
     debug: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -135,7 +201,18 @@ class VirtualHostConfiguration:
 
         @raise ConfigurationError: If they cannot be together.
         """
-        self._packed()
+        if not self.addresses:
+            raise ConfigurationError("addresses", "a virtual host has at least one address")
+        if not self.assign and (
+            len(self.addresses) > 1 or self.addresses[0].prefixLength != 32
+        ):
+            raise ConfigurationError(
+                "addresses",
+                "without assign there is one IPv4 address, without a prefix length: "
+                "the scripts add it",
+            )
+        if len({address.packed for address in self.addresses}) != len(self.addresses):
+            raise ConfigurationError("addresses", "an address is given twice")
         if self.advbase == 0 and self.advskew == 0:
             raise ConfigurationError(
                 "advbase", "advbase and advskew are both 0: there is no time between advertisements"
@@ -149,16 +226,3 @@ class VirtualHostConfiguration:
         advbase and advskew together.
         """
         return Timing(self.advbase, self.advskew)
-
-    @property
-    def addresses(self) -> tuple[bytes, ...]:
-        """
-        The packed virtual addresses.
-        """
-        return (self._packed(),)
-
-    def _packed(self) -> bytes:
-        try:
-            return parseIPv4(self.address)
-        except ValueError as error:
-            raise ConfigurationError("address", str(error)) from None

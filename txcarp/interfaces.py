@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from txcarp.change import Change
+    from txcarp.configuration import VirtualAddress
+    from txcarp.mastership.leases import Holding
     from txcarp.mastership.scripts import ScriptResult
     from txcarp.network.rtnetlink import Address, Link
-    from txcarp.protocol.election import Peer, Role, Standing, Transition
+    from txcarp.protocol.election import Peer, Standing, Transition
 
 
 class ICARPState(Interface):
@@ -210,6 +212,67 @@ class IAddressObserver(Interface):
         """
 
 
+class IAddressTable(Interface):
+    """
+    The addresses of this host.  Behind it may be the kernel, or the interface
+    of a cloud that moves addresses between machines.
+    """
+
+    def watch(interface: str, observer: ILeaseObserver) -> None:
+        """
+        Tell an observer about removed addresses from now on.
+        """
+
+    def unwatch(interface: str, observer: ILeaseObserver) -> None:
+        """
+        Tell it nothing more.
+        """
+
+    def holding(interface: str, address: VirtualAddress) -> Holding:
+        """
+        Who put an address where it is now.
+        """
+
+    def known() -> Deferred[None]:
+        """
+        Wait until what is present is known.
+        """
+
+    def hold(
+        interface: str, addresses: Sequence[VirtualAddress], lease: int | None
+    ) -> Deferred[None]:
+        """
+        Add addresses, or renew them.
+
+        @param lease: Seconds after which they vanish by themselves unless they
+            are held again before; C{None} for addresses that stay.
+        @return: Fires when all are there; fails with L{OSError} otherwise.
+        """
+
+    def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
+        """
+        Remove addresses.  It is no error when they are not there.  What is
+        present is known (L{known}) when this is called.
+        """
+
+
+class ILeaseObserver(Interface):
+    """
+    Who wants to know when an address that it held is gone.
+    """
+
+    def addressesGone(addresses: Sequence[bytes]) -> None:
+        """
+        Somebody removed these packed addresses, or their time was over.
+        """
+
+    def addressesPossiblyGone() -> None:
+        """
+        Messages were lost and the addresses were read anew: what is believed
+        is to be compared with L{IAddressTable.holding}.
+        """
+
+
 class IScriptRunner(Interface):
     """
     Runs the scripts of an administrator as processes.
@@ -272,9 +335,11 @@ class IMastershipObserver(Interface):
 
 __all__ = [
     "IAddressObserver",
+    "IAddressTable",
     "IAdvertisementTransport",
     "IAnnouncer",
     "ICARPState",
+    "ILeaseObserver",
     "ILinkMonitor",
     "ILinkObserver",
     "IMastershipObserver",

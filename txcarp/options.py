@@ -18,6 +18,7 @@ from txcarp.configuration import (
     ConfigurationError,
     VirtualHostConfiguration,
     parseIPv4,
+    parseVirtualAddress,
 )
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import firstInterface
@@ -89,16 +90,17 @@ def _ipv4(what: str) -> Callable[[str], bytes]:
     return read
 
 
-def _seconds(text: str) -> float | None:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise usage.UsageError(
-            f"--script-timeout: {text!r} is not a number of seconds (0 for no limit)"
-        )
-    return seconds or None
+def _seconds(what: str) -> Callable[[str], float | None]:
+    def read(text: str) -> float | None:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < 1e9:
+            raise usage.UsageError(f"{what}: {text!r} is not a number of seconds (0: none)")
+        return seconds or None
+
+    return read
 
 
 class CARPOptions(usage.Options):
@@ -125,7 +127,6 @@ class CARPOptions(usage.Options):
             _ipv4("-m, --mcastip"),
         ],
         ["vhid", "v", None, "number of the virtual host, 1-255", _vhid],
-        ["addr", "a", None, "virtual shared address"],
         ["advbase", "b", 1, "seconds between advertisements", _number(0, 255, "-b, --advbase")],
         [
             "advskew",
@@ -150,7 +151,14 @@ class CARPOptions(usage.Options):
             None,
             None,
             "seconds that a script may take; 0 for no limit [0]",
-            _seconds,
+            _seconds("--script-timeout"),
+        ],
+        [
+            "announce-every",
+            None,
+            60.0,
+            "seconds after which a master announces its addresses again; 0 for never",
+            _seconds("--announce-every"),
         ],
     ]
     optFlags = [  # noqa: RUF012
@@ -159,6 +167,8 @@ class CARPOptions(usage.Options):
         ["shutdown", "z", "run the down script when a master is stopped"],
         ["daemonize", "B", "run in the background"],
         ["ignoreifstate", "S", "ignore the state of the interface (no carrier)"],
+        ["assign", None, "add and remove the addresses without scripts, as leases"],
+        ["release-first", None, "on leaving, give everything back before saying so"],
         ["nomcast", "M", "send to the Ethernet broadcast address"],
         ["debug", "D", "log each packet"],
     ]
@@ -166,6 +176,7 @@ class CARPOptions(usage.Options):
     def __init__(self) -> None:
         usage.Options.__init__(self)
         self.passwords: list[bytes] = []
+        self.addresses: list[str] = []
         self._readPassword: Callable[[], bytes] | None = None
 
     def opt_help(self) -> None:
@@ -185,6 +196,19 @@ class CARPOptions(usage.Options):
 
         print(f"txcarp {__version__}")
         raise SystemExit(0)
+
+    def opt_addr(self, address: str) -> None:
+        """
+        virtual shared address; with --assign as often as there are addresses, each IPv4 or
+        IPv6 with a prefix length
+        """
+        try:
+            parseVirtualAddress(address)
+        except ValueError as error:
+            raise usage.UsageError(f"-a, --addr: Invalid address: [{address}]: {error}") from None
+        self.addresses.append(address)
+
+    opt_a = opt_addr
 
     def opt_pass(self, password: str) -> None:
         """
@@ -243,7 +267,11 @@ class CARPOptions(usage.Options):
             raise usage.UsageError("You must supply an advertisement time base (-b)")
         if self["srcip"] in (None, _UNSET):
             raise usage.UsageError("You must supply a persistent source address (-s)")
-        if self["addr"] is None or _ipv4("-a, --addr")(self["addr"]) == _UNSET:
+        if not self["assign"]:
+            for address in self.addresses:
+                _ipv4("-a, --addr (without --assign)")(address)
+            del self.addresses[:-1]  # the last one wins, as in ucarp
+        if not self.addresses or self.addresses == ["0.0.0.0"]:
             raise usage.UsageError("You must supply a virtual host address (-a)")
         if self["deadratio"] == 0:
             raise usage.UsageError("Dead ratio can't be zero (-r)")
@@ -284,7 +312,10 @@ class CARPOptions(usage.Options):
                 vhid=self["vhid"],
                 password=password,
                 source=self["srcip"],
-                address=self["addr"],
+                addresses=self.addresses,
+                assign=bool(self["assign"]),
+                releaseFirst=bool(self["release-first"]),
+                announceEvery=self["announce-every"],
                 group=self["mcastip"] or GROUP,
                 broadcast=bool(self["nomcast"]),
                 advbase=self["advbase"],
@@ -320,7 +351,7 @@ class CARPOptions(usage.Options):
 _OPTION_OF = {
     "group": "-m, --mcastip",
     "interface": "-i, --interface",
-    "address": "-a, --addr",
+    "addresses": "-a, --addr",
 }
 
 

@@ -13,8 +13,9 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorT
 
 from txcarp.clock import MonotonicClock, bootSeconds
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import ILinkMonitor, INetwork, IScriptRunner
+from txcarp.interfaces import IAddressTable, ILinkMonitor, INetwork, IScriptRunner
 from txcarp.mastership.scripts import ProcessRunner
+from txcarp.network.addresses import AddressTable
 from txcarp.network.links import LinkMonitor
 from txcarp.network.netlink import Netlink
 from txcarp.network.packets import LinuxNetwork
@@ -43,6 +44,7 @@ class CARPService(MultiService):
         links: ILinkMonitor | None = None,
         network: INetwork | None = None,
         scripts: IScriptRunner | None = None,
+        addresses: IAddressTable | None = None,
     ) -> None:
         """
         What is not given is the real thing.
@@ -53,6 +55,7 @@ class CARPService(MultiService):
         @param links: What knows the interfaces.
         @param network: What sends and receives.
         @param scripts: What runs scripts.
+        @param addresses: What adds and removes addresses.
         @raise ValueError: If two virtual hosts have the same interface and
             vhid.
         """
@@ -66,11 +69,13 @@ class CARPService(MultiService):
         if clock is None:
             clock = self._ownClock = MonotonicClock(cast(IReactorFDSet, reactor))
             pauseSeconds = bootSeconds
-        self._netlink: Netlink | None = None
+        self._netlink = Netlink(reactor)
         self._ownLinks: LinkMonitor | None = None
         if links is None:
-            self._netlink = Netlink(reactor)
             links = self._ownLinks = LinkMonitor(self._netlink, clock)
+        self._ownAddresses: AddressTable | None = None
+        if addresses is None:
+            addresses = self._ownAddresses = AddressTable(self._netlink, clock)
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
         if scripts is None:
@@ -88,6 +93,7 @@ class CARPService(MultiService):
                 links=links,
                 clock=clock,
                 scripts=scripts,
+                addresses=addresses,
                 pauseSeconds=pauseSeconds,
             )
             host.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -115,13 +121,16 @@ class CARPService(MultiService):
         Leave all groups; fires when everything was given back.
         """
         yield maybeDeferred(MultiService.stopService, self)
-        if self._ownLinks is not None and self._netlink is not None:
-            self._ownLinks.stop()
-            self._netlink.stop()
+        for own in (self._ownLinks, self._ownAddresses):
+            if own is not None:
+                own.stop()
+        self._netlink.stop()
         if self._ownClock is not None:
             self._ownClock.stop()
 
     def _open(self) -> None:
-        if self._ownLinks is not None and self._netlink is not None:
+        owned = [own for own in (self._ownLinks, self._ownAddresses) if own is not None]
+        if owned:
             self._netlink.start()
-            self._ownLinks.start()
+        for own in owned:
+            own.start()

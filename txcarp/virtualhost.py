@@ -6,24 +6,23 @@ means, tied together.
 from __future__ import annotations
 
 import secrets
-import socket
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txcarp.advertiser import Advertiser
 from txcarp.change import Change
 from txcarp.configuration import VirtualHostConfiguration
 from txcarp.firewall import FirewallWatch
 from txcarp.interfaces import (
+    IAddressTable,
     IAdvertisementTransport,
     ICARPState,
     ILinkMonitor,
@@ -35,32 +34,37 @@ from txcarp.interfaces import (
     IScriptRunner,
 )
 from txcarp.logs.limits import SayOnce
-from txcarp.mastership.announcements import Announcements
-from txcarp.mastership.scripts import ScriptStep
-from txcarp.mastership.sequence import MastershipSequence
+from txcarp.mastership.mastership import Mastership
+from txcarp.mastership.services import ServiceStep
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol import election
-from txcarp.protocol.advertisement import Advertisement, encode, looksLikeVRRP
+from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.counter import Counter
-from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, SendErrors
 from txcarp.protocol.election import Peer, Role, Standing
-from txcarp.protocol.envelope import payloadOf, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import payloadOf, sourceOf, unwrap
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.refusals import Refusals, dotted
+from txcarp.timers import MasterDown, Rhythm, cancel
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which somebody else takes over.
 RESIGNATION = 3.0
 
+#: Seconds until a host where a required step failed tries again.
+HOLD_OFF = 10.0
+
 #: Intervals of silence after which to look in front of the firewall.
 _SILENCE = 2
 
+#: The shortest such silence in seconds.
+_SHORTEST_SILENCE = 0.05
+
+#: Intervals without a beat that are a pause, whatever the dead time is.
+_PAUSE = 1.5
+
 #: Seconds between two log lines that say the same.
 _SAY_AGAIN = 60.0
-
-#: How often a late deadline waits for the socket to be read, at most.
-_MAXIMUM_LOOKS = 100
 
 _LINK = "link"
 _RESIGNED = "resigned"
@@ -72,9 +76,6 @@ class VirtualHost(Service):
     A virtual host as a Twisted service.
 
     @ivar received: How many good advertisements were heard.
-    @ivar sent: How many advertisements left.
-    @ivar sendErrors: How many did not.
-    @ivar rejected: How many packets were refused, by L{Rejection}.
     """
 
     _log = Logger()
@@ -87,10 +88,13 @@ class VirtualHost(Service):
         links: ILinkMonitor,
         clock: IReactorTime,
         scripts: IScriptRunner,
+        addresses: IAddressTable | None = None,
         pauseSeconds: Callable[[], float] | None = None,
         random: Callable[[int], int] = secrets.randbits,
     ) -> None:
         """
+        @param addresses: What adds and removes addresses, if the
+            configuration asks for it.
         @param pauseSeconds: Seconds on a clock that also counts while the
             machine sleeps; the clock's own if it is not given.
         @param random: Draws a number of so many bits.
@@ -98,20 +102,24 @@ class VirtualHost(Service):
         self.configuration = configuration
         self.setName(f"{configuration.interface}:{configuration.vhid}")  # type: ignore[no-untyped-call]
         self.received = 0
-        self.sent = 0
-        self.sendErrors = 0
-        self.rejected: Tally[Rejection] = Tally()
         self._network = network
         self._links = links
         self._clock = clock
         self._scripts = scripts
-        self._pauseSeconds = pauseSeconds or clock.seconds
+        self._addresses = addresses
+        self._masterDown = MasterDown(clock, self._expired, self._hasUnread)
+        self._rhythm = Rhythm(clock, self._beat, pauseSeconds or clock.seconds)
         self._random = random
         self._authenticator = Authenticator(
-            configuration.password, configuration.vhid, configuration.addresses
+            configuration.password,
+            configuration.vhid,
+            (address.packed for address in configuration.addresses),
         )
         self._observers: list[IMastershipObserver] = []
+        self._before: list[IMastershipStep] = []
+        self._after: list[IMastershipStep] = []
         self._sayOnce = SayOnce(clock, _SAY_AGAIN)
+        self._refusals = Refusals(configuration.vhid, configuration.debug, self._sayOnce)
         self._transport: IAdvertisementTransport | None = None
         self._reset()
 
@@ -120,20 +128,14 @@ class VirtualHost(Service):
         Forget everything that belongs to one run.
         """
         self._state: ICARPState = election.INIT
-        self._counter = Counter(lambda: self._random(64))
-        self._errors = SendErrors()
+        self._advertiser: Advertiser | None = None
         self._heldBack = {_LINK}
         self._events: deque[Callable[[ICARPState, Standing], election.Transition]] = deque()
         self._deciding = False
-        self._deadline: IDelayedCall | None = None
-        self._looks = 0
         self._resumption: IDelayedCall | None = None
-        self._rhythm: LoopingCall | None = None
-        self._lastBeat = 0.0
         self._link: Link | None = None
         self._linkKnown = False
-        self._announcements: Announcements | None = None
-        self._sequence: MastershipSequence | None = None
+        self._mastership: Mastership | None = None
         self._firewall: FirewallWatch | None = None
 
     # What others may ask for.
@@ -145,6 +147,49 @@ class VirtualHost(Service):
         """
         role: Role = self._state.role
         return role
+
+    @property
+    def sent(self) -> int:
+        """
+        How many advertisements left in this run.
+        """
+        return self._advertiser.sent if self._advertiser is not None else 0
+
+    @property
+    def sendErrors(self) -> int:
+        """
+        How many advertisements did not leave in this run.
+        """
+        return self._advertiser.failed if self._advertiser is not None else 0
+
+    @property
+    def rejected(self) -> Tally[Rejection]:
+        """
+        How many packets were refused, for each reason.
+        """
+        return self._refusals.counts
+
+    def whileMaster(self, service: IService, *, required: bool = True) -> None:
+        """
+        Run a service only while this host is master: it starts when the
+        addresses are usable, and its end is awaited before they leave.
+
+        @param required: Whether this host must not be master if the service
+            does not start.
+        @raise RuntimeError: If this virtual host runs already.
+        """
+        self.addStep(ServiceStep(service, required=required))
+
+    def addStep(self, step: IMastershipStep, *, beforeAddresses: bool = False) -> None:
+        """
+        Have one more thing done on becoming and on ceasing to be master: after
+        everything else, or before the addresses appear.
+
+        @raise RuntimeError: If this virtual host runs already.
+        """
+        if self.running:
+            raise RuntimeError("steps are added before the virtual host starts")
+        (self._before if beforeAddresses else self._after).append(step)
 
     def addObserver(self, observer: IMastershipObserver) -> None:
         """
@@ -196,25 +241,26 @@ class VirtualHost(Service):
         """
         Take part in the group.
         """
+        if self.running:
+            return
         Service.startService(self)
-        for script, direction in (
-            (self.configuration.upScript, "up"),
-            (self.configuration.downScript, "down"),
-        ):
-            if not script:
-                self._log.warn(
-                    "Warning: no script called when going {direction}", direction=direction
-                )
         transport = self._attach()
-        self._announcements = Announcements(
-            self._network.announcer(self.configuration.interface), self.configuration.addresses
+        self._advertiser = Advertiser(
+            self.configuration, self._authenticator, transport, self._random, self._sayOnce
         )
-        self._sequence = MastershipSequence(
-            self._steps(self._announcements), self._clock, self._stepFailed
+        self._mastership = Mastership(
+            self.configuration,
+            self._clock,
+            announcer=self._network.announcer(self.configuration.interface),
+            addresses=self._addresses,
+            scripts=self._scripts,
+            before=self._before,
+            after=self._after,
+            fit=self._isFit,
+            unfit=self._stepFailed,
+            sayOnce=self._sayOnce,
         )
-        self._firewall = FirewallWatch(
-            self._clock, transport, self._received, self._firewallDrops
-        )
+        self._firewall = FirewallWatch(self._clock, transport, self._received, self._firewallDrops)
         self._firewall.start()
         self._input(lambda state, standing: state.started(standing))
         self._links.watch(self.configuration.interface, self)
@@ -222,31 +268,32 @@ class VirtualHost(Service):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """
-        Leave the group: a master bows out first, then gives back what it took.
+        Leave the group; a master gives back what it took.
         """
         if not self.running:
             return
         Service.stopService(self)
         self._links.unwatch(self.configuration.interface, self)
+        cancel(self._resumption)
         previous = self.role
+        change = self._change(election.ChangeRole(Role.INIT, election.Reason.STOPPED), previous)
         if previous is Role.MASTER:
             self._log.warn(
                 "Stopping: bowing out as master (vhid {vhid} on {interface})",
                 vhid=self.configuration.vhid,
                 interface=self.configuration.interface,
             )
-        self._input(lambda state, standing: state.stopped(standing))
-        self._cancel(self._resumption)
+        self._notify(change)
+        if self._mastership is not None:
+            yield self._mastership.leave(change, self._leaveElection)
         if self._firewall is not None:
             self._firewall.stop()
-        if self._sequence is not None:
-            change = self._change(election.ChangeRole(Role.INIT, election.Reason.STOPPED), previous)
-            self._notify(change)
-            self._sequence.wish(change)
-            yield self._sequence.settled()
         self._network.detach(self.configuration.interface, self.configuration.vhid)
         self._transport = None
         self._reset()
+
+    def _leaveElection(self) -> None:
+        self._input(lambda state, standing: state.stopped(standing))
 
     def _attach(self) -> IAdvertisementTransport:
         if self._transport is None:
@@ -258,22 +305,6 @@ class VirtualHost(Service):
                 self,
             )
         return self._transport
-
-    def _steps(self, announcements: Announcements) -> Sequence[IMastershipStep]:
-        """
-        What being master means, in the order in which it begins.
-        """
-        configuration = self.configuration
-        script = ScriptStep(
-            self._scripts,
-            up=configuration.upScript,
-            down=configuration.downScript,
-            parameter=configuration.parameter,
-            timeLimit=configuration.scriptTimeout,
-            downAtStart=not configuration.neutral,
-            downAtStop=configuration.shutdown,
-        )
-        return (script, announcements)
 
     # What happens to this host.
 
@@ -294,6 +325,8 @@ class VirtualHost(Service):
         self._linkKnown = True
         if self._usable(link):
             self._letGo(_LINK)
+            if self.role is Role.MASTER and self._mastership is not None:
+                self._mastership.announceAgain()  # the cable may be in another switch now
         elif _LINK not in self._heldBack:
             self._log.warn(
                 "Interface [{interface}] is {what}",
@@ -308,8 +341,9 @@ class VirtualHost(Service):
         The raw socket has a packet.
         """
         if self._firewall is not None:
-            patience = None if self.role is Role.MASTER else self._standing().timing.interval
-            self._firewall.passed(packet, patience and max(patience, 0.02) * _SILENCE)
+            interval = self.configuration.timing.interval
+            quiet = None if self.role is Role.MASTER else interval * _SILENCE
+            self._firewall.passed(packet, quiet and max(quiet, _SHORTEST_SILENCE))
         self._received(packet)
 
     def packetFiltered(self, packet: bytes) -> None:
@@ -320,22 +354,24 @@ class VirtualHost(Service):
             self._firewall.seen(packet)
 
     def _received(self, packet: bytes) -> None:
-        if not self.running:
+        if self._advertiser is None:
             return
         self._notePause()
         try:
             advertisement = self._verified(packet)
         except Rejected as rejected:
-            self._reject(rejected, packet)
+            self._refusals.refuse(rejected, packet)
             return
         self.received += 1
         if self.configuration.debug:
             self._log.debug(
                 "Received from {source}: {advertisement}",
-                source=_dotted(sourceOf(packet)),
+                source=dotted(sourceOf(packet)),
                 advertisement=advertisement,
             )
-        self._counter.heard(advertisement.counter)
+        self._advertiser.heard(advertisement.counter)
+        if not advertisement.isBowOut and self._mastership is not None:
+            self._mastership.successorHeard()
         peer = Peer(Timing(advertisement.advbase, advertisement.advskew), sourceOf(packet))
         self._input(lambda state, standing: state.heard(standing, peer))
 
@@ -350,31 +386,6 @@ class VirtualHost(Service):
             raise Rejected(Rejection.DIGEST)
         return advertisement
 
-    def _reject(self, rejected: Rejected, packet: bytes) -> None:
-        """
-        Count a packet, and say so at most once a minute for each reason.
-        """
-        reason = rejected.reason
-        self.rejected[reason] += 1
-        words = _REPORTED.get(reason)
-        if words is None:
-            if self.configuration.debug:
-                self._log.debug(
-                    "Dropped from {source}: {why}",
-                    source=_dotted(sourceOf(packet)),
-                    why=str(rejected),
-                )
-            return
-        omitted = self._sayOnce.ready(reason)
-        if omitted is not None:
-            self._log.warn(
-                "{what} (vhid {vhid}, from {source}{more})",
-                what=words.format(detail=rejected.detail),
-                vhid=self.configuration.vhid,
-                source=_dotted(sourceOf(packet)),
-                more=f"; {omitted} more like it since the last line" if omitted else "",
-            )
-
     def _firewallDrops(self) -> None:
         if self._sayOnce.ready("firewall") is not None:
             self._log.error(
@@ -388,10 +399,16 @@ class VirtualHost(Service):
         """
         A required step failed: a master that does not work must not be one.
         """
-        self._log.error("{step} failed: this host is not fit to be master", step=name)
+        if not self.running:
+            return  # it is leaving anyway
+        self._log.error(
+            "This host is not fit to be master: {step} failed. It tries again in {delay:.0f} s",
+            step=name,
+            delay=HOLD_OFF,
+        )
         self._holdBack(_RESIGNED)
         self._input(lambda state, standing: state.resigned(standing, True))
-        self._resumeIn(RESIGNATION)
+        self._resumeIn(HOLD_OFF)
 
     # Being held back, by a link that is down or after a resignation.
 
@@ -410,7 +427,7 @@ class VirtualHost(Service):
                 self._input(lambda state, standing: state.resumed(standing))
 
     def _resumeIn(self, delay: float) -> None:
-        self._cancel(self._resumption)
+        cancel(self._resumption)
         self._resumption = self._clock.callLater(delay, self._letGo, _RESIGNED)
 
     # The election.
@@ -418,7 +435,7 @@ class VirtualHost(Service):
     def _standing(self) -> Standing:
         configuration = self.configuration
         return Standing(
-            timing=self._errors.apply(configuration.timing),
+            timing=(self._advertiser.timing if self._advertiser else configuration.timing),
             deadRatio=configuration.deadRatio,
             preempt=configuration.preempt,
             source=configuration.source,
@@ -446,21 +463,20 @@ class VirtualHost(Service):
     def _perform(self, effect: election.Effect, previous: Role) -> None:
         match effect:
             case election.ArmMasterDown(delay):
-                self._looks = 0
-                self._arm(delay)
+                self._masterDown.arm(delay)
             case election.DisarmMasterDown():
-                self._cancel(self._deadline)
+                self._masterDown.disarm()
             case election.LookAgain(delay):
-                self._cancel(self._deadline)
-                self._deadline = self._clock.callLater(delay, self._lookedAgain)
+                self._masterDown.lookAgain(delay)
             case election.Advertise():
-                self._advertise(self._standing().timing)
+                self._advertise()
             case election.BowOut():
-                self._advertise(LEAVING)
+                if self._advertiser is not None:
+                    self._advertiser.send(LEAVING)
             case election.StartAdvertising():
-                self._startRhythm(now=True)
+                self._rhythm.start(self._standing().timing.interval, now=True)
             case election.StopAdvertising():
-                self._stopRhythm()
+                self._rhythm.stop()
             case election.Reassert(peer):
                 self._reassert(peer)
             case election.ChangeRole():
@@ -482,8 +498,8 @@ class VirtualHost(Service):
         if effect.role is Role.MASTER and self._firewall is not None:
             self._firewall.start()
         self._notify(change)
-        if self._sequence is not None:
-            self._sequence.wish(change)
+        if self._mastership is not None:
+            self._mastership.changed(change)
 
     def _change(self, effect: election.ChangeRole, previous: Role) -> Change:
         detail = ""
@@ -500,8 +516,8 @@ class VirtualHost(Service):
             reason=effect.reason,
             vhid=self.configuration.vhid,
             interface=self.configuration.interface,
-            addresses=(self.configuration.address,),
-            peer=_dotted(effect.peer.source) if effect.peer else "",
+            addresses=tuple(address.text for address in self.configuration.addresses),
+            peer=dotted(effect.peer.source) if effect.peer else "",
             detail=detail,
         )
 
@@ -518,34 +534,18 @@ class VirtualHost(Service):
             self._log.warn(
                 "Non-preferred master advertising: reasserting control of VIP with another "
                 "gratuitous arp (peer {peer})",
-                peer=_dotted(peer.source),
+                peer=dotted(peer.source),
             )
-        if self._announcements is not None:
-            self._announcements.again()
+        if self._mastership is not None:
+            self._mastership.announceAgain()
 
     # Time.
 
-    def _arm(self, delay: float) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-        self._deadline = self._clock.callLater(
-            delay, self._expired, self._clock.seconds() + delay
-        )
-
-    def _expired(self, due: float) -> None:
-        lateness = self._clock.seconds() - due
+    def _expired(self, lateness: float) -> None:
         self._input(lambda state, standing: state.expired(standing, lateness))
 
-    def _lookedAgain(self) -> None:
-        """
-        The reactor had its time to read what waited, if it was enough.
-        """
-        self._looks += 1
-        unread = self._transport is not None and self._transport.hasUnread()
-        if unread and self._looks < _MAXIMUM_LOOKS:
-            self._deadline = self._clock.callLater(election.SECOND_LOOK, self._lookedAgain)
-            return
-        self._input(lambda state, standing: state.expired(standing, 0.0))
+    def _hasUnread(self) -> bool:
+        return self._transport is not None and self._transport.hasUnread()
 
     def _notePause(self) -> None:
         """
@@ -554,107 +554,49 @@ class VirtualHost(Service):
         """
         if self.role is not Role.MASTER:
             return
-        standing = self._standing()
-        pause = self._pauseSeconds() - self._lastBeat
-        # With a dead ratio of one the dead time is no more than the rhythm.
-        if pause > max(standing.deadTime, standing.timing.interval * 1.5):
+        timing = self._standing().timing
+        pause = self._rhythm.silence()
+        # The most eager peer has no skew.  With a dead ratio of one it waits no
+        # longer than the rhythm, and what counts is a beat that is missing.
+        if pause > max(
+            timing.advbase * self.configuration.deadRatio, timing.interval * _PAUSE
+        ):
             self._log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
             )
             self._input(lambda state, standing: state.slept(standing, pause))
 
-    def _startRhythm(self, now: bool) -> None:
-        self._stopRhythm()
-        # A new one each time: one that is stopped and started again within its
-        # own call would be scheduled twice.
-        rhythm = LoopingCall(self._beat)
-        rhythm.clock = self._clock
-        self._rhythm = rhythm
-        self._lastBeat = self._pauseSeconds()
-        rhythm.start(self._standing().timing.interval, now=now).addErrback(self._outOfRhythm)
-
-    def _stopRhythm(self) -> None:
-        rhythm, self._rhythm = self._rhythm, None
-        if rhythm is not None and rhythm.running:
-            rhythm.stop()
-
-    def _outOfRhythm(self, failure: Failure) -> None:
-        # A LoopingCall ends for good when its function raises.
-        self._log.failure("Advertising failed and goes on", failure=failure)
-        if self.role is Role.MASTER:
-            self._startRhythm(now=False)
+    def _isFit(self) -> bool:
+        """
+        Whether this host is a master in good order.
+        """
+        self._notePause()
+        return (
+            self.role is Role.MASTER
+            and not self._heldBack
+            and self._advertiser is not None
+            and self._advertiser.lastLeft
+        )
 
     def _beat(self) -> None:
         self._notePause()
         if self.role is not Role.MASTER:
             return
-        self._lastBeat = self._pauseSeconds()
-        self._advertise(self._standing().timing)
-        if self._announcements is not None:
-            self._announcements.advertised()
+        self._rhythm.beaten()
+        self._advertise()
+        if self._mastership is not None:
+            self._mastership.advertised(self._isFit())
 
-    # Sending.
-
-    def _advertise(self, timing: Timing) -> None:
+    def _advertise(self) -> None:
         """
-        Send one advertisement; after too many failures in a row be less
-        preferred, and try once more at once.
+        Send an advertisement, and keep the rhythm that it says.
         """
-        before = self._errors.demoted
-        if not self._send(timing) and self._errors.demoted and not before:
-            self._log.error(
-                "write() error #{count}/{count}: advertising with skew {skew}",
-                count=SEND_ERROR_THRESHOLD,
-                skew=self._standing().timing.advskew,
-            )
-            self._send(self._standing().timing)
-        if before != self._errors.demoted and self._rhythm is not None:
-            self._startRhythm(now=False)
-
-    def _send(self, timing: Timing) -> bool:
-        configuration = self.configuration
-        counter = self._counter.next()
-        advertisement = Advertisement(
-            vhid=configuration.vhid,
-            advbase=timing.advbase,
-            advskew=timing.advskew,
-            counter=counter,
-            digest=self._authenticator.sign(counter),
-        )
-        packet = wrap(
-            encode(advertisement), configuration.source, configuration.group, self._random(16)
-        )
-        try:
-            if self._transport is not None:
-                self._transport.send(packet)
-        except OSError as error:
-            self.sendErrors += 1
-            self._errors.failed()
-            omitted = self._sayOnce.ready("send")
-            if omitted is not None:
-                self._log.warn("write() has failed: {reason}", reason=error.strerror or str(error))
-            return False
-        self.sent += 1
-        if self._errors.succeeded():
-            self._log.info("Advertisements leave again: advertising with the configured skew")
-        if configuration.debug:
-            self._log.debug("Sent: {advertisement}", advertisement=advertisement)
-        return True
-
-    @staticmethod
-    def _cancel(call: IDelayedCall | None) -> None:
-        if call is not None and call.active():
-            call.cancel()
-
-
-#: What is said aloud about a refused packet; the other reasons are only
-#: counted, because neighbours that do nothing wrong cause them.
-_REPORTED = {
-    Rejection.TTL: "Bad TTL: [{detail}]",
-    Rejection.VERSION: "Bad version: [{detail}]",
-    Rejection.CHECKSUM: "Bad IP checksum",
-    Rejection.DIGEST: "Bad digest - Check vhid, password and virtual IP address",
-}
+        if self._advertiser is None:
+            return
+        before = self._advertiser.timing
+        self._advertiser.advertise()
+        if self._rhythm.running and self._advertiser.timing != before:
+            self._rhythm.start(self._advertiser.timing.interval, now=False)
 
 #: The line that ucarp writes after some changes.
 _UCARP_WORDS = {
@@ -664,7 +606,3 @@ _UCARP_WORDS = {
         "Preferred master advertised: going back to BACKUP state"
     ),
 }
-
-
-def _dotted(address: bytes) -> str:
-    return socket.inet_ntoa(address) if len(address) == 4 else "?"

@@ -11,17 +11,15 @@ from twisted.logger import LogEvent, LogLevel, PredicateResult
 
 from txcarp.logs.levels import levelOf
 
-# The legacy log's name in twisted.logger, through which Twisted's ports,
-# factories and process protocols tell of their comings and goings.
+# The legacy log's name in twisted.logger, through which Twisted's ports and
+# datagram protocols tell of their comings and goings.
 _LEGACY = "log_legacy"
 
 _NOISE_INSIDE = (" starting on ", " Closed)")
-_NOISE_BEFORE = (
-    "Starting factory ",
-    "Stopping factory ",
-    "Starting protocol ",
-    "Stopping protocol ",
-)
+_NOISE_BEFORE = ("Starting protocol ", "Stopping protocol ")
+
+# Factories do so in the name of their own class.
+_NOISE_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
 
 
 def minimumLevel(lowest: LogLevel) -> Callable[[LogEvent], PredicateResult]:
@@ -41,12 +39,8 @@ def withoutPortNoise(event: LogEvent) -> PredicateResult:
     factory or a datagram protocol started or stopped; ucarp has nothing like
     them.
     """
-    noise = (
-        event.get("log_namespace") == _LEGACY
-        and bool(levelOf(event) <= LogLevel.info)
-        and _isNoise(event.get("log_text"))
-    )
-    return _unless(noise)
+    quiet = bool(levelOf(event) <= LogLevel.info)
+    return _unless(quiet and _isNoise(event))
 
 
 def _unless(dropped: bool) -> PredicateResult:
@@ -54,7 +48,10 @@ def _unless(dropped: bool) -> PredicateResult:
     return result
 
 
-def _isNoise(text: object) -> bool:
+def _isNoise(event: LogEvent) -> bool:
+    if event.get("log_namespace") != _LEGACY:
+        return event.get("log_format") in _NOISE_FORMATS
+    text = event.get("log_text")
     return isinstance(text, str) and (
         text.startswith(_NOISE_BEFORE) or any(part in text for part in _NOISE_INSIDE)
     )

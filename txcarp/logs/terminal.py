@@ -198,7 +198,10 @@ class _Writer:
         self._startThread()
         waiting = self._waiting
         with waiting.changed:
-            if len(waiting.lines) >= self._limit:
+            # Once lines are lost, room for one more would alternate lines with
+            # notices; half the queue makes one gap of them.
+            room = self._limit // 2 if waiting.lost else self._limit
+            if len(waiting.lines) >= room:
                 waiting.lost += 1
                 return
             if waiting.lost:

@@ -4,8 +4,10 @@ Telling the neighbours, as long as this host is master.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -16,12 +18,20 @@ from txcarp.interfaces import IAnnouncer, IMastershipStep
 #: that did not believe the first one (ucarp, and sc_delayed_arp in OpenBSD).
 _REPEATED_WITH = 2
 
+#: Announcements that leave at once; more of them wait, so that they never
+#: stand in the way of an advertisement.
+_AT_ONCE = 16
+
+#: Seconds between one such batch and the next.
+_PACE = 0.005
+
 
 @implementer(IMastershipStep)
 class Announcements:
     """
     Announces the addresses once they are here, again with the second
-    advertisement after, and each time somebody else claims them.
+    advertisement after, each time somebody else claims them, and slowly for
+    as long as they stay.
     """
 
     name = "announcement"
@@ -29,21 +39,58 @@ class Announcements:
     timeLimit = None
     _log = Logger()
 
-    def __init__(self, announcer: IAnnouncer, addresses: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        announcer: IAnnouncer,
+        addresses: Sequence[bytes],
+        clock: IReactorTime,
+        *,
+        refresh: float | None = None,
+        soon: Sequence[float] = (),
+        fit: Callable[[], bool] = lambda: True,
+    ) -> None:
         """
         @param addresses: The packed addresses.
+        @param refresh: Seconds after which to announce again, over and over;
+            C{None} for never.
+        @param soon: Seconds after the first announcement at which to repeat
+            it.
+        @param fit: Whether this host may still claim the addresses; asked
+            before each announcement that a timer causes, because a host that
+            wakes from a long pause may have lost them.
         """
         self._announcer = announcer
         self._addresses = tuple(addresses)
+        self._clock = clock
+        self._refresh = refresh
+        self._soon = tuple(soon)
+        self._fit = fit
         self._active = False
         self._countdown = 0
+        self._queue: deque[bytes] = deque()
+        self._batch: IDelayedCall | None = None
+        self._timers: list[IDelayedCall] = []
 
     def acquire(self, change: Change) -> None:
+        """
+        Announce, and go on announcing.
+        """
         self._active = True
         self.again()
+        self._timers = [self._clock.callLater(delay, self._repeat) for delay in self._soon]
+        if self._refresh is not None:
+            self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
 
     def release(self, change: Change) -> None:
+        """
+        Be quiet.
+        """
         self._active = False
+        self._queue.clear()
+        for call in (self._batch, *self._timers):
+            if call is not None and call.active():
+                call.cancel()
+        self._timers = []
 
     def again(self) -> None:
         """
@@ -52,7 +99,7 @@ class Announcements:
         """
         if self._active:
             self._countdown = _REPEATED_WITH
-            self._announce()
+            self._announceAll()
 
     def advertised(self) -> None:
         """
@@ -61,11 +108,34 @@ class Announcements:
         if self._active and self._countdown:
             self._countdown -= 1
             if not self._countdown:
-                self._announce()
+                self._announceAll()
 
-    def _announce(self) -> None:
-        for address in self._addresses:
-            try:
-                self._announcer.announce(address)
-            except OSError as error:
-                self._log.error("write() in garp: {reason}", reason=error.strerror)
+    def _repeat(self) -> None:
+        if self._fit() and self._active:
+            self._announceAll()
+
+    def _refreshed(self) -> None:
+        self._repeat()
+        if self._active and self._refresh is not None:
+            self._timers = [self._clock.callLater(self._refresh, self._refreshed)]
+
+    def _announceAll(self) -> None:
+        self._queue = deque(self._addresses)
+        if self._batch is None or not self._batch.active():
+            self._sendBatch()
+
+    def _sendBatch(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._queue))):
+            self._send(self._queue.popleft())
+        if self._queue:
+            self._batch = self._clock.callLater(_PACE, self._nextBatch)
+
+    def _nextBatch(self) -> None:
+        if self._fit() and self._active:
+            self._sendBatch()
+
+    def _send(self, address: bytes) -> None:
+        try:
+            self._announcer.announce(address)
+        except OSError as error:
+            self._log.error("write() in garp: {reason}", reason=error.strerror)

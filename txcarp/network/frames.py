@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import struct
 
+from txcarp.protocol.checksum import internetChecksum
+
 BROADCAST = b"\xff" * 6
 
 _IPV4 = 0x0800
@@ -13,6 +15,13 @@ _ARP = 0x0806
 _ETHERNET = struct.Struct("!6s6sH")
 _ARP_BODY = struct.Struct("!HHBBH6s4s6s4s")
 _ARP_REQUEST = 1
+
+_IPV6 = 0x86DD
+_ICMPV6 = 58
+_ALL_NODES = bytes((0xFF, 0x02, *bytes(13), 1))
+_ALL_NODES_HARDWARE = b"\x33\x33\x00\x00\x00\x01"
+_NEIGHBOUR_ADVERTISEMENT = struct.Struct("!BBHI16sBB6s")
+_OVERRIDE = 0x20000000
 
 
 def groupAddress(group: bytes) -> bytes:
@@ -43,3 +52,26 @@ def gratuitousARP(hardware: bytes, address: bytes) -> bytes:
     return _ETHERNET.pack(BROADCAST, hardware, _ARP) + _ARP_BODY.pack(
         1, _IPV4, 6, 4, _ARP_REQUEST, hardware, address, hardware, address
     )
+
+
+def unsolicitedAdvertisement(hardware: bytes, address: bytes) -> bytes:
+    """
+    A neighbour advertisement that nobody asked for, to all nodes, with the
+    override flag: those who know the address learn the new hardware address
+    (RFC 4861, section 7.2.6).
+
+    @param hardware: The six bytes of the Ethernet address.
+    @param address: The packed IPv6 address.
+    """
+    body = _NEIGHBOUR_ADVERTISEMENT.pack(136, 0, 0, _OVERRIDE, address, 2, 1, hardware)
+    pseudo = address + _ALL_NODES + struct.pack("!I3xB", len(body), _ICMPV6)
+    checksum = internetChecksum(pseudo + body).to_bytes(2, "big")
+    packet = (
+        struct.pack("!IHBB", 6 << 28, len(body), _ICMPV6, 255)
+        + address
+        + _ALL_NODES
+        + body[:2]
+        + checksum
+        + body[4:]
+    )
+    return _ETHERNET.pack(_ALL_NODES_HARDWARE, hardware, _IPV6) + packet

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -52,6 +53,7 @@ class LinkMonitor:
         self._known = False
         self._listing = False
         self._uncertain = False
+        self._answer: Deferred[list[Link]] | None = None
         self._retry: IDelayedCall | None = None
         self._links: dict[int, Link] = {}
         self._indexes: dict[str, int] = {}
@@ -77,6 +79,10 @@ class LinkMonitor:
             return
         self._started = self._known = self._listing = self._uncertain = False
         self._netlink.removeLinkObserver(self)
+        if self._answer is not None:
+            # Otherwise it would be taken for the first list of the next start.
+            self._answer.cancel()
+            self._answer = None
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -145,7 +151,8 @@ class LinkMonitor:
             self._retry = None
         self._listing, self._uncertain = True, False
         self._newer.clear()
-        self._netlink.dumpLinks().addCallbacks(self._listed, self._notListed)
+        self._answer = self._netlink.dumpLinks()
+        self._answer.addCallbacks(self._listed, self._notListed)
 
     def _listed(self, links: Iterable[Link]) -> None:
         if not self._started:

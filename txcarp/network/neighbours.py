@@ -9,7 +9,7 @@ from typing import Protocol
 from zope.interface import implementer
 
 from txcarp.interfaces import IAnnouncer
-from txcarp.network.frames import gratuitousARP
+from txcarp.network.frames import gratuitousARP, unsolicitedAdvertisement
 
 
 class FrameSender(Protocol):
@@ -31,12 +31,15 @@ class FrameSender(Protocol):
 @implementer(IAnnouncer)
 class Announcer:
     """
-    Gratuitous ARP on one interface, with the card's own hardware address:
-    virtual addresses move to another card, and their neighbours have to know.
+    Gratuitous ARP and unsolicited neighbour advertisements on one interface,
+    with the card's own hardware address: virtual addresses move to another
+    card, and their neighbours have to know.
     """
 
     def __init__(self, sender: FrameSender) -> None:
         self._sender = sender
 
     def announce(self, address: bytes) -> None:
-        self._sender.sendRaw(gratuitousARP(self._sender.hardwareAddress(), address))
+        hardware = self._sender.hardwareAddress()
+        frame = gratuitousARP if len(address) == 4 else unsolicitedAdvertisement
+        self._sender.sendRaw(frame(hardware, address))

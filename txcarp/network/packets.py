@@ -137,7 +137,12 @@ class InterfacePort(DatagramProtocol):
             not open them.
         """
         self._wanted = True
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._wanted = False
+            self._close()
+            raise
         self._links.watch(self._interface, self)
 
     def stop(self) -> None:

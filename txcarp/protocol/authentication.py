@@ -54,7 +54,9 @@ class Authenticator:
             )
         key = password.ljust(_BLOCK, b"\0")
         message = bytes((VERSION, ADVERTISEMENT, vhid))
-        message += b"".join(sorted(set(addresses), key=_order))
+        distinct = set(addresses)
+        message += b"".join(sorted(address for address in distinct if len(address) == 4))
+        message += b"".join(sorted(address for address in distinct if len(address) != 4))
         self._inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in key) + message)
         self._outer = hashlib.sha1(bytes(byte ^ 0x5C for byte in key))
 
@@ -74,9 +76,3 @@ class Authenticator:
         """
         return hmac.compare_digest(self.sign(counter), digest)
 
-
-def _order(address: bytes) -> tuple[int, bytes]:
-    """
-    IPv4 before IPv6, and each ascending.
-    """
-    return len(address), address

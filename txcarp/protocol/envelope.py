@@ -116,5 +116,6 @@ def unwrap(packet: bytes, vhid: int, source: bytes, group: bytes) -> Advertiseme
         raise Rejected(Rejection.DESTINATION, ".".join(map(str, packet[16:20])))
     # One sum over both parts, as ucarp does it.
     if internetChecksum(packet[: length + SIZE]) != 0:
-        raise Rejected(Rejection.CHECKSUM)
+        # VRRP sums all of its payload, which with many addresses is longer.
+        raise Rejected(Rejection.VRRP if looksLikeVRRP(payload) else Rejection.CHECKSUM)
     return advertisement

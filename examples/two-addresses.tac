@@ -1,0 +1,62 @@
+# Two virtual hosts in one process, each host of the pair being the preferred
+# master of one of them:
+#
+#     twistd --nodaemon --python examples/two-addresses.tac
+#
+# and on the other host with CARP_SOURCE and the two skews exchanged.
+
+import os
+from pathlib import Path
+
+from twisted.application.service import Application
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txcarp import CARPService, Change, VirtualHostConfiguration, parseIPv4
+from txcarp.interfaces import IMastershipObserver
+
+INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
+SOURCE = parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1"))
+PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
+SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")
+
+
+@implementer(IMastershipObserver)
+class Reporter:
+    """
+    Says what happens; another program would begin and end its work here.
+    """
+
+    log = Logger("example")
+
+    def roleChanged(self, change: Change) -> None:
+        self.log.info(
+            "virtual host {vhid}: {previous} -> {role}, {why}",
+            vhid=change.vhid,
+            previous=change.previous.value,
+            role=change.role.value,
+            why=change.explain(),
+        )
+
+
+carp = CARPService(
+    VirtualHostConfiguration(
+        interface=INTERFACE,
+        vhid=vhid,
+        password=PASSWORD.read_bytes().splitlines()[0],
+        source=SOURCE,
+        addresses=[address],
+        advskew=int(skew),
+        preempt=True,
+        shutdown=True,
+        upScript="/etc/txcarp/vip-up.sh",
+        downScript="/etc/txcarp/vip-down.sh",
+        parameter="24",
+    )
+    for vhid, address, skew in ((1, "10.1.1.252", SKEWS[0]), (2, "10.1.1.253", SKEWS[1]))
+)
+for host in carp.virtualHosts:
+    host.addObserver(Reporter())
+
+application = Application("two-addresses")
+carp.setServiceParent(application)

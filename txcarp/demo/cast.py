@@ -1,0 +1,275 @@
+# Tests: tests.test_demo
+"""
+The hosts of the demonstration: real daemons, each in a network namespace of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from txcarp.network.requests import delAddress, newAddress
+from txcarp.protocol.timing import Timing
+from txcarp.testbed import Node
+
+VHID = 1
+
+_DEAD_RATIO = 3
+_KEPT_LINES = 12
+_LONGEST_LINE = 4096
+
+#: Runs the program in its arguments so that it dies with the process that is named
+#: first, however that ends, and does not get what is typed on this terminal.
+_TIED = (
+    "import ctypes, os, signal, sys; "
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # PR_SET_PDEATHSIG
+    "os.getppid() == int(sys.argv[1]) or os._exit(1); "
+    "os.setsid(); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+#: Sends one netlink request, once it knows the interface, and takes the answer.  It
+#: needs neither site-packages nor iproute2, and starts as fast as Python does.
+_ASK_KERNEL = (
+    "import os, socket, struct, sys; "
+    "request = bytearray.fromhex(sys.argv[1]); "
+    # After the header of 16 bytes: family, prefix length, flags, scope, and the index.
+    "struct.pack_into('=I', request, 20, socket.if_nametoindex(sys.argv[2])); "
+    "kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); "
+    "kernel.send(request); "
+    "error = -struct.unpack_from('=i', kernel.recv(4096), 16)[0]; "
+    "sys.exit(os.strerror(error) if error else 0)"
+)
+
+
+@attrs.frozen
+class Equipment:
+    """
+    What both hosts have in common, in a directory of its own.
+
+    @ivar address: the virtual address, without prefix length.
+    @ivar passwordFile: readable by its owner only.
+    @ivar up: the script that adds the address.
+    @ivar down: the script that removes it.
+    """
+
+    address: str
+    passwordFile: Path
+    up: Path
+    down: Path
+
+    @classmethod
+    def make(cls, directory: Path, address: str, password: bytes) -> Equipment:
+        """
+        Write the files.
+
+        @param address: with prefix length.
+        """
+        passwordFile = directory / "password"
+        passwordFile.touch(0o600)
+        passwordFile.write_bytes(password + b"\n")
+        up, down = _writeScripts(directory, address)
+        return cls(str(ip_interface(address).ip), passwordFile, up, down)
+
+
+def _writeScripts(directory: Path, address: str) -> tuple[Path, Path]:
+    """
+    An up and a down script that add and remove an address on the interface they are
+    told.
+    """
+    parsed = ip_interface(address)
+    packed, length = parsed.packed, parsed.network.prefixlen
+    up, down = directory / "up", directory / "down"
+    for path, request, otherwise in (
+        (up, newAddress(0, packed, length, replace=True), ""),
+        # It also runs at the start, when there is nothing to remove.
+        (down, delAddress(0, packed, length), " 2>/dev/null || true"),
+    ):
+        python = f"{shlex.quote(sys.executable)} -ISc {shlex.quote(_ASK_KERNEL)}"
+        path.write_text(f'#!/bin/sh\n{python} {request.packed(1).hex()} "$1"{otherwise}\n')
+        path.chmod(0o700)
+    return up, down
+
+
+def _twistd() -> list[str]:
+    """
+    The C{twistd} of the Python that runs this.
+    """
+    script = Path(sys.executable).with_name("twistd")
+    if script.is_file():
+        return [sys.executable, str(script)]
+    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+
+class Daemon(ProcessProtocol):
+    """
+    One run of C{twistd}.
+
+    @ivar ended: fires with how it ended, in words.
+    @ivar running: whether it did not.
+    @ivar lines: the last lines that it logged.
+    """
+
+    def __init__(self, log: BinaryIO, said: Callable[[str], None]) -> None:
+        """
+        @param log: gets everything that it writes; closed at its end.
+        @param said: called with each line.
+        """
+        self.ended: Deferred[str] = Deferred()
+        self.running = True
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._log = log
+        self._said = said
+        self._rest = b""
+
+    def signal(self, name: str) -> None:
+        """
+        Send it a signal (C{"TERM"}), unless it is gone.
+        """
+        try:
+            self.transport.signalProcess(name)
+        except ProcessExitedAlready:
+            pass
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """
+        It wrote something, to whichever descriptor.
+        """
+        self._log.write(data)
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_LONGEST_LINE]
+        for line in lines:
+            text = line[:_LONGEST_LINE].decode("utf-8", "backslashreplace")
+            self.lines.append(text)
+            self._said(text)
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        It is gone, and everything it wrote was read.
+        """
+        self.running = False
+        self._log.close()
+        self.ended.callback(_ending(reason))
+        self._said("")
+
+
+def _ending(reason: Failure) -> str:
+    error = reason.value
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"killed by {signal.Signals(error.signal).name}"
+    return f"exit status {getattr(error, 'exitCode', None)}"
+
+
+class Host:
+    """
+    A computer that takes part, with its power switch.
+
+    @ivar hardwareAddress: the six bytes of its card.
+    @ivar source: its own address, without prefix length.
+    @ivar daemon: its newest run of C{twistd}; L{None} before the first.
+    @ivar participates: whether that said that it listens to the group.
+    """
+
+    def __init__(
+        self, reactor: Any, node: Node, equipment: Equipment, skew: int, logs: Path
+    ) -> None:
+        """
+        @param node: with one interface, C{eth0}, that has its own address.
+        @param skew: of its advertisements.
+        @param logs: the directory for what the daemon logs.
+        """
+        self.name = node.name
+        self.source = node.addresses()[0].partition("/")[0]
+        self.hardwareAddress = node.link().address
+        self.daemon: Daemon | None = None
+        self.participates = False
+        self.noticed: Callable[[], None] = lambda: None
+        self._reactor = reactor
+        self._node = node
+        self._equipment = equipment
+        self._skew = skew
+        self._log = logs / f"{node.name}.log"
+
+    @property
+    def deadTime(self) -> float:
+        """
+        Seconds of silence after which it takes over.
+        """
+        return Timing(1, self._skew).deadTime(_DEAD_RATIO)
+
+    @property
+    def owns(self) -> bool:
+        """
+        Whether the virtual address is on its card.
+        """
+        own = (address.partition("/")[0] for address in self._node.addresses())
+        return self._equipment.address in own
+
+    def command(self) -> list[str]:
+        """
+        What an administrator would run.
+        """
+        files = self._equipment
+        return [
+            *("twistd", "--nodaemon", "--pidfile=", "txcarp", "--interface=eth0"),
+            *("-s", self.source, "-v", str(VHID), "-k", str(self._skew)),
+            *("-o", str(files.passwordFile), "-a", files.address),
+            *("-u", str(files.up), "-d", str(files.down), "-z", "-f", "none"),
+        ]
+
+    def start(self) -> None:
+        """
+        Start the daemon.
+        """
+        self.participates = False
+        self.daemon = Daemon(self._log.open("ab", buffering=0), self._said)
+        command = [*_twistd(), *self.command()[1:]]
+        tied = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
+        self._node.spawn(self._reactor, self.daemon, tied[0], tied, env=dict(os.environ))
+
+    def stop(self) -> None:
+        """
+        Ask the daemon to end, as C{systemctl stop} does.
+        """
+        if self.daemon is not None:
+            self.daemon.signal("TERM")
+
+    def kill(self) -> None:
+        """
+        End the daemon without asking.
+        """
+        if self.daemon is not None:
+            self.daemon.signal("KILL")
+
+    def cutPower(self) -> None:
+        """
+        Lose the daemon, and the card with all its addresses.  The switch stays, so that
+        nobody else notices.
+        """
+        self.kill()
+        self._node.deleteInterface()
+        self.participates = False
+
+    def restorePower(self) -> None:
+        """
+        Have a card again, with the host's own address.
+        """
+        self._node.createInterface()
+
+    def _said(self, line: str) -> None:
+        if "Switching to state: BACKUP (started" in line:
+            self.participates = True
+        self.noticed()

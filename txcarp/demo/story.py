@@ -1,0 +1,319 @@
+# Tests: tests.test_demo
+"""
+What happens in the demonstration, in which order.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from txcarp.demo.cast import Daemon
+from txcarp.demo.display import IDisplay
+from txcarp.demo.timeline import Condition, Mark
+from txcarp.demo.waiting import StoryFailed, Waiting
+from txcarp.demo.witness import Advert, Witness
+from txcarp.pinger import Gap, Pinger
+
+#: Seconds that a daemon may take to start on a busy machine.
+_START = 60.0
+
+#: Seconds that anything may be late on a busy machine.
+_LATE = 10.0
+
+_ADVERTS_TO_WATCH = 4
+
+#: Seconds after which a hand-over has had all its consequences.
+_SETTLE = 0.4
+
+#: Seconds between two pings above which the measurement is noticeably coarse.
+_COARSE = 0.01
+
+
+class IHost(Protocol):
+    """
+    What the story needs of L{Host<txcarp.demo.cast.Host>}.
+    """
+
+    name: str
+    participates: bool
+    daemon: Daemon | None
+
+    @property
+    def deadTime(self) -> float: ...
+
+    @property
+    def owns(self) -> bool: ...
+
+    def command(self) -> list[str]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def cutPower(self) -> None: ...
+
+    def restorePower(self) -> None: ...
+
+
+@attrs.frozen
+class HandOver:
+    """
+    What a hand-over took.
+
+    @ivar takeOver: seconds from the last advertisement of the old master to the first
+        one of the new.
+    @ivar gap: what the client noticed.
+    """
+
+    takeOver: float
+    gap: Gap
+
+
+@attrs.frozen
+class Outcome:
+    """
+    Both hand-overs.
+    """
+
+    crash: HandOver
+    stop: HandOver
+
+
+class Story:
+    """
+    Start, failure, return, planned stop.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        hosts: Sequence[IHost],
+        witness: Witness,
+        pinger: Pinger,
+        display: IDisplay,
+    ) -> None:
+        """
+        @param clock: monotonic, the same as that of witness and pinger.
+        """
+        self.waiting = Waiting(clock)
+        self._clock = clock
+        self._hosts = hosts
+        self._witness = witness
+        self._pinger = pinger
+        self._display = display
+        #: Hosts whose daemon may end.
+        self._mayEnd: set[str] = set()
+
+    def advertised(self, advert: Advert) -> None:
+        """
+        The client saw an advertisement.
+        """
+        self._display.mark(advert.host, Mark.BOW_OUT if advert.leaving else Mark.ADVERT)
+        self.waiting.changed()
+
+    def answered(self, host: str, at: float) -> None:
+        """
+        The client got an answer.
+        """
+        self._display.answered(host)
+        self.waiting.changed()
+
+    async def run(self) -> Outcome:
+        """
+        Tell it.
+
+        @raise StoryFailed: when it does not go as it should.
+        """
+        master = await self._start()
+        backup = next(host for host in self._hosts if host is not master)
+        await self._watch(master)
+        crash = await self._crash(master, backup)
+        await self._return(master, backup)
+        stop = await self._plannedStop(backup, master)
+        return Outcome(crash, stop)
+
+    async def _start(self) -> IHost:
+        for host in self._hosts:
+            host.start()
+            self._display.become(host.name, Condition.STARTING)
+            self._display.event("start", f"{host.name}: {_shown(host.command())}")
+        for host in self._hosts:
+            await self._until(lambda: host.participates, _START, f"{host.name} did not start")
+            if self._witness.latest(host.name) is None:
+                self._display.become(host.name, Condition.BACKUP)
+        self._display.event("backup", "both listen; who hears nothing for 3 s becomes master")
+        await self._until(lambda: self._witness.adverts, _LATE, "no advert was seen")
+        name = self._witness.adverts[0].host
+        master = next(host for host in self._hosts if host.name == name)
+        self._display.become(name, Condition.MASTER)
+        self._display.event("master", f"{name} is master: its first advert is on the wire")
+        await self._answersFrom(master)
+        self._display.event("client", f"pings every 2 ms, and {name} answers")
+        return master
+
+    async def _watch(self, master: IHost) -> None:
+        await self._until(
+            lambda: len(self._witness.adverts) >= _ADVERTS_TO_WATCH,
+            _LATE,
+            f"{master.name} did not send {_ADVERTS_TO_WATCH} adverts",
+        )
+        adverts = list(self._witness.adverts)
+        if any(advert.host != master.name for advert in adverts):
+            raise StoryFailed("two hosts advertise at the same time")
+        interval = adverts[0].timing.interval
+        pauses = [later.at - sooner.at for sooner, later in zip(adverts, adverts[1:], strict=False)]
+        worst = max(abs(pause - interval) for pause in pauses)
+        self._display.event(
+            "adverts",
+            f"{len(adverts)} from {master.name}, one every {interval:.3f} s "
+            f"(at most {worst * 1000:.1f} ms off)",
+        )
+        # A master rarely dies just after an advert or just before one.
+        await self.waiting.pause(interval / 2)
+
+    async def _crash(self, master: IHost, backup: IHost) -> HandOver:
+        self._mayEnd.add(master.name)
+        since = self._clock.seconds()
+        master.cutPower()
+        self._display.mark(master.name, Mark.POWER_CUT)
+        self._display.become(master.name, Condition.OFF)
+        self._display.event(
+            "power cut", f"{master.name} is gone: daemon killed, network card without power"
+        )
+        last, first = await self._takeOver(master, backup, since, backup.deadTime + _LATE)
+        lateness = first.at - last.at - backup.deadTime
+        self._display.event(
+            "take-over",
+            f"{backup.name} is master, {first.at - last.at:.3f} s after the last advert of "
+            f"{master.name} (its deadline: {backup.deadTime:.3f} s, so {lateness * 1000:.1f} ms late)",
+        )
+        return await self._aftermath(backup, first.at - last.at, since)
+
+    async def _return(self, returning: IHost, master: IHost) -> None:
+        await self.waiting.pause(1.0)
+        self._display.event("start", f"{returning.name} has power again, and boots")
+        self._display.become(returning.name, Condition.STARTING)
+        returning.restorePower()
+        returning.start()
+        self._mayEnd.discard(returning.name)
+        await self._until(
+            lambda: returning.participates, _START, f"{returning.name} did not start again"
+        )
+        self._display.become(returning.name, Condition.BACKUP)
+        heard = self._clock.seconds()
+        # The second one from now was sent with the returned host listening for a while.
+        await self._until(
+            lambda: sum(advert.at > heard for advert in self._witness.adverts) >= 2,
+            _LATE,
+            f"{master.name} did not go on advertising",
+        )
+        if any(a.at > heard and a.host != master.name for a in self._witness.adverts):
+            raise StoryFailed(f"{returning.name} advertised although {master.name} is master")
+        self._display.event(
+            "backup", f"{returning.name} hears the adverts of {master.name}, and leaves it in peace"
+        )
+        await self.waiting.pause(0.5)
+
+    async def _plannedStop(self, master: IHost, backup: IHost) -> HandOver:
+        self._mayEnd.add(master.name)
+        since = self._clock.seconds()
+        self._display.event("stop", f"{master.name} is asked to stop (SIGTERM)")
+        master.stop()
+        await self._until(
+            lambda: self._leaving(master, since), _LATE, f"{master.name} did not bow out"
+        )
+        last, first = await self._takeOver(master, backup, since, _LATE)
+        self._display.become(master.name, Condition.OFF)
+        self._display.event(
+            "bow-out",
+            f"{master.name} said good-bye, {(last.at - since) * 1000:.1f} ms after the signal",
+        )
+        self._display.event(
+            "take-over",
+            f"{backup.name} is master, {(first.at - last.at) * 1000:.1f} ms after the bow-out",
+        )
+        handOver = await self._aftermath(backup, first.at - last.at, since)
+        daemon = master.daemon
+        assert daemon is not None
+        await self._until(lambda: not daemon.running, _LATE, f"{master.name} did not end")
+        if master.owns:
+            raise StoryFailed(f"{master.name} stopped and kept the address")
+        self._display.event("stop", f"{master.name} has given the address back and ended")
+        return handOver
+
+    async def _takeOver(
+        self, old: IHost, new: IHost, since: float, limit: float
+    ) -> tuple[Advert, Advert]:
+        """
+        Wait for the new master.
+
+        @return: the last advertisement of the old one, and the first of the new.
+        """
+
+        def first() -> Advert | None:
+            adverts = (a for a in self._witness.adverts if a.host == new.name and a.at > since)
+            return next(adverts, None)
+
+        await self._until(first, limit, f"{new.name} did not take over")
+        begins, last = first(), self._witness.latest(old.name)
+        assert begins is not None and last is not None
+        self._display.become(new.name, Condition.MASTER)
+        return last, begins
+
+    async def _aftermath(self, master: IHost, takeOver: float, since: float) -> HandOver:
+        """
+        Wait until the client is served again, and look at what it noticed.
+        """
+        await self._answersFrom(master)
+        await self.waiting.pause(_SETTLE)
+        await self._answersFrom(master)
+        gap = self._pinger.gaps(since)
+        coarse = f"; pings paused up to {gap.pause * 1000:.0f} ms" if gap.pause > _COARSE else ""
+        self._display.event(
+            "silence",
+            f"the client heard nothing for {duration(gap.silence)} ({gap.lost} pings lost{coarse}); "
+            f"now {master.name} answers",
+        )
+        return HandOver(takeOver, gap)
+
+    async def _answersFrom(self, host: IHost) -> None:
+        await self._until(
+            lambda: self._witness.answering == host.name,
+            _LATE,
+            f"{host.name} is master and did not answer the client",
+        )
+
+    def _leaving(self, host: IHost, since: float) -> bool:
+        advert = self._witness.latest(host.name)
+        return advert is not None and advert.leaving and advert.at > since
+
+    async def _until(self, condition: object, limit: float, complaint: str) -> None:
+        assert callable(condition)
+
+        def met() -> object:
+            for host in self._hosts:
+                ended = host.daemon is not None and not host.daemon.running
+                if ended and host.name not in self._mayEnd:
+                    raise StoryFailed(f"the daemon of {host.name} ended ({host.daemon.ending})")
+            return condition()
+
+        await self.waiting.until(met, limit, complaint)
+
+
+def duration(seconds: float) -> str:
+    """
+    A time in the unit that reads best.
+    """
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3f} s"
+
+
+def _shown(command: list[str]) -> str:
+    """
+    A command as one would type it, without the folders of its files.
+    """
+    return shlex.join(word.rpartition("/")[2] for word in command)

@@ -1,0 +1,51 @@
+"""
+Going on until the successor is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+#: Seconds for which a master that bowed out goes on answering, unless it hears
+#: its successor earlier.
+LINGER = 0.5
+
+
+class HandOver:
+    """
+    The moment between a bow-out and the release of what a master holds.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+        self._then: Callable[[], None] | None = None
+
+    def begin(self, then: Callable[[], None]) -> None:
+        """
+        Call something when a successor is heard, or when none was for
+        L{LINGER} seconds.
+        """
+        self.forget()
+        self._then = then
+        self._call = self._clock.callLater(LINGER, self.end)
+
+    def end(self) -> None:
+        """
+        A successor is heard: go.
+        """
+        then = self._then
+        self.forget()
+        if then is not None:
+            then()
+
+    def forget(self) -> None:
+        """
+        Something else happened that settles the matter.
+        """
+        self._then = None
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None

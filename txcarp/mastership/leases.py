@@ -1,0 +1,224 @@
+"""
+Addresses that a dead daemon cannot keep.
+
+The kernel removes an address at the end of its lifetime, also when the program
+that added it was killed, hangs or was stopped.  A lifetime that is no longer
+than the time in which a backup takes over, and that is renewed only by a
+master in good order, makes sure that two hosts do not hold an address for
+longer than the kernel is late, which is up to 0.35 s (measured, Linux 6.18).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txcarp.change import Change
+from txcarp.configuration import VirtualAddress
+from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
+from txcarp.logs.limits import SayOnce
+
+#: The shortest lifetime that the kernel has, in seconds.
+SHORTEST = 1
+
+#: A renewal that comes sooner than this part of the lease is left out.
+_NOT_BEFORE = 0.25
+
+#: Advertisements that come less often than this part of the lease need help.
+_SLOW = 0.6
+
+#: Seconds within which the kernel has to have added an address.
+_TIME_LIMIT = 5.0
+
+
+class Holding(enum.Enum):
+    """
+    Who put an address on this host.
+    """
+
+    NOBODY = "nobody"
+    OURS = "this program"
+    FOREIGN = "somebody else"
+
+
+def leaseFor(advbase: int, deadRatio: int) -> int:
+    """
+    Whole seconds for which an address is leased: no longer than the most
+    eager backup, one without skew, waits for the master.
+    """
+    return max(SHORTEST, advbase * deadRatio)
+
+
+@implementer(IMastershipStep, ILeaseObserver)
+class AddressLeases:
+    """
+    Holds the addresses of one virtual host while it is master.
+
+    @ivar restored: How many times an address was put back that somebody else
+        had removed.
+    """
+
+    name = "address"
+    required = True
+    timeLimit = _TIME_LIMIT
+    _log = Logger()
+
+    def __init__(
+        self,
+        table: IAddressTable,
+        interface: str,
+        addresses: Sequence[VirtualAddress],
+        lease: int,
+        clock: IReactorTime,
+        *,
+        fit: Callable[[], bool],
+        sayOnce: SayOnce,
+        interval: float,
+        restored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        @param lease: Seconds.
+        @param interval: Seconds between the advertisements that renew it.
+        @param fit: Whether this host is a master in good order.
+        @param restored: Called when an address was put back.
+        """
+        self.restored = 0
+        self._table = table
+        self._interface = interface
+        self._addresses = tuple(addresses)
+        self._lease = lease
+        self._clock = clock
+        self._fit = fit
+        self._sayOnce = sayOnce
+        self._tellRestored = restored
+        self._held: tuple[VirtualAddress, ...] = ()
+        self._active = False
+        self._renewed = float("-inf")
+        # With a rhythm that is slow against the lease (a dead ratio of one),
+        # advertisements alone would renew it too late.
+        self._ownRhythm = lease / 3 if interval > lease * _SLOW else None
+        self._timer: IDelayedCall | None = None
+
+    @inlineCallbacks
+    def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
+        """
+        Add the addresses.  One that somebody else put on this host is left as
+        it is, and said: it cannot leave by itself.
+        """
+        yield self._table.known()
+        self._table.watch(self._interface, self)
+        self._active = True
+        self._held = self._notForeign("it is used as it is, and stays when this host dies")
+        self._renewed = self._clock.seconds()
+        self._schedule()
+        yield self._table.hold(self._interface, self._held, self._lease)
+
+    @inlineCallbacks
+    def release(self, change: Change) -> Generator[Deferred[Any], Any, None]:
+        """
+        Remove the addresses; at the start, what an earlier run left of them.
+        """
+        if not self._active:
+            yield self._table.known()
+            self._held = self._notForeign("this host answers for it although it is not master")
+        else:
+            self._table.unwatch(self._interface, self)
+        self._active = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        held, self._held = self._held, ()
+        yield self._table.drop(self._interface, held)
+
+    def renew(self) -> None:
+        """
+        Extend the lease: this host is in good order.
+        """
+        now = self._clock.seconds()
+        if self._active and now - self._renewed >= self._lease * _NOT_BEFORE:
+            self._renewed = now
+            self._table.hold(self._interface, self._held, self._lease).addErrback(self._failed)
+
+    def addressesGone(self, addresses: Sequence[bytes]) -> None:
+        """
+        Put back what somebody took away, unless it left because its time was
+        over: then this host was not in good order, and the next renewal by
+        one that is brings it back.
+        """
+        gone = [address for address in self._held if address.packed in addresses]
+        if not self._active or not gone:
+            return
+        names = ", ".join(address.text for address in gone)
+        if self._clock.seconds() - self._renewed >= self._lease or not self._fit():
+            self._log.error(
+                "The lease of {names} on {interface} is over: this master was not in good order",
+                names=names,
+                interface=self._interface,
+            )
+            return
+        self.restored += len(gone)
+        omitted = self._sayOnce.ready("restored")
+        if omitted is not None:
+            self._log.warn(
+                "Somebody removed {names} from {interface}; it is put back ({count} times so "
+                "far). A restart of a network manager does this: systemd-networkd unless its "
+                "file for {interface} has KeepConfiguration=static, NetworkManager unless the "
+                "device is unmanaged",
+                names=names,
+                interface=self._interface,
+                count=self.restored,
+            )
+        self._table.hold(self._interface, gone, self._lease).addCallbacks(
+            lambda _: self._tellRestored(), self._failed
+        )
+
+    def addressesPossiblyGone(self) -> None:
+        """
+        Compare what is held with what is there.
+        """
+        self.addressesGone(
+            [
+                address.packed
+                for address in self._held
+                if self._table.holding(self._interface, address) is Holding.NOBODY
+            ]
+        )
+
+    def _schedule(self) -> None:
+        if self._ownRhythm is not None:
+            self._timer = self._clock.callLater(self._ownRhythm, self._between)
+
+    def _between(self) -> None:
+        if self._fit():
+            self.renew()
+        if self._active:
+            self._schedule()
+
+    def _notForeign(self, consequence: str) -> tuple[VirtualAddress, ...]:
+        ours = []
+        for address in self._addresses:
+            if self._table.holding(self._interface, address) is Holding.FOREIGN:
+                self._log.error(
+                    "{address} is on {interface} already, and not by this program: "
+                    "{consequence}. Remove it from the host's own configuration",
+                    address=address.text,
+                    interface=self._interface,
+                    consequence=consequence,
+                )
+            else:
+                ours.append(address)
+        return tuple(ours)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._sayOnce.ready("lease") is not None:
+            self._log.error(
+                "The addresses on {interface} could not be renewed: {reason}",
+                interface=self._interface,
+                reason=failure.getErrorMessage(),
+            )

@@ -1,0 +1,174 @@
+"""
+What being master means for one virtual host, put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from txcarp.change import Change
+from txcarp.configuration import VirtualHostConfiguration
+from txcarp.interfaces import IAddressTable, IAnnouncer, IMastershipStep, IScriptRunner
+from txcarp.logs.limits import SayOnce
+from txcarp.mastership.announcements import Announcements
+from txcarp.mastership.handover import HandOver
+from txcarp.mastership.leases import AddressLeases, leaseFor
+from txcarp.mastership.scripts import ScriptStep
+from txcarp.mastership.sequence import MastershipSequence
+from txcarp.protocol.election import Reason, Role
+
+
+class Mastership:
+    """
+    The steps of a virtual host in their order, and the moment of handing over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: VirtualHostConfiguration,
+        clock: IReactorTime,
+        *,
+        announcer: IAnnouncer,
+        addresses: IAddressTable | None,
+        scripts: IScriptRunner,
+        before: Sequence[IMastershipStep],
+        after: Sequence[IMastershipStep],
+        fit: Callable[[], bool],
+        unfit: Callable[[str], None],
+        sayOnce: SayOnce,
+    ) -> None:
+        """
+        @param addresses: What adds and removes addresses, if the
+            configuration asks for it.
+        @param before: Steps to take before the addresses appear.
+        @param after: Steps to take when everything else is done.
+        @param fit: Whether this host is a master in good order.
+        @param unfit: Called with the name of a required step that failed.
+        """
+        self._configuration = configuration
+        self._handOver = HandOver(clock)
+        self._leaving = False
+        self._announcements = Announcements(
+            announcer,
+            [address.packed for address in configuration.addresses],
+            clock,
+            refresh=configuration.announceEvery,
+            soon=_SOON if configuration.assign else (),
+            fit=fit,
+        )
+        self._leases: AddressLeases | None = None
+        script = ScriptStep(
+            scripts,
+            up=configuration.upScript,
+            down=configuration.downScript,
+            parameter=configuration.parameter,
+            timeLimit=configuration.scriptTimeout,
+            downAtStart=not configuration.neutral,
+            downAtStop=configuration.shutdown,
+        )
+        steps: tuple[IMastershipStep, ...] = (script, self._announcements)
+        if configuration.assign and addresses is not None:
+            self._leases = AddressLeases(
+                addresses,
+                configuration.interface,
+                configuration.addresses,
+                leaseFor(configuration.advbase, configuration.deadRatio),
+                clock,
+                fit=fit,
+                sayOnce=sayOnce,
+                interval=configuration.timing.interval,
+                restored=self._announcements.again,
+            )
+            # The script does not add the address, but may want to use it.
+            steps = (self._leases, self._announcements, script)
+        else:
+            self._warnWithoutScripts()
+        self._sequence = MastershipSequence([*before, *steps, *after], clock, unfit)
+
+    @property
+    def complete(self) -> bool:
+        """
+        Whether everything that being master means is in place.
+        """
+        return self._sequence.complete
+
+    def changed(self, change: Change) -> None:
+        """
+        Do what a new role means.  A master that hands over of its own accord
+        goes on answering until its successor does.
+        """
+        if self._leaving:
+            return
+        self._handOver.forget()
+        if change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
+            self._handOver.begin(lambda: self._sequence.wish(change))
+        else:
+            self._sequence.wish(change)
+
+    @inlineCallbacks
+    def leave(
+        self, change: Change, leaveElection: Callable[[], None]
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Give everything back.  A master leaves the election, with a bow-out,
+        first and then waits for its successor; or last, if the configuration
+        says so.  Whatever the election still decides means nothing any more.
+        """
+        self._handOver.forget()
+        self._leaving = True
+        last = change.previous is Role.MASTER and self._configuration.releaseFirst
+        if not last:
+            leaveElection()
+            if change.previous is Role.MASTER:
+                successor: Deferred[None] = Deferred()
+                self._handOver.begin(lambda: successor.callback(None))
+                yield successor
+        self._sequence.wish(change)
+        yield self._sequence.settled()
+        if last:
+            leaveElection()
+
+    def successorHeard(self) -> None:
+        """
+        Another master advertises.
+        """
+        self._handOver.end()
+
+    def advertised(self, inOrder: bool) -> None:
+        """
+        A beat passed.
+
+        @param inOrder: Whether this host is a master in good order, and may
+            keep its addresses for another while.
+        """
+        self._announcements.advertised()
+        if inOrder and self._leases is not None:
+            self._leases.renew()
+
+    def announceAgain(self) -> None:
+        """
+        Tell the neighbours once more: they may have been told otherwise.
+        """
+        self._announcements.again()
+
+    def _warnWithoutScripts(self) -> None:
+        for path, direction in (
+            (self._configuration.upScript, "up"),
+            (self._configuration.downScript, "down"),
+        ):
+            if not path:
+                self._log.warn(
+                    "Warning: no script called when going {direction}", direction=direction
+                )
+
+
+#: Seconds after which leased addresses are announced again; where scripts add
+#: them it is done with the advertisements, as in ucarp.
+_SOON = (1.0, 5.0)

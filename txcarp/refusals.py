@@ -1,0 +1,70 @@
+"""
+What is said about packets that are not believed.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+
+from twisted.logger import Logger
+
+from txcarp.logs.limits import SayOnce
+from txcarp.protocol.envelope import sourceOf
+from txcarp.protocol.rejection import Rejected, Rejection
+
+#: What is said aloud, in ucarp's words.  The other reasons are only counted,
+#: because neighbours that do nothing wrong cause them.
+_REPORTED = {
+    Rejection.TTL: "Bad TTL: [{detail}]",
+    Rejection.VERSION: "Bad version: [{detail}]",
+    Rejection.CHECKSUM: "Bad IP checksum",
+    Rejection.DIGEST: "Bad digest - Check vhid, password and virtual IP address",
+}
+
+
+class Refusals:
+    """
+    Counts refused packets by reason, and says so at most once a minute for
+    each reason, however many there are.
+
+    @ivar counts: How many packets were refused for each reason.
+    """
+
+    _log = Logger()
+
+    def __init__(self, vhid: int, debug: bool, sayOnce: SayOnce) -> None:
+        self.counts: Counter[Rejection] = Counter()
+        self._vhid = vhid
+        self._debug = debug
+        self._sayOnce = sayOnce
+
+    def refuse(self, rejected: Rejected, packet: bytes) -> None:
+        """
+        Count one packet.
+        """
+        reason = rejected.reason
+        self.counts[reason] += 1
+        if self._debug:
+            self._log.debug(
+                "Dropped from {source}: {why}", source=dotted(sourceOf(packet)), why=str(rejected)
+            )
+        words = _REPORTED.get(reason)
+        if words is None:
+            return
+        omitted = self._sayOnce.ready(reason)
+        if omitted is not None:
+            self._log.warn(
+                "{what} (vhid {vhid}, from {source}{more})",
+                what=words.format(detail=rejected.detail),
+                vhid=self._vhid,
+                source=dotted(sourceOf(packet)),
+                more=f"; {omitted} more like it since the last line" if omitted else "",
+            )
+
+
+def dotted(address: bytes) -> str:
+    """
+    A packed IPv4 address for people.
+    """
+    return socket.inet_ntoa(address) if len(address) == 4 else "?"

@@ -1,0 +1,157 @@
+"""
+The two timers of the election: when a master is missed, and when it speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+#: How often a late deadline waits for the socket to be read, at most.
+_MAXIMUM_LOOKS = 100
+
+
+def cancel(call: IDelayedCall | None) -> None:
+    """
+    Cancel a delayed call, if it is one that still waits.
+    """
+    if call is not None and call.active():
+        call.cancel()
+
+
+class MasterDown:
+    """
+    The master-down deadline.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        expired: Callable[[float], None],
+        hasUnread: Callable[[], bool],
+    ) -> None:
+        """
+        @param expired: Called when the deadline passed, with how many seconds
+            late this was noticed.
+        @param hasUnread: Whether packets wait that may speak for the master.
+        """
+        self._clock = clock
+        self._tellExpired = expired
+        self._hasUnread = hasUnread
+        self._call: IDelayedCall | None = None
+        self._looks = 0
+
+    def arm(self, delay: float) -> None:
+        """
+        Set the deadline to so many seconds from now.
+        """
+        self.disarm()
+        self._looks = 0
+        self._call = self._clock.callLater(delay, self._expired, self._clock.seconds() + delay)
+
+    def disarm(self) -> None:
+        """
+        Forget it.
+        """
+        cancel(self._call)
+        self._call = None
+
+    def lookAgain(self, delay: float) -> None:
+        """
+        Report it once more, as if in time, after the reactor had so many
+        seconds to read what waits; and longer, within reason, if that was not
+        enough.
+        """
+        self.disarm()
+        self._call = self._clock.callLater(delay, self._looked, delay)
+
+    def _expired(self, due: float) -> None:
+        self._tellExpired(self._clock.seconds() - due)
+
+    def _looked(self, delay: float) -> None:
+        self._looks += 1
+        if self._looks < _MAXIMUM_LOOKS and self._hasUnread():
+            self.lookAgain(delay)
+        else:
+            self._tellExpired(0.0)
+
+
+class Rhythm:
+    """
+    The beat of a master's advertisements.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        beat: Callable[[], None],
+        pauseSeconds: Callable[[], float],
+    ) -> None:
+        """
+        @param beat: Called at each beat.
+        @param pauseSeconds: Seconds on a clock that also counts while the
+            machine sleeps.
+        """
+        self._clock = clock
+        self._beat = beat
+        self._pauseSeconds = pauseSeconds
+        self._loop: LoopingCall | None = None
+        self._interval = 0.0
+        self._last = 0.0
+
+    @property
+    def running(self) -> bool:
+        """
+        Whether there is a beat.
+        """
+        return self._loop is not None
+
+    def start(self, interval: float, *, now: bool) -> None:
+        """
+        Beat after each interval of so many seconds, in place of another rhythm.
+
+        @param now: Whether to begin with a beat.
+        """
+        self.stop()
+        # A new one each time: one that is stopped and started again within its
+        # own call would be scheduled twice.
+        self._loop = LoopingCall(self._call)
+        self._loop.clock = self._clock
+        self._interval = interval
+        self._last = self._pauseSeconds()
+        self._loop.start(interval, now=now).addErrback(self._failed)
+
+    def stop(self) -> None:
+        """
+        Beat no more.
+        """
+        loop, self._loop = self._loop, None
+        if loop is not None and loop.running:
+            loop.stop()
+
+    def silence(self) -> float:
+        """
+        Seconds since the last beat.
+        """
+        return self._pauseSeconds() - self._last
+
+    def beaten(self) -> None:
+        """
+        Count the silence from now.
+        """
+        self._last = self._pauseSeconds()
+
+    def _call(self) -> None:
+        self._beat()
+
+    def _failed(self, failure: Failure) -> None:
+        # A LoopingCall ends for good when its function raises.
+        self._log.failure("Advertising failed and goes on", failure=failure)
+        if self._loop is not None:
+            self.start(self._interval, now=False)
