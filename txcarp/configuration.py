@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
-from netaddr import AddrFormatError, IPAddress
+from netaddr import EUI, AddrFormatError, IPAddress
 
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD
 from txcarp.protocol.envelope import GROUP
@@ -111,6 +111,30 @@ def _address(instance: object, attribute: attrs.Attribute[bytes], value: bytes) 
         raise ConfigurationError(attribute.name, f"{attribute.name} must be 4 packed bytes")
 
 
+def _hardware(
+    instance: object, attribute: attrs.Attribute[Any], value: bytes | None
+) -> None:
+    if value is not None and (len(value) != 6 or value[0] & 1):
+        raise ConfigurationError(
+            attribute.name, f"{attribute.name} must be an Ethernet address that is no group"
+        )
+
+
+def parseHardwareAddress(text: str) -> bytes:
+    """
+    The six bytes of an Ethernet address.
+
+    @raise ValueError: If it is none, or is that of a group.
+    """
+    try:
+        packed = bytes(EUI(text, version=48).packed)
+    except (AddrFormatError, ValueError):
+        packed = b""
+    if not packed or packed[0] & 1:
+        raise ValueError(f"{text!r} is not an Ethernet address such as 00:00:5e:00:01:07")
+    return packed
+
+
 def _readAddresses(texts: Iterable[str]) -> tuple[VirtualAddress, ...]:
     try:
         return tuple(map(parseVirtualAddress, texts))
@@ -167,6 +191,8 @@ class VirtualHostConfiguration:
     @ivar assign: Whether this program adds and removes the addresses itself.
     @ivar releaseFirst: Whether a master that leaves gives everything back
         before it says so, for services that must never run twice.
+    @ivar virtualMAC: The six bytes of the hardware address that moves with the
+        addresses; C{None} for the card's own, which stays.
     @ivar announceEvery: Seconds after which a master announces its addresses
         again, over and over; C{None} for never.
     @ivar debug: Whether to log each packet.
@@ -192,6 +218,7 @@ class VirtualHostConfiguration:
     scriptTimeout: float | None = attrs.field(default=None, validator=_positive)
     assign: bool = False
     releaseFirst: bool = False
+    virtualMAC: bytes | None = attrs.field(default=None, validator=_hardware)
     announceEvery: float | None = attrs.field(default=60.0, validator=_positive)
     debug: bool = False
 
@@ -210,6 +237,10 @@ class VirtualHostConfiguration:
                 "addresses",
                 "without assign there is one IPv4 address, without a prefix length: "
                 "the scripts add it",
+            )
+        if self.virtualMAC is not None and not self.assign:
+            raise ConfigurationError(
+                "virtualMAC", "a virtual hardware address needs assign: no script can add it"
             )
         if len({address.packed for address in self.addresses}) != len(self.addresses):
             raise ConfigurationError("addresses", "an address is given twice")

@@ -124,7 +124,12 @@ class INetwork(Interface):
     """
 
     def attach(
-        interface: str, vhid: int, group: bytes, broadcast: bool, receiver: IPacketReceiver
+        interface: str,
+        vhid: int,
+        group: bytes,
+        broadcast: bool,
+        hardware: bytes | None,
+        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         """
         Take part in a group on an interface.
@@ -134,6 +139,8 @@ class INetwork(Interface):
         @param group: The packed address that advertisements go to.
         @param broadcast: Send to the Ethernet broadcast address, whatever the
             group is.
+        @param hardware: The Ethernet address that advertisements come from;
+            C{None} for the card's own.
         @param receiver: Who is given the packets.
         @raise ValueError: If this virtual host is attached already.
         """
@@ -143,9 +150,12 @@ class INetwork(Interface):
         Leave again; nothing is delivered after this.
         """
 
-    def announcer(interface: str) -> IAnnouncer:
+    def announcer(interface: str, hardware: bytes | None) -> IAnnouncer:
         """
         Who tells the neighbours on an interface where an address is now.
+
+        @param hardware: The Ethernet address to announce; C{None} for the
+            card's own.
         """
 
 
@@ -239,11 +249,12 @@ class IAddressTable(Interface):
         """
 
     def hold(
-        interface: str, addresses: Sequence[VirtualAddress], lease: int | None
+        interface: str, addresses: Sequence[VirtualAddress], lease: int | None, routed: bool
     ) -> Deferred[None]:
         """
         Add addresses, or renew them.
 
+        @param routed: Whether their networks are reached by this interface.
         @param lease: Seconds after which they vanish by themselves unless they
             are held again before; C{None} for addresses that stay.
         @return: Fires when all are there; fails with L{OSError} otherwise.
@@ -253,6 +264,26 @@ class IAddressTable(Interface):
         """
         Remove addresses.  It is no error when they are not there.  What is
         present is known (L{known}) when this is called.
+        """
+
+
+class IVirtualInterfaces(Interface):
+    """
+    Interfaces with hardware addresses that move between hosts.
+    """
+
+    def create(name: str, parent: str, hardware: bytes, ipv6: bool) -> Deferred[None]:
+        """
+        Make an interface with its own hardware address on top of another, or
+        take over one that an earlier run left.
+
+        @param ipv6: Whether it will have IPv6 addresses.
+        @return: Fires when it is usable; fails with L{OSError} otherwise.
+        """
+
+    def remove(name: str, parent: str) -> Deferred[None]:
+        """
+        Remove it.  It is no error when it is not there.
         """
 
 
@@ -347,4 +378,5 @@ __all__ = [
     "INetwork",
     "IPacketReceiver",
     "IScriptRunner",
+    "IVirtualInterfaces",
 ]

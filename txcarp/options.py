@@ -17,10 +17,12 @@ from txcarp.configuration import (
     MAXIMUM_INTERFACE,
     ConfigurationError,
     VirtualHostConfiguration,
+    parseHardwareAddress,
     parseIPv4,
     parseVirtualAddress,
 )
 from txcarp.logs import facilityNumber
+from txcarp.mastership.virtualmac import virtualHardwareAddress
 from txcarp.network.defaults import firstInterface
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD
 from txcarp.protocol.envelope import GROUP
@@ -103,6 +105,13 @@ def _seconds(what: str) -> Callable[[str], float | None]:
     return read
 
 
+def _hardware(text: str) -> bytes:
+    try:
+        return parseHardwareAddress(text)
+    except ValueError as error:
+        raise usage.UsageError(f"--virtual-mac-address: {error}") from None
+
+
 class CARPOptions(usage.Options):
     """
     The options of one virtual host, with ucarp's meaning and defaults.
@@ -160,6 +169,13 @@ class CARPOptions(usage.Options):
             "seconds after which a master announces its addresses again; 0 for never",
             _seconds("--announce-every"),
         ],
+        [
+            "virtual-mac-address",
+            None,
+            None,
+            "the same with this address",
+            _hardware,
+        ],
     ]
     optFlags = [  # noqa: RUF012
         ["preempt", "P", "take over from a slower master that lives"],
@@ -168,6 +184,12 @@ class CARPOptions(usage.Options):
         ["daemonize", "B", "run in the background"],
         ["ignoreifstate", "S", "ignore the state of the interface (no carrier)"],
         ["assign", None, "add and remove the addresses without scripts, as leases"],
+        [
+            "virtual-mac",
+            None,
+            "with --assign: the addresses have the hardware address 00:00:5e:00:01:VHID, "
+            "which moves with them",
+        ],
         ["release-first", None, "on leaving, give everything back before saying so"],
         ["nomcast", "M", "send to the Ethernet broadcast address"],
         ["debug", "D", "log each packet"],
@@ -314,6 +336,7 @@ class CARPOptions(usage.Options):
                 source=self["srcip"],
                 addresses=self.addresses,
                 assign=bool(self["assign"]),
+                virtualMAC=self._virtualMAC(),
                 releaseFirst=bool(self["release-first"]),
                 announceEvery=self["announce-every"],
                 group=self["mcastip"] or GROUP,
@@ -334,6 +357,12 @@ class CARPOptions(usage.Options):
         except ConfigurationError as error:
             raise CannotRun(f"{_OPTION_OF.get(error.setting, error.setting)}: {error}") from None
 
+    def _virtualMAC(self) -> bytes | None:
+        chosen: bytes | None = self["virtual-mac-address"]
+        if chosen is None and self["virtual-mac"]:
+            return virtualHardwareAddress(self["vhid"])
+        return chosen
+
     def hidePasswords(self) -> None:
         """
         Take the passwords out of the process list.
@@ -352,6 +381,7 @@ _OPTION_OF = {
     "group": "-m, --mcastip",
     "interface": "-i, --interface",
     "addresses": "-a, --addr",
+    "virtualMAC": "--virtual-mac",
 }
 
 

@@ -13,12 +13,19 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorT
 
 from txcarp.clock import MonotonicClock, bootSeconds
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import IAddressTable, ILinkMonitor, INetwork, IScriptRunner
+from txcarp.interfaces import (
+    IAddressTable,
+    ILinkMonitor,
+    INetwork,
+    IScriptRunner,
+    IVirtualInterfaces,
+)
 from txcarp.mastership.scripts import ProcessRunner
 from txcarp.network.addresses import AddressTable
 from txcarp.network.links import LinkMonitor
 from txcarp.network.netlink import Netlink
 from txcarp.network.packets import LinuxNetwork
+from txcarp.network.virtualmac import Macvlans
 from txcarp.virtualhost import VirtualHost
 
 
@@ -45,6 +52,7 @@ class CARPService(MultiService):
         network: INetwork | None = None,
         scripts: IScriptRunner | None = None,
         addresses: IAddressTable | None = None,
+        virtualInterfaces: IVirtualInterfaces | None = None,
     ) -> None:
         """
         What is not given is the real thing.
@@ -56,6 +64,8 @@ class CARPService(MultiService):
         @param network: What sends and receives.
         @param scripts: What runs scripts.
         @param addresses: What adds and removes addresses.
+        @param virtualInterfaces: What makes interfaces with virtual hardware
+            addresses.
         @raise ValueError: If two virtual hosts have the same interface and
             vhid.
         """
@@ -76,6 +86,8 @@ class CARPService(MultiService):
         self._ownAddresses: AddressTable | None = None
         if addresses is None:
             addresses = self._ownAddresses = AddressTable(self._netlink, clock)
+        if virtualInterfaces is None:
+            virtualInterfaces = Macvlans(self._netlink)
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
         if scripts is None:
@@ -94,6 +106,7 @@ class CARPService(MultiService):
                 clock=clock,
                 scripts=scripts,
                 addresses=addresses,
+                virtualInterfaces=virtualInterfaces,
                 pauseSeconds=pauseSeconds,
             )
             host.setServiceParent(self)  # type: ignore[no-untyped-call]

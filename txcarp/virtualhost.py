@@ -32,6 +32,7 @@ from txcarp.interfaces import (
     INetwork,
     IPacketReceiver,
     IScriptRunner,
+    IVirtualInterfaces,
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.mastership import Mastership
@@ -89,12 +90,15 @@ class VirtualHost(Service):
         clock: IReactorTime,
         scripts: IScriptRunner,
         addresses: IAddressTable | None = None,
+        virtualInterfaces: IVirtualInterfaces | None = None,
         pauseSeconds: Callable[[], float] | None = None,
         random: Callable[[int], int] = secrets.randbits,
     ) -> None:
         """
         @param addresses: What adds and removes addresses, if the
             configuration asks for it.
+        @param virtualInterfaces: What makes interfaces with virtual hardware
+            addresses, likewise.
         @param pauseSeconds: Seconds on a clock that also counts while the
             machine sleeps; the clock's own if it is not given.
         @param random: Draws a number of so many bits.
@@ -107,6 +111,7 @@ class VirtualHost(Service):
         self._clock = clock
         self._scripts = scripts
         self._addresses = addresses
+        self._virtualInterfaces = virtualInterfaces
         self._masterDown = MasterDown(clock, self._expired, self._hasUnread)
         self._rhythm = Rhythm(clock, self._beat, pauseSeconds or clock.seconds)
         self._random = random
@@ -251,8 +256,11 @@ class VirtualHost(Service):
         self._mastership = Mastership(
             self.configuration,
             self._clock,
-            announcer=self._network.announcer(self.configuration.interface),
+            announcer=self._network.announcer(
+                self.configuration.interface, self.configuration.virtualMAC
+            ),
             addresses=self._addresses,
+            virtualInterfaces=self._virtualInterfaces,
             scripts=self._scripts,
             before=self._before,
             after=self._after,
@@ -302,6 +310,7 @@ class VirtualHost(Service):
                 self.configuration.vhid,
                 self.configuration.group,
                 self.configuration.broadcast,
+                self.configuration.virtualMAC,
                 self,
             )
         return self._transport

@@ -119,7 +119,8 @@ class Daemon(ProcessProtocol):
     One run of C{twistd}.
 
     @ivar ended: fires with how it ended, in words.
-    @ivar running: whether it did not.
+    @ivar ending: the same, once it has.
+    @ivar running: whether it has not.
     @ivar lines: the last lines that it logged.
     """
 
@@ -129,6 +130,7 @@ class Daemon(ProcessProtocol):
         @param said: called with each line.
         """
         self.ended: Deferred[str] = Deferred()
+        self.ending = ""
         self.running = True
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._log = log
@@ -139,6 +141,7 @@ class Daemon(ProcessProtocol):
         """
         Send it a signal (C{"TERM"}), unless it is gone.
         """
+        assert self.transport is not None
         try:
             self.transport.signalProcess(name)
         except ProcessExitedAlready:
@@ -162,7 +165,8 @@ class Daemon(ProcessProtocol):
         """
         self.running = False
         self._log.close()
-        self.ended.callback(_ending(reason))
+        self.ending = _ending(reason)
+        self.ended.callback(self.ending)
         self._said("")
 
 
@@ -178,27 +182,29 @@ class Host:
     A computer that takes part, with its power switch.
 
     @ivar hardwareAddress: the six bytes of its card.
-    @ivar source: its own address, without prefix length.
+    @ivar name: what it is called.
     @ivar daemon: its newest run of C{twistd}; L{None} before the first.
     @ivar participates: whether that said that it listens to the group.
+    @ivar noticed: called when something about the daemon changed.
     """
 
     def __init__(
-        self, reactor: Any, node: Node, equipment: Equipment, skew: int, logs: Path
+        self, reactor: Any, node: Node, source: str, equipment: Equipment, skew: int, logs: Path
     ) -> None:
         """
-        @param node: with one interface, C{eth0}, that has its own address.
+        @param node: with one interface, C{eth0}.
+        @param source: the node's own address, without prefix length.
         @param skew: of its advertisements.
         @param logs: the directory for what the daemon logs.
         """
         self.name = node.name
-        self.source = node.addresses()[0].partition("/")[0]
         self.hardwareAddress = node.link().address
         self.daemon: Daemon | None = None
         self.participates = False
         self.noticed: Callable[[], None] = lambda: None
         self._reactor = reactor
         self._node = node
+        self._source = source
         self._equipment = equipment
         self._skew = skew
         self._log = logs / f"{node.name}.log"
@@ -225,7 +231,7 @@ class Host:
         files = self._equipment
         return [
             *("twistd", "--nodaemon", "--pidfile=", "txcarp", "--interface=eth0"),
-            *("-s", self.source, "-v", str(VHID), "-k", str(self._skew)),
+            *("-s", self._source, "-v", str(VHID), "-k", str(self._skew)),
             *("-o", str(files.passwordFile), "-a", files.address),
             *("-u", str(files.up), "-d", str(files.down), "-z", "-f", "none"),
         ]

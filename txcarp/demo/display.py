@@ -5,6 +5,7 @@ How the demonstration is shown: live on a terminal, or a line for each event.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import textwrap
@@ -84,13 +85,41 @@ class IDisplay(Interface):
         """
 
 
+class Screen:
+    """
+    Where lines are written, which may go away.
+    """
+
+    def __init__(self, output: TextIO, gone: Callable[[], object]) -> None:
+        """
+        @param gone: called when nobody reads any more.
+        """
+        self.encoding = output.encoding
+        self._output = output
+        self._gone = gone
+
+    def write(self, text: str) -> None:
+        """
+        Show text now.
+        """
+        try:
+            self._output.write(text)
+            self._output.flush()
+        except OSError:
+            # What could not be written is still in the buffer, and Python would try again
+            # when it exits, and complain.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._output.fileno())
+            self._gone()
+
+
 @implementer(IDisplay)
 class PlainDisplay:
     """
     One line for each event, with the seconds since the beginning, and no pictures.
     """
 
-    def __init__(self, output: TextIO, seconds: Callable[[], float]) -> None:
+    def __init__(self, output: Screen, seconds: Callable[[], float]) -> None:
         """
         @param seconds: a monotonic clock.
         """
@@ -126,7 +155,6 @@ class PlainDisplay:
 
     def _write(self, line: str) -> None:
         self._output.write(line + "\n")
-        self._output.flush()
 
 
 @implementer(IDisplay)
@@ -137,7 +165,7 @@ class LiveDisplay:
 
     def __init__(
         self,
-        output: TextIO,
+        output: Screen,
         clock: IReactorTime,
         hosts: list[str],
         width: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
@@ -201,7 +229,6 @@ class LiveDisplay:
         # The picture stays above what is said at last.
         self._height = 0
         self._output.write("\x1b[?25h" + "".join(f"{line}\n" for line in lines))
-        self._output.flush()
 
     def _now(self) -> float:
         return self._clock.seconds() - self._started
@@ -217,7 +244,6 @@ class LiveDisplay:
         # What is wider than the terminal would wrap, and spoil the next picture.
         text = "".join(_coloured(spans, width) + "\x1b[K\n" for spans in (*above, *picture))
         self._output.write(up + text)
-        self._output.flush()
 
     def _legend(self) -> list[Span]:
         glyphs = self._glyphs
@@ -239,7 +265,8 @@ class LiveDisplay:
         who = f"{masters[0]} is master" if masters else "nobody is master"
         spans.append((who, "good" if masters else "bad"))
         if self._lastAdvert is not None:
-            spans.append((f"   {self._adverts} adverts, last {now - self._lastAdvert:.1f} s ago", ""))
+            age = f"{now - self._lastAdvert:.1f} s ago"
+            spans.append((f"   {self._adverts} adverts, the last {age}", "plain"))
         if self._lastAnswer is not None:
             silence = now - self._lastAnswer
             if silence < 2 * _FRAME:
@@ -259,5 +286,5 @@ def _coloured(spans: Iterable[Span], width: int) -> str:
     return text
 
 
-def _speaksUnicode(output: TextIO) -> bool:
-    return bool(re.fullmatch("utf-?8", output.encoding or "", re.IGNORECASE))
+def _speaksUnicode(output: Screen) -> bool:
+    return bool(re.fullmatch("utf-?8", output.encoding, re.IGNORECASE))

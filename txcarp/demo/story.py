@@ -6,7 +6,8 @@ What happens in the demonstration, in which order.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import attrs
@@ -23,7 +24,7 @@ from txcarp.pinger import Gap, Pinger
 _START = 60.0
 
 #: Seconds that anything may be late on a busy machine.
-_LATE = 10.0
+_LATE = 30.0
 
 _ADVERTS_TO_WATCH = 4
 
@@ -106,14 +107,27 @@ class Story:
         self._witness = witness
         self._pinger = pinger
         self._display = display
+        self._conditions = {host.name: Condition.OFF for host in hosts}
         #: Hosts whose daemon may end.
         self._mayEnd: set[str] = set()
+
+    def noticed(self, host: IHost) -> None:
+        """
+        A daemon said something, or ended.
+        """
+        if host.participates and self._conditions[host.name] is Condition.STARTING:
+            self._become(host.name, Condition.BACKUP)
+        self.waiting.changed()
 
     def advertised(self, advert: Advert) -> None:
         """
         The client saw an advertisement.
         """
         self._display.mark(advert.host, Mark.BOW_OUT if advert.leaving else Mark.ADVERT)
+        if advert.leaving:
+            self._become(advert.host, Condition.OFF)
+        elif advert.host not in self._mayEnd:
+            self._become(advert.host, Condition.MASTER)
         self.waiting.changed()
 
     def answered(self, host: str, at: float) -> None:
@@ -139,21 +153,24 @@ class Story:
 
     async def _start(self) -> IHost:
         for host in self._hosts:
-            host.start()
-            self._display.become(host.name, Condition.STARTING)
+            self._become(host.name, Condition.STARTING)
             self._display.event("start", f"{host.name}: {_shown(host.command())}")
-        for host in self._hosts:
-            await self._until(lambda: host.participates, _START, f"{host.name} did not start")
-            if self._witness.latest(host.name) is None:
-                self._display.become(host.name, Condition.BACKUP)
-        self._display.event("backup", "both listen; who hears nothing for 3 s becomes master")
+            host.start()
+        await self._until(
+            lambda: self._witness.adverts or all(host.participates for host in self._hosts),
+            _START,
+            "the daemons did not start",
+        )
+        if not self._witness.adverts:
+            self._display.event("backup", "both listen; nothing for 3 s, and one becomes master")
         await self._until(lambda: self._witness.adverts, _LATE, "no advert was seen")
         name = self._witness.adverts[0].host
         master = next(host for host in self._hosts if host.name == name)
-        self._display.become(name, Condition.MASTER)
         self._display.event("master", f"{name} is master: its first advert is on the wire")
         await self._answersFrom(master)
-        self._display.event("client", f"pings every 2 ms, and {name} answers")
+        self._display.event("client", f"{name} answers the client")
+        for host in self._hosts:
+            await self._participation(host)
         return master
 
     async def _watch(self, master: IHost) -> None:
@@ -166,7 +183,7 @@ class Story:
         if any(advert.host != master.name for advert in adverts):
             raise StoryFailed("two hosts advertise at the same time")
         interval = adverts[0].timing.interval
-        pauses = [later.at - sooner.at for sooner, later in zip(adverts, adverts[1:], strict=False)]
+        pauses = [later.at - sooner.at for sooner, later in pairwise(adverts)]
         worst = max(abs(pause - interval) for pause in pauses)
         self._display.event(
             "adverts",
@@ -181,7 +198,7 @@ class Story:
         since = self._clock.seconds()
         master.cutPower()
         self._display.mark(master.name, Mark.POWER_CUT)
-        self._display.become(master.name, Condition.OFF)
+        self._become(master.name, Condition.OFF)
         self._display.event(
             "power cut", f"{master.name} is gone: daemon killed, network card without power"
         )
@@ -190,21 +207,18 @@ class Story:
         self._display.event(
             "take-over",
             f"{backup.name} is master, {first.at - last.at:.3f} s after the last advert of "
-            f"{master.name} (its deadline: {backup.deadTime:.3f} s, so {lateness * 1000:.1f} ms late)",
+            f"{master.name} (due after {backup.deadTime:.3f} s: {lateness * 1000:.1f} ms late)",
         )
         return await self._aftermath(backup, first.at - last.at, since)
 
     async def _return(self, returning: IHost, master: IHost) -> None:
         await self.waiting.pause(1.0)
         self._display.event("start", f"{returning.name} has power again, and boots")
-        self._display.become(returning.name, Condition.STARTING)
+        self._become(returning.name, Condition.STARTING)
         returning.restorePower()
         returning.start()
         self._mayEnd.discard(returning.name)
-        await self._until(
-            lambda: returning.participates, _START, f"{returning.name} did not start again"
-        )
-        self._display.become(returning.name, Condition.BACKUP)
+        await self._participation(returning)
         heard = self._clock.seconds()
         # The second one from now was sent with the returned host listening for a while.
         await self._until(
@@ -228,7 +242,6 @@ class Story:
             lambda: self._leaving(master, since), _LATE, f"{master.name} did not bow out"
         )
         last, first = await self._takeOver(master, backup, since, _LATE)
-        self._display.become(master.name, Condition.OFF)
         self._display.event(
             "bow-out",
             f"{master.name} said good-bye, {(last.at - since) * 1000:.1f} ms after the signal",
@@ -261,8 +274,8 @@ class Story:
 
         await self._until(first, limit, f"{new.name} did not take over")
         begins, last = first(), self._witness.latest(old.name)
-        assert begins is not None and last is not None
-        self._display.become(new.name, Condition.MASTER)
+        assert begins is not None
+        assert last is not None
         return last, begins
 
     async def _aftermath(self, master: IHost, takeOver: float, since: float) -> HandOver:
@@ -273,13 +286,22 @@ class Story:
         await self.waiting.pause(_SETTLE)
         await self._answersFrom(master)
         gap = self._pinger.gaps(since)
-        coarse = f"; pings paused up to {gap.pause * 1000:.0f} ms" if gap.pause > _COARSE else ""
+        busy = gap.pause > _COARSE
+        coarse = f"; this machine was too busy to ping for {duration(gap.pause)}" if busy else ""
         self._display.event(
             "silence",
-            f"the client heard nothing for {duration(gap.silence)} ({gap.lost} pings lost{coarse}); "
-            f"now {master.name} answers",
+            f"the client heard nothing for {duration(gap.silence)} "
+            f"({gap.lost} pings lost{coarse}); now {master.name} answers",
         )
         return HandOver(takeOver, gap)
+
+    def _become(self, host: str, condition: Condition) -> None:
+        if self._conditions[host] is not condition:
+            self._conditions[host] = condition
+            self._display.become(host, condition)
+
+    async def _participation(self, host: IHost) -> None:
+        await self._until(lambda: host.participates, _START, f"{host.name} did not start")
 
     async def _answersFrom(self, host: IHost) -> None:
         await self._until(
@@ -292,14 +314,12 @@ class Story:
         advert = self._witness.latest(host.name)
         return advert is not None and advert.leaving and advert.at > since
 
-    async def _until(self, condition: object, limit: float, complaint: str) -> None:
-        assert callable(condition)
-
+    async def _until(self, condition: Callable[[], object], limit: float, complaint: str) -> None:
         def met() -> object:
             for host in self._hosts:
-                ended = host.daemon is not None and not host.daemon.running
-                if ended and host.name not in self._mayEnd:
-                    raise StoryFailed(f"the daemon of {host.name} ended ({host.daemon.ending})")
+                daemon = host.daemon
+                if daemon and not daemon.running and host.name not in self._mayEnd:
+                    raise StoryFailed(f"the daemon of {host.name} ended ({daemon.ending})")
             return condition()
 
         await self.waiting.until(met, limit, complaint)
@@ -309,6 +329,8 @@ def duration(seconds: float) -> str:
     """
     A time in the unit that reads best.
     """
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3f} s"
 
 

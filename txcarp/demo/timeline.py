@@ -138,8 +138,7 @@ class Timeline:
         scale = next((scale for scale in _SCALES if now < scale * columns), _SCALES[-1])
         shown = min(columns, int(now / scale) + 1)
         rows = [
-            [(f" {host:<7} ", "plain"), *self._hostLane(host, scale, shown)]
-            for host in self._hosts
+            [(f" {host:<7} ", "plain"), *self._hostLane(host, scale, shown)] for host in self._hosts
         ]
         rows.append([(" client  ", "plain"), *self._clientLane(scale, shown)])
         rows.append([(" " * _MARGIN + self._ruler(scale, columns), "faint")])

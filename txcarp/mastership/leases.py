@@ -81,12 +81,15 @@ class AddressLeases:
         fit: Callable[[], bool],
         sayOnce: SayOnce,
         interval: float,
+        routed: bool = True,
         restored: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param lease: Seconds.
         @param interval: Seconds between the advertisements that renew it.
         @param fit: Whether this host is a master in good order.
+        @param routed: Whether the networks of the addresses are reached by
+            this interface.
         @param restored: Called when an address was put back.
         """
         self.restored = 0
@@ -97,6 +100,7 @@ class AddressLeases:
         self._clock = clock
         self._fit = fit
         self._sayOnce = sayOnce
+        self._routed = routed
         self._tellRestored = restored
         self._held: tuple[VirtualAddress, ...] = ()
         self._active = False
@@ -118,7 +122,7 @@ class AddressLeases:
         self._held = self._notForeign("it is used as it is, and stays when this host dies")
         self._renewed = self._clock.seconds()
         self._schedule()
-        yield self._table.hold(self._interface, self._held, self._lease)
+        yield self._hold(self._held)
 
     @inlineCallbacks
     def release(self, change: Change) -> Generator[Deferred[Any], Any, None]:
@@ -143,7 +147,7 @@ class AddressLeases:
         now = self._clock.seconds()
         if self._active and now - self._renewed >= self._lease * _NOT_BEFORE:
             self._renewed = now
-            self._table.hold(self._interface, self._held, self._lease).addErrback(self._failed)
+            self._hold(self._held).addErrback(self._failed)
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         """
@@ -174,7 +178,7 @@ class AddressLeases:
                 interface=self._interface,
                 count=self.restored,
             )
-        self._table.hold(self._interface, gone, self._lease).addCallbacks(
+        self._hold(gone).addCallbacks(
             lambda _: self._tellRestored(), self._failed
         )
 
@@ -189,6 +193,9 @@ class AddressLeases:
                 if self._table.holding(self._interface, address) is Holding.NOBODY
             ]
         )
+
+    def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
+        return self._table.hold(self._interface, addresses, self._lease, self._routed)
 
     def _schedule(self) -> None:
         if self._ownRhythm is not None:

@@ -13,13 +13,20 @@ from twisted.logger import Logger
 
 from txcarp.change import Change
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import IAddressTable, IAnnouncer, IMastershipStep, IScriptRunner
+from txcarp.interfaces import (
+    IAddressTable,
+    IAnnouncer,
+    IMastershipStep,
+    IScriptRunner,
+    IVirtualInterfaces,
+)
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.announcements import Announcements
 from txcarp.mastership.handover import HandOver
 from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
+from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.election import Reason, Role
 
 
@@ -37,6 +44,7 @@ class Mastership:
         *,
         announcer: IAnnouncer,
         addresses: IAddressTable | None,
+        virtualInterfaces: IVirtualInterfaces | None,
         scripts: IScriptRunner,
         before: Sequence[IMastershipStep],
         after: Sequence[IMastershipStep],
@@ -47,6 +55,8 @@ class Mastership:
         """
         @param addresses: What adds and removes addresses, if the
             configuration asks for it.
+        @param virtualInterfaces: What makes interfaces with virtual hardware
+            addresses, likewise.
         @param before: Steps to take before the addresses appear.
         @param after: Steps to take when everything else is done.
         @param fit: Whether this host is a master in good order.
@@ -75,19 +85,36 @@ class Mastership:
         )
         steps: tuple[IMastershipStep, ...] = (script, self._announcements)
         if configuration.assign and addresses is not None:
+            hardware = configuration.virtualMAC
+            interface = configuration.interface
+            if hardware is not None:
+                interface = virtualInterfaceName(interface, configuration.vhid)
             self._leases = AddressLeases(
                 addresses,
-                configuration.interface,
+                interface,
                 configuration.addresses,
                 leaseFor(configuration.advbase, configuration.deadRatio),
                 clock,
                 fit=fit,
                 sayOnce=sayOnce,
                 interval=configuration.timing.interval,
+                routed=hardware is None,
                 restored=self._announcements.again,
             )
             # The script does not add the address, but may want to use it.
             steps = (self._leases, self._announcements, script)
+            if hardware is not None and virtualInterfaces is not None:
+                ipv6 = not all(address.isIPv4 for address in configuration.addresses)
+                steps = (
+                    VirtualMAC(
+                        virtualInterfaces,
+                        configuration.interface,
+                        configuration.vhid,
+                        hardware,
+                        ipv6,
+                    ),
+                    *steps,
+                )
         else:
             self._warnWithoutScripts()
         self._sequence = MastershipSequence([*before, *steps, *after], clock, unfit)

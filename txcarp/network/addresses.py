@@ -18,7 +18,7 @@ from txcarp.configuration import VirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.netlink import Netlink
-from txcarp.network.requests import IFA_F_NODAD, delAddress, newAddress
+from txcarp.network.requests import IFA_F_NODAD, IFA_F_NOPREFIXROUTE, delAddress, newAddress
 from txcarp.network.rtnetlink import Address
 
 #: How the kernel is told, and tells, who added an address (IFA_PROTO, since
@@ -124,7 +124,11 @@ class AddressTable:
         return Holding.OURS if short else Holding.FOREIGN
 
     def hold(
-        self, interface: str, addresses: Sequence[VirtualAddress], lease: int | None
+        self,
+        interface: str,
+        addresses: Sequence[VirtualAddress],
+        lease: int | None,
+        routed: bool,
     ) -> Deferred[None]:
         """
         See L{IAddressTable.hold}.
@@ -144,7 +148,8 @@ class AddressTable:
                 # A virtual address answers those who ask for it; connections of
                 # this host's own are not to begin from it in IPv6.
                 preferredLifetime=lease if address.isIPv4 else 0,
-                flags=0 if address.isIPv4 else IFA_F_NODAD,
+                flags=(0 if address.isIPv4 else IFA_F_NODAD)
+                | (0 if routed else IFA_F_NOPREFIXROUTE),
                 protocol=OURS,
                 replace=True,
             )

@@ -32,14 +32,15 @@ class FrameSender(Protocol):
 class Announcer:
     """
     Gratuitous ARP and unsolicited neighbour advertisements on one interface,
-    with the card's own hardware address: virtual addresses move to another
-    card, and their neighbours have to know.
+    with the card's own hardware address unless another is given: virtual
+    addresses move to another card, and their neighbours have to know.
     """
 
-    def __init__(self, sender: FrameSender) -> None:
+    def __init__(self, sender: FrameSender, hardware: bytes | None = None) -> None:
         self._sender = sender
+        self._hardware = hardware
 
     def announce(self, address: bytes) -> None:
-        hardware = self._sender.hardwareAddress()
+        hardware = self._hardware or self._sender.hardwareAddress()
         frame = gratuitousARP if len(address) == 4 else unsolicitedAdvertisement
         self._sender.sendRaw(frame(hardware, address))

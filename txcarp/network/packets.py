@@ -49,16 +49,24 @@ class GroupTransport:
     The way out for one virtual host.
     """
 
-    def __init__(self, port: InterfacePort, vhid: int, group: bytes, broadcast: bool) -> None:
+    def __init__(
+        self,
+        port: InterfacePort,
+        vhid: int,
+        group: bytes,
+        broadcast: bool,
+        hardware: bytes | None,
+    ) -> None:
         self._port = port
         self._vhid = vhid
         self._group = group
         self._hardwareGroup = BROADCAST if broadcast else groupAddress(group)
-        self._broadcast = broadcast
+        self._hardware = hardware
+        self._framed = broadcast or hardware is not None
 
     def send(self, packet: bytes) -> None:
-        if self._broadcast:
-            self._port.sendFrame(self._hardwareGroup, packet)
+        if self._framed:
+            self._port.sendFrame(self._hardwareGroup, packet, self._hardware)
             return
         try:
             self._port.sendPacket(self._group, packet)
@@ -170,13 +178,17 @@ class InterfacePort(DatagramProtocol):
             raise self._gone()
         self._port.write(packet, (socket.inet_ntoa(group), 0))
 
-    def sendFrame(self, destination: bytes, packet: bytes) -> None:
+    def sendFrame(
+        self, destination: bytes, packet: bytes, source: bytes | None = None
+    ) -> None:
         """
         Send an IPv4 packet in a frame to an Ethernet address.
 
+        @param source: The Ethernet address it comes from; the card's own if it
+            is not given.
         @raise OSError: If it did not leave.
         """
-        self.sendRaw(ipv4Frame(destination, self.hardwareAddress(), packet))
+        self.sendRaw(ipv4Frame(destination, source or self.hardwareAddress(), packet))
 
     def sendRaw(self, frame: bytes) -> None:
         """
@@ -361,7 +373,13 @@ class LinuxNetwork:
         self._attached: set[tuple[str, int]] = set()
 
     def attach(
-        self, interface: str, vhid: int, group: bytes, broadcast: bool, receiver: IPacketReceiver
+        self,
+        interface: str,
+        vhid: int,
+        group: bytes,
+        broadcast: bool,
+        hardware: bytes | None,
+        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         if (interface, vhid) in self._attached:
             raise ValueError(f"virtual host {vhid} is configured twice on {interface}")
@@ -374,7 +392,7 @@ class LinuxNetwork:
         else:
             port.add(vhid, group, receiver)
         self._attached.add((interface, vhid))
-        return GroupTransport(port, vhid, group, broadcast)
+        return GroupTransport(port, vhid, group, broadcast, hardware)
 
     def detach(self, interface: str, vhid: int) -> None:
         self._attached.discard((interface, vhid))
@@ -383,5 +401,5 @@ class LinuxNetwork:
             port.stop()
             del self._ports[interface]
 
-    def announcer(self, interface: str) -> IAnnouncer:
-        return Announcer(self._ports[interface])
+    def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
+        return Announcer(self._ports[interface], hardware)

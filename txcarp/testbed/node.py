@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
 
 _LOOPBACK = 1
-_CARRIER_WAIT = 2.0
-"""Seconds; it comes in milliseconds."""
+_CARRIER_WAIT = 15.0
+"""Seconds; it comes in milliseconds unless the machine is very busy."""
 
 
 @attrs.define

@@ -1,0 +1,126 @@
+"""
+Interfaces with a hardware address that moves between hosts.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txcarp.interfaces import IVirtualInterfaces
+from txcarp.network.netlink import Netlink
+from txcarp.network.requests import delLink, newMacvlan, setLink
+from txcarp.network.rtnetlink import Link
+
+_SETTINGS = Path("/proc/sys/net")
+
+
+@implementer(IVirtualInterfaces)
+class Macvlans:
+    """
+    Virtual hardware addresses as macvlan interfaces.
+
+    The host answers for a virtual address on the macvlan only, with its
+    hardware address: both it and the parent are told to answer only for
+    addresses of their own (C{arp_ignore}), or each would answer for the
+    other's.  What the parent had before is put back when its last macvlan
+    goes.
+    """
+
+    _log = Logger()
+
+    def __init__(self, netlink: Netlink, settings: Path = _SETTINGS) -> None:
+        """
+        @param netlink: Started by its owner, before anything is made.
+        @param settings: Where the kernel shows its network settings.
+        """
+        self._netlink = netlink
+        self._settings = settings
+        self._parents: dict[str, set[str]] = {}
+        self._before: dict[str, str] = {}
+
+    @inlineCallbacks
+    def create(
+        self, name: str, parent: str, hardware: bytes, ipv6: bool
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        See L{IVirtualInterfaces.create}.
+        """
+        parentIndex = socket.if_nametoindex(parent)
+        links: list[Link] = yield self._netlink.dumpLinks()
+        existing = next((link for link in links if link.name == name), None)
+        if existing is None:
+            yield self._netlink.request(newMacvlan(name, parentIndex, address=hardware))
+        elif existing.kind != "macvlan" or existing.parent != parentIndex:
+            raise OSError(
+                errno.EEXIST, f"there is another interface [{name}], not a macvlan on [{parent}]"
+            )
+        index = socket.if_nametoindex(name)
+        self._configure(name, ipv6)
+        self._ignoreForeign(parent, name)
+        yield self._netlink.request(setLink(index, up=True, address=hardware))
+
+    @inlineCallbacks
+    def remove(self, name: str, parent: str) -> Generator[Deferred[Any], Any, None]:
+        """
+        See L{IVirtualInterfaces.remove}.
+        """
+        links: list[Link] = yield self._netlink.dumpLinks()
+        ours = [link for link in links if link.name == name and link.kind == "macvlan"]
+        for link in ours:
+            yield self._netlink.request(delLink(link.index))
+        self._restore(parent, name)
+
+    def _configure(self, name: str, ipv6: bool) -> None:
+        """
+        Make a macvlan quiet, and let it answer for what it has.
+        """
+        self._write(f"ipv4/conf/{name}/arp_ignore", "1")
+        # Answers to what arrives here leave by the parent, which has the route.
+        self._write(f"ipv4/conf/{name}/rp_filter", "2")
+        # Two hosts have this hardware address, and must not get an address from it.
+        self._write(f"ipv6/conf/{name}/addr_gen_mode", "1")
+        self._write(f"ipv6/conf/{name}/accept_ra", "0")
+        self._write(f"ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
+
+    def _ignoreForeign(self, parent: str, name: str) -> None:
+        setting = f"ipv4/conf/{parent}/arp_ignore"
+        if parent not in self._before:
+            self._before[parent] = self._read(setting)
+            if self._before[parent] == "0":
+                self._write(setting, "1")
+        self._parents.setdefault(parent, set()).add(name)
+
+    def _restore(self, parent: str, name: str) -> None:
+        names = self._parents.get(parent, set())
+        names.discard(name)
+        if names or parent not in self._before:
+            return
+        self._parents.pop(parent, None)
+        before = self._before.pop(parent)
+        if before == "0":
+            self._write(f"ipv4/conf/{parent}/arp_ignore", before)
+
+    def _read(self, setting: str) -> str:
+        try:
+            return (self._settings / setting).read_text().strip()
+        except OSError:
+            return ""
+
+    def _write(self, setting: str, value: str) -> None:
+        try:
+            (self._settings / setting).write_text(value)
+        except OSError as error:
+            self._log.warn(
+                "{setting} could not be set to {value}: {reason}",
+                setting=str(self._settings / setting),
+                value=value,
+                reason=error.strerror,
+            )
