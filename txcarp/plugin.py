@@ -19,6 +19,7 @@ from twisted.logger import (
 from txcarp.logs import SyslogObserver, facilityNumber, minimumLevel, withoutPortNoise
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.options import CannotRun, CARPOptions
+from txcarp.scheduling import stayOnTime
 from txcarp.service import CARPService
 from txcarp.signals import SignalService
 
@@ -56,6 +57,18 @@ class SyslogService(Service):
         Service.stopService(self)
 
 
+class SchedulingService(Service):
+    """
+    Has this process run on time, from its start as a daemon on.
+    """
+
+    def privilegedStartService(self) -> None:
+        """
+        Ask for it while there are privileges, and after any fork.
+        """
+        stayOnTime()
+
+
 def filtered(observer: ILogObserver, debug: bool) -> ILogObserver:
     """
     An observer that is told what an administrator wants to read.
@@ -88,6 +101,7 @@ def buildService(options: CARPOptions) -> MultiService:
     except MissingCapability as error:
         raise CannotRun(error.strerror) from None
     whole = MultiService()
+    SchedulingService().setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp = CARPService([configuration])
     SignalService(carp, exitQuietly=configuration.shutdown).setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp.setServiceParent(whole)  # type: ignore[no-untyped-call]
@@ -105,16 +119,9 @@ def makeService(options: CARPOptions) -> IService:
         raise SystemExit(CANNOT_RUN) from None
     facility = options.facility
     if facility is not None:
-        syslog = SyslogService(facility, configurationDebug(options))
+        syslog = SyslogService(facility, bool(options["debug"]))
         syslog.setServiceParent(whole)  # type: ignore[no-untyped-call]
         whole.services.insert(0, whole.services.pop())
     if options["daemonize"] and options.parent is not None:
         options.parent["nodaemon"] = False
     return whole
-
-
-def configurationDebug(options: CARPOptions) -> bool:
-    """
-    Whether each packet is to be logged.
-    """
-    return bool(options["debug"])

@@ -227,7 +227,7 @@ class VirtualHost(Service):
         somebody else can take over.  The better host takes the mastership back
         later if its peers are so configured that they let it.
         """
-        if self.role is Role.MASTER:
+        if self.running and self.role is Role.MASTER:
             self._holdBack(_RESIGNED)
             self._input(lambda state, standing: state.resigned(standing, False))
             self._resumeIn(RESIGNATION)

@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo
 """
 C{txcarp demo}: two hosts share an address on this machine, one of them fails, and one
 is stopped.

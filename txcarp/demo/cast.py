@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_cast
 """
 The hosts of the demonstration: real daemons, each in a network namespace of its own.
 """

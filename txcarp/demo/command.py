@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_command
 """
 The command: everything made, held together and taken away again.
 """
@@ -59,6 +59,15 @@ class DemoOptions(usage.Options):
     )
     optFlags = [["once", None, "plain lines without pictures"]]  # noqa: RUF012
     optParameters = [["keep-logs", None, None, "keep the logs of both daemons in this folder"]]  # noqa: RUF012
+
+    def opt_version(self) -> None:
+        """
+        print the version and exit
+        """
+        from txcarp import __version__
+
+        print(f"txcarp {__version__}")
+        raise SystemExit(0)
 
     def parseArgs(self, *operands: str) -> None:
         """
@@ -153,7 +162,8 @@ class Performance:
     def _chooseDisplay(
         self, output: TextIO, environment: Mapping[str, str], once: bool
     ) -> IDisplay:
-        screen = Screen(output, self._end)
+        # Later: a story cannot be cancelled while it says something.
+        screen = Screen(output, lambda: self._reactor.callLater(0, self._end))
         dumb = environment.get("NO_COLOR") or environment.get("TERM", "dumb") == "dumb"
         if once or dumb or not output.isatty():
             return PlainDisplay(screen, self._clock.seconds)

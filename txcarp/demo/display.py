@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_display
 """
 How the demonstration is shown: live on a terminal, or a line for each event.
 """
@@ -248,7 +248,7 @@ class LiveDisplay:
     def _legend(self) -> list[Span]:
         glyphs = self._glyphs
         return [
-            (" " * 9, "plain"),
+            (" ", "plain"),
             (glyphs.mark[Mark.ADVERT] + " advert  ", "good"),
             (glyphs.condition[Condition.MASTER] + " master  ", "good"),
             (glyphs.condition[Condition.BACKUP] + " backup  ", "faint"),
@@ -264,15 +264,15 @@ class LiveDisplay:
         spans: list[Span] = [(f"{now:6.1f} s  ", "strong")]
         who = f"{masters[0]} is master" if masters else "nobody is master"
         spans.append((who, "good" if masters else "bad"))
-        if self._lastAdvert is not None:
-            age = f"{now - self._lastAdvert:.1f} s ago"
-            spans.append((f"   {self._adverts} adverts, the last {age}", "plain"))
         if self._lastAnswer is not None:
             silence = now - self._lastAnswer
             if silence < 2 * _FRAME:
                 spans.append((f"   client hears {self._answering}", "good"))
             else:
-                spans.append((f"   client hears nothing for {silence:.1f} s", "bad"))
+                spans.append((f"   client: silence for {silence:.1f} s", "bad"))
+        if self._lastAdvert is not None:
+            age = now - self._lastAdvert
+            spans.append((f"   advert {self._adverts}, {age:.1f} s ago", "plain"))
         return spans
 
 

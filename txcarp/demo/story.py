@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_story
 """
 What happens in the demonstration, in which order.
 """
@@ -286,7 +286,8 @@ class Story:
         await self.waiting.pause(_SETTLE)
         await self._answersFrom(master)
         gap = self._pinger.gaps(since)
-        busy = gap.pause > _COARSE
+        # A longer one than the silence came after it.
+        busy = _COARSE < gap.pause <= gap.silence
         coarse = f"; this machine was too busy to ping for {duration(gap.pause)}" if busy else ""
         self._display.event(
             "silence",

@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_display
 """
 A picture of what happened when: a lane for each host and one for the client.
 """
@@ -13,8 +13,14 @@ import attrs
 #: Seconds that one column may stand for; the finest with which all fits is taken.
 _SCALES = (0.2, 0.25, 1 / 3, 0.5, 1.0, 2.0, 5.0)
 
+#: Seconds in which one answer is enough for the client to be served.
 _BUCKET = 0.05
-_LABEL_SECONDS = 5
+
+#: Seconds from one number below the lanes to the next.
+_LABELS = (5, 10, 20, 60, 120, 300)
+
+#: Columns that a number needs.
+_LABEL_WIDTH = 8
 _MARGIN = 9
 
 
@@ -182,9 +188,9 @@ class Timeline:
         return cells
 
     def _ruler(self, scale: float, columns: int) -> str:
-        text = ""
-        seconds = 0
-        while int(seconds / scale) < columns - 6:
-            text = text.ljust(int(seconds / scale)) + f"{self._glyphs.tick}{seconds} s"
-            seconds += _LABEL_SECONDS * (1 if scale < 1 else 4)
+        step = next((step for step in _LABELS if step >= scale * _LABEL_WIDTH), _LABELS[-1])
+        text, seconds = "", 0
+        while seconds / scale < columns - _LABEL_WIDTH:
+            text = text.ljust(round(seconds / scale)) + f"{self._glyphs.tick}{seconds} s"
+            seconds += step
         return text

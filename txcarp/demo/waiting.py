@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_story
 """
 Waiting for something to become true, on the reactor and not for ever.
 """

@@ -1,4 +1,4 @@
-# Tests: tests.test_demo
+# Tests: tests.demo.test_witness
 """
 What the client's network card sees: who advertises, and who answers.
 """

@@ -148,7 +148,7 @@ class Mastership:
         first and then waits for its successor; or last, if the configuration
         says so.  Whatever the election still decides means nothing any more.
         """
-        self._handOver.forget()
+        self._handOver.end()  # what was resigned is given back as such
         self._leaving = True
         last = change.previous is Role.MASTER and self._configuration.releaseFirst
         if not last:
