@@ -214,7 +214,7 @@ class Agenda:
 
     def nextTime(self) -> float | None:
         """
-        When the soonest call is due, L{None} if there is none.
+        When the soonest call is due, C{None} if there is none.
         """
         heap = self._heap
         while heap:

@@ -3,8 +3,8 @@ The time that txcarp's timers run on.
 
 Twisted's reactors count the wall clock, so that a correction of the host's time
 makes every timer fire at once or none for as long.  Everything in txcarp that
-waits does it on an L{IReactorTime} it was given; in a daemon that is
-L{MonotonicClock}, in a test L{twisted.internet.task.Clock}.
+waits does it on an C{IReactorTime} it was given; in a daemon that is
+L{MonotonicClock}, in a test C{twisted.internet.task.Clock}.
 """
 
 from __future__ import annotations

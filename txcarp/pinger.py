@@ -39,7 +39,7 @@ class Probe:
 
     @ivar sentAt: seconds on the monotonic clock.
     @ivar repliedAt: when the answer reached this host (not: when this process read it);
-        L{None} without one.
+        C{None} without one.
     """
 
     sequence: int
@@ -54,7 +54,7 @@ class Gap:
 
     @ivar silence: the longest time, in seconds, from one answer to the next.
     @ivar startedAt: when the answer before that silence arrived, on the monotonic
-        clock; L{None} when no two answers are known.
+        clock; C{None} when no two answers are known.
     @ivar lost: probes never answered, although a later one was.
     @ivar pending: the newest probes, of which nothing can be said yet.
     @ivar sent: all probes.
@@ -202,13 +202,13 @@ class Pinger:
 
     def fileno(self) -> int:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return f"ping {self._target}"
 
@@ -230,7 +230,7 @@ class Pinger:
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         self.stop()
 

@@ -97,7 +97,7 @@ def buildService(options: CARPOptions) -> MultiService:
     configuration = options.configuration()
     options.hidePasswords()
     try:
-        checkCapabilities()
+        checkCapabilities(configuration.assign)
     except MissingCapability as error:
         raise CannotRun(error.strerror) from None
     whole = MultiService()

@@ -26,7 +26,8 @@ from txcarp.clock import MonotonicClock
 from txcarp.demo import witness
 from txcarp.demo.cast import VHID, Equipment, Host
 from txcarp.demo.display import IDisplay, LiveDisplay, PlainDisplay, Screen
-from txcarp.demo.story import Outcome, Story, duration
+from txcarp.demo.outcome import Outcome, summary
+from txcarp.demo.story import Story
 from txcarp.demo.waiting import StoryFailed
 from txcarp.pinger import Pinger, openSocket
 from txcarp.protocol.authentication import Authenticator
@@ -228,28 +229,7 @@ class Performance:
     def _lastLines(self) -> list[str]:
         lines = []
         for host in self._hosts:
-            if host.daemon is not None:
+            if host.daemon is not None and host.daemon.lines:
                 lines += ["", f"The last lines of {host.name}:"]
                 lines += [f"  {line}" for line in host.daemon.lines]
         return lines
-
-
-def summary(outcome: Outcome) -> list[str]:
-    """
-    What is said at the end of a demonstration that went well.
-    """
-    crash, stop = outcome.crash, outcome.stop
-    return [
-        "",
-        "                 take-over    silence of the client    a ucarp pair (known,",
-        "                                                       not measured here)",
-        *(
-            f"  {name:<14} {duration(one.takeOver):<12} {duration(one.gap.silence):<24} about 3 s"
-            for name, one in (("power cut", crash), ("planned stop", stop))
-        ),
-        "",
-        "A power cut costs 2 to 3 s, depending on the moment: the silence of the dead is all there",
-        "is to notice. A planned stop says good-bye, and the other takes over at once.",
-        "",
-        "Networks, daemons and files of this demonstration are gone again. Next: txcarp --help",
-    ]

@@ -8,17 +8,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Protocol
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from txcarp.demo.cast import Daemon
+from txcarp.demo.cast import Host
 from txcarp.demo.display import IDisplay
+from txcarp.demo.outcome import HandOver, Outcome
 from txcarp.demo.timeline import Condition, Mark
 from txcarp.demo.waiting import StoryFailed, Waiting
 from txcarp.demo.witness import Advert, Witness
-from txcarp.pinger import Gap, Pinger
+from txcarp.pinger import Pinger
 
 #: Seconds that a daemon may take to start on a busy machine.
 _START = 60.0
@@ -31,59 +30,6 @@ _ADVERTS_TO_WATCH = 4
 #: Seconds after which a hand-over has had all its consequences.
 _SETTLE = 0.4
 
-#: Seconds between two pings above which the measurement is noticeably coarse.
-_COARSE = 0.01
-
-
-class IHost(Protocol):
-    """
-    What the story needs of L{Host<txcarp.demo.cast.Host>}.
-    """
-
-    name: str
-    participates: bool
-    daemon: Daemon | None
-
-    @property
-    def deadTime(self) -> float: ...
-
-    @property
-    def owns(self) -> bool: ...
-
-    def command(self) -> list[str]: ...
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def cutPower(self) -> None: ...
-
-    def restorePower(self) -> None: ...
-
-
-@attrs.frozen
-class HandOver:
-    """
-    What a hand-over took.
-
-    @ivar takeOver: seconds from the last advertisement of the old master to the first
-        one of the new.
-    @ivar gap: what the client noticed.
-    """
-
-    takeOver: float
-    gap: Gap
-
-
-@attrs.frozen
-class Outcome:
-    """
-    Both hand-overs.
-    """
-
-    crash: HandOver
-    stop: HandOver
-
 
 class Story:
     """
@@ -93,7 +39,7 @@ class Story:
     def __init__(
         self,
         clock: IReactorTime,
-        hosts: Sequence[IHost],
+        hosts: Sequence[Host],
         witness: Witness,
         pinger: Pinger,
         display: IDisplay,
@@ -111,7 +57,7 @@ class Story:
         #: Hosts whose daemon may end.
         self._mayEnd: set[str] = set()
 
-    def noticed(self, host: IHost) -> None:
+    def noticed(self, host: Host) -> None:
         """
         A daemon said something, or ended.
         """
@@ -151,7 +97,7 @@ class Story:
         stop = await self._plannedStop(backup, master)
         return Outcome(crash, stop)
 
-    async def _start(self) -> IHost:
+    async def _start(self) -> Host:
         for host in self._hosts:
             self._become(host.name, Condition.STARTING)
             self._display.event("start", f"{host.name}: {_shown(host.command())}")
@@ -173,7 +119,7 @@ class Story:
             await self._participation(host)
         return master
 
-    async def _watch(self, master: IHost) -> None:
+    async def _watch(self, master: Host) -> None:
         await self._until(
             lambda: len(self._witness.adverts) >= _ADVERTS_TO_WATCH,
             _LATE,
@@ -193,7 +139,7 @@ class Story:
         # A master rarely dies just after an advert or just before one.
         await self.waiting.pause(interval / 2)
 
-    async def _crash(self, master: IHost, backup: IHost) -> HandOver:
+    async def _crash(self, master: Host, backup: Host) -> HandOver:
         self._mayEnd.add(master.name)
         since = self._clock.seconds()
         master.cutPower()
@@ -211,7 +157,7 @@ class Story:
         )
         return await self._aftermath(backup, first.at - last.at, since)
 
-    async def _return(self, returning: IHost, master: IHost) -> None:
+    async def _return(self, returning: Host, master: Host) -> None:
         await self.waiting.pause(1.0)
         self._display.event("start", f"{returning.name} has power again, and boots")
         self._become(returning.name, Condition.STARTING)
@@ -233,7 +179,7 @@ class Story:
         )
         await self.waiting.pause(0.5)
 
-    async def _plannedStop(self, master: IHost, backup: IHost) -> HandOver:
+    async def _plannedStop(self, master: Host, backup: Host) -> HandOver:
         self._mayEnd.add(master.name)
         since = self._clock.seconds()
         self._display.event("stop", f"{master.name} is asked to stop (SIGTERM)")
@@ -260,7 +206,7 @@ class Story:
         return handOver
 
     async def _takeOver(
-        self, old: IHost, new: IHost, since: float, limit: float
+        self, old: Host, new: Host, since: float, limit: float
     ) -> tuple[Advert, Advert]:
         """
         Wait for the new master.
@@ -278,40 +224,33 @@ class Story:
         assert last is not None
         return last, begins
 
-    async def _aftermath(self, master: IHost, takeOver: float, since: float) -> HandOver:
+    async def _aftermath(self, master: Host, takeOver: float, since: float) -> HandOver:
         """
         Wait until the client is served again, and look at what it noticed.
         """
         await self._answersFrom(master)
         await self.waiting.pause(_SETTLE)
         await self._answersFrom(master)
-        gap = self._pinger.gaps(since)
-        # A longer one than the silence came after it.
-        busy = _COARSE < gap.pause <= gap.silence
-        coarse = f"; this machine was too busy to ping for {duration(gap.pause)}" if busy else ""
-        self._display.event(
-            "silence",
-            f"the client heard nothing for {duration(gap.silence)} "
-            f"({gap.lost} pings lost{coarse}); now {master.name} answers",
-        )
-        return HandOver(takeOver, gap)
+        handOver = HandOver(takeOver, self._pinger.gaps(since))
+        self._display.event("silence", f"{handOver.noticed}; now {master.name} answers")
+        return handOver
 
     def _become(self, host: str, condition: Condition) -> None:
         if self._conditions[host] is not condition:
             self._conditions[host] = condition
             self._display.become(host, condition)
 
-    async def _participation(self, host: IHost) -> None:
+    async def _participation(self, host: Host) -> None:
         await self._until(lambda: host.participates, _START, f"{host.name} did not start")
 
-    async def _answersFrom(self, host: IHost) -> None:
+    async def _answersFrom(self, host: Host) -> None:
         await self._until(
             lambda: self._witness.answering == host.name,
             _LATE,
             f"{host.name} is master and did not answer the client",
         )
 
-    def _leaving(self, host: IHost, since: float) -> bool:
+    def _leaving(self, host: Host, since: float) -> bool:
         advert = self._witness.latest(host.name)
         return advert is not None and advert.leaving and advert.at > since
 
@@ -324,15 +263,6 @@ class Story:
             return condition()
 
         await self.waiting.until(met, limit, complaint)
-
-
-def duration(seconds: float) -> str:
-    """
-    A time in the unit that reads best.
-    """
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f} ms"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3f} s"
 
 
 def _shown(command: list[str]) -> str:

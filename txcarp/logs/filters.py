@@ -1,6 +1,6 @@
 """
 Which events are said at all.  Predicates for
-L{twisted.logger.FilteringLogObserver}.
+C{twisted.logger.FilteringLogObserver}.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def facilityNumber(name: str) -> int | None:
     """
     The number of a facility; upper and lower case mean the same.
 
-    @return: L{None} for C{"none"}: no syslog.
+    @return: C{None} for C{"none"}: no syslog.
     @raise ValueError: if there is no such facility; says which there are.
     """
     folded = name.lower()

@@ -38,10 +38,10 @@ class SayOnce:
 
     def ready(self, key: Hashable) -> int | None:
         """
-        Ask whether to say something now.  The answer other than L{None} counts
+        Ask whether to say something now.  The answer other than C{None} counts
         as saying it.
 
-        @return: L{None} to stay quiet; otherwise how many times that was the
+        @return: C{None} to stay quiet; otherwise how many times that was the
             answer since the last line with this key.
         """
         now = self._clock.seconds()

@@ -142,7 +142,7 @@ class _Link:
 
     def _try(self, packet: bytes) -> int | None:
         """
-        @return: The error number, L{None} if the line was taken.
+        @return: The error number, C{None} if the line was taken.
         """
         assert self._socket is not None
         try:

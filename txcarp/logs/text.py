@@ -87,7 +87,7 @@ def _printable(line: str) -> str:
 
 class _CallingFormatter(string.Formatter):
     """
-    Format strings as L{twisted.logger} has them: a field that ends with C{()} is
+    Format strings as C{twisted.logger} has them: a field that ends with C{()} is
     called.
     """
 

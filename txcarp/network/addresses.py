@@ -20,6 +20,7 @@ from txcarp.mastership.leases import Holding
 from txcarp.network.netlink import Netlink
 from txcarp.network.requests import IFA_F_NODAD, IFA_F_NOPREFIXROUTE, delAddress, newAddress
 from txcarp.network.rtnetlink import Address
+from txcarp.network.sockets import MissingCapability
 
 #: How the kernel is told, and tells, who added an address (IFA_PROTO, since
 #: Linux 5.18): the number of the protocol that moves it.
@@ -257,5 +258,7 @@ def _raiseFirst(results: list[OSError | None]) -> None:
     Raise the first error of several requests.
     """
     for error in results:
+        if isinstance(error, PermissionError) and error.errno == errno.EPERM:
+            raise MissingCapability("change addresses", "CAP_NET_ADMIN")
         if error is not None:
             raise error

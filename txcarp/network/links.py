@@ -25,7 +25,7 @@ _RETRY = 1.0
 @attrs.define(eq=False)
 class _Watch:
     """
-    @ivar told: what the observer believes; L{None} until it was told anything.
+    @ivar told: what the observer believes; C{None} until it was told anything.
     """
 
     name: str
@@ -116,7 +116,7 @@ class LinkMonitor:
 
     def link(self, name: str) -> Link | None:
         """
-        See L{ILinkMonitor.link}.  L{None} also before the first list is complete.
+        See L{ILinkMonitor.link}.  C{None} also before the first list is complete.
         """
         index = self._indexes.get(name) if self._known else None
         return None if index is None else self._links[index]

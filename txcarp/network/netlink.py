@@ -2,7 +2,7 @@
 """
 A conversation with the kernel about links and addresses, on one read descriptor.
 
-Works on every reactor that can watch a descriptor (L{IReactorFDSet}).
+Works on every reactor that can watch a descriptor (C{IReactorFDSet}).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Netlink:
         """
         Ask for one thing that is not a list.
 
-        @return: fires when it is done; fails with an L{OSError} that has the kernel's
+        @return: fires when it is done; fails with an C{OSError} that has the kernel's
             C{errno} and words, or a L{NetlinkClosed} or L{AnswerLost}.
         """
         return self._ask(request).addCallback(lambda messages: None)
@@ -171,7 +171,7 @@ class Netlink:
         Ask for several things at the cost of one, in their order; each is tried,
         whatever becomes of the others.
 
-        @return: fires with what became of each: L{None}, or the error that L{request}
+        @return: fires with what became of each: C{None}, or the error that L{request}
             would fail with.
         """
 
@@ -229,13 +229,13 @@ class Netlink:
 
     def fileno(self) -> int:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return "netlink"
 

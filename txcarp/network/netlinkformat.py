@@ -184,7 +184,7 @@ def text(value: bytes) -> str:
 
 def readError(message: Message) -> OSError | None:
     """
-    What an C{NLMSG_ERROR} or C{NLMSG_DONE} says: L{None} for success, otherwise the
+    What an C{NLMSG_ERROR} or C{NLMSG_DONE} says: C{None} for success, otherwise the
     error with its C{errno} and, where the kernel explains itself (extended
     acknowledgements), its words.
 

@@ -77,7 +77,7 @@ def newVeth(
     Make a pair of interfaces that are each other's far end.
 
     @param peerNamespace: descriptor of the network namespace to put the peer into;
-        L{None}: this one.
+        C{None}: this one.
     @param index: index for C{name}; 0: the kernel chooses.
     """
     peer = _linkBody(0, name=peerName, address=peerAddress, namespace=peerNamespace)
@@ -122,7 +122,7 @@ def setLink(
     namespace: int | None = None,
 ) -> Request:
     """
-    Change a link; what is L{None} stays.
+    Change a link; what is C{None} stays.
 
     @param name: the new name; older kernels want the link down for that.
     @param address: the new MAC address.
@@ -158,10 +158,10 @@ def newAddress(
     Add an address to a link, or change the one that is there.
 
     @param local: packed, 4 bytes for IPv4 or 16 for IPv6.
-    @param validLifetime: seconds until the kernel removes it, at least 1; L{None}:
+    @param validLifetime: seconds until the kernel removes it, at least 1; C{None}:
         never.
     @param preferredLifetime: seconds until it is avoided, at most C{validLifetime};
-        L{None}: as long as that.
+        C{None}: as long as that.
     @param flags: L{IFA_F_NODAD}, L{IFA_F_NOPREFIXROUTE}...
     @param protocol: tag 1 to 255 that says who added it; kernels before 5.18 forget it.
     @param replace: set the lifetimes of an address that is there instead of failing
@@ -203,9 +203,9 @@ def newRoute(
 
     @param destination: packed network; four or sixteen zero bytes with C{prefixLength}
         0 is the default route.
-    @param gateway: packed address of the next hop; L{None}: the destination is on the
+    @param gateway: packed address of the next hop; C{None}: the destination is on the
         link itself.
-    @param index: the link to leave by; may be L{None} with a gateway that says it.
+    @param index: the link to leave by; may be C{None} with a gateway that says it.
     """
     family = _family(destination)
     _checkPrefixLength(destination, prefixLength)

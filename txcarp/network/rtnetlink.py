@@ -57,7 +57,7 @@ class Link:
     @ivar up: it is switched on (C{IFF_UP}).
     @ivar running: it is on and can carry packets: there is a carrier (C{IFF_RUNNING}).
     @ivar address: its MAC address, or what stands for it; empty if it has none.
-    @ivar kind: C{"veth"}, C{"bridge"}, C{"macvlan"}...; L{None} for hardware and
+    @ivar kind: C{"veth"}, C{"bridge"}, C{"macvlan"}...; C{None} for hardware and
         loopback.
     @ivar hardwareType: C{ARPHRD_...}; L{ARPHRD_ETHER} for Ethernet.
     @ivar parent: index of the link below (of a macvlan or vlan) or of the other end (of
@@ -88,11 +88,11 @@ class Address:
         their own form.
     @ivar local: the packed address itself (not the far end of a point-to-point link).
     @ivar flags: C{IFA_F_...}, all 32 bits.
-    @ivar validLifetime: seconds that were left when the kernel said it; L{None} means
+    @ivar validLifetime: seconds that were left when the kernel said it; C{None} means
         for ever.
     @ivar preferredLifetime: as C{validLifetime}, until new connections avoid the
         address.
-    @ivar protocol: the tag of the program that added it; L{None} without one (and
+    @ivar protocol: the tag of the program that added it; C{None} without one (and
         before Linux 5.18).
     """
 
@@ -111,7 +111,7 @@ def parseLink(message: Message) -> Link | None:
     """
     The link of an C{RTM_NEWLINK} or C{RTM_DELLINK}.
 
-    @return: L{None} for messages of these types that do not describe a whole link: a
+    @return: C{None} for messages of these types that do not describe a whole link: a
         bridge says with a DELLINK of its own family that a port left it, wireless
         drivers send news without an address.
     @raise NetlinkError: when the message is malformed.

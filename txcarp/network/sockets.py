@@ -10,6 +10,8 @@ import socket
 import struct
 
 from txcarp.network import filter as socketFilter
+from txcarp.network.blockingnetlink import BlockingNetlink
+from txcarp.network.requests import delAddress
 from txcarp.protocol.advertisement import PROTOCOL
 
 #: What is read of one packet; an advertisement has 56 bytes, and options at
@@ -31,6 +33,9 @@ _ETH_P_IP = 0x0800
 #: higher ones need a capability.
 _CONTROL_TRAFFIC = 6
 
+#: An index that no interface has.
+_NO_INTERFACE = 0
+
 _NOBODY = socketFilter.program(())
 
 
@@ -38,6 +43,18 @@ class MissingCapability(PermissionError):
     """
     This process may not do what an IP failover program does.
     """
+
+    def __init__(self, what: str, capability: str, number: int = errno.EPERM) -> None:
+        """
+        @param what: What it wanted to do.
+        @param capability: What it lacks for that.
+        @param number: What the kernel said, an C{errno}.
+        """
+        super().__init__(
+            number,
+            f"cannot {what}: this process lacks the capability {capability}. Run it as "
+            "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN)",
+        )
 
 
 def _open(family: int, kind: int, protocol: int, what: str) -> socket.socket:
@@ -47,9 +64,7 @@ def _open(family: int, kind: int, protocol: int, what: str) -> socket.socket:
         )
     except PermissionError as error:
         raise MissingCapability(
-            error.errno,
-            f"cannot open {what}: this process lacks the capability CAP_NET_RAW. Run it as "
-            "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN)",
+            f"open {what}", "CAP_NET_RAW", error.errno or errno.EPERM
         ) from None
 
 
@@ -62,10 +77,12 @@ def _empty(sock: socket.socket) -> None:
             sock.recv(1)
 
 
-def checkCapabilities() -> None:
+def checkCapabilities(assign: bool = False) -> None:
     """
-    Find out now whether the sockets can be opened later.
+    Find out now whether the sockets can be opened later.  Blocks for the time
+    of a system call.
 
+    @param assign: Whether addresses are to be added, too.
     @raise MissingCapability: If not; its text says what to do.
     """
     for opened in (
@@ -73,6 +90,24 @@ def checkCapabilities() -> None:
         _open(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket"),
     ):
         opened.close()
+    if assign:
+        _checkAdministration()
+
+
+def _checkAdministration() -> None:
+    """
+    Ask for something impossible: the kernel looks at the right to ask first.
+    That says more than the list of capabilities of this process, which may be
+    for a user namespace that the network does not belong to.
+    """
+    with BlockingNetlink() as netlink:
+        try:
+            netlink.request(delAddress(_NO_INTERFACE, b"\x7f\0\0\1", 32))
+        except PermissionError:
+            raise MissingCapability("add addresses (--assign)", "CAP_NET_ADMIN") from None
+        except OSError:
+            return  # ENODEV
+
 
 
 def openAdvertisementSocket(interface: str, index: int) -> socket.socket:

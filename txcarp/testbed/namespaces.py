@@ -3,7 +3,7 @@
 Network namespaces of this process: made without a name, entered for a moment, gone with
 their descriptor.
 
-L{os.unshare} exists from Python 3.12; these are the same system calls by ctypes.
+C{os.unshare} exists from Python 3.12; these are the same system calls by ctypes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class NetworkNamespace:
 
 def unavailable() -> str | None:
     """
-    Why this process cannot have networks of its own, with what to do; L{None} if it
+    Why this process cannot have networks of its own, with what to do; C{None} if it
     can.
 
     Nothing about the process changes: a child tries.

@@ -107,7 +107,7 @@ class Node:
         **kwargs: Any,
     ) -> IProcessTransport:
         """
-        Start a process in the node, as L{IReactorProcess.spawnProcess} does.  It is the
+        Start a process in the node, as C{IReactorProcess.spawnProcess} does.  It is the
         caller's to end: L{Testbed.remove} takes its network away and no more.
         """
         with self.inside():
