@@ -248,8 +248,8 @@ class VirtualHost(Service):
         """
         if self.running:
             return
+        transport = self._attach()  # if that fails this was no start
         Service.startService(self)
-        transport = self._attach()
         self._advertiser = Advertiser(
             self.configuration, self._authenticator, transport, self._random, self._sayOnce
         )
@@ -279,6 +279,8 @@ class VirtualHost(Service):
         Leave the group; a master gives back what it took.
         """
         if not self.running:
+            if self._mastership is None:  # and is not being stopped already
+                self._detach()
             return
         Service.stopService(self)
         self._links.unwatch(self.configuration.interface, self)
@@ -296,8 +298,7 @@ class VirtualHost(Service):
             yield self._mastership.leave(change, self._leaveElection)
         if self._firewall is not None:
             self._firewall.stop()
-        self._network.detach(self.configuration.interface, self.configuration.vhid)
-        self._transport = None
+        self._detach()
         self._reset()
 
     def _leaveElection(self) -> None:
@@ -314,6 +315,11 @@ class VirtualHost(Service):
                 self,
             )
         return self._transport
+
+    def _detach(self) -> None:
+        if self._transport is not None:
+            self._network.detach(self.configuration.interface, self.configuration.vhid)
+            self._transport = None
 
     # What happens to this host.
 
