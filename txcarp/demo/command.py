@@ -196,6 +196,7 @@ class Performance:
     async def _perform(self) -> None:
         try:
             lines = await self._tell()
+            self._display.freeze()
             await self._tidyUp()
             self._display.end(lines)
         finally:

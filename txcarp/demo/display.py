@@ -79,9 +79,14 @@ class IDisplay(Interface):
         @param host: from whom.
         """
 
+    def freeze() -> None:
+        """
+        Nothing happens any more.
+        """
+
     def end(lines: Iterable[str]) -> None:
         """
-        It is over; the lines stand at the end.
+        It is over, and tidied up; the lines stand at the end.
         """
 
 
@@ -147,6 +152,11 @@ class PlainDisplay:
     def answered(self, host: str) -> None:
         """
         Too many for lines.
+        """
+
+    def freeze(self) -> None:
+        """
+        Nothing moved.
         """
 
     def end(self, lines: Iterable[str]) -> None:
@@ -222,12 +232,12 @@ class LiveDisplay:
         self._lastAnswer = self._now()
         self._timeline.answered(self._lastAnswer)
 
-    def end(self, lines: Iterable[str]) -> None:
+    def freeze(self) -> None:
         if self._frames.running:
             self._frames.stop()
         self._draw()
-        # The picture stays above what is said at last.
-        self._height = 0
+
+    def end(self, lines: Iterable[str]) -> None:
         self._output.write("\x1b[?25h" + "".join(f"{line}\n" for line in lines))
 
     def _now(self) -> float:

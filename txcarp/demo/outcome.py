@@ -71,10 +71,10 @@ def summary(outcome: Outcome) -> list[str]:
         "                                                       not measured here)",
         *rows,
         "",
-        "A power cut costs 2 to 3 s, depending on the moment: silence is all there is to notice.",
+        "After a power cut silence is all there is to notice: 2 to 3 s, by the moment.",
         "A planned stop says good-bye, and the other host takes over at once.",
         "",
-        "Networks, daemons and files of this demonstration are gone again. Next: txcarp --help",
+        "All of this is gone again: networks, daemons, files. Next: txcarp --help",
     ]
 
 

@@ -50,6 +50,7 @@ class MastershipSequence:
         self._unfit = unfit
         self._acquired = len(self._steps)
         self._wish: Change | None = None
+        self._unworkable: Change | None = None
         self._running = False
         self._waiting: list[Deferred[None]] = []
 
@@ -62,6 +63,7 @@ class MastershipSequence:
             not self._running
             and self._wish is not None
             and self._wish.role is Role.MASTER
+            and self._wish is not self._unworkable
             and self._acquired == len(self._steps)
         )
 
@@ -88,12 +90,15 @@ class MastershipSequence:
     def _run(self) -> Generator[Deferred[Any], Any, None]:
         while (change := self._wish) is not None:
             if change.role is Role.MASTER:
-                if self._acquired == len(self._steps):
+                if self._acquired == len(self._steps) or change is self._unworkable:
                     break
                 step = self._steps[self._acquired]
                 self._acquired += 1
                 good = yield self._perform(step, "acquire", step.acquire, change)
                 if not good and step.required and self._isStillWished():
+                    # The other wish may come only after this call: until then
+                    # no more is done for this one.
+                    self._unworkable = self._wish
                     self._unfit(step.name)
             else:
                 if self._acquired == 0:
