@@ -51,7 +51,7 @@ class FirewallWatch:
         self._discovered = discovered
         self._held: deque[tuple[bytes, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         # The two sockets are read in any order.
-        self._passed: deque[bytes] = deque(maxlen=_MAXIMUM_HELD)
+        self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         self._lastPassed = float("-inf")
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
@@ -84,8 +84,8 @@ class FirewallWatch:
             again; C{None} to look on without a pause.
         """
         identity = _identity(packet)
-        self._passed.append(identity)
         self._lastPassed = self._clock.seconds()
+        self._passed.append((identity, self._lastPassed + _GRACE))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
@@ -106,9 +106,11 @@ class FirewallWatch:
             self._deliver(packet)
             return
         identity = _identity(packet)
-        if identity in self._passed:
+        # Only for a moment: some hosts send the same bytes for ever.
+        now = self._clock.seconds()
+        if any(passed == identity and now <= until for passed, until in self._passed):
             return
-        self._held.append((packet, identity, self._clock.seconds() + _GRACE))
+        self._held.append((packet, identity, now + _GRACE))
         if self._release is None or not self._release.active():
             self._release = self._clock.callLater(_GRACE, self._expired)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.advertiser import Advertiser
@@ -117,6 +117,7 @@ class VirtualHost(Service):
             expectsSilence=lambda: self.role is Role.MASTER,
         )
         self._transport: IAdvertisementTransport | None = None
+        self._waiting: list[Deferred[None]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -129,6 +130,7 @@ class VirtualHost(Service):
         self._resumption: IDelayedCall | None = None
         self._link: Link | None = None
         self._linkKnown = False
+        self._leaving = False
 
     # What others may ask for.
 
@@ -239,8 +241,8 @@ class VirtualHost(Service):
         """
         if self.running:
             return
+        transport = self._attach()  # if that fails this was no start
         Service.startService(self)
-        transport = self._attach()
         self._advertiser = Advertiser(
             self.configuration, self._authenticator, transport, self._random, self._sayOnce
         )
@@ -274,31 +276,47 @@ class VirtualHost(Service):
         candidate.start()
         self._links.watch(self.configuration.interface, self)
 
-    @inlineCallbacks
-    def stopService(self) -> Generator[Deferred[Any], Any, None]:
+    def stopService(self) -> Deferred[None]:
         """
         Leave the group; a master gives back what it took.
         """
-        if not self.running:
-            return
-        Service.stopService(self)
-        self._links.unwatch(self.configuration.interface, self)
-        cancel(self._resumption)
-        if self._candidate is not None and self._mastership is not None:
-            previous = self.role
-            if previous is Role.MASTER:
-                self._log.warn(
-                    "Stopping: bowing out as master (vhid {vhid} on {interface})",
-                    vhid=self.configuration.vhid,
-                    interface=self.configuration.interface,
-                )
-            change = self._change(ChangeRole(Role.INIT, Reason.STOPPED), previous)
-            self._notify(change)
-            yield self._mastership.leave(change, self._candidate.stop)
+        if self.running:
+            Service.stopService(self)
+            self._links.unwatch(self.configuration.interface, self)
+            cancel(self._resumption)
+            self._leave().addBoth(self._left)
+        elif not self._leaving:
+            self._detach()
+        if not self._leaving:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._waiting.append(stopped)
+        return stopped
+
+    def _leave(self) -> Deferred[None]:
+        self._leaving = True
+        if self._candidate is None or self._mastership is None:
+            return succeed(None)
+        previous = self.role
+        if previous is Role.MASTER:
+            self._log.warn(
+                "Stopping: bowing out as master (vhid {vhid} on {interface})",
+                vhid=self.configuration.vhid,
+                interface=self.configuration.interface,
+            )
+        change = self._change(ChangeRole(Role.INIT, Reason.STOPPED), previous)
+        self._notify(change)
+        return self._mastership.leave(change, self._candidate.stop)
+
+    def _left(self, result: object) -> None:
+        if isinstance(result, Failure):
+            self._log.failure("{name} could not leave in order", failure=result, name=self.name)
         self._reception.stop()
-        self._network.detach(self.configuration.interface, self.configuration.vhid)
-        self._transport = None
+        self._detach()
         self._reset()
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
 
     def _attach(self) -> IAdvertisementTransport:
         if self._transport is None:
@@ -311,6 +329,11 @@ class VirtualHost(Service):
                 self._reception,
             )
         return self._transport
+
+    def _detach(self) -> None:
+        if self._transport is not None:
+            self._network.detach(self.configuration.interface, self.configuration.vhid)
+            self._transport = None
 
     # What happens to this host.
 
@@ -422,6 +445,8 @@ class VirtualHost(Service):
         if effect.role is Role.MASTER:
             self._reception.watchFront()
         self._notify(change)
+        if self._leaving and self._candidate is not None:
+            self._candidate.stop()  # somebody else is master: nothing is left to wait for
         if self._mastership is not None:
             self._mastership.changed(change)
 

@@ -35,7 +35,7 @@ _LONGEST_LINE = 4096
 #: first, however that ends, and does not get what is typed on this terminal.
 _TIED = (
     "import ctypes, os, signal, sys; "
-    "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # PR_SET_PDEATHSIG
+    "ctypes.CDLL(None).prctl(1, 0); "  # PR_SET_PDEATHSIG
     "os.getppid() == int(sys.argv[1]) or os._exit(1); "
     "os.setsid(); "
     "os.execv(sys.argv[2], sys.argv[2:])"

@@ -174,20 +174,40 @@ class Performance:
         # Twisted has put its own handlers in place by now; HUP it leaves alone.
         for number in _ENDING:
             signal.signal(number, self._signalled)
-        Deferred.fromCoroutine(self._perform())
+        Deferred.fromCoroutine(self._perform()).addErrback(self._broken)
+
+    def _broken(self, failure: Failure) -> None:
+        # A fault of the demonstration itself.
+        self._status = FAILED
+        failure.printTraceback(sys.stderr)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._interrupt, number)
 
     def _interrupt(self, number: int) -> None:
-        self._status = 128 + number
-        self._end()
+        if self._telling is not None and not self._telling.called:
+            self._status = 128 + number
+            self._end()
 
     def _end(self) -> None:
         if self._telling is not None:
             self._telling.cancel()
 
     async def _perform(self) -> None:
+        try:
+            lines = await self._tell()
+            await self._tidyUp()
+            self._display.end(lines)
+        finally:
+            self._clock.stop()
+            self._reactor.stop()
+
+    async def _tell(self) -> list[str]:
+        """
+        Have the story told.
+
+        @return: what is to be said when all is tidied up.
+        """
         self._display.begin(
             f"txcarp demo: alpha and beta share {_ADDRESS}; a client pings it every 2 ms"
         )
@@ -198,18 +218,11 @@ class Performance:
             lines = summary(await self._telling)
             self._status = SEEN
         except CancelledError:
-            lines = ["", "Ended before its end; nothing is left behind."]
+            return ["", "Ended before its end; nothing is left behind."]
         except StoryFailed as failed:
             self._display.event("failed", str(failed))
-            lines = self._lastLines()
-        except Exception:
-            # A fault of the demonstration, which must not keep the reactor running.
-            lines = [Failure().getTraceback(), *self._lastLines()]
-        try:
-            await self._tidyUp()
-        finally:
-            self._display.end(lines)
-            self._reactor.stop()
+            return self._lastLines()
+        return lines
 
     async def _tidyUp(self) -> None:
         self._pinger.stop()
@@ -224,7 +237,6 @@ class Performance:
             await gone
         except TimeoutError:
             pass  # they die with this process at the latest
-        self._clock.stop()
 
     def _lastLines(self) -> list[str]:
         lines = []

@@ -1,0 +1,3 @@
+"""
+Measurements beside other programs, each a command that prints a table.
+"""

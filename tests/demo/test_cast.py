@@ -1,0 +1,136 @@
+"""
+Tests of L{txcarp.demo.cast}.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.testbed.fixture import makeTestbed
+from txcarp.demo.cast import _TIED, Daemon, Equipment
+
+
+class EquipmentTests(SynchronousTestCase):
+    """
+    Tests of L{Equipment}.
+    """
+
+    def setUp(self) -> None:
+        # A path that a shell would take apart.
+        self.directory = Path(self.mktemp()) / "it's here"
+        self.directory.mkdir(parents=True)
+        self.equipment = Equipment.make(self.directory, "10.99.0.100/24", b"secret")
+
+    def test_password(self) -> None:
+        """
+        The password is the first line of a file that only its owner reads.
+        """
+        path = self.equipment.passwordFile
+        self.assertEqual(path.read_bytes(), b"secret\n")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+
+    def test_scripts(self) -> None:
+        """
+        Up adds the address and down removes it, each as often as it is called and
+        without iproute2.
+        """
+        node = makeTestbed(self).node("a", "10.99.0.1/24")
+        up, down = str(self.equipment.up), str(self.equipment.down)
+        counts = []
+        for script in (down, up, up, down, down):
+            with node.inside():
+                subprocess.run([script, "eth0", "10.99.0.100"], check=True, env={"PATH": ""})
+            counts.append(node.addresses().count("10.99.0.100/24"))
+        self.assertEqual(counts, [0, 1, 1, 0, 0])
+
+    def test_scriptFails(self) -> None:
+        """
+        An address that cannot be added is a failure with a reason.
+        """
+        done = subprocess.run(
+            [str(self.equipment.up), "nonesuch", "10.99.0.100"], capture_output=True, check=False
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"no interface with this name", done.stderr)
+
+
+class DaemonTests(SynchronousTestCase):
+    """
+    Tests of L{Daemon}.
+    """
+
+    def setUp(self) -> None:
+        self.said: list[str] = []
+        self.log = BytesIO()
+        self.daemon = Daemon(self.log, self.said.append)
+
+    def test_lines(self) -> None:
+        """
+        Lines are told when they are whole, everything is written to the log, and only
+        the last lines are kept.
+        """
+        self.daemon.childDataReceived(1, b"one\ntw")
+        self.assertEqual(self.said, ["one"])
+        self.daemon.childDataReceived(2, b"o\n" + b"more\n" * 100)
+        self.assertEqual(self.said[1], "two")
+        self.assertTrue(self.log.getvalue().startswith(b"one\ntwo\nmore\n"))
+        self.assertLess(len(self.daemon.lines), 20)
+
+    def test_endlessLine(self) -> None:
+        """
+        A line without an end takes no memory without one.
+        """
+        for _ in range(100):
+            self.daemon.childDataReceived(1, b"x" * 1000)
+        self.daemon.childDataReceived(1, b"\n")
+        self.assertLess(len(self.said[0]), 10000)
+
+    def test_ending(self) -> None:
+        """
+        How it ended is said in words.
+        """
+        for reason, words in (
+            (ProcessDone(0), "exit status 0"),
+            (ProcessTerminated(exitCode=2), "exit status 2"),
+            (ProcessTerminated(signal=signal.SIGKILL), "killed by SIGKILL"),
+        ):
+            daemon = Daemon(BytesIO(), self.said.append)
+            daemon.processEnded(Failure(reason))
+            self.assertEqual(self.successResultOf(daemon.ended), words)
+            self.assertEqual((daemon.ending, daemon.running), (words, False))
+
+
+class TiedTests(SynchronousTestCase):
+    """
+    Tests of the program that ties a daemon to the demonstration.
+    """
+
+    def run_(self, parent: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-ISc", _TIED, str(parent), "/bin/echo", "here"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_runs(self) -> None:
+        """
+        The program in the arguments takes its place.
+        """
+        self.assertEqual(self.run_(os.getpid()).stdout, "here\n")
+
+    def test_orphan(self) -> None:
+        """
+        When the demonstration is gone by then, nothing is run.
+        """
+        done = self.run_(1 if os.getpid() != 1 else 2)
+        self.assertEqual((done.stdout, done.returncode), ("", 1))

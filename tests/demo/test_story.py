@@ -1,0 +1,372 @@
+"""
+Tests of L{txcarp.demo.story} and L{txcarp.demo.waiting}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txcarp.demo.display import PlainDisplay, Screen
+from txcarp.demo.outcome import HandOver, Outcome, summary
+from txcarp.demo.story import Story
+from txcarp.demo.waiting import StoryFailed, Waiting
+from txcarp.demo.witness import Advert
+from txcarp.pinger import Gap
+from txcarp.protocol.timing import LEAVING, Timing
+
+
+class FakeDaemon:
+    """
+    A daemon that runs until it is told otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.running = True
+        self.ending = ""
+
+
+class FakeHost:
+    """
+    A host without a network.
+    """
+
+    def __init__(self, name: str, group: FakeGroup, skew: int) -> None:
+        self.name = name
+        self.participates = False
+        self.owns = False
+        self.daemon: Any = None
+        self.deadTime = 3 + skew / 256
+        self.timing = Timing(1, skew)
+        self._group = group
+
+    def command(self) -> list[str]:
+        return ["twistd", "txcarp", "-u", "/some/where/up"]
+
+    def start(self) -> None:
+        self.daemon = FakeDaemon()
+        self._group.clock.callLater(0.5, self._started)
+
+    def _started(self) -> None:
+        self.participates = True
+        self._group.story.noticed(cast(Any, self))
+
+    def stop(self) -> None:
+        self._group.stopped(self)
+
+    def cutPower(self) -> None:
+        self.end("killed")
+        self._group.died(self)
+
+    def restorePower(self) -> None:
+        self._group.powered.append(self.name)
+
+    def end(self, words: str) -> None:
+        self.participates = False
+        self.daemon.running = False
+        self.daemon.ending = words
+        self._group.story.noticed(cast(Any, self))
+
+
+class FakeWitness:
+    """
+    What the client sees.
+    """
+
+    def __init__(self) -> None:
+        self.adverts: list[Advert] = []
+        self.answering = ""
+
+    def latest(self, host: str) -> Advert | None:
+        return next((advert for advert in reversed(self.adverts) if advert.host == host), None)
+
+
+class FakePinger:
+    """
+    A client that noticed what it is told.
+    """
+
+    gap = Gap(silence=2.5, startedAt=None, lost=1250, pending=0, sent=2000, pause=0.002)
+
+    def gaps(self, since: float) -> Gap:
+        return self.gap
+
+
+class FakeGroup:
+    """
+    Two hosts that behave as they should, on a fake clock.
+
+    @ivar bowsOut: whether a host that is stopped says so.
+    @ivar takesOver: whether anybody follows a dead master.
+    @ivar keepsAddress: whether a host that was stopped still has it.
+    """
+
+    bowsOut = True
+    takesOver = True
+    keepsAddress = False
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.output = StringIO()
+        self.witness = FakeWitness()
+        self.pinger = FakePinger()
+        self.powered: list[str] = []
+        self.alpha, self.beta = FakeHost("alpha", self, 0), FakeHost("beta", self, 50)
+        self.master: FakeHost | None = None
+        self.story = Story(
+            self.clock,
+            cast(Any, [self.alpha, self.beta]),
+            cast(Any, self.witness),
+            cast(Any, self.pinger),
+            PlainDisplay(Screen(self.output, lambda: None), self.clock.seconds),
+        )
+
+    def begin(self) -> Deferred[Outcome]:
+        outcome = Deferred.fromCoroutine(self.story.run())
+        self.clock.callLater(3.5, self.become, self.alpha)
+        return outcome
+
+    def become(self, host: FakeHost) -> None:
+        self.master = host
+        host.owns = True
+        self.advertise(host)
+        self.witness.answering = host.name
+        self.story.answered(host.name, self.clock.seconds())
+
+    def advertise(self, host: FakeHost) -> None:
+        if self.master is host:
+            self.see(host, host.timing)
+            self.clock.callLater(host.timing.interval, self.advertise, host)
+
+    def see(self, host: FakeHost, timing: Timing) -> None:
+        advert = Advert(host.name, self.clock.seconds(), timing)
+        self.witness.adverts.append(advert)
+        self.story.advertised(advert)
+
+    def died(self, host: FakeHost) -> None:
+        self.master = None
+        if self.takesOver:
+            last = self.witness.adverts[-1].at
+            other = self.beta if host is self.alpha else self.alpha
+            due = last + other.deadTime + 0.001 - self.clock.seconds()
+            self.clock.callLater(due, self.become, other)
+
+    def stopped(self, host: FakeHost) -> None:
+        self.master = None
+        if self.bowsOut:
+            self.clock.callLater(0.001, self.see, host, LEAVING)
+            other = self.beta if host is self.alpha else self.alpha
+            self.clock.callLater(0.003, self.become, other)
+        self.clock.callLater(0.1, self.gone, host)
+
+    def gone(self, host: FakeHost) -> None:
+        host.owns = self.keepsAddress
+        host.end("exit status 0")
+
+    def advance(self, seconds: float) -> None:
+        self.clock.pump([0.001] * round(seconds * 1000))
+
+    def labels(self) -> list[str]:
+        return [line[9:20].strip() for line in self.output.getvalue().splitlines()]
+
+
+class StoryTests(SynchronousTestCase):
+    """
+    Tests of L{Story}.
+    """
+
+    def setUp(self) -> None:
+        self.group = FakeGroup()
+
+    def fails(self, seconds: float = 120) -> str:
+        outcome = self.group.begin()
+        self.group.advance(seconds)
+        return str(self.failureResultOf(outcome, StoryFailed).value)
+
+    def test_order(self) -> None:
+        """
+        A group that works is told from start to planned stop, one line each.
+        """
+        outcome = self.group.begin()
+        self.group.advance(25)
+        self.successResultOf(outcome)
+        self.assertEqual(
+            self.group.labels(),
+            [
+                *("start", "start", "backup", "master", "client", "adverts"),
+                *("power cut", "take-over", "silence", "start", "backup"),
+                *("stop", "bow-out", "take-over", "silence", "stop"),
+            ],
+        )
+
+    def test_words(self) -> None:
+        """
+        The lines have the numbers that were measured.
+        """
+        self.group.begin()
+        self.group.advance(25)
+        said = self.group.output.getvalue()
+        for words in (
+            "alpha: twistd txcarp -u up",
+            "4 from alpha, one every 1.000 s (at most 0.0 ms off)",
+            "3.197 s after the last advert of alpha (due after 3.195 s: 1.7 ms late)",
+            "nothing for 2.500 s (1250 pings lost); now beta answers",
+            "beta said good-bye, 1.0 ms after the signal",
+            "alpha is master, 3.0 ms after the bow-out",
+        ):
+            self.assertIn(words, said)
+
+    def test_outcome(self) -> None:
+        """
+        Both hand-overs are reported, and the dead host had power again.
+        """
+        outcome = self.group.begin()
+        self.group.advance(25)
+        result = self.successResultOf(outcome)
+        self.assertAlmostEqual(result.crash.takeOver, 3.196, 2)
+        self.assertAlmostEqual(result.stop.takeOver, 0.002, 2)
+        self.assertEqual(self.group.powered, ["alpha"])
+
+    def test_otherMaster(self) -> None:
+        """
+        Whoever becomes master first is the one that fails.
+        """
+        outcome = Deferred.fromCoroutine(self.group.story.run())
+        self.group.clock.callLater(3.5, self.group.become, self.group.beta)
+        self.group.advance(28)
+        self.successResultOf(outcome)
+        self.assertIn("beta is gone", self.group.output.getvalue())
+
+    def test_busy(self) -> None:
+        """
+        A silence that may be the machine's own is said to be.
+        """
+        self.group.pinger.gap = Gap(0.3, None, 20, 0, 2000, 0.25)
+        self.group.begin()
+        self.group.advance(25)
+        self.assertIn("too busy to ping for 250 ms", self.group.output.getvalue())
+
+    def test_nobodyTakesOver(self) -> None:
+        """
+        A master without a successor fails the story.
+        """
+        self.group.takesOver = False
+        self.assertIn("beta did not take over within", self.fails())
+
+    def test_noBowOut(self) -> None:
+        """
+        A master that leaves without a word fails the story.
+        """
+        self.group.bowsOut = False
+        self.assertIn("beta did not bow out within", self.fails())
+
+    def test_twoOwners(self) -> None:
+        """
+        A stopped host that keeps the address fails the story.
+        """
+        self.group.keepsAddress = True
+        self.assertEqual(self.fails(), "beta stopped and kept the address")
+
+    def test_daemonEnds(self) -> None:
+        """
+        A daemon that ends unasked fails the story at once, with how it ended.
+        """
+        outcome = self.group.begin()
+        self.group.advance(4)
+        self.group.beta.end("exit status 2")
+        failure = self.failureResultOf(outcome, StoryFailed)
+        self.assertEqual(str(failure.value), "the daemon of beta ended (exit status 2)")
+
+    def test_twoMasters(self) -> None:
+        """
+        A host that comes back and advertises beside the master fails the story.
+        """
+        outcome = self.group.begin()
+        self.group.advance(12.0)
+        self.assertIn("boots", self.group.output.getvalue())
+        self.group.see(self.group.alpha, Timing(1, 0))
+        self.group.advance(3.0)
+        self.assertIn("alpha", str(self.failureResultOf(outcome, StoryFailed).value))
+
+
+class WaitingTests(SynchronousTestCase):
+    """
+    Tests of L{Waiting}.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.waiting = Waiting(self.clock)
+        self.met = False
+
+    def wait(self, condition: Callable[[], object] | None = None) -> Deferred[None]:
+        condition = condition or (lambda: self.met)
+        return Deferred.fromCoroutine(self.waiting.until(condition, 5, "it did not come"))
+
+    def test_met(self) -> None:
+        """
+        It ends with the change that makes the condition true, and no timer stays.
+        """
+        waiting = self.wait()
+        self.waiting.changed()
+        self.assertNoResult(waiting)
+        self.met = True
+        self.waiting.changed()
+        self.successResultOf(waiting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_late(self) -> None:
+        """
+        It ends with the complaint at the limit.
+        """
+        waiting = self.wait()
+        self.clock.advance(5)
+        failure = self.failureResultOf(waiting, StoryFailed)
+        self.assertEqual(str(failure.value), "it did not come within 5 s")
+        self.waiting.changed()
+
+    def test_cancelled(self) -> None:
+        """
+        Who was interrupted is woken no more, and no timer stays.
+        """
+        waiting, pause = self.wait(), Deferred.fromCoroutine(self.waiting.pause(1))
+        waiting.cancel()
+        pause.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.failureResultOf(pause, CancelledError)
+        self.met = True
+        self.waiting.changed()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class OutcomeTests(SynchronousTestCase):
+    """
+    Tests of L{txcarp.demo.outcome}.
+    """
+
+    def rows(self, pause: float) -> str:
+        crash = HandOver(3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
+        stop = HandOver(0.0041, Gap(0.064, None, 6, 0, 1000, pause))
+        return "\n".join(summary(Outcome(crash, stop)))
+
+    def test_summary(self) -> None:
+        """
+        Both figures stand beside what a ucarp pair costs, which is not measured.
+        """
+        text = self.rows(pause=0.003)
+        self.assertRegex(text, r"power cut +3\.197 s +2\.701 s +about 3 s")
+        self.assertRegex(text, r"planned stop +4\.1 ms +64 ms +about 3 s")
+        self.assertIn("not measured here", text)
+
+    def test_coarse(self) -> None:
+        """
+        What was measured on a busy machine is an upper limit, unless the machine was
+        busy after it.
+        """
+        self.assertIn(" at most 64 ms ", self.rows(pause=0.05))
+        self.assertNotIn("at most", self.rows(pause=0.07))

@@ -1,0 +1,345 @@
+"""
+Stand-ins for everything that a virtual host needs, and a journal of what it
+did with them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from tests import crafted
+from txcarp.change import Change
+from txcarp.configuration import VirtualHostConfiguration, parseIPv4
+from txcarp.interfaces import (
+    IAdvertisementTransport,
+    IAnnouncer,
+    ILinkMonitor,
+    ILinkObserver,
+    IMastershipObserver,
+    INetwork,
+    IPacketReceiver,
+    IScriptRunner,
+)
+from txcarp.mastership.scripts import ScriptResult
+from txcarp.network.rtnetlink import Link
+from txcarp.protocol.advertisement import Advertisement, decode
+from txcarp.protocol.envelope import payloadOf
+from txcarp.virtualhost import VirtualHost
+
+INTERFACE = "eth7"
+
+#: The link on which everything works.
+GOOD_LINK = Link(index=7, name=INTERFACE, up=True, running=True, address=b"\2\0\0\0\0\7")
+
+
+class Journal(list[tuple[Any, ...]]):
+    """
+    What happened, in order.
+    """
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """
+        Everything since the last call.
+        """
+        taken = list(self)
+        self.clear()
+        return taken
+
+
+@implementer(IAdvertisementTransport)
+class FakeTransport:
+    """
+    Notes what is sent.
+
+    @ivar error: Raised instead of sending, if it is one.
+    @ivar unread: What L{hasUnread} says.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.packets: list[bytes] = []
+        self.times: list[float] = []
+        self.attempts: list[Advertisement] = []
+        self.error: BaseException | None = None
+        self.unread = False
+        self.front = False
+
+    def send(self, packet: bytes) -> None:
+        advertisement = decode(payloadOf(packet))
+        self.attempts.append(advertisement)
+        if self.error is not None:
+            raise self.error
+        self.packets.append(packet)
+        self.times.append(self.clock.seconds())
+        self.journal.append(("advertise", advertisement.advbase, advertisement.advskew))
+
+    def hasUnread(self) -> bool:
+        return self.unread
+
+    def watchFront(self, wanted: bool) -> None:
+        self.front = wanted
+
+    @property
+    def advertisements(self) -> list[Advertisement]:
+        """
+        What left, as others read it.
+        """
+        return [decode(payloadOf(packet)) for packet in self.packets]
+
+
+@implementer(IAnnouncer)
+class FakeAnnouncer:
+    """
+    Notes what is announced.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.error: OSError | None = None
+
+    def announce(self, address: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.journal.append(("announce", socket.inet_ntoa(address)))
+
+
+@implementer(INetwork)
+class FakeNetwork:
+    """
+    One interface with at most one virtual host on it.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.journal = journal
+        self.transport = FakeTransport(journal, clock)
+        self.announcing = FakeAnnouncer(journal)
+        self.receiver: IPacketReceiver | None = None
+        self.attached: list[tuple[Any, ...]] = []
+
+    def attach(
+        self,
+        interface: str,
+        vhid: int,
+        group: bytes,
+        broadcast: bool,
+        hardware: bytes | None,
+        receiver: IPacketReceiver,
+    ) -> IAdvertisementTransport:
+        self.attached.append((interface, vhid, group, broadcast, hardware))
+        self.receiver = receiver
+        return self.transport
+
+    def detach(self, interface: str, vhid: int) -> None:
+        self.journal.append(("detach", interface, vhid))
+        self.receiver = None
+
+    def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
+        return self.announcing
+
+
+@implementer(ILinkMonitor)
+class FakeLinks:
+    """
+    Links that a test changes.
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[str, Link] = {INTERFACE: GOOD_LINK}
+        self.observers: list[tuple[str, ILinkObserver]] = []
+
+    def watch(self, name: str, observer: ILinkObserver) -> None:
+        self.observers.append((name, observer))
+        observer.linkChanged(name, self.link(name))
+
+    def unwatch(self, name: str, observer: ILinkObserver) -> None:
+        self.observers.remove((name, observer))
+
+    def link(self, name: str) -> Link | None:
+        return self.links.get(name)
+
+    def change(self, name: str = INTERFACE, **facts: Any) -> None:
+        """
+        Change some facts about a link, which may be gone.
+        """
+        self.set(name, attrs.evolve(self.links.get(name, GOOD_LINK), **facts))
+
+    def set(self, name: str, link: Link | None) -> None:
+        """
+        Put a link in place of another, or none.
+        """
+        if link is None:
+            self.links.pop(name, None)
+        else:
+            self.links[name] = link
+        for watched, observer in list(self.observers):
+            if watched == name:
+                observer.linkChanged(name, link)
+
+
+@implementer(IScriptRunner)
+class FakeScripts:
+    """
+    Scripts that end at once with status 0, or when a test ends them.
+
+    @ivar hold: Whether they wait for L{end}.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.hold = False
+        self.running: list[Deferred[ScriptResult]] = []
+        self.environments: list[dict[str, str]] = []
+        self.limits: list[float | None] = []
+
+    def run(
+        self,
+        path: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        timeLimit: float | None,
+    ) -> Deferred[ScriptResult]:
+        self.journal.append(("script", path, *arguments))
+        self.environments.append(dict(environment))
+        self.limits.append(timeLimit)
+        if not self.hold:
+            return succeed(ScriptResult(status=0))
+        ended: Deferred[ScriptResult] = Deferred()
+        self.running.append(ended)
+        return ended
+
+    def end(self, status: int = 0) -> None:
+        """
+        The script that began first ends.
+        """
+        self.journal.append(("script ended", status))
+        self.running.pop(0).callback(ScriptResult(status=status))
+
+
+@implementer(IMastershipObserver)
+class FakeObserver:
+    """
+    Keeps the changes that it was told.
+    """
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    def roleChanged(self, change: Change) -> None:
+        self.changes.append(change)
+
+
+def configured(**settings: Any) -> VirtualHostConfiguration:
+    """
+    The configuration of this side of L{tests.crafted}'s group, with scripts.
+    """
+    whole: dict[str, Any] = {
+        "interface": INTERFACE,
+        "vhid": crafted.VHID,
+        "password": crafted.PASSWORD,
+        "source": parseIPv4(crafted.OWN),
+        "addresses": [crafted.ADDRESS],
+        "upScript": "up",
+        "downScript": "down",
+    }
+    return VirtualHostConfiguration(**{**whole, **settings})
+
+
+def _due(call: IDelayedCall) -> float:
+    return call.getTime()
+
+
+def runTo(clock: Clock, when: float) -> None:
+    """
+    Let a clock go to a moment through every call at exactly its time, as
+    L{Clock.advance} does not.
+    """
+    while (calls := clock.getDelayedCalls()) and (due := min(map(_due, calls))) <= when:
+        clock.rightNow = max(clock.rightNow, due)
+        clock.advance(0)
+    clock.rightNow = max(clock.rightNow, when)
+
+
+class Stage:
+    """
+    One virtual host with everything around it.
+
+    @ivar asleep: Seconds that the machine slept, which the clock of the timers
+        did not count.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.journal = Journal()
+        self.network = FakeNetwork(self.journal, self.clock)
+        self.transport = self.network.transport
+        self.links = FakeLinks()
+        self.scripts = FakeScripts(self.journal)
+        self.asleep = 0.0
+        self.random: Callable[[int], int] = lambda bits: 0x5A % 2**bits
+        self.host = VirtualHost(
+            configured(**settings),
+            network=self.network,
+            links=self.links,
+            clock=self.clock,
+            scripts=self.scripts,
+            pauseSeconds=lambda: self.clock.seconds() + self.asleep,
+            random=lambda bits: self.random(bits),
+        )
+        self.observer = FakeObserver()
+        self.host.addObserver(self.observer)
+
+    def start(self) -> None:
+        """
+        Start the host as a service.
+        """
+        self.host.privilegedStartService()
+        self.host.startService()
+
+    def run(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        runTo(self.clock, self.clock.seconds() + seconds)
+
+    def jump(self, seconds: float) -> None:
+        """
+        Let time pass in which this process does not run; everything that
+        was due comes late.
+        """
+        self.clock.advance(seconds)
+
+    def deliver(self, packet: bytes | None = None, **fields: Any) -> None:
+        """
+        Have a packet arrive; an advertisement of a peer with base 1 if none is
+        given.
+        """
+        assert self.network.receiver is not None
+        if packet is None:
+            packet = crafted.packet(**{"advbase": 1, **fields})
+        self.network.receiver.packetReceived(packet)
+
+    def becomeMaster(self) -> None:
+        """
+        Start, hear nobody, and forget the journal.
+        """
+        self.start()
+        self.run(self.host.configuration.timing.deadTime(self.host.configuration.deadRatio))
+        self.journal.clear()
+
+
+def networkDown() -> OSError:
+    """
+    What a send raises while the interface is down.
+    """
+    return OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))

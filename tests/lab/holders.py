@@ -1,0 +1,131 @@
+"""
+Who has an address, and for how long two hosts had it at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet
+from zope.interface import implementer
+
+from txcarp.interfaces import IAddressObserver
+from txcarp.network.netlink import Netlink
+from txcarp.network.rtnetlink import Address
+from txcarp.testbed import Node
+
+
+@attrs.frozen
+class Span:
+    """
+    A stretch of time.
+
+    @ivar seconds: its length.
+    @ivar open: whether it had not ended when the observation did.
+    """
+
+    seconds: float = 0.0
+    open: bool = False
+
+
+class Holders:
+    """
+    Watches an address on several nodes, by what their kernels say of it.
+
+    @ivar now: the names of the nodes that have it.
+    @ivar uncertain: whether something that a kernel said was lost.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, address: str) -> None:
+        self.now: frozenset[str] = frozenset()
+        self.uncertain = False
+        self._reactor = reactor
+        self._packed = self.packed(address)
+        self._history: list[tuple[float, frozenset[str]]] = []
+        self._netlinks: list[Netlink] = []
+
+    @staticmethod
+    def packed(address: str) -> bytes:
+        """
+        The bytes of an address without prefix length.
+        """
+        return ipaddress.ip_address(address).packed
+
+    def watch(self, node: Node) -> None:
+        """
+        Watch one more node, which does not have the address yet.
+        """
+        netlink = Netlink(self._reactor)
+        netlink.addAddressObserver(_Watch(self, node.name, self._packed))
+        with node.inside():
+            netlink.start()
+        self._netlinks.append(netlink)
+
+    def stop(self) -> None:
+        """
+        Watch no more; what was seen stays.
+        """
+        for netlink in self._netlinks:
+            netlink.stop()
+
+    def changed(self, name: str, present: bool) -> None:
+        """
+        A node got the address, or lost it.
+        """
+        now = self.now | {name} if present else self.now - {name}
+        if now != self.now:
+            self.now = now
+            self._history.append((time.monotonic(), now))
+
+    def longest(
+        self, what: Callable[[frozenset[str]], bool], since: float, until: float
+    ) -> Span:
+        """
+        The longest time between two moments in which something was true of the
+        holders.
+        """
+        longest, began = Span(), None
+        before = [names for when, names in self._history if when <= since]
+        inside = [(when, names) for when, names in self._history if since < when < until]
+        steps = [(since, before[-1] if before else frozenset[str]()), *inside]
+        for when, names in steps:
+            if what(names):
+                began = when if began is None else began
+            elif began is not None:
+                longest = max(longest, Span(when - began), key=_seconds)
+                began = None
+        if began is not None:
+            longest = max(longest, Span(until - began, open=True), key=_seconds)
+        return longest
+
+
+def _seconds(span: Span) -> float:
+    return span.seconds
+
+
+@implementer(IAddressObserver)
+class _Watch:
+    """
+    One node's part.
+    """
+
+    def __init__(self, holders: Holders, name: str, packed: bytes) -> None:
+        self._holders = holders
+        self._name = name
+        self._packed = packed
+
+    def addressChanged(self, address: Address, present: bool) -> None:
+        """
+        See L{IAddressObserver.addressChanged}.
+        """
+        if address.local == self._packed:
+            self._holders.changed(self._name, present)
+
+    def addressesUncertain(self) -> None:
+        """
+        See L{IAddressObserver.addressesUncertain}.
+        """
+        self._holders.uncertain = True

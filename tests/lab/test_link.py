@@ -1,0 +1,139 @@
+"""
+Interfaces that lose their carrier, go and come back.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tests.lab.daemons import Daemon
+from tests.lab.world import Host, LabTestCase
+from txcarp.network.requests import setLink
+
+
+class LinkTests(LabTestCase):
+    """
+    A lone master that takes part in the group only while it can be heard.
+    """
+
+    needsUcarp = False
+
+    async def master(self, *options: str) -> tuple[Host, Daemon]:
+        """
+        A txcarp host that is master, with a dead time of one second.
+        """
+        a = self.host("a")
+        daemon = a.txcarp("-r", "2", *a.scripts(), *options)
+        await self.advertises(a)
+        return a, daemon
+
+    async def gone(self, a: Host, daemon: Daemon, since: float) -> None:
+        """
+        Wait until a host found out that it cannot be heard.
+        """
+        when = await self.becomes(daemon, "BACKUP", 3)
+        self.assertLess(when - since, self.slack)
+        await self.until(lambda: a.events()[-1] == "down", "the down script", 3)
+        self.assertEqual(a.runs()[-1].reason, "link_lost")
+
+    async def back(self, a: Host, daemon: Daemon, since: float) -> None:
+        """
+        Wait until a host is master again, after the ordinary wait.
+        """
+        taken = await self.advertises(a, since, 8)
+        self.assertGreater(taken - since, 0.95)
+        self.assertLess(taken - since, 1.0 + self.slack)
+        await self.until(lambda: a.events() == ["down", "up"] * 2, "the up script", 3)
+        self.assertEqual(daemon.state, "MASTER")
+        await self.until(lambda: self.wire.claims(a.hardware, taken - 0.1), "announced", 3)
+
+    async def test_carrier(self) -> None:
+        """
+        A master whose cable is pulled is backup at once, and after the ordinary wait
+        master again when it is back.
+        """
+        a, daemon = await self.master()
+        pulled = time.monotonic()
+        a.node.unplug()
+        await self.gone(a, daemon, pulled)
+        plugged = time.monotonic()
+        a.node.plugIn()
+        await self.back(a, daemon, plugged)
+
+    async def test_carrierIgnored(self) -> None:
+        """
+        With C{-S} a master stays master without a carrier, and is heard at once when it
+        is back.
+        """
+        a, daemon = await self.master("-S")
+        a.node.unplug()
+        await self.during(2.2)
+        self.assertEqual(daemon.state, "MASTER")
+        plugged = time.monotonic()
+        a.node.plugIn()
+        heard = await self.advertises(a, plugged, 4)
+        self.assertLess(heard - plugged, 1.0 + self.slack)
+        self.assertEqual(a.events(), ["down", "up"])
+
+    async def test_downAndUp(self) -> None:
+        """
+        An interface that an administrator switches off and on is waited for; ucarp
+        would end.
+        """
+        a, daemon = await self.master()
+        since = time.monotonic()
+        a.node.setInterface(False)
+        await self.gone(a, daemon, since)
+        since = time.monotonic()
+        a.node.setInterface(True)
+        await self.back(a, daemon, since)
+
+    async def test_recreated(self) -> None:
+        """
+        An interface that is deleted and made again is waited for, and its new sockets
+        both send and hear.
+        """
+        a, daemon = await self.master()
+        since = time.monotonic()
+        a.node.deleteInterface()
+        await self.gone(a, daemon, since)
+        since = time.monotonic()
+        a.node.createInterface()
+        await self.back(a, daemon, since)
+        b = self.host("b")
+        better = b.txcarp("-r", "2", "-P", "-b", "0", "-k", "100")
+        await self.becomes(better, "MASTER")
+        await self.becomes(daemon, "BACKUP", 5)
+
+    async def test_renamed(self) -> None:
+        """
+        An interface that is renamed is gone, until it has its name again.
+        """
+        a, daemon = await self.master()
+        index = a.node.link().index
+        since = time.monotonic()
+        with a.node.netlink() as netlink:
+            netlink.request(setLink(index, up=False), setLink(index, name="other", up=True))
+        await self.gone(a, daemon, since)
+        with a.node.netlink() as netlink:
+            netlink.request(setLink(index, up=False))
+            since = time.monotonic()
+            netlink.request(setLink(index, name="eth0", up=True))
+        await self.back(a, daemon, since)
+
+    async def test_missing(self) -> None:
+        """
+        An interface that is not there at start is waited for; ucarp would end.
+        """
+        a = self.host("a")
+        a.node.deleteInterface()
+        daemon = a.txcarp("-r", "2", "-n", *a.scripts())
+        await self.until(lambda: daemon.said("There is no interface [eth0]"), "it says so", 20)
+        await self.during(1.2)
+        self.assertEqual((a.events(), daemon.state), ([], "BACKUP"))
+        since = time.monotonic()
+        a.node.createInterface()
+        taken = await self.advertises(a, since, 6)
+        self.assertGreater(taken - since, 0.95)
+        self.assertLess(taken - since, 1.0 + self.slack)
+        await self.until(lambda: a.events() == ["up"], "the up script", 3)

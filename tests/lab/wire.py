@@ -1,0 +1,219 @@
+"""
+What is said on a test network, with the kernel's time of each packet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txcarp.network import filter as socketFilter
+from txcarp.protocol.advertisement import Advertisement, decode
+from txcarp.protocol.envelope import payloadOf
+from txcarp.protocol.rejection import Rejected
+from txcarp.testbed import Switch
+
+#: Frames with a source address that begins so are not recorded: a flood would be
+#: read by the test instead of by the daemon that it is meant for.
+STRANGER = b"\x02\xf1"
+
+_ALL = 0x0003
+_IPV4, _ARP = 0x0800, 0x0806
+_CARP = 112
+_OUTGOING = 4
+_SO_TIMESTAMPNS = 35
+_BUFFER = 4 * 1024 * 1024
+_FRAMES_A_TURN = 64
+_TIMESTAMP = struct.Struct("@ll")
+
+
+@attrs.frozen
+class Advert:
+    """
+    An advertisement as one host sent it.
+
+    @ivar time: when it was sent, on the monotonic clock.
+    @ivar port: the port of the switch that it came in by.
+    @ivar frame: all of it.
+    """
+
+    time: float
+    port: str
+    source: str
+    destination: str
+    said: Advertisement
+    frame: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Announcement:
+    """
+    An ARP packet that claims an address.
+
+    @ivar time: when it was sent, on the monotonic clock.
+    @ivar hardware: the Ethernet address that the address is said to be at.
+    """
+
+    time: float
+    port: str
+    hardware: bytes
+    address: str
+
+
+def _program() -> bytes:
+    """
+    Let protocol 112 and ARP through, unless a stranger sent it.
+    """
+    half, byte, equal, leave = 0x28, 0x30, 0x15, 0x06
+    code = (
+        (half, 0, 0, 6),
+        (equal, 6, 0, int.from_bytes(STRANGER, "big")),
+        (half, 0, 0, 12),
+        (equal, 3, 0, _ARP),
+        (equal, 0, 3, _IPV4),
+        (byte, 0, 0, 23),
+        (equal, 0, 1, _CARP),
+        (leave, 0, 0, 0xFFFF),
+        (leave, 0, 0, 0),
+    )
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+@implementer(IReadDescriptor)
+class Wire:
+    """
+    Listens at every port of a switch, to what comes in there: what a host says is
+    recorded once, also when the switch passes it to nobody.
+
+    @ivar adverts: in the order of their arrival, from everybody.
+    @ivar announcements: likewise.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, switch: Switch) -> None:
+        self.adverts: list[Advert] = []
+        self.announcements: list[Announcement] = []
+        self._reactor = reactor
+        with switch.inside():
+            # Not bound: it listens to all interfaces, the future ones too.
+            self._socket: socket.socket | None = socket.socket(
+                socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL)
+            )
+        socketFilter.attach(self._socket, _program())
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        reactor.addReader(self)
+
+    def of(self, source: str) -> list[Advert]:
+        """
+        The advertisements from one address.
+        """
+        return [advert for advert in self.adverts if advert.source == source]
+
+    def since(self, source: str, when: float) -> list[Advert]:
+        """
+        The advertisements from one address after a moment.
+        """
+        return [advert for advert in self.of(source) if advert.time > when]
+
+    def gaps(self, source: str, since: float = 0.0) -> list[float]:
+        """
+        Seconds from each advertisement of one address to its next.
+        """
+        times = [advert.time for advert in self.since(source, since)]
+        return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+    def claims(self, hardware: bytes, since: float = 0.0) -> list[Announcement]:
+        """
+        The announcements for one Ethernet address after a moment.
+        """
+        return [a for a in self.announcements if a.hardware == hardware and a.time > since]
+
+    def describe(self, newest: int = 40) -> Iterator[str]:
+        """
+        The last things that were said, a line each.
+        """
+        everything: list[Advert | Announcement] = [*self.adverts, *self.announcements]
+        everything.sort(key=lambda said: said.time)
+        for said in everything[-newest:]:
+            if isinstance(said, Advert):
+                yield (
+                    f"{said.time:.3f} {said.source} vhid {said.said.vhid} "
+                    f"advbase {said.said.advbase} advskew {said.said.advskew}"
+                )
+            else:
+                yield f"{said.time:.3f} {said.address} is at {said.hardware.hex(':')}"
+
+    def close(self) -> None:
+        """
+        Listen no more; what was heard stays.
+        """
+        if self._socket is not None:
+            self._reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+
+    def fileno(self) -> int:
+        """
+        See L{IReadDescriptor}.
+        """
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        See L{IReadDescriptor}.
+        """
+        return "wire"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See L{IReadDescriptor}.
+        """
+        self.close()
+
+    def doRead(self) -> None:
+        """
+        Take frames, a bounded number at a time.
+        """
+        for _ in range(_FRAMES_A_TURN):
+            if self._socket is None:
+                return
+            try:
+                frame, ancillary, _, sender = self._socket.recvmsg(2048, socket.CMSG_SPACE(16))
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an interface went away; the others are still heard
+            if sender[2] != _OUTGOING and sender[0].startswith("port"):
+                self._record(frame, _arrival(ancillary), sender[0])
+
+    def _record(self, frame: bytes, arrival: float, port: str) -> None:
+        if frame[12:14] == _ARP.to_bytes(2, "big"):
+            hardware, address, target = frame[22:28], frame[28:32], frame[38:42]
+            if address == target:
+                self.announcements.append(
+                    Announcement(arrival, port, hardware, socket.inet_ntoa(address))
+                )
+            return
+        try:
+            said = decode(payloadOf(frame[14:]))
+        except Rejected:
+            return
+        source, destination = (socket.inet_ntoa(frame[i : i + 4]) for i in (26, 30))
+        self.adverts.append(Advert(arrival, port, source, destination, said, frame))
+
+
+def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:
+    now = time.monotonic()
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIMESTAMP.unpack_from(data)
+            return now - (time.time() - seconds - nanoseconds / 1e9)
+    return now

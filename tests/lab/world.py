@@ -1,0 +1,345 @@
+"""
+A test network with hosts on it, and waiting for what happens there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.lab.daemons import TXCARP, Daemon, environment, ucarpPath
+from tests.lab.wire import Wire
+from txcarp.testbed import Node, Switch, Testbed, TestbedUnavailable
+
+#: The address that hosts share.
+VIRTUAL = "10.99.0.100"
+
+#: The virtual host's number, unless a test has several.
+VHID = 7
+
+PASSWORD = "not a secret"
+
+#: Seconds that a process may take to start, on a machine with much else to do.
+STARTING = 40.0
+
+#: Seconds that what should take none may take; see L{LabTestCase.slack}.
+_SLACK = 0.3
+
+_LOOK_EVERY = 0.01
+
+_SCRIPT = """\
+#!/bin/sh
+printf '%s\\t' {event} "$0" "$@" > {record}.$$
+printf '\\n%s %s %s' "$PPID" "$TXCARP_STATE" "$TXCARP_REASON" >> {record}.$$
+mv {record}.$$ {record}.`date +%s%N`
+{more}
+"""
+
+
+class Run:
+    """
+    One run of a script.
+
+    @ivar event: C{"up"} or C{"down"}.
+    @ivar argv: with the path first.
+    @ivar parent: the number of the process that ran it.
+    """
+
+    def __init__(self, text: str) -> None:
+        words, _, facts = text.partition("\n")
+        self.event, *self.argv = words.split("\t")[:-1]
+        parent, self.state, self.reason = facts.split(" ")
+        self.parent = int(parent)
+
+
+class Host:
+    """
+    A node with one address, and a directory for its scripts.
+    """
+
+    def __init__(self, lab: LabTestCase, node: Node, address: str, directory: Path) -> None:
+        self.node = node
+        self.name = node.name
+        self.address = address
+        self.directory = directory
+        directory.mkdir()
+        self._lab = lab
+
+    @property
+    def hardware(self) -> bytes:
+        """
+        The Ethernet address of C{eth0}.
+        """
+        return self.node.link().address
+
+    def arguments(self, *options: str) -> list[str]:
+        """
+        A command line that both programs understand; the last of two equal options
+        counts.
+        """
+        return [
+            *("-i", "eth0", "-s", self.address, "-v", str(VHID), "-p", PASSWORD),
+            *("-a", VIRTUAL, "-f", "none", *options),
+        ]
+
+    def txcarp(self, *options: str, **settings: Any) -> Daemon:
+        """
+        Start txcarp.
+        """
+        return self.run(f"{self.name} txcarp", TXCARP, self.arguments(*options), **settings)
+
+    def ucarp(self, *options: str) -> Daemon:
+        """
+        Start the real ucarp.
+        """
+        return self.run(f"{self.name} ucarp", (self._lab.ucarpPath,), self.arguments(*options))
+
+    def run(
+        self, name: str, command: Sequence[str], arguments: Sequence[str], **settings: Any
+    ) -> Daemon:
+        """
+        Start a process that is killed at the end of the test if it still runs.
+        """
+        daemon = Daemon(name)
+        self._lab.daemons.append(daemon)
+        argv = [*command, *arguments]
+        self.node.spawn(reactor, daemon, argv[0], argv, environment(), **settings)  # type: ignore[arg-type]
+        self._lab.addCleanup(self._lab.end, daemon)
+        return daemon
+
+    def script(self, event: str, more: str = "") -> str:
+        """
+        A script that records how it was called, then goes on with C{more}.
+
+        @return: its path.
+        """
+        path = self.directory / f"{event}.sh"
+        path.write_text(
+            _SCRIPT.format(event=event, record=self.directory / f"{event}-run", more=more)
+        )
+        path.chmod(0o755)
+        return str(path)
+
+    def scripts(self) -> tuple[str, ...]:
+        """
+        The options for an up and a down script that only record.
+        """
+        return ("-u", self.script("up"), "-d", self.script("down"))
+
+    def runs(self, event: str | None = None) -> list[Run]:
+        """
+        How the scripts were called, oldest first.
+        """
+        files = [path for path in self.directory.glob("*-run.*") if len(path.suffix) > 12]
+        runs = [Run(path.read_text()) for path in sorted(files, key=lambda path: path.suffix)]
+        return [run for run in runs if event in (None, run.event)]
+
+    def events(self) -> list[str]:
+        """
+        Which scripts ran, oldest first.
+        """
+        return [run.event for run in self.runs()]
+
+
+class LabTestCase(TestCase):
+    """
+    A test with a network of its own.
+
+    @ivar wire: what is said on the switch C{testbed.lan}.
+    """
+
+    timeout = 120
+    needsUcarp = True
+
+    testbed: Testbed
+    wire: Wire
+    ucarpPath: str
+
+    def setUp(self) -> None:
+        """
+        Make the network.
+        """
+        self.daemons: list[Daemon] = []
+        self._wires: list[Wire] = []
+        self._last = time.monotonic()
+        self._worst = 0.0
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        if self.needsUcarp:
+            path = ucarpPath()
+            if path is None:
+                self._cannot("ucarp is not installed: 'apt-get install ucarp'")
+            self.ucarpPath = path or ""
+        try:
+            self.testbed = Testbed.create()
+        except TestbedUnavailable as error:
+            self._cannot(str(error))
+        self.addCleanup(self.testbed.remove)
+        self.wire = self.listen(self.testbed.lan)
+        self._pulse = LoopingCall(self._beat)
+        self._pulse.start(_LOOK_EVERY)
+        self.addCleanup(self._pulse.stop)
+
+    @property
+    def slack(self) -> float:
+        """
+        Seconds by which something may be later than it should: more on a machine that
+        let this very test wait for its turn, as virtual machines with busy neighbours
+        do.
+        """
+        return _SLACK + 2 * self._worst
+
+    def run(self, result: Any) -> Any:
+        """
+        Run the test, and show what its processes wrote if it fails.
+        """
+        before = len(result.failures) + len(result.errors)
+        returned = super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            print(f"\n==== {self.id()}\n{self.transcript()}\n====", file=sys.stderr)
+        return returned
+
+    def listen(self, switch: Switch) -> Wire:
+        """
+        Record what is said on a switch until the end of the test.
+        """
+        wire = Wire(reactor, switch)  # type: ignore[arg-type]
+        self._wires.append(wire)
+        self.addCleanup(wire.close)
+        return wire
+
+    def host(self, name: str, address: str = "", switch: Switch | None = None) -> Host:
+        """
+        One more host.
+
+        @param address: with prefix length; by default the next one of 10.99.0.0/24.
+        """
+        if not address:
+            address = f"10.99.0.{len(list(self.directory.iterdir())) + 1}/24"
+        node = self.testbed.node(name, address, switch=switch)
+        return Host(self, node, address.partition("/")[0], self.directory / name)
+
+    async def until(self, condition: Callable[[], object], what: str, within: float) -> float:
+        """
+        Wait until something is true.
+
+        @param within: seconds after which it is a failure.
+        @return: the moment, on the monotonic clock.
+        """
+        end = time.monotonic() + within
+        done: Deferred[float] = Deferred()
+
+        def look() -> None:
+            now = time.monotonic()
+            if condition():
+                loop.stop()
+                done.callback(now)
+            elif now > end:
+                self.fail(f"not within {within} s: {what}")
+
+        loop = LoopingCall(look)
+        loop.start(_LOOK_EVERY).addErrback(done.errback)
+        self.addCleanup(lambda: loop.running and loop.stop())
+        return await done
+
+    @staticmethod
+    def concurrently(steps: Coroutine[Any, Any, None]) -> Deferred[None]:
+        """
+        Begin to follow a part of a test beside others.
+        """
+        return Deferred.fromCoroutine(steps)
+
+    async def during(self, seconds: float) -> None:
+        """
+        Let some time pass in which something is not to happen.
+        """
+        await deferLater(reactor, seconds)  # type: ignore[arg-type]
+
+    async def becomes(self, daemon: Daemon, state: str, within: float = STARTING) -> float:
+        """
+        Wait until a process says that it is in a state.
+        """
+
+        def reached() -> bool:
+            if daemon.ended:
+                self.fail(f"{daemon.name} ended: status {daemon.status}, by {daemon.killedBy}")
+            return daemon.state == state
+
+        return await self.until(reached, f"{daemon.name} is {state}", within)
+
+    async def advertises(
+        self, host: Host, since: float = 0.0, within: float = STARTING, wire: Wire | None = None
+    ) -> float:
+        """
+        Wait for the first advertisement of a host after a moment.
+
+        @return: when it was sent.
+        """
+        heard = wire or self.wire
+        await self.until(
+            lambda: heard.since(host.address, since), f"{host.name} advertises", within
+        )
+        return heard.since(host.address, since)[0].time
+
+    async def stopped(self, daemon: Daemon, number: int = signal.SIGTERM) -> None:
+        """
+        End a process and wait for its end.
+        """
+        daemon.signal(number)
+        await self.until(lambda: daemon.ended, f"{daemon.name} ends", STARTING)
+
+    async def end(self, daemon: Daemon) -> None:
+        """
+        Kill a process that still runs.
+        """
+        if not daemon.ended:
+            daemon.signal(signal.SIGKILL)
+            daemon.signal(signal.SIGCONT)
+            await daemon.exit
+
+    def report(self, what: str) -> None:
+        """
+        Show a figure that was measured.
+        """
+        print(f"\n    {what}", end=" ", flush=True)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        self._worst = max(self._worst, now - self._last - _LOOK_EVERY)
+        self._last = now
+
+    def transcript(self) -> str:
+        """
+        What the processes wrote and what was on the wire.
+        """
+        lines = [f"-- this process waited for up to {getattr(self, '_worst', 0):.3f} s"]
+        for daemon in getattr(self, "daemons", ()):
+            lines.append(f"-- {daemon.name}: {'ended' if daemon.ended else 'runs'}")
+            lines += [f"{when:.3f} {line[:300]}" for when, line in daemon.lines[-60:]]
+        for wire in getattr(self, "_wires", ()):
+            lines += ["-- wire", *wire.describe()]
+        return "\n".join(lines)
+
+    def _cannot(self, reason: str) -> None:
+        if os.environ.get("CI"):
+            self.fail(f"in CI nothing is skipped: {reason}")
+        raise SkipTest(reason)
+
+
+def pathOf(program: str) -> str | None:
+    """
+    Where an administrator's program is.
+    """
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

@@ -1,0 +1,90 @@
+"""
+Tests for L{txcarp.logs.filters}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.logger import (
+    FilteringLogObserver,
+    Logger,
+    LogLevel,
+    globalLogPublisher,
+)
+from twisted.python import log as legacyLog
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from txcarp.logs.filters import minimumLevel, withoutPortNoise
+from txcarp.logs.text import messageLines
+
+
+class MinimumLevelTests(SynchronousTestCase):
+    """
+    Tests for L{minimumLevel}.
+    """
+
+    def test_drops(self) -> None:
+        """
+        Only events below the level are dropped.
+        """
+        said: list[str] = []
+        observer = FilteringLogObserver(
+            lambda event: said.extend(messageLines(event)), [minimumLevel(LogLevel.info)]
+        )
+        logger = Logger(observer=observer)
+        logger.debug("debug")
+        logger.info("info")
+        logger.warn("warn")
+        logger.critical("critical")
+        self.assertEqual(said, ["info", "warn", "critical"])
+
+
+class PortNoiseTests(TestCase):
+    """
+    Tests for L{withoutPortNoise}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Collect what is said through the predicate, and what without it.
+        """
+        self.said: list[str] = []
+        self.all: list[str] = []
+        filtered = FilteringLogObserver(self._say, [withoutPortNoise])
+        for observer in (filtered, self._all):
+            globalLogPublisher.addObserver(observer)
+            self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def _say(self, event: dict[str, Any]) -> None:
+        self.said.extend(messageLines(event))
+
+    def _all(self, event: dict[str, Any]) -> None:
+        self.all.extend(messageLines(event))
+
+    @inlineCallbacks
+    def test_ports(self) -> Any:
+        """
+        Real ports come and go without a line, where they would say some.
+        """
+        port = reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        yield port.stopListening()
+        tcp = reactor.listenTCP(0, Factory(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        yield tcp.stopListening()
+        self.assertGreater(len(self.all), 4)
+        self.assertEqual(self.said, [])
+
+    def test_others(self) -> None:
+        """
+        Other lines of the legacy log, errors, and the same words from a Logger
+        are said.
+        """
+        legacyLog.msg("a script said: hello")
+        legacyLog.msg("CARP starting on eth0", isError=1)
+        Logger().info("CARP starting on eth0")
+        self.assertEqual(
+            self.said, ["a script said: hello", "CARP starting on eth0", "CARP starting on eth0"]
+        )

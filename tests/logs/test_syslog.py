@@ -1,0 +1,318 @@
+"""
+Tests for L{txcarp.logs.syslog}: against log daemons of the test's own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import time
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import ILogObserver, LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txcarp.logs.syslog import LONGEST_PACKET, SyslogObserver
+
+#: Seconds that all messages of a test may take: far more than they need, far
+#: less than waiting for the log daemon would, which is for ever.
+_PATIENCE = 30
+
+
+class SyslogTests(SynchronousTestCase):
+    """
+    Tests for L{SyslogObserver}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Find a path for the log socket and make an observer on it.
+        """
+        # A temporary directory of trial may be too deep for the name of a socket.
+        self.address = f"/tmp/txcarp-test-{os.getpid()}-{id(self):x}"
+        self.observer = SyslogObserver(3, "ucarp", self.address)
+        self.addCleanup(self.observer.close)
+
+    def daemon(self, kind: int = socket.SOCK_DGRAM) -> socket.socket:
+        """
+        Start a log daemon that does not read.
+        """
+        daemon = socket.socket(socket.AF_UNIX, kind)
+        self.addCleanup(daemon.close)
+        if os.path.exists(self.address):
+            os.unlink(self.address)
+        else:
+            self.addCleanup(os.unlink, self.address)
+        daemon.bind(self.address)
+        if kind == socket.SOCK_STREAM:
+            daemon.listen()
+        daemon.settimeout(5)
+        return daemon
+
+    def drain(self, daemon: socket.socket) -> list[str]:
+        """
+        Read everything that waits.
+        """
+        daemon.setblocking(False)
+        texts = []
+        while True:
+            try:
+                texts.append(daemon.recv(65536).decode().split(": ", 1)[1])
+            except BlockingIOError:
+                return texts
+
+    def say(self, text: str, level: LogLevel = LogLevel.info, **values: Any) -> None:
+        """
+        Log something.
+        """
+        self.observer({"log_format": text, "log_level": level, "log_time": 86400.5, **values})
+
+    def test_interface(self) -> None:
+        """
+        It is a log observer.
+        """
+        verifyObject(ILogObserver, self.observer)
+
+    def test_bytes(self) -> None:
+        """
+        A line is to the byte what C{syslog(3)} with C{LOG_PID} sends: priority,
+        local time with the day padded by a space, name, process, text.
+        """
+        daemon = self.daemon()
+        self.patch(time, "localtime", time.gmtime)
+        pid = os.getpid()
+        for level, expected in (
+            (LogLevel.debug, f"<31>Jan  2 00:00:00 ucarp[{pid}]: [DEBUG] hi"),
+            (LogLevel.info, f"<30>Jan  2 00:00:00 ucarp[{pid}]: [INFO] hi"),
+            (LogLevel.warn, f"<28>Jan  2 00:00:00 ucarp[{pid}]: [WARNING] hi"),
+            (LogLevel.error, f"<27>Jan  2 00:00:00 ucarp[{pid}]: [ERROR] hi"),
+            (LogLevel.critical, f"<26>Jan  2 00:00:00 ucarp[{pid}]: [ERROR] hi"),
+        ):
+            self.say("hi", level)
+            self.assertEqual(daemon.recv(4096), expected.encode())
+
+    def test_facility(self) -> None:
+        """
+        The facility and the name are those asked for, the time is local.
+        """
+        daemon = self.daemon()
+        observer = SyslogObserver(19, "txcarp", self.address)
+        self.addCleanup(observer.close)
+        observer({"log_format": "hi", "log_time": 1234567890.0})
+        stamp = time.strftime("%b %d %H:%M:%S", time.localtime(1234567890))
+        self.assertEqual(
+            daemon.recv(4096).decode(), f"<158>{stamp} txcarp[{os.getpid()}]: [INFO] hi"
+        )
+
+    def test_processNumber(self) -> None:
+        """
+        The process number is that of the process that logs, not of the one that
+        made the observer: a daemon forks between.
+        """
+        daemon = self.daemon()
+        self.patch(os, "getpid", lambda: 4711)
+        self.say("hi")
+        self.assertIn(b"ucarp[4711]:", daemon.recv(4096))
+
+    def test_lines(self) -> None:
+        """
+        Each line of a message is a line of the log; control characters are
+        shown, not sent.
+        """
+        daemon = self.daemon()
+        self.say("one\ntwo\x1b\0")
+        self.assertEqual(self.drain(daemon), ["[INFO] one", "[INFO] two\\x1b\\x00"])
+
+    def test_longest(self) -> None:
+        """
+        A long line is cut to what any log daemon takes, never within a
+        character.
+        """
+        daemon = self.daemon()
+        for character in ("x", "€", "𝄞"):
+            self.say(character * 5000)
+            packet = daemon.recv(65536)
+            self.assertTrue(LONGEST_PACKET - 3 <= len(packet) <= LONGEST_PACKET or character == "x")
+            self.assertLessEqual(len(packet), LONGEST_PACKET)
+            self.assertTrue(packet.decode().endswith("..."))
+
+    def test_nobodyReads(self) -> None:
+        """
+        A log daemon that stops reading holds up nothing: a thousand messages end
+        at once, those that do not fit are counted, and when it reads again it
+        gets to know how many they were.
+        """
+        daemon = self.daemon()
+        started = time.monotonic()
+        for number in range(1000):
+            self.say(str(number))
+        self.assertLess(time.monotonic() - started, _PATIENCE)
+        taken = self.drain(daemon)
+        self.assertEqual(taken, [f"[INFO] {number}" for number in range(len(taken))])
+        self.assertEqual(self.observer.lost, 1000 - len(taken))
+        self.assertGreater(self.observer.lost, 0)
+        lost = self.observer.lost
+        self.say("back")
+        self.say("again")
+        self.assertEqual(
+            self.drain(daemon),
+            [
+                "[INFO] back",
+                f"[WARNING] {lost} log lines before the previous one were lost: "
+                "the log daemon did not take more",
+                "[INFO] again",
+            ],
+        )
+        self.assertEqual(self.observer.lost, 0)
+
+    def test_lostNoticeDoesNotFit(self) -> None:
+        """
+        If there is room for the line and not for the notice, the count stays.
+        """
+        daemon = self.daemon()
+        for number in range(1000):
+            self.say(str(number))
+        lost = self.observer.lost
+        daemon.recv(4096)
+        self.say("back")
+        self.assertEqual(self.observer.lost, lost)
+        self.assertEqual(self.drain(daemon)[-1], "[INFO] back")
+        self.say("again")
+        self.assertIn(f"{lost} log lines", self.drain(daemon)[1])
+
+    def test_missing(self) -> None:
+        """
+        Without a log daemon lines are counted, and told of when there is one.
+        """
+        self.say("unheard")
+        self.assertEqual(self.observer.lost, 1)
+        daemon = self.daemon()
+        self.say("heard")
+        texts = self.drain(daemon)
+        self.assertEqual(texts[0], "[INFO] heard")
+        self.assertIn("1 log line before the previous one was lost", texts[1])
+
+    def test_restart(self) -> None:
+        """
+        A log daemon that was replaced gets the very next message, and none is
+        lost but those sent while there was none.
+        """
+        for _ in range(3):
+            daemon = self.daemon()
+            self.say("hello")
+            self.assertEqual(self.drain(daemon), ["[INFO] hello"])
+            daemon.close()
+        self.say("unheard")
+        self.say("unheard")
+        self.assertEqual(self.observer.lost, 2)
+        daemon = self.daemon()
+        self.say("hello")
+        self.assertEqual(len(self.drain(daemon)), 2)
+
+    def test_oneDescriptor(self) -> None:
+        """
+        However often it connects, it holds one descriptor, and none after
+        C{close}.
+        """
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            self.say("unheard")
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before + 1)
+        self.observer.close()
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    def test_stream(self) -> None:
+        """
+        A log daemon that listens on a stream gets lines that end with a zero
+        byte, whole and in order even if the stream takes only parts of them; and
+        one that comes after it with datagrams gets those.
+        """
+        daemon = self.daemon(socket.SOCK_STREAM)
+        started = time.monotonic()
+        for number in range(2000):
+            self.say(f"{number} " + "x" * 700)
+        self.assertLess(time.monotonic() - started, _PATIENCE)
+        self.assertGreater(self.observer.lost, 0)
+        connection, _ = daemon.accept()
+        self.addCleanup(connection.close)
+        connection.setblocking(False)
+        received = b""
+        while not received.endswith(b"[INFO] last\0"):
+            try:
+                received += connection.recv(1 << 20)
+            except BlockingIOError:
+                self.say("last")
+        lines = received.decode().rstrip("\0").split("\0")
+        self.assertTrue(all(re.match(r"<\d+>Jan .*: \[(INFO|WARNING)\] ", line) for line in lines))
+        numbers = [int(found[1]) for line in lines if (found := re.search(r"\] (\d+) x", line))]
+        self.assertEqual(numbers, list(range(len(numbers))))
+        connection.close()
+        daemon.close()
+        successor = self.daemon()
+        self.say("hello")
+        self.assertIn("[INFO] hello", self.drain(successor))
+
+    def test_streamTakesParts(self) -> None:
+        """
+        A line that a stream took the beginning of is continued before the next.
+        """
+
+        class Stream:
+            taken = b""
+            room = 0
+
+            def send(self, data: bytes) -> int:
+                if not self.room:
+                    raise BlockingIOError(errno.EAGAIN, "full")
+                part = data[: min(self.room, 7)]
+                self.room -= len(part)
+                self.taken += part
+                return len(part)
+
+            def close(self) -> None:
+                pass
+
+        stream = Stream()
+        link = self.observer._link
+        link._kind = socket.SOCK_STREAM
+        link._socket, link._connected = stream, True  # type: ignore[assignment]
+        stream.room = 9
+        self.assertEqual([link.send(b"first line"), link.send(b"lost")], [True, False])
+        stream.room = 100
+        self.assertTrue(link.send(b"second"))
+        self.assertEqual(stream.taken, b"first line\0second\0")
+
+    def test_neverRaises(self) -> None:
+        """
+        Whatever goes wrong, nothing comes out of the observer.
+        """
+        for address in ("/", "x" * 500, "/dev/null", "\0", "a\0b"):
+            observer = SyslogObserver(3, "ucarp", address)
+            observer({"log_format": "hi"})
+            self.assertEqual(observer.lost, 1)
+            observer.close()
+        self.daemon()
+        self.say("hi", log_time="yesterday")
+        self.say("hi", log_time=1e300)
+        self.assertEqual(self.observer.lost, 2)
+
+    @settings(deadline=None)
+    @given(st.text(max_size=3000))
+    def test_anyText(self, text: str) -> None:
+        """
+        Any text arrives as lines that can be decoded and are not too long.
+        """
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        far.setblocking(False)
+        self.observer._link._socket, self.observer._link._connected = near, True
+        with near, far:
+            self.say("{said}", said=text)
+            packet = far.recv(65536)
+            self.assertLessEqual(len(packet), LONGEST_PACKET)
+            self.assertTrue(packet.decode().startswith("<30>Jan "))
+        self.observer._link._socket = None

@@ -1,0 +1,151 @@
+"""
+An address table without a kernel, and a virtual host that uses one.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from tests.fakes import INTERFACE, Journal, Stage, configured
+from txcarp.configuration import VirtualAddress
+from txcarp.interfaces import IAddressTable, ILeaseObserver
+from txcarp.mastership.leases import Holding
+from txcarp.virtualhost import VirtualHost
+
+
+def refused() -> OSError:
+    """
+    What the kernel says when it does not add an address.
+    """
+    return OSError(errno.ENOBUFS, "no room")
+
+
+@implementer(IAddressTable)
+class FakeTable:
+    """
+    The addresses of a host, with lifetimes on a test's clock.
+
+    @ivar present: when the lifetime of each address ends; C{None} for never.
+    @ivar foreign: those that somebody else put there.
+    @ivar error: what L{hold} fails with, if it is one.
+    @ivar waiting: the answers of L{hold} and L{drop} that are still to come.
+    @ivar slow: whether they wait for L{answer}.
+    @ivar unknown: the answers of L{known}, while that is to wait.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.present: dict[str, float | None] = {}
+        self.foreign: set[str] = set()
+        self.error: OSError | None = None
+        self.slow = False
+        self.waiting: list[Deferred[None]] = []
+        self.unknown: list[Deferred[None]] | None = None
+        self.observers: list[tuple[str, ILeaseObserver]] = []
+        self._packed: dict[str, bytes] = {}
+
+    def watch(self, interface: str, observer: ILeaseObserver) -> None:
+        self.observers.append((interface, observer))
+
+    def unwatch(self, interface: str, observer: ILeaseObserver) -> None:
+        self.observers.remove((interface, observer))
+
+    def known(self) -> Deferred[None]:
+        if self.unknown is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self.unknown.append(waiting)
+        return waiting
+
+    def holding(self, interface: str, address: VirtualAddress) -> Holding:
+        if address.text in self.foreign:
+            return Holding.FOREIGN
+        return Holding.OURS if address.text in self.present else Holding.NOBODY
+
+    def hold(
+        self,
+        interface: str,
+        addresses: Sequence[VirtualAddress],
+        lease: int | None,
+        routed: bool,
+    ) -> Deferred[None]:
+        self.journal.append(("hold", lease, *(address.text for address in addresses)))
+        if self.error is not None:
+            return fail(self.error)
+        for address in addresses:
+            self._packed[address.text] = address.packed
+            self.present[address.text] = None if lease is None else self.clock.seconds() + lease
+            if lease is not None:
+                self.clock.callLater(lease, self._ended, address.text)
+        return self._answer()
+
+    def drop(self, interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
+        self.journal.append(("drop", *(address.text for address in addresses)))
+        for address in addresses:
+            self.present.pop(address.text, None)
+        return self._answer()
+
+    def remove(self, *texts: str) -> None:
+        """
+        Somebody removes addresses, or their time is over.
+        """
+        for text in texts:
+            del self.present[text]
+        for interface, observer in list(self.observers):
+            assert interface == INTERFACE
+            observer.addressesGone([self._packed[text] for text in texts])
+
+    def answer(self) -> None:
+        """
+        The kernel answers what it was asked first.
+        """
+        self.waiting.pop(0).callback(None)
+
+    def _answer(self) -> Deferred[None]:
+        if not self.slow:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self.waiting.append(waiting)
+        return waiting
+
+    def _ended(self, text: str) -> None:
+        end = self.present.get(text)
+        if end is not None and self.clock.seconds() >= end:
+            self.remove(text)
+
+
+class LeaseStage(Stage):
+    """
+    A virtual host that assigns its addresses.
+
+    @ivar table: where it has them.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        settings = {"assign": True, "upScript": None, "downScript": None, **settings}
+        super().__init__(**settings)
+        self.table = FakeTable(self.journal, self.clock)
+        self.host = VirtualHost(
+            configured(**settings),
+            network=self.network,
+            links=self.links,
+            clock=self.clock,
+            scripts=self.scripts,
+            addresses=self.table,
+            pauseSeconds=lambda: self.clock.seconds() + self.asleep,
+            random=lambda bits: self.random(bits),
+        )
+        self.host.addObserver(self.observer)
+
+    def events(self, *kinds: str) -> list[tuple[Any, ...]]:
+        """
+        What the journal has of some kinds.
+        """
+        return [event for event in self.journal if event[0] in kinds]

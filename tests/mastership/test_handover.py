@@ -1,0 +1,90 @@
+"""
+Tests for L{txcarp.mastership.handover}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txcarp.mastership.handover import LINGER, HandOver
+
+
+class HandOverTests(SynchronousTestCase):
+    """
+    Between a bow-out and the release.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.handOver = HandOver(self.clock)
+        self.done: list[float] = []
+
+    def begin(self) -> None:
+        """
+        Bow out.
+        """
+        self.handOver.begin(lambda: self.done.append(self.clock.seconds()))
+
+    def test_successor(self) -> None:
+        """
+        The release comes with the successor, and not once more later.
+        """
+        self.begin()
+        self.clock.advance(0.1)
+        self.handOver.end()
+        self.assertEqual(self.done, [0.1])
+        self.clock.advance(1.0)
+        self.handOver.end()
+        self.assertEqual(self.done, [0.1])
+
+    def test_nobody(self) -> None:
+        """
+        Without a successor it comes half a second later.
+        """
+        self.begin()
+        self.clock.advance(0.499)
+        self.assertEqual(self.done, [])
+        self.clock.advance(0.001)
+        self.assertEqual(self.done, [LINGER])
+        self.assertEqual(LINGER, 0.5)
+
+    def test_forgotten(self) -> None:
+        """
+        When something else settles the matter, it does not come.
+        """
+        self.begin()
+        self.handOver.forget()
+        self.clock.advance(1.0)
+        self.handOver.end()
+        self.assertEqual(self.done, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_anew(self) -> None:
+        """
+        A second beginning takes the place of the first, with its whole time.
+        """
+        self.begin()
+        self.clock.advance(0.4)
+        self.begin()
+        self.clock.advance(0.4)
+        self.assertEqual(self.done, [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.done, [0.9])
+
+    def test_nothingBegun(self) -> None:
+        """
+        A master that is heard while nothing is handed over means nothing.
+        """
+        self.handOver.end()
+        self.handOver.forget()
+        self.assertEqual(self.done, [])
+
+    def test_beginsAgainInside(self) -> None:
+        """
+        What is called may begin another.
+        """
+        self.handOver.begin(self.begin)
+        self.handOver.end()
+        self.clock.advance(0.5)
+        self.assertEqual(self.done, [0.5])

@@ -1,0 +1,431 @@
+"""
+Tests for L{txcarp.mastership.leases}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.fakes import INTERFACE, Journal, runTo
+from tests.mastership.table import FakeTable, refused
+from txcarp.change import Change
+from txcarp.configuration import parseVirtualAddress
+from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
+from txcarp.logs.limits import SayOnce
+from txcarp.mastership.leases import AddressLeases, leaseFor
+from txcarp.protocol.election import Reason, Role
+
+FIRST, SECOND = "10.0.0.100", "fd00::100"
+
+
+def change(role: Role, reason: Reason = Reason.SILENCE) -> Change:
+    """
+    A change to a role.
+    """
+    return Change(
+        role=role, previous=Role.BACKUP, reason=reason, vhid=7, interface=INTERFACE, addresses=()
+    )
+
+
+MASTER = change(Role.MASTER)
+BACKUP = change(Role.BACKUP, Reason.PREFERRED_MASTER)
+STARTED = change(Role.BACKUP, Reason.STARTED)
+
+
+class LengthTests(SynchronousTestCase):
+    """
+    How long a lease is.
+    """
+
+    def test_table(self) -> None:
+        """
+        As long as the most eager backup waits, in whole seconds, and at least one.
+        """
+        for advbase, deadRatio, expected in (
+            (1, 3, 3),
+            (1, 1, 1),
+            (2, 3, 6),
+            (0, 3, 1),
+            (0, 1, 1),
+            (1, 10, 10),
+            (255, 3, 765),
+        ):
+            with self.subTest(advbase=advbase, deadRatio=deadRatio):
+                self.assertEqual(leaseFor(advbase, deadRatio), expected)
+
+
+class LeaseTestCase(SynchronousTestCase):
+    """
+    Leases of two addresses on a fake table.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.journal = Journal()
+        self.table = FakeTable(self.journal, self.clock)
+        self.fit = True
+        self.leases = self.make()
+
+    def make(self, lease: int = 3, interval: float = 1.0) -> AddressLeases:
+        """
+        Leases that nobody has acquired yet.
+        """
+        return AddressLeases(
+            self.table,
+            INTERFACE,
+            [parseVirtualAddress(f"{FIRST}/24"), parseVirtualAddress(SECOND)],
+            lease,
+            self.clock,
+            fit=lambda: self.fit,
+            sayOnce=SayOnce(self.clock),
+            interval=interval,
+            restored=lambda: self.journal.append(("announce",)),
+        )
+
+    def acquire(self) -> None:
+        """
+        Become master, with nothing in the journal.
+        """
+        self.successResultOf(self.leases.acquire(MASTER))
+        self.journal.clear()
+
+    def beat(self, seconds: float) -> None:
+        """
+        Let time pass, with an advertisement and a renewal each second.
+        """
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() + 1.0 <= end:
+            runTo(self.clock, self.clock.seconds() + 1.0)
+            self.leases.renew()
+        runTo(self.clock, end)
+
+    def said(self, logs: list[Any]) -> list[str]:
+        """
+        What was logged.
+        """
+        return [formatEvent(event) for event in logs]
+
+
+class HoldTests(LeaseTestCase):
+    """
+    Addresses that come, stay and go.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        It is a step and an observer, and the fake is a table.
+        """
+        verifyObject(IMastershipStep, self.leases)
+        verifyObject(ILeaseObserver, self.leases)
+        verifyObject(IAddressTable, self.table)
+
+    def test_acquired(self) -> None:
+        """
+        All addresses are added at once, for as long as the lease; the step is done
+        when the kernel said so.
+        """
+        self.table.slow = True
+        done = self.leases.acquire(MASTER)
+        self.assertEqual(self.journal.take(), [("hold", 3, FIRST, SECOND)])
+        self.assertNoResult(done)
+        self.table.answer()
+        self.successResultOf(done)
+
+    def test_waitsForTheList(self) -> None:
+        """
+        Nothing is decided before it is known what is there.
+        """
+        self.table.unknown = []
+        done = self.leases.acquire(MASTER)
+        self.assertEqual(self.journal, [])
+        self.table.unknown[0].callback(None)
+        self.successResultOf(done)
+        self.assertEqual(self.journal, [("hold", 3, FIRST, SECOND)])
+
+    def test_renewed(self) -> None:
+        """
+        An address that is renewed with each advertisement stays.
+        """
+        self.acquire()
+        self.beat(20.0)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+        self.assertEqual(self.journal, [("hold", 3, FIRST, SECOND)] * 20)
+
+    def test_notTooOften(self) -> None:
+        """
+        Advertisements in a quick rhythm do not each ask the kernel.
+        """
+        self.leases = self.make(lease=1, interval=0.1)
+        self.acquire()
+        for _ in range(100):
+            runTo(self.clock, self.clock.seconds() + 0.1)
+            self.leases.renew()
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+        self.assertLess(len(self.journal), 40)
+        self.assertGreater(len(self.journal), 25)
+
+    def test_slowRhythm(self) -> None:
+        """
+        Where the advertisements come no more often than the lease ends (a dead ratio of
+        one), it is renewed in between, by a host that is in good order.
+        """
+        self.leases = self.make(lease=1, interval=1.0)
+        self.acquire()
+        runTo(self.clock, 10.0)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+        self.fit = False
+        with capturedLogs():
+            runTo(self.clock, 11.1)
+        self.assertEqual(self.table.present, {})
+
+    def test_slowRhythmEnds(self) -> None:
+        """
+        After the release nothing is left that would renew.
+        """
+        self.leases = self.make(lease=1, interval=1.0)
+        self.acquire()
+        self.successResultOf(self.leases.release(BACKUP))
+        self.journal.clear()
+        runTo(self.clock, 5.0)
+        self.assertEqual(self.journal, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_notRenewed(self) -> None:
+        """
+        Without a renewal the addresses go at the end of the lease, and that is said.
+        """
+        self.acquire()
+        with capturedLogs() as logs:
+            runTo(self.clock, 2.99)
+            self.assertEqual(set(self.table.present), {FIRST, SECOND})
+            runTo(self.clock, 3.0)
+        self.assertEqual(self.table.present, {})
+        self.assertIn("The lease of 10.0.0.100 on eth7 is over", self.said(logs)[0])
+        self.assertEqual(self.leases.restored, 0)
+
+    def test_expiredComesBack(self) -> None:
+        """
+        Addresses that went with their lease are not put back for that, but by the next
+        renewal of a host in good order.
+        """
+        self.acquire()
+        with capturedLogs():
+            runTo(self.clock, 4.0)
+        self.assertEqual(self.journal.take(), [])
+        self.leases.renew()
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+
+    def test_released(self) -> None:
+        """
+        All addresses are removed; the step is done when the kernel said so.
+        """
+        self.acquire()
+        self.table.slow = True
+        done = self.leases.release(BACKUP)
+        self.assertEqual(self.journal, [("drop", FIRST, SECOND)])
+        self.assertNoResult(done)
+        self.table.answer()
+        self.successResultOf(done)
+        self.assertEqual(self.table.observers, [])
+
+    def test_noRenewalAfterRelease(self) -> None:
+        """
+        A beat that comes after the release changes nothing.
+        """
+        self.acquire()
+        self.successResultOf(self.leases.release(BACKUP))
+        self.journal.clear()
+        runTo(self.clock, 2.0)
+        self.leases.renew()
+        self.leases.addressesPossiblyGone()
+        self.assertEqual(self.journal, [])
+
+    def test_leftOver(self) -> None:
+        """
+        What an earlier run left is removed at the start.
+        """
+        self.table.present = {FIRST: 100.0, SECOND: 100.0}
+        self.successResultOf(self.leases.release(STARTED))
+        self.assertEqual(self.table.present, {})
+
+    def test_leftOverWaitsForTheList(self) -> None:
+        """
+        At the start, too, it must be known first what is there.
+        """
+        self.table.unknown = []
+        done = self.leases.release(STARTED)
+        self.assertEqual(self.journal, [])
+        self.table.unknown[0].callback(None)
+        self.successResultOf(done)
+        self.assertEqual(self.journal, [("drop", FIRST, SECOND)])
+
+    def test_again(self) -> None:
+        """
+        After a release it can be acquired again.
+        """
+        self.acquire()
+        self.successResultOf(self.leases.release(BACKUP))
+        self.acquire()
+        self.beat(5.0)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+        self.assertEqual(len(self.table.observers), 1)
+
+    def test_refused(self) -> None:
+        """
+        A kernel that does not add the addresses fails the step.
+        """
+        self.table.error = refused()
+        failure = self.failureResultOf(self.leases.acquire(MASTER), OSError)
+        self.assertIn("no room", failure.getErrorMessage())
+        self.successResultOf(self.leases.release(BACKUP))
+        self.assertEqual(self.table.observers, [])
+
+    def test_renewalRefused(self) -> None:
+        """
+        A renewal that fails is said once a minute, and tried again with the next.
+        """
+        self.acquire()
+        self.table.error = refused()
+        with capturedLogs() as logs:
+            self.beat(2.5)
+        self.assertEqual(
+            self.said(logs), ["The addresses on eth7 could not be renewed: [Errno 105] no room"]
+        )
+        self.table.error = None
+        self.beat(2.0)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+
+
+class RemovedTests(LeaseTestCase):
+    """
+    Addresses that somebody else removes.
+    """
+
+    def test_putBack(self) -> None:
+        """
+        It is put back at once, alone, counted and announced.
+        """
+        self.acquire()
+        runTo(self.clock, 1.0)
+        with capturedLogs() as logs:
+            self.table.remove(FIRST)
+        self.assertEqual(self.journal, [("hold", 3, FIRST), ("announce",)])
+        self.assertEqual(self.leases.restored, 1)
+        [line] = self.said(logs)
+        for words in ("Somebody removed 10.0.0.100 from eth7", "(1 times", "systemd-networkd",
+                      "KeepConfiguration=static", "NetworkManager"):  # fmt: skip
+            self.assertIn(words, line)
+
+    def test_saidOnceAMinute(self) -> None:
+        """
+        However often it happens, one line a minute says how often so far.
+        """
+        self.acquire()
+        with capturedLogs() as logs:
+            for _ in range(50):
+                self.beat(1.0)
+                self.table.remove(FIRST, SECOND)
+            self.assertEqual(len(logs), 1)
+            self.beat(11.0)
+            self.table.remove(SECOND)
+        self.assertEqual(len(logs), 2)
+        self.assertIn("(101 times so far)", self.said(logs)[1])
+        self.assertEqual(self.leases.restored, 101)
+
+    def test_unfit(self) -> None:
+        """
+        A host that is not in good order puts nothing back.
+        """
+        self.acquire()
+        runTo(self.clock, 1.0)
+        self.fit = False
+        with capturedLogs() as logs:
+            self.table.remove(FIRST)
+        self.assertEqual(self.journal, [])
+        self.assertIn("was not in good order", self.said(logs)[0])
+
+    def test_others(self) -> None:
+        """
+        Addresses that are not ours concern nobody.
+        """
+        self.acquire()
+        self.leases.addressesGone([b"\x0a\0\0\x01"])
+        self.assertEqual(self.journal, [])
+
+    def test_possiblyGone(self) -> None:
+        """
+        After lost messages what is missing is put back, and only that.
+        """
+        self.acquire()
+        runTo(self.clock, 0.5)
+        del self.table.present[SECOND]
+        with capturedLogs():
+            self.leases.addressesPossiblyGone()
+        self.assertEqual(self.journal, [("hold", 3, SECOND), ("announce",)])
+
+    def test_nothingGone(self) -> None:
+        """
+        After lost messages that meant nothing, nothing happens.
+        """
+        self.acquire()
+        self.leases.addressesPossiblyGone()
+        self.assertEqual(self.journal, [])
+        self.assertEqual(self.leases.restored, 0)
+
+    def test_cannotPutBack(self) -> None:
+        """
+        Where it cannot be put back, nothing is announced and the reason is said.
+        """
+        self.acquire()
+        self.table.error = refused()
+        with capturedLogs() as logs:
+            self.table.remove(FIRST)
+        self.assertEqual(self.journal, [("hold", 3, FIRST)])
+        self.assertIn("no room", self.said(logs)[1])
+
+
+class ForeignTests(LeaseTestCase):
+    """
+    An address that somebody else put on this host.
+    """
+
+    def test_leftAlone(self) -> None:
+        """
+        It is neither added, renewed nor removed, and that is said.
+        """
+        self.table.foreign = {FIRST}
+        with capturedLogs() as logs:
+            self.successResultOf(self.leases.acquire(MASTER))
+        self.assertEqual(self.journal.take(), [("hold", 3, SECOND)])
+        [line] = self.said(logs)
+        self.assertIn("10.0.0.100 is on eth7 already, and not by this program", line)
+        self.assertIn("stays when this host dies", line)
+        self.beat(1.0)
+        self.successResultOf(self.leases.release(BACKUP))
+        self.assertEqual(self.journal, [("hold", 3, SECOND), ("drop", SECOND)])
+
+    def test_atTheStart(self) -> None:
+        """
+        A backup that has it does not remove it, and says what that means.
+        """
+        self.table.foreign = {FIRST}
+        with capturedLogs() as logs:
+            self.successResultOf(self.leases.release(STARTED))
+        self.assertEqual(self.journal, [("drop", SECOND)])
+        self.assertIn("although it is not master", self.said(logs)[0])
+
+    def test_itsRemoval(self) -> None:
+        """
+        It is not put back when it goes.
+        """
+        self.table.foreign = {FIRST}
+        with capturedLogs():
+            self.successResultOf(self.leases.acquire(MASTER))
+            self.journal.clear()
+            self.leases.addressesGone([bytes((10, 0, 0, 100))])
+        self.assertEqual(self.journal, [])

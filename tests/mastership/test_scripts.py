@@ -1,0 +1,510 @@
+"""
+Tests for L{txcarp.mastership.scripts}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from tests.fakes import FakeScripts, Journal
+from txcarp.change import Change
+from txcarp.interfaces import IMastershipStep, IScriptRunner
+from txcarp.mastership.scripts import (
+    GRACE,
+    ProcessRunner,
+    ScriptFailed,
+    ScriptResult,
+    ScriptStep,
+)
+from txcarp.protocol.election import Reason, Role
+
+
+def texts(events: list[LogEvent]) -> list[str]:
+    """
+    What was logged, as people read it.
+    """
+    return [formatEvent(event) or "" for event in events]
+
+
+class FakeProcess:
+    """
+    What a protocol sees of its process.
+    """
+
+    def __init__(self) -> None:
+        self.signals: list[str] = []
+        self.gone = False
+        self.closed: list[str] = []
+
+    def closeStdin(self) -> None:
+        self.closed.append("stdin")
+
+    def loseConnection(self) -> None:
+        self.closed.append("all")
+
+    def signalProcess(self, name: str) -> None:
+        if self.gone:
+            raise ProcessExitedAlready
+        self.signals.append(name)
+
+
+class FakeReactor:
+    """
+    Starts nothing.
+    """
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self.spawned: list[tuple[str, list[str], dict[str, str]]] = []
+        self.process = FakeProcess()
+
+    def spawnProcess(
+        self, protocol: Any, executable: str, args: list[str], env: dict[str, str]
+    ) -> None:
+        if self.error is not None:
+            raise self.error
+        self.spawned.append((executable, args, env))
+        self.protocol = protocol
+        protocol.makeConnection(self.process)
+
+
+class RunnerTests(SynchronousTestCase):
+    """
+    Tests for L{ProcessRunner}, without processes.
+    """
+
+    def setUp(self) -> None:
+        """
+        Start a script with a limit of 10 seconds.
+        """
+        self.clock = Clock()
+        self.reactor = FakeReactor()
+        self.runner = ProcessRunner(self.reactor, self.clock)  # type: ignore[arg-type]
+        self.ended = self.run_(10.0)
+
+    def run_(self, timeLimit: float | None) -> Deferred[ScriptResult]:
+        return self.runner.run("dir/up.sh", ["eth0", ""], {"TXCARP_VHID": "7"}, timeLimit)
+
+    def end(self, status: int | None = 0, number: int | None = None) -> ScriptResult:
+        """
+        The process ends.
+        """
+        good = status == 0 and number is None
+        reason: Exception = ProcessDone(0) if good else ProcessTerminated(status, number)
+        self.reactor.process.gone = True
+        self.reactor.protocol.processExited(Failure(reason))
+        return self.successResultOf(self.ended)
+
+    def test_provided(self) -> None:
+        """
+        It is a script runner.
+        """
+        verifyObject(IScriptRunner, self.runner)
+
+    def test_started(self) -> None:
+        """
+        The file is run as it was named, an empty argument is one, and what is
+        said in the environment is added to the one of this process; there is
+        nothing to read on stdin.
+        """
+        [(executable, args, environment)] = self.reactor.spawned
+        self.assertEqual(executable, os.path.abspath("dir/up.sh"))
+        self.assertEqual(args, ["dir/up.sh", "eth0", ""])
+        self.assertEqual(environment, {**os.environ, "TXCARP_VHID": "7"})
+        self.assertEqual(self.reactor.process.closed, ["stdin"])
+
+    def test_ends(self) -> None:
+        """
+        Its end is that of the process; the pipes are closed a moment later.
+        """
+        self.assertNoResult(self.ended)
+        self.assertEqual(self.end(), ScriptResult(status=0))
+        self.assertEqual(self.reactor.process.closed, ["stdin"])
+        self.clock.advance(1)
+        self.assertEqual(self.reactor.process.closed, ["stdin", "all"])
+        self.clock.advance(100)
+        self.assertEqual(self.reactor.process.signals, [])
+
+    def test_fails(self) -> None:
+        """
+        A status and a signal are told apart.
+        """
+        self.assertEqual(self.end(3), ScriptResult(status=3))
+        self.ended = self.run_(None)
+        self.assertEqual(self.end(None, signal.SIGSEGV), ScriptResult(signal="SIGSEGV"))
+
+    def test_timeLimit(self) -> None:
+        """
+        After its time it is told to end, and after a grace it is killed.
+        """
+        with capturedLogs() as events:
+            self.clock.advance(10)
+        self.assertEqual(self.reactor.process.signals, ["TERM"])
+        self.assertEqual(texts(events), ["dir/up.sh did not end within 10.0 s: it is ended"])
+        self.clock.advance(GRACE)
+        self.assertEqual(self.reactor.process.signals, ["TERM", "KILL"])
+        self.assertEqual(
+            self.end(None, signal.SIGKILL), ScriptResult(signal="SIGKILL", timedOut=True)
+        )
+
+    def test_obeys(self) -> None:
+        """
+        One that ends when it is told to is not killed.
+        """
+        self.clock.advance(10)
+        result = self.end(0)
+        self.assertTrue(result.timedOut)
+        self.assertFalse(result.good)
+        self.clock.advance(100)
+        self.assertEqual(self.reactor.process.signals, ["TERM"])
+
+    def test_noLimit(self) -> None:
+        """
+        Without a limit it may take as long as it wants.
+        """
+        self.end()
+        self.reactor.process = FakeProcess()
+        self.ended = self.run_(None)
+        self.clock.advance(1e6)
+        self.assertEqual(self.reactor.process.signals, [])
+
+    def test_goneMeanwhile(self) -> None:
+        """
+        To end what has just ended is no error.
+        """
+        self.reactor.process.gone = True
+        self.clock.advance(10)
+        self.clock.advance(GRACE)
+        self.end(1)
+
+    def test_cannotStart(self) -> None:
+        """
+        That no process can be made is a result.
+        """
+        self.reactor.error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        result = self.successResultOf(self.run_(None))
+        self.assertEqual(result.error, "Resource temporarily unavailable")
+        self.assertFalse(result.good)
+
+    def test_output(self) -> None:
+        """
+        Each line of output is logged, however it arrives; bytes that are no
+        text are shown as numbers.
+        """
+        with capturedLogs() as events:
+            self.reactor.protocol.childDataReceived(1, b"one\nt")
+            self.reactor.protocol.childDataReceived(2, b"error\r\n")
+            self.reactor.protocol.childDataReceived(1, b"wo\n\xff{}\n")
+            self.reactor.protocol.childDataReceived(1, b"rest")
+            self.reactor.protocol.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(
+            texts(events),
+            [f"dir/up.sh: {line}" for line in ("one", "error", "two", "\\xff{}", "rest")],
+        )
+
+    def test_muchOutput(self) -> None:
+        """
+        Very many and very long lines are cut, and nothing of them is kept.
+        """
+        with capturedLogs() as events:
+            self.reactor.protocol.childDataReceived(1, b"x" * 10_000_000)
+            self.reactor.protocol.childDataReceived(1, b"y" * 600 + b"\n")
+            for _ in range(500):
+                self.reactor.protocol.childDataReceived(2, b"again\n" * 10)
+            self.reactor.protocol.processEnded(Failure(ProcessDone(0)))
+        lines = texts(events)
+        self.assertEqual(len(lines), 101)
+        self.assertLessEqual(max(map(len, lines)), 520)
+        self.assertEqual(lines[-1], "dir/up.sh: 4901 more lines")
+
+
+class ResultTests(SynchronousTestCase):
+    """
+    Tests for L{ScriptResult}.
+    """
+
+    def test_explain(self) -> None:
+        """
+        How it ended is said in words.
+        """
+        for result, words in (
+            (ScriptResult(status=0), "exit status 0"),
+            (ScriptResult(status=3), "exit status 3"),
+            (ScriptResult(signal="SIGKILL"), "killed by SIGKILL"),
+            (ScriptResult(status=0, timedOut=True), "exit status 0, after its time limit"),
+            (ScriptResult(error="Exec format error"), "Exec format error"),
+        ):
+            self.assertEqual(result.explain(), words)
+            self.assertEqual(result.good, words == "exit status 0")
+
+
+def changed(role: Role, reason: Reason) -> Change:
+    """
+    A change for a script.
+    """
+    return Change(
+        role=role,
+        previous=Role.BACKUP if role is Role.MASTER else Role.MASTER,
+        reason=reason,
+        vhid=7,
+        interface="eth0",
+        addresses=("10.0.0.1", "10.0.0.2"),
+        peer="10.0.0.9",
+    )
+
+
+class StepTests(SynchronousTestCase):
+    """
+    Tests for L{ScriptStep}.
+    """
+
+    def step(self, **settings: Any) -> ScriptStep:
+        """
+        Make a step on a fresh runner.
+        """
+        self.journal = Journal()
+        self.scripts = FakeScripts(self.journal)
+        whole: dict[str, Any] = {
+            "up": "/up",
+            "down": "/down",
+            "parameter": None,
+            "timeLimit": None,
+            "downAtStart": True,
+            "downAtStop": True,
+        }
+        return ScriptStep(self.scripts, **{**whole, **settings})
+
+    def test_provided(self) -> None:
+        """
+        It is a step, which waits for its runner as long as that takes.
+        """
+        step = self.step()
+        verifyObject(IMastershipStep, step)
+        self.assertIsNone(step.timeLimit)
+
+    def test_arguments(self) -> None:
+        """
+        Interface, first address, and the parameter if there is one, also an
+        empty one.
+        """
+        for parameter, rest in ((None, ()), ("", ("",)), ("a b", ("a b",))):
+            step = self.step(parameter=parameter)
+            step.acquire(changed(Role.MASTER, Reason.SILENCE))
+            step.release(changed(Role.BACKUP, Reason.LINK_LOST))
+            self.assertEqual(
+                self.journal,
+                [
+                    ("script", "/up", "eth0", "10.0.0.1", *rest),
+                    ("script", "/down", "eth0", "10.0.0.1", *rest),
+                ],
+            )
+
+    def test_environment(self) -> None:
+        """
+        The facts of the change are in the environment.
+        """
+        self.step(timeLimit=4.0).acquire(changed(Role.MASTER, Reason.PREEMPTION))
+        self.assertEqual(self.scripts.limits, [4.0])
+        self.assertEqual(
+            self.scripts.environments,
+            [
+                {
+                    "TXCARP_STATE": "MASTER",
+                    "TXCARP_PREVIOUS_STATE": "BACKUP",
+                    "TXCARP_VHID": "7",
+                    "TXCARP_INTERFACE": "eth0",
+                    "TXCARP_ADDRESSES": "10.0.0.1 10.0.0.2",
+                    "TXCARP_REASON": "preemption",
+                    "TXCARP_PEER": "10.0.0.9",
+                }
+            ],
+        )
+
+    def test_noScripts(self) -> None:
+        """
+        A script that is not given is not run; an empty name is none.
+        """
+        for nothing in (None, ""):
+            step = self.step(up=nothing, down=nothing)
+            self.assertIsNone(step.acquire(changed(Role.MASTER, Reason.SILENCE)))
+            self.assertIsNone(step.release(changed(Role.BACKUP, Reason.STARTED)))
+            self.assertEqual(self.journal, [])
+
+    def test_leftOut(self) -> None:
+        """
+        The down script is left out at start and at stop as the settings say,
+        and only there.
+        """
+        step = self.step(downAtStart=False, downAtStop=False)
+        for reason in Reason:
+            self.journal.clear()
+            step.release(changed(Role.BACKUP, reason))
+            expected = reason not in (Reason.STARTED, Reason.STOPPED)
+            self.assertEqual(bool(self.journal), expected, reason)
+        step = self.step()
+        for reason in Reason:
+            self.journal.clear()
+            step.release(changed(Role.BACKUP, reason))
+            self.assertTrue(self.journal, reason)
+
+    def test_log(self) -> None:
+        """
+        The command is logged in ucarp's words, and its good end.
+        """
+        step = self.step(parameter="x")
+        with capturedLogs() as events:
+            self.successResultOf(step.acquire(changed(Role.MASTER, Reason.SILENCE)))
+        self.assertEqual(
+            texts(events),
+            ["Spawning [/up eth0 10.0.0.1 x]", "/up eth0 10.0.0.1 x: exit status 0"],
+        )
+        self.assertIs(events[0]["log_level"], LogLevel.warn)
+
+    def test_failure(self) -> None:
+        """
+        A bad end is the failure of the step.
+        """
+        step = self.step()
+        self.scripts.hold = True
+        running = step.acquire(changed(Role.MASTER, Reason.SILENCE))
+        self.scripts.end(3)
+        failure = self.failureResultOf(running, ScriptFailed)
+        self.assertEqual(failure.getErrorMessage(), "/up eth0 10.0.0.1: exit status 3")
+
+
+class ProcessTests(TestCase):
+    """
+    L{ProcessRunner} and L{ScriptStep} with real processes.
+    """
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """
+        Make a directory for scripts, and a clock that only the test moves.
+        """
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir(parents=True)
+        self.clock = Clock()
+        self.runner = ProcessRunner(reactor, self.clock)  # type: ignore[arg-type]
+
+    def script(self, body: str, *, head: str = "#!/bin/sh\n", mode: int = 0o755) -> str:
+        """
+        Write a script.
+        """
+        path = self.directory / "script"
+        path.write_text(head + body, encoding="utf-8")
+        path.chmod(mode)
+        return str(path)
+
+    @inlineCallbacks
+    def until(self, condition: Callable[[], object]) -> Any:
+        """
+        Wait until something is true.
+        """
+        while not condition():
+            yield deferLater(reactor, 0.01)  # type: ignore[arg-type]
+
+    @inlineCallbacks
+    def ended(self, running: Deferred[ScriptResult]) -> Any:
+        """
+        Wait for the end of a script and of its pipes.
+        """
+        result = yield running
+        self.clock.advance(2)
+        yield deferLater(reactor, 0.05)  # type: ignore[arg-type]
+        return result
+
+    @inlineCallbacks
+    def test_arguments(self) -> Any:
+        """
+        A script gets exactly its arguments and the environment, and its output
+        is logged.
+        """
+        path = self.script(
+            'echo "$#|$0|$1|$2|$3|$TXCARP_STATE|$HOME"; cat; echo wrong >&2; exit 4\n'
+        )
+        with capturedLogs() as events:
+            result = yield self.ended(
+                self.runner.run(path, ["eth0", "10.0.0.1", ""], {"TXCARP_STATE": "MASTER"}, None)
+            )
+        self.assertEqual(result, ScriptResult(status=4))
+        home = os.environ.get("HOME", "")
+        self.assertEqual(
+            sorted(texts(events)),
+            sorted([f"{path}: 3|{path}|eth0|10.0.0.1||MASTER|{home}", f"{path}: wrong"]),
+        )
+
+    @inlineCallbacks
+    def test_cannotBeRun(self) -> Any:
+        """
+        What is missing, may not be run, or is no program, is a failure that
+        says which and why.
+        """
+        for make, why in (
+            (lambda: str(self.directory / "missing"), "No such file or directory"),
+            (lambda: self.script("", mode=0o644), "Permission denied"),
+            (lambda: self.script("echo hello\n", head=""), "Exec format error"),
+            (lambda: str(self.directory), "Permission denied"),
+        ):
+            path = make()
+            result = yield self.ended(self.runner.run(path, ["eth0"], {}, None))
+            self.assertFalse(result.good)
+            self.assertIn(why, result.explain())
+
+    @inlineCallbacks
+    def test_hung(self) -> Any:
+        """
+        A script that hangs and ignores the request to end is killed.
+        """
+        path = self.script("trap '' TERM\necho ready\nwhile :; do sleep 0.05; done\n")
+        with capturedLogs() as events:
+            running = self.runner.run(path, [], {}, 30.0)
+            yield self.until(lambda: f"{path}: ready" in texts(events))
+            self.clock.advance(30)
+            yield deferLater(reactor, 0.2)  # type: ignore[arg-type]
+            self.assertNoResult(running)
+            self.clock.advance(GRACE)
+            result = yield self.ended(running)
+        self.assertEqual(result, ScriptResult(signal="SIGKILL", timedOut=True))
+        yield deferLater(reactor, 0.1)  # type: ignore[arg-type]
+
+    @inlineCallbacks
+    def test_background(self) -> Any:
+        """
+        A process that a script leaves behind with its output open does not
+        delay the end.
+        """
+        path = self.script("sleep 30 & echo $! ; exit 0\n")
+        with capturedLogs() as events:
+            running = self.runner.run(path, [], {}, None)
+            # The test's own limit would be over before the sleep is.
+            result = yield running
+            yield self.until(lambda: texts(events))
+        self.assertTrue(result.good)
+        self.clock.advance(2)
+        yield deferLater(reactor, 0.05)  # type: ignore[arg-type]
+        os.kill(int(texts(events)[0].rpartition(" ")[2]), signal.SIGKILL)
+
+    @inlineCallbacks
+    def test_signals(self) -> Any:
+        """
+        A script does not inherit what this process does with signals.
+        """
+        path = self.script("kill -TERM $$\n")
+        result = yield self.ended(self.runner.run(path, [], {}, None))
+        self.assertEqual(result, ScriptResult(signal="SIGTERM"))

@@ -1,0 +1,412 @@
+"""
+Tests for L{txcarp.mastership.services}, alone and under a virtual host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.fakes import Journal
+from tests.mastership.table import LeaseStage
+from tests.mastership.test_leases import BACKUP, MASTER
+from txcarp.interfaces import IMastershipStep
+from txcarp.mastership.services import ServiceStep
+from txcarp.protocol.election import Reason, Role
+from txcarp.service import CARPService
+from txcarp.virtualhost import HOLD_OFF, VirtualHost
+
+
+class FakeService(Service):
+    """
+    A service that notes what happens to it.
+
+    @ivar error: raised at the start, if it is one.
+    @ivar ending: what C{stopService} returns.
+    """
+
+    def __init__(self, journal: Journal, name: str = "web") -> None:
+        self.setName(name)  # type: ignore[no-untyped-call]
+        self.journal = journal
+        self.error: Exception | None = None
+        self.ending: Deferred[None] | None = None
+
+    def privilegedStartService(self) -> None:
+        self.journal.append(("privileged", self.name))
+
+    def startService(self) -> None:
+        Service.startService(self)
+        self.journal.append(("start", self.name))
+        if self.error is not None:
+            raise self.error
+
+    def stopService(self) -> Deferred[None] | None:
+        Service.stopService(self)
+        self.journal.append(("stop", self.name))
+        return self.ending
+
+
+class StepTests(SynchronousTestCase):
+    """
+    The step alone.
+    """
+
+    def setUp(self) -> None:
+        self.journal = Journal()
+        self.service = FakeService(self.journal)
+        self.step = ServiceStep(self.service)
+
+    def test_interface(self) -> None:
+        """
+        It is a step, and has the service's name.
+        """
+        verifyObject(IMastershipStep, self.step)
+        self.assertEqual(self.step.name, "service web")
+        self.assertEqual(ServiceStep(MultiService()).name, "service MultiService")
+        self.assertFalse(ServiceStep(self.service, required=False).required)
+
+    def test_acquired(self) -> None:
+        """
+        It starts the service as a parent would, privileges first.
+        """
+        self.step.acquire(MASTER)
+        self.assertEqual(self.journal, [("privileged", "web"), ("start", "web")])
+
+    def test_released(self) -> None:
+        """
+        The release is done when the service has ended.
+        """
+        self.step.acquire(MASTER)
+        self.service.ending = Deferred()
+        done = self.step.release(BACKUP)
+        assert done is not None
+        self.assertNoResult(done)
+        self.service.ending.callback(None)
+        self.successResultOf(done)
+
+    def test_notStarted(self) -> None:
+        """
+        A service that does not run is not stopped.
+        """
+        self.assertIsNone(self.step.release(BACKUP))
+        self.assertEqual(self.journal, [])
+
+    def test_startedInPart(self) -> None:
+        """
+        A service whose start failed half way is stopped.
+        """
+        self.service.error = ValueError("no")
+        self.assertRaises(ValueError, self.step.acquire, MASTER)
+        self.step.release(BACKUP)
+        self.assertEqual(self.journal[-1], ("stop", "web"))
+
+
+class WhileMasterTests(SynchronousTestCase):
+    """
+    A service of a virtual host.
+    """
+
+    def stage(self, **settings: Any) -> tuple[LeaseStage, FakeService]:
+        """
+        A virtual host with a service.
+        """
+        stage = LeaseStage(**settings)
+        service = FakeService(stage.journal)
+        stage.host.whileMaster(service)
+        return stage, service
+
+    def kinds(self, stage: LeaseStage) -> list[str]:
+        """
+        What happened to the addresses and the service.
+        """
+        return [event[0] for event in stage.events("hold", "start", "stop", "drop")]
+
+    def test_order(self) -> None:
+        """
+        It starts after the kernel has the addresses and they are announced.
+        """
+        stage, _ = self.stage()
+        stage.start()
+        stage.table.slow = False
+        stage.run(2.9)
+        stage.journal.clear()
+        stage.table.slow = True
+        stage.run(0.1)
+        self.assertEqual(self.kinds(stage), ["hold"])
+        stage.table.answer()
+        events = [event[0] for event in stage.journal]
+        self.assertEqual(
+            events, ["advertise", "hold", "announce", "privileged", "start"]
+        )
+
+    def test_awaited(self) -> None:
+        """
+        Its end is awaited before the addresses leave.
+        """
+        stage, service = self.stage()
+        stage.becomeMaster()
+        service.ending = Deferred()
+        stage.deliver(advskew=0, advbase=0)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(self.kinds(stage), ["stop"])
+        service.ending.callback(None)
+        self.assertEqual(self.kinds(stage), ["stop", "drop"])
+
+    def test_endsTooSlowly(self) -> None:
+        """
+        A service that does not end is not waited for for ever; meanwhile the lease
+        is not renewed.
+        """
+        stage, service = self.stage()
+        stage.becomeMaster()
+        service.ending = Deferred()
+        with capturedLogs() as logs:
+            stage.deliver(advskew=0, advbase=0)
+            stage.run(29.9)
+            self.assertNotIn("drop", self.kinds(stage))
+            self.assertEqual(stage.table.present, {}, "its lease ended")
+            stage.run(0.2)
+        self.assertEqual(self.kinds(stage), ["stop", "drop"])
+        self.assertTrue(any("release of service web failed" in (formatEvent(e) or "") for e in logs))
+
+    def test_failsToStart(self) -> None:
+        """
+        A host where a required service does not start bows out, gives everything back,
+        and tries again after the hold-off.
+        """
+        stage, service = self.stage()
+        stage.start()
+        service.error = ValueError("port in use")
+        stage.journal.clear()
+        with capturedLogs() as logs:
+            stage.run(3.0)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(stage.observer.changes[-1].reason, Reason.UNFIT)
+        self.assertEqual(
+            stage.events("advertise", "start", "stop", "hold", "drop"),
+            [
+                ("advertise", 1, 0),
+                ("hold", 3, "10.99.0.100"),
+                ("start", "web"),
+                ("advertise", 255, 255),
+                ("stop", "web"),
+                ("drop", "10.99.0.100"),
+            ],
+        )
+        said = [formatEvent(event) or "" for event in logs]
+        self.assertTrue(any("port in use" in line for line in said))
+        self.assertTrue(any("service web failed. It tries again in 10 s" in line for line in said))
+        service.error = None
+        with capturedLogs():
+            stage.run(HOLD_OFF - 0.1)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            stage.run(3.2)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertTrue(service.running)
+
+    def test_notRequired(self) -> None:
+        """
+        Without one that is not required a host is master all the same.
+        """
+        stage = LeaseStage()
+        service = FakeService(stage.journal)
+        service.error = ValueError("no")
+        stage.host.whileMaster(service, required=False)
+        with capturedLogs():
+            stage.becomeMaster()
+            stage.run(5.0)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_severalInOrder(self) -> None:
+        """
+        Several start in their order and stop in reverse.
+        """
+        stage = LeaseStage()
+        for name in ("one", "two"):
+            stage.host.whileMaster(FakeService(stage.journal, name))
+        stage.becomeMaster()
+        stage.host.resign()
+        stage.deliver()
+        self.assertEqual(stage.events("stop"), [("stop", "two"), ("stop", "one")])
+
+    def test_tooLate(self) -> None:
+        """
+        A service cannot be added to a virtual host that runs.
+        """
+        stage = LeaseStage()
+        stage.start()
+        with self.assertRaises(RuntimeError):
+            stage.host.whileMaster(FakeService(stage.journal))
+
+
+class CollectionTests(SynchronousTestCase):
+    """
+    Virtual hosts under services that start and stop them in any order.
+    """
+
+    def setUp(self) -> None:
+        self.stage = LeaseStage()
+        self.service = FakeService(self.stage.journal)
+        self.stage.host.whileMaster(self.service)
+
+    def stop(self) -> None:
+        """
+        Stop the host and let the hand-over pass.
+        """
+        done = self.stage.host.stopService()
+        self.stage.run(1.0)
+        self.successResultOf(done)
+
+    def nothingLeft(self) -> None:
+        """
+        Check that the host gave back everything.
+        """
+        self.assertEqual(self.stage.table.present, {})
+        self.assertFalse(self.service.running)
+        self.assertIsNone(self.stage.network.receiver)
+        self.assertEqual(self.stage.links.observers, [])
+        self.assertEqual(self.stage.table.observers, [])
+        self.assertIs(self.stage.host.role, Role.INIT)
+        self.stage.run(100.0)
+        self.assertEqual([c for c in self.stage.clock.getDelayedCalls() if c.active()], [])
+
+    def test_stopBeforeStart(self) -> None:
+        """
+        A host that never started can be stopped.
+        """
+        self.successResultOf(self.stage.host.stopService())
+        self.nothingLeft()
+
+    def test_stopAfterPrivilegedStart(self) -> None:
+        """
+        One that opened its sockets and no more lets them go.
+        """
+        self.stage.host.privilegedStartService()
+        self.successResultOf(self.stage.host.stopService())
+        self.nothingLeft()
+
+    def test_startTwice(self) -> None:
+        """
+        A second start is none.
+        """
+        self.stage.start()
+        self.stage.start()
+        self.assertEqual(len(self.stage.observer.changes), 1)
+        self.assertEqual(len(self.stage.links.observers), 1)
+        self.assertEqual(len(self.stage.network.attached), 1)
+        self.stop()
+        self.nothingLeft()
+
+    def test_stopTwice(self) -> None:
+        """
+        A second stop while the first is under way, or later, does no harm.
+        """
+        self.stage.becomeMaster()
+        first = self.stage.host.stopService()
+        second = self.stage.host.stopService()
+        self.stage.run(1.0)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.successResultOf(self.stage.host.stopService())
+        self.assertEqual(len(self.stage.events("stop")), 1)
+        self.nothingLeft()
+
+    def test_stopAndStart(self) -> None:
+        """
+        A host that was stopped as master can start again.
+        """
+        for _ in range(3):
+            self.stage.becomeMaster()
+            self.assertIs(self.stage.host.role, Role.MASTER)
+            self.assertTrue(self.service.running)
+            self.stop()
+            self.nothingLeft()
+
+    def test_startedWithoutPrivileges(self) -> None:
+        """
+        A collection that runs already starts what it is given: with both calls, or with
+        the second alone.
+        """
+        self.stage.host.startService()
+        self.stage.run(3.0)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+        self.stop()
+        parent = MultiService()
+        parent.startService()
+        self.stage.host.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        self.stage.run(3.0)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+        done = parent.stopService()  # type: ignore[no-untyped-call]
+        self.stage.run(1.0)
+        self.successResultOf(done)
+        self.nothingLeft()
+
+    def test_failedStart(self) -> None:
+        """
+        A host that could not open its sockets can be stopped, and started later.
+        """
+        attach = self.stage.network.attach
+
+        def refuse(*arguments: object) -> None:
+            raise PermissionError(1, "no")
+
+        self.stage.network.attach = refuse  # type: ignore
+        self.assertRaises(PermissionError, self.stage.host.privilegedStartService)
+        self.assertRaises(PermissionError, self.stage.host.startService)
+        self.successResultOf(self.stage.host.stopService())
+        self.stage.network.attach = attach  # type: ignore[method-assign]
+        self.nothingLeft()
+        self.stage.becomeMaster()
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_disowned(self) -> None:
+        """
+        A host that is taken out of a running collection leaves its group.
+        """
+        parent = MultiService()
+        self.stage.host.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        parent.privilegedStartService()  # type: ignore[no-untyped-call]
+        parent.startService()
+        self.stage.run(3.0)
+        done = self.stage.host.disownServiceParent()
+        self.stage.run(1.0)
+        self.successResultOf(done)
+        self.nothingLeft()
+
+    def whole(self) -> tuple[CARPService, VirtualHost]:
+        """
+        A whole service on the stage.
+        """
+        carp = CARPService(
+            [self.stage.host.configuration],
+            reactor=object(),
+            clock=self.stage.clock,
+            links=self.stage.links,
+            network=self.stage.network,
+            scripts=self.stage.scripts,
+            addresses=self.stage.table,
+        )
+        return carp, carp.virtualHosts[0]
+
+    def test_collection(self) -> None:
+        """
+        A CARPService starts and stops again and again, in whatever order.
+        """
+        carp, host = self.whole()
+        self.successResultOf(carp.stopService())
+        for _ in range(2):
+            carp.privilegedStartService()
+            carp.startService()
+            self.stage.run(3.0)
+            self.assertIs(host.role, Role.MASTER)
+            done = carp.stopService()
+            self.assertNoResult(done)
+            self.stage.run(1.0)
+            self.successResultOf(done)
+            self.assertEqual(self.stage.table.present, {})
+        self.nothingLeft()

@@ -1,0 +1,112 @@
+"""
+Tests for L{txcarp.network.frames}.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.vectors import load
+from txcarp.configuration import parseIPv4
+from txcarp.network.frames import (
+    BROADCAST,
+    gratuitousARP,
+    groupAddress,
+    ipv4Frame,
+    unsolicitedAdvertisement,
+)
+
+CARD = bytes.fromhex("020000000007")
+
+
+class AdvertisementTests(SynchronousTestCase):
+    """
+    The frames of advertisements.
+    """
+
+    def test_vectors(self) -> None:
+        """
+        Every frame of the real ucarp is built again from its packet and its
+        group, but for the source: ucarp makes up an address there which
+        nobody looks at, and a switch may not like.
+        """
+        for vector in load("advertisements")["vectors"]:
+            frame = bytes.fromhex(vector["packet_hex"])
+            destination = (
+                BROADCAST if vector["nomcast"] else groupAddress(parseIPv4(vector["dstip"]))
+            )
+            ours = ipv4Frame(destination, CARD, frame[14:])
+            self.assertEqual(ours[:6], frame[:6], vector["name"])
+            self.assertEqual(ours[6:12], CARD)
+            self.assertEqual(frame[6:12], bytes((0, 0, 0x5E, 0, 0, vector["vhid"])))
+            self.assertEqual(ours[12:], frame[12:], vector["name"])
+
+    def test_groupAddress(self) -> None:
+        """
+        The low 23 bits of the group: 32 groups share an address.
+        """
+        for group, expected in (
+            ("224.0.0.18", "01005e000012"),
+            ("224.128.0.18", "01005e000012"),
+            ("239.255.255.255", "01005e7fffff"),
+        ):
+            self.assertEqual(groupAddress(socket.inet_aton(group)).hex(), expected)
+
+
+class GratuitousARPTests(SynchronousTestCase):
+    """
+    Tests for L{gratuitousARP}.
+    """
+
+    def test_vectors(self) -> None:
+        """
+        Every frame of the real ucarp, byte by byte.
+        """
+        frames = load("gratuitous-arp")["frames"]
+        self.assertGreater(len(frames), 20)
+        for vector in frames:
+            self.assertEqual(
+                gratuitousARP(
+                    bytes.fromhex(vector["iface_mac"]), socket.inet_aton(vector["vip"])
+                ).hex(),
+                vector["frame_hex"],
+            )
+
+
+class UnsolicitedAdvertisementTests(SynchronousTestCase):
+    """
+    Tests for L{unsolicitedAdvertisement}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make one.
+        """
+        self.address = socket.inet_pton(socket.AF_INET6, "2001:db8::7")
+        self.frame = unsolicitedAdvertisement(CARD, self.address)
+
+    def test_fields(self) -> None:
+        """
+        To all nodes, hop limit 255, not solicited, with the override flag, the
+        address as source and target, and the hardware address as option.
+        """
+        allNodes = socket.inet_pton(socket.AF_INET6, "ff02::1")
+        self.assertEqual(self.frame[:14].hex(), "33330000000102000000000786dd")
+        header = struct.unpack("!IHBB16s16s", self.frame[14:54])
+        self.assertEqual(header, (0x60000000, 32, 58, 255, self.address, allNodes))
+        kind, code, _, flags, target = struct.unpack("!BBHI16s", self.frame[54:78])
+        self.assertEqual((kind, code, flags, target), (136, 0, 0x20000000, self.address))
+        self.assertEqual(self.frame[78:], b"\2\1" + CARD)
+
+    def test_checksum(self) -> None:
+        """
+        The checksum is over pseudo header and message (RFC 8200, section
+        8.1).
+        """
+        body = self.frame[54:]
+        pseudo = self.frame[22:54] + struct.pack("!II", len(body), 58)
+        self.assertEqual(crafted.checksum(pseudo + body), 0)

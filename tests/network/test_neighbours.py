@@ -1,0 +1,87 @@
+"""
+Tests for L{txcarp.network.neighbours}.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txcarp.interfaces import IAnnouncer
+from txcarp.network.frames import gratuitousARP, unsolicitedAdvertisement
+from txcarp.network.neighbours import Announcer
+
+CARD = bytes.fromhex("020000000007")
+VIRTUAL = bytes.fromhex("00005e000107")
+
+
+class FakeSender:
+    """
+    Keeps frames.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.gone = False
+
+    def hardwareAddress(self) -> bytes:
+        if self.gone:
+            raise OSError(errno.ENODEV, "No such device")
+        return CARD
+
+    def sendRaw(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+
+class AnnouncerTests(SynchronousTestCase):
+    """
+    Tests for L{Announcer}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make one.
+        """
+        self.sender = FakeSender()
+        self.announcer = Announcer(self.sender)
+
+    def test_provided(self) -> None:
+        """
+        It is an announcer.
+        """
+        verifyObject(IAnnouncer, self.announcer)
+
+    def test_ipv4(self) -> None:
+        """
+        An IPv4 address is announced by one gratuitous ARP with the card's
+        address.
+        """
+        address = socket.inet_aton("10.0.0.9")
+        self.announcer.announce(address)
+        self.assertEqual(self.sender.frames, [gratuitousARP(CARD, address)])
+
+    def test_ipv6(self) -> None:
+        """
+        An IPv6 address by a neighbour advertisement.
+        """
+        address = socket.inet_pton(socket.AF_INET6, "2001:db8::9")
+        self.announcer.announce(address)
+        self.assertEqual(self.sender.frames, [unsolicitedAdvertisement(CARD, address)])
+
+    def test_virtual(self) -> None:
+        """
+        A hardware address that moves with the addresses is the one announced.
+        """
+        address = socket.inet_aton("10.0.0.9")
+        Announcer(self.sender, VIRTUAL).announce(address)
+        self.assertEqual(self.sender.frames, [gratuitousARP(VIRTUAL, address)])
+
+    def test_gone(self) -> None:
+        """
+        Without an interface that is an L{OSError}.
+        """
+        self.sender.gone = True
+        self.assertRaises(OSError, self.announcer.announce, b"\n\0\0\1")

@@ -1,0 +1,102 @@
+"""
+Tests for L{txcarp.protocol.counter}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.vectors import load
+from txcarp.protocol.counter import Counter
+
+_COUNTERS = st.integers(0, 2**64 - 1)
+
+
+class CounterTests(SynchronousTestCase):
+    """
+    Tests for L{Counter}.
+    """
+
+    def test_alone(self) -> None:
+        """
+        As long as nobody was heard, each number is a fresh random one.
+        """
+        numbers = [7, 2**64 - 1, 3]
+        counter = Counter(lambda: numbers.pop(0))
+        self.assertEqual([counter.next() for _ in range(3)], [7, 2**64 - 1, 3])
+
+    def test_zeroWasHeard(self) -> None:
+        """
+        Zero is a number that can be heard like any other.
+        """
+        counter = Counter(lambda: self.fail("no random number is needed"))
+        counter.heard(0)
+        self.assertEqual([counter.next(), counter.next()], [1, 2])
+
+    @given(heard=_COUNTERS, count=st.integers(1, 5))
+    def test_goesOn(self, heard: int, count: int) -> None:
+        """
+        After a peer was heard the numbers go on from its number, modulo 2^64,
+        whatever they were before.
+        """
+        counter = Counter(lambda: 5)
+        counter.next()
+        counter.heard(heard)
+        self.assertEqual(
+            [counter.next() for _ in range(count)],
+            [(heard + n + 1) % 2**64 for n in range(count)],
+        )
+
+    @given(first=_COUNTERS, second=_COUNTERS)
+    def test_lastHeardWins(self, first: int, second: int) -> None:
+        """
+        Numbers of peers are not compared: the last one counts, also if it is
+        the smaller one.
+        """
+        counter = Counter(lambda: 5)
+        counter.heard(first)
+        counter.next()
+        counter.heard(second)
+        self.assertEqual(counter.next(), (second + 1) % 2**64)
+
+
+class TimelineTests(SynchronousTestCase):
+    """
+    The same numbers as the real ucarp.
+    """
+
+    def follow(self, name: str, own: str) -> int:
+        """
+        Follow the host with this address through a scenario: it hears what
+        the others send, and must have sent what is said here.
+
+        @return: How many numbers could be foretold.
+        """
+        counter = Counter(lambda: -1)
+        foretold = 0
+        for event in load("timelines")["timelines"][name]:
+            if event[1] != "carp":
+                continue
+            number = int(event[5], 16)
+            if event[2] != own:
+                counter.heard(number)
+            elif (expected := counter.next()) >= 0:
+                self.assertEqual(f"{expected:016x}", event[5], (name, event))
+                foretold += 1
+        return foretold
+
+    def test_takeOver(self) -> None:
+        """
+        A backup that takes over goes on where the old master ended.
+        """
+        for name in ("kill9", "sigterm-z", "carrier-loss", "admin-down"):
+            self.assertGreater(self.follow(name, "10.99.0.2"), 3, name)
+
+    def test_wrap(self) -> None:
+        """
+        All ones, and the ends of the 32-bit halves, are followed as ucarp does
+        it.
+        """
+        self.assertEqual(self.follow("counter-adoption-wrap", "10.99.0.1"), 9)

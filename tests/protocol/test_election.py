@@ -1,0 +1,408 @@
+"""
+Tests for L{txcarp.protocol.election}.
+"""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+import txcarp.protocol
+from txcarp.interfaces import ICARPState
+from txcarp.protocol.election import (
+    BACKUP,
+    INIT,
+    MASTER,
+    SECOND_LOOK,
+    TOLERATED_LATENESS,
+    WAITING,
+    Advertise,
+    ArmMasterDown,
+    BowOut,
+    ChangeRole,
+    DisarmMasterDown,
+    LookAgain,
+    Peer,
+    Reason,
+    Reassert,
+    Role,
+    Standing,
+    StartAdvertising,
+    StopAdvertising,
+    Transition,
+)
+from txcarp.protocol.timing import LEAVING, Timing
+
+STATES = (INIT, WAITING, BACKUP, MASTER)
+
+#: Advertises every 1.25 s and gives up after 3.25 s.
+OWN = Standing(
+    timing=Timing(1, 64), deadRatio=3, preempt=False, source=socket.inet_aton("10.99.0.5")
+)
+PREEMPTING = attrs.evolve(OWN, preempt=True)
+DEAF = attrs.evolve(OWN, deaf=True)
+ARM = ArmMasterDown(3.25)
+
+
+def peer(advbase: int, advskew: int, source: str = "10.99.0.1") -> Peer:
+    """
+    Somebody who was heard.
+    """
+    return Peer(Timing(advbase, advskew), socket.inet_aton(source))
+
+
+SLOWER, FASTER = peer(1, 65), peer(1, 63)
+EQUAL_LOWER, EQUAL_HIGHER = peer(1, 64, "10.99.0.4"), peer(1, 64, "10.99.0.6")
+#: Slower than the dead time of L{OWN} by one 256th, and exactly as slow.
+MISSED, NOT_MISSED = peer(3, 65), peer(3, 64)
+BOWING = Peer(LEAVING, socket.inet_aton("10.99.0.1"))
+
+
+def tookOver(reason: Reason, who: Peer | None = None) -> tuple[Any, ...]:
+    """
+    The state and effects of a host that becomes master.
+    """
+    return (
+        MASTER,
+        DisarmMasterDown(),
+        StartAdvertising(),
+        ChangeRole(Role.MASTER, reason, who),
+    )
+
+
+def steppedDown(who: Peer) -> tuple[Any, ...]:
+    """
+    The state and effects of a master that finds a better one.
+    """
+    return (
+        BACKUP,
+        Advertise(),
+        StopAdvertising(),
+        ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, who),
+        ARM,
+    )
+
+
+def event(name: str, *facts: Any) -> Callable[[ICARPState, Standing], Transition]:
+    """
+    Something that happens to a state.
+    """
+    return lambda state, standing: getattr(state, name)(standing, *facts)
+
+
+#: What happened, on which state, with which standing: the next state and the
+#: effects in order. Whatever is not in this table changes nothing.
+TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
+    # Start.
+    "start": (
+        INIT,
+        OWN,
+        ("started",),
+        (BACKUP, ChangeRole(Role.BACKUP, Reason.STARTED), ARM),
+    ),
+    "start with preempt": (
+        INIT,
+        PREEMPTING,
+        ("started",),
+        (BACKUP, ChangeRole(Role.BACKUP, Reason.STARTED), ARM),
+    ),
+    "start without link": (
+        INIT,
+        DEAF,
+        ("started",),
+        (WAITING, ChangeRole(Role.BACKUP, Reason.STARTED)),
+    ),
+    "link comes": (WAITING, OWN, ("resumed",), (BACKUP, ARM)),
+    # The master is silent.
+    "silence": (BACKUP, OWN, ("expired", 0.0), tookOver(Reason.SILENCE)),
+    "silence, noticed almost in time": (
+        BACKUP,
+        OWN,
+        ("expired", TOLERATED_LATENESS),
+        tookOver(Reason.SILENCE),
+    ),
+    "silence, noticed late": (
+        BACKUP,
+        OWN,
+        ("expired", TOLERATED_LATENESS + 0.001),
+        (BACKUP, LookAgain(SECOND_LOOK)),
+    ),
+    # A backup hears somebody.
+    "backup hears faster": (BACKUP, OWN, ("heard", FASTER), (BACKUP, ARM)),
+    "backup hears slower": (BACKUP, OWN, ("heard", SLOWER), (BACKUP, ARM)),
+    "backup hears equal": (BACKUP, OWN, ("heard", EQUAL_HIGHER), (BACKUP, ARM)),
+    "B1": (BACKUP, PREEMPTING, ("heard", SLOWER), tookOver(Reason.PREEMPTION, SLOWER)),
+    "B1 by a whole base": (
+        BACKUP,
+        PREEMPTING,
+        ("heard", peer(2, 0)),
+        tookOver(Reason.PREEMPTION, peer(2, 0)),
+    ),
+    "B1 not when equal": (BACKUP, PREEMPTING, ("heard", EQUAL_HIGHER), (BACKUP, ARM)),
+    "B1 not when faster": (BACKUP, PREEMPTING, ("heard", FASTER), (BACKUP, ARM)),
+    "B2": (BACKUP, OWN, ("heard", MISSED), tookOver(Reason.SLOW_MASTER, MISSED)),
+    "B2 not yet": (BACKUP, OWN, ("heard", NOT_MISSED), (BACKUP, ARM)),
+    "B2 on a bow-out": (BACKUP, OWN, ("heard", BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
+    "B1 comes first": (
+        BACKUP,
+        PREEMPTING,
+        ("heard", MISSED),
+        tookOver(Reason.PREEMPTION, MISSED),
+    ),
+    # A master hears somebody.
+    "M1": (MASTER, OWN, ("heard", FASTER), steppedDown(FASTER)),
+    "M1 by a whole base": (MASTER, OWN, ("heard", peer(0, 255)), steppedDown(peer(0, 255))),
+    "M1 whether preempting or not": (MASTER, PREEMPTING, ("heard", FASTER), steppedDown(FASTER)),
+    "M1 on a tie": (MASTER, OWN, ("heard", EQUAL_LOWER), steppedDown(EQUAL_LOWER)),
+    "M2": (MASTER, OWN, ("heard", SLOWER), (MASTER, Reassert(SLOWER))),
+    "M2 on a tie": (MASTER, OWN, ("heard", EQUAL_HIGHER), (MASTER, Reassert(EQUAL_HIGHER))),
+    "M2 on a bow-out": (MASTER, OWN, ("heard", BOWING), (MASTER, Reassert(BOWING))),
+    # This host was not there.
+    "backup slept": (BACKUP, OWN, ("slept", 9.0), (BACKUP, ARM)),
+    "master slept": (
+        MASTER,
+        OWN,
+        ("slept", 9.0),
+        (
+            BACKUP,
+            StopAdvertising(),
+            ChangeRole(Role.BACKUP, Reason.PAUSED, pause=9.0),
+            ARM,
+        ),
+    ),
+    "backup loses its link": (BACKUP, DEAF, ("linkLost",), (WAITING, DisarmMasterDown())),
+    "master loses its link": (
+        MASTER,
+        DEAF,
+        ("linkLost",),
+        (WAITING, StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST)),
+    ),
+    # Handing over.
+    "resigned": (
+        MASTER,
+        DEAF,
+        ("resigned", False),
+        (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.RESIGNED)),
+    ),
+    "unfit": (
+        MASTER,
+        DEAF,
+        ("resigned", True),
+        (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
+    ),
+    # Stop.
+    "backup stops": (BACKUP, OWN, ("stopped",), (INIT, DisarmMasterDown())),
+    "waiting stops": (WAITING, DEAF, ("stopped",), (INIT, DisarmMasterDown())),
+    "master stops": (MASTER, OWN, ("stopped",), (INIT, BowOut(), StopAdvertising())),
+}
+
+#: Every kind of event, to find what the table leaves out.
+_KINDS: dict[str, tuple[Any, ...]] = {
+    "started": (),
+    "heard": (FASTER,),
+    "expired": (0.0,),
+    "slept": (9.0,),
+    "linkLost": (),
+    "resigned": (False,),
+    "resumed": (),
+    "stopped": (),
+}
+
+
+class TableTests(SynchronousTestCase):
+    """
+    All transitions.
+    """
+
+    def test_table(self) -> None:
+        """
+        Each line of the table is what happens, effects in this order.
+        """
+        for name, (state, standing, (kind, *facts), (expected, *effects)) in TABLE.items():
+            following, done = event(kind, *facts)(state, standing)
+            self.assertIs(following, expected, name)
+            self.assertEqual(list(done), effects, name)
+
+    def test_nothingElse(self) -> None:
+        """
+        An event that the table does not have for a state does nothing to it.
+        """
+        known = {(state, kind[0]) for state, _, kind, _ in TABLE.values()}
+        for state in STATES:
+            for kind, facts in _KINDS.items():
+                if (state, kind) not in known:
+                    self.assertEqual(
+                        event(kind, *facts)(state, OWN), (state, ()), (state.role, kind)
+                    )
+
+    def test_provided(self) -> None:
+        """
+        Each state is one, and each event of the interface is known here.
+        """
+        for state in STATES:
+            verifyObject(ICARPState, state)
+        self.assertEqual({*ICARPState.names()}, {*_KINDS, "role"})
+
+    def test_roles(self) -> None:
+        """
+        A host that waits is a backup to everybody else.
+        """
+        self.assertEqual(
+            [state.role for state in STATES], [Role.INIT, Role.BACKUP, Role.BACKUP, Role.MASTER]
+        )
+
+    def test_littleEndianTie(self) -> None:
+        """
+        10.99.1.1 stays master when it meets 10.99.0.2, which goes.
+        """
+        one = attrs.evolve(OWN, source=socket.inet_aton("10.99.1.1"))
+        two = attrs.evolve(OWN, source=socket.inet_aton("10.99.0.2"))
+        self.assertIs(MASTER.heard(one, peer(1, 64, "10.99.0.2"))[0], MASTER)
+        self.assertIs(MASTER.heard(two, peer(1, 64, "10.99.1.1"))[0], BACKUP)
+
+    @given(
+        st.builds(Timing, st.integers(0, 3), st.integers(0, 255)),
+        st.builds(Timing, st.integers(0, 3), st.integers(0, 255)),
+        st.binary(min_size=4, max_size=4),
+        st.binary(min_size=4, max_size=4),
+    )
+    def test_oneStays(self, one: Timing, two: Timing, first: bytes, second: bytes) -> None:
+        """
+        Of two masters that hear each other exactly one stays, if their
+        addresses differ.
+        """
+        own = Standing(timing=one, deadRatio=3, preempt=False, source=first)
+        other = Standing(timing=two, deadRatio=3, preempt=False, source=second)
+        if first != second:
+            left, _ = MASTER.heard(own, Peer(two, second))
+            right, _ = MASTER.heard(other, Peer(one, first))
+            self.assertEqual({left, right}, {MASTER, BACKUP})
+
+
+_TIMINGS = st.builds(Timing, st.integers(0, 255), st.integers(0, 255))
+_STANDINGS = st.builds(
+    Standing,
+    timing=_TIMINGS,
+    deadRatio=st.integers(1, 5),
+    preempt=st.booleans(),
+    source=st.binary(min_size=4, max_size=4),
+    deaf=st.booleans(),
+)
+_PEERS = st.builds(Peer, timing=_TIMINGS, source=st.binary(min_size=4, max_size=4))
+_EVENTS = st.one_of(
+    st.just(("started",)),
+    st.tuples(st.just("heard"), _PEERS),
+    st.tuples(st.just("expired"), st.floats(0, 10)),
+    st.tuples(st.just("slept"), st.floats(0, 100)),
+    st.just(("linkLost",)),
+    st.tuples(st.just("resigned"), st.booleans()),
+    st.just(("resumed",)),
+    st.just(("stopped",)),
+)
+
+#: Which role may follow which.
+_LEGAL = {
+    (Role.INIT, Role.BACKUP),
+    (Role.BACKUP, Role.MASTER),
+    (Role.MASTER, Role.BACKUP),
+    (Role.BACKUP, Role.INIT),
+    (Role.MASTER, Role.INIT),
+}
+
+
+class AnyOrderTests(SynchronousTestCase):
+    """
+    What holds whatever happens.
+    """
+
+    @given(st.lists(st.tuples(_EVENTS, _STANDINGS), max_size=30))
+    def test_invariants(self, history: list[tuple[tuple[Any, ...], Standing]]) -> None:
+        """
+        Roles follow each other as they may, each change is reported once
+        (except to INIT, which is no surprise to who asked for it), a master
+        and nobody else advertises, and a backup and nobody else has a deadline:
+        none is deaf for ever.
+        """
+        state: ICARPState = INIT
+        advertising = armed = False
+        for (kind, *facts), standing in history:
+            following, effects = event(kind, *facts)(state, standing)
+            changes = [effect for effect in effects if isinstance(effect, ChangeRole)]
+            if following.role is not state.role:
+                self.assertIn((state.role, following.role), _LEGAL)
+                if following.role is not Role.INIT:
+                    self.assertEqual([change.role for change in changes], [following.role])
+            else:
+                self.assertEqual(changes, [])
+            for effect in effects:
+                match effect:
+                    case StartAdvertising():
+                        self.assertFalse(advertising)
+                        advertising = True
+                    case StopAdvertising():
+                        self.assertTrue(advertising)
+                        advertising = False
+                    case Advertise() | BowOut():
+                        self.assertTrue(advertising)
+                    case ArmMasterDown(delay):
+                        self.assertEqual(delay, standing.deadTime)
+                        armed = True
+                    case DisarmMasterDown():
+                        armed = False
+                    case LookAgain():
+                        self.assertTrue(armed)
+            state = following
+            self.assertEqual(advertising, state is MASTER)
+            self.assertEqual(armed, state is BACKUP)
+
+
+class PurityTests(SynchronousTestCase):
+    """
+    The protocol package consists of bytes and decisions.
+    """
+
+    def test_imports(self) -> None:
+        """
+        No module of it imports what has a clock, a socket, a log or a
+        reactor.
+        """
+        forbidden = {"twisted", "socket", "time", "logging", "os", "asyncio", "random", "secrets"}
+        directory = Path(txcarp.protocol.__path__[0])
+        modules = [module.name for module in pkgutil.iter_modules([str(directory)])]
+        self.assertIn("election", modules)
+        for name in [*modules, "__init__"]:
+            tree = ast.parse((directory / f"{name}.py").read_text(encoding="utf-8"))
+            imported = set()
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    self.assertEqual(node.level, 0)
+                    imported.add((node.module or "").split(".")[0])
+            self.assertEqual(imported & forbidden, set(), name)
+            inside = {
+                node.module
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.startswith("txcarp")
+            }
+            self.assertEqual(
+                {
+                    module
+                    for module in inside
+                    if not module.startswith("txcarp.protocol") and module != "txcarp.interfaces"
+                },
+                set(),
+                name,
+            )

@@ -1,0 +1,3 @@
+"""
+Whole groups of production objects on a fake segment and a fake clock.
+"""

@@ -1,0 +1,1067 @@
+"""
+Tests for L{txcarp.virtualhost}: what a virtual host does when all is well.
+
+What happens in trouble is in L{tests.test_virtualhost_trouble}.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.fakes import (
+    INTERFACE,
+    FakeLinks,
+    FakeNetwork,
+    FakeObserver,
+    FakeScripts,
+    Journal,
+    Stage,
+)
+from tests.vectors import load
+from txcarp.configuration import parseIPv4
+from txcarp.interfaces import (
+    IAdvertisementTransport,
+    IAnnouncer,
+    ILinkMonitor,
+    ILinkObserver,
+    IMastershipObserver,
+    INetwork,
+    IScriptRunner,
+)
+from txcarp.protocol.authentication import Authenticator
+from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.envelope import GROUP
+
+UP = ("script", "up", INTERFACE, crafted.ADDRESS)
+DOWN = ("script", "down", INTERFACE, crafted.ADDRESS)
+ADVERTISE = ("advertise", 1, 0)
+BOW_OUT = ("advertise", 255, 255)
+ANNOUNCE = ("announce", crafted.ADDRESS)
+DETACH = ("detach", INTERFACE, crafted.VHID)
+
+
+class InterfaceTests(SynchronousTestCase):
+    """
+    The fakes stand for what is real.
+    """
+
+    def test_provided(self) -> None:
+        """
+        Everything has all methods of its interface.
+        """
+        journal, clock = Journal(), Clock()
+        network = FakeNetwork(journal, clock)
+        verifyObject(INetwork, network)
+        verifyObject(IAdvertisementTransport, network.transport)
+        verifyObject(IAnnouncer, network.announcing)
+        verifyObject(ILinkMonitor, FakeLinks())
+        verifyObject(IScriptRunner, FakeScripts(journal))
+        verifyObject(IMastershipObserver, FakeObserver())
+        host = Stage().host
+        verifyObject(ILinkObserver, host)
+
+
+class StartTests(SynchronousTestCase):
+    """
+    The first seconds.
+    """
+
+    def test_downScript(self) -> None:
+        """
+        A host that starts is backup, and runs its down script: an earlier run
+        may have left the address.
+        """
+        stage = Stage()
+        stage.start()
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(stage.journal, [DOWN])
+        self.assertEqual(
+            [(change.previous, change.role, change.reason) for change in stage.observer.changes],
+            [(Role.INIT, Role.BACKUP, Reason.STARTED)],
+        )
+
+    def test_neutral(self) -> None:
+        """
+        With neutral it does not.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(stage.journal, [])
+
+    def test_attach(self) -> None:
+        """
+        It takes part with its settings, once.
+        """
+        stage = Stage(group=parseIPv4("224.0.0.19"), broadcast=True)
+        stage.start()
+        self.assertEqual(
+            stage.network.attached,
+            [(INTERFACE, crafted.VHID, parseIPv4("224.0.0.19"), True, None)],
+        )
+
+    def test_withoutPrivilegedStart(self) -> None:
+        """
+        A host that is added to a running application is only started.
+        """
+        stage = Stage()
+        stage.host.startService()
+        self.assertEqual(len(stage.network.attached), 1)
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_deadTime(self) -> None:
+        """
+        It becomes master at exactly ratio * base + skew / 256 seconds, and not
+        before.
+        """
+        for advbase, advskew, ratio in (
+            (1, 0, 3),
+            (1, 64, 3),
+            (1, 255, 3),
+            (2, 1, 5),
+            (0, 50, 3),
+            (3, 128, 1),
+        ):
+            stage = Stage(advbase=advbase, advskew=advskew, deadRatio=ratio)
+            stage.start()
+            deadTime = ratio * advbase + advskew / 256
+            stage.run(deadTime - 1 / 1024)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            stage.run(1 / 1024)
+            self.assertIs(stage.host.role, Role.MASTER)
+            self.assertEqual(stage.transport.times, [deadTime])
+
+    def test_hearsMaster(self) -> None:
+        """
+        Each advertisement begins the wait anew; after the last one it is as
+        long as after the start.
+        """
+        stage = Stage(advskew=64)
+        stage.start()
+        for _ in range(10):
+            stage.run(3)
+            stage.deliver()
+        stage.run(3.25 - 1 / 1024)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(1 / 1024)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(stage.host.received, 10)
+
+    def test_warnings(self) -> None:
+        """
+        Scripts that are not given are missed in ucarp's words.
+        """
+        with capturedLogs() as events:
+            Stage(upScript=None, downScript=None).start()
+        texts = [formatEvent(event) for event in events]
+        self.assertIn("Warning: no script called when going up", texts)
+        self.assertIn("Warning: no script called when going down", texts)
+        with capturedLogs() as events:
+            Stage().start()
+        self.assertFalse([1 for event in events if "no script" in formatEvent(event)])
+
+    def test_log(self) -> None:
+        """
+        The hardware address and the state are logged in ucarp's words, and
+        the reason with them.
+        """
+        with capturedLogs() as events:
+            Stage().start()
+        texts = [formatEvent(event) for event in events]
+        self.assertIn("Local advertised ethernet address is [02:00:00:00:00:07]", texts)
+        self.assertIn(f"Switching to state: BACKUP (started; vhid 10 on {INTERFACE})", texts)
+
+
+class MasterTests(SynchronousTestCase):
+    """
+    Being master.
+    """
+
+    def test_rhythm(self) -> None:
+        """
+        Advertisements leave at exact multiples of the interval, without drift.
+        """
+        for advbase, advskew in ((1, 0), (1, 100), (0, 50), (2, 255)):
+            stage = Stage(advbase=advbase, advskew=advskew)
+            stage.becomeMaster()
+            start = stage.clock.seconds()
+            interval = advbase + advskew / 256
+            stage.run(interval * 50)
+            self.assertEqual(
+                stage.transport.times, [start + n * interval for n in range(51)], interval
+            )
+
+    def test_advertisement(self) -> None:
+        """
+        What leaves is signed, has the settings of this host, and is what a
+        second implementation makes of the same facts.
+        """
+        stage = Stage(advskew=17)
+        stage.becomeMaster()
+        counter = 0x5A
+        self.assertEqual(
+            stage.transport.packets,
+            [
+                crafted.packet(
+                    source=crafted.OWN,
+                    advbase=1,
+                    advskew=17,
+                    counter=counter,
+                    identification=0x5A,
+                )
+            ],
+        )
+        self.assertEqual(stage.host.sent, 1)
+
+    def test_takeOver(self) -> None:
+        """
+        The advertisement leaves before the up script begins; the address is
+        announced once the script has ended, and again with the second
+        advertisement after that.
+        """
+        stage = Stage()
+        stage.scripts.hold = True
+        stage.start()
+        stage.scripts.end()
+        stage.journal.clear()
+        stage.run(3)
+        self.assertEqual(stage.journal.take(), [ADVERTISE, UP])
+        stage.run(1.5)
+        self.assertEqual(stage.journal.take(), [ADVERTISE])
+        stage.scripts.end()
+        self.assertEqual(stage.journal.take(), [("script ended", 0), ANNOUNCE])
+        stage.run(0.5)
+        self.assertEqual(stage.journal.take(), [ADVERTISE])
+        stage.run(1)
+        self.assertEqual(stage.journal.take(), [ADVERTISE, ANNOUNCE])
+        stage.run(5)
+        self.assertEqual(stage.journal.take(), [ADVERTISE] * 5)
+
+    def test_failedScript(self) -> None:
+        """
+        A script that fails is reported, and its host is master all the same,
+        as with ucarp.
+        """
+        stage = Stage()
+        stage.scripts.hold = True
+        stage.start()
+        stage.scripts.end()
+        stage.run(3)
+        with capturedLogs() as events:
+            stage.scripts.end(status=3)
+        self.assertIn("exit status 3", formatEvent(events[0]))
+        self.assertEqual(stage.journal[-1], ANNOUNCE)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_withoutScripts(self) -> None:
+        """
+        Without scripts everything else happens.
+        """
+        stage = Stage(upScript=None, downScript=None)
+        stage.becomeMaster()
+        stage.run(2)
+        self.assertEqual(stage.journal, [ADVERTISE, ADVERTISE, ANNOUNCE])
+
+    def test_environment(self) -> None:
+        """
+        The scripts get ucarp's arguments, the limit, and the facts of the
+        change.
+        """
+        stage = Stage(parameter="extra", scriptTimeout=7.5)
+        stage.start()
+        stage.deliver(advbase=9, source="10.99.0.9")
+        self.assertEqual(
+            stage.journal,
+            [(*DOWN, "extra"), ADVERTISE, (*UP, "extra"), ANNOUNCE],
+        )
+        self.assertEqual(stage.scripts.limits, [7.5, 7.5])
+        self.assertEqual(
+            stage.scripts.environments[1],
+            {
+                "TXCARP_STATE": "MASTER",
+                "TXCARP_PREVIOUS_STATE": "BACKUP",
+                "TXCARP_VHID": "10",
+                "TXCARP_INTERFACE": INTERFACE,
+                "TXCARP_ADDRESSES": crafted.ADDRESS,
+                "TXCARP_REASON": "slow_master",
+                "TXCARP_PEER": "10.99.0.9",
+            },
+        )
+
+    def test_announcementFails(self) -> None:
+        """
+        An announcement that does not leave is reported, and nothing else.
+        """
+        stage = Stage()
+        stage.network.announcing.error = OSError(100, "Network is down")
+        with capturedLogs() as events:
+            stage.becomeMaster()
+        self.assertIn("write() in garp: Network is down", [formatEvent(e) for e in events])
+        self.assertIs(stage.host.role, Role.MASTER)
+
+
+class MeetingTests(SynchronousTestCase):
+    """
+    The rules B1, B2, B3, M1 and M2 from packet to script.
+    """
+
+    def logged(self, stage: Stage, **fields: object) -> list[str]:
+        """
+        The log lines that an advertisement leads to.
+        """
+        with capturedLogs() as events:
+            stage.deliver(**fields)
+        return [formatEvent(event) for event in events]
+
+    def test_B1(self) -> None:
+        """
+        A preempting backup takes over from a slower master at once.
+        """
+        stage = Stage(preempt=True, neutral=True)
+        stage.start()
+        self.assertEqual(self.logged(stage, advskew=0), [])
+        self.assertEqual(stage.journal, [])
+        texts = self.logged(stage, advskew=1)
+        self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+        self.assertIn("Putting MASTER down - preemption", texts)
+        self.assertEqual(
+            texts[0],
+            "Switching to state: MASTER (preempting a master with slower advertisements "
+            f"(advbase 1 advskew 1), peer 10.99.0.1; vhid 10 on {INTERFACE})",
+        )
+
+    def test_B2(self) -> None:
+        """
+        A backup takes over from a master that is so slow that it would be
+        missed: one 256th decides.
+        """
+        stage = Stage(advskew=10, neutral=True)
+        stage.start()
+        stage.deliver(advbase=3, advskew=10)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        texts = self.logged(stage, advbase=3, advskew=11)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertIn("Putting MASTER DOWN (going to time out)", texts)
+
+    def test_bowOut(self) -> None:
+        """
+        A bow-out makes it master at once.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(advbase=255, advskew=255)
+        self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+
+    def test_B3(self) -> None:
+        """
+        Otherwise it waits again, also for a master that is worse than itself.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for advskew in (0, 200):
+            stage.run(2.5)
+            stage.deliver(advskew=advskew)
+        stage.run(2.5)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(stage.journal, [])
+
+    def test_M1(self) -> None:
+        """
+        A master that hears a preferred one says farewell with one more
+        advertisement, then gives everything back, and waits as any backup.
+        """
+        stage = Stage(advskew=5)
+        stage.becomeMaster()
+        stage.run(0.5)
+        texts = self.logged(stage, advskew=4)
+        self.assertEqual(stage.journal.take(), [("advertise", 1, 5), DOWN])
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertIn("Preferred master advertised: going back to BACKUP state", texts)
+        stage.run(3 + 5 / 256 - 1 / 1024)
+        self.assertEqual(stage.journal, [])
+        stage.run(1 / 1024)
+        self.assertEqual(stage.journal, [("advertise", 1, 5), UP, ANNOUNCE])
+
+    def test_M1once(self) -> None:
+        """
+        What the winner sends next is heard by a backup.
+        """
+        stage = Stage(advskew=5)
+        stage.becomeMaster()
+        for _ in range(3):
+            stage.deliver(advskew=4)
+        self.assertEqual(stage.journal, [("advertise", 1, 5), DOWN])
+
+    def test_M2(self) -> None:
+        """
+        A master that hears a worse one announces the address now and again
+        with the second advertisement; its own rhythm does not change.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.run(10.5)
+        stage.journal.clear()
+        texts = self.logged(stage, advskew=1)
+        self.assertEqual(stage.journal.take(), [ANNOUNCE])
+        self.assertTrue(
+            texts[0].startswith(
+                "Non-preferred master advertising: reasserting control of VIP with another "
+                "gratuitous arp"
+            )
+        )
+        stage.run(0.5)
+        self.assertEqual(stage.journal.take(), [ADVERTISE])
+        stage.run(1)
+        self.assertEqual(stage.journal.take(), [ADVERTISE, ANNOUNCE])
+        stage.run(3)
+        self.assertEqual(stage.journal.take(), [ADVERTISE] * 3)
+
+    def test_tie(self) -> None:
+        """
+        With equal timing the address decides, its last octet first.
+        """
+        for source, expected in (
+            ("10.99.0.1", Role.BACKUP),
+            ("10.99.0.3", Role.MASTER),
+            ("10.99.1.1", Role.BACKUP),
+            ("10.98.0.2", Role.BACKUP),
+            ("10.100.0.2", Role.MASTER),
+        ):
+            stage = Stage()
+            stage.becomeMaster()
+            stage.deliver(source=source)
+            self.assertIs(stage.host.role, expected, source)
+
+    def test_reassertedQuietly(self) -> None:
+        """
+        Each claim of another master is answered, and reported once a minute.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        texts = []
+        for _ in range(10):
+            texts += self.logged(stage, advskew=1)
+        self.assertEqual(stage.journal, [ANNOUNCE] * 10)
+        self.assertEqual(len(texts), 1)
+
+
+class AcceptanceTests(SynchronousTestCase):
+    """
+    What ucarp accepts, and what it says about the rest.
+    """
+
+    def test_verdicts(self) -> None:
+        """
+        A crafted frame is heard exactly if ucarp accepted it, and a refused
+        one moves nothing; ucarp's warnings are given in its words, but for
+        what a neighbour that speaks VRRP sends.
+        """
+        from tests.protocol.test_envelope import CASES, DELIBERATE
+
+        for case in load("receive-acceptance")["cases"]:
+            name = case["case"]
+            stage = Stage(advbase=5, neutral=True)
+            stage.start()
+            stage.run(14)
+            with capturedLogs() as events:
+                stage.deliver(CASES[name]())
+            texts = [formatEvent(event) or "" for event in events]
+            self.assertEqual(stage.host.received, int(case["accepted"]), name)
+            self.assertEqual(stage.host.rejected.total(), int(not case["accepted"]), name)
+            # One that is accepted begins the wait of 15 seconds anew.
+            stage.run(1)
+            self.assertIs(
+                stage.host.role, Role.BACKUP if case["accepted"] else Role.MASTER, name
+            )
+            warned = "".join(case["log"]).startswith("[WARNING] ") and name not in DELIBERATE
+            if not warned:
+                self.assertEqual(texts, [], name)
+                continue
+            words = case["log"][0].removeprefix("[WARNING] ").split(" - md2")[0]
+            self.assertEqual(len(texts), 1, name)
+            self.assertTrue(texts[0].startswith(words), (name, texts))
+
+    def test_debug(self) -> None:
+        """
+        With debug each packet is logged, also what is ignored quietly.
+        """
+        stage = Stage(debug=True, neutral=True)
+        stage.start()
+        with capturedLogs() as events:
+            stage.deliver()
+            stage.deliver(vhid=11)
+            stage.run(3)
+        texts = [formatEvent(event) or "" for event in events]
+        self.assertTrue(texts[0].startswith("Received from 10.99.0.1: Advertisement("))
+        self.assertEqual(texts[1], "Dropped from 10.99.0.1: another virtual host: 11")
+        self.assertTrue([text for text in texts if text.startswith("Sent: Advertisement(")])
+
+
+class CounterTests(SynchronousTestCase):
+    """
+    The numbers in the advertisements.
+    """
+
+    def counters(self, stage: Stage) -> list[int]:
+        return [advertisement.counter for advertisement in stage.transport.advertisements]
+
+    def test_random(self) -> None:
+        """
+        A master that has heard nobody draws a number for each advertisement.
+        """
+        stage = Stage()
+        numbers = iter(range(100, 200))
+        stage.random = lambda bits: next(numbers) if bits == 64 else 0
+        stage.becomeMaster()
+        stage.run(2)
+        self.assertEqual(self.counters(stage), [100, 101, 102])
+
+    def test_adopted(self) -> None:
+        """
+        It goes on from what it heard, over the end of 64 bits, and each one
+        is signed.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(counter=2**64 - 2)
+        stage.run(5)
+        self.assertEqual(self.counters(stage), [2**64 - 1, 0, 1])
+        authenticator = Authenticator(
+            crafted.PASSWORD, crafted.VHID, [parseIPv4(crafted.ADDRESS)]
+        )
+        for advertisement in stage.transport.advertisements:
+            self.assertTrue(authenticator.verify(advertisement.counter, advertisement.digest))
+
+    def test_notFromBadOnes(self) -> None:
+        """
+        A number whose digest is wrong is not adopted.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(counter=77)
+        stage.deliver(counter=1000, badDigest=True)
+        stage.run(3)
+        self.assertEqual(self.counters(stage), [78])
+
+    def test_farewell(self) -> None:
+        """
+        The farewell has the number after the winner's.
+        """
+        stage = Stage(advskew=9)
+        stage.becomeMaster()
+        stage.deliver(counter=500)
+        self.assertEqual(self.counters(stage)[-1], 501)
+
+
+class HandOverTests(SynchronousTestCase):
+    """
+    Handing over on request (USR2).
+    """
+
+    def test_resign(self) -> None:
+        """
+        A master bows out, gives back when it hears its successor, takes no
+        part for three seconds, and then waits as any backup.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.run(0.25)
+        with capturedLogs() as events:
+            stage.host.resign()
+        self.assertEqual(stage.journal.take(), [BOW_OUT])
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertIn("asked to hand over", formatEvent(events[0]) or "")
+        stage.deliver(advbase=9)
+        self.assertEqual(stage.journal.take(), [DOWN])
+        stage.run(3 + 3 - 1 / 1024)
+        self.assertEqual(stage.journal, [])
+        stage.run(1 / 1024)
+        self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+
+    def test_noSuccessor(self) -> None:
+        """
+        Where nobody takes over at once, the address is answered for half a
+        second more, and then given back.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.host.resign()
+        stage.run(0.5 - 1 / 1024)
+        self.assertEqual(stage.journal, [BOW_OUT])
+        stage.run(1 / 1024)
+        self.assertEqual(stage.journal, [BOW_OUT, DOWN])
+
+    def test_releaseFirst(self) -> None:
+        """
+        Where the overlap is not wanted it is given back at once.
+        """
+        stage = Stage(releaseFirst=True)
+        stage.becomeMaster()
+        stage.host.resign()
+        self.assertEqual(stage.journal, [BOW_OUT, DOWN])
+
+    def test_thenStopped(self) -> None:
+        """
+        A host that is stopped while it still waits for its successor runs its
+        down script as it would have: only the down script of a stopped master
+        depends on a setting.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.host.resign()
+        stopped = stage.host.stopService()
+        stage.run(1)
+        self.successResultOf(stopped)
+        self.assertEqual(stage.journal, [BOW_OUT, DOWN, DETACH])
+
+    def test_preempting(self) -> None:
+        """
+        A preempting host does not take back within the three seconds what it
+        has just handed over.
+        """
+        stage = Stage(preempt=True)
+        stage.becomeMaster()
+        stage.host.resign()
+        stage.journal.clear()
+        for _ in range(2):
+            stage.run(1)
+            stage.deliver(advskew=50)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(1)
+        stage.deliver(advskew=50)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_backup(self) -> None:
+        """
+        A backup has nothing to hand over.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.host.resign()
+        self.assertEqual(stage.journal, [])
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_twice(self) -> None:
+        """
+        A second request within the three seconds changes nothing.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.host.resign()
+        stage.run(2)
+        stage.host.resign()
+        stage.run(3.5)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(0.5)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_linkMeanwhile(self) -> None:
+        """
+        A link that comes back does not end the three seconds, and their end
+        does not bring a lost link back.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.host.resign()
+        stage.run(1)
+        stage.links.change(running=False)
+        stage.links.change(running=True)
+        stage.run(4.5)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(0.5)
+        self.assertIs(stage.host.role, Role.MASTER)
+        stage.host.resign()
+        stage.links.change(running=False)
+        stage.run(100)
+        self.assertIs(stage.host.role, Role.BACKUP)
+
+    def test_status(self) -> None:
+        """
+        The answer to USR1 is ucarp's.
+        """
+        stage = Stage()
+        stage.start()
+        with capturedLogs() as events:
+            stage.host.logStatus()
+            stage.run(3)
+            stage.host.logStatus()
+        texts = [formatEvent(event) for event in events]
+        self.assertEqual(texts[0], f"BACKUP on {INTERFACE} id 10")
+        self.assertEqual(texts[-1], f"MASTER on {INTERFACE} id 10")
+
+
+class LinkTests(SynchronousTestCase):
+    """
+    Carriers that are lost, and interfaces that come and go.
+    """
+
+    def test_masterLosesCarrier(self) -> None:
+        """
+        A master without carrier gives back at once, sends nothing, and waits
+        as any backup when the carrier is back.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.run(0.5)
+        with capturedLogs() as events:
+            stage.links.change(running=False)
+        self.assertEqual(stage.journal.take(), [DOWN])
+        self.assertIn(
+            f"Interface [{INTERFACE}] is without carrier", [formatEvent(e) for e in events]
+        )
+        self.assertIs(stage.observer.changes[-1].reason, Reason.LINK_LOST)
+        stage.run(60)
+        self.assertEqual(stage.journal, [])
+        stage.links.change(running=True)
+        stage.run(3 - 1 / 1024)
+        self.assertEqual(stage.journal, [])
+        stage.run(1 / 1024)
+        self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+
+    def test_backupLosesCarrier(self) -> None:
+        """
+        A backup without carrier does not become master however long that
+        lasts.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.run(2)
+        stage.links.change(running=False)
+        stage.run(60)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.links.change(running=True)
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_otherChanges(self) -> None:
+        """
+        After a change that leaves the carrier alone a master announces once
+        more, and is master.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.links.change(mtu=9000)
+        self.assertEqual(stage.journal, [ANNOUNCE])
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_ignored(self) -> None:
+        """
+        With ignoreLink neither carrier nor state of the interface count.
+        """
+        stage = Stage(ignoreLink=True)
+        stage.links.change(up=False, running=False)
+        stage.becomeMaster()
+        stage.links.change(up=False, running=False)
+        self.assertIs(stage.host.role, Role.MASTER)
+        stage.run(2)
+        self.assertEqual(stage.journal, [ANNOUNCE, ADVERTISE, ADVERTISE, ANNOUNCE])
+
+    def test_goneInSpiteOfThat(self) -> None:
+        """
+        An interface that is gone counts all the same.
+        """
+        stage = Stage(ignoreLink=True)
+        stage.becomeMaster()
+        with capturedLogs() as events:
+            stage.links.set(INTERFACE, None)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        texts = [formatEvent(event) for event in events]
+        self.assertIn(f"Interface [{INTERFACE}] is gone", texts)
+        self.assertIn(f"There is no interface [{INTERFACE}]: waiting for it", texts)
+
+    def test_down(self) -> None:
+        """
+        An interface that is switched off is lost too; ucarp would end.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        with capturedLogs() as events:
+            stage.links.change(up=False, running=False)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertIn(f"Interface [{INTERFACE}] is down", [formatEvent(e) for e in events])
+
+    def test_missingAtStart(self) -> None:
+        """
+        An interface that does not exist yet is waited for, and said once.
+        """
+        stage = Stage(neutral=True)
+        stage.links.links.clear()
+        with capturedLogs() as events:
+            stage.start()
+            stage.run(60)
+        texts = [formatEvent(event) for event in events]
+        self.assertEqual(
+            [text for text in texts if "waiting" in (text or "")],
+            [f"There is no interface [{INTERFACE}]: waiting for it"],
+        )
+        self.assertIs(stage.host.role, Role.BACKUP)
+        with capturedLogs() as events:
+            stage.links.change()
+        self.assertIn(
+            "Local advertised ethernet address is [02:00:00:00:00:07]",
+            [formatEvent(event) for event in events],
+        )
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+
+class StopTests(SynchronousTestCase):
+    """
+    Leaving on purpose.
+    """
+
+    def test_shutdown(self) -> None:
+        """
+        A master bows out first and answers until its successor does, then runs
+        its down script if it is to, and leaves the group when that has ended.
+        """
+        stage = Stage(shutdown=True)
+        stage.becomeMaster()
+        stage.scripts.hold = True
+        stopped = stage.host.stopService()
+        self.assertEqual(stage.journal.take(), [BOW_OUT])
+        self.assertIs(stage.host.role, Role.INIT)
+        stage.run(0.125)
+        stage.deliver(advskew=100)
+        self.assertEqual(stage.journal.take(), [DOWN])
+        self.assertNoResult(stopped)
+        stage.scripts.end()
+        self.successResultOf(stopped)
+        self.assertEqual(stage.journal[-1], DETACH)
+        self.assertEqual(stage.scripts.environments[-1]["TXCARP_REASON"], "stopped")
+
+    def test_noSuccessor(self) -> None:
+        """
+        Where nobody takes over it waits for half a second, and no longer; a
+        bow-out of somebody else is no successor.
+        """
+        stage = Stage(shutdown=True)
+        stage.becomeMaster()
+        stopped = stage.host.stopService()
+        stage.deliver(advbase=255, advskew=255)
+        stage.run(0.5 - 1 / 1024)
+        self.assertEqual(stage.journal, [BOW_OUT])
+        stage.run(1 / 1024)
+        self.successResultOf(stopped)
+        self.assertEqual(stage.journal, [BOW_OUT, DOWN, DETACH])
+
+    def test_withoutShutdown(self) -> None:
+        """
+        Otherwise the script is left out, as with ucarp, and the bow-out is
+        not.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stopped = stage.host.stopService()
+        stage.run(0.5)
+        self.successResultOf(stopped)
+        self.assertEqual(stage.journal, [BOW_OUT, DETACH])
+
+    def test_releaseFirst(self) -> None:
+        """
+        Where services must never run twice, everything is given back before
+        the bow-out, and advertisements go on until then.
+        """
+        stage = Stage(shutdown=True, releaseFirst=True)
+        stage.becomeMaster()
+        stage.scripts.hold = True
+        stopped = stage.host.stopService()
+        stage.run(1)
+        self.assertEqual(stage.journal.take(), [DOWN, ADVERTISE])
+        stage.scripts.end()
+        self.successResultOf(stopped)
+        self.assertEqual(stage.journal, [("script ended", 0), BOW_OUT, DETACH])
+
+    def test_backup(self) -> None:
+        """
+        A backup leaves without a word, and without a script.
+        """
+        stage = Stage(shutdown=True)
+        stage.start()
+        stage.journal.clear()
+        self.successResultOf(stage.host.stopService())
+        self.assertEqual(stage.journal, [DETACH])
+
+    def test_runningScript(self) -> None:
+        """
+        A script that runs may end before the next one begins.
+        """
+        stage = Stage(shutdown=True, neutral=True)
+        stage.scripts.hold = True
+        stage.start()
+        stage.run(3)
+        stage.journal.clear()
+        stopped = stage.host.stopService()
+        stage.run(1)
+        self.assertEqual(stage.journal, [BOW_OUT])
+        stage.scripts.end()
+        self.assertEqual(stage.journal[1:], [("script ended", 0), DOWN])
+        self.assertNoResult(stopped)
+        stage.scripts.end()
+        self.successResultOf(stopped)
+        self.assertNotIn(ANNOUNCE, stage.journal)
+
+    def test_nothingLeft(self) -> None:
+        """
+        Nothing is left on the clock, and nobody is watched any more, from
+        whatever state it is stopped.
+        """
+        for settings in ({}, {"releaseFirst": True}):
+            for prepare in (
+                lambda stage: stage.start(),
+                lambda stage: stage.becomeMaster(),
+                lambda stage: (stage.becomeMaster(), stage.host.resign()),
+                lambda stage: (stage.start(), stage.links.change(running=False)),
+                lambda stage: (stage.start(), stage.deliver()),
+                lambda stage: (stage.becomeMaster(), stage.deliver(advskew=7)),
+            ):
+                stage = Stage(**settings)
+                prepare(stage)
+                stopped = stage.host.stopService()
+                stage.run(0.5)
+                self.successResultOf(stopped)
+                self.assertEqual(stage.clock.getDelayedCalls(), [])
+                self.assertEqual(stage.links.observers, [])
+                self.assertFalse(stage.transport.front)
+
+    def test_meanwhile(self) -> None:
+        """
+        What happens while the last script runs has no effect, and leaves
+        nothing on the clock.
+        """
+        for releaseFirst in (False, True):
+            stage = Stage(shutdown=True, releaseFirst=releaseFirst)
+            stage.becomeMaster()
+            stage.scripts.hold = True
+            stopped = stage.host.stopService()
+            stage.run(0.5)
+            stage.journal.clear()
+            stage.deliver(advbase=9)
+            stage.network.receiver.packetFiltered(crafted.packet(advbase=9))
+            stage.host.resign()
+            self.assertEqual(stage.journal.take(), [])
+            stage.scripts.end()
+            self.successResultOf(stopped)
+            self.assertEqual(stage.clock.getDelayedCalls(), [])
+            self.assertFalse(stage.transport.front)
+
+    def test_again(self) -> None:
+        """
+        A stopped host can be started again, and begins from nothing.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.deliver(advskew=1, counter=5)
+        stopped = stage.host.stopService()
+        stage.run(0.5)
+        self.successResultOf(stopped)
+        stage.journal.clear()
+        stage.becomeMaster()
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(stage.transport.advertisements[-1].counter, 0x5A)
+        self.assertEqual(len(stage.network.attached), 2)
+
+    def test_failedStart(self) -> None:
+        """
+        A start that fails was none: it can be tried again, and there is
+        nothing to stop.
+        """
+        stage = Stage()
+        attach = stage.network.attach
+
+        def refuse(*arguments: object) -> None:
+            raise PermissionError
+
+        self.patch(stage.network, "attach", refuse)
+        self.assertRaises(PermissionError, stage.host.privilegedStartService)
+        self.assertRaises(PermissionError, stage.host.startService)
+        self.successResultOf(stage.host.stopService())
+        self.assertEqual(stage.journal, [])
+        self.patch(stage.network, "attach", attach)
+        stage.becomeMaster()
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_onlyPrivileged(self) -> None:
+        """
+        What was opened for a start that did not come is closed.
+        """
+        stage = Stage()
+        stage.host.privilegedStartService()
+        self.successResultOf(stage.host.stopService())
+        self.assertEqual(stage.journal, [DETACH])
+
+    def test_twice(self) -> None:
+        """
+        To stop a host that is being stopped waits for the same end.
+        """
+        stage = Stage(shutdown=True)
+        stage.becomeMaster()
+        stopped = stage.host.stopService()
+        again = stage.host.stopService()
+        self.assertNoResult(again)
+        self.assertEqual(stage.journal, [BOW_OUT])
+        stage.run(0.5)
+        self.successResultOf(stopped)
+        self.successResultOf(again)
+        self.assertEqual(stage.journal, [BOW_OUT, DOWN, DETACH])
+
+    def test_notRunning(self) -> None:
+        """
+        To stop a host that does not run is nothing.
+        """
+        stage = Stage()
+        self.successResultOf(stage.host.stopService())
+        self.assertEqual(stage.journal, [])
+
+    def test_log(self) -> None:
+        """
+        A master says that it leaves, before it does.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        with capturedLogs() as events:
+            stage.host.stopService()
+        self.assertEqual(
+            formatEvent(events[0]), f"Stopping: bowing out as master (vhid 10 on {INTERFACE})"
+        )
+
+    def test_observed(self) -> None:
+        """
+        Observers are told of the end.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.host.stopService()
+        change = stage.observer.changes[-1]
+        self.assertEqual(
+            (change.previous, change.role, change.reason),
+            (Role.MASTER, Role.INIT, Reason.STOPPED),
+        )
+
+
+class GroupTests(SynchronousTestCase):
+    """
+    Which packets belong to the group.
+    """
+
+    def test_otherGroup(self) -> None:
+        """
+        A host in another group sends and hears there.
+        """
+        group = "224.0.0.99"
+        stage = Stage(group=socket.inet_aton(group), neutral=True)
+        stage.start()
+        stage.deliver()
+        stage.deliver(destination=group)
+        self.assertEqual(stage.host.received, 1)
+        stage.run(3)
+        self.assertEqual(stage.transport.packets[0][16:20], socket.inet_aton(group))
+        self.assertNotEqual(socket.inet_aton(group), GROUP)

@@ -1,0 +1,685 @@
+"""
+Tests for L{txcarp.virtualhost}: sends that fail, timers that run late, hosts
+that slept, floods, and faults of others.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests import crafted
+from tests.fakes import INTERFACE, FakeObserver, Stage, configured, networkDown
+from txcarp.change import Change
+from txcarp.interfaces import IMastershipObserver, IMastershipStep
+from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.rejection import Rejection
+
+ADVERTISE = ("advertise", 1, 0)
+DEMOTED = ("advertise", 1, 240)
+BOW_OUT = ("advertise", 255, 255)
+ANNOUNCE = ("announce", crafted.ADDRESS)
+UP = ("script", "up", INTERFACE, crafted.ADDRESS)
+DOWN = ("script", "down", INTERFACE, crafted.ADDRESS)
+
+
+def texts(events: list[LogEvent]) -> list[str]:
+    """
+    What was logged, as people read it.
+    """
+    return [formatEvent(event) or "" for event in events]
+
+
+class SendErrorTests(SynchronousTestCase):
+    """
+    Advertisements that do not leave.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a master, 10 seconds old.
+        """
+        self.stage = Stage()
+        self.stage.becomeMaster()
+        self.stage.run(10)
+        self.stage.journal.clear()
+        self.stage.transport.attempts.clear()
+
+    def skews(self) -> list[int]:
+        """
+        The skews of what was tried since the last call.
+        """
+        attempts = list(self.stage.transport.attempts)
+        self.stage.transport.attempts.clear()
+        return [advertisement.advskew for advertisement in attempts]
+
+    def test_twoFailures(self) -> None:
+        """
+        Two failures change nothing; the host stays master.
+        """
+        self.stage.transport.error = networkDown()
+        self.stage.run(2)
+        self.stage.transport.error = None
+        self.stage.run(2)
+        self.assertEqual(self.skews(), [0, 0, 0, 0])
+        self.assertIs(self.stage.host.role, Role.MASTER)
+        self.assertEqual((self.stage.host.sent, self.stage.host.sendErrors), (13, 2))
+
+    def test_thirdFailure(self) -> None:
+        """
+        After the third one more is tried at once, with a skew of 240.
+        """
+        self.stage.transport.error = networkDown()
+        with capturedLogs() as events:
+            self.stage.run(3)
+        self.assertEqual(self.skews(), [0, 0, 0, 240])
+        self.assertEqual(
+            texts(events),
+            [
+                "write() has failed: Network is down",
+                "write() error #3/3: advertising with skew 240",
+            ],
+        )
+
+    def test_rhythm(self) -> None:
+        """
+        From then on the rhythm is that of the skew.
+        """
+        self.stage.transport.error = networkDown()
+        self.stage.run(3)
+        self.skews()
+        self.stage.run(1 + 239 / 256)
+        self.assertEqual(self.skews(), [])
+        self.stage.run(1 / 256)
+        self.assertEqual(self.skews(), [240])
+
+    def test_recovery(self) -> None:
+        """
+        Three that leave in a row, these still with 240, bring the configured
+        skew and rhythm back, as with the real ucarp.
+        """
+        self.stage.transport.error = networkDown()
+        self.stage.run(3)
+        self.stage.transport.error = None
+        self.skews()
+        with capturedLogs() as events:
+            self.stage.run(3 * (1 + 240 / 256))
+        self.assertEqual(self.skews(), [240, 240, 240])
+        self.assertEqual(
+            texts(events), ["Advertisements leave again: advertising with the configured skew"]
+        )
+        self.stage.run(1 - 1 / 256)
+        self.assertEqual(self.skews(), [])
+        self.stage.run(1 / 256)
+        self.stage.run(2)
+        self.assertEqual(self.skews(), [0, 0, 0])
+
+    def test_extraLeaves(self) -> None:
+        """
+        If the extra one leaves it is the first of the three.
+        """
+        failures = [networkDown()] * 3
+
+        def send(packet: bytes) -> None:
+            if failures:
+                raise failures.pop()
+            original(packet)
+
+        original = self.stage.transport.send
+        self.patch(self.stage.transport, "send", send)
+        self.stage.run(3 + 2 * (1 + 240 / 256) + 2)
+        self.assertEqual(self.stage.journal, [DEMOTED, DEMOTED, DEMOTED, ADVERTISE, ADVERTISE])
+
+    def test_compared(self) -> None:
+        """
+        A demoted master compares with 240: one with skew 239 is preferred.
+        """
+        self.stage.transport.error = networkDown()
+        self.stage.run(3)
+        self.stage.deliver(advskew=241)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+        self.stage.deliver(advskew=239)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+
+    def test_logOnce(self) -> None:
+        """
+        However often it fails, one line a minute says so.
+        """
+        self.stage.transport.error = networkDown()
+        with capturedLogs() as events:
+            self.stage.run(50)
+        self.assertEqual(len([1 for text in texts(events) if "write() has failed" in text]), 1)
+        with capturedLogs() as events:
+            self.stage.run(60)
+        self.assertEqual(len([1 for text in texts(events) if "write() has failed" in text]), 1)
+
+
+class RhythmTests(SynchronousTestCase):
+    """
+    Faults inside the rhythm.
+    """
+
+    def test_fault(self) -> None:
+        """
+        An exception that nobody expected is logged, and the rhythm goes on.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.transport.error = RuntimeError("broken")
+        stage.run(1)
+        stage.transport.error = None
+        stage.run(3)
+        self.assertEqual(stage.journal.count(ADVERTISE), 3)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_faultAtTakeOver(self) -> None:
+        """
+        Also if the first advertisement is the one.
+        """
+        stage = Stage(neutral=True)
+        stage.transport.error = RuntimeError("broken")
+        stage.start()
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(stage.journal.take(), [UP, ANNOUNCE])
+        stage.transport.error = None
+        stage.run(2)
+        self.assertEqual(stage.journal.count(ADVERTISE), 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_oneRhythm(self) -> None:
+        """
+        However often mastership comes and goes, there is one rhythm.
+        """
+        stage = Stage(advskew=9)
+        stage.becomeMaster()
+        for _ in range(5):
+            stage.deliver(advskew=1)
+            stage.deliver(advbase=255, advskew=255)
+        stage.journal.clear()
+        stage.run(10 * (1 + 9 / 256))
+        self.assertEqual(stage.journal.count(("advertise", 1, 9)), 10)
+
+
+class LateTests(SynchronousTestCase):
+    """
+    A process that did not run for a while, as a backup.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a backup that heard its master a moment ago.
+        """
+        self.stage = Stage(neutral=True)
+        self.stage.start()
+        self.stage.deliver()
+
+    def test_unread(self) -> None:
+        """
+        A deadline that is noticed late looks at the socket first; what is
+        read there speaks for the master.
+        """
+        self.stage.transport.unread = True
+        self.stage.jump(8)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        for _ in range(20):
+            self.stage.run(0.01)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.deliver()
+        self.stage.transport.unread = False
+        self.stage.run(3 - 1 / 1024)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.run(1 / 1024)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_nothingUnread(self) -> None:
+        """
+        If nothing waits the master is missed, a moment later than usual.
+        """
+        self.stage.jump(8)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.run(0.01)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_readAndNothingThere(self) -> None:
+        """
+        What was read may be no advertisement: then the second look ends as
+        well.
+        """
+        self.stage.transport.unread = True
+        self.stage.jump(8)
+        self.stage.deliver(badDigest=True)
+        self.stage.transport.unread = False
+        self.stage.run(0.01)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_neverRead(self) -> None:
+        """
+        A socket that is never empty does not keep it waiting for ever.
+        """
+        self.stage.transport.unread = True
+        self.stage.jump(8)
+        self.stage.run(0.9)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.run(0.2)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_almostInTime(self) -> None:
+        """
+        A few milliseconds are no reason.
+        """
+        self.stage.transport.unread = True
+        self.stage.jump(3.04)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+
+class PauseTests(SynchronousTestCase):
+    """
+    A process, or a machine, that did not run for a while, as a master.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a master that just advertised.
+        """
+        self.stage = Stage()
+        self.stage.becomeMaster()
+        self.stage.run(5)
+        self.stage.journal.clear()
+
+    def checkPaused(self, events: list[LogEvent], pause: str) -> None:
+        """
+        It gave back, without an advertisement or an announcement, and said
+        why.
+        """
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.assertEqual(self.stage.journal, [DOWN])
+        self.assertIs(self.stage.observer.changes[-1].reason, Reason.PAUSED)
+        self.assertIn(
+            f"This host did not run for {pause} s, longer than its peers wait", texts(events)
+        )
+
+    def test_stopped(self) -> None:
+        """
+        A stopped process that finds its timer late gives back before it does
+        anything else.
+        """
+        with capturedLogs() as events:
+            self.stage.jump(8)
+        self.checkPaused(events, "8.000")
+
+    def test_suspended(self) -> None:
+        """
+        A machine that slept finds out with its next timer, though that
+        comes in time.
+        """
+        self.stage.asleep = 100
+        with capturedLogs() as events:
+            self.stage.run(1)
+        self.checkPaused(events, "101.000")
+
+    def test_packetFirst(self) -> None:
+        """
+        If a packet comes first it is heard by a backup: nothing is
+        reasserted, and no farewell is sent.
+        """
+        for advskew in (0, 100):
+            self.setUp()
+            self.stage.asleep = 100
+            with capturedLogs() as events:
+                self.stage.deliver(advskew=advskew)
+            self.checkPaused(events, "100.000")
+
+    def test_badPacketFirst(self) -> None:
+        """
+        Any packet will do.
+        """
+        self.stage.asleep = 100
+        with capturedLogs() as events:
+            self.stage.deliver(badDigest=True)
+        self.checkPaused(events, "100.000")
+
+    def test_afterwards(self) -> None:
+        """
+        It then waits as any backup.
+        """
+        self.stage.jump(8)
+        self.stage.journal.clear()
+        self.stage.run(3 - 1 / 1024)
+        self.assertEqual(self.stage.journal, [])
+        self.stage.run(1 / 1024)
+        self.assertEqual(self.stage.journal, [ADVERTISE, UP, ANNOUNCE])
+
+    def test_short(self) -> None:
+        """
+        A pause that peers bear is none.
+        """
+        self.stage.jump(2.9)
+        self.stage.run(1)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_smallRatio(self) -> None:
+        """
+        With a dead ratio of one the ordinary rhythm is no pause.
+        """
+        for advbase, advskew in ((1, 0), (1, 255), (0, 10)):
+            stage = Stage(advbase=advbase, advskew=advskew, deadRatio=1)
+            stage.becomeMaster()
+            stage.run(20)
+            self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_announcement(self) -> None:
+        """
+        An announcement that was due meanwhile is not made.
+        """
+        stage = Stage(announceEvery=2.5)
+        stage.becomeMaster()
+        stage.run(2.25)
+        stage.journal.clear()
+        stage.jump(10)
+        self.assertEqual(stage.journal, [DOWN])
+
+
+class FloodTests(SynchronousTestCase):
+    """
+    Very many packets.
+    """
+
+    def test_bad(self) -> None:
+        """
+        10000 bad packets of every kind change nothing, are counted each, and
+        leave one log line for each reason and minute.
+        """
+        kinds: list[tuple[Rejection, dict[str, Any]]] = [
+            (Rejection.TTL, {"ttl": 3}),
+            (Rejection.VERSION, {"version": 9}),
+            (Rejection.DIGEST, {"badDigest": True}),
+            (Rejection.VHID, {"vhid": 11}),
+            (Rejection.DESTINATION, {"destination": "224.0.0.55"}),
+            (Rejection.OWN_ECHO, {"source": crafted.OWN}),
+        ]
+        packets = [(reason, crafted.packet(**fields)) for reason, fields in kinds]
+        packets.append((Rejection.CHECKSUM, crafted.plusOne(crafted.packet(), 26)))
+        packets.append((Rejection.VRRP, crafted.packet(crafted.vrrp2(2))))
+        packets.append((Rejection.VRRP, crafted.packet(crafted.vrrp2(5))))
+        packets.append((Rejection.SIZE, crafted.packet(b"")))
+        stage = Stage(neutral=True)
+        stage.start()
+        with capturedLogs() as events:
+            for index in range(10000):
+                stage.deliver(packets[index % len(packets)][1])
+        self.assertEqual(stage.host.rejected.total(), 10000)
+        for reason in Rejection:
+            expected = 1000 * [each for each, _ in packets].count(reason)
+            self.assertEqual(stage.host.rejected[reason], expected, reason)
+        self.assertEqual(
+            sorted(text.split("(")[0] for text in texts(events)),
+            [
+                "Bad IP checksum ",
+                "Bad TTL: [3] ",
+                "Bad digest - Check vhid, password and virtual IP address ",
+                "Bad version: [9] ",
+            ],
+        )
+        # The deadline did not move.
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(stage.host.received, 0)
+
+    def test_saysHowMany(self) -> None:
+        """
+        The line of the next minute says how many were left out.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for _ in range(100):
+            stage.deliver(badDigest=True)
+        stage.run(61)
+        with capturedLogs() as events:
+            stage.deliver(badDigest=True)
+        self.assertIn("from 10.99.0.1; 99 more like it since the last line", texts(events)[0])
+
+    def test_good(self) -> None:
+        """
+        10000 good advertisements leave no line, and one timer.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        before = len(stage.clock.getDelayedCalls())
+        packet = crafted.packet(advbase=1)
+        with capturedLogs() as events:
+            for _ in range(10000):
+                stage.deliver(packet)
+        self.assertEqual(events, [])
+        self.assertLessEqual(len(stage.clock.getDelayedCalls()), before + 1)
+
+
+class SecretTests(SynchronousTestCase):
+    """
+    The password is shown nowhere.
+    """
+
+    def test_log(self) -> None:
+        """
+        Neither as text nor as a value does any event of a host with debug
+        hold it, whatever happens.
+        """
+        secret = b"Zq9hunter2xyz"
+        marks = ("Zq9hunter2xyz", secret.hex(), repr(secret))
+        stage = Stage(password=secret, debug=True, preempt=True)
+        with capturedLogs() as events:
+            stage.start()
+            stage.deliver(password=secret)
+            stage.deliver(password=b"another")
+            stage.deliver(password=secret, advskew=9)
+            stage.run(2)
+            stage.transport.error = networkDown()
+            stage.run(10)
+            stage.transport.error = None
+            stage.deliver(password=secret, advbase=0, advskew=9)
+            stage.host.logStatus()
+            stage.run(10)
+            stage.host.resign()
+            stage.host.stopService()
+            stage.run(5)
+        self.assertGreater(len(events), 20)
+        for event in events:
+            whole = f"{formatEvent(event)} {event!r}"
+            for mark in marks:
+                self.assertNotIn(mark, whole)
+
+    def test_repr(self) -> None:
+        """
+        Nor does the configuration, nor the host, as text.
+        """
+        configuration = configured(password=b"Zq9hunter2xyz")
+        self.assertNotIn("hunter2", repr(configuration))
+        self.assertNotIn("hunter2", str(configuration))
+        stage = Stage(password=b"Zq9hunter2xyz")
+        self.assertNotIn("hunter2", repr(stage.host) + repr(stage.host.name))
+
+
+@implementer(IMastershipObserver)
+class _Broken:
+    """
+    An observer with a fault.
+    """
+
+    def roleChanged(self, change: Change) -> None:
+        raise ZeroDivisionError
+
+
+@implementer(IMastershipStep)
+class _Work:
+    """
+    A step that a test controls.
+    """
+
+    name = "work"
+    timeLimit = None
+
+    def __init__(self, required: bool = True) -> None:
+        self.required = required
+        self.calls: list[str] = []
+        self.fails = False
+
+    def acquire(self, change: Change) -> Deferred[None] | None:
+        self.calls.append("acquire")
+        if self.fails:
+            raise OSError("no work today")
+        return None
+
+    def release(self, change: Change) -> Deferred[None] | None:
+        self.calls.append("release")
+        return None
+
+
+class OthersTests(SynchronousTestCase):
+    """
+    Observers and steps of other programs.
+    """
+
+    def test_observer(self) -> None:
+        """
+        An observer that raises is reported; the others are told, and the
+        election goes on.
+        """
+        stage = Stage()
+        after = FakeObserver()
+        stage.host.addObserver(_Broken())
+        stage.host.addObserver(after)
+        stage.becomeMaster()
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual([change.role for change in after.changes], [Role.BACKUP, Role.MASTER])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_removed(self) -> None:
+        """
+        A removed observer is told nothing more; one that never was cannot be
+        removed.
+        """
+        stage = Stage()
+        stage.host.removeObserver(stage.observer)
+        stage.becomeMaster()
+        self.assertEqual(stage.observer.changes, [])
+        self.assertRaises(ValueError, stage.host.removeObserver, stage.observer)
+
+    def test_asksBack(self) -> None:
+        """
+        An observer may act on what it is told: what it causes waits its turn.
+        """
+        stage = Stage()
+
+        @implementer(IMastershipObserver)
+        class Resigning:
+            def roleChanged(self, change: Change) -> None:
+                if change.role is Role.MASTER:
+                    stage.host.resign()
+
+        stage.host.addObserver(Resigning())
+        stage.start()
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(
+            [entry for entry in stage.journal if entry[0] == "advertise"], [ADVERTISE, BOW_OUT]
+        )
+        self.assertEqual(
+            [change.role for change in stage.observer.changes],
+            [Role.BACKUP, Role.MASTER, Role.BACKUP],
+        )
+
+    def test_unfit(self) -> None:
+        """
+        A required step that fails makes the host hand over: a bow-out,
+        everything given back, and a hold-off before it tries again.
+        """
+        stage = Stage()
+        work = _Work()
+        work.fails = True
+        stage.host.addStep(work)
+        with capturedLogs() as events:
+            stage.becomeMaster()
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertIs(stage.observer.changes[-1].reason, Reason.UNFIT)
+        self.assertEqual(work.calls, ["release", "acquire", "release"])
+        self.assertEqual(stage.transport.attempts[-1].advbase, 255)
+        self.assertTrue([text for text in texts(events) if "not fit to be master" in text])
+        work.fails = False
+        stage.run(120)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_notRequired(self) -> None:
+        """
+        Another one that fails does not.
+        """
+        stage = Stage()
+        work = _Work(required=False)
+        work.fails = True
+        stage.host.addStep(work)
+        stage.becomeMaster()
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_addedLate(self) -> None:
+        """
+        A step cannot be added to a host that runs.
+        """
+        stage = Stage()
+        stage.start()
+        self.assertRaises(RuntimeError, stage.host.addStep, _Work())
+
+
+class FilteredTests(SynchronousTestCase):
+    """
+    A firewall on this host.
+    """
+
+    def test_seenInFront(self) -> None:
+        """
+        An advertisement that only the socket in front sees is heard all the
+        same, and the missing rule is named, once.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        self.assertTrue(stage.transport.front)
+        with capturedLogs() as events:
+            for _ in range(5):
+                stage.network.receiver.packetFiltered(crafted.packet(advbase=1))
+                stage.run(1)
+        self.assertEqual(stage.host.received, 5)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        told = [text for text in texts(events) if "drops protocol 112" in text]
+        self.assertEqual(len(told), 1)
+        self.assertIn(f'iifname "{INTERFACE}" ip protocol 112 accept', told[0])
+
+    def test_both(self) -> None:
+        """
+        What both sockets see is heard once, and nothing is said.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        packet = crafted.packet(advbase=1)
+        with capturedLogs() as events:
+            stage.network.receiver.packetFiltered(packet)
+            stage.deliver(packet)
+            stage.run(1)
+        self.assertEqual(stage.host.received, 1)
+        self.assertEqual(events, [])
+        self.assertFalse(stage.transport.front)
+
+    def test_forged(self) -> None:
+        """
+        What is seen in front is verified like everything else.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        data = random.Random(1).randbytes
+        for packet in (crafted.packet(badDigest=True), data(56), b""):
+            stage.network.receiver.packetFiltered(packet)
+            stage.run(0.5)
+        self.assertEqual(stage.host.received, 0)
+        self.assertEqual(stage.host.rejected.total(), 3)
