@@ -32,7 +32,6 @@ from txcarp.interfaces import (
     ILinkObserver,
     IMastershipObserver,
     INetwork,
-    IPacketReceiver,
     IScriptRunner,
 )
 from txcarp.protocol.authentication import Authenticator
@@ -65,7 +64,6 @@ class InterfaceTests(SynchronousTestCase):
         verifyObject(IScriptRunner, FakeScripts(journal))
         verifyObject(IMastershipObserver, FakeObserver())
         host = Stage().host
-        verifyObject(IPacketReceiver, host)
         verifyObject(ILinkObserver, host)
 
 
@@ -947,7 +945,7 @@ class StopTests(SynchronousTestCase):
             stage.run(0.5)
             stage.journal.clear()
             stage.deliver(advbase=9)
-            stage.host.packetFiltered(crafted.packet(advbase=9))
+            stage.network.receiver.packetFiltered(crafted.packet(advbase=9))
             stage.host.resign()
             self.assertEqual(stage.journal.take(), [])
             stage.scripts.end()
@@ -1002,15 +1000,17 @@ class StopTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        To stop a host that is being stopped does not disturb that.
+        To stop a host that is being stopped waits for the same end.
         """
         stage = Stage(shutdown=True)
         stage.becomeMaster()
         stopped = stage.host.stopService()
-        self.successResultOf(stage.host.stopService())
+        again = stage.host.stopService()
+        self.assertNoResult(again)
         self.assertEqual(stage.journal, [BOW_OUT])
         stage.run(0.5)
         self.successResultOf(stopped)
+        self.successResultOf(again)
         self.assertEqual(stage.journal, [BOW_OUT, DOWN, DETACH])
 
     def test_notRunning(self) -> None:

@@ -648,7 +648,7 @@ class FilteredTests(SynchronousTestCase):
         self.assertTrue(stage.transport.front)
         with capturedLogs() as events:
             for _ in range(5):
-                stage.host.packetFiltered(crafted.packet(advbase=1))
+                stage.network.receiver.packetFiltered(crafted.packet(advbase=1))
                 stage.run(1)
         self.assertEqual(stage.host.received, 5)
         self.assertIs(stage.host.role, Role.BACKUP)
@@ -664,7 +664,7 @@ class FilteredTests(SynchronousTestCase):
         stage.start()
         packet = crafted.packet(advbase=1)
         with capturedLogs() as events:
-            stage.host.packetFiltered(packet)
+            stage.network.receiver.packetFiltered(packet)
             stage.deliver(packet)
             stage.run(1)
         self.assertEqual(stage.host.received, 1)
@@ -679,7 +679,7 @@ class FilteredTests(SynchronousTestCase):
         stage.start()
         data = random.Random(1).randbytes
         for packet in (crafted.packet(badDigest=True), data(56), b""):
-            stage.host.packetFiltered(packet)
+            stage.network.receiver.packetFiltered(packet)
             stage.run(0.5)
         self.assertEqual(stage.host.received, 0)
         self.assertEqual(stage.host.rejected.total(), 3)

@@ -157,7 +157,10 @@ class Mastership:
                 successor: Deferred[None] = Deferred()
                 self._handOver.begin(lambda: successor.callback(None))
                 yield successor
-        self._sequence.wish(change)
+        if change.previous is Role.MASTER:
+            self._sequence.wish(change)
+        # A backup has everything released already, or is about it, for a reason
+        # that counts for more than the stop.
         yield self._sequence.settled()
         if last:
             leaveElection()
