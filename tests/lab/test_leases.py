@@ -283,12 +283,10 @@ class ReconcileTests(PairTestCase):
         since = time.monotonic()
         for address in virtual:
             removeAddress(host.node, address.partition("/")[0])
-        await self.until(lambda: virtual <= set(host.node.addresses()), "back", 3)
-        gone = self.holders.longest(lambda names: not names, since, time.monotonic())
-        self.assertFalse(gone.open)
+        back = await self.until(lambda: virtual <= set(host.node.addresses()), "back", 3)
         hardware = host.hardware
         await self.until(lambda: self.wire.claims(hardware, since), "announced", 3)
-        return gone.seconds
+        return back - since
 
     async def test_flushed(self) -> None:
         """
@@ -349,7 +347,8 @@ class ReconcileTests(PairTestCase):
         their rhythm.
         """
         a = self.host("a")
-        virtual = [f"10.98.{n}.1/24" for n in range(1, 41)] + [f"fd00:{n}::1/64" for n in range(1, 41)]
+        forms = ("10.98.{}.1/24", "fd00:{}::1/64")
+        virtual = [form.format(number) for form in forms for number in range(1, 41)]
         options = [word for address in virtual for word in ("-a", address)]
         daemon = a.txcarp("--assign", *options)
         await self.becomes(daemon, "MASTER")

@@ -202,7 +202,8 @@ class FitnessTests(StageTestCase):
             self.stage.run(1.0)
         self.assertIs(self.stage.host.role, Role.BACKUP)
         self.assertEqual(self.stage.observer.changes[-1].reason, Reason.PAUSED)
-        self.assertEqual(self.happened("advertise", "announce", "hold", "drop"), [("drop", ADDRESS)])
+        done = self.happened("advertise", "announce", "hold", "drop")
+        self.assertEqual(done, [("drop", ADDRESS)])
         said = [formatEvent(event) or "" for event in logs]
         self.assertTrue(any("did not run for 6.000 s" in line for line in said))
 
@@ -213,7 +214,8 @@ class FitnessTests(StageTestCase):
         with capturedLogs():
             self.stage.asleep += 5.0
             self.stage.deliver(advbase=1)
-        self.assertEqual(self.happened("advertise", "announce", "hold", "drop"), [("drop", ADDRESS)])
+        done = self.happened("advertise", "announce", "hold", "drop")
+        self.assertEqual(done, [("drop", ADDRESS)])
         self.assertIs(self.stage.host.role, Role.BACKUP)
 
     def test_pausedThenRemoved(self) -> None:

@@ -183,7 +183,7 @@ class Host:
 
     @ivar hardwareAddress: the six bytes of its card.
     @ivar name: what it is called.
-    @ivar daemon: its newest run of C{twistd}; L{None} before the first.
+    @ivar daemon: its newest run of C{twistd}; C{None} before the first.
     @ivar participates: whether that said that it listens to the group.
     @ivar noticed: called when something about the daemon changed.
     """

@@ -123,19 +123,19 @@ class Witness:
 
     def fileno(self) -> int:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         return "witness"
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        See L{IReadDescriptor}.
+        See C{IReadDescriptor}.
         """
         self.stop()
 

@@ -34,6 +34,10 @@ _NOT_BEFORE = 0.25
 #: Advertisements that come less often than this part of the lease need help.
 _SLOW = 0.6
 
+#: Seconds by which the kernel may end a lease early, so as not to wake twice
+#: (C{ADDRCONF_TIMER_FUZZ_MINUS} is a fiftieth).
+_EARLY = 0.05
+
 #: Seconds within which the kernel has to have added an address.
 _TIME_LIMIT = 5.0
 
@@ -159,7 +163,8 @@ class AddressLeases:
         if not self._active or not gone:
             return
         names = ", ".join(address.text for address in gone)
-        if self._clock.seconds() - self._renewed >= self._lease or not self._fit():
+        ended = self._clock.seconds() - self._renewed >= self._lease - _EARLY
+        if ended or not self._fit():
             self._log.error(
                 "The lease of {names} on {interface} is over: this master was not in good order",
                 names=names,

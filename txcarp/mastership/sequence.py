@@ -50,7 +50,7 @@ class MastershipSequence:
         self._unfit = unfit
         self._acquired = len(self._steps)
         self._wish: Change | None = None
-        self._unworkable: Change | None = None
+        self._failed = False
         self._running = False
         self._waiting: list[Deferred[None]] = []
 
@@ -63,7 +63,7 @@ class MastershipSequence:
             not self._running
             and self._wish is not None
             and self._wish.role is Role.MASTER
-            and self._wish is not self._unworkable
+            and not self._failed
             and self._acquired == len(self._steps)
         )
 
@@ -72,6 +72,7 @@ class MastershipSequence:
         Head for what this role means, beginning now if no step runs.
         """
         self._wish = change
+        self._failed = False
         if not self._running:
             self._running = True
             self._run().addErrback(self._broken)
@@ -90,15 +91,15 @@ class MastershipSequence:
     def _run(self) -> Generator[Deferred[Any], Any, None]:
         while (change := self._wish) is not None:
             if change.role is Role.MASTER:
-                if self._acquired == len(self._steps) or change is self._unworkable:
+                if self._acquired == len(self._steps) or self._failed:
                     break
                 step = self._steps[self._acquired]
                 self._acquired += 1
                 good = yield self._perform(step, "acquire", step.acquire, change)
                 if not good and step.required and self._isStillWished():
-                    # The other wish may come only after this call: until then
+                    # The other wish may come only after this call; until then
                     # no more is done for this one.
-                    self._unworkable = self._wish
+                    self._failed = True
                     self._unfit(step.name)
             else:
                 if self._acquired == 0:

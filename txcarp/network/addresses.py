@@ -156,7 +156,16 @@ class AddressTable:
             )
             for address in addresses
         ]
-        return self._netlink.requestAll(requests).addCallback(_raiseFirst)
+
+        def answered(results: list[OSError | None]) -> None:
+            for address, error in zip(addresses, results, strict=True):
+                if error is None:
+                    # The kernel tells of an IPv6 address some time after it
+                    # answered, and meanwhile it may be removed again.
+                    self.addressChanged(_ours(index, address, lease), True)
+            _raiseFirst(results)
+
+        return self._netlink.requestAll(requests).addCallback(answered)
 
     def drop(self, interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
@@ -166,14 +175,15 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return succeed(None)  # they went with it
-        there = [
-            present
-            for address in addresses
-            if (present := self._present.get((index, address.packed))) is not None
-        ]
-        if not there:
+        requests = []
+        for address in addresses:
+            # It may be there without being known, if the answer to its addition
+            # was lost or is still to come.
+            present = self._present.get((index, address.packed))
+            prefixLength = (present or address).prefixLength
+            requests.append(delAddress(index, address.packed, prefixLength))
+        if not requests:
             return succeed(None)
-        requests = [delAddress(index, one.local, one.prefixLength) for one in there]
 
         def answered(results: list[OSError | None]) -> None:
             _raiseFirst(
@@ -251,6 +261,20 @@ class AddressTable:
     def _retry(self) -> None:
         if self._started and not self._listing:
             self._list()
+
+
+def _ours(index: int, address: VirtualAddress, lease: int | None) -> Address:
+    """
+    What the kernel will say of an address that it just added.
+    """
+    return Address(
+        index=index,
+        family=socket.AF_INET if address.isIPv4 else socket.AF_INET6,
+        prefixLength=address.prefixLength,
+        local=address.packed,
+        validLifetime=lease,
+        protocol=OURS,
+    )
 
 
 def _raiseFirst(results: list[OSError | None]) -> None:
