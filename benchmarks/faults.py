@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import signal
 import sys
@@ -27,7 +26,6 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ from tests.lab.holders import Holders, Span
 from txcarp.clock import MonotonicClock
 from txcarp.network.requests import delAddress
 from txcarp.pinger import Pinger, Probe, openSocket
+from txcarp.scheduling import stayOnTime
 from txcarp.testbed import Node, Testbed, TestbedUnavailable
 
 #: Seconds that a host may take until it is master, or backup.
@@ -380,15 +379,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _standOut() -> None:
-    """
-    Run before everybody else, where that is allowed, so that on a busy machine the
-    observer is not what is late; the programs that are observed run as always.
-    """
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
 def _say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
@@ -447,7 +437,8 @@ def main(arguments: Sequence[str]) -> None:
     The command.
     """
     options = parse(arguments)
-    _standOut()
+    # On a busy machine the observer must not be what is late.
+    stayOnTime()
 
     def begin(reactor: Any) -> Deferred[None]:
         async def whole() -> None:

@@ -18,6 +18,7 @@ from txcarp.interfaces import IMastershipObserver
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
 SOURCE = parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1"))
 PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
+SCRIPTS = Path(os.environ.get("CARP_SCRIPTS", "/etc/txcarp"))
 SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")
 
 
@@ -49,8 +50,8 @@ carp = CARPService(
         advskew=int(skew),
         preempt=True,
         shutdown=True,
-        upScript="/etc/txcarp/vip-up.sh",
-        downScript="/etc/txcarp/vip-down.sh",
+        upScript=str(SCRIPTS / "vip-up.sh"),
+        downScript=str(SCRIPTS / "vip-down.sh"),
         parameter="24",
     )
     for vhid, address, skew in ((1, "10.1.1.252", SKEWS[0]), (2, "10.1.1.253", SKEWS[1]))

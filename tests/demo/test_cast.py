@@ -15,7 +15,6 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.testbed.fixture import makeTestbed
 from txcarp.demo.cast import _TIED, Daemon, Equipment
 
 
@@ -37,30 +36,6 @@ class EquipmentTests(SynchronousTestCase):
         path = self.equipment.passwordFile
         self.assertEqual(path.read_bytes(), b"secret\n")
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
-
-    def test_scripts(self) -> None:
-        """
-        Up adds the address and down removes it, each as often as it is called and
-        without iproute2.
-        """
-        node = makeTestbed(self).node("a", "10.99.0.1/24")
-        up, down = str(self.equipment.up), str(self.equipment.down)
-        counts = []
-        for script in (down, up, up, down, down):
-            with node.inside():
-                subprocess.run([script, "eth0", "10.99.0.100"], check=True, env={"PATH": ""})
-            counts.append(node.addresses().count("10.99.0.100/24"))
-        self.assertEqual(counts, [0, 1, 1, 0, 0])
-
-    def test_scriptFails(self) -> None:
-        """
-        An address that cannot be added is a failure with a reason.
-        """
-        done = subprocess.run(
-            [str(self.equipment.up), "nonesuch", "10.99.0.100"], capture_output=True, check=False
-        )
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"no interface with this name", done.stderr)
 
 
 class DaemonTests(SynchronousTestCase):

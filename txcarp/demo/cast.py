@@ -6,12 +6,10 @@ The hosts of the demonstration: real daemons, each in a network namespace of its
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +19,6 @@ from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from txcarp.network.requests import delAddress, newAddress
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Node
 
@@ -41,67 +38,29 @@ _TIED = (
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
 
-#: Sends one netlink request, once it knows the interface, and takes the answer.  It
-#: needs neither site-packages nor iproute2, and starts as fast as Python does.
-_ASK_KERNEL = (
-    "import os, socket, struct, sys; "
-    "request = bytearray.fromhex(sys.argv[1]); "
-    # After the header of 16 bytes: family, prefix length, flags, scope, and the index.
-    "struct.pack_into('=I', request, 20, socket.if_nametoindex(sys.argv[2])); "
-    "kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); "
-    "kernel.send(request); "
-    "error = -struct.unpack_from('=i', kernel.recv(4096), 16)[0]; "
-    "sys.exit(os.strerror(error) if error else 0)"
-)
-
-
 @attrs.frozen
 class Equipment:
     """
     What both hosts have in common, in a directory of its own.
 
-    @ivar address: the virtual address, without prefix length.
+    @ivar address: the virtual address with its prefix length.
     @ivar passwordFile: readable by its owner only.
-    @ivar up: the script that adds the address.
-    @ivar down: the script that removes it.
     """
 
     address: str
     passwordFile: Path
-    up: Path
-    down: Path
 
     @classmethod
     def make(cls, directory: Path, address: str, password: bytes) -> Equipment:
         """
-        Write the files.
+        Write the file.
 
         @param address: with prefix length.
         """
         passwordFile = directory / "password"
         passwordFile.touch(0o600)
         passwordFile.write_bytes(password + b"\n")
-        up, down = _writeScripts(directory, address)
-        return cls(str(ip_interface(address).ip), passwordFile, up, down)
-
-
-def _writeScripts(directory: Path, address: str) -> tuple[Path, Path]:
-    """
-    An up and a down script that add and remove an address on the interface they are
-    told.
-    """
-    parsed = ip_interface(address)
-    packed, length = parsed.packed, parsed.network.prefixlen
-    up, down = directory / "up", directory / "down"
-    for path, request, otherwise in (
-        (up, newAddress(0, packed, length, replace=True), ""),
-        # It also runs at the start, when there is nothing to remove.
-        (down, delAddress(0, packed, length), " 2>/dev/null || true"),
-    ):
-        python = f"{shlex.quote(sys.executable)} -ISc {shlex.quote(_ASK_KERNEL)}"
-        path.write_text(f'#!/bin/sh\n{python} {request.packed(1).hex()} "$1"{otherwise}\n')
-        path.chmod(0o700)
-    return up, down
+        return cls(address, passwordFile)
 
 
 def _twistd() -> list[str]:
@@ -221,8 +180,7 @@ class Host:
         """
         Whether the virtual address is on its card.
         """
-        own = (address.partition("/")[0] for address in self._node.addresses())
-        return self._equipment.address in own
+        return self._equipment.address in self._node.addresses()
 
     def command(self) -> list[str]:
         """
@@ -233,7 +191,7 @@ class Host:
             *("twistd", "--nodaemon", "--pidfile=", "txcarp", "--interface=eth0"),
             *("-s", self._source, "-v", str(VHID), "-k", str(self._skew)),
             *("-o", str(files.passwordFile), "-a", files.address),
-            *("-u", str(files.up), "-d", str(files.down), "-z", "-f", "none"),
+            *("--assign", "-z", "-f", "none"),
         ]
 
     def start(self) -> None:

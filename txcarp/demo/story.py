@@ -269,4 +269,6 @@ def _shown(command: list[str]) -> str:
     """
     A command as one would type it, without the folders of its files.
     """
-    return shlex.join(word.rpartition("/")[2] for word in command)
+    return shlex.join(
+        word.rpartition("/")[2] if word.startswith("/") else word for word in command
+    )
