@@ -17,6 +17,7 @@ from pathlib import Path
 
 from twisted.application.service import Application
 from twisted.application.strports import service
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
@@ -42,9 +43,10 @@ carp = CARPService(
 [host] = carp.virtualHosts
 
 name = os.environ.get("WEB_NAME", socket.gethostname())
-page = Data(f"You are talking to {name}.\n".encode(), "text/plain")
+root = Resource()
+root.putChild(b"", Data(f"You are talking to {name}.\n".encode(), "text/plain"))
 # What service() makes raises when it cannot listen, so that the host knows.
-web = service(f"tcp:{PORT}:interface={VIRTUAL.partition('/')[0]}", Site(page))
+web = service(f"tcp:{PORT}:interface={VIRTUAL.partition('/')[0]}", Site(root))
 host.whileMaster(web)
 
 application = Application("web-server-while-master")

@@ -27,11 +27,17 @@ class FirewallWatchTests(SynchronousTestCase):
         self.clock = Clock()
         self.transport = FakeTransport(Journal(), self.clock)
         self.delivered: list[bytes] = []
+        self.good = True
         self.discoveries = 0
-        self.watch = FirewallWatch(
-            self.clock, self.transport, self.delivered.append, self.discovered
-        )
+        self.watch = FirewallWatch(self.clock, self.transport, self.deliver, self.discovered)
         self.watch.start()
+
+    def deliver(self, packet: bytes) -> bool:
+        """
+        Record a packet, and say that it is as good as the test has it.
+        """
+        self.delivered.append(packet)
+        return self.good
 
     def discovered(self) -> None:
         """
@@ -71,6 +77,36 @@ class FirewallWatchTests(SynchronousTestCase):
         self.watch.seen(self.packet(2))
         self.assertEqual(self.delivered, [self.packet(1), self.packet(2)])
         self.assertEqual(self.discoveries, 1)
+
+    def test_broken(self) -> None:
+        """
+        The kernel drops packets whose IP header is wrong, and those are no good
+        either: no firewall is blamed for what somebody on the network makes up.
+        """
+        self.good = False
+        self.watch.seen(self.packet(1))
+        self.wait()
+        self.assertEqual(self.delivered, [self.packet(1)])
+        self.assertEqual(self.discoveries, 0)
+        self.good = True
+        self.watch.seen(self.packet(2))
+        self.wait()
+        self.assertEqual(self.discoveries, 1)
+
+    def test_overflow(self) -> None:
+        """
+        The queue of the raw socket may be too full for a packet, or not read
+        yet: where others pass the firewall is not blamed, but the packet is
+        not lost either.
+        """
+        self.watch.seen(self.packet(1))
+        self.watch.passed(self.packet(2), None)
+        self.wait()
+        self.assertEqual((self.delivered, self.discoveries), ([self.packet(1)], 0))
+        self.transport.unread = True
+        self.watch.seen(self.packet(3))
+        self.wait()
+        self.assertEqual((self.delivered[1:], self.discoveries), ([self.packet(3)], 0))
 
     def test_passed(self) -> None:
         """

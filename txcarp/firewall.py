@@ -37,13 +37,14 @@ class FirewallWatch:
         self,
         clock: IReactorTime,
         transport: IAdvertisementTransport,
-        deliver: Callable[[bytes], None],
+        deliver: Callable[[bytes], bool],
         discovered: Callable[[], None],
     ) -> None:
         """
-        @param deliver: Called with each packet that the firewall dropped.
-        @param discovered: Called when one was found to be dropped, after a
-            time in which none was known to be.
+        @param deliver: Called with each packet that the raw socket did not
+            show; says whether it was a good advertisement.
+        @param discovered: Called when a good one was found to be dropped, after
+            a time in which none was known to be.
         """
         self._clock = clock
         self._transport = transport
@@ -121,10 +122,10 @@ class FirewallWatch:
             # In a flood, or on a starved host, the raw socket's queue is read late, or
             # was too full for this one: where others pass no firewall is to blame.
             busy = self._lastPassed >= until - _GRACE or self._transport.hasUnread()
-            if not self._dropping and not busy:
+            # Nor is it for what the kernel drops because its IP header is wrong.
+            if self._deliver(packet) and not self._dropping and not busy:
                 self._dropping = True
                 self._discovered()
-            self._deliver(packet)
         if self._held:
             self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
 

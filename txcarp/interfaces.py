@@ -257,7 +257,7 @@ class IAddressTable(Interface):
         @param routed: Whether their networks are reached by this interface.
         @param lease: Seconds after which they vanish by themselves unless they
             are held again before; C{None} for addresses that stay.
-        @return: Fires when all are there; fails with L{OSError} otherwise.
+        @return: Fires when all are there; fails with C{OSError} otherwise.
         """
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
@@ -278,7 +278,7 @@ class IVirtualInterfaces(Interface):
         take over one that an earlier run left.
 
         @param ipv6: Whether it will have IPv6 addresses.
-        @return: Fires when it is usable; fails with L{OSError} otherwise.
+        @return: Fires when it is usable; fails with C{OSError} otherwise.
         """
 
     def remove(name: str, parent: str) -> Deferred[None]:

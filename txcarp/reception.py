@@ -113,13 +113,18 @@ class Reception:
         if self._firewall is not None:
             self._firewall.seen(packet)
 
-    def _read(self, packet: bytes) -> None:
+    def _read(self, packet: bytes) -> bool:
+        """
+        Deal with a packet.
+
+        @return: Whether it was a good advertisement.
+        """
         self._arrived()
         try:
             advertisement = self._verified(packet)
         except Rejected as rejected:
             self.refusals.refuse(rejected, packet)
-            return
+            return False
         self.received += 1
         if self._configuration.debug:
             self._log.debug(
@@ -128,6 +133,7 @@ class Reception:
                 advertisement=advertisement,
             )
         self._deliver(advertisement, sourceOf(packet))
+        return True
 
     def _verified(self, packet: bytes) -> Advertisement:
         configuration = self._configuration

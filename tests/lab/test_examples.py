@@ -5,43 +5,18 @@ The examples, as an administrator runs them, on two hosts.
 from __future__ import annotations
 
 import signal
-import time
+import socket
 from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
-from twisted.python.failure import Failure
+from twisted.internet.threads import deferToThread
 
 import txcarp
 from tests.lab.daemons import TWISTD, Daemon
-from tests.lab.world import Host, LabTestCase, pathOf
+from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase, pathOf
 
 EXAMPLES = Path(txcarp.__file__).parent.parent / "examples"
 
 _PORT = 8080
-
-
-class Answer(Protocol):
-    """
-    Everything that a web server says to one question.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.text: Deferred[str] = Deferred()
-        self._path = path
-        self._data = b""
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.transport.write(f"GET {self._path} HTTP/1.0\r\n\r\n".encode())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.text.callback(self._data.decode())
 
 
 class ExampleTestCase(LabTestCase):
@@ -51,57 +26,133 @@ class ExampleTestCase(LabTestCase):
 
     needsUcarp = False
 
-    def example(self, host: Host, name: str, **settings: str) -> Daemon:
+    def example(self, host: Host, name: str, **settings: object) -> Daemon:
         """
-        Start an example with twistd.
+        Start an example with twistd, with these variables in its environment.
         """
         password = host.directory / "password"
         password.write_text("not a secret\n")
-        facts = {
-            "CARP_SOURCE": host.address,
-            "CARP_PASSWORD_FILE": str(password),
-            **settings,
-        }
-        words = [f"{key}={value}" for key, value in facts.items()]
+        settings = {"CARP_SOURCE": host.address, "CARP_PASSWORD_FILE": password, **settings}
+        words = [f"{key}={value}" for key, value in settings.items()]
         command = [pathOf("env") or "/usr/bin/env", *words, *TWISTD]
         options = ["--nodaemon", "--pidfile=", "--python", str(EXAMPLES / name)]
         return host.run(f"{host.name} {name}", command, options)
 
 
-class WebServerTests(ExampleTestCase):
+def ask(sock: socket.socket, address: str) -> str:
     """
-    A web server that is where the address is.
+    What a web server says; nothing if there is none.  Blocks.
     """
-
-    async def get(self, host: Host, address: str) -> str:
-        """
-        What a web server answers to somebody on a host; nothing if there is none.
-        """
-        import socket
-
-        sock = host.node.socket(socket.AF_INET, socket.SOCK_STREAM)
+    answer = b""
+    with sock:
         sock.settimeout(2.0)
         try:
             sock.connect((address, _PORT))
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while data := sock.recv(4096):
+                answer += data
         except OSError:
-            sock.close()
             return ""
-        sock.setblocking(False)
-        answer = Answer("/")
-        reactor.adoptStreamConnection(  # type: ignore[attr-defined]
-            sock.fileno(), socket.AF_INET, _Once(answer)
+    return answer.partition(b"\r\n\r\n")[2].decode()
+
+
+class WebServerTests(ExampleTestCase):
+    """
+    C{web-server-while-master.tac}
+    """
+
+    def start(self, host: Host, **settings: object) -> Daemon:
+        """
+        Start it.
+        """
+        return self.example(
+            host,
+            "web-server-while-master.tac",
+            CARP_ADDRESS=f"{VIRTUAL}/24",
+            WEB_PORT=_PORT,
+            WEB_NAME=host.name,
+            **settings,
         )
-        sock.close()
-        return await answer.text
+
+    async def get(self, host: Host, address: str) -> str:
+        """
+        What a web server says to somebody on a host.
+        """
+        answer: str = await deferToThread(
+            ask, host.node.socket(socket.AF_INET, socket.SOCK_STREAM), address
+        )
+        return answer
 
     async def test_moves(self) -> None:
         """
-        The server answers at the virtual address, from the master, and moves with it.
+        The server answers at the virtual address only, on the master only, and moves
+        with it.
         """
-        a, b = self.host("a"), self.host("b")
-        client = self.host("client")
-        first = self.example(
-            a, "web-server-while-master.tac", CARP_ADDRESS="10.99.0.100/24",
-            WEB_PORT=str(_PORT), WEB_NAME="a",
-        )  # fmt: skip
+        a, b, client = self.host("a"), self.host("b"), self.host("client")
+        first = self.start(a)
         await self.becomes(first, "MASTER")
+        await self.until(lambda: first.said("Site starting"), "the server", 5)
+        self.assertEqual(await self.get(client, VIRTUAL), "You are talking to a.\n")
+        second = self.start(b, CARP_SKEW=100)
+        await self.becomes(second, "BACKUP")
+        for host in (a, b):
+            self.assertEqual(await self.get(client, host.address), "", f"not on {host.name}'s own")
+        self.assertEqual(second.said("Site starting"), [])
+        self.assertEqual(await self.get(client, VIRTUAL), "You are talking to a.\n")
+        first.signal(signal.SIGTERM)
+        await self.until(lambda: second.said("Site starting"), "the other server", 8)
+        self.assertEqual(await self.get(client, VIRTUAL), "You are talking to b.\n")
+        await self.until(lambda: first.ended, "the first ends", STARTING)
+
+    async def test_portTaken(self) -> None:
+        """
+        A host where something else has the port says so and is not master.
+        """
+        a, client = self.host("a"), self.host("client")
+        other = a.node.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(other.close)
+        other.bind(("0.0.0.0", _PORT))
+        other.listen()
+        daemon = self.start(a)
+        await self.becomes(daemon, "MASTER")
+        await self.becomes(daemon, "BACKUP", 5)
+        self.assertTrue(daemon.said("This host is not fit to be master: service"))
+        await self.until(
+            lambda: f"{VIRTUAL}/24" not in a.node.addresses(), "the address is given back", 3
+        )
+        self.assertEqual(await self.get(client, VIRTUAL), "")
+
+
+class TwoAddressesTests(ExampleTestCase):
+    """
+    C{two-addresses.tac}
+    """
+
+    async def test_asItIs(self) -> None:
+        """
+        Each host is master of one of the two addresses; one that stops leaves both to
+        the other, which reports it.
+        """
+        if pathOf("ip") is None:
+            self._cannot("the scripts need the program ip: 'apt-get install iproute2'")
+        a, b = self.host("a", "10.1.1.1/24"), self.host("b", "10.1.1.2/24")
+        daemons = {}
+        for host, skews in ((a, "0,100"), (b, "100,0")):
+            daemons[host] = self.example(
+                host, "two-addresses.tac", CARP_SKEWS=skews, CARP_SCRIPTS=EXAMPLES
+            )
+
+        def have(host: Host, *expected: str) -> bool:
+            virtual = {"10.1.1.252/24", "10.1.1.253/24"}
+            return virtual & set(host.node.addresses()) == set(expected)
+
+        await self.until(lambda: have(a, "10.1.1.252/24"), "a has its address", STARTING)
+        await self.until(lambda: have(b, "10.1.1.253/24"), "b has its address", STARTING)
+        daemons[a].signal(signal.SIGTERM)
+        await self.until(lambda: have(b, "10.1.1.252/24", "10.1.1.253/24"), "b has both", 8)
+        await self.until(lambda: have(a), "a has none", 8)
+        await self.until(
+            lambda: daemons[b].said("virtual host 1: BACKUP -> MASTER, preempting"),
+            "b reports it",
+            5,
+        )

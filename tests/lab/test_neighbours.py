@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 import struct
 
-from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
 from tests.lab.daemons import Daemon
@@ -302,7 +301,6 @@ class FloodTests(LabTestCase):
                 sent += 1
 
         loop = LoopingCall(burst)
-        loop.clock = reactor  # type: ignore[assignment]
         await loop.start(0.02)
         return sent
 

@@ -5,8 +5,9 @@ Up and down scripts as real processes, while advertisements go on.
 from __future__ import annotations
 
 import time
+from functools import partial
 
-from tests.lab.world import VIRTUAL, LabTestCase
+from tests.lab.world import VIRTUAL, Host, LabTestCase
 
 
 class ScriptTests(LabTestCase):
@@ -28,7 +29,7 @@ class ScriptTests(LabTestCase):
             b.ucarp("-r", "2", *b.scripts(), *parameter),
         )
         for host in (a, b):
-            await self.until(lambda host=host: len(host.runs()) == 2, "both scripts ran", 60)
+            await self.until(partial(self.haveRun, host, 2), "both scripts ran", 60)
         ours, theirs = ([(run.event, run.argv) for run in host.runs()] for host in (a, b))
         directories = [(str(host.directory), "") for host in (a, b)]
         self.assertEqual(
@@ -47,6 +48,13 @@ class ScriptTests(LabTestCase):
         for host, process in zip((a, b), processes, strict=True):
             self.assertEqual({run.parent for run in host.runs()}, {process.pid})
         self.assertEqual([run.state for run in a.runs()], ["BACKUP", "MASTER"])
+
+    @staticmethod
+    def haveRun(host: Host, count: int) -> bool:
+        """
+        Whether so many scripts of a host ran.
+        """
+        return len(host.runs()) == count
 
     async def test_neutral(self) -> None:
         """

@@ -215,5 +215,6 @@ def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
             seconds, nanoseconds = _TIMESTAMP.unpack_from(data)
-            return now - (time.time() - seconds - nanoseconds / 1e9)
+            arrival: float = now - (time.time() - seconds - nanoseconds / 1e9)
+            return arrival
     return now

@@ -121,7 +121,7 @@ class Host:
         daemon = Daemon(name)
         self._lab.daemons.append(daemon)
         argv = [*command, *arguments]
-        self.node.spawn(reactor, daemon, argv[0], argv, environment(), **settings)  # type: ignore[arg-type]
+        self.node.spawn(reactor, daemon, argv[0], argv, environment(), **settings)
         self._lab.addCleanup(self._lab.end, daemon)
         return daemon
 
@@ -207,7 +207,7 @@ class LabTestCase(TestCase):
         """
         return _SLACK + 2 * self._worst
 
-    def run(self, result: Any) -> Any:
+    def run(self, result: Any = None) -> Any:
         """
         Run the test, and show what its processes wrote if it fails.
 
@@ -238,7 +238,7 @@ class LabTestCase(TestCase):
         """
         Record what is said on a switch until the end of the test.
         """
-        wire = Wire(reactor, switch)  # type: ignore[arg-type]
+        wire = Wire(reactor, switch)
         self._wires.append(wire)
         self.addCleanup(wire.close)
         return wire
@@ -274,7 +274,7 @@ class LabTestCase(TestCase):
 
         loop = LoopingCall(look)
         loop.start(_LOOK_EVERY).addErrback(done.errback)
-        self.addCleanup(lambda: loop.running and loop.stop())
+        self.addCleanup(self._halt, loop)
         return await done
 
     @staticmethod
@@ -288,7 +288,7 @@ class LabTestCase(TestCase):
         """
         Let some time pass in which something is not to happen.
         """
-        await deferLater(reactor, seconds)  # type: ignore[arg-type]
+        await deferLater(reactor, seconds)
 
     async def becomes(self, daemon: Daemon, state: str, within: float = STARTING) -> float:
         """
@@ -337,6 +337,11 @@ class LabTestCase(TestCase):
         Show a figure that was measured.
         """
         print(f"\n    {what}", end=" ", flush=True)
+
+    @staticmethod
+    def _halt(loop: LoopingCall) -> None:
+        if loop.running:
+            loop.stop()
 
     def _beat(self) -> None:
         now = time.monotonic()

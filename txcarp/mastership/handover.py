@@ -12,6 +12,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 #: its successor earlier.
 LINGER = 0.5
 
+#: Seconds for which it still does after it heard the successor's first
+#: advertisement: that leaves before the successor has the addresses, and much
+#: before the neighbours know.
+FOLLOW = 0.05
+
 
 class HandOver:
     """
@@ -25,16 +30,24 @@ class HandOver:
 
     def begin(self, then: Callable[[], None]) -> None:
         """
-        Call something when a successor is heard, or when none was for
-        L{LINGER} seconds.
+        Call something L{FOLLOW} seconds after a successor is heard, or when
+        none was for L{LINGER} seconds.
         """
         self.forget()
         self._then = then
         self._call = self._clock.callLater(LINGER, self.end)
 
+    def successorHeard(self) -> None:
+        """
+        A successor is heard: go, as soon as it can have everything.
+        """
+        call = self._call
+        if call is not None and call.active():
+            call.reset(min(FOLLOW, call.getTime() - self._clock.seconds()))
+
     def end(self) -> None:
         """
-        A successor is heard: go.
+        Go now.
         """
         then = self._then
         self.forget()

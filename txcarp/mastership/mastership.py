@@ -169,7 +169,7 @@ class Mastership:
         """
         Another master advertises.
         """
-        self._handOver.end()
+        self._handOver.successorHeard()
 
     def advertised(self, inOrder: bool) -> None:
         """

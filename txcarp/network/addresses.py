@@ -55,7 +55,7 @@ class AddressTable:
     ) -> None:
         """
         @param netlink: Started by its owner, before L{start}.
-        @param indexOf: The index of an interface; raises L{OSError} if there is
+        @param indexOf: The index of an interface; raises C{OSError} if there is
             none of this name.
         """
         self._netlink = netlink
