@@ -49,6 +49,12 @@ _STARTING = 60.0
 #: Seconds of advertisements that the backup hears before anything fails.
 _SETTLING = 1.5
 
+#: Seconds of pauses of this whole machine, as virtual ones have, that a measurement
+#: survives; one with longer pauses is made again.
+_STOOD_STILL = 0.05
+
+_ATTEMPTS = 4
+
 #: Seconds between probes.
 _PROBE = 0.002
 
@@ -189,12 +195,19 @@ class Outcome:
                 f"silence of {self.silence.seconds:.3f} s",
             ),
             (
-                fault.lost is not None and self.lost > fault.lost,
+                fault.lost is not None and self.lost > fault.lost + _excused(allowance),
                 f"{self.lost} probes lost",
             ),
             (self.holders != fault.heir, f"the address is on {self.holders}, not on {fault.heir}"),
         )
         return [words for broken, words in promises if broken]
+
+
+def _excused(pause: float) -> float:
+    """
+    How many probes may be lost to a pause of the whole machine.
+    """
+    return pause / _PROBE if pause > _STOOD_STILL else 0.0
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
@@ -222,6 +235,24 @@ async def _until(
 
 
 async def measure(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome:
+    """
+    Let one thing happen to one program, on a machine that does not stand still.
+
+    @return: of several attempts, the one with the shortest pauses.
+    """
+    best: Outcome | None = None
+    for _ in range(_ATTEMPTS):
+        outcome = await attempt(reactor, contestant, fault)
+        if best is None or outcome.resolution < best.resolution:
+            best = outcome
+        if best.resolution <= _STOOD_STILL:
+            break
+        _say(f"{contestant.name:10}  {fault.name:20}  again: this machine stood still")
+    assert best is not None
+    return best
+
+
+async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome:
     """
     Let one thing happen to one program.
     """

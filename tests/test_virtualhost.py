@@ -34,6 +34,7 @@ from txcarp.interfaces import (
     INetwork,
     IScriptRunner,
 )
+from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.election import Reason, Role
 from txcarp.protocol.envelope import GROUP
@@ -579,10 +580,11 @@ class HandOverTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.BACKUP)
         self.assertIn("asked to hand over", formatEvent(events[0]) or "")
         stage.deliver(advbase=9)
+        stage.run(FOLLOW)
         self.assertEqual(stage.journal.take(), [DOWN])
-        stage.run(3 + 3 - 1 / 1024)
+        stage.run(3 + 3 - FOLLOW - 1 / 1024)
         self.assertEqual(stage.journal, [])
-        stage.run(1 / 1024)
+        stage.run(2 / 1024)
         self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
 
     def test_noSuccessor(self) -> None:
@@ -831,6 +833,7 @@ class StopTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.INIT)
         stage.run(0.125)
         stage.deliver(advskew=100)
+        stage.run(FOLLOW)
         self.assertEqual(stage.journal.take(), [DOWN])
         self.assertNoResult(stopped)
         stage.scripts.end()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.mastership.handover import LINGER, HandOver
+from txcarp.mastership.handover import FOLLOW, LINGER, HandOver
 
 
 class HandOverTests(SynchronousTestCase):
@@ -28,15 +28,40 @@ class HandOverTests(SynchronousTestCase):
 
     def test_successor(self) -> None:
         """
-        The release comes with the successor, and not once more later.
+        The release follows the successor's first advertisement, when that host can have
+        the address; further ones do not put it off, and it does not come twice.
         """
         self.begin()
         self.clock.advance(0.1)
-        self.handOver.end()
-        self.assertEqual(self.done, [0.1])
+        for _ in range(4):
+            self.handOver.successorHeard()
+            self.assertEqual(self.done, [])
+            self.clock.advance(FOLLOW / 4)
+        self.assertEqual(self.done, [0.1 + FOLLOW])
+        self.handOver.successorHeard()
         self.clock.advance(1.0)
+        self.assertEqual(self.done, [0.1 + FOLLOW])
+
+    def test_lateSuccessor(self) -> None:
+        """
+        One that is heard at the end of the time does not make it longer, even on a host
+        that is late itself.
+        """
+        self.begin()
+        self.clock.advance(LINGER - 0.01)
+        self.handOver.successorHeard()
+        self.clock.rightNow += 0.02
+        self.handOver.successorHeard()
+        self.clock.advance(0)
+        self.assertEqual(len(self.done), 1)
+
+    def test_now(self) -> None:
+        """
+        It can be told to go at once.
+        """
+        self.begin()
         self.handOver.end()
-        self.assertEqual(self.done, [0.1])
+        self.assertEqual(self.done, [0.0])
 
     def test_nobody(self) -> None:
         """
@@ -76,6 +101,7 @@ class HandOverTests(SynchronousTestCase):
         """
         A master that is heard while nothing is handed over means nothing.
         """
+        self.handOver.successorHeard()
         self.handOver.end()
         self.handOver.forget()
         self.assertEqual(self.done, [])

@@ -16,6 +16,7 @@ from tests.fakes import INTERFACE, Journal, Stage
 from tests.mastership.table import LeaseStage, refused
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
+from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.election import Reason, Role
 from txcarp.virtualhost import HOLD_OFF, RESIGNATION
 
@@ -396,6 +397,8 @@ class HandOverTests(StageTestCase):
         self.assertIn(ADDRESS, self.stage.table.present)
         self.assertNoResult(done)
         self.stage.deliver(advskew=200)
+        self.assertNoResult(done)
+        self.stage.run(FOLLOW)
         self.successResultOf(done)
         self.assertEqual(self.leaves(), [("drop", ADDRESS), ("detach", INTERFACE, 10)])
 
@@ -455,6 +458,8 @@ class HandOverTests(StageTestCase):
         self.stage.run(0.1)
         self.assertIn(ADDRESS, self.stage.table.present)
         self.stage.deliver(advskew=200)
+        self.assertIn(ADDRESS, self.stage.table.present, "the successor may not have it yet")
+        self.stage.run(FOLLOW)
         self.assertEqual(self.leaves(), [("drop", ADDRESS)])
         self.stage.run(RESIGNATION + 3.0)
         self.assertIs(self.stage.host.role, Role.MASTER)

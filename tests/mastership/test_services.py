@@ -231,7 +231,7 @@ class WhileMasterTests(SynchronousTestCase):
             stage.host.whileMaster(FakeService(stage.journal, name))
         stage.becomeMaster()
         stage.host.resign()
-        stage.deliver()
+        stage.run(1.0)
         self.assertEqual(stage.events("stop"), [("stop", "two"), ("stop", "one")])
 
     def test_tooLate(self) -> None:

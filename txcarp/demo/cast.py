@@ -24,6 +24,9 @@ from txcarp.testbed import Node
 
 VHID = 1
 
+#: How a daemon ends that still had this terminal when Ctrl-C was typed there.
+INTERRUPTED = "killed by SIGINT"
+
 _DEAD_RATIO = 3
 _KEPT_LINES = 12
 _LONGEST_LINE = 4096

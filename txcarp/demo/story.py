@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from twisted.internet.interfaces import IReactorTime
 
-from txcarp.demo.cast import Host
+from txcarp.demo.cast import INTERRUPTED, Host
 from txcarp.demo.display import IDisplay
 from txcarp.demo.outcome import HandOver, Outcome
 from txcarp.demo.timeline import Condition, Mark
@@ -259,6 +259,8 @@ class Story:
             for host in self._hosts:
                 daemon = host.daemon
                 if daemon and not daemon.running and host.name not in self._mayEnd:
+                    if daemon.ending == INTERRUPTED:
+                        return False  # Ctrl-C, and this process is told in a moment
                     raise StoryFailed(f"the daemon of {host.name} ended ({daemon.ending})")
             return condition()
 

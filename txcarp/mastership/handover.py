@@ -43,7 +43,8 @@ class HandOver:
         """
         call = self._call
         if call is not None and call.active():
-            call.reset(min(FOLLOW, call.getTime() - self._clock.seconds()))
+            remaining = call.getTime() - self._clock.seconds()
+            call.reset(max(0.0, min(FOLLOW, remaining)))
 
     def end(self) -> None:
         """
