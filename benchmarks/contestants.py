@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.lab.daemons import TXCARP, Daemon, environment
 from txcarp.testbed import Node
@@ -69,14 +70,15 @@ class Contestant:
         """
         raise NotImplementedError
 
-    def start(self, reactor: object, node: Node, source: str, directory: Path) -> Daemon:
+    def start(self, reactor: Any, node: Node, source: str, directory: Path) -> Daemon:
         """
-        Start it on a host.
+        Start it on a host; it ends with the reactor, however that is stopped.
         """
         directory.mkdir()
         daemon = Daemon(f"{node.name} {self.name}")
         argv = self.command(source, directory)
-        node.spawn(reactor, daemon, argv[0], argv, environment())  # type: ignore[arg-type]
+        node.spawn(reactor, daemon, argv[0], argv, environment())
+        reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
         return daemon
 
 

@@ -152,7 +152,7 @@ def fuzz(count: int, seed: int) -> tuple[Receiver, list[str]]:
     """
     @return: What received them all, and what went wrong.
     """
-    generator = random.Random(seed)  # noqa: S311
+    generator = random.Random(seed)
     good = goodPackets(generator)
     signed = {packet[28:_LENGTH] for packet in good}
     receiver = Receiver()

@@ -125,7 +125,7 @@ async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: b
                 await _until(reactor, partial(_isIn, daemon, state), what, _STARTING)
             pinger.start()
             # Any moment between two advertisements may be the one.
-            await task.deferLater(reactor, _SETTLING + random.random())  # noqa: S311
+            await task.deferLater(reactor, _SETTLING + random.random())
             await _until(reactor, lambda: pinger.received, "the client is answered", _STARTING)
             struck = time.monotonic()
             if crash:

@@ -4,6 +4,7 @@ The virtual hosts of one process as a Twisted service.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, cast
 
@@ -85,7 +86,7 @@ class CARPService(MultiService):
             links = self._ownLinks = LinkMonitor(self._netlink, clock)
         self._ownAddresses: AddressTable | None = None
         if addresses is None:
-            addresses = self._ownAddresses = AddressTable(self._netlink, clock)
+            addresses = self._ownAddresses = AddressTable(self._netlink, clock, _indexes(links))
         if virtualInterfaces is None:
             virtualInterfaces = Macvlans(self._netlink)
         if network is None:
@@ -147,3 +148,17 @@ class CARPService(MultiService):
             self._netlink.start()
         for own in owned:
             own.start()
+
+
+def _indexes(links: ILinkMonitor) -> Callable[[str], int]:
+    """
+    The index of an interface, from what is known anyway.
+    """
+
+    def indexOf(name: str) -> int:
+        link = links.link(name)
+        if link is None:
+            raise OSError(errno.ENODEV, f"there is no interface {name}")
+        return link.index
+
+    return indexOf

@@ -4,6 +4,7 @@ Interfaces that lose their carrier, go and come back.
 
 from __future__ import annotations
 
+import signal
 import time
 
 from tests.lab.daemons import Daemon
@@ -121,6 +122,28 @@ class LinkTests(LabTestCase):
             since = time.monotonic()
             netlink.request(setLink(index, name="eth0", up=True))
         await self.back(a, daemon, since)
+
+    async def test_inOneMoment(self) -> None:
+        """
+        An interface that went and came while nobody looked is noticed as well: the old
+        sockets are closed, and the new ones open, in one turn.
+        """
+        a, daemon = await self.master()
+        daemon.signal(signal.SIGSTOP)
+        index = a.node.link().index
+        for name in ("other", "eth0"):
+            with a.node.netlink() as netlink:
+                netlink.request(setLink(index, up=False), setLink(index, name=name, up=True))
+        a.node.deleteInterface()
+        a.node.createInterface()
+        since = time.monotonic()
+        daemon.signal(signal.SIGCONT)
+        await self.back(a, daemon, since)
+        b = self.host("b")
+        better = b.txcarp("-P", "-b", "0", "-k", "100")
+        await self.becomes(better, "MASTER")
+        await self.becomes(daemon, "BACKUP", 5)
+        self.assertEqual(daemon.said("Traceback"), [])
 
     async def test_missing(self) -> None:
         """

@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import socket
+from collections.abc import Callable
 from typing import cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
@@ -83,8 +84,39 @@ class GroupTransport:
         self._port.watchFront(self._vhid, wanted)
 
 
+class _Reader(DatagramProtocol):
+    """
+    Reads one socket of an interface.
+
+    There is one for each: a port ends a turn of the reactor after it is told to, and
+    by then the next one may be open, when an interface went and came in one moment.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        received: Callable[[bytes], None],
+        closed: Callable[[_Reader], None],
+    ) -> None:
+        """
+        @param closed: Called at the end, whoever asked for it.
+        """
+        self._interface = interface
+        self._received = received
+        self._closed = closed
+
+    def datagramReceived(self, datagram: bytes, addr: object) -> None:
+        self._received(datagram)
+
+    def stopProtocol(self) -> None:
+        self._closed(self)
+
+    def logPrefix(self) -> str:
+        return f"txcarp {self._interface}"
+
+
 @implementer(ILinkObserver)
-class InterfacePort(DatagramProtocol):
+class InterfacePort:
     """
     The sockets of one interface, as long as it exists; opened anew when it is
     made anew.  A socket that is bound to an interface that was deleted hears
@@ -103,6 +135,7 @@ class InterfacePort(DatagramProtocol):
         self._index: int | None = None
         self._link: Link | None = None
         self._port: Port | None = None
+        self._reader: _Reader | None = None
         self._front: FrontDoor | None = None
         self._frames: socket.socket | None = None
         self._receivers: dict[int, IPacketReceiver] = {}
@@ -246,21 +279,6 @@ class InterfacePort(DatagramProtocol):
                 interface=self._interface,
             )
 
-    def datagramReceived(self, datagram: bytes, addr: object) -> None:
-        receiver = self._receiverOf(datagram)
-        if receiver is not None:
-            receiver.packetReceived(datagram)
-
-    def stopProtocol(self) -> None:
-        if self._port is not None:  # nobody asked for it
-            self._log.warn("The socket on {interface} was closed", interface=self._interface)
-            self._port = None
-            self._close()
-            self._reopenLater()
-
-    def logPrefix(self) -> str:
-        return f"txcarp {self._interface}"
-
     def _gone(self) -> OSError:
         if self._link is None:
             return OSError(errno.ENODEV, os.strerror(errno.ENODEV), self._interface)
@@ -271,6 +289,18 @@ class InterfacePort(DatagramProtocol):
         if not length or len(packet) < length + 2:
             return None
         return self._receivers.get(packet[length + 1])
+
+    def _received(self, packet: bytes) -> None:
+        receiver = self._receiverOf(packet)
+        if receiver is not None:
+            receiver.packetReceived(packet)
+
+    def _closed(self, reader: _Reader) -> None:
+        if reader is self._reader:  # nobody asked for it
+            self._log.warn("The socket on {interface} was closed", interface=self._interface)
+            self._port = self._reader = None
+            self._close()
+            self._reopenLater()
 
     def _frontReceived(self, packet: bytes) -> None:
         receiver = self._receiverOf(packet)
@@ -303,10 +333,13 @@ class InterfacePort(DatagramProtocol):
             self._reopenLater()
 
     def _open(self) -> None:
-        try:
-            index = socket.if_nametoindex(self._interface)
-        except OSError:
-            return  # waited for
+        if self._link is not None:
+            index = self._link.index
+        else:  # at the start, before the links are known
+            try:
+                index = socket.if_nametoindex(self._interface)
+            except OSError:
+                return  # waited for
         if self._index != index:
             self._close()
         self._index = index
@@ -327,12 +360,13 @@ class InterfacePort(DatagramProtocol):
         sock = sockets.openAdvertisementSocket(self._interface, index)
         try:
             self._configure(sock, index)
+            reader = _Reader(self._interface, self._received, self._closed)
             port = self._reactor.adoptDatagramPort(
-                sock.fileno(), socket.AF_INET, self, sockets.MAXIMUM_PACKET
+                sock.fileno(), socket.AF_INET, reader, sockets.MAXIMUM_PACKET
             )
         finally:
             sock.close()  # the port has a descriptor of its own
-        self._port = cast(Port, port)
+        self._port, self._reader = cast(Port, port), reader
         self._port.maxThroughput = _BYTES_A_TURN
 
     def _configure(self, sock: socket.socket, index: int) -> None:
@@ -343,7 +377,7 @@ class InterfacePort(DatagramProtocol):
 
     def _close(self) -> None:
         self._index = None
-        port, self._port = self._port, None
+        port, self._port, self._reader = self._port, None, None
         if port is not None:
             port.stopListening()
         if self._front is not None:

@@ -5,7 +5,6 @@ Interfaces with a hardware address that moves between hosts.
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -53,16 +52,19 @@ class Macvlans:
         """
         See L{IVirtualInterfaces.create}.
         """
-        parentIndex = socket.if_nametoindex(parent)
-        links: list[Link] = yield self._netlink.dumpLinks()
-        existing = next((link for link in links if link.name == name), None)
+        links: dict[str, Link] = yield self._links()
+        if parent not in links:
+            raise OSError(errno.ENODEV, f"there is no interface [{parent}]")
+        below = links[parent].index
+        existing = links.get(name)
         if existing is None:
-            yield self._netlink.request(newMacvlan(name, parentIndex, address=hardware))
-        elif existing.kind != "macvlan" or existing.parent != parentIndex:
+            yield self._netlink.request(newMacvlan(name, below, address=hardware))
+            links = yield self._links()
+        elif existing.kind != "macvlan" or existing.parent != below:
             raise OSError(
                 errno.EEXIST, f"there is another interface [{name}], not a macvlan on [{parent}]"
             )
-        index = socket.if_nametoindex(name)
+        index = links[name].index
         self._configure(name, ipv6)
         self._ignoreForeign(parent, name)
         yield self._netlink.request(setLink(index, up=True, address=hardware))
@@ -72,11 +74,16 @@ class Macvlans:
         """
         See L{IVirtualInterfaces.remove}.
         """
-        links: list[Link] = yield self._netlink.dumpLinks()
-        ours = [link for link in links if link.name == name and link.kind == "macvlan"]
-        for link in ours:
+        links: dict[str, Link] = yield self._links()
+        link = links.get(name)
+        if link is not None and link.kind == "macvlan":
             yield self._netlink.request(delLink(link.index))
         self._restore(parent, name)
+
+    def _links(self) -> Deferred[dict[str, Link]]:
+        return self._netlink.dumpLinks().addCallback(
+            lambda links: {link.name: link for link in links}
+        )
 
     def _configure(self, name: str, ipv6: bool) -> None:
         """
