@@ -35,6 +35,9 @@ _SETTLING = 1.5
 #: survives; one with longer pauses is made again.
 _STOOD_STILL = 0.05
 
+#: Seconds of such pauses after which a figure says nothing about a program.
+_TOO_LONG = 0.3
+
 #: Seconds between probes.
 PROBE = 0.002
 
@@ -69,6 +72,14 @@ class Outcome:
         For machines.
         """
         return attrs.asdict(self)
+
+    @property
+    def telling(self) -> bool:
+        """
+        Whether this says something about the program, and not about a machine that
+        stood still.
+        """
+        return self.resolution <= _TOO_LONG
 
     def broken(self, fault: Fault) -> list[str]:
         """

@@ -93,6 +93,17 @@ class FirewallWatchTests(SynchronousTestCase):
         self.wait()
         self.assertEqual(self.discoveries, 1)
 
+    def test_readLate(self) -> None:
+        """
+        A busy host may read the second socket long after the first; the same
+        packet is still the same packet.
+        """
+        self.watch.passed(self.packet(1), None)
+        self.wait(0.5)
+        self.watch.seen(self.packet(1))
+        self.wait()
+        self.assertEqual((self.delivered, self.discoveries), ([], 0))
+
     def test_overflow(self) -> None:
         """
         The queue of the raw socket may be too full for a packet, or not read

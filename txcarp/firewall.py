@@ -17,6 +17,11 @@ from txcarp.protocol.envelope import payloadOf, sourceOf
 #: of the firewall.  Both get it within one interrupt; they are read in turns.
 _GRACE = 0.02
 
+#: Seconds for which it is remembered that a packet passed.  On a busy host the two
+#: sockets may be read that far apart.  Less than the second after which hosts that send
+#: the same bytes for ever (OpenBSD) send them again.
+_MEMORY = 0.9
+
 #: Packets that are held for that time.
 _MAXIMUM_HELD = 32
 
@@ -86,7 +91,7 @@ class FirewallWatch:
         """
         identity = _identity(packet)
         self._lastPassed = self._clock.seconds()
-        self._passed.append((identity, self._lastPassed + _GRACE))
+        self._passed.append((identity, self._lastPassed + _MEMORY))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
@@ -107,7 +112,6 @@ class FirewallWatch:
             self._deliver(packet)
             return
         identity = _identity(packet)
-        # Only for a moment: some hosts send the same bytes for ever.
         now = self._clock.seconds()
         if any(passed == identity and now <= until for passed, until in self._passed):
             return

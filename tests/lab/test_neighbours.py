@@ -249,7 +249,7 @@ class FloodTests(LabTestCase):
         lines in the log.
         """
         a, b, stranger = self.host("a"), self.host("b"), self.host("s")
-        master = a.txcarp("-r", "2")
+        master = a.txcarp()
         await self.advertises(a)
         backup = b.txcarp("-k", "100")
         started = await self.becomes(backup, "BACKUP")
