@@ -215,6 +215,7 @@ class LabTestCase(TestCase):
         A failure while the machine stood still proves nothing, as no daemon was able
         to keep its time: the test is run again then, but not for ever.
         """
+        result.startTest(self)
         for attempt in range(1, _ATTEMPTS + 1):
             outcome = TestResult()
             super().run(outcome)
@@ -224,7 +225,6 @@ class LabTestCase(TestCase):
             if self._worst < _STALL or attempt == _ATTEMPTS:
                 break
             print(f"again: this machine stood still for {self._worst:.3f} s", file=sys.stderr)
-        result.startTest(self)
         for test, failure in outcome.errors:
             result.addError(test, failure)
         for test, failure in outcome.failures:
