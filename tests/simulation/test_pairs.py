@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from tests.simulation.segment import ADDRESS, LATENCY, Computer, MortalClock, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
+from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.election import Role
 
 
@@ -90,7 +91,8 @@ class PairTests(SynchronousTestCase):
     def test_stop(self) -> None:
         """
         When the master is stopped the other one takes over as soon as the
-        bow-out has arrived, and the old one lets go as soon as it hears that.
+        bow-out has arrived, and the old one lets go when the new one has had time
+        to announce the addresses.
         """
         segment, first, second = pair({"shutdown": True}, {"advskew": 100})
         first.journal.clear()
@@ -100,6 +102,8 @@ class PairTests(SynchronousTestCase):
         self.assertEqual(segment.masters(), [second])
         self.assertEqual(segment.reigns[-1].since, stopped + LATENCY)
         self.assertIn(("announce", ADDRESS), second.journal)
+        self.assertNotIn(("script", "down"), [entry[:2] for entry in first.journal])
+        segment.run(FOLLOW)
         self.assertEqual(first.journal[-1][:2], ("script", "down"))
         self.assertIsNone(first.virtualHost)
 
