@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Percent of lines and branches that the tests must reach.
-COVERAGE_FLOOR = 70
+COVERAGE_FLOOR = 90
 
 #: What is tested on each reactor that can watch a descriptor, the default one
 #: (epoll) being that of the whole run.
