@@ -44,16 +44,16 @@ class LengthTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        As long as the most eager backup waits, in whole seconds, and at least one.
+        A second less than the most eager backup waits, and at least one.
         """
         for advbase, deadRatio, expected in (
-            (1, 3, 3),
+            (1, 3, 2),
             (1, 1, 1),
-            (2, 3, 6),
+            (2, 3, 5),
             (0, 3, 1),
             (0, 1, 1),
-            (1, 10, 10),
-            (255, 3, 765),
+            (1, 10, 9),
+            (255, 3, 764),
         ):
             with self.subTest(advbase=advbase, deadRatio=deadRatio):
                 self.assertEqual(leaseFor(advbase, deadRatio), expected)
@@ -171,16 +171,30 @@ class HoldTests(LeaseTestCase):
 
     def test_slowRhythm(self) -> None:
         """
-        Where the advertisements come no more often than the lease ends (a dead ratio of
-        one), it is renewed in between, by a host that is in good order.
+        Where the advertisements come too seldom for the lease, it is renewed in
+        between, by a host that is in good order, but not for ever.
+        """
+        for lease, interval, kept in ((1, 1.0, 1.5), (1, 255 / 256 + 1, 2.5), (2, 1.9, 2.5)):
+            with self.subTest(lease=lease, interval=interval):
+                self.leases = self.make(lease=lease, interval=interval)
+                self.acquire()
+                started = self.clock.seconds()
+                runTo(self.clock, started + interval + 0.39)
+                self.assertEqual(set(self.table.present), {FIRST, SECOND})
+                with capturedLogs():
+                    runTo(self.clock, started + kept + 0.01)
+                self.assertEqual(self.table.present, {})
+                self.successResultOf(self.leases.release(BACKUP))
+
+    def test_slowRhythmUnfit(self) -> None:
+        """
+        A host that is not in good order renews nothing in between.
         """
         self.leases = self.make(lease=1, interval=1.0)
         self.acquire()
-        runTo(self.clock, 10.0)
-        self.assertEqual(set(self.table.present), {FIRST, SECOND})
         self.fit = False
         with capturedLogs():
-            runTo(self.clock, 11.1)
+            runTo(self.clock, 1.01)
         self.assertEqual(self.table.present, {})
 
     def test_slowRhythmEnds(self) -> None:

@@ -119,7 +119,7 @@ class StepsTests(StageTestCase):
             [
                 ("advertise", 1),
                 ("acquire", "first"),
-                ("hold", 3),
+                ("hold", 2),
                 ("announce", ADDRESS),
                 ("script", "up"),
                 ("acquire", "last"),
@@ -178,7 +178,7 @@ class FitnessTests(StageTestCase):
         for _ in range(600):
             self.stage.run(0.1)
             self.assertIn(ADDRESS, self.stage.table.present)
-        self.assertEqual(self.happened("hold"), [("hold", 3, ADDRESS)] * 60)
+        self.assertEqual(self.happened("hold"), [("hold", 2, ADDRESS)] * 60)
 
     def test_sendsFail(self) -> None:
         """
@@ -266,7 +266,7 @@ class FitnessTests(StageTestCase):
         with capturedLogs():
             self.stage.table.remove(ADDRESS)
         self.assertEqual(
-            self.happened("hold", "announce"), [("hold", 3, ADDRESS), ("announce", ADDRESS)]
+            self.happened("hold", "announce"), [("hold", 2, ADDRESS), ("announce", ADDRESS)]
         )
 
     def test_rivalHeard(self) -> None:
@@ -308,7 +308,7 @@ class UnfitTests(StageTestCase):
             self.happened("advertise", "hold", "announce", "drop"),
             [
                 ("advertise", 1, 0),
-                ("hold", 3, ADDRESS),
+                ("hold", 2, ADDRESS),
                 ("advertise", 255, 255),
                 ("drop", ADDRESS),
             ],

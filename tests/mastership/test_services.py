@@ -191,7 +191,7 @@ class WhileMasterTests(SynchronousTestCase):
             stage.events("advertise", "start", "stop", "hold", "drop"),
             [
                 ("advertise", 1, 0),
-                ("hold", 3, "10.99.0.100"),
+                ("hold", 2, "10.99.0.100"),
                 ("start", "web"),
                 ("advertise", 255, 255),
                 ("stop", "web"),

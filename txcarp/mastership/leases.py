@@ -2,15 +2,17 @@
 Addresses that a dead daemon cannot keep.
 
 The kernel removes an address at the end of its lifetime, also when the program
-that added it was killed, hangs or was stopped.  A lifetime that is no longer
-than the time in which a backup takes over, and that is renewed only by a
-master in good order, makes sure that two hosts do not hold an address for
-longer than the kernel is late, which is up to 0.35 s (measured, Linux 6.18).
+that added it was killed, hangs or was stopped.  It may be late: its check is a
+deferrable timer, which an idle processor does not wake for, and was up to
+1.1 s late here (Linux 6.18, 250 ticks a second).  A lifetime that is a second
+shorter than the time in which a backup takes over, and that is renewed only by
+a master in good order, makes up for that.
 """
 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -28,11 +30,18 @@ from txcarp.logs.limits import SayOnce
 #: The shortest lifetime that the kernel has, in seconds.
 SHORTEST = 1
 
+#: Seconds that a lease is shorter than the dead time, for a late kernel.
+_LATE_KERNEL = 1
+
 #: A renewal that comes sooner than this part of the lease is left out.
 _NOT_BEFORE = 0.25
 
-#: Advertisements that come less often than this part of the lease need help.
-_SLOW = 0.6
+#: Seconds by which an advertisement may be late before the lease is over.
+_LATE_ADVERTISEMENT = 0.4
+
+#: Seconds from an advertisement to the renewal that follows it, and from that
+#: to the next, where the advertisements come too seldom for the lease.
+_FOLLOW_UP = 0.5
 
 #: Seconds by which the kernel may end a lease early, so as not to wake twice
 #: (C{ADDRCONF_TIMER_FUZZ_MINUS} is a fiftieth).
@@ -54,10 +63,10 @@ class Holding(enum.Enum):
 
 def leaseFor(advbase: int, deadRatio: int) -> int:
     """
-    Whole seconds for which an address is leased: no longer than the most
+    Whole seconds for which an address is leased: a second less than the most
     eager backup, one without skew, waits for the master.
     """
-    return max(SHORTEST, advbase * deadRatio)
+    return max(SHORTEST, advbase * deadRatio - _LATE_KERNEL)
 
 
 @implementer(IMastershipStep, ILeaseObserver)
@@ -109,9 +118,11 @@ class AddressLeases:
         self._held: tuple[VirtualAddress, ...] = ()
         self._active = False
         self._renewed = float("-inf")
-        # With a rhythm that is slow against the lease (a dead ratio of one),
-        # advertisements alone would renew it too late.
-        self._ownRhythm = lease / 3 if interval > lease * _SLOW else None
+        # As few as possible: each makes the time longer for which a host that
+        # died right after it keeps the addresses.
+        shortfall = interval + _LATE_ADVERTISEMENT - lease
+        self._followUps = max(0, math.ceil(shortfall / _FOLLOW_UP))
+        self._due = 0
         self._timer: IDelayedCall | None = None
 
     @inlineCallbacks
@@ -125,7 +136,7 @@ class AddressLeases:
         self._active = True
         self._held = self._notForeign("it is used as it is, and stays when this host dies")
         self._renewed = self._clock.seconds()
-        self._schedule()
+        self._follow()
         yield self._hold(self._held)
 
     @inlineCallbacks
@@ -139,19 +150,17 @@ class AddressLeases:
         else:
             self._table.unwatch(self._interface, self)
         self._active = False
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._forgetFollowUps()
         held, self._held = self._held, ()
         yield self._table.drop(self._interface, held)
 
     def renew(self) -> None:
         """
-        Extend the lease: this host is in good order.
+        Extend the lease: an advertisement left, and this host is in good order.
         """
-        now = self._clock.seconds()
-        if self._active and now - self._renewed >= self._lease * _NOT_BEFORE:
-            self._renewed = now
-            self._hold(self._held).addErrback(self._failed)
+        if self._active:
+            self._extend()
+            self._follow()
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         """
@@ -202,15 +211,34 @@ class AddressLeases:
     def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._table.hold(self._interface, addresses, self._lease, self._routed)
 
-    def _schedule(self) -> None:
-        if self._ownRhythm is not None:
-            self._timer = self._clock.callLater(self._ownRhythm, self._between)
+    def _extend(self) -> None:
+        now = self._clock.seconds()
+        if now - self._renewed >= self._lease * _NOT_BEFORE:
+            self._renewed = now
+            self._hold(self._held).addErrback(self._failed)
+
+    def _follow(self) -> None:
+        """
+        Extend the lease a few times more until the next advertisement, if it
+        comes too late for this one.
+        """
+        self._forgetFollowUps()
+        self._due = self._followUps
+        self._scheduleFollowUp()
+
+    def _scheduleFollowUp(self) -> None:
+        if self._due:
+            self._due -= 1
+            self._timer = self._clock.callLater(_FOLLOW_UP, self._between)
 
     def _between(self) -> None:
-        if self._fit():
-            self.renew()
-        if self._active:
-            self._schedule()
+        if self._fit() and self._active:
+            self._extend()
+            self._scheduleFollowUp()
+
+    def _forgetFollowUps(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
 
     def _notForeign(self, consequence: str) -> tuple[VirtualAddress, ...]:
         ours = []
