@@ -77,7 +77,7 @@ class Contestant:
         directory.mkdir()
         daemon = Daemon(f"{node.name} {self.name}")
         argv = self.command(source, directory)
-        node.spawn(reactor, daemon, argv[0], argv, environment())
+        node.spawn(reactor, daemon, argv[0], argv, environment(directory))
         reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
         return daemon
 

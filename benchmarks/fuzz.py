@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from txcarp.interfaces import ICARPState
 from txcarp.protocol import election
 from txcarp.protocol.advertisement import SIZE, Advertisement, encode
-from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.election import Peer, Standing
-from txcarp.protocol.envelope import GROUP, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import sourceOf, unwrap, wrap
+from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
@@ -69,7 +69,7 @@ class Receiver:
         @return: What was believed.
         """
         try:
-            advertisement = unwrap(packet, VHID, OWN, GROUP)
+            advertisement = unwrap(packet, _AUDIENCE)
             if not AUTHENTICATOR.verify(advertisement.counter, advertisement.digest):
                 raise Rejected(Rejection.DIGEST)
         except Rejected as rejected:

@@ -18,8 +18,9 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests import crafted
+from txcarp.addresses import parseIPv4
 from txcarp.change import Change
-from txcarp.configuration import VirtualHostConfiguration, parseIPv4
+from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IAnnouncer,
@@ -74,6 +75,7 @@ class FakeTransport:
         self.error: BaseException | None = None
         self.unread = False
         self.front = False
+        self.linkLocalAddress: bytes | None = socket.inet_pton(socket.AF_INET6, "fe80::1")
 
     def send(self, packet: bytes) -> None:
         advertisement = decode(payloadOf(packet))
@@ -86,6 +88,11 @@ class FakeTransport:
 
     def hasUnread(self) -> bool:
         return self.unread
+
+    def linkLocal(self) -> bytes:
+        if self.linkLocalAddress is None:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        return self.linkLocalAddress
 
     def watchFront(self, wanted: bool) -> None:
         self.front = wanted
@@ -294,6 +301,7 @@ class Stage:
             clock=self.clock,
             scripts=self.scripts,
             pauseSeconds=lambda: self.clock.seconds() + self.asleep,
+            wallSeconds=lambda: 1.8e9 + self.clock.seconds(),
             random=lambda bits: self.random(bits),
         )
         self.observer = FakeObserver()

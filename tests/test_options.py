@@ -18,9 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
 from txcarp import __version__, options
-from txcarp.configuration import VirtualHostConfiguration, parseIPv4
+from txcarp.addresses import parseIPv4
+from txcarp.configuration import VirtualHostConfiguration
 from txcarp.options import CannotRun, CARPOptions
-from txcarp.protocol.envelope import GROUP
+from txcarp.protocol.ipv4 import GROUP
 
 #: A command line that is complete, by its parts.
 COMPLETE = {
@@ -262,6 +263,7 @@ class MeaningTests(_Case):
                 downScript=None,
                 parameter=None,
                 scriptTimeout=None,
+                stateFile="/var/lib/txcarp/eth0-10.json",
                 debug=False,
             ),
         )

@@ -418,12 +418,14 @@ class FloodTests(SynchronousTestCase):
             expected = 1000 * [each for each, _ in packets].count(reason)
             self.assertEqual(stage.host.rejected[reason], expected, reason)
         self.assertEqual(
-            sorted(text.split("(")[0] for text in texts(events)),
+            sorted(text[:12] for text in texts(events)),
             [
-                "Bad IP checksum ",
-                "Bad TTL: [3] ",
-                "Bad digest - Check vhid, password and virtual IP address ",
-                "Bad version: [9] ",
+                "10.99.0.1 sp",  # speaks VRRP
+                "Bad IP check",
+                "Bad TTL: [3]",
+                "Bad digest -",
+                "Bad version:",
+                "advertisemen",  # of this host come back to it
             ],
         )
         # The deadline did not move.
@@ -442,7 +444,7 @@ class FloodTests(SynchronousTestCase):
         stage.run(61)
         with capturedLogs() as events:
             stage.deliver(badDigest=True)
-        self.assertIn("from 10.99.0.1; 99 more like it since the last line", texts(events)[0])
+        self.assertIn("99 more like it since the last line", texts(events)[0])
 
     def test_good(self) -> None:
         """

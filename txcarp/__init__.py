@@ -8,8 +8,9 @@ These are the names that another program needs::
 See L{txcarp.service.CARPService} and L{txcarp.interfaces}.
 """
 
+from txcarp.addresses import parseIPv4
 from txcarp.change import Change
-from txcarp.configuration import ConfigurationError, VirtualHostConfiguration, parseIPv4
+from txcarp.configuration import ConfigurationError, VirtualHostConfiguration
 from txcarp.protocol.election import Reason, Role
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost

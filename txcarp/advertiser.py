@@ -4,19 +4,22 @@ The advertisements of one virtual host on their way out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import IAdvertisementTransport
+from txcarp.demotions import SEND_ERRORS
 from txcarp.logs.limits import SayOnce
 from txcarp.protocol.advertisement import Advertisement, encode
-from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.counter import Counter
-from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, SendErrors
+from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
 from txcarp.protocol.envelope import wrap
+from txcarp.protocol.keyring import Keyring
+from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
+from txcarp.sealing import Sealing
 
 
 class Advertiser:
@@ -33,38 +36,61 @@ class Advertiser:
     def __init__(
         self,
         configuration: VirtualHostConfiguration,
-        authenticator: Authenticator,
-        transport: IAdvertisementTransport,
+        keyring: Keyring,
+        sealing: Sealing,
+        ledger: DemotionLedger,
+        channels: Sequence[Channel],
         random: Callable[[int], int],
         sayOnce: SayOnce,
     ) -> None:
         """
+        @param ledger: Why this host is demoted; send errors are added to it.
+        @param channels: The families to send in.
         @param random: Draws a number of so many bits.
         """
         self.sent = 0
         self.failed = 0
         self.lastLeft = False
         self._configuration = configuration
-        self._authenticator = authenticator
-        self._transport = transport
+        self._keyring = keyring
+        self._sealing = sealing
+        self._ledger = ledger
+        self._channels = tuple(channels)
         self._random = random
         self._sayOnce = sayOnce
-        self._counter = Counter(lambda: random(64))
+        self._counter = Counter(
+            lambda: random(64), constant=configuration.dialect.constantCounter
+        )
         self._errors = SendErrors()
 
     @property
     def timing(self) -> Timing:
         """
         What is advertised: the configured timing, or a worse one as long as
-        advertisements fail to leave.
+        this host is demoted.
         """
-        return self._errors.apply(self._configuration.timing)
+        return self._ledger.apply(
+            self._configuration.timing, self._configuration.dialect.highestSkew
+        )
+
+    @property
+    def demotion(self) -> int:
+        """
+        What is said in OpenBSD's field.
+        """
+        return self._ledger.byte if self._configuration.dialect.demotionByte else 0
 
     def heard(self, counter: int) -> None:
         """
         Continue from the counter of a valid advertisement.
         """
         self._counter.heard(counter)
+
+    def isEcho(self, counter: int) -> bool:
+        """
+        Whether a packet with this counter can only be one of ours.
+        """
+        return self._counter.isEcho(counter)
 
     def advertise(self) -> None:
         """
@@ -82,35 +108,62 @@ class Advertiser:
 
     def send(self, timing: Timing) -> bool:
         """
-        Send one advertisement that says this timing.
+        Send one advertisement that says this timing, in each family.
 
-        @return: Whether it left.
+        @return: Whether it left in one of them.
         """
-        configuration = self._configuration
-        counter = self._counter.next()
-        advertisement = Advertisement(
-            vhid=configuration.vhid,
-            advbase=timing.advbase,
-            advskew=timing.advskew,
-            counter=counter,
-            digest=self._authenticator.sign(counter),
-        )
-        packet = wrap(
-            encode(advertisement), configuration.source, configuration.group, self._random(16)
-        )
-        try:
-            self._transport.send(packet)
-        except OSError as error:
-            self.lastLeft = False
+        # All families are tried, whatever becomes of the first.
+        left = [self._sendIn(channel, timing) for channel in self._channels]
+        self.lastLeft = any(left)
+        if not self.lastLeft:
             self.failed += 1
-            self._errors.failed()
-            if self._sayOnce.ready("send") is not None:
-                self._log.warn("write() has failed: {reason}", reason=error.strerror or str(error))
+            if self._errors.failed():
+                self._ledger.set(SEND_ERRORS)
             return False
-        self.lastLeft = True
         self.sent += 1
         if self._errors.succeeded():
+            self._ledger.clear(SEND_ERRORS)
             self._log.info("Advertisements leave again: advertising with the configured skew")
-        if configuration.debug:
-            self._log.debug("Sent: {advertisement}", advertisement=advertisement)
         return True
+
+    def _sendIn(self, channel: Channel, timing: Timing) -> bool:
+        left = False
+        try:
+            source = channel.source()
+            advertisement = self._signed(timing, source)
+            payload = encode(advertisement)
+        except OSError as error:
+            self._complain(channel, error)
+            return False
+        for destination in channel.destinations:
+            try:
+                channel.transport.send(wrap(payload, source, destination, self._random(16)))
+            except OSError as error:
+                self._complain(channel, error)
+            else:
+                left = True
+        if left and self._configuration.debug:
+            self._log.debug("Sent: {advertisement}", advertisement=advertisement)
+        return left
+
+    def _signed(self, timing: Timing, source: bytes) -> Advertisement:
+        says = Says(timing.advbase, timing.advskew, self.demotion)
+        counter = self._sealing.counter(says, source)
+        if counter is None:
+            counter = self._counter.next()
+        return Advertisement(
+            vhid=self._configuration.vhid,
+            advbase=says.advbase,
+            advskew=says.advskew,
+            counter=counter,
+            digest=self._keyring.sign(counter),
+            demotion=says.demotion,
+        )
+
+    def _complain(self, channel: Channel, error: OSError) -> None:
+        if self._sayOnce.ready(("send", channel.family)) is not None:
+            self._log.warn(
+                "write() has failed: {reason}{family}",
+                reason=error.strerror or str(error),
+                family=f" ({channel.family.value})" if len(self._channels) > 1 else "",
+            )

@@ -5,18 +5,21 @@ A host in the election: its state, its two timers and its voice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from twisted.internet.interfaces import IReactorTime
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.advertiser import Advertiser
+from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import IAdvertisementTransport, ICARPState
+from txcarp.interfaces import ICARPState
 from txcarp.protocol import election
 from txcarp.protocol.election import ChangeRole, Peer, Role, Standing, Transition
-from txcarp.protocol.timing import LEAVING
-from txcarp.timers import MasterDown, Rhythm
+from txcarp.protocol.family import Family
+from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL
+from txcarp.timers import MasterDown, Rhythm, cancel
 
 #: Intervals without a beat that are a pause, whatever the dead time is.
 _PAUSE = 1.5
@@ -37,20 +40,25 @@ class Candidate:
         configuration: VirtualHostConfiguration,
         clock: IReactorTime,
         advertiser: Advertiser,
-        transport: IAdvertisementTransport,
+        channels: Sequence[Channel],
         pauseSeconds: Callable[[], float],
         *,
         changed: Callable[[ChangeRole, Role], None],
         reassert: Callable[[Peer], None],
         advertised: Callable[[bool], None],
+        silent: Callable[[Family, Family], None],
     ) -> None:
         """
+        @param channels: The families to listen in; ties are decided in the
+            first of them that peers are heard in.
         @param pauseSeconds: Seconds on a clock that also counts while the
             machine sleeps.
         @param changed: Called with a new role and the one before.
         @param reassert: Called when a worse master claims the addresses.
         @param advertised: Called after each beat with whether this host is a
             master in good order.
+        @param silent: Called with a family in which the master is not heard,
+            and one in which it is.
         """
         self.held: set[str] = set()
         self._configuration = configuration
@@ -58,7 +66,20 @@ class Candidate:
         self._changed = changed
         self._reassert = reassert
         self._advertised = advertised
-        self._masterDown = MasterDown(clock, self._expired, transport.hasUnread)
+        self._clock = clock
+        self._channels = {channel.family: channel for channel in channels}
+        self._primary = next(iter(self._channels))
+        self._primaryHeard = float("-inf")
+        self._backupSince = clock.seconds()
+        self._offer: IDelayedCall | None = None
+        self._masterDown = MasterDown(
+            clock,
+            self._channels,
+            self._expired,
+            lambda: any(channel.transport.hasUnread() for channel in channels),
+            silent=silent,
+            any=configuration.anyFamily,
+        )
         self._rhythm = Rhythm(clock, self._beat, pauseSeconds)
         self._state: ICARPState = election.INIT
         self._events: deque[Callable[[ICARPState, Standing], Transition]] = deque()
@@ -77,14 +98,34 @@ class Candidate:
         """
         What the election has to know about this host.
         """
+        return self._standing(self._channels[self._primary].lastSource)
+
+    def _standing(self, source: bytes) -> Standing:
         configuration = self._configuration
+        waited = self._clock.seconds() - self._backupSince
         return Standing(
             timing=self._advertiser.timing,
             deadRatio=configuration.deadRatio,
-            preempt=configuration.preempt,
-            source=configuration.source,
+            preempt=configuration.preempt and waited >= configuration.preemptDelay,
+            source=source,
             deaf=bool(self.held),
+            dialect=configuration.dialect,
+            demotion=self._advertiser.demotion,
+            configured=configuration.timing,
         )
+
+    def _tieBreaker(self, family: Family) -> bytes:
+        """
+        The address of ours that decides a tie with a peer that was heard in
+        this family; empty, which wins every tie, if another family decides.
+        Two families might decide differently, for ever.
+        """
+        now = self._clock.seconds()
+        if family is self._primary:
+            self._primaryHeard = now
+        elif now - self._primaryHeard < self.standing.deadTime:
+            return b""
+        return self._channels[family].lastSource
 
     def start(self) -> None:
         """
@@ -103,11 +144,29 @@ class Candidate:
         A peer advertises.
         """
         self._advertiser.heard(counter)
-        self._input(lambda state, standing: state.heard(standing, peer))
+        source = self._tieBreaker(peer.family)
+        self._input(
+            lambda state, standing: state.heard(attrs.evolve(standing, source=source), peer)
+        )
 
-    def loseLink(self, why: str) -> None:
+    def demotionChanged(self, offer: bool) -> None:
         """
-        Nothing is heard any more.
+        This host is demoted more, or less, than before.
+
+        @param offer: Whether somebody better may be there.
+        """
+        self._input(lambda state, standing: state.demotionChanged(standing, offer))
+
+    def claim(self) -> None:
+        """
+        Become master.
+        """
+        self._input(lambda state, standing: state.claimed(standing))
+
+    def hold(self, why: str) -> None:
+        """
+        Take no part any more, and say nothing: nothing can be sent or heard,
+        or it is not to be.
         """
         self.held.add(why)
         self._input(lambda state, standing: state.linkLost(standing))
@@ -126,6 +185,7 @@ class Candidate:
         if why in self.held:
             self.held.discard(why)
             if not self.held:
+                self._backupSince = self._clock.seconds()
                 self._input(lambda state, standing: state.resumed(standing))
 
     def notePause(self) -> None:
@@ -176,8 +236,8 @@ class Candidate:
 
     def _perform(self, effect: election.Effect, previous: Role) -> None:
         match effect:
-            case election.ArmMasterDown(delay):
-                self._masterDown.arm(delay)
+            case election.ArmMasterDown(delay, family):
+                self._masterDown.arm(delay, family)
             case election.DisarmMasterDown():
                 self._masterDown.disarm()
             case election.LookAgain(delay):
@@ -187,16 +247,28 @@ class Candidate:
             case election.BowOut():
                 self._advertiser.send(LEAVING)
             case election.StartAdvertising():
-                self._rhythm.start(self._advertiser.timing.interval, now=True)
+                self._rhythm.start(self._interval, now=True)
             case election.StopAdvertising():
+                cancel(self._offer)
                 self._rhythm.stop()
+            case election.OfferMastership(delay):
+                cancel(self._offer)
+                self._offer = self._clock.callLater(delay, self._notReplaced)
             case election.Reassert(peer):
                 self._reassert(peer)
             case election.ChangeRole():
+                self._backupSince = self._clock.seconds()
                 self._changed(effect, previous)
 
     def _expired(self, lateness: float) -> None:
         self._input(lambda state, standing: state.expired(standing, lateness))
+
+    def _notReplaced(self) -> None:
+        self._input(lambda state, standing: state.notReplaced(standing))
+
+    @property
+    def _interval(self) -> float:
+        return max(self._advertiser.timing.interval, SHORTEST_INTERVAL)
 
     def _beat(self) -> None:
         self.notePause()
@@ -209,7 +281,6 @@ class Candidate:
         """
         Send an advertisement, and keep the rhythm that it says.
         """
-        before = self._advertiser.timing
         self._advertiser.advertise()
-        if self._rhythm.running and self._advertiser.timing != before:
-            self._rhythm.start(self._advertiser.timing.interval, now=False)
+        if self._rhythm.running and self._rhythm.interval != self._interval:
+            self._rhythm.start(self._interval, now=False)

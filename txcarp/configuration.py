@@ -8,14 +8,25 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
-from netaddr import EUI, AddrFormatError, IPAddress
 
+from txcarp.addresses import VirtualAddress, parseVirtualAddress
+from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD
-from txcarp.protocol.envelope import GROUP
+from txcarp.protocol.demotion import FULL_DEMOTION
+from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
+from txcarp.protocol.family import Family, familyOf, isMulticast
+from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Timing
 
 #: The longest name of an interface, in bytes (IFNAMSIZ - 1).
 MAXIMUM_INTERFACE = 15
+
+#: How many hosts advertisements are sent to one by one.
+MAXIMUM_PEERS = 32
+
+#: How many pairs of password and addresses are accepted at a time: each costs
+#: a digest for every packet that is none of ours.
+MAXIMUM_PAIRS = 16
 
 
 class ConfigurationError(ValueError):
@@ -41,74 +52,58 @@ def _between(low: int, high: int) -> Callable[[Any, attrs.Attribute[int], int], 
 
 
 @attrs.frozen
-class VirtualAddress:
+class TrackedInterface:
     """
-    An address that the hosts of a group share.
+    Another interface, without whose link this host is demoted.
 
-    @ivar text: The address as it was written, without a prefix length.
-    @ivar packed: Its 4 or 16 bytes.
-    @ivar prefixLength: How many of its bits name the network.
+    @ivar name: Its name; it need not exist yet.
+    @ivar amount: By how much, 1 to 240.
     """
 
-    text: str
-    packed: bytes
-    prefixLength: int
-
-    @property
-    def isIPv4(self) -> bool:
-        """
-        Whether it is not an IPv6 address.
-        """
-        return len(self.packed) == 4
-
-    def __str__(self) -> str:
-        return f"{self.text}/{self.prefixLength}"
+    name: str
+    amount: int = FULL_DEMOTION
 
 
-def parseVirtualAddress(text: str) -> VirtualAddress:
+@attrs.frozen
+class FlapLimit:
     """
-    Read an IPv4 or IPv6 address with or without a prefix length; without one
-    it stands alone (/32, /128).
+    When a host changes its role too often.
 
-    @raise ValueError: If it is no address.
+    @ivar changes: So many times a backup again...
+    @ivar seconds: ...within so many seconds; and for how long it then waits.
     """
-    address, slash, length = text.partition("/")
-    try:
-        if ":" not in address:
-            packed = parseIPv4(address)
-        else:
-            packed = bytes(IPAddress(address, version=6).packed)
-        bits = 8 * len(packed)
-        prefixLength = bits
-        if slash:
-            if not length.isascii() or not length.isdigit() or int(length) > bits:
-                raise ValueError
-            prefixLength = int(length)
-    except (AddrFormatError, ValueError):
-        raise ValueError(
-            f"{text!r} is not an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
-        ) from None
-    return VirtualAddress(address, packed, prefixLength)
+
+    changes: int
+    seconds: float
 
 
-def parseIPv4(text: str) -> bytes:
-    """
-    The packed form of an IPv4 address.
+def _packed(size: int) -> Callable[[Any, attrs.Attribute[Any], bytes | None], None]:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: bytes | None) -> None:
+        if value is not None and len(value) != size:
+            raise ConfigurationError(
+                attribute.name, f"{attribute.name} must be {size} packed bytes"
+            )
 
-    @raise ValueError: If it is not a dotted quad.
-    """
-    try:
-        # Exactly four numbers: netaddr, like inet_aton, would complete fewer.
-        if text.count(".") != 3:
-            raise AddrFormatError
-        return bytes(IPAddress(text, version=4).packed)
-    except (AddrFormatError, ValueError):
-        raise ValueError(f"{text!r} is not an IPv4 address such as 192.0.2.1") from None
+    return check
 
 
-def _address(instance: object, attribute: attrs.Attribute[bytes], value: bytes) -> None:
-    if len(value) != 4:
-        raise ConfigurationError(attribute.name, f"{attribute.name} must be 4 packed bytes")
+def _dialect(value: str | Dialect) -> Dialect:
+    if isinstance(value, Dialect):
+        return value
+    if value not in DIALECTS:
+        raise ConfigurationError(
+            "dialect", f"{value!r} is not a dialect: it is one of {', '.join(DIALECTS)}"
+        )
+    return DIALECTS[value]
+
+
+def _notNegative(
+    instance: object, attribute: attrs.Attribute[Any], value: float | None
+) -> None:
+    if value is not None and not 0 <= value < float("inf"):
+        raise ConfigurationError(
+            attribute.name, f"{attribute.name} must not be less than 0 seconds, as {value} is"
+        )
 
 
 def _hardware(
@@ -120,19 +115,8 @@ def _hardware(
         )
 
 
-def parseHardwareAddress(text: str) -> bytes:
-    """
-    The six bytes of an Ethernet address.
-
-    @raise ValueError: If it is none, or is that of a group.
-    """
-    try:
-        packed = bytes(EUI(text, version=48).packed)
-    except (AddrFormatError, ValueError):
-        packed = b""
-    if not packed or packed[0] & 1:
-        raise ValueError(f"{text!r} is not an Ethernet address such as 00:00:5e:00:01:07")
-    return packed
+def _readAddressSets(sets: Iterable[Iterable[str]]) -> tuple[tuple[VirtualAddress, ...], ...]:
+    return tuple(map(_readAddresses, sets))
 
 
 def _readAddresses(texts: Iterable[str]) -> tuple[VirtualAddress, ...]:
@@ -150,7 +134,14 @@ def _interface(instance: object, attribute: attrs.Attribute[str], value: str) ->
         )
 
 
-def _password(instance: object, attribute: attrs.Attribute[bytes], value: bytes) -> None:
+def _passwords(
+    instance: object, attribute: attrs.Attribute[tuple[bytes, ...]], value: tuple[bytes, ...]
+) -> None:
+    for password in value:
+        _password(instance, attribute, password)
+
+
+def _password(instance: object, attribute: attrs.Attribute[Any], value: bytes) -> None:
     if not 1 <= len(value) <= MAXIMUM_PASSWORD:
         raise ConfigurationError(
             attribute.name,
@@ -173,14 +164,33 @@ class VirtualHostConfiguration:
     @ivar interface: The name of the interface that its group is on.
     @ivar vhid: Its number in the group, 1 to 255.
     @ivar password: The secret of the group, 1 to 19 bytes; never shown.
-    @ivar source: The packed IPv4 address that advertisements come from.
-    @ivar addresses: The virtual addresses, given as they are written.
-    @ivar group: The packed address that advertisements go to.
+    @ivar source: The packed IPv4 address that advertisements come from; needed
+        if there are IPv4 addresses.
+    @ivar source6: The packed IPv6 address that they come from; C{None} for the
+        link-local address of the interface.
+    @ivar addresses: The virtual addresses, given as they are written.  They
+        say in which families this host advertises.
+    @ivar group: The packed IPv4 address that advertisements go to.
+    @ivar group6: The packed IPv6 address that they go to.
+    @ivar peers: The packed addresses of hosts that advertisements are sent to,
+        each alone, in place of the group of their family.  From these they may
+        come through a router.
+    @ivar followPeers: Whether advertisements go to the group, to the peers,
+        and to every host that was heard.
+    @ivar dialect: Whose rules hold in the group; a name or a L{Dialect}.
     @ivar broadcast: Whether they go to the Ethernet broadcast address.
     @ivar advbase: Whole seconds between advertisements, 0 to 255.
     @ivar advskew: 256ths of a second more, 0 to 255; higher is less preferred.
     @ivar deadRatio: How many bases of silence are tolerated, at least 1.
     @ivar preempt: Whether to take over from a slower master that lives.
+    @ivar preemptDelay: Seconds as a backup in good order before it does that.
+    @ivar startDelay: Seconds after the start for which this host does not
+        become master.
+    @ivar flapLimit: When it changes its role too often; C{None} for never.
+    @ivar anyFamily: Whether the silence of one family is enough to take over,
+        as in the BSD kernels.
+    @ivar trackedInterfaces: Interfaces whose links this host is demoted
+        without.
     @ivar neutral: Whether the down script is left out at start.
     @ivar shutdown: Whether the down script runs when a master is stopped.
     @ivar ignoreLink: Whether a lost carrier is ignored.
@@ -195,20 +205,39 @@ class VirtualHostConfiguration:
         addresses; C{None} for the card's own, which stays.
     @ivar announceEvery: Seconds after which a master announces its addresses
         again, over and over; C{None} for never.
+    @ivar verification: What is demanded of the seals of others; with C{OFF}
+        nothing is sealed either.
+    @ivar stateFile: The file that keeps, over a restart, what replays are told
+        by; C{None} for none.
+    @ivar otherPasswords: Passwords that are accepted, too, while a group
+        changes its password.
+    @ivar otherAddresses: Sets of addresses that are accepted, too.
+    @ivar signedHardware: The hardware address that an OpenBSD peer puts into
+        the digest because it was set by hand; empty for none.
     @ivar debug: Whether to log each packet.
     """
 
     interface: str = attrs.field(validator=_interface)
     vhid: int = attrs.field(validator=_between(1, 255))
     password: bytes = attrs.field(validator=_password, repr=False)
-    source: bytes = attrs.field(validator=_address)
+    source: bytes | None = attrs.field(default=None, validator=_packed(4))
+    source6: bytes | None = attrs.field(default=None, validator=_packed(16))
     addresses: tuple[VirtualAddress, ...] = attrs.field(converter=_readAddresses)
-    group: bytes = attrs.field(default=GROUP, validator=_address)
+    group: bytes = attrs.field(default=ipv4.GROUP, validator=_packed(4))
+    group6: bytes = attrs.field(default=ipv6.GROUP, validator=_packed(16))
+    peers: tuple[bytes, ...] = ()
+    followPeers: bool = False
+    dialect: Dialect = attrs.field(default=UCARP, converter=_dialect)
     broadcast: bool = False
     advbase: int = attrs.field(default=1, validator=_between(0, 255))
     advskew: int = attrs.field(default=0, validator=_between(0, 255))
     deadRatio: int = attrs.field(default=3, validator=_between(1, 2**32 - 1))
     preempt: bool = False
+    preemptDelay: float = attrs.field(default=0.0, validator=_notNegative)
+    startDelay: float | None = attrs.field(default=None, validator=_positive)
+    flapLimit: FlapLimit | None = FlapLimit(10, 60.0)
+    anyFamily: bool = False
+    trackedInterfaces: tuple[TrackedInterface, ...] = ()
     neutral: bool = False
     shutdown: bool = False
     ignoreLink: bool = False
@@ -220,6 +249,15 @@ class VirtualHostConfiguration:
     releaseFirst: bool = False
     virtualMAC: bytes | None = attrs.field(default=None, validator=_hardware)
     announceEvery: float | None = attrs.field(default=60.0, validator=_positive)
+    verification: Verification = Verification.LEARN
+    stateFile: str | None = None
+    otherPasswords: tuple[bytes, ...] = attrs.field(
+        default=(), validator=_passwords, repr=False
+    )
+    otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
+        default=(), converter=_readAddressSets
+    )
+    signedHardware: bytes = b""
     debug: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -230,26 +268,51 @@ class VirtualHostConfiguration:
         """
         if not self.addresses:
             raise ConfigurationError("addresses", "a virtual host has at least one address")
-        if not self.assign and (
-            len(self.addresses) > 1 or self.addresses[0].prefixLength != 32
+        if not self.assign and any(
+            address.prefixLength != 8 * len(address.packed) for address in self.addresses
         ):
             raise ConfigurationError(
                 "addresses",
-                "without assign there is one IPv4 address, without a prefix length: "
-                "the scripts add it",
+                "without assign an address has no prefix length: the scripts add it",
             )
+        if Family.IPV4 in self.families and self.source is None:
+            raise ConfigurationError("source", "IPv4 addresses need a source for advertisements")
         if self.virtualMAC is not None and not self.assign:
             raise ConfigurationError(
                 "virtualMAC", "a virtual hardware address needs assign: no script can add it"
             )
         if len({address.packed for address in self.addresses}) != len(self.addresses):
             raise ConfigurationError("addresses", "an address is given twice")
-        if self.advbase == 0 and self.advskew == 0:
+        if self.advbase == 0 and self.advskew == 0 and not self.dialect.zeroBase:
             raise ConfigurationError(
                 "advbase", "advbase and advskew are both 0: there is no time between advertisements"
             )
-        if self.group[0] >> 4 != 0xE and not self.broadcast:
+        if not isMulticast(self.group) and not self.broadcast:
             raise ConfigurationError("group", "the group must be a multicast address (224.0.0.0/4)")
+        if not isMulticast(self.group6):
+            raise ConfigurationError("group6", "the group must be a multicast address (ff00::/8)")
+        for peer in self.peers:
+            if len(peer) not in (4, 16) or isMulticast(peer):
+                raise ConfigurationError("peers", "a peer is one host, 4 or 16 packed bytes")
+            if peer in (self.source, self.source6):
+                raise ConfigurationError("peers", "a peer is another host, not this one")
+        if len(self.peers) > MAXIMUM_PEERS:
+            raise ConfigurationError("peers", f"there are more than {MAXIMUM_PEERS} peers")
+        pairs = (1 + len(self.otherPasswords)) * (1 + len(self.otherAddresses))
+        if pairs > MAXIMUM_PAIRS:
+            raise ConfigurationError(
+                "otherPasswords",
+                f"there are {pairs} pairs of password and addresses to accept; the most is "
+                f"{MAXIMUM_PAIRS}",
+            )
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """
+        In which families this host advertises.
+        """
+        present = {familyOf(address.packed) for address in self.addresses}
+        return tuple(family for family in Family if family in present)
 
     @property
     def timing(self) -> Timing:

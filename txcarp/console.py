@@ -91,6 +91,10 @@ def main() -> None:
         from txcarp.demo import main as demonstrate
 
         raise SystemExit(demonstrate(arguments[1:]))
+    if arguments and arguments[0] == "observe":
+        from txcarp.observer import main as observe
+
+        raise SystemExit(observe(arguments[1:]))
     options = CARPOptions()
     try:
         options.parseOptions(arguments)

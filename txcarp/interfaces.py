@@ -15,12 +15,14 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from txcarp.addresses import VirtualAddress
     from txcarp.change import Change
-    from txcarp.configuration import VirtualAddress
+    from txcarp.diagnosis import Diagnosis
     from txcarp.mastership.leases import Holding
     from txcarp.mastership.scripts import ScriptResult
     from txcarp.network.rtnetlink import Address, Link
     from txcarp.protocol.election import Peer, Standing, Transition
+    from txcarp.statefile import State
 
 
 class ICARPState(Interface):
@@ -71,6 +73,23 @@ class ICARPState(Interface):
         What held this host back (no link, a resignation) is over.
         """
 
+    def demotionChanged(standing: Standing, offer: bool) -> Transition:
+        """
+        This host is demoted more, or less, than before.
+
+        @param offer: Whether somebody better may be there to take its place.
+        """
+
+    def notReplaced(standing: Standing) -> Transition:
+        """
+        Nobody took the place of a demoted master on hearing that it is one.
+        """
+
+    def claimed(standing: Standing) -> Transition:
+        """
+        An administrator wants this host to be master.
+        """
+
     def stopped(standing: Standing) -> Transition:
         """
         The virtual host is to take no part any more.
@@ -79,14 +98,25 @@ class ICARPState(Interface):
 
 class IAdvertisementTransport(Interface):
     """
-    Where the advertisements of one virtual host leave.
+    Where the advertisements of one virtual host leave, in one family.
     """
 
     def send(packet: bytes) -> None:
         """
-        Send one IP packet, header included, to the group.
+        Send one IP packet, header included, to where the header says: to the
+        group, or to one peer.
 
         @raise OSError: If the kernel would not take it.
+        """
+
+    def linkLocal() -> bytes:
+        """
+        The packed link-local address that the kernel would send to the IPv6
+        group from now.
+
+        @raise OSError: If there is none: the interface is down or gone, or the
+            kernel is still looking whether another host has the address, or
+            this is not the transport of IPv6.
         """
 
     def hasUnread() -> bool:
@@ -108,7 +138,9 @@ class IPacketReceiver(Interface):
 
     def packetReceived(packet: bytes) -> None:
         """
-        An IP packet, header included, that names this virtual host.
+        An IP packet of either family, header included, that names this
+        virtual host.  An IPv6 header says source, destination, length and hop
+        limit as they arrived, and no more.
         """
 
     def packetFiltered(packet: bytes) -> None:
@@ -132,22 +164,25 @@ class INetwork(Interface):
         receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         """
-        Take part in a group on an interface.
+        Take part in a group on an interface, and be reached there by peers.
 
         @param interface: The name of the interface; it need not exist yet.
         @param vhid: The virtual host, 1 to 255.
-        @param group: The packed address that advertisements go to.
-        @param broadcast: Send to the Ethernet broadcast address, whatever the
-            group is.
-        @param hardware: The Ethernet address that advertisements come from;
-            C{None} for the card's own.
+        @param group: The packed address that advertisements go to, which says
+            the family.
+        @param broadcast: Send what is for the group to the Ethernet broadcast
+            address, whatever the group is.
+        @param hardware: The Ethernet address that it comes from; C{None} for
+            the card's own.
         @param receiver: Who is given the packets.
-        @raise ValueError: If this virtual host is attached already.
+        @raise ValueError: If this virtual host is attached already in this
+            family.
+        @raise OSError: If this process may not send and receive.
         """
 
     def detach(interface: str, vhid: int) -> None:
         """
-        Leave again; nothing is delivered after this.
+        Leave again, in all families; nothing is delivered after this.
         """
 
     def announcer(interface: str, hardware: bytes | None) -> IAnnouncer:
@@ -364,12 +399,47 @@ class IMastershipObserver(Interface):
         """
 
 
+class IDiagnosisObserver(Interface):
+    """
+    Who wants to know what goes wrong between the hosts of a group.
+    """
+
+    def found(diagnosis: Diagnosis) -> None:
+        """
+        Something was seen, once more or for the first time.  A flood of
+        packets may call this as often as it has packets.
+        """
+
+
+class IStateStore(Interface):
+    """
+    Keeps what a host has to remember over a restart.
+    """
+
+    def load() -> State:
+        """
+        What was saved last.
+
+        @raise OSError: If it cannot be read.
+        @raise txcarp.statefile.BadState: If it makes no sense.
+        """
+
+    def save(state: State) -> Deferred[None]:
+        """
+        Remember.  Nobody waits for a slow disk: the state is taken as it is
+        when this is called.
+
+        @return: Fires when it is safe; fails with C{OSError} if it cannot be.
+        """
+
+
 __all__ = [
     "IAddressObserver",
     "IAddressTable",
     "IAdvertisementTransport",
     "IAnnouncer",
     "ICARPState",
+    "IDiagnosisObserver",
     "ILeaseObserver",
     "ILinkMonitor",
     "ILinkObserver",
@@ -378,5 +448,6 @@ __all__ = [
     "INetwork",
     "IPacketReceiver",
     "IScriptRunner",
+    "IStateStore",
     "IVirtualInterfaces",
 ]

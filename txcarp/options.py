@@ -6,34 +6,51 @@ from __future__ import annotations
 
 import getopt
 import os
-import re
-import stat
 from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 from twisted.python import usage
 
+from txcarp.addresses import parseSource, parseVirtualAddress
 from txcarp.configuration import (
     MAXIMUM_INTERFACE,
     ConfigurationError,
+    TrackedInterface,
     VirtualHostConfiguration,
-    parseHardwareAddress,
-    parseIPv4,
-    parseVirtualAddress,
 )
 from txcarp.logs import facilityNumber
 from txcarp.mastership.virtualmac import virtualHardwareAddress
 from txcarp.network.defaults import firstInterface
+from txcarp.optionvalues import (
+    choice,
+    flapLimit,
+    hardwareOf,
+    number,
+    passwordFrom,
+    seconds,
+    trackedInterface,
+    vhid,
+)
+from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD
-from txcarp.protocol.envelope import GROUP
+from txcarp.protocol.dialect import DIALECTS
+from txcarp.protocol.family import Family, familyOf, isLinkLocal
+from txcarp.protocol.seal import Verification
 from txcarp.secrecy import hideArguments
 
 _log = Logger()
 
-#: What ucarp reads of a password file, in bytes.
-_PASSWORD_FILE = 511
+#: The long names that ucarp has, and abbreviates.
+_UCARP_NAMES = (
+    *("interface", "srcip", "vhid", "pass", "passfile", "preempt", "neutral", "addr", "help"),
+    *("advbase", "advskew", "upscript", "downscript", "deadratio", "shutdown", "daemonize"),
+    *("ignoreifstate", "nomcast", "facility", "xparam", "debug", "mcastip"),
+)
 
 _UNSET = b"\0\0\0\0"
+
+#: Where a daemon keeps what it has to remember (FHS 3.0, section 5.8).
+STATE_DIRECTORY = "/var/lib/txcarp"
 
 _EXAMPLES = """
 Two hosts share 10.1.1.252; run this on both, each with its own address:
@@ -56,62 +73,6 @@ class CannotRun(Exception):
     """
 
 
-def _number(low: int, high: int, what: str) -> Callable[[str], int]:
-    """
-    Read a number as C does with base 0: C{0x0a} and C{012} are 10.
-    """
-
-    def read(text: str) -> int:
-        match = re.fullmatch(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", text)
-        if match is None:
-            raise usage.UsageError(f"{what}: {text!r} is not a number from {low} to {high}")
-        sign, digits = match.groups()
-        base = 16 if digits[:2].lower() == "0x" else 8 if digits[0] == "0" else 10
-        number = int(digits, base) * (-1 if sign == "-" else 1)
-        if not low <= number <= high:
-            raise usage.UsageError(f"{what}: {text} is not a number from {low} to {high}")
-        return number
-
-    return read
-
-
-def _vhid(text: str) -> int:
-    try:
-        return _number(1, 255, "-v, --vhid")(text)
-    except usage.UsageError as error:
-        raise usage.UsageError(f"{error}: vhid must be between 1 and 255.") from None
-
-
-def _ipv4(what: str) -> Callable[[str], bytes]:
-    def read(text: str) -> bytes:
-        try:
-            return parseIPv4(text)
-        except ValueError as error:
-            raise usage.UsageError(f"{what}: Invalid address: [{text}]: {error}") from None
-
-    return read
-
-
-def _seconds(what: str) -> Callable[[str], float | None]:
-    def read(text: str) -> float | None:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < 1e9:
-            raise usage.UsageError(f"{what}: {text!r} is not a number of seconds (0: none)")
-        return seconds or None
-
-    return read
-
-
-def _hardware(text: str) -> bytes:
-    try:
-        return parseHardwareAddress(text)
-    except ValueError as error:
-        raise usage.UsageError(f"--virtual-mac-address: {error}") from None
-
-
 class CARPOptions(usage.Options):
     """
     The options of one virtual host, with ucarp's meaning and defaults.
@@ -127,22 +88,14 @@ class CARPOptions(usage.Options):
     # Twisted builds its own parser from these; see twisted.python.usage.
     optParameters = [  # noqa: RUF012
         ["interface", "i", None, "bind to this interface; the first one that is up by default"],
-        ["srcip", "s", None, "source address of this host, a real one", _ipv4("-s, --srcip")],
-        [
-            "mcastip",
-            "m",
-            None,
-            "multicast group of the advertisements [224.0.0.18]",
-            _ipv4("-m, --mcastip"),
-        ],
-        ["vhid", "v", None, "number of the virtual host, 1-255", _vhid],
-        ["advbase", "b", 1, "seconds between advertisements", _number(0, 255, "-b, --advbase")],
+        ["vhid", "v", None, "number of the virtual host, 1-255", vhid],
+        ["advbase", "b", 1, "seconds between advertisements", number(0, 255, "-b, --advbase")],
         [
             "advskew",
             "k",
             0,
             "256ths of a second more, 0-255; higher is less preferred",
-            _number(0, 255, "-k, --advskew"),
+            number(0, 255, "-k, --advskew"),
         ],
         ["upscript", "u", None, "run this file on becoming master"],
         ["downscript", "d", None, "run this file on becoming backup"],
@@ -151,7 +104,7 @@ class CARPOptions(usage.Options):
             "r",
             3,
             "how many bases of silence make a master dead",
-            _number(0, 2**32 - 1, "-r, --deadratio"),
+            number(0, 2**32 - 1, "-r, --deadratio"),
         ],
         ["facility", "f", "daemon", "syslog facility, or none"],
         ["xparam", "x", None, "one more argument for both scripts"],
@@ -160,21 +113,69 @@ class CARPOptions(usage.Options):
             None,
             None,
             "seconds that a script may take; 0 for no limit [0]",
-            _seconds("--script-timeout"),
+            seconds("--script-timeout"),
         ],
         [
             "announce-every",
             None,
             60.0,
             "seconds after which a master announces its addresses again; 0 for never",
-            _seconds("--announce-every"),
+            seconds("--announce-every"),
+        ],
+        [
+            "dialect",
+            None,
+            "ucarp",
+            f"whose rules hold in the group: {', '.join(DIALECTS)}",
+            choice("--dialect", DIALECTS),
+        ],
+        [
+            "preempt-delay",
+            None,
+            None,
+            "preempt, but only after so many seconds as a backup in good order",
+            seconds("--preempt-delay"),
+        ],
+        [
+            "start-delay",
+            None,
+            None,
+            "seconds after the start for which this host does not become master",
+            seconds("--start-delay"),
+        ],
+        [
+            "flap-limit",
+            None,
+            "10/60",
+            "wait for so many SECONDS after becoming backup so many times within them; or none",
+        ],
+        [
+            "seal",
+            None,
+            Verification.LEARN.value,
+            "seals against replays: off; learn (who once sealed must go on); require",
+            choice("--seal", [mode.value for mode in Verification]),
+        ],
+        [
+            "state-file",
+            None,
+            None,
+            "what is remembered over a restart against replays, or none "
+            "[/var/lib/txcarp/INTERFACE-VHID.json]",
+        ],
+        [
+            "signed-lladdr",
+            None,
+            None,
+            "the hardware address of OpenBSD peers, if it was set by hand",
+            hardwareOf("--signed-lladdr"),
         ],
         [
             "virtual-mac-address",
             None,
             None,
             "the same with this address",
-            _hardware,
+            hardwareOf("--virtual-mac-address"),
         ],
     ]
     optFlags = [  # noqa: RUF012
@@ -190,6 +191,7 @@ class CARPOptions(usage.Options):
             "with --assign: the addresses have the hardware address 00:00:5e:00:01:VHID, "
             "which moves with them",
         ],
+        ["any-family", None, "take over when one family is silent, as the BSD kernels do"],
         ["release-first", None, "on leaving, give everything back before saying so"],
         ["nomcast", "M", "send to the Ethernet broadcast address"],
         ["debug", "D", "log each packet"],
@@ -199,6 +201,15 @@ class CARPOptions(usage.Options):
         usage.Options.__init__(self)
         self.passwords: list[bytes] = []
         self.addresses: list[str] = []
+        self._sources: dict[Family, bytes] = {}
+        self._groups: dict[Family, bytes] = {}
+        self._peers: list[bytes] = []
+        self._scopes: set[str] = set()
+        self._followPeers = False
+        self._tracked: list[TrackedInterface] = []
+        self._otherPasswords: list[bytes] = []
+        self._otherAddresses: list[list[str]] = []
+        self._chosenDialect = False
         self._readPassword: Callable[[], bytes] | None = None
 
     def opt_help(self) -> None:
@@ -219,10 +230,85 @@ class CARPOptions(usage.Options):
         print(f"txcarp {__version__}")
         raise SystemExit(0)
 
+    def opt_srcip(self, address: str) -> None:
+        """
+        source address of this host, a real one; for IPv6 the link-local one by default
+        """
+        try:
+            packed = parseSource(address)
+        except ValueError as error:
+            raise usage.UsageError(f"-s, --srcip: Invalid address: [{address}]: {error}") from None
+        self._sources[familyOf(packed)] = packed
+
+    opt_s = opt_srcip
+
+    def opt_mcastip(self, address: str) -> None:
+        """
+        multicast group of the advertisements [224.0.0.18, ff02::12]
+        """
+        try:
+            packed = parseSource(address)
+        except ValueError as error:
+            raise usage.UsageError(
+                f"-m, --mcastip: Invalid address: [{address}]: {error}"
+            ) from None
+        self._groups[familyOf(packed)] = packed
+
+    opt_m = opt_mcastip
+
+    def opt_peer(self, address: str) -> None:
+        """
+        send to this host, not to the group (repeatable); auto: also to all who were heard
+        """
+        if address == "auto":
+            self._followPeers = True
+            return
+        bare, percent, scope = address.partition("%")
+        try:
+            packed = parseSource(bare)
+            if percent and not isLinkLocal(packed):
+                raise ValueError(f"{address!r} has a scope, which only link-local addresses have")
+        except ValueError as error:
+            raise usage.UsageError(f"--peer: Invalid address: [{address}]: {error}") from None
+        if percent:
+            self._scopes.add(scope)
+        self._peers.append(packed)
+
+    def opt_track_interface(self, text: str) -> None:
+        """
+        NAME or NAME:AMOUNT [240]: be demoted while it has no link (repeatable)
+        """
+        self._tracked.append(trackedInterface(text))
+
+    def opt_accept_passfile(self, path: str) -> None:
+        """
+        accept the password in this file, too, while the group changes it (repeatable)
+        """
+        secret = passwordFrom(path)
+        if not 1 <= len(secret) <= MAXIMUM_PASSWORD:
+            raise usage.UsageError(
+                f"--accept-passfile: the password in {path} has {len(secret)} bytes, not 1 to "
+                f"{MAXIMUM_PASSWORD}"
+            )
+        self._otherPasswords.append(secret)
+
+    def opt_accept_addrs(self, text: str) -> None:
+        """
+        A,B,...: accept this set of addresses, too, while the group changes it (repeatable)
+        """
+        addresses = text.split(",")
+        for address in addresses:
+            try:
+                parseVirtualAddress(address)
+            except ValueError as error:
+                raise usage.UsageError(
+                    f"--accept-addrs: Invalid address: [{address}]: {error}"
+                ) from None
+        self._otherAddresses.append(addresses)
+
     def opt_addr(self, address: str) -> None:
         """
-        virtual shared address; with --assign as often as there are addresses, each IPv4 or
-        IPv6 with a prefix length
+        virtual shared address; with --assign (then with its prefix length) or --dialect repeatable
         """
         try:
             parseVirtualAddress(address)
@@ -246,7 +332,7 @@ class CARPOptions(usage.Options):
         """
         read the password from the first line of this file
         """
-        secret = _passwordFrom(path)
+        secret = passwordFrom(path)
         self._readPassword = lambda: secret
 
     opt_o = opt_passfile
@@ -259,16 +345,37 @@ class CARPOptions(usage.Options):
         given = list(options or ())
         if not given:
             self.opt_help()
-        try:
-            pairs, _ = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
-        except getopt.GetoptError as error:
-            raise usage.UsageError(str(error)) from None
+        pairs = self._split(given)
         # A value stays in one piece with its option, however it begins.
+        self._chosenDialect = any(name == "--dialect" for name, _ in pairs)
         flat: list[str] = []
         for name, value in pairs:
             takesValue = name[2:] + "=" in self.longOpt or name[1:] + ":" in self.shortOpt
             flat += [name, value] if takesValue else [name]
         usage.Options.parseOptions(self, flat)
+
+    def _split(self, given: list[str]) -> list[tuple[str, str]]:
+        """
+        Options and their values.  An abbreviation that ucarp understands means
+        what it means there, whatever new options begin with it, too.
+        """
+        while True:
+            try:
+                return getopt.gnu_getopt(given, self.shortOpt, self.longOpt)[0]
+            except getopt.GetoptError as error:
+                full = [name for name in _UCARP_NAMES if name.startswith(error.opt or " ")]
+                at = next(
+                    (
+                        index
+                        for index, word in enumerate(given)
+                        if word.partition("=")[0] == f"--{error.opt}"
+                    ),
+                    None,
+                )
+                if len(full) != 1 or full[0] == error.opt or at is None:
+                    raise usage.UsageError(str(error)) from None
+                _, equals, value = given[at].partition("=")
+                given[at] = f"--{full[0]}{equals}{value}"
 
     def postOptions(self) -> None:
         """
@@ -285,16 +392,29 @@ class CARPOptions(usage.Options):
             raise usage.UsageError("You must supply a valid virtual host id (-v)")
         if self._readPassword is None or not self._readPassword():
             raise usage.UsageError("You must supply a password (-o FILE or -p)")
-        if self["advbase"] == 0 and self["advskew"] == 0:
+        zeroBase = DIALECTS[self["dialect"]].zeroBase
+        if self["advbase"] == 0 and self["advskew"] == 0 and not zeroBase:
             raise usage.UsageError("You must supply an advertisement time base (-b)")
-        if self["srcip"] in (None, _UNSET):
-            raise usage.UsageError("You must supply a persistent source address (-s)")
-        if not self["assign"]:
-            for address in self.addresses:
-                _ipv4("-a, --addr (without --assign)")(address)
+        if self._sources.get(Family.IPV4) == _UNSET:
+            del self._sources[Family.IPV4]
+        if not self["assign"] and not self._chosenDialect:
             del self.addresses[:-1]  # the last one wins, as in ucarp
+        needed = not self.addresses or any(":" not in address for address in self.addresses)
+        if needed and Family.IPV4 not in self._sources:
+            raise usage.UsageError("You must supply a persistent source address (-s)")
         if not self.addresses or self.addresses == ["0.0.0.0"]:
             raise usage.UsageError("You must supply a virtual host address (-a)")
+        if not self["assign"]:
+            for address in self.addresses:
+                if "/" in address:
+                    raise usage.UsageError(
+                        f"-a, --addr: Invalid address: [{address}]: a prefix length needs --assign"
+                    )
+        for scope in self._scopes - {self["interface"]}:
+            raise usage.UsageError(
+                f"--peer: the scope {scope!r} is not the interface, {self['interface']}"
+            )
+        flapLimit(self["flap-limit"])
         if self["deadratio"] == 0:
             raise usage.UsageError("Dead ratio can't be zero (-r)")
 
@@ -333,18 +453,33 @@ class CARPOptions(usage.Options):
                 interface=self["interface"],
                 vhid=self["vhid"],
                 password=password,
-                source=self["srcip"],
+                source=self._sources.get(Family.IPV4),
+                source6=self._sources.get(Family.IPV6),
                 addresses=self.addresses,
+                dialect=self["dialect"],
+                peers=tuple(dict.fromkeys(self._peers)),
+                followPeers=self._followPeers,
+                trackedInterfaces=tuple(self._tracked),
+                otherPasswords=tuple(self._otherPasswords),
+                otherAddresses=self._otherAddresses,
+                verification=Verification(self["seal"]),
+                stateFile=self._stateFile(),
+                signedHardware=self["signed-lladdr"] or b"",
+                startDelay=self["start-delay"],
+                flapLimit=flapLimit(self["flap-limit"]),
+                anyFamily=bool(self["any-family"]),
                 assign=bool(self["assign"]),
                 virtualMAC=self._virtualMAC(),
                 releaseFirst=bool(self["release-first"]),
                 announceEvery=self["announce-every"],
-                group=self["mcastip"] or GROUP,
+                group=self._groups.get(Family.IPV4, ipv4.GROUP),
+                group6=self._groups.get(Family.IPV6, ipv6.GROUP),
                 broadcast=bool(self["nomcast"]),
                 advbase=self["advbase"],
                 advskew=self["advskew"],
                 deadRatio=self["deadratio"],
-                preempt=bool(self["preempt"]),
+                preempt=bool(self["preempt"] or self["preempt-delay"]),
+                preemptDelay=self["preempt-delay"] or 0.0,
                 neutral=bool(self["neutral"]),
                 shutdown=bool(self["shutdown"]),
                 ignoreLink=bool(self["ignoreifstate"]),
@@ -356,6 +491,16 @@ class CARPOptions(usage.Options):
             )
         except ConfigurationError as error:
             raise CannotRun(f"{_OPTION_OF.get(error.setting, error.setting)}: {error}") from None
+
+    def _stateFile(self) -> str | None:
+        """
+        Where to remember; systemd names a directory for that.
+        """
+        path: str | None = self["state-file"]
+        if path == "none":
+            return None
+        directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or STATE_DIRECTORY
+        return path or f"{directory}/{self['interface']}-{self['vhid']}.json"
 
     def _virtualMAC(self) -> bytes | None:
         chosen: bytes | None = self["virtual-mac-address"]
@@ -379,33 +524,10 @@ class CARPOptions(usage.Options):
 
 _OPTION_OF = {
     "group": "-m, --mcastip",
+    "group6": "-m, --mcastip",
+    "peers": "--peer",
+    "otherPasswords": "--accept-passfile",
     "interface": "-i, --interface",
     "addresses": "-a, --addr",
     "virtualMAC": "--virtual-mac",
 }
-
-
-def _passwordFrom(path: str) -> bytes:
-    """
-    The password in a file: its first line, read as ucarp reads it.
-
-    @raise usage.UsageError: If there is none to be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_PASSWORD_FILE)
-            mode = os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        raise usage.UsageError(
-            f"unable to open passfile {path} for reading: {error.strerror}"
-        ) from None
-    if not text:
-        raise usage.UsageError(f"error reading passfile {path}: unexpected end of file")
-    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        _log.warn(
-            "Others can read the password in {path} (mode {mode:04o}): chmod 600 {path}",
-            path=path,
-            mode=stat.S_IMODE(mode),
-        )
-    return text.split(b"\n", 1)[0].split(b"\0", 1)[0]
-

@@ -4,27 +4,57 @@ The advertisements of one virtual host on their way in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txcarp.addresses import textOf
+from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
 from txcarp.firewall import FirewallWatch
-from txcarp.interfaces import IAdvertisementTransport, IPacketReceiver
+from txcarp.interfaces import IPacketReceiver
 from txcarp.logs.limits import SayOnce
 from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
-from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import payloadOf, sourceOf, unwrap
+from txcarp.protocol.envelope import isIPv6, payloadOf, sourceOf, unwrap
+from txcarp.protocol.family import Family
+from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.refusals import Refusals, dotted
+from txcarp.refusals import Refusals
+from txcarp.sealing import Sealing
 
 #: Intervals of silence after which to look in front of the firewall.
 _SILENCE = 2
 
 #: The shortest such silence in seconds.
 _SHORTEST_SILENCE = 0.05
+
+
+#: How a firewall is told to let a family through.
+_RULES = {
+    Family.IPV4: "ip protocol 112",
+    Family.IPV6: "ip6 nexthdr 112",
+}
+
+
+@attrs.frozen
+class Heard:
+    """
+    A good advertisement.
+
+    @ivar advertisement: What it says.
+    @ivar source: The packed address that it came from.
+    @ivar sealed: Whether it is sealed.
+    @ivar pair: Which password and addresses it was signed with.
+    """
+
+    advertisement: Advertisement
+    source: bytes
+    sealed: bool
+    pair: str
 
 
 @implementer(IPacketReceiver)
@@ -41,77 +71,93 @@ class Reception:
     def __init__(
         self,
         configuration: VirtualHostConfiguration,
-        authenticator: Authenticator,
+        keyring: Keyring,
+        sealing: Sealing,
         clock: IReactorTime,
         sayOnce: SayOnce,
         *,
         arrived: Callable[[], None],
-        deliver: Callable[[Advertisement, bytes], None],
+        deliver: Callable[[Heard], None],
+        refused: Callable[[Rejected, bytes], None],
+        isEcho: Callable[[int], bool],
         expectsSilence: Callable[[], bool],
     ) -> None:
         """
         @param arrived: Called when there is a packet, before anything else is
             done with it.
-        @param deliver: Called with each good advertisement and the packed
-            address that it came from.
+        @param deliver: Called with each good advertisement.
+        @param refused: Called with each other packet's fault and its packed
+            source.
+        @param isEcho: Whether a counter is one that only this host sends.
         @param expectsSilence: Whether this host is master, so that hearing
             nobody is as it should be.
         """
         self.received = 0
         self.refusals = Refusals(configuration.vhid, configuration.debug, sayOnce)
         self._configuration = configuration
-        self._authenticator = authenticator
+        self._keyring = keyring
+        self._sealing = sealing
         self._clock = clock
         self._sayOnce = sayOnce
         self._arrived = arrived
         self._deliver = deliver
+        self._refused = refused
+        self._isEcho = isEcho
         self._expectsSilence = expectsSilence
-        self._firewall: FirewallWatch | None = None
+        self._channels: dict[Family, Channel] = {}
+        self._firewalls: dict[Family, FirewallWatch] = {}
 
-    def start(self, transport: IAdvertisementTransport) -> None:
+    def start(self, channels: Iterable[Channel]) -> None:
         """
         Listen.
         """
-        self._firewall = FirewallWatch(
-            self._clock, transport, self._read, self._reportFirewall
-        )
-        self._firewall.start()
+        for channel in channels:
+            self._channels[channel.family] = channel
+            self._firewalls[channel.family] = firewall = FirewallWatch(
+                self._clock,
+                channel.transport,
+                self._read,
+                partial(self._reportFirewall, channel.family),
+            )
+            firewall.start()
 
     def stop(self) -> None:
         """
         Listen no more.
         """
-        if self._firewall is not None:
-            self._firewall.stop()
-            self._firewall = None
+        for firewall in self._firewalls.values():
+            firewall.stop()
+        self._firewalls.clear()
 
     def watchFront(self) -> None:
         """
         Look in front of the firewall from now on: this host expects to hear
         nobody, so that silence says nothing about the firewall.
         """
-        if self._firewall is not None:
-            self._firewall.start()
+        for firewall in self._firewalls.values():
+            firewall.start()
 
     def packetReceived(self, packet: bytes) -> None:
         """
         The raw socket has a packet.
         """
-        if self._firewall is None:
+        firewall = self._firewalls.get(_familyOfPacket(packet))
+        if firewall is None:
             return
         if self._expectsSilence():
             quiet = None
         else:
             quiet = max(self._configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
-        self._firewall.passed(packet, quiet)
+        firewall.passed(packet, quiet)
         self._read(packet)
 
     def packetFiltered(self, packet: bytes) -> None:
         """
         A packet was seen in front of the firewall.
         """
-        if self._firewall is not None:
-            self._firewall.seen(packet)
+        firewall = self._firewalls.get(_familyOfPacket(packet))
+        if firewall is not None:
+            firewall.seen(packet)
 
     def _read(self, packet: bytes) -> bool:
         """
@@ -121,36 +167,44 @@ class Reception:
         """
         self._arrived()
         try:
-            advertisement = self._verified(packet)
+            heard = self._verified(packet)
         except Rejected as rejected:
             self.refusals.refuse(rejected, packet)
+            self._refused(rejected, sourceOf(packet))
             return False
         self.received += 1
         if self._configuration.debug:
             self._log.debug(
                 "Received from {source}: {advertisement}",
-                source=dotted(sourceOf(packet)),
-                advertisement=advertisement,
+                source=textOf(heard.source),
+                advertisement=heard.advertisement,
             )
-        self._deliver(advertisement, sourceOf(packet))
+        self._deliver(heard)
         return True
 
-    def _verified(self, packet: bytes) -> Advertisement:
-        configuration = self._configuration
-        advertisement = unwrap(
-            packet, configuration.vhid, configuration.source, configuration.group
-        )
-        if not self._authenticator.verify(advertisement.counter, advertisement.digest):
+    def _verified(self, packet: bytes) -> Heard:
+        advertisement = unwrap(packet, self._channels[_familyOfPacket(packet)].audience)
+        pair = self._keyring.recognise(advertisement.counter, advertisement.digest)
+        if pair is None:
             if looksLikeVRRP(payloadOf(packet)):
                 raise Rejected(Rejection.VRRP)
             raise Rejected(Rejection.DIGEST)
-        return advertisement
+        if self._isEcho(advertisement.counter):
+            raise Rejected(Rejection.OWN_ECHO, "with the counter of this host")
+        source = sourceOf(packet)
+        sealed = self._sealing.judge(advertisement, source)
+        return Heard(advertisement, source, sealed, pair)
 
-    def _reportFirewall(self) -> None:
-        if self._sayOnce.ready("firewall") is not None:
+    def _reportFirewall(self, family: Family) -> None:
+        if self._sayOnce.ready(("firewall", family)) is not None:
             self._log.error(
                 "The firewall of this host drops protocol 112 on {interface}; advertisements are "
                 "read in front of it. Let them in, for example with: "
-                'nft insert rule inet filter input iifname "{interface}" ip protocol 112 accept',
+                'nft insert rule inet filter input iifname "{interface}" {rule} accept',
                 interface=self._configuration.interface,
+                rule=_RULES[family],
             )
+
+
+def _familyOfPacket(packet: bytes) -> Family:
+    return Family.IPV6 if isIPv6(packet) else Family.IPV4

@@ -4,22 +4,21 @@ What is said about packets that are not believed.
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 
 from twisted.logger import Logger
 
+from txcarp.addresses import textOf
 from txcarp.logs.limits import SayOnce
 from txcarp.protocol.envelope import sourceOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: What is said aloud, in ucarp's words.  The other reasons are only counted,
-#: because neighbours that do nothing wrong cause them.
+#: What is said here, in ucarp's words.  The other reasons are only counted, or
+#: are for L{txcarp.diagnosis} to explain.
 _REPORTED = {
     Rejection.TTL: "Bad TTL: [{detail}]",
     Rejection.VERSION: "Bad version: [{detail}]",
     Rejection.CHECKSUM: "Bad IP checksum",
-    Rejection.DIGEST: "Bad digest - Check vhid, password and virtual IP address",
 }
 
 
@@ -47,7 +46,7 @@ class Refusals:
         self.counts[reason] += 1
         if self._debug:
             self._log.debug(
-                "Dropped from {source}: {why}", source=dotted(sourceOf(packet)), why=str(rejected)
+                "Dropped from {source}: {why}", source=textOf(sourceOf(packet)), why=str(rejected)
             )
         words = _REPORTED.get(reason)
         if words is None:
@@ -58,13 +57,7 @@ class Refusals:
                 "{what} (vhid {vhid}, from {source}{more})",
                 what=words.format(detail=rejected.detail),
                 vhid=self._vhid,
-                source=dotted(sourceOf(packet)),
+                source=textOf(sourceOf(packet)),
                 more=f"; {omitted} more like it since the last line" if omitted else "",
             )
 
-
-def dotted(address: bytes) -> str:
-    """
-    A packed IPv4 address for people.
-    """
-    return socket.inet_ntoa(address) if len(address) == 4 else "?"

@@ -27,6 +27,7 @@ from txcarp.network.links import LinkMonitor
 from txcarp.network.netlink import Netlink
 from txcarp.network.packets import LinuxNetwork
 from txcarp.network.virtualmac import Macvlans
+from txcarp.statefile import StateFile
 from txcarp.virtualhost import VirtualHost
 
 
@@ -100,8 +101,10 @@ class CARPService(MultiService):
             if key in seen:
                 raise ValueError(f"virtual host {key[1]} is configured twice on {key[0]}")
             seen.add(key)
+            path = configuration.stateFile
             host = VirtualHost(
                 configuration,
+                store=None if path is None else StateFile(path, reactor),
                 network=network,
                 links=links,
                 clock=clock,

@@ -4,12 +4,14 @@ The two timers of the election: when a master is missed, and when it speaks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from txcarp.protocol.family import Family
 
 #: How often a late deadline waits for the socket to be read, at most.
 _MAXIMUM_LOOKS = 100
@@ -25,40 +27,70 @@ def cancel(call: IDelayedCall | None) -> None:
 
 class MasterDown:
     """
-    The master-down deadline.
+    The master-down deadlines, one for each family.
+
+    A master that is heard in one family is not dead: the deadline has passed
+    when that of every family has.  One that has passed alone is told when the
+    master is next heard in another.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
+        families: Iterable[Family],
         expired: Callable[[float], None],
         hasUnread: Callable[[], bool],
+        *,
+        silent: Callable[[Family, Family], None] = lambda silent, heard: None,
+        any: bool = False,
     ) -> None:
         """
         @param expired: Called when the deadline passed, with how many seconds
             late this was noticed.
         @param hasUnread: Whether packets wait that may speak for the master.
+        @param silent: Called with a family that is silent, and one in which
+            the master is heard.
+        @param any: Whether the silence of one family is enough, as in the BSD
+            kernels.
         """
         self._clock = clock
+        self._families = tuple(families)
         self._tellExpired = expired
+        self._tellSilent = silent
         self._hasUnread = hasUnread
-        self._call: IDelayedCall | None = None
+        self._any = any
+        self._calls: dict[Family, IDelayedCall] = {}
+        self._silent: set[Family] = set()
+        self._second: IDelayedCall | None = None
         self._looks = 0
 
-    def arm(self, delay: float) -> None:
+    def arm(self, delay: float, family: Family | None = None) -> None:
         """
         Set the deadline to so many seconds from now.
+
+        @param family: In what the master was heard; C{None} for all.
         """
-        self.disarm()
-        self._looks = 0
-        self._call = self._clock.callLater(delay, self._expired, self._clock.seconds() + delay)
+        self._forgetSecondLook()
+        families = self._families if family is None else (family,)
+        for one in families:
+            cancel(self._calls.get(one))
+            self._silent.discard(one)
+            self._calls[one] = self._clock.callLater(
+                delay, self._expired, one, self._clock.seconds() + delay
+            )
+        if family is not None:
+            for other in self._silent:
+                self._tellSilent(other, family)
 
     def disarm(self) -> None:
         """
         Forget it.
         """
-        cancel(self._call)
-        self._call = None
+        self._forgetSecondLook()
+        for call in self._calls.values():
+            cancel(call)
+        self._calls.clear()
+        self._silent.clear()
 
     def lookAgain(self, delay: float) -> None:
         """
@@ -66,11 +98,18 @@ class MasterDown:
         seconds to read what waits; and longer, within reason, if that was not
         enough.
         """
-        self.disarm()
-        self._call = self._clock.callLater(delay, self._looked, delay)
+        cancel(self._second)
+        self._second = self._clock.callLater(delay, self._looked, delay)
 
-    def _expired(self, due: float) -> None:
-        self._tellExpired(self._clock.seconds() - due)
+    def _forgetSecondLook(self) -> None:
+        cancel(self._second)
+        self._second = None
+        self._looks = 0
+
+    def _expired(self, family: Family, due: float) -> None:
+        self._silent.add(family)
+        if self._any or len(self._silent) == len(self._families):
+            self._tellExpired(self._clock.seconds() - due)
 
     def _looked(self, delay: float) -> None:
         self._looks += 1
@@ -111,6 +150,13 @@ class Rhythm:
         Whether there is a beat.
         """
         return self._loop is not None
+
+    @property
+    def interval(self) -> float:
+        """
+        Seconds from one beat to the next.
+        """
+        return self._interval
 
     def start(self, interval: float, *, now: bool) -> None:
         """

@@ -1,67 +1,56 @@
 """
-One virtual host: the election, its packets and what mastership means, tied
-together as a service.
+A virtual host as a Twisted service.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from txcarp.advertiser import Advertiser
-from txcarp.candidate import Candidate
 from txcarp.change import Change
+from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
+from txcarp.demotions import Demotions
+from txcarp.diagnosis import Finding
 from txcarp.interfaces import (
     IAddressTable,
-    IAdvertisementTransport,
+    IDiagnosisObserver,
     ILinkMonitor,
-    ILinkObserver,
     IMastershipObserver,
     IMastershipStep,
     INetwork,
     IScriptRunner,
+    IStateStore,
     IVirtualInterfaces,
 )
 from txcarp.logs.limits import SayOnce
-from txcarp.mastership.mastership import Mastership
 from txcarp.mastership.services import ServiceStep
-from txcarp.network.rtnetlink import Link
-from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.election import ChangeRole, Peer, Reason, Role
+from txcarp.neighbourhood import Neighbourhood
+from txcarp.participation import RESIGNATION, Participation, Surroundings
+from txcarp.peers import KnownPeer
+from txcarp.protocol.demotion import FULL_DEMOTION
+from txcarp.protocol.election import Role
+from txcarp.protocol.family import Family
+from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejection
-from txcarp.protocol.timing import Timing
-from txcarp.reception import Reception
-from txcarp.refusals import dotted
-from txcarp.timers import cancel
-
-#: Seconds for which a host that was asked to hand over hears nothing, as in
-#: ucarp: the time in which somebody else takes over.
-RESIGNATION = 3.0
-
-#: Seconds until a host where a required step failed tries again.
-HOLD_OFF = 10.0
+from txcarp.reception import Heard, Reception
+from txcarp.sealing import Sealing
 
 #: Seconds between two log lines that say the same.
 _SAY_AGAIN = 60.0
 
-_LINK = "link"
-_RESIGNED = "resigned"
 
-
-@implementer(ILinkObserver)
 class VirtualHost(Service):
     """
-    A virtual host as a Twisted service.
+    A set of addresses that several hosts share, seen from one of them.
     """
 
     _log = Logger()
@@ -76,7 +65,9 @@ class VirtualHost(Service):
         scripts: IScriptRunner,
         addresses: IAddressTable | None = None,
         virtualInterfaces: IVirtualInterfaces | None = None,
+        store: IStateStore | None = None,
         pauseSeconds: Callable[[], float] | None = None,
+        wallSeconds: Callable[[], float] = time.time,
         random: Callable[[int], int] = secrets.randbits,
     ) -> None:
         """
@@ -84,53 +75,58 @@ class VirtualHost(Service):
             configuration asks for it.
         @param virtualInterfaces: What makes interfaces with virtual hardware
             addresses, likewise.
+        @param store: What remembers, over a restart, what replays are told by.
         @param pauseSeconds: Seconds on a clock that also counts while the
             machine sleeps; the clock's own if it is not given.
+        @param wallSeconds: Seconds since 1970.
         @param random: Draws a number of so many bits.
         """
         self.configuration = configuration
         self.setName(f"{configuration.interface}:{configuration.vhid}")  # type: ignore[no-untyped-call]
-        self._network = network
-        self._links = links
-        self._clock = clock
-        self._scripts = scripts
-        self._addresses = addresses
-        self._virtualInterfaces = virtualInterfaces
-        self._pauseSeconds = pauseSeconds or clock.seconds
-        self._random = random
-        self._authenticator = Authenticator(
-            configuration.password,
-            configuration.vhid,
-            (address.packed for address in configuration.addresses),
+        self._surroundings = Surroundings(
+            network=network,
+            links=links,
+            clock=clock,
+            scripts=scripts,
+            addresses=addresses,
+            virtualInterfaces=virtualInterfaces,
+            store=store,
+            pauseSeconds=pauseSeconds or clock.seconds,
+            wallSeconds=wallSeconds,
+            random=random,
         )
+        self._keyring = _keyring(configuration)
         self._observers: list[IMastershipObserver] = []
         self._before: list[IMastershipStep] = []
         self._after: list[IMastershipStep] = []
         self._sayOnce = SayOnce(clock, _SAY_AGAIN)
+        self._neighbourhood = Neighbourhood(configuration, clock, self._sayOnce)
+        self._demotions = Demotions(configuration, links, self._demotionChanged)
+        self._sealing = Sealing(
+            configuration,
+            self._keyring,
+            clock,
+            self._sayOnce,
+            running=self._surroundings.pauseSeconds,
+            wall=wallSeconds,
+            store=store,
+        )
         self._reception = Reception(
             configuration,
-            self._authenticator,
+            self._keyring,
+            self._sealing,
             clock,
             self._sayOnce,
             arrived=self._packetArrived,
             deliver=self._heard,
+            refused=self._neighbourhood.refused,
+            isEcho=self._isEcho,
             expectsSilence=lambda: self.role is Role.MASTER,
         )
-        self._transport: IAdvertisementTransport | None = None
+        self._channels: list[Channel] = []
         self._waiting: list[Deferred[None]] = []
-        self._reset()
-
-    def _reset(self) -> None:
-        """
-        Forget everything that belongs to one run.
-        """
-        self._advertiser: Advertiser | None = None
-        self._candidate: Candidate | None = None
-        self._mastership: Mastership | None = None
-        self._resumption: IDelayedCall | None = None
-        self._link: Link | None = None
-        self._linkKnown = False
         self._leaving = False
+        self._run: Participation | None = None
 
     # What others may ask for.
 
@@ -139,7 +135,7 @@ class VirtualHost(Service):
         """
         What this host is in the group now.
         """
-        return self._candidate.role if self._candidate is not None else Role.INIT
+        return self._run.role if self._run is not None else Role.INIT
 
     @property
     def received(self) -> int:
@@ -160,14 +156,69 @@ class VirtualHost(Service):
         """
         How many advertisements left in this run.
         """
-        return self._advertiser.sent if self._advertiser is not None else 0
+        return self._run.advertiser.sent if self._run is not None else 0
 
     @property
     def sendErrors(self) -> int:
         """
         How many advertisements did not leave in this run.
         """
-        return self._advertiser.failed if self._advertiser is not None else 0
+        return self._run.advertiser.failed if self._run is not None else 0
+
+    @property
+    def findings(self) -> Counter[Finding]:
+        """
+        How often each thing that can go wrong in a group was seen.
+        """
+        return self._neighbourhood.diagnostics.counts
+
+    @property
+    def peers(self) -> list[KnownPeer]:
+        """
+        The other hosts that were heard, the one heard last at the end.
+        """
+        return self._neighbourhood.peers.all
+
+    @property
+    def demotion(self) -> dict[str, int]:
+        """
+        Why this host is demoted, with the amount of each reason.
+        """
+        return self._demotions.ledger.reasons
+
+    def demote(self, reason: str, amount: int = FULL_DEMOTION) -> None:
+        """
+        Let a reason for a demotion hold; once is enough.  A master says so at
+        once, and hands over if somebody better is there.
+
+        @param reason: What names it, for people and for L{promote}.
+        @param amount: What is added to the skew, up to a skew of 240.
+        @raise ValueError: If the amount is not from -255 to 255.
+        """
+        self._demotions.set(reason, amount)
+
+    def promote(self, reason: str) -> None:
+        """
+        Let a reason for a demotion hold no more; it is no error if it did not.
+        """
+        self._demotions.clear(reason)
+
+    def claim(self) -> None:
+        """
+        Become master if this host is a backup in good order.  What the
+        election says next holds: a better master takes it back.
+        """
+        if self.running and self._run is not None and not self._run.candidate.held:
+            self._run.candidate.claim()
+
+    def resign(self) -> None:
+        """
+        Hand over if this host is master, and take no part for a while so that
+        somebody else can take over.  The better host takes the mastership back
+        later if its peers are so configured that they let it.
+        """
+        if self.running and self._run is not None and self.role is Role.MASTER:
+            self._run.resign(RESIGNATION, unfit=False)
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
@@ -205,6 +256,20 @@ class VirtualHost(Service):
         """
         self._observers.remove(observer)
 
+    def addDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
+        """
+        Tell an observer what is seen to go wrong, from now on.
+        """
+        self._neighbourhood.diagnostics.observers.append(observer)
+
+    def removeDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
+        """
+        Tell an observer nothing more.
+
+        @raise ValueError: If it was not told anything.
+        """
+        self._neighbourhood.diagnostics.observers.remove(observer)
+
     def logStatus(self) -> None:
         """
         Log one line that says what this host is, in ucarp's words.
@@ -215,15 +280,6 @@ class VirtualHost(Service):
             interface=self.configuration.interface,
             vhid=self.configuration.vhid,
         )
-
-    def resign(self) -> None:
-        """
-        Hand over if this host is master, and take no part for a while so that
-        somebody else can take over.  The better host takes the mastership back
-        later if its peers are so configured that they let it.
-        """
-        if self.running and self.role is Role.MASTER:
-            self._resign(RESIGNATION, unfit=False)
 
     # Service.
 
@@ -241,50 +297,32 @@ class VirtualHost(Service):
         """
         if self.running:
             return
-        transport = self._attach()  # if that fails this was no start
+        channels = self._attach()  # if that fails this was no start
         Service.startService(self)
-        self._advertiser = Advertiser(
-            self.configuration, self._authenticator, transport, self._random, self._sayOnce
-        )
-        self._candidate = candidate = Candidate(
+        self._run = Participation(
             self.configuration,
-            self._clock,
-            self._advertiser,
-            transport,
-            self._pauseSeconds,
-            changed=self._roleChanged,
-            reassert=self._reassert,
-            advertised=self._advertised,
-        )
-        self._mastership = Mastership(
-            self.configuration,
-            self._clock,
-            announcer=self._network.announcer(
-                self.configuration.interface, self.configuration.virtualMAC
-            ),
-            addresses=self._addresses,
-            virtualInterfaces=self._virtualInterfaces,
-            scripts=self._scripts,
+            self._surroundings,
+            channels,
+            keyring=self._keyring,
+            sealing=self._sealing,
+            reception=self._reception,
+            demotions=self._demotions,
+            neighbourhood=self._neighbourhood,
+            sayOnce=self._sayOnce,
             before=self._before,
             after=self._after,
-            fit=candidate.isFit,
-            unfit=self._stepFailed,
-            sayOnce=self._sayOnce,
+            notify=self._notify,
         )
-        self._reception.start(transport)
-        candidate.held.add(_LINK)  # until the link is known
-        candidate.start()
-        self._links.watch(self.configuration.interface, self)
+        self._run.start()
 
     def stopService(self) -> Deferred[None]:
         """
         Leave the group; a master gives back what it took.
         """
-        if self.running:
+        if self.running and self._run is not None:
             Service.stopService(self)
-            self._links.unwatch(self.configuration.interface, self)
-            cancel(self._resumption)
-            self._leave().addBoth(self._left)
+            self._leaving = True
+            self._run.stop().addBoth(self._left)
         elif not self._leaving:
             self._detach()
         if not self._leaving:
@@ -293,182 +331,58 @@ class VirtualHost(Service):
         self._waiting.append(stopped)
         return stopped
 
-    def _leave(self) -> Deferred[None]:
-        self._leaving = True
-        if self._candidate is None or self._mastership is None:
-            return succeed(None)
-        previous = self.role
-        if previous is Role.MASTER:
-            self._log.warn(
-                "Stopping: bowing out as master (vhid {vhid} on {interface})",
-                vhid=self.configuration.vhid,
-                interface=self.configuration.interface,
-            )
-        change = self._change(ChangeRole(Role.INIT, Reason.STOPPED), previous)
-        self._notify(change)
-        return self._mastership.leave(change, self._candidate.stop)
-
     def _left(self, result: object) -> None:
         if isinstance(result, Failure):
             self._log.failure("{name} could not leave in order", failure=result, name=self.name)
         self._reception.stop()
         self._detach()
-        self._reset()
+        self._run = None
+        self._sealing.stop().addBoth(self._stopped)
+
+    def _stopped(self, result: object) -> None:
+        self._leaving = False
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)
 
-    def _attach(self) -> IAdvertisementTransport:
-        if self._transport is None:
-            self._transport = self._network.attach(
-                self.configuration.interface,
-                self.configuration.vhid,
-                self.configuration.group,
-                self.configuration.broadcast,
-                self.configuration.virtualMAC,
-                self._reception,
-            )
-        return self._transport
+    def _attach(self) -> list[Channel]:
+        if not self._channels:
+            configuration = self.configuration
+            for family in configuration.families:
+                isIPv4 = family is Family.IPV4
+                transport = self._surroundings.network.attach(
+                    configuration.interface,
+                    configuration.vhid,
+                    configuration.group if isIPv4 else configuration.group6,
+                    configuration.broadcast and isIPv4,
+                    configuration.virtualMAC,
+                    self._reception,
+                )
+                self._channels.append(Channel(configuration, family, transport))
+        return self._channels
 
     def _detach(self) -> None:
-        if self._transport is not None:
-            self._network.detach(self.configuration.interface, self.configuration.vhid)
-            self._transport = None
+        if self._channels:
+            network = self._surroundings.network
+            network.detach(self.configuration.interface, self.configuration.vhid)
+            self._channels = []
 
-    # What happens to this host.
-
-    def linkChanged(self, name: str, link: Link | None) -> None:
-        """
-        The interface came, went or changed.
-        """
-        candidate, mastership = self._candidate, self._mastership
-        if candidate is None or mastership is None:
-            return
-        self._logLink(name, link)
-        self._link = link
-        self._linkKnown = True
-        if link is not None and (
-            self.configuration.ignoreLink or (link.up and link.running)
-        ):
-            candidate.resume(_LINK)
-            if self.role is Role.MASTER:
-                mastership.announceAgain()  # the cable may be in another switch now
-        elif _LINK not in candidate.held:
-            self._log.warn(
-                "Interface [{interface}] is {what}",
-                interface=name,
-                what="gone" if link is None else "without carrier" if link.up else "down",
-            )
-            candidate.loseLink(_LINK)
-
-    def _logLink(self, name: str, link: Link | None) -> None:
-        previous = self._link
-        if link is None:
-            if previous is not None or not self._linkKnown:
-                self._log.warn(
-                    "There is no interface [{interface}]: waiting for it", interface=name
-                )
-        elif previous is None or previous.address != link.address:
-            self._log.info(
-                "Local advertised ethernet address is [{address}]", address=link.address.hex(":")
-            )
+    # What is passed on to the run of now.
 
     def _packetArrived(self) -> None:
-        if self._candidate is not None:
-            self._candidate.notePause()
+        if self._run is not None:
+            self._run.candidate.notePause()
 
-    def _heard(self, advertisement: Advertisement, source: bytes) -> None:
-        """
-        A peer advertises.
-        """
-        mastership = self._mastership
-        if self._candidate is None or mastership is None:
-            return
-        timing = Timing(advertisement.advbase, advertisement.advskew)
-        self._candidate.heard(Peer(timing, source), advertisement.counter)
-        if not advertisement.isBowOut:
-            mastership.successorHeard()  # and this may be the end of this run
+    def _heard(self, heard: Heard) -> None:
+        if self._run is not None:
+            self._run.heard(heard)
 
-    def _advertised(self, inOrder: bool) -> None:
-        if self._mastership is not None:
-            self._mastership.advertised(inOrder)
+    def _isEcho(self, counter: int) -> bool:
+        return self._run is not None and self._run.advertiser.isEcho(counter)
 
-    def _reassert(self, peer: Peer) -> None:
-        """
-        A worse master claims the addresses.
-        """
-        if self._sayOnce.ready("reassert") is not None:
-            self._log.warn(
-                "Non-preferred master advertising: reasserting control of VIP with another "
-                "gratuitous arp (peer {peer})",
-                peer=dotted(peer.source),
-            )
-        if self._mastership is not None:
-            self._mastership.announceAgain()
-
-    def _stepFailed(self, name: str) -> None:
-        """
-        A required step failed: a master that does not work must not be one.
-        """
-        if not self.running:
-            return  # it is leaving anyway
-        self._log.error(
-            "This host is not fit to be master: {step} failed. It tries again in {delay:.0f} s",
-            step=name,
-            delay=HOLD_OFF,
-        )
-        self._resign(HOLD_OFF, unfit=True)
-
-    def _resign(self, duration: float, *, unfit: bool) -> None:
-        if self._candidate is not None:
-            self._candidate.resign(_RESIGNED, unfit=unfit)
-            cancel(self._resumption)
-            self._resumption = self._clock.callLater(
-                duration, self._candidate.resume, _RESIGNED
-            )
-
-    # Changes of role.
-
-    def _roleChanged(self, effect: ChangeRole, previous: Role) -> None:
-        change = self._change(effect, previous)
-        self._log.warn(
-            "Switching to state: {role} ({why}; vhid {vhid} on {interface})",
-            role=change.role.value,
-            why=change.explain(),
-            vhid=change.vhid,
-            interface=change.interface,
-            change=change,
-        )
-        words = _UCARP_WORDS.get(effect.reason)
-        if words is not None:
-            self._log.warn(words)
-        if effect.role is Role.MASTER:
-            self._reception.watchFront()
-        self._notify(change)
-        if self._leaving and self._candidate is not None:
-            self._candidate.stop()  # somebody else is master: nothing is left to wait for
-        if self._mastership is not None:
-            self._mastership.changed(change)
-
-    def _change(self, effect: ChangeRole, previous: Role) -> Change:
-        detail = ""
-        if effect.reason is Reason.SILENCE and self._candidate is not None:
-            detail = f"{self._candidate.standing.deadTime:.3f} s"
-        elif effect.reason is Reason.PAUSED:
-            detail = f"for {effect.pause:.3f} s"
-        elif effect.peer is not None:
-            timing = effect.peer.timing
-            detail = f"advbase {timing.advbase} advskew {timing.advskew}"
-        return Change(
-            role=effect.role,
-            previous=previous,
-            reason=effect.reason,
-            vhid=self.configuration.vhid,
-            interface=self.configuration.interface,
-            addresses=tuple(address.text for address in self.configuration.addresses),
-            peer=dotted(effect.peer.source) if effect.peer else "",
-            detail=detail,
-        )
+    def _demotionChanged(self, worse: bool) -> None:
+        if self._run is not None:
+            self._run.demotionChanged(worse)
 
     def _notify(self, change: Change) -> None:
         for observer in list(self._observers):
@@ -478,9 +392,16 @@ class VirtualHost(Service):
                 self._log.failure("An observer of {name} failed", name=self.name)
 
 
-#: The line that ucarp writes after some changes.
-_UCARP_WORDS = {
-    Reason.PREEMPTION: "Putting MASTER down - preemption",
-    Reason.SLOW_MASTER: "Putting MASTER DOWN (going to time out)",
-    Reason.PREFERRED_MASTER: "Preferred master advertised: going back to BACKUP state",
-}
+def _keyring(configuration: VirtualHostConfiguration) -> Keyring:
+    return Keyring(
+        configuration.vhid,
+        configuration.dialect,
+        configuration.password,
+        [address.packed for address in configuration.addresses],
+        otherPasswords=configuration.otherPasswords,
+        otherAddresses=[
+            [address.packed for address in addresses]
+            for addresses in configuration.otherAddresses
+        ],
+        hardware=configuration.signedHardware,
+    )

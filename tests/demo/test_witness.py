@@ -14,7 +14,8 @@ from tests.testbed.fixture import makeTestbed, until
 from txcarp.demo.witness import Advert, Witness, openSocket
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import GROUP, wrap
+from txcarp.protocol.envelope import wrap
+from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.timing import LEAVING, Timing
 
 VIRTUAL = bytes((10, 99, 0, 100))

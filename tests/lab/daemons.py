@@ -35,12 +35,18 @@ def ucarpPath() -> str | None:
     return shutil.which("ucarp", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
-def environment() -> dict[str, str]:
+def environment(state: Path) -> dict[str, str]:
     """
     What a process of a test finds: this txcarp, wherever the tests run.
+
+    @param state: where it may keep what it has to remember.
     """
     paths = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "STATE_DIRECTORY": str(state),
+    }
 
 
 class Daemon(ProcessProtocol):

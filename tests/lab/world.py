@@ -122,7 +122,8 @@ class Host:
         daemon = Daemon(name)
         self._lab.daemons.append(daemon)
         argv = [*command, *arguments]
-        self.node.spawn(reactor, daemon, argv[0], argv, environment(), **settings)
+        environ = environment(self.directory / "state")
+        self.node.spawn(reactor, daemon, argv[0], argv, environ, **settings)
         self._lab.addCleanup(self._lab.end, daemon)
         return daemon
 

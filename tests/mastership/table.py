@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests.fakes import INTERFACE, Journal, Stage, configured
-from txcarp.configuration import VirtualAddress
+from txcarp.addresses import VirtualAddress
 from txcarp.interfaces import IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.virtualhost import VirtualHost

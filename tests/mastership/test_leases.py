@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from tests.fakes import INTERFACE, Journal, runTo
 from tests.mastership.table import FakeTable, refused
+from txcarp.addresses import parseVirtualAddress
 from txcarp.change import Change
-from txcarp.configuration import parseVirtualAddress
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.leases import AddressLeases, leaseFor

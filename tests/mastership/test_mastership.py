@@ -18,7 +18,7 @@ from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.election import Reason, Role
-from txcarp.virtualhost import HOLD_OFF, RESIGNATION
+from txcarp.participation import HOLD_OFF, RESIGNATION
 
 
 @implementer(IMastershipStep)
@@ -502,7 +502,7 @@ class HandOverTests(StageTestCase):
         """
         A host that found itself unfit has nothing to go on with.
         """
-        self.stage.host._stepFailed("check")
+        self.stage.host._run._stepFailed("check")
         self.assertEqual(self.stage.table.present, {})
 
     def test_startAgain(self) -> None:

@@ -19,7 +19,7 @@ from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.services import ServiceStep
 from txcarp.protocol.election import Reason, Role
 from txcarp.service import CARPService
-from txcarp.virtualhost import HOLD_OFF, VirtualHost
+from txcarp.participation import HOLD_OFF
 
 
 class FakeService(Service):

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.testbed.fixture import makeTestbed, until
-from txcarp.configuration import VirtualAddress, parseVirtualAddress
+from txcarp.addresses import VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.addresses import OURS, AddressTable

@@ -11,7 +11,10 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from txcarp.network.filter import attach, program
+from tests.network.scenery import awaitIPv6, ipv6Packet
+from tests.testbed.fixture import makeTestbed
+from txcarp.network.filter import Beginning, attach, program
+from txcarp.network.frames import ipv4Frame, ipv6Frame
 
 _INSTRUCTION = struct.Struct("=HBBI")
 
@@ -40,6 +43,17 @@ def verdict(code: bytes, packet: bytes) -> int:
             accumulator = packet[where]
 
 
+def seen(beginning: Beginning, vhid: int = crafted.VHID) -> bytes:
+    """
+    An advertisement as a filter sees it.
+    """
+    if beginning is Beginning.IPV4_HEADER:
+        return crafted.packet(vhid=vhid)
+    if beginning is Beginning.IPV6_HEADER:
+        return ipv6Packet(vhid)
+    return crafted.payload(vhid=vhid)
+
+
 class ProgramTests(SynchronousTestCase):
     """
     Tests for L{program}.
@@ -50,39 +64,43 @@ class ProgramTests(SynchronousTestCase):
         A filter for one virtual host keeps that one's packets whole, and no
         other's.
         """
-        packets = {vhid: crafted.packet(vhid=vhid) for vhid in range(1, 256)}
-        for wanted in range(1, 256):
-            code = program([wanted])
-            for vhid in {wanted, wanted % 255 + 1, (wanted + 127) % 255 + 1}:
-                kept = verdict(code, packets[vhid])
-                self.assertEqual(kept >= 65535, vhid == wanted, (wanted, vhid))
+        for beginning in Beginning:
+            packets = {vhid: seen(beginning, vhid) for vhid in range(1, 256)}
+            for wanted in range(1, 256):
+                code = program([wanted], beginning)
+                for vhid in {wanted, wanted % 255 + 1, (wanted + 127) % 255 + 1}:
+                    kept = verdict(code, packets[vhid])
+                    self.assertEqual(kept >= 65535, vhid == wanted, (beginning, wanted, vhid))
 
     def test_all(self) -> None:
         """
         A filter for all of them keeps each: every jump reaches its target.
         """
-        code = program(range(1, 256))
-        for vhid in range(256):
-            kept = verdict(code, crafted.packet(vhid=vhid))
-            self.assertEqual(kept > 0, vhid > 0, vhid)
+        for beginning in Beginning:
+            code = program(range(1, 256), beginning)
+            for vhid in range(256):
+                kept = verdict(code, seen(beginning, vhid))
+                self.assertEqual(kept > 0, vhid > 0, (beginning, vhid))
 
     def test_none(self) -> None:
         """
         A filter for nobody keeps nothing.
         """
-        self.assertEqual(verdict(program([]), crafted.packet()), 0)
+        for beginning in Beginning:
+            self.assertEqual(verdict(program([], beginning), seen(beginning)), 0)
 
     def test_twice(self) -> None:
         """
         To name one twice, or in another order, makes no difference.
         """
-        self.assertEqual(program([3, 1, 3]), program([1, 3]))
+        for beginning in Beginning:
+            self.assertEqual(program([3, 1, 3], beginning), program([1, 3], beginning))
 
     def test_options(self) -> None:
         """
-        The number is found behind IP options.
+        The number is found behind IPv4 options.
         """
-        code = program([crafted.VHID])
+        code = program([crafted.VHID], Beginning.IPV4_HEADER)
         self.assertGreater(verdict(code, crafted.packet(options=b"\1" * 40)), 0)
         self.assertEqual(verdict(code, crafted.packet(vhid=11, options=b"\x0a" * 40)), 0)
 
@@ -90,17 +108,21 @@ class ProgramTests(SynchronousTestCase):
         """
         Other protocols are dropped.
         """
-        self.assertEqual(verdict(program([crafted.VHID]), crafted.packet(protocol=17)), 0)
+        code = program([crafted.VHID], Beginning.IPV4_HEADER)
+        self.assertEqual(verdict(code, crafted.packet(protocol=17)), 0)
+        code = program([crafted.VHID], Beginning.IPV6_HEADER)
+        self.assertEqual(verdict(code, ipv6Packet(protocol=17)), 0)
 
     def test_garbage(self) -> None:
         """
         The end of a packet is never passed, and the program ends.
         """
         generator = random.Random(3)
-        code = program([1, 2, 112])
-        for size in range(60):
-            for _ in range(20):
-                verdict(code, generator.randbytes(size))
+        for beginning in Beginning:
+            code = program([1, 2, 112], beginning)
+            for size in range(60):
+                for _ in range(20):
+                    verdict(code, generator.randbytes(size))
 
 
 class AttachTests(SynchronousTestCase):
@@ -114,8 +136,9 @@ class AttachTests(SynchronousTestCase):
         place of another.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            for vhids in ([], [1], range(1, 256), [255]):
-                attach(sock, program(vhids))
+            for beginning in Beginning:
+                for vhids in ([], [1], range(1, 256), [255]):
+                    attach(sock, program(vhids, beginning))
 
     def test_works(self) -> None:
         """
@@ -130,7 +153,7 @@ class AttachTests(SynchronousTestCase):
             sender.connect(receiver.getsockname())
             sender.send(b"before")
             self.assertEqual(receiver.recv(100), b"before")
-            attach(receiver, program([1]))
+            attach(receiver, program([1], Beginning.IPV4_HEADER))
             sender.send(b"dropped by the filter")
             receiver.settimeout(0.1)
             self.assertRaises(TimeoutError, receiver.recv, 100)
@@ -140,4 +163,88 @@ class AttachTests(SynchronousTestCase):
         A program without an end is refused by the kernel, and that is raised.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            self.assertRaises(OSError, attach, sock, program([1])[:8])
+            self.assertRaises(OSError, attach, sock, program([1], Beginning.PAYLOAD)[:8])
+
+
+class KernelTests(SynchronousTestCase):
+    """
+    What each filter lets through in the kernel, on the kinds of socket that it is for.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make two hosts.
+        """
+        testbed = makeTestbed(self)
+        self.sender = testbed.node("s")
+        self.receiver = testbed.node("r", "10.99.0.2/24", "fd00::2/64")
+        awaitIPv6(self.receiver)
+
+    def heard(self, sock: socket.socket, beginning: Beginning, packets: list[bytes]) -> list[int]:
+        """
+        Which of these packets, by number, arrive at a socket with a filter for one
+        virtual host.
+        """
+        self.addCleanup(sock.close)
+        sock.settimeout(10)
+        attach(sock, program([crafted.VHID], beginning))
+        frames = self.sender.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.addCleanup(frames.close)
+        frames.bind(("eth0", 0))
+        frame = ipv4Frame if packets[0][0] >> 4 == 4 else ipv6Frame
+        for packet in packets:
+            frames.send(frame(self.receiver.link().address, self.sender.link().address, packet))
+        bodies = [packet[-36:] for packet in packets]
+        heard = []
+        while not heard or heard[-1] != len(packets) - 1:
+            heard.append(bodies.index(sock.recv(2048)[-36:]))
+        return heard
+
+    def packets4(self) -> list[bytes]:
+        """
+        The second and the last are let through.
+        """
+        return [
+            crafted.packet(vhid=vhid, counter=9, protocol=protocol, destination="10.99.0.2")
+            for vhid, protocol in ((9, 112), (10, 112), (11, 112), (12, 113))
+        ] + [crafted.packet(destination="10.99.0.2")]
+
+    def packets6(self) -> list[bytes]:
+        """
+        The second and the last are let through.
+        """
+        bodies = [crafted.payload(vhid=vhid, counter=9) for vhid in (9, 10, 11, 12)]
+        return [
+            ipv6Packet(body=body, protocol=protocol, source="fd00::1", destination="fd00::2")
+            for body, protocol in zip(bodies, (112, 112, 112, 113), strict=True)
+        ] + [ipv6Packet(source="fd00::1", destination="fd00::2")]
+
+    def test_rawIPv4(self) -> None:
+        """
+        A raw IPv4 socket shows its filter the header.
+        """
+        sock = self.receiver.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+        self.assertEqual(self.heard(sock, Beginning.IPV4_HEADER, self.packets4()), [1, 4])
+
+    def test_rawIPv6(self) -> None:
+        """
+        A raw IPv6 socket shows its filter the payload.
+        """
+        sock = self.receiver.socket(socket.AF_INET6, socket.SOCK_RAW, 112)
+        self.assertEqual(self.heard(sock, Beginning.PAYLOAD, self.packets6()), [1, 4])
+
+    def test_packetIPv4(self) -> None:
+        """
+        A packet socket without link header shows its filter the IPv4 header.
+        """
+        sock = self.receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        sock.bind(("eth0", 0x0800))
+        self.assertEqual(self.heard(sock, Beginning.IPV4_HEADER, self.packets4()), [1, 4])
+
+    def test_packetIPv6(self) -> None:
+        """
+        The same for IPv6.
+        """
+        sock = self.receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        sock.bind(("eth0", 0x86DD))
+        self.assertEqual(self.heard(sock, Beginning.IPV6_HEADER, self.packets6()), [1, 4])

@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.vectors import load
-from txcarp.configuration import parseIPv4
+from txcarp.addresses import parseIPv4
 from txcarp.network.frames import (
     BROADCAST,
     gratuitousARP,
     groupAddress,
     ipv4Frame,
+    ipv6Frame,
     unsolicitedAdvertisement,
 )
 
@@ -55,6 +56,24 @@ class AdvertisementTests(SynchronousTestCase):
             ("239.255.255.255", "01005e7fffff"),
         ):
             self.assertEqual(groupAddress(socket.inet_aton(group)).hex(), expected)
+
+    def test_groupAddressIPv6(self) -> None:
+        """
+        The low 32 bits of an IPv6 group.
+        """
+        for group, expected in (
+            ("ff02::12", "333300000012"),
+            ("ff05::1:2345:6789", "333323456789"),
+        ):
+            packed = socket.inet_pton(socket.AF_INET6, group)
+            self.assertEqual(groupAddress(packed).hex(), expected)
+
+    def test_ipv6(self) -> None:
+        """
+        A frame around an IPv6 packet says so.
+        """
+        frame = ipv6Frame(bytes.fromhex("333300000012"), CARD, b"packet")
+        self.assertEqual(frame, bytes.fromhex("33330000001202000000000786dd") + b"packet")
 
 
 class GratuitousARPTests(SynchronousTestCase):

@@ -32,7 +32,7 @@ class FakeSender:
             raise OSError(errno.ENODEV, "No such device")
         return CARD
 
-    def sendRaw(self, frame: bytes) -> None:
+    def sendFrame(self, frame: bytes) -> None:
         self.frames.append(frame)
 
 

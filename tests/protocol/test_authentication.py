@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
-from txcarp.configuration import parseIPv4
+from txcarp.addresses import parseIPv4
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD, Authenticator, PasswordError
 
 _COUNTER = 0x0123456789ABCDEF

@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packet
 from tests.vectors import load
-from txcarp.configuration import parseIPv4
+from txcarp.addresses import parseIPv4
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import GROUP, headerLength, payloadOf, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import Audience, headerLength, payloadOf, sourceOf, unwrap, wrap
+from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected, Rejection
 
 _OWN = socket.inet_aton(crafted.OWN)
@@ -27,7 +28,7 @@ def opened(data: bytes) -> Advertisement:
     """
     As the virtual host of L{tests.crafted} opens a packet.
     """
-    return unwrap(data, crafted.VHID, _OWN, GROUP)
+    return unwrap(data, Audience(crafted.VHID, _OWN, GROUP))
 
 
 class VectorTests(SynchronousTestCase):
@@ -59,9 +60,8 @@ class VectorTests(SynchronousTestCase):
         """
         for vector in load("advertisements")["vectors"]:
             data = bytes.fromhex(vector["packet_hex"])[14:]
-            advertisement = unwrap(
-                data, vector["vhid"], b"\xc0\0\2\1", parseIPv4(vector["dstip"])
-            )
+            audience = Audience(vector["vhid"], b"\xc0\0\2\1", parseIPv4(vector["dstip"]))
+            advertisement = unwrap(data, audience)
             self.assertEqual(f"{advertisement.counter:016x}", vector["counter_hex"])
             self.assertEqual(sourceOf(data), parseIPv4(vector["srcip"]))
             self.assertEqual(payloadOf(data), data[20:])

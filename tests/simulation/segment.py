@@ -7,6 +7,7 @@ in production.
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -26,8 +27,8 @@ from tests.fakes import (
     configured,
     runTo,
 )
+from txcarp.addresses import parseIPv4
 from txcarp.change import Change
-from txcarp.configuration import parseIPv4
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IAnnouncer,
@@ -214,6 +215,7 @@ class Computer:
             clock=self._clock,
             scripts=FakeScripts(self.journal),
             random=self._random.getrandbits,
+            wallSeconds=lambda: 1.8e9 + self.segment.clock.seconds(),
         )
         host.addObserver(self)
         host.privilegedStartService()
@@ -284,6 +286,9 @@ class Computer:
 
     def hasUnread(self) -> bool:
         return False
+
+    def linkLocal(self) -> bytes:
+        return socket.inet_pton(socket.AF_INET6, f"fe80::{self.source.rpartition('.')[2]}")
 
     def watchFront(self, wanted: bool) -> None:
         pass

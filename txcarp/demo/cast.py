@@ -205,7 +205,10 @@ class Host:
         self.daemon = Daemon(self._log.open("ab", buffering=0), self._said)
         command = [*_twistd(), *self.command()[1:]]
         tied = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
-        self._node.spawn(self._reactor, self.daemon, tied[0], tied, env=dict(os.environ))
+        # What it remembers goes with the demonstration.
+        state = self._equipment.passwordFile.parent / f"{self.name}-state"
+        environment = {**os.environ, "STATE_DIRECTORY": str(state)}
+        self._node.spawn(self._reactor, self.daemon, tied[0], tied, env=environment)
 
     def stop(self) -> None:
         """

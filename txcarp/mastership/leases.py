@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txcarp.addresses import VirtualAddress
 from txcarp.change import Change
-from txcarp.configuration import VirtualAddress
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.configuration import VirtualAddress
+from txcarp.addresses import VirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.netlink import Netlink

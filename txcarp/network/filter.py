@@ -6,10 +6,12 @@ through, so that everybody else's traffic never wakes this process.
 from __future__ import annotations
 
 import ctypes
+import enum
 import socket
 import struct
 from collections.abc import Iterable
 
+from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL
 
 # linux/filter.h: the classic BPF instructions that are needed.
@@ -25,11 +27,28 @@ _INSTRUCTION = struct.Struct("=HBBI")
 #: asm-generic/socket.h; the socket module does not name it.
 SO_ATTACH_FILTER = 26
 
+#: Where an advertisement names its virtual host.
+_VHID = 1
 
-def program(vhids: Iterable[int]) -> bytes:
+
+class Beginning(enum.Enum):
     """
-    The filter for these virtual hosts, on any socket whose packets begin with
-    their IPv4 header: a raw socket, or a packet socket without link header.
+    What a filter sees first of each packet.  That depends on the socket.
+    """
+
+    #: A raw IPv4 socket, or a packet socket for IPv4 without link header.
+    IPV4_HEADER = "IPv4 header"
+
+    #: A packet socket for IPv6 without link header.
+    IPV6_HEADER = "IPv6 header"
+
+    #: A raw IPv6 socket, which the kernel gives nothing of another protocol.
+    PAYLOAD = "payload"
+
+
+def program(vhids: Iterable[int], beginning: Beginning) -> bytes:
+    """
+    The filter for these virtual hosts, on a socket whose packets begin so.
 
     Only what makes a packet ours is looked at, the protocol and the vhid.
     Whether it is good is for L{txcarp.protocol.envelope.unwrap} to say, which
@@ -37,18 +56,34 @@ def program(vhids: Iterable[int]) -> bytes:
     """
     drop = _INSTRUCTION.pack(_RETURN, 0, 0, 0)
     keep = _INSTRUCTION.pack(_RETURN, 0, 0, _WHOLE_PACKET)
-    code = [
-        _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 9),
-        _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
-        drop,
-        _INSTRUCTION.pack(_LOAD_HEADER_LENGTH, 0, 0, 0),
-        _INSTRUCTION.pack(_LOAD_BYTE_INDEXED, 0, 0, 1),
-    ]
+    code = _toVHID(beginning, drop)
     for vhid in sorted(set(vhids)):
         # A pair each: a jump reaches only 255 instructions far, so that one
         # common exit would be out of reach for many virtual hosts.
         code += [_INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, 1, vhid), keep]
     return b"".join([*code, drop])
+
+
+def _toVHID(beginning: Beginning, drop: bytes) -> list[bytes]:
+    """
+    Instructions that drop other protocols and load the vhid.
+    """
+    if beginning is Beginning.PAYLOAD:
+        return [_INSTRUCTION.pack(_LOAD_BYTE, 0, 0, _VHID)]
+    if beginning is Beginning.IPV6_HEADER:
+        return [
+            _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 6),
+            _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
+            drop,
+            _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, ipv6.HEADER + _VHID),
+        ]
+    return [
+        _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 9),
+        _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
+        drop,
+        _INSTRUCTION.pack(_LOAD_HEADER_LENGTH, 0, 0, 0),
+        _INSTRUCTION.pack(_LOAD_BYTE_INDEXED, 0, 0, _VHID),
+    ]
 
 
 def attach(sock: socket.socket, code: bytes) -> None:

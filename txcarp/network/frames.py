@@ -19,16 +19,18 @@ _ARP_REQUEST = 1
 _IPV6 = 0x86DD
 _ICMPV6 = 58
 _ALL_NODES = bytes((0xFF, 0x02, *bytes(13), 1))
-_ALL_NODES_HARDWARE = b"\x33\x33\x00\x00\x00\x01"
 _NEIGHBOUR_ADVERTISEMENT = struct.Struct("!BBHI16sBB6s")
 _OVERRIDE = 0x20000000
 
 
 def groupAddress(group: bytes) -> bytes:
     """
-    The Ethernet address of an IPv4 multicast group: 01:00:5e and the low 23
-    bits (RFC 1112, section 6.4).
+    The Ethernet address of a packed multicast group: 01:00:5e and the low 23
+    bits for IPv4 (RFC 1112, section 6.4), 33:33 and the low 32 bits for IPv6
+    (RFC 2464, section 7).
     """
+    if len(group) == 16:
+        return b"\x33\x33" + group[12:]
     return b"\x01\x00\x5e" + bytes((group[1] & 0x7F,)) + group[2:4]
 
 
@@ -37,6 +39,13 @@ def ipv4Frame(destination: bytes, source: bytes, packet: bytes) -> bytes:
     An Ethernet frame around an IPv4 packet.
     """
     return _ETHERNET.pack(destination, source, _IPV4) + packet
+
+
+def ipv6Frame(destination: bytes, source: bytes, packet: bytes) -> bytes:
+    """
+    An Ethernet frame around an IPv6 packet.
+    """
+    return _ETHERNET.pack(destination, source, _IPV6) + packet
 
 
 def gratuitousARP(hardware: bytes, address: bytes) -> bytes:
@@ -74,4 +83,4 @@ def unsolicitedAdvertisement(hardware: bytes, address: bytes) -> bytes:
         + checksum
         + body[4:]
     )
-    return _ETHERNET.pack(_ALL_NODES_HARDWARE, hardware, _IPV6) + packet
+    return ipv6Frame(groupAddress(_ALL_NODES), hardware, packet)

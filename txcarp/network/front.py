@@ -1,3 +1,4 @@
+# Tests: tests.network.test_front
 """
 What arrives in front of the firewall.
 """
@@ -11,19 +12,21 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.network import filter as socketFilter
-from txcarp.network.sockets import MAXIMUM_PACKET, openFrontSocket
+from txcarp.network.packetsockets import admitFront, openFrontSocket
+from txcarp.network.sockets import MAXIMUM_PACKET, PACKETS_A_TURN
+from txcarp.protocol.family import Family
 
-#: Packets that are read before the reactor has its next turn.
-_PACKETS_A_TURN = 64
-
+# linux/if_packet.h: what a card that listens to everything hears for others,
+# and what this host sends.
+_PACKET_OTHERHOST = 3
 _PACKET_OUTGOING = 4
+_NOT_FOR_US = frozenset((_PACKET_OTHERHOST, _PACKET_OUTGOING))
 
 
 @implementer(IReadDescriptor)
 class FrontDoor:
     """
-    A packet socket beside the raw one.
+    A packet socket beside the raw one, for one family.
 
     ucarp listens with a packet socket, in front of the firewall, and works
     where the firewall drops protocol 112.  A raw socket sits behind it: put
@@ -34,19 +37,21 @@ class FrontDoor:
         self,
         reactor: IReactorFDSet,
         interface: str,
+        family: Family,
         received: Callable[[bytes], None],
         closed: Callable[[], None],
     ) -> None:
         """
-        @param received: Called with each IPv4 packet.
+        @param received: Called with each IP packet.
         @param closed: Called if the reactor closes the socket, which it does
             when the interface goes down.
         @raise OSError: If the socket cannot be opened.
         """
         self._reactor = reactor
+        self._family = family
         self._received = received
         self._closed = closed
-        self._socket: socket.socket | None = openFrontSocket(interface)
+        self._socket: socket.socket | None = openFrontSocket(interface, family)
         self._vhids: frozenset[int] = frozenset()
         reactor.addReader(self)
 
@@ -56,7 +61,7 @@ class FrontDoor:
         """
         wanted = frozenset(vhids)
         if wanted != self._vhids and self._socket is not None:
-            socketFilter.attach(self._socket, socketFilter.program(wanted))
+            admitFront(self._socket, self._family, wanted)
             self._vhids = wanted
 
     def close(self) -> None:
@@ -72,10 +77,10 @@ class FrontDoor:
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
-        return "txcarp front"
+        return f"txcarp front {self._family.value}"
 
     def doRead(self) -> None:
-        for _ in range(_PACKETS_A_TURN):
+        for _ in range(PACKETS_A_TURN):
             if self._socket is None:
                 return
             try:
@@ -85,7 +90,7 @@ class FrontDoor:
             except OSError:
                 # ENETDOWN: the link went down; its monitor says when it is back.
                 return
-            if sender[2] != _PACKET_OUTGOING:
+            if sender[2] not in _NOT_FOR_US:
                 self._received(packet)
 
     def connectionLost(self, reason: Failure) -> None:

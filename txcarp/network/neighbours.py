@@ -22,7 +22,7 @@ class FrameSender(Protocol):
         The Ethernet address of the interface.
         """
 
-    def sendRaw(self, frame: bytes) -> None:
+    def sendFrame(self, frame: bytes) -> None:
         """
         Send one frame.
         """
@@ -43,4 +43,4 @@ class Announcer:
     def announce(self, address: bytes) -> None:
         hardware = self._hardware or self._sender.hardwareAddress()
         frame = gratuitousARP if len(address) == 4 else unsolicitedAdvertisement
-        self._sender.sendRaw(frame(hardware, address))
+        self._sender.sendFrame(frame(hardware, address))

@@ -10,9 +10,13 @@ from collections.abc import Iterable
 
 from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION
 
-#: The longest password in bytes.  The key has 20 (CARP_KEY_LEN in the BSD
-#: kernels), and everybody's tools keep the last one for a terminating zero.
-MAXIMUM_PASSWORD = 19
+#: Bytes in a key (CARP_KEY_LEN in the BSD kernels); a shorter password is
+#: filled up with zeros.
+KEY_SIZE = 20
+
+#: The longest password in bytes: everybody's tools keep the last byte of the
+#: key for a terminating zero.
+MAXIMUM_PASSWORD = KEY_SIZE - 1
 
 _BLOCK = 64
 
@@ -36,24 +40,25 @@ class Authenticator:
     copies of a prepared SHA-1 state.
     """
 
-    def __init__(self, password: bytes, vhid: int, addresses: Iterable[bytes]) -> None:
+    def __init__(
+        self, password: bytes, vhid: int, addresses: Iterable[bytes], hardware: bytes = b""
+    ) -> None:
         """
-        @param password: The secret of the group, 1 to L{MAXIMUM_PASSWORD}
-            bytes.
+        @param password: The secret of the group, up to L{KEY_SIZE} bytes; none
+            at all is the key that a BSD kernel starts with.
         @param vhid: The virtual host, 1 to 255.
         @param addresses: Its packed addresses, 4 or 16 bytes each, in any
             order; one that is given twice counts once.
-        @raise PasswordError: If the password is empty or too long.
+        @param hardware: What OpenBSD puts in front of the vhid if the hardware
+            address of a carp interface was set by hand: its six bytes.
+        @raise PasswordError: If the password is too long.
         """
-        if not password:
-            raise PasswordError("the password is empty")
-        if len(password) > MAXIMUM_PASSWORD:
+        if len(password) > KEY_SIZE:
             raise PasswordError(
-                f"the password has {len(password)} bytes; a CARP key holds "
-                f"at most {MAXIMUM_PASSWORD}"
+                f"the password has {len(password)} bytes; a CARP key has {KEY_SIZE}"
             )
         key = password.ljust(_BLOCK, b"\0")
-        message = bytes((VERSION, ADVERTISEMENT, vhid))
+        message = bytes((VERSION, ADVERTISEMENT)) + hardware + bytes((vhid,))
         distinct = set(addresses)
         message += b"".join(sorted(address for address in distinct if len(address) == 4))
         message += b"".join(sorted(address for address in distinct if len(address) != 4))
@@ -75,4 +80,3 @@ class Authenticator:
         Whether a digest is the one for this counter, in constant time.
         """
         return hmac.compare_digest(self.sign(counter), digest)
-

@@ -13,6 +13,92 @@ from txcarp.protocol.timing import Timing
 #: a demotion: three of each in ucarp and in the BSD kernels.
 SEND_ERROR_THRESHOLD = 3
 
+#: By how much a host is demoted that is as good as lost: it goes behind every
+#: host that is not (the factors of the FreeBSD kernel).
+FULL_DEMOTION = MAXIMUM_DEMOTED_SKEW
+
+#: What one reason may add or take away.
+_LARGEST_AMOUNT = 255
+
+#: The highest that fits into OpenBSD's byte.
+_LARGEST_BYTE = 255
+
+#: More reasons than this at a time are a fault of the caller.
+_MAXIMUM_REASONS = 64
+
+
+class DemotionLedger:
+    """
+    Why, and by how much, a host is demoted.
+
+    The total is computed from the reasons that hold, never counted up and
+    down: whatever the order of events, nothing is left when no reason is.
+    """
+
+    def __init__(self) -> None:
+        self._amounts: dict[str, int] = {}
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """
+        The amount of each reason that holds now.
+        """
+        return dict(self._amounts)
+
+    @property
+    def total(self) -> int:
+        """
+        All amounts together; may be negative.
+        """
+        return sum(self._amounts.values())
+
+    @property
+    def byte(self) -> int:
+        """
+        The total as OpenBSD's header field.
+        """
+        return min(max(self.total, 0), _LARGEST_BYTE)
+
+    def set(self, reason: str, amount: int = FULL_DEMOTION) -> bool:
+        """
+        Let a reason hold, with this amount in place of one that it had.
+
+        @param amount: What is added to the skew; negative to promote.
+        @return: Whether that changed anything.
+        @raise ValueError: If the amount is out of range, or there are too many
+            reasons.
+        """
+        if not -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT:
+            raise ValueError(
+                f"a demotion is from -{_LARGEST_AMOUNT} to {_LARGEST_AMOUNT}, not {amount}"
+            )
+        if self._amounts.get(reason) == amount:
+            return False
+        if reason not in self._amounts and len(self._amounts) >= _MAXIMUM_REASONS:
+            raise ValueError(f"there are {_MAXIMUM_REASONS} reasons for a demotion already")
+        self._amounts[reason] = amount
+        return True
+
+    def clear(self, reason: str) -> bool:
+        """
+        Let a reason hold no more.
+
+        @return: Whether it did.
+        """
+        return self._amounts.pop(reason, None) is not None
+
+    def apply(self, timing: Timing, highestSkew: int) -> Timing:
+        """
+        The timing to advertise and to compare with.  Demotion raises the skew
+        to 240 at most; a configured skew above that stays, where the dialect
+        has such skews.
+
+        @param highestSkew: The highest skew of the dialect.
+        """
+        ceiling = max(timing.advskew, MAXIMUM_DEMOTED_SKEW)
+        skew = min(max(timing.advskew + self.total, 0), ceiling)
+        return Timing(timing.advbase, min(skew, highestSkew))
+
 
 @attrs.define
 class SendErrors:
@@ -55,12 +141,3 @@ class SendErrors:
         self._successes = 0
         self.demoted = False
         return True
-
-    def apply(self, timing: Timing) -> Timing:
-        """
-        The timing to advertise and to compare with: a skew of at least 240
-        while demoted.
-        """
-        if not self.demoted:
-            return timing
-        return Timing(timing.advbase, max(timing.advskew, MAXIMUM_DEMOTED_SKEW))

@@ -15,7 +15,9 @@ import attrs
 from zope.interface import implementer
 
 from txcarp.interfaces import ICARPState
-from txcarp.protocol.timing import Timing, winsTie
+from txcarp.protocol.dialect import UCARP, Dialect
+from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.timing import Timing
 
 #: A deadline that is noticed this many seconds late says more about this host
 #: than about the master: advertisements may wait unread in the socket.
@@ -23,6 +25,10 @@ TOLERATED_LATENESS = 0.05
 
 #: Seconds that the reactor is given to read them before the deadline acts.
 SECOND_LOOK = 0.01
+
+#: Seconds that a backup which preempts has to take over from a master that was
+#: demoted, before that offers its place to those that do not.
+OFFER_AFTER = 0.05
 
 
 class Role(enum.Enum):
@@ -44,6 +50,8 @@ class Reason(enum.Enum):
     SILENCE = "no advertisement within the dead time"
     PREEMPTION = "preempting a master with slower advertisements"
     SLOW_MASTER = "the master is leaving or too slow, it was going to time out"
+    DEMOTED_MASTER = "the master is more demoted than this host"
+    CLAIMED = "asked to take over"
     PREFERRED_MASTER = "a preferred master advertises"
     LINK_LOST = "the link was lost"
     RESIGNED = "asked to hand over"
@@ -62,6 +70,9 @@ class Standing:
     @ivar preempt: Whether it takes over from a slower master that lives.
     @ivar source: The packed address that its advertisements come from.
     @ivar deaf: Whether something holds it back: no link, or a resignation.
+    @ivar dialect: The rules of the group.
+    @ivar demotion: What it says in the field that OpenBSD has for that.
+    @ivar configured: Its timing without demotion; C{None} if that is the same.
     """
 
     timing: Timing
@@ -69,13 +80,17 @@ class Standing:
     preempt: bool
     source: bytes
     deaf: bool = False
+    dialect: Dialect = UCARP
+    demotion: int = 0
+    configured: Timing | None = None
 
     @property
     def deadTime(self) -> float:
         """
-        Seconds of silence after which this host takes over.
+        Seconds of silence after which this host takes over.  Demotion does not
+        make it slower, in no implementation.
         """
-        return self.timing.deadTime(self.deadRatio)
+        return self.dialect.deadTime(self.configured or self.timing, self.deadRatio)
 
 
 @attrs.frozen
@@ -85,10 +100,19 @@ class Peer:
 
     @ivar timing: What it advertised.
     @ivar source: The packed address that it came from.
+    @ivar demotion: What it said in the field that OpenBSD has for that.
     """
 
     timing: Timing
     source: bytes
+    demotion: int = 0
+
+    @property
+    def family(self) -> Family:
+        """
+        In what it was heard.
+        """
+        return familyOf(self.source)
 
 
 class Effect:
@@ -126,14 +150,27 @@ class StopAdvertising(Effect):
 
 
 @attrs.frozen
-class ArmMasterDown(Effect):
+class OfferMastership(Effect):
     """
-    Set the master-down deadline, in place of one that is set.
+    Report, if this host is still master then, that nobody took its place.
 
     @ivar delay: Seconds from now.
     """
 
     delay: float
+
+
+@attrs.frozen
+class ArmMasterDown(Effect):
+    """
+    Set the master-down deadline, in place of one that is set.
+
+    @ivar delay: Seconds from now.
+    @ivar family: In what the master was heard; C{None} for every family.
+    """
+
+    delay: float
+    family: Family | None = None
 
 
 @attrs.frozen
@@ -207,6 +244,15 @@ class _Unmoved:
     def resumed(self, standing: Standing) -> Transition:
         return self, ()
 
+    def demotionChanged(self, standing: Standing, offer: bool) -> Transition:
+        return self, ()
+
+    def notReplaced(self, standing: Standing) -> Transition:
+        return self, ()
+
+    def claimed(self, standing: Standing) -> Transition:
+        return self, ()
+
     def stopped(self, standing: Standing) -> Transition:
         return INIT, (DisarmMasterDown(),)
 
@@ -248,11 +294,15 @@ class Backup(_Unmoved):
     role = Role.BACKUP
 
     def heard(self, standing: Standing, peer: Peer) -> Transition:
-        if standing.preempt and standing.timing < peer.timing:  # B1
+        dialect = standing.dialect
+        if standing.preempt and dialect.preempts(standing, peer):  # B1
             return _takeOver(Reason.PREEMPTION, peer)
-        if standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
+        if dialect.replaces(standing, peer):
+            return _takeOver(Reason.DEMOTED_MASTER, peer)
+        guesses = standing.timing.advbase > 0 or not dialect.zeroBase
+        if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
             return _takeOver(Reason.SLOW_MASTER, peer)
-        return BACKUP, (ArmMasterDown(standing.deadTime),)  # B3
+        return BACKUP, (ArmMasterDown(standing.deadTime, peer.family),)  # B3
 
     def expired(self, standing: Standing, lateness: float) -> Transition:
         if lateness > TOLERATED_LATENESS:
@@ -261,6 +311,9 @@ class Backup(_Unmoved):
 
     def slept(self, standing: Standing, pause: float) -> Transition:
         return BACKUP, (ArmMasterDown(standing.deadTime),)
+
+    def claimed(self, standing: Standing) -> Transition:
+        return _takeOver(Reason.CLAIMED, None)
 
     def linkLost(self, standing: Standing) -> Transition:
         return WAITING, (DisarmMasterDown(),)
@@ -274,10 +327,7 @@ class Master(_Unmoved):
     role = Role.MASTER
 
     def heard(self, standing: Standing, peer: Peer) -> Transition:
-        beaten = peer.timing < standing.timing or (
-            peer.timing == standing.timing and not winsTie(standing.source, peer.source)
-        )
-        if not beaten:  # M2
+        if not standing.dialect.yields(standing, peer):  # M2
             return MASTER, (Reassert(peer),)
         # M1: the farewell lets the winner hear of us, and announce once more.
         return BACKUP, (
@@ -297,6 +347,16 @@ class Master(_Unmoved):
 
     def linkLost(self, standing: Standing) -> Transition:
         return WAITING, (StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST))
+
+    def demotionChanged(self, standing: Standing, offer: bool) -> Transition:
+        if offer:
+            return MASTER, (Advertise(), OfferMastership(OFFER_AFTER))
+        return MASTER, (Advertise(),)
+
+    def notReplaced(self, standing: Standing) -> Transition:
+        # Backups that do not preempt take over on a bow-out.  This host goes on
+        # until it hears one that is better: there may be none.
+        return MASTER, (BowOut(),)
 
     def resigned(self, standing: Standing, unfit: bool) -> Transition:
         reason = Reason.UNFIT if unfit else Reason.RESIGNED

@@ -1,121 +1,160 @@
 """
-The IPv4 packet around an advertisement: written as ucarp writes it, and
-accepted by the rules of ucarp in their order.
+The IP packet around an advertisement, of either family: what it says, and
+whether a virtual host may look at it, by the rules of ucarp in their order.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Collection
 
+import attrs
+
+from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.advertisement import PROTOCOL, SIZE, Advertisement, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
+from txcarp.protocol.family import isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: The time to live of every advertisement.  A router would have lowered it:
-#: whoever sends 255 that arrives as 255 is on this link.
-TTL = 255
-
-#: The group of CARP and VRRP, 224.0.0.18.
-GROUP = bytes((224, 0, 0, 18))
-
-_VERSION_AND_LENGTH = 0x45
-_LOW_DELAY = 0x10
-_DONT_FRAGMENT = 0x4000
-_HEADER = struct.Struct("!BBHHHBBH4s4s")
+#: What a router would have lowered: whoever sends 255 that arrives as 255 is
+#: on this link.
+HOPS = 255
 
 
-def wrap(payload: bytes, source: bytes, destination: bytes, identification: int) -> bytes:
+@attrs.frozen
+class Audience:
     """
-    An IPv4 packet with an advertisement in it.
+    Whom a virtual host listens to, in one family.
+
+    @ivar vhid: The virtual host.
+    @ivar own: The packed address that its own advertisements come from; empty
+        if it is not known yet.
+    @ivar group: The packed address that advertisements are sent to.
+    @ivar peers: Packed addresses of hosts that may send to this host alone,
+        and from behind a router.
+    """
+
+    vhid: int
+    own: bytes
+    group: bytes
+    peers: Collection[bytes] = ()
+
+
+def wrap(payload: bytes, source: bytes, destination: bytes, identification: int = 0) -> bytes:
+    """
+    An IP packet with an advertisement in it, of the family of its addresses.
 
     @param payload: The encoded advertisement.
     @param source: The packed address it comes from.
-    @param destination: The packed address of the group.
-    @param identification: 16 bits, random for each packet.
+    @param destination: The packed address of the group, or of a peer.
+    @param identification: 16 bits, random for each packet; IPv4 only.
     """
-    header = _HEADER.pack(
-        _VERSION_AND_LENGTH,
-        _LOW_DELAY,
-        _HEADER.size + len(payload),
-        identification,
-        _DONT_FRAGMENT,
-        TTL,
-        PROTOCOL,
-        0,
-        source,
-        destination,
-    )
-    checksum = internetChecksum(header).to_bytes(2, "big")
-    return header[:10] + checksum + header[12:] + payload
+    if len(destination) == 4:
+        return ipv4.wrap(payload, source, destination, identification)
+    return ipv6.wrap(payload, source, destination)
+
+
+def isIPv6(packet: bytes) -> bool:
+    """
+    Whether a packet says that it is one of IPv6.
+    """
+    return bool(packet) and packet[0] >> 4 == 6
+
+
+def headerLength(packet: bytes) -> int:
+    """
+    The length of the header of a packet in bytes, or zero if there is no
+    header that makes sense.
+    """
+    if isIPv6(packet):
+        return ipv6.HEADER if len(packet) >= ipv6.HEADER else 0
+    return ipv4.headerLength(packet)
 
 
 def payloadOf(packet: bytes) -> bytes:
     """
-    What follows the header of an IPv4 packet.  It is empty if there is no
-    header that makes sense.
+    What follows the header of a packet.  It is empty if there is no header
+    that makes sense.
     """
     length = headerLength(packet)
     return packet[length:] if length else b""
 
 
-def headerLength(packet: bytes) -> int:
-    """
-    The length of the header of an IPv4 packet in bytes, or zero if there is
-    no header that makes sense.
-    """
-    if len(packet) <= _HEADER.size:
-        return 0
-    length = (packet[0] & 0xF) * 4
-    return length if _HEADER.size <= length <= len(packet) else 0
-
-
 def sourceOf(packet: bytes) -> bytes:
     """
-    The packed source address of an IPv4 packet.
+    The packed source address of a packet.
     """
-    return packet[12:16]
+    return packet[8:24] if isIPv6(packet) else packet[12:16]
 
 
-def unwrap(packet: bytes, vhid: int, source: bytes, group: bytes) -> Advertisement:
+def destinationOf(packet: bytes) -> bytes:
     """
-    The advertisement in an IPv4 packet, if this virtual host may look at it.
-    The digest remains to be verified.
+    The packed address that a packet was sent to.
+    """
+    return packet[24:40] if isIPv6(packet) else packet[16:20]
+
+
+def hopsOf(packet: bytes) -> int:
+    """
+    The time to live, or hop limit, of a packet that has a header.
+    """
+    return packet[7] if isIPv6(packet) else packet[8]
+
+
+def unwrap(packet: bytes, audience: Audience) -> Advertisement:
+    """
+    The advertisement in a packet, if this virtual host may look at it.  The
+    digest remains to be verified.
 
     What ucarp does not look at is not looked at here either: type, authlen,
     fragment bits, the total length, bytes after the advertisement.
 
     @param packet: The packet from its IP header on.
-    @param vhid: Our virtual host.
-    @param source: The packed address that our own advertisements come from.
-    @param group: The packed address that advertisements must be sent to.
     @raise Rejected: If it is not an advertisement for us.
     """
     length = headerLength(packet)
     if not length:
         raise Rejected(Rejection.SIZE, f"{len(packet)} bytes")
-    if sourceOf(packet) == source:
+    source = sourceOf(packet)
+    if source == audience.own:
         raise Rejected(Rejection.OWN_ECHO)
-    if packet[9] != PROTOCOL:
-        raise Rejected(Rejection.PROTOCOL, str(packet[9]))
+    protocol = packet[6 if isIPv6(packet) else 9]
+    if protocol != PROTOCOL:
+        raise Rejected(Rejection.PROTOCOL, str(protocol))
     payload = packet[length:]
     if len(payload) < SIZE:
         if looksLikeVRRP(payload):
             raise Rejected(Rejection.VRRP)
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
-    if packet[8] != TTL:
-        raise Rejected(Rejection.TTL, str(packet[8]))
+    listed = source in audience.peers
+    if hopsOf(packet) != HOPS and not listed:
+        raise Rejected(Rejection.TTL, str(hopsOf(packet)))
     try:
         advertisement = decode(payload)
     except Rejected:
         if looksLikeVRRP(payload):
             raise Rejected(Rejection.VRRP) from None
         raise
-    if advertisement.vhid != vhid:
+    if advertisement.vhid != audience.vhid:
         raise Rejected(Rejection.VHID, str(advertisement.vhid))
-    if packet[16:20] != group:
-        raise Rejected(Rejection.DESTINATION, ".".join(map(str, packet[16:20])))
-    # One sum over both parts, as ucarp does it.
-    if internetChecksum(packet[: length + SIZE]) != 0:
+    destination = destinationOf(packet)
+    if destination != audience.group and (not listed or isMulticast(destination)):
+        text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
+        raise Rejected(Rejection.DESTINATION, text)
+    if not _sumsUp(packet, length):
         # VRRP sums all of its payload, which with many addresses is longer.
         raise Rejected(Rejection.VRRP if looksLikeVRRP(payload) else Rejection.CHECKSUM)
     return advertisement
+
+
+def _sumsUp(packet: bytes, length: int) -> bool:
+    """
+    Whether the checksum is right: for IPv4 one sum over both headers, as ucarp
+    does it; for IPv6 with or without the pseudo-header.
+    """
+    if not isIPv6(packet):
+        return internetChecksum(packet[: length + SIZE]) == 0
+    summed = packet[length : length + SIZE]
+    return (
+        internetChecksum(summed) == 0
+        or internetChecksum(ipv6.pseudoHeader(packet, SIZE) + summed) == 0
+    )

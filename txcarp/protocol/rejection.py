@@ -11,8 +11,8 @@ class Rejection(enum.Enum):
     """
     Every way in which the receive path can refuse a packet.
 
-    The order is the order of the checks, which is that of ucarp: a packet
-    with two faults is counted under the first.
+    The order is the order of the checks, which is that of ucarp as far as it
+    goes: a packet with two faults is counted under the first.
     """
 
     OWN_ECHO = "own advertisement echoed"
@@ -25,6 +25,9 @@ class Rejection(enum.Enum):
     DESTINATION = "another multicast group"
     CHECKSUM = "bad checksum"
     DIGEST = "bad digest"
+    DUPLICATE = "a second copy"
+    REPLAY = "an old advertisement, or made from one"
+    UNSEALED = "not sealed"
 
 
 class Rejected(Exception):

@@ -9,6 +9,10 @@ import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT
 
+#: Seconds between advertisements where advbase and advskew are both 0, which
+#: only OpenBSD allows.
+SHORTEST_INTERVAL = 1 / 256
+
 
 @attrs.frozen(order=True)
 class Timing:

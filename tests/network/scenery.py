@@ -1,0 +1,129 @@
+"""
+What the tests of the sockets have in common.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from contextlib import suppress
+
+from zope.interface import implementer
+
+from tests import crafted
+from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
+from txcarp.network.rtnetlink import Link
+from txcarp.testbed import Node
+
+GROUP4 = socket.inet_aton("224.0.0.18")
+GROUP6 = socket.inet_pton(socket.AF_INET6, "ff02::12")
+
+
+def packed(address: str) -> bytes:
+    """
+    The bytes of an address of either family.
+    """
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def ipv6Packet(
+    vhid: int = crafted.VHID,
+    *,
+    source: str = "fe80::77",
+    destination: bytes | str = GROUP6,
+    hopLimit: int = 255,
+    protocol: int = 112,
+    body: bytes | None = None,
+) -> bytes:
+    """
+    An advertisement with an IPv6 header.
+    """
+    if body is None:
+        body = crafted.payload(vhid=vhid)
+    if isinstance(destination, str):
+        destination = packed(destination)
+    header = struct.pack("!IHBB", 6 << 28, len(body), protocol, hopLimit)
+    return header + packed(source) + destination + body
+
+
+def awaitIPv6(node: Node, interface: str = "eth0") -> None:
+    """
+    Wait until the IPv6 addresses of an interface work: the kernel answers that it
+    added one some time before it did.
+    """
+    index = node.link(interface).index
+    end = time.monotonic() + 10
+    for address in node.addresses(interface):
+        if ":" not in address:
+            continue
+        with node.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.01)
+            sock.bind((address.partition("/")[0], 0, 0, index))
+            while time.monotonic() < end:
+                with suppress(OSError):
+                    sock.sendto(b"", sock.getsockname())
+                    sock.recv(1)
+                    break
+
+
+@implementer(ILinkMonitor)
+class FakeLinks:
+    """
+    Tells of links what a test says.
+    """
+
+    def __init__(self) -> None:
+        self.observers: list[tuple[str, ILinkObserver]] = []
+
+    def watch(self, name: str, observer: ILinkObserver) -> None:
+        """
+        See L{ILinkMonitor.watch}; nothing is known at first.
+        """
+        self.observers.append((name, observer))
+
+    def unwatch(self, name: str, observer: ILinkObserver) -> None:
+        """
+        See L{ILinkMonitor.unwatch}.
+        """
+        self.observers.remove((name, observer))
+
+    def link(self, name: str) -> Link | None:
+        """
+        See L{ILinkMonitor.link}.
+        """
+        return None
+
+    def tell(self, name: str, link: Link | None) -> None:
+        """
+        Tell of a change.
+        """
+        for watched, observer in list(self.observers):
+            if watched == name:
+                observer.linkChanged(name, link)
+
+
+@implementer(IPacketReceiver)
+class FakeReceiver:
+    """
+    Keeps what it is given.
+
+    @ivar received: packets that passed the firewall.
+    @ivar filtered: packets that were seen in front of it.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.filtered: list[bytes] = []
+
+    def packetReceived(self, packet: bytes) -> None:
+        """
+        See L{IPacketReceiver.packetReceived}.
+        """
+        self.received.append(packet)
+
+    def packetFiltered(self, packet: bytes) -> None:
+        """
+        See L{IPacketReceiver.packetFiltered}.
+        """
+        self.filtered.append(packet)

@@ -1,0 +1,91 @@
+"""
+Times for which a host is kept out of the election.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from txcarp.candidate import Candidate
+from txcarp.configuration import VirtualHostConfiguration
+from txcarp.timers import cancel
+
+_RESIGNED = "resigned"
+_STARTING = "starting"
+_FLAPPING = "flapping"
+
+
+class Holds:
+    """
+    Keeps a candidate back for a while: after a resignation, after the start,
+    and when it changes its role too often.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, configuration: VirtualHostConfiguration, clock: IReactorTime, candidate: Candidate
+    ) -> None:
+        self._configuration = configuration
+        self._clock = clock
+        self._candidate = candidate
+        self._ends: dict[str, IDelayedCall] = {}
+        self._returns: deque[float] = deque()
+
+    def stop(self) -> None:
+        """
+        The candidate is leaving: nothing is to bring it back.
+        """
+        for call in self._ends.values():
+            cancel(call)
+        self._ends.clear()
+
+    def starting(self) -> None:
+        """
+        This host has just been started, and may have services that are not
+        ready yet.
+        """
+        delay = self._configuration.startDelay
+        if delay is not None:
+            self._candidate.hold(_STARTING)
+            self._release(_STARTING, delay)
+
+    def resign(self, seconds: float, *, unfit: bool) -> None:
+        """
+        Hand over, and take no part for so many seconds.
+
+        @param unfit: Whether this host cannot do what a master has to.
+        """
+        self._candidate.resign(_RESIGNED, unfit=unfit)
+        self._release(_RESIGNED, seconds)
+
+    def becameBackup(self) -> None:
+        """
+        A master became backup again: keep it back if that happens too often.
+        """
+        limit = self._configuration.flapLimit
+        if limit is None:
+            return
+        now = self._clock.seconds()
+        self._returns.append(now)
+        while self._returns[0] < now - limit.seconds:
+            self._returns.popleft()
+        if len(self._returns) >= limit.changes:
+            self._returns.clear()
+            self._log.error(
+                "This host became backup {changes} times within {seconds:.0f} s: it waits for "
+                "{seconds:.0f} s before it takes part again (vhid {vhid} on {interface})",
+                changes=limit.changes,
+                seconds=limit.seconds,
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+            self._candidate.hold(_FLAPPING)
+            self._release(_FLAPPING, limit.seconds)
+
+    def _release(self, why: str, seconds: float) -> None:
+        cancel(self._ends.get(why))
+        self._ends[why] = self._clock.callLater(seconds, self._candidate.resume, why)

@@ -1,0 +1,79 @@
+"""
+Whether advertisements look sealed, to somebody without the password.
+
+A sealed advertisement has a tick in the upper bits of its counter, which keeps
+pace with the time (see L{txcarp.protocol.seal}); whether the lower bits prove
+it, only the group can tell.  Others send a counter that is random, constant, or
+one more than the last.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from txcarp.protocol.seal import PACE, tickOf
+
+#: A sender keeps pace, but its clock may be slow, and ours is read late.
+_SLOWEST = 0.5
+_SLACK = 2
+
+#: Ticks that a counter may be ahead of the time between two advertisements: an
+#: hour, for a clock that was set.  A random counter is years ahead.
+_LEAP = 3600 * PACE
+_FASTEST = 3
+
+#: Steps in a row that make a verdict.
+_STEPS_TO_SEALED = 3
+_STEPS_TO_UNSEALED = 2
+
+
+@attrs.frozen
+class _Tick:
+    when: float
+    tick: int
+
+    def leadsTo(self, later: _Tick) -> bool:
+        """
+        Whether both may be ticks of one clock.
+        """
+        passed = (later.when - self.when) * PACE
+        least = max(1.0, _SLOWEST * passed - _SLACK)
+        return least <= later.tick - self.tick <= _FASTEST * passed + _LEAP
+
+
+class SealJudge:
+    """
+    Looks at the counters of one host.
+
+    @ivar sealed: Whether they look sealed; C{None} while too few were seen.
+    """
+
+    def __init__(self) -> None:
+        self.sealed: bool | None = None
+        self._good: _Tick | None = None
+        self._doubtful: _Tick | None = None
+        self._likely = 0
+        self._unlikely = 0
+
+    def saw(self, when: float, counter: int) -> None:
+        """
+        One more advertisement.
+
+        @param when: Seconds of a monotonic clock.
+        """
+        seen = _Tick(when, tickOf(counter))
+        # A sealed host may leap once, when it hears another whose clock is far
+        # ahead; and one old packet, sent again, says nothing about the host.
+        known = [tick for tick in (self._good, self._doubtful) if tick is not None]
+        if any(tick.leadsTo(seen) for tick in known):
+            self._likely, self._unlikely = self._likely + 1, 0
+            if self._likely >= _STEPS_TO_SEALED:
+                self.sealed = True
+        elif known:
+            self._likely, self._unlikely = 0, self._unlikely + 1
+            if self._unlikely >= _STEPS_TO_UNSEALED:
+                self.sealed = False
+            if self.sealed:
+                self._doubtful = seen
+                return
+        self._good, self._doubtful = seen, None

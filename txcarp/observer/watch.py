@@ -1,0 +1,130 @@
+"""
+All groups on all interfaces: packets and the time go in, events come out.
+
+Nothing here waits, reads a clock or a socket, or raises for what a network
+sends, and what is remembered is bounded.
+"""
+
+from __future__ import annotations
+
+from txcarp.observer.events import Event, GroupKey, GroupView, Kind
+from txcarp.observer.group import Group
+from txcarp.observer.sighting import look
+from txcarp.protocol.envelope import headerLength, sourceOf
+from txcarp.protocol.family import familyOf
+from txcarp.protocol.rejection import Rejected, Rejection
+
+#: Groups that are remembered; one interface can have 1020.
+MAXIMUM_GROUPS = 1024
+
+#: Seconds after which a group without anybody makes room for another.
+_FORGOTTEN = 3600.0
+
+#: Seconds between two ticks after which this program must have been stopped,
+#: and may not have heard what there was.
+_PAUSE = 2.0
+
+
+class Watch:
+    """
+    What is heard on some interfaces.
+    """
+
+    def __init__(self, maximumGroups: int = MAXIMUM_GROUPS) -> None:
+        self._maximumGroups = maximumGroups
+        self._groups: dict[GroupKey, Group] = {}
+        self._listening: dict[str, float] = {}
+        self._deaf: dict[str, Kind] = {}
+        self._lastTick: float | None = None
+
+    @property
+    def deaf(self) -> dict[str, Kind]:
+        """
+        The interfaces on which nothing can be heard now, and why.
+        """
+        return dict(self._deaf)
+
+    def listens(self, now: float, interface: str) -> list[Event]:
+        """
+        From now on an interface is listened to.
+        """
+        self._deaf.pop(interface, None)
+        self._listening[interface] = now
+        for key, group in self._groups.items():
+            if key.interface == interface:
+                group.listensAgain(now)
+        return [Event(Kind.LISTENING, now, interface)]
+
+    def deafened(self, now: float, interface: str, kind: Kind) -> list[Event]:
+        """
+        Nothing can be heard on an interface until further notice.
+
+        @param kind: C{DOWN} or C{GONE}.
+        @return: Nothing if that is known.
+        """
+        if self._deaf.get(interface) is kind:
+            return []
+        self._deaf[interface] = kind
+        return [Event(kind, now, interface)]
+
+    def heard(
+        self, when: float, interface: str, packet: bytes, hardware: bytes = b"", here: bool = False
+    ) -> list[Event]:
+        """
+        A packet of protocol 112 arrived, or was sent by this machine.
+
+        @param packet: From its IP header on.
+        @param hardware: The address of the network card that sent it.
+        @param here: Whether this machine did.
+        """
+        try:
+            sighting = look(packet)
+        except Rejected as rejected:
+            return self._refused(when, interface, packet, rejected)
+        key = GroupKey(interface, sighting.protocol, sighting.vhid, familyOf(sighting.source))
+        group = self._groups.get(key)
+        if group is None:
+            if not self._hasRoom(when):
+                detail = f"{self._maximumGroups}"
+                return [Event(Kind.TOO_MANY_GROUPS, when, interface, detail=detail)]
+            group = self._groups[key] = Group(key, self._listening.get(interface, when))
+        return group.heard(sighting, when, hardware, here)
+
+    def tick(self, now: float) -> list[Event]:
+        """
+        Time passed; call this a few times in a second.
+        """
+        if self._lastTick is not None and now - self._lastTick > _PAUSE:
+            for group in self._groups.values():
+                group.listensAgain(now)
+        self._lastTick = now
+        events: list[Event] = []
+        for key, group in self._groups.items():
+            if key.interface not in self._deaf:
+                events += group.tick(now)
+        return events
+
+    def groups(self) -> list[GroupView]:
+        """
+        What is known of each group, in order.
+        """
+        keys = sorted(self._groups, key=lambda key: key.order)
+        return [self._groups[key].view() for key in keys]
+
+    def _hasRoom(self, now: float) -> bool:
+        if len(self._groups) < self._maximumGroups:
+            return True
+        for key, group in self._groups.items():
+            since = group.nobodySince
+            if since is not None and now - since > _FORGOTTEN:
+                del self._groups[key]
+                return True
+        return False
+
+    def _refused(
+        self, when: float, interface: str, packet: bytes, rejected: Rejected
+    ) -> list[Event]:
+        if rejected.reason is Rejection.PROTOCOL or not headerLength(packet):
+            return []  # the socket filter lets none through
+        source = sourceOf(packet)
+        return [Event(Kind.IGNORED, when, interface, source=source, detail=str(rejected))]

@@ -1,0 +1,354 @@
+"""
+One run of a virtual host, from its start to its stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txcarp.addresses import textOf
+from txcarp.advertiser import Advertiser
+from txcarp.candidate import Candidate
+from txcarp.change import Change
+from txcarp.channel import Channel
+from txcarp.configuration import VirtualHostConfiguration
+from txcarp.demotions import Demotions
+from txcarp.holds import Holds
+from txcarp.interfaces import (
+    IAddressTable,
+    ILinkMonitor,
+    ILinkObserver,
+    IMastershipStep,
+    INetwork,
+    IScriptRunner,
+    IStateStore,
+    IVirtualInterfaces,
+)
+from txcarp.logs.limits import SayOnce
+from txcarp.mastership.mastership import Mastership
+from txcarp.neighbourhood import Neighbourhood
+from txcarp.network.rtnetlink import Link
+from txcarp.protocol.demotion import FULL_DEMOTION
+from txcarp.protocol.election import ChangeRole, Peer, Reason, Role
+from txcarp.protocol.keyring import Keyring
+from txcarp.protocol.timing import Timing
+from txcarp.reception import Heard, Reception
+from txcarp.sealing import Sealing
+
+#: Seconds for which a host that was asked to hand over hears nothing, as in
+#: ucarp: the time in which somebody else takes over.
+RESIGNATION = 3.0
+
+#: Seconds until a host where a required step failed tries again.
+HOLD_OFF = 10.0
+
+_LINK = "link"
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """
+    What a virtual host needs of the world.
+
+    @ivar network: What sends and receives.
+    @ivar links: What knows the interfaces.
+    @ivar clock: What all timers run on.
+    @ivar scripts: What runs scripts.
+    @ivar addresses: What adds and removes addresses, if that is asked for.
+    @ivar virtualInterfaces: What makes interfaces with virtual hardware
+        addresses, likewise.
+    @ivar store: What remembers, over a restart, what replays are told by.
+    @ivar pauseSeconds: Seconds on a clock that also counts while the machine
+        sleeps.
+    @ivar wallSeconds: Seconds since 1970.
+    @ivar random: Draws a number of so many bits.
+    """
+
+    network: INetwork
+    links: ILinkMonitor
+    clock: IReactorTime
+    scripts: IScriptRunner
+    addresses: IAddressTable | None
+    virtualInterfaces: IVirtualInterfaces | None
+    store: IStateStore | None
+    pauseSeconds: Callable[[], float]
+    wallSeconds: Callable[[], float]
+    random: Callable[[int], int]
+
+
+@implementer(ILinkObserver)
+class Participation:
+    """
+    Everything that a virtual host has only while it takes part in its group,
+    tied together.
+
+    @ivar advertiser: Its voice.
+    @ivar candidate: Its place in the election.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: VirtualHostConfiguration,
+        surroundings: Surroundings,
+        channels: Sequence[Channel],
+        *,
+        keyring: Keyring,
+        sealing: Sealing,
+        reception: Reception,
+        demotions: Demotions,
+        neighbourhood: Neighbourhood,
+        sayOnce: SayOnce,
+        before: Sequence[IMastershipStep],
+        after: Sequence[IMastershipStep],
+        notify: Callable[[Change], None],
+    ) -> None:
+        """
+        @param channels: The families to take part in.
+        @param before: Steps to take before the addresses appear.
+        @param after: Steps to take when everything else is done.
+        @param notify: Called with each change of the role.
+        """
+        self._configuration = configuration
+        self._links = surroundings.links
+        self._channels = tuple(channels)
+        self._sealing = sealing
+        self._reception = reception
+        self._demotions = demotions
+        self._neighbourhood = neighbourhood
+        self._sayOnce = sayOnce
+        self._notify = notify
+        self._leaving = False
+        self._link: Link | None = None
+        self._linkKnown = False
+        self.advertiser = Advertiser(
+            configuration,
+            keyring,
+            sealing,
+            demotions.ledger,
+            channels,
+            surroundings.random,
+            sayOnce,
+        )
+        self.candidate = Candidate(
+            configuration,
+            surroundings.clock,
+            self.advertiser,
+            channels,
+            surroundings.pauseSeconds,
+            changed=self._roleChanged,
+            reassert=self._reassert,
+            advertised=self._advertised,
+            silent=neighbourhood.familySilent,
+        )
+        self._holds = Holds(configuration, surroundings.clock, self.candidate)
+        self._mastership = Mastership(
+            configuration,
+            surroundings.clock,
+            announcer=surroundings.network.announcer(
+                configuration.interface, configuration.virtualMAC
+            ),
+            addresses=surroundings.addresses,
+            virtualInterfaces=surroundings.virtualInterfaces,
+            scripts=surroundings.scripts,
+            before=before,
+            after=after,
+            fit=self.candidate.isFit,
+            unfit=self._stepFailed,
+            sayOnce=sayOnce,
+        )
+
+    @property
+    def role(self) -> Role:
+        """
+        What this host is in the group now.
+        """
+        return self.candidate.role
+
+    def start(self) -> None:
+        """
+        Take part.
+        """
+        self._sealing.start()
+        self._reception.start(self._channels)
+        self.candidate.held.add(_LINK)  # until the link is known
+        self._holds.starting()
+        self.candidate.start()
+        self._demotions.start()
+        self._links.watch(self._configuration.interface, self)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Leave; a master gives back what it took.
+
+        @return: Fires when that is done.
+        """
+        self._leaving = True
+        self._links.unwatch(self._configuration.interface, self)
+        self._demotions.stop()
+        self._holds.stop()
+        previous = self.role
+        if previous is Role.MASTER:
+            self._log.warn(
+                "Stopping: bowing out as master (vhid {vhid} on {interface})",
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+        change = self._change(ChangeRole(Role.INIT, Reason.STOPPED), previous)
+        self._notify(change)
+        return self._mastership.leave(change, self.candidate.stop)
+
+    def resign(self, seconds: float, *, unfit: bool) -> None:
+        """
+        Hand over, and take no part for so many seconds.
+        """
+        self._holds.resign(seconds, unfit=unfit)
+
+    # What happens to this host.
+
+    def linkChanged(self, name: str, link: Link | None) -> None:
+        """
+        The interface came, went or changed.
+        """
+        self._logLink(name, link)
+        self._link = link
+        self._linkKnown = True
+        if link is not None and (
+            self._configuration.ignoreLink or (link.up and link.running)
+        ):
+            self.candidate.resume(_LINK)
+            if self.role is Role.MASTER:
+                self._mastership.announceAgain()  # the cable may be in another switch now
+        elif _LINK not in self.candidate.held:
+            self._log.warn(
+                "Interface [{interface}] is {what}",
+                interface=name,
+                what="gone" if link is None else "without carrier" if link.up else "down",
+            )
+            self.candidate.hold(_LINK)
+
+    def _logLink(self, name: str, link: Link | None) -> None:
+        previous = self._link
+        if link is None:
+            if previous is not None or not self._linkKnown:
+                self._log.warn(
+                    "There is no interface [{interface}]: waiting for it", interface=name
+                )
+        elif previous is None or previous.address != link.address:
+            self._log.info(
+                "Local advertised ethernet address is [{address}]", address=link.address.hex(":")
+            )
+
+    def heard(self, heard: Heard) -> None:
+        """
+        A peer advertises.
+        """
+        advertisement = heard.advertisement
+        timing = Timing(advertisement.advbase, advertisement.advskew)
+        peer = Peer(timing, heard.source, advertisement.demotion)
+        if not advertisement.isBowOut:
+            rival = self.candidate.standing if self.role is Role.MASTER else None
+            self._neighbourhood.heard(heard, peer, self._channels, rival)
+        self.candidate.heard(peer, advertisement.counter)
+        if not advertisement.isBowOut:
+            self._mastership.successorHeard()  # and this may be the end of this run
+
+    def demotionChanged(self, worse: bool) -> None:
+        """
+        This host is demoted more, or less, than before.
+        """
+        timing = self.advertiser.timing
+        peers = self._neighbourhood.peers
+        # Where nobody else was ever heard, somebody may listen all the same.
+        hopeless = not peers.all and timing.advskew >= FULL_DEMOTION
+        self.candidate.demotionChanged(worse and (hopeless or peers.anyBetter(timing)))
+
+    def _advertised(self, inOrder: bool) -> None:
+        self._mastership.advertised(inOrder)
+
+    def _reassert(self, peer: Peer) -> None:
+        """
+        A worse master claims the addresses.
+        """
+        if self._sayOnce.ready("reassert") is not None:
+            self._log.warn(
+                "Non-preferred master advertising: reasserting control of VIP with another "
+                "gratuitous arp (peer {peer})",
+                peer=textOf(peer.source),
+            )
+        self._mastership.announceAgain()
+
+    def _stepFailed(self, name: str) -> None:
+        """
+        A required step failed: a master that does not work must not be one.
+        """
+        if self._leaving:
+            return  # anyway
+        self._log.error(
+            "This host is not fit to be master: {step} failed. It tries again in {delay:.0f} s",
+            step=name,
+            delay=HOLD_OFF,
+        )
+        self.resign(HOLD_OFF, unfit=True)
+
+    # Changes of role.
+
+    def _roleChanged(self, effect: ChangeRole, previous: Role) -> None:
+        change = self._change(effect, previous)
+        self._log.warn(
+            "Switching to state: {role} ({why}; vhid {vhid} on {interface})",
+            role=change.role.value,
+            why=change.explain(),
+            vhid=change.vhid,
+            interface=change.interface,
+            change=change,
+        )
+        words = _UCARP_WORDS.get(effect.reason)
+        if words is not None:
+            self._log.warn(words)
+        self._neighbourhood.diagnostics.noRival()
+        if effect.role is Role.MASTER:
+            self._reception.watchFront()
+        elif previous is Role.MASTER and not self._leaving:
+            self._holds.becameBackup()
+        self._notify(change)
+        if self._leaving:
+            self.candidate.stop()  # somebody else is master: nothing is left to wait for
+        self._mastership.changed(change)
+
+    def _change(self, effect: ChangeRole, previous: Role) -> Change:
+        detail = ""
+        if effect.reason is Reason.SILENCE:
+            detail = f"{self.candidate.standing.deadTime:.3f} s"
+        elif effect.reason is Reason.PAUSED:
+            detail = f"for {effect.pause:.3f} s"
+        elif effect.peer is not None:
+            timing = effect.peer.timing
+            detail = f"advbase {timing.advbase} advskew {timing.advskew}"
+            if effect.peer.demotion:
+                detail += f" demoted by {effect.peer.demotion}"
+        return Change(
+            role=effect.role,
+            previous=previous,
+            reason=effect.reason,
+            vhid=self._configuration.vhid,
+            interface=self._configuration.interface,
+            addresses=tuple(address.text for address in self._configuration.addresses),
+            peer=textOf(effect.peer.source) if effect.peer else "",
+            detail=detail,
+        )
+
+
+#: The line that ucarp writes after some changes.
+_UCARP_WORDS = {
+    Reason.PREEMPTION: "Putting MASTER down - preemption",
+    Reason.SLOW_MASTER: "Putting MASTER DOWN (going to time out)",
+    Reason.PREFERRED_MASTER: "Preferred master advertised: going back to BACKUP state",
+}

@@ -1,0 +1,195 @@
+"""
+Which advertisements are new, and which were heard before or are made from
+ones that were.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from txcarp.protocol.advertisement import BOW_OUT, Advertisement
+from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.rejection import Rejected, Rejection
+from txcarp.protocol.seal import PACE, Says, Seal, Verification, saidBy, tickOf
+
+#: How many sealed counters are remembered, ours included; those of one master
+#: that advertises once a second in both families for two hours and a quarter.
+REMEMBERED = 16384
+
+#: How many sealed sources are remembered; the one not heard for longest gives
+#: way.
+SOURCES = 64
+
+#: How many different things one source has said that are remembered.
+SAYINGS = 8
+
+#: Seconds by which an advertisement may lag behind what its sender's earlier
+#: ones promised, at least.  More than a virtual machine is moved in; what an
+#: attacker gains who kept advertisements back.
+LAG = 10.0
+
+#: By how much the clocks of two hosts may run apart, seconds in a second.
+_DRIFT = 0.001
+
+_LEAVING = Says(BOW_OUT, BOW_OUT)
+
+
+@attrs.define
+class SealedSource:
+    """
+    A host that seals its advertisements.
+
+    @ivar tick: The last tick that was heard from it.
+    @ivar offset: By how many seconds its ticks were ahead of the clock of this
+        host when they were; C{None} if that clock has begun anew.
+    @ivar at: That clock, in seconds.
+    @ivar sayings: What it said, newest last.
+    """
+
+    tick: int
+    offset: float | None = None
+    at: float = 0.0
+    sayings: tuple[Says, ...] = ()
+
+    def lag(self, tick: int, now: float) -> float:
+        """
+        How many seconds late an advertisement with this tick is.
+        """
+        if self.offset is None:
+            return 0.0
+        expected = self.offset - _DRIFT * max(0.0, now - self.at)
+        return expected - (tick / PACE - now)
+
+    def heard(self, tick: int, says: Says, now: float) -> bool:
+        """
+        @return: Whether it said something that it had not said before.
+        """
+        offset = tick / PACE - now
+        if self.offset is not None:
+            offset = max(offset, self.offset - _DRIFT * max(0.0, now - self.at))
+        self.tick, self.offset, self.at = tick, offset, now
+        if says in self.sayings:
+            return False
+        self.sayings = (*self.sayings[-SAYINGS + 1 :], says)
+        return True
+
+
+class Freshness:
+    """
+    Judges advertisements whose digest is good.
+
+    @ivar sources: The sources that are known to seal, by packed address.
+    """
+
+    def __init__(
+        self,
+        verification: Verification,
+        seals: Sequence[Seal],
+        *,
+        lag: float = LAG,
+        sources: Iterable[tuple[bytes, SealedSource]] = (),
+    ) -> None:
+        """
+        @param seals: One for each password that is accepted.
+        @param lag: Seconds by which an advertisement may be late, at least
+            L{LAG}; more where the dead time is longer.
+        @param sources: What an earlier run knew.
+        """
+        self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
+        self._verification = verification
+        self._seals = tuple(seals)
+        self._lag = max(lag, LAG)
+        self._order: deque[int] = deque()
+        self._seen: set[int] = set()
+        self._own: set[int] = set()
+        self._newest = dict.fromkeys(Family, 0)
+        for address, source in self.sources.items():
+            self._advance(familyOf(address), source.tick)
+
+    def sent(self, counter: int, family: Family) -> None:
+        """
+        Remember a counter that this host sealed.
+        """
+        self._remember(counter)
+        self._own.add(counter)
+        self._advance(family, tickOf(counter))
+
+    def judge(self, advertisement: Advertisement, source: bytes, now: float) -> bool:
+        """
+        Decide about an advertisement.
+
+        @param source: The packed address that it comes from.
+        @param now: Seconds on a clock that is never set and does not stop
+            while the host sleeps.
+        @return: Whether it is sealed.
+        @raise Rejected: If it must not be believed.
+        """
+        if self._verification is Verification.OFF:
+            return False
+        counter = advertisement.counter
+        if counter in self._own:
+            raise Rejected(Rejection.OWN_ECHO, "with another source")
+        says = saidBy(advertisement)
+        sealed = any(seal.opens(counter, says, source) for seal in self._seals)
+        if counter in self._seen:
+            last = self.sources.get(source)
+            if sealed and last is not None and last.tick == tickOf(counter):
+                raise Rejected(Rejection.DUPLICATE)
+            raise Rejected(Rejection.REPLAY, "this counter was heard before")
+        if sealed:
+            self._admit(tickOf(counter), says, source, now)
+            self._remember(counter)
+            return True
+        if self._verification is Verification.REQUIRE:
+            raise Rejected(Rejection.UNSEALED)
+        if source in self.sources:
+            raise Rejected(Rejection.UNSEALED, "this peer seals its advertisements")
+        if self._sealedByAnother(counter):
+            raise Rejected(Rejection.REPLAY, "another host sealed this counter")
+        return False
+
+    def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
+        family = familyOf(source)
+        known = self.sources.get(source)
+        # A source that is not known may have been dead for long: only what is
+        # about as new as what others and this host send is taken for its own.
+        newest = self._newest[family]
+        floor = newest - int(self._lag * PACE) if known is None else known.tick
+        if tick <= floor:
+            raise Rejected(Rejection.REPLAY, f"{(newest - tick) / PACE:.2f} s older than the last")
+        if known is None:
+            known = self.sources[source] = SealedSource(tick)
+            if len(self.sources) > SOURCES:
+                self.sources.popitem(last=False)
+        lag = known.lag(tick, now)
+        if lag > self._lag:
+            raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
+        known.heard(tick, says, now)
+        self.sources.move_to_end(source)
+        self._advance(family, tick)
+
+    def _sealedByAnother(self, counter: int) -> bool:
+        """
+        Whether a source that is known sealed this counter for something that
+        it said before.
+        """
+        return any(
+            seal.opens(counter, says, address)
+            for address, source in self.sources.items()
+            for says in (*source.sayings, _LEAVING)
+            for seal in self._seals
+        )
+
+    def _advance(self, family: Family, tick: int) -> None:
+        self._newest[family] = max(self._newest[family], tick)
+
+    def _remember(self, counter: int) -> None:
+        self._seen.add(counter)
+        self._order.append(counter)
+        if len(self._order) > REMEMBERED:
+            oldest = self._order.popleft()
+            self._seen.discard(oldest)
+            self._own.discard(oldest)

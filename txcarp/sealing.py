@@ -1,0 +1,203 @@
+"""
+The seals of one virtual host while it runs: those that it makes, those that it
+checks, and what it remembers of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txcarp.configuration import VirtualHostConfiguration
+from txcarp.interfaces import IStateStore
+from txcarp.logs.limits import SayOnce
+from txcarp.protocol.advertisement import Advertisement
+from txcarp.protocol.family import familyOf
+from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.keyring import Keyring
+from txcarp.protocol.seal import PACE, Says, Ticks, Verification, tickOf
+from txcarp.statefile import BadState, State
+from txcarp.timers import cancel
+
+#: Seconds for which ticks are reserved in the state file.
+RESERVED = 60
+
+#: Seconds between two writes of the state file that are not urgent.
+SAVE_EVERY = 5.0
+
+
+class Sealing:
+    """
+    Makes and checks sealed counters.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: VirtualHostConfiguration,
+        keyring: Keyring,
+        clock: IReactorTime,
+        sayOnce: SayOnce,
+        *,
+        running: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        store: IStateStore | None = None,
+    ) -> None:
+        """
+        @param running: Seconds on a clock that is never set and does not stop
+            while the machine sleeps.
+        @param wall: Seconds since 1970.
+        @param store: What remembers over a restart.
+        """
+        self._seals = configuration.verification is not Verification.OFF
+        self._verification = configuration.verification
+        self._keyring = keyring
+        self._clock = clock
+        self._sayOnce = sayOnce
+        self._running = running
+        self._wall = wall
+        self._store = store if self._seals else None
+        self._lag = configuration.dialect.deadTime(
+            configuration.timing, configuration.deadRatio
+        )
+        self._ticks = Ticks()
+        self._freshness = Freshness(self._verification, keyring.seals, lag=self._lag)
+        self._reserved = 0
+        self._timer: IDelayedCall | None = None
+        self._busy = False
+        self._wanted: int | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    def start(self) -> None:
+        """
+        Recall what an earlier run knew.
+        """
+        state = self._recall()
+        self._ticks = Ticks(state.tick)
+        self._reserved = state.tick
+        self._freshness = Freshness(
+            self._verification, self._keyring.seals, lag=self._lag, sources=state.sources.items()
+        )
+
+    def stop(self) -> Deferred[None]:
+        """
+        Remember what this run knows.
+
+        @return: Fires when it is written, or could not be.
+        """
+        cancel(self._timer)
+        self._timer = None
+        if self._store is None:
+            return succeed(None)
+        # Another run may begin right away: nothing needs to be reserved.
+        return self._save(self._ticks.last)
+
+    def counter(self, says: Says, source: bytes) -> int | None:
+        """
+        A sealed counter for an advertisement; C{None} if none is wanted.
+
+        @param source: The packed address that it comes from.
+        """
+        if not self._seals:
+            return None
+        tick = self._ticks.next(self._wall(), self._running())
+        if tick is None:
+            if self._sayOnce.ready("ticks") is not None:
+                self._log.error(
+                    "There are no ticks left to seal advertisements with: the clock of a host of "
+                    "this group is wrong by centuries. They leave without a seal"
+                )
+            return None
+        counter = self._keyring.seal.counter(tick, says, source)
+        self._freshness.sent(counter, familyOf(source))
+        if tick > self._reserved:
+            self._saveNow()
+        return counter
+
+    def judge(self, advertisement: Advertisement, source: bytes) -> bool:
+        """
+        Decide about an advertisement whose digest is good.
+
+        @return: Whether it is sealed.
+        @raise txcarp.protocol.rejection.Rejected: If it must not be believed.
+        """
+        known = source in self._freshness.sources
+        now = self._running()
+        sealed = self._freshness.judge(advertisement, source, now)
+        if sealed:
+            self._ticks.heard(tickOf(advertisement.counter), now)
+            if known:
+                self._saveLater()
+            else:
+                self._saveNow()
+        return sealed
+
+    def _recall(self) -> State:
+        if self._store is None:
+            return State()
+        try:
+            return self._store.load()
+        except FileNotFoundError:
+            self._log.info("{store} does not exist yet: it is made", store=self._store)
+        except (OSError, BadState) as error:
+            self._log.error(
+                "{store} cannot be read: {error}. Advertisements from before this start may be "
+                "taken for new ones",
+                store=self._store,
+                error=error,
+            )
+        return State()
+
+    def _saveLater(self) -> None:
+        if self._store is not None and (self._timer is None or not self._timer.active()):
+            self._timer = self._clock.callLater(SAVE_EVERY, self._saveNow)
+
+    def _saveNow(self) -> None:
+        if self._store is None:
+            return
+        cancel(self._timer)
+        self._reserved = self._ticks.last + RESERVED * PACE
+        self._save(self._reserved)
+
+    def _save(self, tick: int) -> Deferred[None]:
+        """
+        Write; if a write is under way, the newest state once it is done.
+        """
+        self._wanted = tick
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if not self._busy:
+            self._busy = True
+            self._write()
+        return done
+
+    def _write(self) -> None:
+        assert self._store is not None
+        assert self._wanted is not None
+        tick, self._wanted = self._wanted, None
+        waiting, self._waiting = self._waiting, []
+        saving = self._store.save(State(tick, dict(self._freshness.sources)))
+        saving.addErrback(self._failed).addCallback(lambda _: self._written(waiting))
+
+    def _written(self, waiting: list[Deferred[None]]) -> None:
+        if self._wanted is not None:
+            self._write()
+        else:
+            self._busy = False
+        for done in waiting:
+            done.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._sayOnce.ready("state") is not None:
+            self._log.error(
+                "{store} cannot be written: {reason}. After a restart of this program old "
+                "advertisements may be taken for new ones",
+                store=self._store,
+                reason=failure.getErrorMessage(),
+            )
