@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from contextlib import suppress
 
 from zope.interface import implementer
 
@@ -49,22 +48,29 @@ def ipv6Packet(
 
 def awaitIPv6(node: Node, interface: str = "eth0") -> None:
     """
-    Wait until the IPv6 addresses of an interface work: the kernel answers that it
-    added one some time before it did.
+    Wait until an interface has its link-local address, and all its IPv6 addresses
+    work: the kernel answers that it added one some time before it did.
     """
-    index = node.link(interface).index
     end = time.monotonic() + 10
-    for address in node.addresses(interface):
-        if ":" not in address:
-            continue
-        with node.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(0.01)
-            sock.bind((address.partition("/")[0], 0, 0, index))
-            while time.monotonic() < end:
-                with suppress(OSError):
-                    sock.sendto(b"", sock.getsockname())
-                    sock.recv(1)
-                    break
+    while time.monotonic() < end:
+        addresses = [one.partition("/")[0] for one in node.addresses(interface) if ":" in one]
+        if any(one.startswith("fe80") for one in addresses) and all(
+            _works(node, one, node.link(interface).index) for one in addresses
+        ):
+            return
+    raise TimeoutError(f"{interface} of {node.name} has no IPv6")
+
+
+def _works(node: Node, address: str, index: int) -> bool:
+    with node.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.01)
+        try:
+            sock.bind((address, 0, 0, index))
+            sock.sendto(b"", sock.getsockname())
+            sock.recv(1)
+        except OSError:
+            return False
+        return True
 
 
 @implementer(ILinkMonitor)

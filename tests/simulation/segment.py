@@ -35,8 +35,11 @@ from txcarp.interfaces import (
     IMastershipObserver,
     INetwork,
     IPacketReceiver,
+    IStateStore,
 )
 from txcarp.protocol.election import Role
+from txcarp.protocol.envelope import destinationOf
+from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.virtualhost import VirtualHost
 
 #: Seconds that a packet travels.
@@ -94,10 +97,14 @@ class Segment:
         self.packets: list[tuple[float, str]] = []
         self.reigns: list[Reign] = []
         self.cuts: set[frozenset[str]] = set()
+        #: Families whose packets are lost.
+        self.lost: set[Family] = set()
+        #: Everything that was sent.
+        self.record: list[bytes] = []
         #: When anybody last became able or unable to hear somebody.
         self.changed = 0.0
 
-    def add(self, source: str, **settings: Any) -> Computer:
+    def add(self, source: str, /, **settings: Any) -> Computer:
         """
         Connect a computer, switched off.
         """
@@ -130,8 +137,13 @@ class Segment:
         Deliver a packet, after its time, to all who hear the sender.
         """
         self.packets.append((self.clock.seconds(), sender.source))
+        self.record.append(packet)
+        destination = destinationOf(packet)
+        if familyOf(destination) in self.lost:
+            return
         for receiver in self.computers:
-            if receiver is not sender and self.hears(receiver, sender):
+            meant = isMulticast(destination) or destination in receiver.addresses
+            if receiver is not sender and meant and self.hears(receiver, sender):
                 self.clock.callLater(LATENCY, receiver.arrived, packet)
 
     def hears(self, one: Computer, other: Computer) -> bool:
@@ -185,13 +197,24 @@ class Computer:
         self.segment = segment
         self.source = source
         self.plugged = True
+        self.deaf = False
+        self.store: IStateStore | None = None
+        #: Seconds by which its wall clock is wrong.
+        self.clockError = 0.0
         self.journal = Journal()
         self.links = FakeLinks()
         self.virtualHost: VirtualHost | None = None
-        self._settings = settings
+        self.settings = settings
         self._clock = MortalClock(segment.clock)
         self._receiver: IPacketReceiver | None = None
         self._random = random.Random(source)
+
+    @property
+    def addresses(self) -> set[bytes]:
+        """
+        Its own packed addresses.
+        """
+        return {parseIPv4(self.source), self.linkLocal()}
 
     @property
     def role(self) -> Role:
@@ -209,13 +232,14 @@ class Computer:
         self._clock = MortalClock(self.segment.clock)
         self.links.observers.clear()
         host = self.virtualHost = VirtualHost(
-            configured(source=parseIPv4(self.source), **self._settings),
+            configured(**{"source": parseIPv4(self.source), **self.settings}),
             network=self,
             links=self.links,
             clock=self._clock,
             scripts=FakeScripts(self.journal),
+            store=self.store,
             random=self._random.getrandbits,
-            wallSeconds=lambda: 1.8e9 + self.segment.clock.seconds(),
+            wallSeconds=lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError,
         )
         host.addObserver(self)
         host.privilegedStartService()
@@ -253,7 +277,7 @@ class Computer:
         """
         A packet has travelled to here.
         """
-        if self._receiver is not None:
+        if self._receiver is not None and not self.deaf:
             self._receiver.packetReceived(packet)
 
     # The process's view of the network.

@@ -55,13 +55,12 @@ class RawSocket:
         """
         self._index = index
         self._beginning = _BEGINNINGS[family]
-        self._vhids: frozenset[int] = frozenset()
         self._groups: set[bytes] = set()
         self.socket = openSocket(
             _ADDRESS_FAMILIES[family], socket.SOCK_RAW, PROTOCOL, f"a raw {family.value} socket"
         )
         try:
-            self._filter()
+            self._filter(frozenset())
             name = interface.encode() + b"\0"
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -82,9 +81,9 @@ class RawSocket:
 
         @raise OSError: If the kernel refuses.
         """
-        if self._vhids != (wanted := frozenset(vhids)):
-            self._vhids = wanted
-            self._filter()
+        wanted = frozenset(vhids)
+        if wanted != self._vhids:
+            self._filter(wanted)
         # What goes to an address that is no group's arrives without being asked for.
         members = {group for group in groups if isMulticast(group)}
         for group in self._groups - members:
@@ -119,8 +118,9 @@ class RawSocket:
         """
         self.socket.close()
 
-    def _filter(self) -> None:
-        socketFilter.attach(self.socket, socketFilter.program(self._vhids, self._beginning))
+    def _filter(self, vhids: frozenset[int]) -> None:
+        socketFilter.attach(self.socket, socketFilter.program(vhids, self._beginning))
+        self._vhids = vhids
 
     def _changeMembership(self, group: bytes, member: bool) -> None:
         """

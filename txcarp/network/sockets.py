@@ -67,7 +67,7 @@ def discardWaiting(sock: socket.socket) -> None:
     """
     Throw away what came in before the filter was there.
     """
-    with contextlib.suppress(BlockingIOError, OSError):
+    with contextlib.suppress(OSError):
         while True:
             sock.recv(1)
 

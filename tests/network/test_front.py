@@ -1,0 +1,199 @@
+"""
+Tests for L{txcarp.network.front} and L{txcarp.network.packetsockets}, in the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.network.scenery import GROUP4, GROUP6, ipv6Packet
+from tests.network.test_readers import TURN, FakeReactor
+from tests.testbed.fixture import makeTestbed
+from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
+from txcarp.network.front import FrontDoor
+from txcarp.network.packetsockets import openFrameSocket, openFrontSocket
+from txcarp.protocol.family import Family
+from txcarp.testbed import Node
+
+STRANGER = bytes.fromhex("02f100000001")
+SOMEBODY = bytes.fromhex("02f100000002")
+
+
+def framed(packet: bytes, hardware: bytes | None = None) -> bytes:
+    """
+    An advertisement in a frame to its group, or to one card.
+    """
+    if packet[0] >> 4 == 4:
+        return ipv4Frame(hardware or groupAddress(GROUP4), STRANGER, packet)
+    return ipv6Frame(hardware or groupAddress(GROUP6), STRANGER, packet)
+
+
+class FrontDoorTests(SynchronousTestCase):
+    """
+    A host that looks, and one that sends frames.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make them.
+        """
+        testbed = makeTestbed(self)
+        self.a, self.b = testbed.node("a"), testbed.node("b")
+        self.frames = self.frameSocket(self.a)
+        self.reactor: Any = FakeReactor()
+        self.received: list[bytes] = []
+        self.closed = 0
+
+    def frameSocket(self, node: Node) -> socket.socket:
+        """
+        What a host sends frames with.
+        """
+        with node.inside():
+            frames = openFrameSocket("eth0")
+        self.addCleanup(frames.close)
+        return frames
+
+    def door(self, family: Family = Family.IPV4) -> FrontDoor:
+        """
+        One of the second host.
+        """
+        with self.b.inside():
+            door = FrontDoor(self.reactor, "eth0", family, self.received.append, self.lost)
+        self.addCleanup(door.close)
+        return door
+
+    def lost(self) -> None:
+        """
+        Count.
+        """
+        self.closed += 1
+
+    def read(self, door: FrontDoor) -> list[bytes]:
+        """
+        What comes in by a door in one turn.
+        """
+        select.select([door], [], [], 10)
+        door.doRead()
+        received, self.received[:] = list(self.received), []
+        return received
+
+    def test_interface(self) -> None:
+        """
+        It is a descriptor that the reactor reads until it is closed.
+        """
+        door = self.door()
+        verifyObject(IReadDescriptor, door)
+        self.assertEqual(self.reactor.readers, [door])
+        self.assertGreaterEqual(door.fileno(), 0)
+        self.assertEqual(door.logPrefix(), "txcarp front IPv4")
+        for _ in range(2):
+            door.close()
+        door.watch([1])
+        door.doRead()
+        self.assertEqual((self.reactor.readers, door.fileno()), ([], -1))
+
+    def test_wanted(self) -> None:
+        """
+        What is watched is seen whole, in its family, and nothing else: neither other
+        virtual hosts, nor what goes by for another host, nor what this host sends, nor
+        what came before.
+        """
+        own = self.frameSocket(self.b)
+        for family, packet in (
+            (Family.IPV4, crafted.packet()),
+            (Family.IPV6, ipv6Packet(hopLimit=64)),
+        ):
+            door = self.door(family)
+            self.frames.send(framed(packet))
+            door.watch([crafted.VHID])
+            for other in crafted.packet(vhid=99), ipv6Packet(99):
+                self.frames.send(framed(other))
+            wrong = ipv6Packet() if family is Family.IPV4 else crafted.packet()
+            self.frames.send(framed(wrong))
+            self.frames.send(framed(packet, SOMEBODY))
+            own.send(framed(packet))
+            self.frames.send(framed(packet))
+            self.frames.send(framed(packet, self.b.link().address))
+            self.assertEqual(self.read(door), [packet, packet])
+
+    def test_watchedNoMore(self) -> None:
+        """
+        What is watched no more is not seen.
+        """
+        door = self.door()
+        door.watch([crafted.VHID, 99])
+        door.watch([99])
+        self.frames.send(framed(crafted.packet()))
+        self.frames.send(framed(crafted.packet(vhid=99)))
+        self.assertEqual(self.read(door), [crafted.packet(vhid=99)])
+
+    def test_turn(self) -> None:
+        """
+        A flood is read in portions.
+        """
+        door = self.door()
+        door.watch([crafted.VHID])
+        for _ in range(TURN + 1):
+            self.frames.send(framed(crafted.packet()))
+        self.assertEqual(len(self.read(door)), TURN)
+        self.assertEqual(len(self.read(door)), 1)
+
+    def test_closedMeanwhile(self) -> None:
+        """
+        Who closes it on receiving a packet gets no further one.
+        """
+        with self.b.inside():
+            door = FrontDoor(
+                self.reactor, "eth0", Family.IPV4, lambda packet: door.close(), self.lost
+            )
+        door.watch([crafted.VHID])
+        for _ in range(2):
+            self.frames.send(framed(crafted.packet()))
+        self.read(door)
+        self.assertEqual(door.fileno(), -1)
+
+    def test_down(self) -> None:
+        """
+        That the interface goes down is survived; packets are seen when it is up again.
+        """
+        door = self.door()
+        door.watch([crafted.VHID])
+        self.b.setInterface(False)
+        self.assertEqual(self.read(door), [])
+        self.b.setInterface(True)
+        self.frames.send(framed(crafted.packet()))
+        self.assertEqual(self.read(door), [crafted.packet()])
+        self.assertEqual(self.closed, 0)
+
+    def test_lost(self) -> None:
+        """
+        That the reactor gave the socket up is told, but not when it was closed.
+        """
+        door = self.door()
+        for _ in range(2):
+            door.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual((self.closed, door.fileno()), (1, -1))
+
+    def test_missing(self) -> None:
+        """
+        Where there is no interface none is opened, and nothing is left open.
+        """
+        self.b.deleteInterface()
+        before = set(Path("/proc/self/fd").iterdir())
+        with self.b.inside():
+            for family in Family:
+                refused = self.assertRaises(OSError, openFrontSocket, "eth0", family)
+                self.assertEqual(refused.errno, errno.ENODEV)
+            self.assertRaises(OSError, openFrameSocket, "eth0")
+        self.assertEqual(set(Path("/proc/self/fd").iterdir()), before)

@@ -1,0 +1,405 @@
+"""
+Tests for L{txcarp.network.interfaceport} and L{txcarp.network.familyport}: sockets of
+the kernel, on a reactor and a clock that a test leads.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.network.scenery import (
+    GROUP4,
+    GROUP6,
+    FakeLinks,
+    FakeReceiver,
+    awaitIPv6,
+    ipv6Packet,
+)
+from tests.network.test_readers import FakeReactor
+from tests.testbed.fixture import makeTestbed
+from txcarp.interfaces import ILinkObserver
+from txcarp.network import familyport, interfaceport
+from txcarp.network.familyport import FamilyPort
+from txcarp.network.frames import groupAddress, ipv4Frame
+from txcarp.network.front import FrontDoor
+from txcarp.network.interfaceport import InterfacePort
+from txcarp.network.readers import IPv6Reader
+from txcarp.network.sockets import MissingCapability
+from txcarp.testbed import Node
+
+_SIOCSIFMTU = 0x8922
+
+
+def setMTU(node: Node, size: int) -> None:
+    """
+    Change how large a packet may be on C{eth0}; below 1280 bytes there is no IPv6.
+    """
+    with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SIOCSIFMTU, struct.pack("16si12x", b"eth0", size))
+
+
+def texts(events: list[LogEvent]) -> list[str]:
+    """
+    What was said as a warning or worse.
+    """
+    return [formatEvent(event) for event in events if event["log_level"] >= LogLevel.warn]
+
+
+class InterfacePortTests(SynchronousTestCase):
+    """
+    One interface of one host, on which a virtual host takes part in both families, and
+    a second host that sends.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make them.
+        """
+        testbed = makeTestbed(self)
+        self.node, self.other = testbed.node("a"), testbed.node("b")
+        self.reactor: Any = FakeReactor()
+        self.clock = Clock()
+        self.links = FakeLinks()
+        self.receiver = FakeReceiver()
+        self.port = InterfacePort(self.reactor, self.clock, self.links, "eth0")
+
+    def started(self, *groups: bytes) -> list[FamilyPort]:
+        """
+        Take part in groups, and start.
+        """
+        families = [self.port.add(crafted.VHID, group, self.receiver) for group in groups]
+        with self.node.inside():
+            self.port.start()
+        self.addCleanup(self.port.stop)
+        return families
+
+    def tell(self) -> None:
+        """
+        Have the link monitor tell of the interface as it is.
+        """
+        with self.node.inside():
+            self.links.tell("eth0", self.node.link())
+
+    def passTime(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        with self.node.inside():
+            self.clock.advance(seconds)
+
+    def readers(self, kind: type) -> list[Any]:
+        """
+        What the reactor reads.
+        """
+        return [reader for reader in self.reactor.readers if isinstance(reader, kind)]
+
+    def hears(self) -> bool:
+        """
+        Whether an IPv6 advertisement of the other host arrives.
+        """
+        (reader,) = self.readers(IPv6Reader)
+        awaitIPv6(self.node)
+        with self.other.socket(socket.AF_PACKET, socket.SOCK_RAW) as frames:
+            frames.bind(("eth0", 0))
+            frames.send(
+                groupAddress(GROUP6) + self.other.link().address + b"\x86\xdd" + ipv6Packet()
+            )
+        select.select([reader], [], [], 1)
+        before = len(self.receiver.received)
+        reader.doRead()
+        return self.receiver.received[before:] == [ipv6Packet()]
+
+    def assertErrno(self, number: int, call: Any, *arguments: Any) -> None:
+        """
+        Check that a call raises an L{OSError} for this reason.
+        """
+        self.assertEqual(self.assertRaises(OSError, call, *arguments).errno, number)
+
+    def test_interface(self) -> None:
+        """
+        It observes its link as long as it is started.
+        """
+        verifyObject(ILinkObserver, self.port)
+        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        with self.node.inside():
+            self.port.start()
+        self.assertEqual(self.links.observers, [("eth0", self.port)])
+        self.assertEqual(len(self.reactor.readers), 1)
+        self.port.stop()
+        self.assertEqual(self.links.observers, [])
+        self.assertEqual(self.reactor.readers, [])
+        self.assertTrue(self.reactor.port.stopped)
+
+    def test_shared(self) -> None:
+        """
+        There is one socket and one front door for each family, whoever shares them, as
+        long as somebody does.
+        """
+        ipv4, _ = self.started(GROUP4, GROUP6)
+        self.assertEqual(len(self.reactor.adopted), 1)
+        self.assertEqual(len(self.readers(IPv6Reader)), 1)
+        self.assertEqual(len(self.readers(FrontDoor)), 2)
+        with self.node.inside():
+            self.assertIs(self.port.add(99, GROUP4, self.receiver), ipv4)
+        self.assertEqual(len(self.reactor.adopted), 1)
+        self.assertFalse(self.port.remove(crafted.VHID))
+        self.assertEqual(self.readers(IPv6Reader), [])
+        self.assertEqual(len(self.readers(FrontDoor)), 1)
+        self.assertFalse(self.port.remove(crafted.VHID))
+        self.assertTrue(self.port.remove(99))
+        self.assertEqual(self.reactor.readers, [])
+
+    def test_secondFamily(self) -> None:
+        """
+        A family that is added later is open at once.
+        """
+        self.started(GROUP4)
+        with self.node.inside():
+            self.port.add(crafted.VHID, GROUP6, self.receiver)
+        self.assertTrue(self.hears())
+
+    def test_awaited(self) -> None:
+        """
+        An interface that is not there yet is waited for, in silence.
+        """
+        self.node.deleteInterface()
+        with capturedLogs() as events:
+            ipv4, ipv6 = self.started(GROUP4, GROUP6)
+            with self.node.inside():
+                self.links.tell("eth0", None)
+        self.assertEqual(texts(events), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for call in (
+            lambda: ipv4.send(crafted.packet(), GROUP4),
+            lambda: ipv6.send(ipv6Packet(), GROUP6),
+            ipv6.linkLocal,
+            self.port.hardwareAddress,
+            lambda: self.port.sendFrame(b""),
+        ):
+            self.assertErrno(errno.ENODEV, call)
+        self.assertFalse(ipv6.hasUnread())
+        self.node.createInterface()
+        self.tell()
+        self.assertTrue(self.hears())
+        self.assertEqual(self.port.hardwareAddress(), self.node.link().address)
+
+    def test_recreated(self) -> None:
+        """
+        When the interface was deleted and made again there are new sockets, whether
+        both is told or only the last.
+        """
+        self.started(GROUP4, GROUP6)
+        self.tell()
+        self.assertTrue(self.hears())
+        for told in True, False:
+            before = self.readers(IPv6Reader)
+            self.node.deleteInterface()
+            if told:
+                self.links.tell("eth0", None)
+                self.assertEqual(self.reactor.readers, [])
+            self.node.createInterface()
+            self.tell()
+            self.assertNotEqual(self.readers(IPv6Reader), before)
+            self.assertEqual(len(self.readers(FrontDoor)), 2)
+            self.assertTrue(self.hears())
+        self.assertEqual(len(self.reactor.adopted), 3)
+
+    def test_unchanged(self) -> None:
+        """
+        Other news of the link leave everything as it is.
+        """
+        self.started(GROUP4, GROUP6)
+        before = list(self.reactor.readers)
+        self.tell()
+        self.assertEqual(self.reactor.readers, before)
+
+    def test_lost(self) -> None:
+        """
+        What the reactor gives up is opened again after a second, once, and the other
+        family notices nothing.
+        """
+        _, ipv6 = self.started(GROUP4, GROUP6)
+        self.tell()
+        (reader,) = self.readers(IPv6Reader)
+        (front,) = (one for one in self.readers(FrontDoor) if "IPv4" in one.logPrefix())
+        with capturedLogs() as events:
+            for one in reader, front:
+                self.reactor.readers.remove(one)
+                one.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(texts(events), ["The IPv6 socket on eth0 was closed"])
+        self.assertEqual(self.reactor.readers, [])
+        self.assertErrno(errno.ENETDOWN, ipv6.send, ipv6Packet(), GROUP6)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.passTime(1.0)
+        self.assertEqual(len(self.readers(FrontDoor)), 2)
+        self.assertEqual(len(self.reactor.adopted), 1)
+        self.assertTrue(self.hears())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lostAtTheEnd(self) -> None:
+        """
+        Nothing is opened again after the end.
+        """
+        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        with self.node.inside():
+            self.port.start()
+        (front,) = self.readers(FrontDoor)
+        self.reactor.readers.remove(front)
+        front.connectionLost(Failure(ConnectionDone()))
+        self.port.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        with self.node.inside():
+            self.port.linkChanged("eth0", self.node.link())
+        self.assertEqual(self.reactor.readers, [])
+
+    def test_noIPv6(self) -> None:
+        """
+        That an interface cannot do IPv6 is said once, does not keep IPv4 from working,
+        and ends by itself.
+        """
+        setMTU(self.node, 1000)
+        with capturedLogs() as events:
+            ipv4, ipv6 = self.started(GROUP4, GROUP6)
+            for _ in range(3):
+                self.passTime(1.0)
+        (said,) = texts(events)
+        self.assertTrue(said.startswith("Unable to open interface [eth0] for IPv6: "), said)
+        ipv4.send(crafted.packet(), GROUP4)
+        self.assertRaises(OSError, ipv6.send, ipv6Packet(), GROUP6)
+        self.assertRaises(OSError, ipv6.linkLocal)
+        setMTU(self.node, 1500)
+        self.passTime(1.0)
+        self.assertTrue(self.hears())
+        ipv6.send(ipv6Packet(), GROUP6)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def refuse(self, *arguments: object) -> None:
+        """
+        Open no raw socket.
+        """
+        raise MissingCapability("open a raw socket", "CAP_NET_RAW")
+
+    def test_mayNot(self) -> None:
+        """
+        A process that may not open sockets is told so at the start, and nothing goes on.
+        """
+        self.patch(familyport, "RawSocket", self.refuse)
+        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        with self.node.inside():
+            self.assertRaises(MissingCapability, self.port.start)
+            self.assertEqual((self.links.observers, self.reactor.readers), ([], []))
+            self.assertErrno(errno.ENODEV, self.port.sendFrame, b"")
+            self.port.linkChanged("eth0", self.node.link())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_mayNoLonger(self) -> None:
+        """
+        If it may no longer when the interface is made anew, that is said.
+        """
+        self.started(GROUP4)
+        self.node.deleteInterface()
+        self.node.createInterface()
+        self.patch(familyport, "RawSocket", self.refuse)
+        with capturedLogs() as events:
+            self.tell()
+        (said,) = texts(events)
+        self.assertIn("CAP_NET_RAW", said)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_receiverFails(self) -> None:
+        """
+        What goes wrong with one packet is logged; the next one is delivered.
+        """
+        _, ipv6 = self.started(GROUP4, GROUP6)
+        ipv6.watchFront(crafted.VHID, True)
+        received = self.receiver.received
+
+        def fail(packet: bytes) -> None:
+            raise ValueError("too much")
+
+        self.receiver.packetReceived = fail  # type: ignore[method-assign]
+        self.receiver.packetFiltered = fail  # type: ignore[method-assign]
+        self.assertFalse(self.hears())
+        (front,) = (one for one in self.readers(FrontDoor) if "IPv6" in one.logPrefix())
+        select.select([front], [], [], 10)
+        self.assertIsNone(front.doRead())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        del self.receiver.packetReceived
+        self.assertTrue(self.hears())
+        self.assertEqual(len(received), 1)
+
+    def test_strays(self) -> None:
+        """
+        What names no virtual host of ours, or none at all, is nobody's.
+        """
+        self.started(GROUP4)
+        (_, _, reader, _) = self.reactor.adopted[0]
+        for packet in (b"", crafted.packet(b""), crafted.packet(b"!"), crafted.packet(vhid=9)):
+            reader.datagramReceived(packet, ("10.99.0.2", 0))
+        (front,) = self.readers(FrontDoor)
+        front._received(crafted.packet(vhid=9))
+        self.assertEqual((self.receiver.received, self.receiver.filtered), ([], []))
+
+    def test_noEthernet(self) -> None:
+        """
+        An interface without Ethernet addresses says so.
+        """
+
+        class TunnelSocket:
+            def getsockname(self) -> tuple[str, int, int, int, bytes]:
+                return "tun0", 0, 0, 65534, b""
+
+            def close(self) -> None:
+                pass
+
+        self.patch(interfaceport, "openFrameSocket", lambda interface: TunnelSocket())
+        self.started(GROUP4)
+        self.assertErrno(errno.EPFNOSUPPORT, self.port.hardwareAddress)
+
+    def test_noFrames(self) -> None:
+        """
+        That no frames can be sent keeps nothing else from working, and is tried again.
+        """
+
+        def refuse(interface: str) -> socket.socket:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+        with self.node.inside():
+            frames = interfaceport.openFrameSocket("eth0")
+        self.patch(interfaceport, "openFrameSocket", refuse)
+        with capturedLogs() as events:
+            self.started(GROUP6)
+        (said,) = texts(events)
+        self.assertIn("for frames: No buffer space", said)
+        self.assertTrue(self.hears())
+        self.assertErrno(errno.ENODEV, self.port.sendFrame, b"")
+        self.patch(interfaceport, "openFrameSocket", lambda interface: frames)
+        self.passTime(1.0)
+        self.assertEqual(self.port.hardwareAddress(), self.node.link().address)
+
+    def test_frames(self) -> None:
+        """
+        Frames are sent as they are.
+        """
+        self.started(GROUP4)
+        frame = ipv4Frame(groupAddress(GROUP4), b"\2\0\0\0\0\7", crafted.packet())
+        with self.other.socket(socket.AF_PACKET, socket.SOCK_RAW) as sniffer:
+            sniffer.bind(("eth0", 0x0800))
+            sniffer.settimeout(10)
+            self.port.sendFrame(frame)
+            while sniffer.recv(2048) != frame:
+                pass  # reports of group members

@@ -1,0 +1,244 @@
+"""
+Tests for L{txcarp.network.rawsocket}, in the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.network.scenery import GROUP4, GROUP6, awaitIPv6, ipv6Packet, packed
+from tests.testbed.fixture import makeTestbed
+from txcarp.network.rawsocket import RawSocket
+from txcarp.protocol.family import Family
+from txcarp.testbed import Node
+
+OTHER4 = packed("224.0.0.81")
+OTHER6 = packed("ff02::81")
+
+
+class RawSocketTests(SynchronousTestCase):
+    """
+    Two hosts and a socket of each family on both.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make them.
+        """
+        testbed = makeTestbed(self)
+        self.a, self.b = testbed.node("a", "10.99.0.1/24"), testbed.node("b", "10.99.0.2/24")
+        for node in self.a, self.b:
+            awaitIPv6(node)
+
+    def opened(self, node: Node, family: Family = Family.IPV4) -> RawSocket:
+        """
+        A socket on a host.
+        """
+        with node.inside():
+            raw = RawSocket("eth0", node.link().index, family)
+        self.addCleanup(raw.close)
+        return raw
+
+    def linkLocal(self, node: Node) -> str:
+        """
+        The IPv6 address that a host gave itself.
+        """
+        (address,) = (one for one in node.addresses() if one.startswith("fe80"))
+        return address.partition("/")[0]
+
+    def heard(self, raw: RawSocket) -> list[bytes]:
+        """
+        What waits in a socket, after the first packet came.
+        """
+        select.select([raw.socket], [], [], 10)
+        packets = []
+        while raw.hasUnread():
+            packets.append(raw.socket.recv(2048))
+        return packets
+
+    def memberships(self, node: Node, family: Family) -> set[str]:
+        """
+        The groups of C{eth0}, as hexadecimal digits in the kernel's order.
+        """
+        name = {Family.IPV4: "igmp", Family.IPV6: "igmp6"}[family]
+        with node.inside():
+            words = Path("/proc/thread-self/net", name).read_text().split()
+        return set(words)
+
+    def test_ipv4(self) -> None:
+        """
+        What is written is what arrives at the other members, the source too, which is
+        nobody's; the sender hears nothing of it.
+        """
+        a, b = self.opened(self.a), self.opened(self.b)
+        for raw in a, b:
+            raw.admit([crafted.VHID], [GROUP4])
+        packet = crafted.packet(source="192.0.2.1")
+        a.send(packet, GROUP4)
+        self.assertEqual(self.heard(b), [packet])
+        self.assertFalse(a.hasUnread())
+
+    def test_withoutAddress(self) -> None:
+        """
+        An interface without any IPv4 address sends and receives all the same.
+        """
+        for node in self.a, self.b:
+            for address in node.addresses():
+                if "." in address:
+                    node.removeAddress(address)
+        self.test_ipv4()
+
+    def test_ipv6(self) -> None:
+        """
+        The same with IPv6; the kernel keeps the header.
+        """
+        a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
+        for raw in a, b:
+            raw.admit([crafted.VHID], [GROUP6])
+        packet = ipv6Packet(source="2001:db8::1")
+        a.send(packet, GROUP6)
+        select.select([b.socket], [], [], 10)
+        payload, _, _, sender = b.socket.recvmsg(2048)
+        self.assertEqual((payload, sender[0]), (packet[40:], "2001:db8::1"))
+        self.assertFalse(a.hasUnread())
+
+    def test_unicast(self) -> None:
+        """
+        One host is reached by its address; a link-local one is looked for on this
+        interface.
+        """
+        a, b = self.opened(self.a), self.opened(self.b)
+        b.admit([crafted.VHID], [GROUP4])
+        packet = crafted.packet(destination="10.99.0.2")
+        a.send(packet, packed("10.99.0.2"))
+        self.assertEqual(self.heard(b), [packet])
+        a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
+        b.admit([crafted.VHID], [GROUP6])
+        packet = ipv6Packet(destination=self.linkLocal(self.b))
+        a.send(packet, packed(self.linkLocal(self.b)))
+        self.assertEqual(self.heard(b), [packet[40:]])
+
+    def test_nobody(self) -> None:
+        """
+        Nothing is let through at first, and afterwards what is asked for: neither other
+        virtual hosts nor other groups that this host is a member of.
+        """
+        a, b = self.opened(self.a), self.opened(self.b)
+        other = self.opened(self.b)
+        b.admit([], [GROUP4])
+        other.admit([crafted.VHID], [GROUP4, OTHER4])
+        first = crafted.packet(counter=1)
+        a.send(first, GROUP4)
+        self.assertEqual(self.heard(other), [first])
+        self.assertFalse(b.hasUnread())
+        b.admit([crafted.VHID], [GROUP4])
+        last = crafted.packet(counter=3)
+        a.send(crafted.packet(vhid=99), GROUP4)
+        a.send(crafted.packet(destination="224.0.0.81", counter=2), OTHER4)
+        a.send(last, GROUP4)
+        self.assertEqual(self.heard(b), [last])
+
+    def test_groups(self) -> None:
+        """
+        Groups are joined and left as they are wanted, also when the kernel left one
+        already; what is no group is not joined.
+        """
+        for family, groups, names in (
+            (Family.IPV4, (GROUP4, OTHER4), ("120000E0", "510000E0")),
+            (
+                Family.IPV6,
+                (GROUP6, OTHER6),
+                ("ff020000000000000000000000000012", "ff020000000000000000000000000081"),
+            ),
+        ):
+            raw = self.opened(self.a, family)
+            raw.admit([1, 2], groups)
+            self.assertLessEqual(set(names), self.memberships(self.a, family))
+            raw.admit([1], groups[:1])
+            self.assertEqual(self.memberships(self.a, family) & set(names), {names[0]})
+            raw.admit([1], [packed("10.99.0.255")])
+            self.assertEqual(self.memberships(self.a, family) & set(names), set())
+            raw.admit([1], groups)
+            self.a.deleteInterface()
+            raw.admit([1], [])
+            self.a.createInterface()
+
+    def test_manyGroups(self) -> None:
+        """
+        What the kernel refuses is raised, and tried again next time.
+        """
+        self.a.sysctl("net/ipv4/igmp_max_memberships", "1")
+        raw = self.opened(self.a)
+        refused = self.assertRaises(OSError, raw.admit, [1], [GROUP4, OTHER4])
+        self.assertEqual(refused.errno, errno.ENOBUFS)
+        self.a.sysctl("net/ipv4/igmp_max_memberships", "2")
+        raw.admit([1], [GROUP4, OTHER4])
+        self.assertLessEqual({"120000E0", "510000E0"}, self.memberships(self.a, Family.IPV4))
+
+    def test_missing(self) -> None:
+        """
+        A socket on an interface that is not there cannot be opened, and none is left
+        open.
+        """
+        index = self.a.link().index
+        self.a.deleteInterface()
+        before = set(Path("/proc/self/fd").iterdir())
+        for family in Family:
+            with self.a.inside():
+                refused = self.assertRaises(OSError, RawSocket, "eth0", index, family)
+            self.assertEqual(refused.errno, errno.ENODEV)
+        self.assertEqual(set(Path("/proc/self/fd").iterdir()), before)
+
+    def test_disabled(self) -> None:
+        """
+        Where IPv6 is switched off nothing leaves, and that is raised; the group is
+        heard as soon as it is switched on.
+        """
+        self.b.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
+        a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
+        b.admit([crafted.VHID], [GROUP6])
+        self.assertRaises(OSError, b.send, ipv6Packet(), GROUP6)
+        self.b.sysctl("net/ipv6/conf/eth0/disable_ipv6", "0")
+        awaitIPv6(self.b)
+        b.send(ipv6Packet(), GROUP6)
+        a.send(ipv6Packet(), GROUP6)
+        self.assertEqual(len(self.heard(b)), 1)
+
+    def test_downAndUp(self) -> None:
+        """
+        While the interface is down nothing leaves; afterwards the groups are still
+        heard.
+        """
+        for family, group, packet in (
+            (Family.IPV4, GROUP4, crafted.packet()),
+            (Family.IPV6, GROUP6, ipv6Packet()),
+        ):
+            a, b = self.opened(self.a, family), self.opened(self.b, family)
+            b.admit([crafted.VHID], [group])
+            self.b.setInterface(False)
+            self.assertRaises(OSError, b.send, packet, group)
+            self.b.setInterface(True)
+            awaitIPv6(self.b)
+            a.send(packet, group)
+            self.assertEqual(len(self.heard(b)), 1)
+
+    def test_options(self) -> None:
+        """
+        The errors of ICMP are not asked for, and nothing is connected: either would let
+        others close the socket.
+        """
+        for family, level, option in (
+            (Family.IPV4, socket.IPPROTO_IP, 11),  # IP_RECVERR
+            (Family.IPV6, socket.IPPROTO_IPV6, 25),  # IPV6_RECVERR
+        ):
+            raw = self.opened(self.a, family)
+            self.assertEqual(raw.socket.getsockopt(level, option), 0)
+            self.assertRaises(OSError, raw.socket.getpeername)
+            self.assertFalse(raw.socket.get_inheritable())
+            self.assertFalse(raw.socket.getblocking())

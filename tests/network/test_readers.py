@@ -1,0 +1,247 @@
+"""
+Tests for L{txcarp.network.readers}, with sockets and reactors that a test leads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.network.scenery import GROUP6, ipv6Packet
+from txcarp.network.readers import IPv4Reader, IPv6Reader
+
+#: What is read at most before others have their turn.
+TURN = 64
+
+
+class FakeReactor:
+    """
+    Knows its readers and ports.
+    """
+
+    def __init__(self) -> None:
+        self.readers: list[Any] = []
+        self.adopted: list[tuple[Any, ...]] = []
+        self.port = FakePort()
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.remove(reader)
+
+    def adoptDatagramPort(self, *details: Any) -> FakePort:
+        self.adopted.append(details)
+        return self.port
+
+
+class FakePort:
+    """
+    A datagram port, as far as it is used.
+    """
+
+    maxThroughput = 0
+    stopped = False
+
+    def stopListening(self) -> None:
+        self.stopped = True
+
+
+class FakeSocket:
+    """
+    Has something to read.
+
+    @ivar waiting: answers to C{recvmsg}, or errors; when there are none it would block.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+
+    def fileno(self) -> int:
+        return 77
+
+    def recvmsg(self, size: int, ancillary: int) -> Any:
+        if not self.waiting:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        answer = self.waiting.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def message(
+    counter: int = 1, hopLimit: int | None = 255, source: str = "fe80::77%eth0"
+) -> tuple[Any, ...]:
+    """
+    An advertisement as C{recvmsg} returns it.
+    """
+    ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, b"\0\0\0\0")]
+    if hopLimit is not None:
+        ancillary += [
+            (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, GROUP6 + struct.pack("=I", 7)),
+            (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", hopLimit)),
+        ]
+    return crafted.payload(counter=counter), ancillary, 0, (source, 0, 0, 7)
+
+
+class IPv6ReaderTests(SynchronousTestCase):
+    """
+    Tests for L{IPv6Reader}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make one.
+        """
+        self.reactor: Any = FakeReactor()
+        self.socket: Any = FakeSocket()
+        self.received: list[bytes] = []
+        self.closed = 0
+        self.reader = IPv6Reader(
+            self.reactor, self.socket, "eth0", self.received.append, self.lost
+        )
+
+    def lost(self) -> None:
+        """
+        Count.
+        """
+        self.closed += 1
+
+    def test_interface(self) -> None:
+        """
+        It is a descriptor that the reactor reads until it is told to stop.
+        """
+        verifyObject(IReadDescriptor, self.reader)
+        self.assertEqual(self.reactor.readers, [self.reader])
+        self.assertEqual(self.reader.fileno(), 77)
+        self.assertEqual(self.reader.logPrefix(), "txcarp eth0 IPv6")
+        self.reader.stop()
+        self.assertEqual(self.reactor.readers, [])
+
+    def test_header(self) -> None:
+        """
+        A packet is given on with a header that says what the kernel said: source
+        without scope, destination, length and hop limit.
+        """
+        self.socket.waiting = [message(), message(hopLimit=63, source="2001:db8::1")]
+        self.reader.doRead()
+        self.assertEqual(
+            self.received,
+            [ipv6Packet(), ipv6Packet(hopLimit=63, source="2001:db8::1")],
+        )
+
+    def test_unsaid(self) -> None:
+        """
+        What the kernel does not say is never what an advertisement needs.
+        """
+        self.socket.waiting = [message(hopLimit=None)]
+        self.reader.doRead()
+        self.assertEqual(self.received, [ipv6Packet(hopLimit=0, destination=bytes(16))])
+
+    def test_turn(self) -> None:
+        """
+        A flood is read in portions.
+        """
+        self.socket.waiting = [message(counter) for counter in range(TURN + 1)]
+        self.reader.doRead()
+        self.assertEqual(len(self.received), TURN)
+        self.reader.doRead()
+        self.assertEqual(len(self.received), TURN + 1)
+
+    def test_errors(self) -> None:
+        """
+        An error of the socket is survived; what comes later is read.
+        """
+        self.socket.waiting = [
+            InterruptedError(errno.EINTR, ""),
+            OSError(errno.ENETDOWN, ""),
+            message(),
+        ]
+        for expected in 0, 0, 1:
+            self.assertIsNone(self.reader.doRead())
+            self.assertEqual(len(self.received), expected)
+        self.assertEqual(self.closed, 0)
+
+    def test_stopped(self) -> None:
+        """
+        Who stops it on receiving a packet gets no further one, and is not told that the
+        socket was lost.
+        """
+        self.reader = IPv6Reader(
+            self.reactor, self.socket, "eth0", lambda packet: self.reader.stop(), self.lost
+        )
+        self.socket.waiting = [message(), message()]
+        self.reader.doRead()
+        self.assertEqual(len(self.socket.waiting), 1)
+        self.reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.closed, 0)
+
+    def test_lost(self) -> None:
+        """
+        That the reactor gave the socket up is told once.
+        """
+        for _ in range(2):
+            self.reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.closed, 1)
+
+
+class IPv4ReaderTests(SynchronousTestCase):
+    """
+    Tests for L{IPv4Reader}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make one.
+        """
+        self.reactor: Any = FakeReactor()
+        self.received: list[bytes] = []
+        self.closed = 0
+        sock: Any = FakeSocket()
+        self.reader = IPv4Reader(self.reactor, sock, "eth0", self.received.append, self.lost)
+
+    def lost(self) -> None:
+        """
+        Count.
+        """
+        self.closed += 1
+
+    def test_adopted(self) -> None:
+        """
+        The reactor reads the socket in portions and gives whole packets.
+        """
+        ((descriptor, family, reader, size),) = self.reactor.adopted
+        self.assertEqual((descriptor, family, reader), (77, socket.AF_INET, self.reader))
+        self.assertGreater(size, 60 + 36)
+        self.assertEqual(self.reactor.port.maxThroughput, TURN * 56)
+        self.reader.datagramReceived(crafted.packet(), (crafted.PEER, 0))
+        self.assertEqual(self.received, [crafted.packet()])
+        self.assertEqual(self.reader.logPrefix(), "txcarp eth0")
+
+    def test_stopped(self) -> None:
+        """
+        Nothing is given on after it was stopped, and its end is what was asked for.
+        """
+        self.reader.stop()
+        self.assertTrue(self.reactor.port.stopped)
+        self.reader.datagramReceived(crafted.packet(), (crafted.PEER, 0))
+        self.reader.stopProtocol()
+        self.assertEqual((self.received, self.closed), ([], 0))
+
+    def test_lost(self) -> None:
+        """
+        That the reactor gave the socket up is told once.
+        """
+        for _ in range(2):
+            self.reader.stopProtocol()
+        self.assertEqual(self.closed, 1)

@@ -1,0 +1,551 @@
+"""
+Groups of two families, of other dialects, with peers, demotion and delays.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import GOOD_LINK, INTERFACE
+from tests.simulation.segment import LATENCY, Computer, Segment
+from tests.simulation.test_pairs import pair
+from txcarp.configuration import FlapLimit, TrackedInterface
+from txcarp.diagnosis import Finding
+from txcarp.network.rtnetlink import Link
+from txcarp.protocol.advertisement import decode
+from txcarp.protocol.election import OFFER_AFTER, Role
+from txcarp.protocol.envelope import destinationOf, payloadOf
+from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.ipv4 import GROUP
+from txcarp.protocol.ipv6 import GROUP as GROUP6
+from txcarp.virtualhost import VirtualHost
+
+BOTH: dict[str, Any] = {"addresses": ["10.99.0.100", "fd00::100"]}
+SIX: dict[str, Any] = {"addresses": ["fd00::100"], "source": None}
+
+
+def hostOf(computer: Computer) -> VirtualHost:
+    """
+    What runs on a computer.
+    """
+    assert computer.virtualHost is not None
+    return computer.virtualHost
+
+
+class FamilyTests(SynchronousTestCase):
+    """
+    IPv4 and IPv6 in one virtual host.
+    """
+
+    def test_bothSent(self) -> None:
+        """
+        Each beat is one advertisement in each family, with counters and digests
+        of their own over the same addresses.
+        """
+        segment, _, _ = pair(BOTH, {**BOTH, "advskew": 100})
+        last = segment.record[-2:]
+        self.assertEqual([destinationOf(packet) for packet in last], [GROUP, GROUP6])
+        four, six = (decode(payloadOf(packet)) for packet in last)
+        self.assertNotEqual(four.counter, six.counter)
+        self.assertEqual((four.advbase, four.advskew), (six.advbase, six.advskew))
+
+    def test_oneFamily(self) -> None:
+        """
+        A group of IPv6 addresses needs nothing of IPv4.
+        """
+        segment, first, second = pair(SIX, {**SIX, "advskew": 100})
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual({familyOf(destinationOf(one)) for one in segment.record}, {Family.IPV6})
+        first.crash()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_oneLost(self) -> None:
+        """
+        C23: the loss of one family is reported and moves nothing, whichever it is.
+        """
+        for family in Family:
+            segment, first, second = pair(BOTH, {**BOTH, "advskew": 100})
+            segment.lost.add(family)
+            with capturedLogs() as logs:
+                segment.run(30)
+            self.assertEqual(segment.masters(), [first], family)
+            self.assertEqual(len(segment.reigns), 1, family)
+            self.assertGreater(hostOf(second).findings[Finding.FAMILY_SILENT], 20)
+            said = [formatEvent(event) or "" for event in logs]
+            [line] = [text for text in said if "family-silent" in text]
+            self.assertIn(f"{family.value} is not", line)
+            first.crash()
+            segment.run(5)
+            self.assertEqual(segment.masters(), [second], family)
+
+    def test_oneLostAsInBSD(self) -> None:
+        """
+        With the rule of the BSD kernels the silence of one family is enough.
+        """
+        segment, _, second = pair(BOTH, {**BOTH, "anyFamily": True, "advskew": 100})
+        segment.lost.add(Family.IPV6)
+        segment.run(3.5)
+        self.assertGreater(len(segment.reigns), 1)
+        self.assertEqual(segment.reigns[1].host, second.source)
+
+    def test_tie(self) -> None:
+        """
+        Equal hosts end with one master, also when the families would decide
+        differently: the first one they hear each other in does.
+        """
+        segment = Segment()
+        # By the last octet the first is better in IPv4, and worse in IPv6.
+        first, second = segment.add("10.99.0.1", **BOTH), segment.add("10.99.0.2", **BOTH)
+        first.linkLocal = lambda: socket.inet_pton(socket.AF_INET6, "fe80::9")  # type: ignore[method-assign]
+        first.start()
+        second.start()
+        segment.run(20)
+        self.assertEqual(segment.masters(), [first])
+        segment.lost.add(Family.IPV4)
+        segment.run(60)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_noLinkLocal(self) -> None:
+        """
+        A host whose interface has no IPv6 address advertises in IPv4.
+        """
+        segment, first, _ = pair(BOTH, {**BOTH, "advskew": 100})
+
+        def missing() -> bytes:
+            raise OSError(99, "Cannot assign requested address")
+
+        first.linkLocal = missing  # type: ignore[method-assign]
+        segment.record.clear()
+        with capturedLogs():
+            segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual({familyOf(destinationOf(one)) for one in segment.record}, {Family.IPV4})
+        self.assertEqual(hostOf(first).demotion, {})
+
+
+class UnicastTests(SynchronousTestCase):
+    """
+    Advertisements to each peer alone.
+    """
+
+    def settings(self, *peers: str, **more: Any) -> dict[str, Any]:
+        """
+        What a host with peers is configured like.
+        """
+        packed = tuple(
+            socket.inet_pton(socket.AF_INET6 if ":" in peer else socket.AF_INET, peer)
+            for peer in peers
+        )
+        return {"peers": packed, **more}
+
+    def test_peers(self) -> None:
+        """
+        Nothing goes to the group, and the group finds its master.
+        """
+        segment, first, second = pair(
+            self.settings("10.99.0.2"), self.settings("10.99.0.1", advskew=100)
+        )
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(
+            {destinationOf(packet) for packet in segment.record},
+            {socket.inet_aton("10.99.0.2")},
+        )
+        first.stop()
+        segment.run(2 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_oneFamily(self) -> None:
+        """
+        Peers of one family leave the other one as it is.
+        """
+        segment, first, _ = pair(
+            self.settings("fe80::2", **BOTH), self.settings("fe80::1", advskew=100, **BOTH)
+        )
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(
+            {destinationOf(packet) for packet in segment.record},
+            {GROUP, socket.inet_pton(socket.AF_INET6, "fe80::2")},
+        )
+
+    def test_auto(self) -> None:
+        """
+        Every peer that was heard gets a copy of its own, besides the group, and
+        the second copy of an advertisement counts as such.
+        """
+        segment, first, second = pair(
+            {"followPeers": True}, {"followPeers": True, "advskew": 100}
+        )
+        segment.record.clear()
+        first.stop()
+        segment.run(1)
+        first.start()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [second])
+        self.assertIn(socket.inet_aton("10.99.0.1"), map(destinationOf, segment.record))
+        self.assertGreater(sum(hostOf(first).rejected.values()), 0)
+        self.assertEqual({*map(str, hostOf(first).rejected)}, {"Rejection.DUPLICATE"})
+
+
+class DemotionTests(SynchronousTestCase):
+    """
+    Hosts that are less fit than others.
+    """
+
+    def test_preempted(self) -> None:
+        """
+        A peer that preempts takes over with the first advertisement that says it.
+        """
+        segment, first, second = pair({}, {"advskew": 100, "preempt": True})
+        hostOf(first).demote("maintenance")
+        segment.run(2 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+        segment.run(30)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_notPreempted(self) -> None:
+        """
+        Others take over at once, too: the master bows out, and goes on until it
+        hears its successor.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        # The master does not know its backup yet, which never spoke.
+        hostOf(first).demote("maintenance")
+        segment.run(OFFER_AFTER + 3 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+        hostOf(first).promote("maintenance")
+        segment.run(30)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_alone(self) -> None:
+        """
+        A demoted master without anybody else goes on.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1")
+        first.start()
+        segment.run(10)
+        hostOf(first).demote("maintenance")
+        segment.run(60)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 1)
+
+    def test_stillBetter(self) -> None:
+        """
+        One that is demoted by less than the difference stays.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        second.crash()
+        segment.run(1)
+        second.start()
+        segment.run(5)
+        hostOf(first).demote("slow disk", 50)
+        segment.run(30)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 1)
+
+    def test_advertisedAtOnce(self) -> None:
+        """
+        A change is said at once, and more than once only if it changes again.
+        """
+        segment, first, _ = pair({}, {"advskew": 100})
+        segment.run(0.5)
+        segment.record.clear()
+        hostOf(first).demote("one", 10)
+        hostOf(first).demote("one", 10)
+        self.assertEqual([decode(payloadOf(one)).advskew for one in segment.record], [10])
+        hostOf(first).promote("one")
+        hostOf(first).promote("one")
+        self.assertEqual([decode(payloadOf(one)).advskew for one in segment.record], [10, 0])
+
+    def test_negative(self) -> None:
+        """
+        C07: a host that is promoted beyond the best never makes two masters.
+        """
+        segment, first, second = pair(
+            {"advskew": 0, "preempt": True, "dialect": "freebsd"},
+            {"advskew": 100, "preempt": True, "dialect": "freebsd"},
+        )
+        hostOf(first).demote("negative", -1)
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        hostOf(second).demote("negative", -90)
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        self.assertLessEqual(segment.longestOverlap(0), 2 * LATENCY)
+
+    def test_openbsd(self) -> None:
+        """
+        C10: in OpenBSD's dialect demotion swaps the roles at once, without
+        preemption, and is in a field of its own.
+        """
+        segment, first, second = pair(
+            {"dialect": "openbsd"}, {"dialect": "openbsd", "advskew": 100}
+        )
+        self.assertEqual(segment.masters(), [first])
+        hostOf(first).demote("carpdemote", 1)
+        segment.run(2 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+        segment.run(3)
+        self.assertEqual(decode(payloadOf(segment.record[-1])).demotion, 0)
+        self.assertIn(1, {decode(payloadOf(packet)).demotion for packet in segment.record})
+        hostOf(first).promote("carpdemote")
+        segment.run(20)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_trackedInterface(self) -> None:
+        """
+        The link of another interface demotes while it is lost, and nothing is
+        left when it is back, or when the host stops.
+        """
+        tracked = (TrackedInterface("eth8"), TrackedInterface("eth9", 20))
+        segment, first, second = pair(
+            {"trackedInterfaces": tracked}, {"advskew": 100, "preempt": True}
+        )
+        # Neither exists.
+        self.assertEqual(segment.masters(), [second])
+        self.assertEqual(hostOf(first).demotion, {"link of eth8": 240, "link of eth9": 20})
+        good = Link(index=8, name="eth8", up=True, running=True, address=b"\2\0\0\0\0\10")
+        first.links.set("eth8", good)
+        self.assertEqual(hostOf(first).demotion, {"link of eth9": 20})
+        first.links.set("eth9", good)
+        self.assertEqual(hostOf(first).demotion, {})
+        first.links.set("eth9", None)
+        host = hostOf(first)
+        first.stop()
+        segment.run(1)
+        self.assertEqual(host.demotion, {})
+
+
+class PatienceTests(SynchronousTestCase):
+    """
+    Hosts that do not become master as soon as they could.
+    """
+
+    def test_preemptDelay(self) -> None:
+        """
+        A better host takes over only after so many seconds in good order.
+        """
+        segment, first, second = pair({"preempt": True, "preemptDelay": 20.0}, {"advskew": 100})
+        first.crash()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [second])
+        first.start()
+        segment.run(19)
+        self.assertEqual(segment.masters(), [second])
+        segment.run(3)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_preemptDelayAndSilence(self) -> None:
+        """
+        It does not wait where nobody is master.
+        """
+        segment, first, second = pair({"preempt": True, "preemptDelay": 600.0}, {"advskew": 100})
+        first.crash()
+        segment.run(10)
+        first.start()
+        segment.run(10)
+        second.crash()
+        segment.run(4)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_startDelay(self) -> None:
+        """
+        A host that was just started waits before it takes part.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", startDelay=30.0)
+        first.start()
+        segment.run(32.9)
+        self.assertEqual(segment.masters(), [])
+        segment.run(0.2)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_flapping(self) -> None:
+        """
+        A host whose role changes too often waits, says so, and comes back.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
+        first.start()
+        with capturedLogs() as logs:
+            for _ in range(3):
+                segment.run(4)
+                self.assertEqual(segment.masters(), [first])
+                first.plug(False)
+                first.plug(True)
+            said = [formatEvent(event) or "" for event in logs]
+        self.assertEqual(len([text for text in said if "backup 3 times" in text]), 1)
+        segment.run(59)
+        self.assertEqual(segment.masters(), [])
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_notFlapping(self) -> None:
+        """
+        The same number of changes in a longer time is none of that.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
+        first.start()
+        for _ in range(6):
+            segment.run(31)
+            self.assertEqual(segment.masters(), [first])
+            first.plug(False)
+            first.plug(True)
+
+    def test_claimed(self) -> None:
+        """
+        C09: a state that is forced on a single host is harmless; among others
+        the election decides what becomes of it.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        hostOf(second).claim()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        second.crash()
+        hostOf(first).claim()
+        hostOf(first).resign()
+        segment.run(1)
+        self.assertEqual(segment.masters(), [])
+        hostOf(first).claim()  # it has just resigned
+        self.assertEqual(segment.masters(), [])
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+
+
+class ChangeTests(SynchronousTestCase):
+    """
+    A group that changes its password or its addresses, host by host.
+    """
+
+    def change(self, old: dict[str, Any], both: dict[str, Any], new: dict[str, Any]) -> None:
+        """
+        Restart one host after the other, first so that it accepts both.
+        """
+        segment, first, second = pair({**old}, {**old, "advskew": 100})
+        for settings in (both, new):
+            for computer in (second, first):
+                computer.stop()
+                segment.run(2)
+                computer.settings.update(settings)
+                computer.start()
+                segment.run(10)
+                self.assertEqual(len(segment.masters()), 1)
+        self.assertEqual(segment.longestOverlap(0), 0.0)
+        for computer in (first, second):
+            self.assertEqual(hostOf(computer).rejected.total(), 0)
+
+    def test_password(self) -> None:
+        """
+        There are never two masters.
+        """
+        self.change(
+            {"password": b"old"},
+            {"password": b"old", "otherPasswords": (b"new",)},
+            {"password": b"new", "otherPasswords": (b"old",)},
+        )
+
+    def test_addresses(self) -> None:
+        """
+        Nor while an address is added.
+        """
+        more = ["10.99.0.100", "10.99.0.101"]
+        self.change(
+            {"addresses": ["10.99.0.100"]},
+            {"otherAddresses": (more,)},
+            {"addresses": more, "otherAddresses": (["10.99.0.100"],)},
+        )
+
+    def test_named(self) -> None:
+        """
+        The log says who still uses what is accepted besides.
+        """
+        with capturedLogs() as logs:
+            _, _, second = pair(
+                {"password": b"old"},
+                {"password": b"new", "otherPasswords": (b"old",), "advskew": 100},
+            )
+        self.assertIs(second.role, Role.BACKUP)
+        [line] = [
+            text for text in (formatEvent(event) or "" for event in logs) if "other-key" in text
+        ]
+        self.assertIn("10.99.0.1 still signs with", line)
+        self.assertNotIn("old", line)
+
+
+class DiagnosisTests(SynchronousTestCase):
+    """
+    What a host finds out about the others.
+    """
+
+    def findings(self, one: dict[str, Any], other: dict[str, Any]) -> list[set[Finding]]:
+        """
+        What two hosts found out.
+        """
+        with capturedLogs():
+            _, first, second = pair(one, other)
+        return [set(hostOf(computer).findings) for computer in (first, second)]
+
+    def test_foreignGroup(self) -> None:
+        """
+        Another password from the beginning is another group.
+        """
+        self.assertEqual(
+            self.findings({"password": b"one"}, {"password": b"other", "advskew": 100}),
+            [{Finding.FOREIGN_GROUP}] * 2,
+        )
+
+    def test_wrongKey(self) -> None:
+        """
+        Another one from a host that was a member is a mistake.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        first.crash()
+        segment.run(2)
+        first.settings["password"] = b"mistaken"
+        with capturedLogs() as logs:
+            first.start()
+            segment.run(10)
+        self.assertEqual(set(hostOf(second).findings), {Finding.WRONG_KEY})
+        self.assertTrue(any("wrong-key" in (formatEvent(event) or "") for event in logs))
+
+    def test_equalTiming(self) -> None:
+        """
+        Equal timing in a dialect that breaks no ties is named.
+        """
+        same = {"dialect": "freebsd"}
+        for found in self.findings(same, same):
+            self.assertIn(Finding.EQUAL_TIMING, found)
+
+    def test_twoMasters(self) -> None:
+        """
+        Two that do not give way to each other are named, with the time since.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        # The second hears nothing, and is heard.
+        second.deaf = True
+        with capturedLogs() as logs:
+            segment.run(10)
+        self.assertEqual(len(segment.masters()), 2)
+        self.assertIn(Finding.TWO_MASTERS, hostOf(first).findings)
+        lines = [text for text in (formatEvent(one) or "" for one in logs) if "two-masters" in text]
+        self.assertEqual(len(lines), 1)
+        self.assertRegex(lines[0], r"10\.99\.0\.2 is master, too.*for \d+\.\d s now")
+
+    def test_quiet(self) -> None:
+        """
+        An ordinary life of a group gives nothing to find.
+        """
+        segment, first, second = pair({}, {"advskew": 100, "preempt": True})
+        first.stop()
+        segment.run(5)
+        first.start()
+        segment.run(5)
+        second.links.set(INTERFACE, GOOD_LINK)
+        for computer in (first, second):
+            self.assertEqual(dict(hostOf(computer).findings), {})

@@ -1,0 +1,609 @@
+"""
+Tests for L{txcarp.sealing} and L{txcarp.statefile}: what is remembered, and
+what an attacker gets who replays.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.filepath import FilePath
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.fakes import configured
+from tests.simulation.segment import LATENCY, Computer, Segment
+from tests.simulation.test_pairs import pair
+from txcarp.diagnosis import Finding
+from txcarp.interfaces import IStateStore
+from txcarp.logs.limits import SayOnce
+from txcarp.protocol.advertisement import Advertisement, decode, encode
+from txcarp.protocol.dialect import UCARP
+from txcarp.protocol.election import Role
+from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
+from txcarp.protocol.freshness import SealedSource
+from txcarp.protocol.keyring import Keyring
+from txcarp.protocol.rejection import Rejected, Rejection
+from txcarp.protocol.seal import PACE, TICKS, Says, Verification, tickOf
+from txcarp.sealing import RESERVED, SAVE_EVERY, Sealing
+from txcarp.statefile import BadState, State, StateFile, decodeState, encodeState
+
+_PEER = socket.inet_aton("10.99.0.1")
+_STRANGER = socket.inet_aton("10.99.0.66")
+
+
+@implementer(IStateStore)
+class FakeStore:
+    """
+    Remembers in memory.
+
+    @ivar slow: Whether a save waits for L{finish}.
+    """
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state
+        self.saves = 0
+        self.slow = False
+        self.error: OSError | None = None
+        self._pending: list[Deferred[None]] = []
+
+    def load(self) -> State:
+        if self.error is not None:
+            raise self.error
+        if self.state is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        return decodeState(encodeState(self.state, "boot"), "boot")
+
+    def save(self, state: State) -> Deferred[None]:
+        if self.error is not None:
+            failed: Deferred[None] = Deferred()
+            failed.errback(self.error)
+            return failed
+        self.saves += 1
+        self.state = decodeState(encodeState(state, "boot"), "boot")
+        if not self.slow:
+            return succeed(None)
+        self._pending.append(Deferred())
+        return self._pending[-1]
+
+    def finish(self) -> None:
+        """
+        End the write that is under way.
+        """
+        self._pending.pop(0).callback(None)
+
+
+class SealingTestCase(SynchronousTestCase):
+    """
+    The seals of one host.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wall = 1.8e9
+        self.store = FakeStore()
+        self.sealing = self.make()
+
+    def make(self, **settings: Any) -> Sealing:
+        """
+        A new run, with the state of the last one.
+        """
+        configuration = configured(**settings)
+        keyring = Keyring(
+            configuration.vhid,
+            UCARP,
+            configuration.password,
+            [address.packed for address in configuration.addresses],
+        )
+        sealing = Sealing(
+            configuration,
+            keyring,
+            self.clock,
+            SayOnce(self.clock),
+            running=self.clock.seconds,
+            wall=lambda: self.wall + self.clock.seconds(),
+            store=self.store,
+        )
+        sealing.start()
+        return sealing
+
+    def sealed(self, seconds: float = 0.0, says: Says | None = None) -> Advertisement:
+        """
+        What a peer seals so many seconds from now.
+        """
+        says = says or Says(1, 0)
+        configuration = configured()
+        keyring = Keyring(configuration.vhid, UCARP, configuration.password, [])
+        tick = int((self.clock.seconds() + seconds) * PACE) + 1000
+        counter = keyring.seal.counter(tick, says, _PEER)
+        return Advertisement(configuration.vhid, says.advbase, says.advskew, counter, b"")
+
+
+class RememberTests(SealingTestCase):
+    """
+    What is written, and when.
+    """
+
+    def test_provided(self) -> None:
+        """
+        Both stores are one.
+        """
+        verifyObject(IStateStore, self.store)
+        verifyObject(IStateStore, StateFile("/nowhere", reactor))
+
+    def test_firstTime(self) -> None:
+        """
+        A missing file is no fault.
+        """
+        with capturedLogs() as logs:
+            self.make()
+        [line] = [formatEvent(event) or "" for event in logs]
+        self.assertIn("does not exist yet", line)
+
+    def test_reserved(self) -> None:
+        """
+        Ticks are reserved ahead, so that a host that crashes and whose clock was set
+        back meanwhile uses none twice.
+        """
+        counters = []
+        for _ in range(RESERVED * 3):
+            counter = self.sealing.counter(Says(1, 0), _PEER)
+            assert counter is not None
+            counters.append(tickOf(counter))
+            assert self.store.state is not None
+            self.assertGreaterEqual(self.store.state.tick, counters[-1])
+            self.clock.advance(1.0)
+        self.assertLess(self.store.saves, 8)
+        self.wall -= 86400.0
+        again = self.make().counter(Says(1, 0), _PEER)
+        assert again is not None
+        self.assertGreater(tickOf(again), counters[-1])
+
+    def test_stopped(self) -> None:
+        """
+        An orderly end writes exactly what was used.
+        """
+        counter = self.sealing.counter(Says(1, 0), _PEER)
+        assert counter is not None
+        self.successResultOf(self.sealing.stop())
+        assert self.store.state is not None
+        self.assertEqual(self.store.state.tick, tickOf(counter))
+
+    def test_newPeer(self) -> None:
+        """
+        A new peer is remembered at once, what it goes on saying now and then.
+        """
+        self.assertTrue(self.sealing.judge(self.sealed(), _PEER))
+        assert self.store.state is not None
+        self.assertEqual(list(self.store.state.sources), [_PEER])
+        for _ in range(int(SAVE_EVERY) * 10):
+            self.clock.advance(1.0)
+            self.sealing.judge(self.sealed(), _PEER)
+        self.assertLess(self.store.saves, 13)
+        self.assertGreater(self.store.saves, 8)
+        ahead = self.store.state.sources[_PEER].tick
+        self.assertGreater(ahead, 4000)
+
+    def test_oneAtATime(self) -> None:
+        """
+        While a slow disk writes nothing else is written; the newest state is next.
+        """
+        self.store.slow = True
+        self.sealing.judge(self.sealed(), _PEER)
+        self.assertEqual(self.store.saves, 1)
+        done = self.sealing.stop()
+        self.assertEqual(self.store.saves, 1)
+        self.assertNoResult(done)
+        self.store.finish()
+        self.assertEqual(self.store.saves, 2)
+        self.store.finish()
+        self.successResultOf(done)
+
+    def test_cannotWrite(self) -> None:
+        """
+        A disk that is full is said, and nobody waits for it.
+        """
+        self.store.error = OSError(errno.ENOSPC, "No space left on device")
+        with capturedLogs() as logs:
+            self.assertTrue(self.sealing.judge(self.sealed(), _PEER))
+            self.successResultOf(self.sealing.stop())
+        lines = [formatEvent(event) or "" for event in logs]
+        self.assertEqual(len(lines), 1)
+        self.assertIn("No space left on device", lines[0])
+        self.assertIn("old advertisements may be taken for new ones", lines[0])
+
+    def test_cannotRead(self) -> None:
+        """
+        A file that cannot be read is said, and the host begins anew.
+        """
+        self.store.error = OSError(errno.EIO, "Input/output error")
+        with capturedLogs() as logs:
+            self.make()
+        self.assertIn("cannot be read", formatEvent(logs[0]) or "")
+
+    def test_off(self) -> None:
+        """
+        Without seals nothing is sealed, checked or written.
+        """
+        sealing = self.make(verification=Verification.OFF)
+        self.assertIsNone(sealing.counter(Says(1, 0), _PEER))
+        self.assertFalse(sealing.judge(self.sealed(), _PEER))
+        self.successResultOf(sealing.stop())
+        self.assertEqual(self.store.saves, 0)
+
+    def test_noTicksLeft(self) -> None:
+        """
+        A clock that is wrong by centuries is said; advertisements leave unsealed.
+        """
+        self.wall = 2e10
+        with capturedLogs() as logs:
+            self.assertIsNone(self.sealing.counter(Says(1, 0), _PEER))
+        self.assertIn("wrong by centuries", formatEvent(logs[0]) or "")
+
+    def test_afterARestart(self) -> None:
+        """
+        What was heard before a restart is refused after it, also what is newer than
+        the last write but was held back for too long.
+        """
+        heard = self.sealed()
+        self.sealing.judge(heard, _PEER)
+        self.clock.advance(1.0)
+        heldBack = self.sealed()
+        self.clock.advance(30.0)
+        fresh = self.sealed()
+        again = self.make()
+        for old in (heard, heldBack):
+            error = self.assertRaises(Rejected, again.judge, old, _PEER)
+            self.assertIs(error.reason, Rejection.REPLAY)
+        self.assertTrue(again.judge(fresh, _PEER))
+
+
+class StateFileTests(TestCase):
+    """
+    The file.
+    """
+
+    def setUp(self) -> None:
+        self.path = FilePath(self.mktemp()).child("deep").child("eth0-1.json")
+        self.file = StateFile(self.path.path, reactor)
+        self.state = State(
+            7,
+            {
+                _PEER: SealedSource(5, 1.5, 3.0, (Says(1, 0), Says(255, 255, 3))),
+                socket.inet_pton(socket.AF_INET6, "fe80::1"): SealedSource(9),
+            },
+        )
+
+    async def test_roundTrip(self) -> None:
+        """
+        What is saved is loaded; its directory is made; others cannot read it.
+        """
+        await self.file.save(self.state)
+        self.assertEqual(self.file.load(), self.state)
+        self.assertEqual(self.path.getPermissions().shorthand(), "rw-------")
+        await self.file.save(State(8))
+        self.assertEqual(self.file.load(), State(8))
+        self.assertEqual(os.listdir(self.path.dirname()), ["eth0-1.json"])
+
+    def test_missing(self) -> None:
+        """
+        The first time there is none.
+        """
+        self.assertRaises(FileNotFoundError, self.file.load)
+
+    async def test_notWritable(self) -> None:
+        """
+        A path through a file cannot be written.
+        """
+        inTheWay = FilePath(self.mktemp())
+        inTheWay.setContent(b"")
+        file = StateFile(f"{inTheWay.path}/eth0-1.json", reactor)
+        with self.assertRaises(OSError):
+            await file.save(self.state)
+
+    def test_fifo(self) -> None:
+        """
+        Something else with that name keeps nobody waiting.
+        """
+        self.path.parent().makedirs()
+        os.mkfifo(self.path.path)
+        self.assertRaises(BadState, self.file.load)
+
+    def test_anotherBoot(self) -> None:
+        """
+        After a boot the clock that offsets are of has begun anew.
+        """
+        text = encodeState(self.state, "one boot")
+        found = decodeState(text, "another")
+        self.assertIsNone(found.sources[_PEER].offset)
+        self.assertEqual(found.sources[_PEER].tick, 5)
+        self.assertEqual(decodeState(text, "one boot"), self.state)
+
+    @given(st.binary(max_size=200))
+    def test_nonsense(self, text: bytes) -> None:
+        """
+        Whatever is in the file, there is one kind of error.
+        """
+        self.assertRaises(BadState, decodeState, text, "boot")
+
+    @given(st.data())
+    def test_mutated(self, data: st.DataObject) -> None:
+        """
+        Nor is there another with a few bytes changed.
+        """
+        text = bytearray(encodeState(self.state, "boot"))
+        for _ in range(data.draw(st.integers(1, 4))):
+            text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+        try:
+            state = decodeState(bytes(text), "boot")
+        except BadState:
+            return
+        self.assertLess(state.tick, TICKS)
+
+
+def resent(
+    packet: bytes,
+    *,
+    says: Says | None = None,
+    source: bytes | None = None,
+) -> bytes:
+    """
+    A captured packet as an attacker makes it who knows no password.
+    """
+    heard = decode(payloadOf(packet))
+    changed = says or Says(heard.advbase, heard.advskew, heard.demotion)
+    forged = Advertisement(
+        heard.vhid,
+        changed.advbase,
+        changed.advskew,
+        heard.counter,
+        heard.digest,
+        changed.demotion,
+    )
+    return wrap(encode(forged), source or sourceOf(packet), destinationOf(packet))
+
+
+class AttackTests(SynchronousTestCase):
+    """
+    What an attacker on the segment gets who captures everything.
+    """
+
+    def group(self, **more: Any) -> tuple[Segment, Computer, Computer]:
+        """
+        A master and a backup with memories.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", **more)
+        second = segment.add("10.99.0.2", advskew=100, **more)
+        for computer in (first, second):
+            computer.store = FakeStore()
+            computer.start()
+        segment.run(20)
+        return segment, first, second
+
+    def inject(self, segment: Segment, packet: bytes) -> None:
+        """
+        Send something to everybody.
+        """
+        for computer in segment.computers:
+            computer.arrived(packet)
+
+    def untouched(self, segment: Segment, first: Computer) -> None:
+        """
+        Nothing moved.
+        """
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 1)
+
+    def test_changedTiming(self) -> None:
+        """
+        Advertisements sent again with other values, from whatever source, move
+        nothing.
+        """
+        both = {"addresses": ["10.99.0.100", "fd00::100"]}
+        for settings in ({}, both, {"verification": Verification.REQUIRE}):
+            segment, first, _ = self.group(**settings)
+            captured = list(segment.record)
+            for says in (Says(0, 0), Says(255, 255), Says(0, 1), Says(1, 240), Says(1, 0, 9)):
+                for source in (None, socket.inet_aton("10.99.0.2"), _STRANGER):
+                    for packet in captured[-4:]:
+                        if source is not None and len(sourceOf(packet)) == 16:
+                            source = socket.inet_pton(socket.AF_INET6, "fe80::66")
+                        self.inject(segment, resent(packet, says=says, source=source))
+                    segment.run(1)
+            self.untouched(segment, first)
+
+    def test_fullReplay(self) -> None:
+        """
+        When the master is dead its advertisements, sent again in order and at their
+        pace, keep nobody from taking over.
+        """
+        segment, first, second = self.group()
+        captured = list(segment.record)
+        first.crash()
+        died = segment.clock.seconds()
+        for packet in captured:
+            self.inject(segment, packet)
+            segment.run(1)
+            if segment.masters():
+                break
+        self.assertEqual(segment.masters(), [second])
+        self.assertLess(segment.reigns[-1].since - died, 3.4)
+        for packet in captured:
+            self.inject(segment, packet)
+            segment.run(0.25)
+        self.assertEqual(segment.masters(), [second])
+        assert second.virtualHost is not None
+        self.assertGreater(second.virtualHost.findings[Finding.REPLAY], len(captured))
+
+    def test_receiverRestarted(self) -> None:
+        """
+        Nor do they fool a host that was restarted, in order or by a crash.
+        """
+        for end in (Computer.stop, Computer.crash):
+            segment, first, second = self.group()
+            captured = list(segment.record)
+            end(second)
+            first.crash()
+            segment.run(1)
+            second.start()
+            started = segment.clock.seconds()
+            for packet in captured * 2:
+                self.inject(segment, packet)
+                segment.run(0.25)
+            self.assertEqual(segment.masters(), [second])
+            # What the five seconds before a crash brought is not remembered.
+            self.assertLess(segment.reigns[-1].since - started, 3.4 + SAVE_EVERY)
+
+    def test_missedWhileDown(self) -> None:
+        """
+        Nor those that it did not hear because it was down: they are too old.
+        """
+        segment, first, second = self.group()
+        second.stop()
+        segment.run(120)
+        missed = segment.record[-100:-20]
+        first.crash()
+        segment.run(1)
+        second.start()
+        for packet in missed:
+            self.inject(segment, packet)
+            segment.run(0.5)
+        self.assertEqual(segment.masters(), [second])
+        assert second.virtualHost is not None
+        self.assertEqual(second.virtualHost.received, 0)
+
+    def test_withoutMemory(self) -> None:
+        """
+        Without a state file a host that was just started can be fooled with what was
+        captured, until it hears one host or takes over; that is what the file is for.
+        """
+        segment, first, second = self.group()
+        captured = list(segment.record)
+        second.stop()
+        first.crash()
+        segment.run(1)
+        second.store = None
+        second.start()
+        for packet in captured:
+            self.inject(segment, packet)
+            segment.run(1)
+        self.assertEqual(segment.masters(), [])
+        segment.run(4)
+        self.assertEqual(segment.masters(), [second])
+        segment.run(20)
+        for packet in captured:
+            self.inject(segment, resent(packet, source=_STRANGER))
+            self.inject(segment, packet)
+            segment.run(1)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_ownEchoed(self) -> None:
+        """
+        Advertisements that come back to their sender, also with another source, move
+        nothing and are named.
+        """
+        segment, first, _ = self.group()
+        for packet in segment.record[-5:]:
+            first.arrived(packet)
+            first.arrived(resent(packet, source=_STRANGER))
+        segment.run(5)
+        self.untouched(segment, first)
+        assert first.virtualHost is not None
+        self.assertEqual(first.virtualHost.findings[Finding.OWN_ECHO], 10)
+
+    def test_unsealedMember(self) -> None:
+        """
+        A host that was never sealed is a member as any other, unless seals are
+        required.
+        """
+        for verification, master in ((Verification.LEARN, 1), (Verification.REQUIRE, 2)):
+            segment = Segment()
+            first = segment.add("10.99.0.1", verification=Verification.OFF)
+            second = segment.add("10.99.0.2", verification=verification, advskew=100)
+            first.start()
+            second.start()
+            with capturedLogs():
+                segment.run(20)
+            self.assertEqual(len(segment.masters()), master)
+
+    def test_sealTakenOff(self) -> None:
+        """
+        A peer that was sealed and is not any more is refused, and that is named.
+        """
+        segment, first, second = self.group()
+        first.crash()
+        first.settings.update(verification=Verification.OFF, preempt=True)
+        segment.run(4)
+        with capturedLogs() as logs:
+            first.start()
+            segment.run(10)
+        self.assertIs(second.role, Role.MASTER)
+        self.assertTrue(any("unsealed" in (formatEvent(event) or "") for event in logs))
+
+    def test_newHardware(self) -> None:
+        """
+        A peer that was replaced by a new machine, with nothing remembered and a clock
+        that is a year late, is back as soon as it has heard the group.
+        """
+        segment, first, second = self.group()
+        first.crash()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [second])
+        first.store = FakeStore()
+        first.clockError = -365 * 86400.0
+        first.settings["preempt"] = True
+        first.start()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        self.assertLessEqual(segment.longestOverlap(0), 2 * LATENCY)
+
+    def test_clocksApart(self) -> None:
+        """
+        The clocks of the hosts need not agree, and may be set at any time.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", preempt=True)
+        second = segment.add("10.99.0.2", advskew=100, preempt=True)
+        second.clockError = 7200.0
+        for computer in (second, first):
+            computer.store = FakeStore()
+            computer.start()
+            segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        for error in (-3600.0, 86400.0, 0.0):
+            first.clockError = error
+            segment.run(10)
+            self.assertEqual(segment.masters(), [first])
+        for computer in (first, second):
+            assert computer.virtualHost is not None
+            self.assertEqual(computer.virtualHost.rejected.total(), 0)
+
+    def test_mixed(self) -> None:
+        """
+        An unsealed host counts on from a sealed counter, as ucarp does, and is
+        believed.
+        """
+        segment, first, second = pair({}, {"verification": Verification.OFF, "advskew": 100})
+        first.stop()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [second])
+        first.settings["preempt"] = True
+        first.start()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        second.crash()
+        segment.run(1)
+        second.start()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
