@@ -4,9 +4,11 @@ What the tests of the sockets have in common.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 from zope.interface import implementer
 
@@ -59,6 +61,19 @@ def awaitIPv6(node: Node, interface: str = "eth0") -> None:
         ):
             return
     raise TimeoutError(f"{interface} of {node.name} has no IPv6")
+
+
+def sendUntilRead(send: Callable[[], object], descriptor: int) -> None:
+    """
+    Send until there is something to read.  A switch passes nothing on for some time
+    after the interface of a node came up.
+    """
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        send()
+        if select.select([descriptor], [], [], 0.01)[0]:
+            return
+    raise TimeoutError("nothing arrived")
 
 
 def _works(node: Node, address: str, index: int) -> bool:

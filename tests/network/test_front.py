@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests import crafted
-from tests.network.scenery import GROUP4, GROUP6, ipv6Packet
+from tests.network.scenery import GROUP4, GROUP6, awaitIPv6, ipv6Packet, sendUntilRead
 from tests.network.test_readers import TURN, FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
@@ -50,6 +50,8 @@ class FrontDoorTests(SynchronousTestCase):
         """
         testbed = makeTestbed(self)
         self.a, self.b = testbed.node("a"), testbed.node("b")
+        for node in self.a, self.b:
+            awaitIPv6(node)
         self.frames = self.frameSocket(self.a)
         self.reactor: Any = FakeReactor()
         self.received: list[bytes] = []
@@ -172,7 +174,7 @@ class FrontDoorTests(SynchronousTestCase):
         self.b.setInterface(False)
         self.assertEqual(self.read(door), [])
         self.b.setInterface(True)
-        self.frames.send(framed(crafted.packet()))
+        sendUntilRead(lambda: self.frames.send(framed(crafted.packet())), door.fileno())
         self.assertEqual(self.read(door), [crafted.packet()])
         self.assertEqual(self.closed, 0)
 

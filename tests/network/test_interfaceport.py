@@ -28,13 +28,14 @@ from tests.network.scenery import (
     FakeReceiver,
     awaitIPv6,
     ipv6Packet,
+    sendUntilRead,
 )
 from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.interfaces import ILinkObserver
 from txcarp.network import familyport, interfaceport
 from txcarp.network.familyport import FamilyPort
-from txcarp.network.frames import groupAddress, ipv4Frame
+from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.readers import IPv6Reader
@@ -71,6 +72,8 @@ class InterfacePortTests(SynchronousTestCase):
         """
         testbed = makeTestbed(self)
         self.node, self.other = testbed.node("a"), testbed.node("b")
+        for node in self.node, self.other:
+            awaitIPv6(node)
         self.reactor: Any = FakeReactor()
         self.clock = Clock()
         self.links = FakeLinks()
@@ -113,12 +116,10 @@ class InterfacePortTests(SynchronousTestCase):
         """
         (reader,) = self.readers(IPv6Reader)
         awaitIPv6(self.node)
+        frame = ipv6Frame(groupAddress(GROUP6), self.other.link().address, ipv6Packet())
         with self.other.socket(socket.AF_PACKET, socket.SOCK_RAW) as frames:
             frames.bind(("eth0", 0))
-            frames.send(
-                groupAddress(GROUP6) + self.other.link().address + b"\x86\xdd" + ipv6Packet()
-            )
-        select.select([reader], [], [], 1)
+            sendUntilRead(lambda: frames.send(frame), reader.fileno())
         before = len(self.receiver.received)
         reader.doRead()
         return self.receiver.received[before:] == [ipv6Packet()]

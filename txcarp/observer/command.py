@@ -170,8 +170,14 @@ class Observation:
         terminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
         output = Output(stream, self._end, terminal and not environment.get("NO_COLOR"))
         if self._once is not None:
-            asJSON = bool(options["json"])
-            return FinalDisplay(output, Output(errors, self._end), calendar, self._watch, asJSON)
+            return FinalDisplay(
+                output,
+                Output(errors, self._end),
+                calendar,
+                self._watch,
+                options.interfaces,
+                bool(options["json"]),
+            )
         if options["json"]:
             return JSONDisplay(output, calendar)
         if terminal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 from zope.interface import Interface, implementer
@@ -173,12 +173,19 @@ class FinalDisplay:
     """
 
     def __init__(
-        self, output: Output, errors: Output, calendar: Calendar, watch: Watch, asJSON: bool
+        self,
+        output: Output,
+        errors: Output,
+        calendar: Calendar,
+        watch: Watch,
+        interfaces: Sequence[str],
+        asJSON: bool,
     ) -> None:
         self._output = output
         self._errors = LineDisplay(errors, calendar)
         self._calendar = calendar
         self._watch = watch
+        self._many = len(interfaces) > 1
         self._asJSON = asJSON
 
     def show(self, events: Iterable[Event]) -> None:
@@ -197,7 +204,8 @@ class FinalDisplay:
             recorder = Recorder(self._calendar)
             self._output.write("".join(_object(recorder.state(group)) for group in groups))
         elif groups:
-            rows = table.layOut(table.rows(groups, self._calendar, self._watch.deaf))
+            rows = table.rows(groups, self._calendar, self._watch.deaf)
+            rows = table.layOut(rows, self._many)
             lines = (self._output.styled(row.cells[0], row.style) for row in rows)
             self._output.write("".join(f"{line}\n" for line in lines))
         else:
@@ -215,7 +223,7 @@ class LiveDisplay:
         output: Output,
         calendar: Calendar,
         watch: Watch,
-        interfaces: Iterable[str],
+        interfaces: Sequence[str],
         size: Callable[[], os.terminal_size] = shutil.get_terminal_size,
     ) -> None:
         """
@@ -226,6 +234,7 @@ class LiveDisplay:
         self._calendar = calendar
         self._watch = watch
         self._interfaces = ", ".join(interfaces)
+        self._many = len(interfaces) > 1
         self._size = size
         self._started = calendar.now()
         self._height = 0
@@ -267,11 +276,11 @@ class LiveDisplay:
         """
         groups = self._watch.groups()
         rows = table.rows(groups, self._calendar, self._watch.deaf)
-        picture = table.layOut(rows) if rows else []
+        picture = table.layOut(rows, self._many) if rows else []
         if len(picture) > room:
             # Trouble first.
             rows.sort(key=lambda row: row.style != "bad")
-            picture = table.layOut(rows[: max(0, room - 2)])
+            picture = table.layOut(rows[: max(0, room - 2)], self._many)
             picture.append(table.Row((f"... and {len(rows) - room + 2} more",)))
         if not rows and self._calendar.now() - self._started > _PATIENCE:
             picture.append(table.Row((NOTHING,), "notice"))

@@ -123,7 +123,8 @@ class Event:
     @ivar seconds: How long it took: from the previous master's last
         advertisement to the first of the next, or how long there was nobody, or
         more than one.
-    @ivar before: What the host said of itself until now.
+    @ivar before: What the host said of itself until now, or what the master did
+        that it displaced.
     @ivar detail: More, in words.
     @ivar omitted: How many events of this kind were left out since the last.
     """

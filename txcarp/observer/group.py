@@ -18,12 +18,12 @@ from txcarp.observer.sighting import Sighting
 #: Hosts of one group that are remembered.
 MAXIMUM_HOSTS = 8
 
-#: Seconds in which the advertisements of an old and a new master may cross.
-_CROSSING = 0.5
+#: Seconds, at least, in which the advertisements of an old and a new master may
+#: cross; a busy ucarp says its last word half a second late.
+_CROSSING = 1.0
 
-#: Advertisements that make a second master: with one, it may have been about
-#: to give way.
-_INSISTING = 2
+#: Intervals after which somebody who still advertises did not do it by chance.
+_INSISTING = 0.5
 
 
 class Group:
@@ -97,7 +97,7 @@ class Group:
         for host in silent:
             del self._claimants[host.source]
             master = self._master
-            if not host.confirmed and master and host.since - master.since > _CROSSING:
+            if not host.confirmed and master and not _cross(master, host, host.since):
                 events.append(self._event(Kind.STRAY, now, host))
         events += self._withoutThem([host for host in silent if host.confirmed], now)
         return events + self._settle(now) + self._noticeSilence(now)
@@ -138,7 +138,7 @@ class Group:
 
     def _speaksUp(self, host: Host, when: float, lastHeard: float) -> list[Event]:
         master = self._master
-        if master is not None and host is self._former and when - master.since <= _CROSSING:
+        if master is not None and host is self._former and _cross(master, host, when):
             return []  # sent before it heard of the other, or as its last word
         self._claimants[host.source] = host
         if master is None:
@@ -183,6 +183,7 @@ class Group:
             previous=previous.source,
             reason=reason,
             seconds=max(0.0, host.since - previous.heard),
+            before=previous.claim,
         )
 
     def _becomes(self, host: Host) -> None:
@@ -199,7 +200,8 @@ class Group:
         for host in [host for host in self._claimants.values() if not host.confirmed]:
             master = self._master
             assert master is not None
-            if host.adverts >= _INSISTING and master.heard > host.since:
+            insists = host.heard - host.since > _INSISTING * host.claim.interval
+            if insists and master.heard > host.since:
                 host.confirmed = True
                 if self._twoSince is None:
                     self._twoSince = host.since
@@ -297,6 +299,13 @@ class Group:
             before=before,
             detail=detail,
         )
+
+
+def _cross(master: Host, host: Host, when: float) -> bool:
+    """
+    Whether a host that speaks now may not have heard the new master yet.
+    """
+    return when - master.since <= max(_CROSSING, host.claim.interval)
 
 
 def _isTie(one: Claim, other: Claim) -> bool:

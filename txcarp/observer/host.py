@@ -57,7 +57,6 @@ class Host:
     @ivar claim: What it says of itself.
     @ivar since: When it began to advertise.
     @ivar heard: When it was heard last.
-    @ivar adverts: How many of its advertisements were heard since it began.
     @ivar confirmed: Whether it is master, or one of several, beyond doubt.
     """
 
@@ -65,7 +64,6 @@ class Host:
         self.source = sighting.source
         self.claim: Claim = sighting.claim
         self.since = self.heard = when
-        self.adverts = 0
         self.confirmed = False
         self._witnessed = True
         self._sighting = sighting
@@ -89,7 +87,6 @@ class Host:
         @param witnessed: Whether this is its first advertisement indeed.
         """
         self.since = self.heard = when
-        self.adverts = 0
         self.confirmed = False
         self._witnessed = witnessed
         self._measure(sighting)
@@ -104,7 +101,6 @@ class Host:
         self.claim = sighting.claim
         self._hardware, self._here = hardware, here
         self.heard = when
-        self.adverts += 1
         # It may send to several peers, each in its turn: look at one of them.
         if when - self._looked > self.patience():
             self._measure(sighting)

@@ -14,7 +14,10 @@ from txcarp.observer.events import GroupView, HostView, Kind
 from txcarp.observer.times import Calendar, duration
 from txcarp.protocol.family import isMulticast
 
-HEADINGS = ("INTERFACE", "GROUP", "MASTER", "TIMING", "EVERY", "SEALED", "SINCE", "HEARD", "")
+HEADINGS = ("INTERFACE", "GROUP", "MASTER", "SINCE", "HEARD", "TIMING", "EVERY", "SEALED", "")
+
+#: Seconds below which the time since the last advertisement has tenths.
+_FINE = 10.0
 
 #: How far from what a host says its advertisements may be without a note, and
 #: how many seconds.
@@ -22,6 +25,9 @@ _TOLERANCE = 0.1
 _TOLERATED = 0.05
 
 _GAP = "  "
+
+#: What stands below the name of a group with so many further masters.
+_COUNTS = {1: " TWO MASTERS"}
 
 
 @attrs.frozen
@@ -46,35 +52,33 @@ def rows(groups: Iterable[GroupView], calendar: Calendar, deaf: Mapping[str, Kin
     """
     found: list[Row] = []
     for group in groups:
-        interface, label = group.key.interface, words.name(group.key)
+        key = group.key
+        many = len(group.masters) > 1
         if not group.masters:
             found.append(_vacant(group, calendar))
         for number, host in enumerate(group.masters):
-            cells = _cells(host, calendar)
             notes = _notes(host)
-            if len(group.masters) > 1:
-                since = calendar.short(group.twoSince or host.since)
-                notes.insert(0, f"{len(group.masters)} MASTERS since {since}")
-            if interface in deaf:
+            if key.interface in deaf:
                 notes.insert(0, "not heard: the interface is down")
-            style = "bad" if len(group.masters) > 1 else "notice" if interface in deaf else "good"
-            first = ("", "") if number else (interface, label)
-            found.append(Row((*first, *cells, ", ".join(notes)), style))
+            first = ("", _COUNTS.get(number, "")) if number else (key.interface, words.name(key))
+            style = "bad" if many else "notice" if key.interface in deaf else "good"
+            found.append(Row((*first, *_cells(host, calendar), ", ".join(notes)), style))
     return found
 
 
-def layOut(rows: Iterable[Row]) -> list[Row]:
+def layOut(rows: Iterable[Row], interfaces: bool) -> list[Row]:
     """
     The lines, headings first, with their cells one below the other; each has
     one cell, the whole line.
+
+    @param interfaces: Whether there is more than one.
     """
+    skipped = 0 if interfaces else 1
     lines = [Row(HEADINGS, "heading"), *rows]
-    widths = [max(len(row.cells[column]) for row in lines) for column in range(len(HEADINGS))]
+    columns = range(skipped, len(HEADINGS))
+    widths = [max(len(row.cells[column]) for row in lines) for column in columns]
     return [
-        Row(
-            (_GAP.join(map(str.ljust, row.cells, widths)).rstrip(),),
-            row.style,
-        )
+        Row((_GAP.join(map(str.ljust, row.cells[skipped:], widths)).rstrip(),), row.style)
         for row in lines
     ]
 
@@ -84,19 +88,19 @@ def _vacant(group: GroupView, calendar: Calendar) -> Row:
     note = "" if last is None else f"last was {words.address(last.source)}"
     since = calendar.short(group.nobodySince) if group.nobodySince is not None else "-"
     heard = "-" if last is None else _ago(last, calendar)
-    cells = (group.key.interface, words.name(group.key), "nobody", "-", "-", "-", since, heard)
-    return Row((*cells, note), "bad")
+    group_ = (group.key.interface, words.name(group.key))
+    return Row((*group_, "nobody", since, heard, "-", "-", "-", note), "bad")
 
 
 def _cells(host: HostView, calendar: Calendar) -> tuple[str, ...]:
     since = calendar.short(host.since)
     return (
         words.address(host.source),
+        since if host.witnessed else f"before {since}",
+        _ago(host, calendar),
         words.timing(host.claim),
         words.interval(host.claim.interval if host.seen is None else host.seen),
         _sealed(host),
-        since if host.witnessed else f"before {since}",
-        _ago(host, calendar),
     )
 
 
@@ -124,4 +128,5 @@ def _notes(host: HostView) -> list[str]:
 
 
 def _ago(host: HostView, calendar: Calendar) -> str:
-    return f"{duration(max(0.0, calendar.now() - host.heard))} ago"
+    seconds = max(0.0, calendar.now() - host.heard)
+    return f"{seconds:.1f} s ago" if seconds < _FINE else f"{duration(seconds)} ago"

@@ -78,8 +78,10 @@ def duration(seconds: float) -> str:
     """
     A length of time in few words.
     """
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < _FINE:
-        return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 2 * _MINUTE:
         return f"{whole} s"

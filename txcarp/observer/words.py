@@ -83,7 +83,7 @@ def _sayings(event: Event, calendar: Calendar) -> str | None:
         case Kind.RETURNED:
             return f"{who} advertises again, after {duration(event.seconds or 0)}"
         case Kind.BOW_OUT:
-            return f"{who} gives up: it sent a bow-out"
+            return f"{who} gives up ({_farewell(host.claim)})"
         case Kind.SILENT:
             since = calendar.short(host.heard)
             return f"NOBODY ADVERTISES since {since}; the last was {who}"
@@ -100,6 +100,10 @@ def _sayings(event: Event, calendar: Calendar) -> str | None:
         case Kind.SEAL:
             return _sealSaying(who, host, event)
     return _generalSayings(event)
+
+
+def _farewell(claim: Claim) -> str:
+    return "it sent a bow-out" if isinstance(claim, CARPClaim) else "it sent priority 0"
 
 
 def _introduction(host: HostView) -> str:
@@ -127,7 +131,8 @@ def _why(event: Event) -> str:
         case Reason.SILENCE:
             return f": {previous} was silent for {duration(event.seconds or 0)}"
         case Reason.TIMING | Reason.PRIORITY:
-            return f" with {claim}, which is better than {previous}"
+            before = "" if event.before is None else f"{timing(event.before)} of "
+            return f": {claim} is better than {before}{previous}"
         case Reason.DEMOTION:
             return f": {previous} is demoted"
         case Reason.EQUAL:
@@ -141,7 +146,9 @@ def _twoMasters(group: GroupView, calendar: Calendar) -> str:
     )
     since = "" if group.twoSince is None else f" since {calendar.short(group.twoSince)}"
     count = "TWO" if len(group.masters) == 2 else str(len(group.masters))
-    return f"{count} MASTERS{since}: {masters}. They do not hear each other, or are two groups"
+    return (
+        f"{count} MASTERS{since}: {masters}. They do not hear each other, or belong to two groups"
+    )
 
 
 def _sealSaying(who: str, host: HostView, event: Event) -> str | None:

@@ -154,10 +154,12 @@ class Freshness:
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         family = familyOf(source)
         known = self.sources.get(source)
-        # A source that is not known may have been dead for long: only what is
-        # about as new as what others and this host send is taken for its own.
+        # Whoever hears the group is about as late as the latest of it: a source
+        # that is not may have been dead for long.
         newest = self._newest[family]
-        floor = newest - int(self._lag * PACE) if known is None else known.tick
+        floor = newest - int(self._lag * PACE)
+        if known is not None:
+            floor = max(floor, known.tick)
         if tick <= floor:
             raise Rejected(Rejection.REPLAY, f"{(newest - tick) / PACE:.2f} s older than the last")
         if known is None:
