@@ -18,10 +18,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
 from txcarp import __version__, options
-from txcarp.addresses import parseIPv4
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.addresses import parseIPv4, parseIPv6
+from txcarp.configuration import (
+    MAXIMUM_PAIRS,
+    MAXIMUM_PEERS,
+    FlapLimit,
+    TrackedInterface,
+    VirtualHostConfiguration,
+)
 from txcarp.options import CannotRun, CARPOptions
+from txcarp.protocol.dialect import OPENBSD, UCARP
+from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
+from txcarp.protocol.seal import Verification
 
 #: A command line that is complete, by its parts.
 COMPLETE = {
@@ -463,6 +472,221 @@ class MeaningTests(_Case):
         """
         self.assertEqual(configured(i="a" * 15).interface, "a" * 15)
         self.assertEqual(self.outcome(commandLine(i="é" * 8))[0], 2)
+
+
+class GroupTests(_Case):
+    """
+    What ucarp does not have.
+    """
+
+    def test_families(self) -> None:
+        """
+        Sources, groups and addresses of both families.
+        """
+        configuration = configured(
+            *("--assign", "-a", "fd00::1/64", "-s", "fe80::9", "-m", "ff02::99", "-m", "224.0.0.9")
+        )
+        self.assertEqual(configuration.families, (Family.IPV4, Family.IPV6))
+        self.assertEqual(configuration.source, parseIPv4("10.99.0.1"))
+        self.assertEqual(configuration.source6, parseIPv6("fe80::9"))
+        self.assertEqual(configuration.group, parseIPv4("224.0.0.9"))
+        self.assertEqual(configuration.group6, parseIPv6("ff02::99"))
+        self.assertEqual(
+            [str(address) for address in configuration.addresses], ["10.99.0.100/32", "fd00::1/64"]
+        )
+
+    def test_onlyIPv6(self) -> None:
+        """
+        IPv6 addresses alone need no source.
+        """
+        configuration = configured(s=None, a="fd00::1")
+        self.assertEqual(configuration.families, (Family.IPV6,))
+        self.assertIsNone(configuration.source)
+        self.assertIn("-s", self.usageError("--assign", "-a", "fd00::1", s=None))
+
+    def test_severalAddresses(self) -> None:
+        """
+        With a dialect all addresses count, also without C{--assign}.
+        """
+        line = ("-a", "10.99.0.101")
+        self.assertEqual(len(configured(*line).addresses), 1)
+        self.assertEqual(len(configured(*line, "--dialect", "ucarp").addresses), 2)
+        self.assertIn("needs --assign", self.usageError("-a", "10.99.0.101/24"))
+
+    def test_dialect(self) -> None:
+        """
+        The dialect by its name; only one allows both timings to be 0.
+        """
+        self.assertIs(configured("--dialect=openbsd").dialect, OPENBSD)
+        self.assertIs(configured().dialect, UCARP)
+        error = self.usageError("--dialect=netbsd")
+        for words in ("--dialect", "'netbsd'", "ucarp, freebsd, openbsd"):
+            self.assertIn(words, error)
+        self.assertEqual(configured("--dialect=openbsd", "-b0", "-k0").advbase, 0)
+        self.assertIn("-b", self.usageError("--dialect=freebsd", "-b0", "-k0"))
+
+    def test_peers(self) -> None:
+        """
+        Peers of both families, with the scope that is the interface's anyway.
+        """
+        configuration = configured(
+            *("--peer", "10.99.0.2", "--peer=fe80::2%eth0", "--peer", "fe80::2")
+        )
+        self.assertEqual(configuration.peers, (parseIPv4("10.99.0.2"), parseIPv6("fe80::2")))
+        self.assertFalse(configuration.followPeers)
+        self.assertTrue(configured("--peer", "auto").followPeers)
+
+    def test_badPeers(self) -> None:
+        """
+        What is no peer, each with a reason.
+        """
+        for peer, words in (
+            ("host", "Invalid address: [host]"),
+            ("10.99.0.2%eth0", "only link-local addresses have"),
+            ("fe80::2%eth1", "the scope 'eth1' is not the interface, eth0"),
+        ):
+            self.assertIn(words, self.usageError("--peer", peer))
+        for peer, words in (
+            ("10.99.0.1", "a peer is another host, not this one"),
+            ("224.0.0.18", "a peer is one host"),
+        ):
+            status, text = self.outcome(commandLine("--peer", peer))
+            self.assertEqual(status, 2)
+            self.assertIn(words, text)
+            self.assertIn("--peer", text)
+
+    def test_tooManyPeers(self) -> None:
+        """
+        Each costs a packet: there is a limit.
+        """
+        peers = [f"--peer=10.99.1.{number}" for number in range(MAXIMUM_PEERS + 1)]
+        status, text = self.outcome(commandLine(*peers))
+        self.assertEqual(status, 2)
+        self.assertIn(str(MAXIMUM_PEERS), text)
+
+    def test_preemptDelay(self) -> None:
+        """
+        A delay is a kind of preemption.
+        """
+        configuration = configured("--preempt-delay", "7.5")
+        self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 7.5))
+        configuration = configured("-P", "--preempt-delay", "0")
+        self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 0.0))
+
+    def test_startDelay(self) -> None:
+        """
+        Seconds, none by default.
+        """
+        self.assertIsNone(configured().startDelay)
+        self.assertEqual(configured("--start-delay=30").startDelay, 30.0)
+        self.assertIn("--start-delay", self.usageError("--start-delay=soon"))
+
+    def test_flapLimit(self) -> None:
+        """
+        Changes and seconds, or none.
+        """
+        self.assertEqual(configured().flapLimit, FlapLimit(10, 60.0))
+        self.assertEqual(configured("--flap-limit=3/90").flapLimit, FlapLimit(3, 90.0))
+        self.assertIsNone(configured("--flap-limit=none").flapLimit)
+        for wrong in ("3", "1/60", "3/0", "-3/60", "3/1.5", "3/60/9", ""):
+            self.assertIn("CHANGES/SECONDS", self.usageError(f"--flap-limit={wrong}"))
+
+    def test_trackInterface(self) -> None:
+        """
+        Names, with or without an amount; a name may have a colon.
+        """
+        tracked = configured(
+            *("--track-interface", "eth1", "--track-interface=eth2:0x10"),
+            *("--track-interface", "eth3:1:20"),
+        ).trackedInterfaces
+        self.assertEqual(
+            tracked,
+            (
+                TrackedInterface("eth1", 240),
+                TrackedInterface("eth2", 16),
+                TrackedInterface("eth3:1", 20),
+            ),
+        )
+        for wrong in ("", "eth1:0", "eth1:241", "eth1:x", ":5", "a" * 16):
+            self.assertIn("--track-interface", self.usageError(f"--track-interface={wrong}"))
+
+    def test_seal(self) -> None:
+        """
+        What is demanded of seals.
+        """
+        for mode in Verification:
+            self.assertIs(configured(f"--seal={mode.value}").verification, mode)
+        self.assertIs(configured().verification, Verification.LEARN)
+        self.assertIn("off, learn, require", self.usageError("--seal=yes"))
+
+    def test_stateFile(self) -> None:
+        """
+        A file of its own for each virtual host, where systemd says if it does.
+        """
+        self.patch(os, "environ", {})
+        self.assertEqual(configured().stateFile, "/var/lib/txcarp/eth0-10.json")
+        os.environ["STATE_DIRECTORY"] = "/var/lib/one:/var/lib/two"
+        self.assertEqual(configured().stateFile, "/var/lib/one/eth0-10.json")
+        self.assertEqual(configured("--state-file=/x").stateFile, "/x")
+        self.assertIsNone(configured("--state-file=none").stateFile)
+
+    def test_accepted(self) -> None:
+        """
+        Other passwords and sets of addresses, which no text shows.
+        """
+        configuration = configured(
+            *("--accept-passfile", self.file(b"first\n"), "--accept-passfile", self.file(b"2nd")),
+            *("--accept-addrs=10.0.0.1,fd00::1", "--accept-addrs", "10.0.0.2"),
+        )
+        self.assertEqual(configuration.otherPasswords, (b"first", b"2nd"))
+        self.assertEqual(
+            [[address.text for address in one] for one in configuration.otherAddresses],
+            [["10.0.0.1", "fd00::1"], ["10.0.0.2"]],
+        )
+        self.assertNotIn("first", repr(configuration))
+
+    def test_badlyAccepted(self) -> None:
+        """
+        What cannot be accepted.
+        """
+        self.assertIn("--accept-addrs", self.usageError("--accept-addrs=10.0.0.1,x"))
+        self.assertIn("20 bytes", self.usageError("--accept-passfile", self.file(b"x" * 20)))
+        sets = [f"--accept-addrs=10.0.0.{number}" for number in range(MAXIMUM_PAIRS)]
+        status, text = self.outcome(commandLine(*sets))
+        self.assertEqual(status, 2)
+        self.assertIn(str(MAXIMUM_PAIRS), text)
+
+    def test_signedHardware(self) -> None:
+        """
+        The address that an OpenBSD host puts into its digests.
+        """
+        configuration = configured("--signed-lladdr=02:00:00:00:00:2a")
+        self.assertEqual(configuration.signedHardware, b"\2\0\0\0\0\x2a")
+        self.assertIn("--signed-lladdr", self.usageError("--signed-lladdr=01:00:00:00:00:01"))
+
+    def test_anyFamily(self) -> None:
+        """
+        The rule of the BSD kernels.
+        """
+        self.assertFalse(configured().anyFamily)
+        self.assertTrue(configured("--any-family").anyFamily)
+
+    def test_noNewAmbiguities(self) -> None:
+        """
+        What abbreviates an option of ucarp's does so whatever options there are.
+        """
+        for short, long in (
+            *(("v", "vhid"), ("vh", "vhid"), ("pr", "preempt"), ("se", None), ("sr", "srcip")),
+            *(("sh", "shutdown"), ("f", "facility"), ("i", None), ("ig", "ignoreifstate")),
+        ):
+            error = f"--{short} not a unique prefix"
+            status, text = self.outcome(commandLine(f"--{short}"))
+            if long is None:
+                self.assertNotEqual(status, RUNNING)
+            else:
+                self.assertNotIn(error, text)
+        self.assertEqual(configured("--v", "77").vhid, 77)
+        self.assertEqual(configured("--v=78").vhid, 78)
 
 
 class FacilityTests(_Case):

@@ -8,10 +8,17 @@ These are the names that another program needs::
 See L{txcarp.service.CARPService} and L{txcarp.interfaces}.
 """
 
-from txcarp.addresses import parseIPv4
+from txcarp.addresses import parseIPv4, parseIPv6
 from txcarp.change import Change
-from txcarp.configuration import ConfigurationError, VirtualHostConfiguration
+from txcarp.configuration import (
+    ConfigurationError,
+    FlapLimit,
+    TrackedInterface,
+    VirtualHostConfiguration,
+)
+from txcarp.diagnosis import Diagnosis, Finding
 from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.seal import Verification
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 
@@ -21,10 +28,16 @@ __all__ = [
     "CARPService",
     "Change",
     "ConfigurationError",
+    "Diagnosis",
+    "Finding",
+    "FlapLimit",
     "Reason",
     "Role",
+    "TrackedInterface",
+    "Verification",
     "VirtualHost",
     "VirtualHostConfiguration",
     "__version__",
     "parseIPv4",
+    "parseIPv6",
 ]

@@ -175,7 +175,7 @@ class FrontDoorTests(SynchronousTestCase):
         self.assertEqual(self.read(door), [])
         self.b.setInterface(True)
         sendUntilRead(lambda: self.frames.send(framed(crafted.packet())), door.fileno())
-        self.assertEqual(self.read(door), [crafted.packet()])
+        self.assertEqual(set(self.read(door)), {crafted.packet()})
         self.assertEqual(self.closed, 0)
 
     def test_lost(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -232,7 +233,7 @@ class RawSocketTests(SynchronousTestCase):
             self.assertRaises(OSError, b.send, packet, group)
             self.b.setInterface(True)
             awaitIPv6(self.b)
-            sendUntilRead(lambda a=a: a.send(packet, group), b.socket.fileno())
+            sendUntilRead(partial(a.send, packet, group), b.socket.fileno())
 
     def test_options(self) -> None:
         """

@@ -89,3 +89,10 @@ def advantage(claim: Claim, other: Claim) -> Reason | None:
     if isinstance(claim, VRRPClaim) and isinstance(other, VRRPClaim):
         return claim.advantage(other)
     raise TypeError(f"{claim} and {other} are of two protocols")
+
+
+def isTie(claim: Claim, other: Claim) -> bool:
+    """
+    Whether neither is better.
+    """
+    return advantage(claim, other) is None and advantage(other, claim) is None

@@ -190,7 +190,9 @@ class FinalDisplay:
 
     def show(self, events: Iterable[Event]) -> None:
         self._errors.show(
-            event for event in events if event.group is None and event.kind is not Kind.LISTENING
+            event
+            for event in events
+            if event.group is None and (event.kind is not Kind.LISTENING or event.detail)
         )
 
     def refresh(self) -> None:
@@ -243,7 +245,8 @@ class LiveDisplay:
         above = []
         for event in events:
             said = words.sentence(event, self._calendar)
-            if said is not None and event.kind is not Kind.LISTENING:
+            beginning = event.kind is Kind.LISTENING and not event.detail  # stands below
+            if said is not None and not beginning:
                 when = self._output.styled(self._calendar.clock(event.when), "faint")
                 said = f"{event.interface}  {said}"
                 style = _EVENT_STYLES.get(event.kind, "plain")

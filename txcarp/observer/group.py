@@ -10,7 +10,7 @@ for a moment.  What both do next tells.
 
 from __future__ import annotations
 
-from txcarp.observer.claim import Claim, Reason, advantage
+from txcarp.observer.claim import Claim, Reason, advantage, isTie
 from txcarp.observer.events import Event, GroupKey, GroupView, Kind
 from txcarp.observer.host import Host
 from txcarp.observer.sighting import Sighting
@@ -219,7 +219,7 @@ class Group:
             return Reason.UNKNOWN
         if host.since - master.heard > master.claim.interval:
             return Reason.SILENCE
-        return Reason.EQUAL if _isTie(host.claim, master.claim) else Reason.UNKNOWN
+        return Reason.EQUAL if isTie(host.claim, master.claim) else Reason.UNKNOWN
 
     def _withoutThem(self, gone: list[Host], now: float) -> list[Event]:
         """
@@ -306,10 +306,6 @@ def _cross(master: Host, host: Host, when: float) -> bool:
     Whether a host that speaks now may not have heard the new master yet.
     """
     return when - master.since <= max(_CROSSING, host.claim.interval)
-
-
-def _isTie(one: Claim, other: Claim) -> bool:
-    return advantage(one, other) is None and advantage(other, one) is None
 
 
 def _word(sealed: bool | None) -> str:

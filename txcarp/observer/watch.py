@@ -48,12 +48,12 @@ class Watch:
         """
         From now on an interface is listened to.
         """
-        self._deaf.pop(interface, None)
+        detail = "again" if self._deaf.pop(interface, None) is not None else ""
         self._listening[interface] = now
         for key, group in self._groups.items():
             if key.interface == interface:
                 group.listensAgain(now)
-        return [Event(Kind.LISTENING, now, interface)]
+        return [Event(Kind.LISTENING, now, interface, detail=detail)]
 
     def deafened(self, now: float, interface: str, kind: Kind) -> list[Event]:
         """

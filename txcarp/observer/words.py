@@ -162,7 +162,7 @@ def _sealSaying(who: str, host: HostView, event: Event) -> str | None:
 def _generalSayings(event: Event) -> str | None:
     match event.kind:
         case Kind.LISTENING:
-            return "listening for CARP and VRRP"
+            return "listening again" if event.detail else "listening for CARP and VRRP"
         case Kind.DOWN:
             return "the interface is down; nothing can be heard until it is up"
         case Kind.GONE:

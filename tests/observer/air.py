@@ -1,0 +1,170 @@
+"""
+Packets made by hand, and hosts that speak to an observer whose clock is a number.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+import attrs
+
+from tests import crafted
+from txcarp.observer.events import Event, GroupView, Kind
+from txcarp.observer.watch import Watch
+
+ALPHA, BETA, GAMMA = "10.99.0.1", "10.99.0.2", "10.99.0.3"
+ETH0 = "eth0"
+
+#: Seconds between two ticks.
+TICK = 0.25
+
+
+def packed(address: str) -> bytes:
+    """
+    An address of either family.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.inet_pton(family, address)
+
+
+def ipv6Packet(
+    body: bytes, source: str = "fe80::1", destination: str = "ff02::12", hops: int = 255
+) -> bytes:
+    """
+    An IPv6 packet of protocol 112.
+    """
+    start = struct.pack("!IHBB", 6 << 28, len(body), 112, hops)
+    return start + packed(source) + packed(destination) + body
+
+
+def vrrp(
+    *,
+    vrid: int = 51,
+    priority: int = 100,
+    version: int = 3,
+    interval: int = 100,
+    addresses: tuple[str, ...] = ("10.99.0.200",),
+    pseudo: bytes = b"",
+) -> bytes:
+    """
+    The payload of a VRRP advertisement.
+
+    @param interval: hundredths of a second in version 3, seconds in version 2.
+    @param pseudo: what is summed besides.
+    """
+    start = struct.pack("!BBBBH", version << 4 | 1, vrid, priority, len(addresses), interval)
+    rest = b"".join(map(packed, addresses)) + (b"\0" * 8 if version == 2 else b"")
+    total = crafted.checksum(pseudo + start + b"\0\0" + rest)
+    return start + struct.pack("!H", total) + rest
+
+
+def pseudoHeader(source: str, destination: str, length: int) -> bytes:
+    """
+    What VRRP version 3 sums besides its payload.
+    """
+    if ":" in source:
+        return packed(source) + packed(destination) + struct.pack("!II", length, 112)
+    return packed(source) + packed(destination) + struct.pack("!BBH", 0, 112, length)
+
+
+@attrs.define
+class Talker:
+    """
+    A host that advertises regularly.
+
+    @ivar interval: seconds.
+    @ivar speak: makes one packet.
+    """
+
+    interval: float
+    speak: Callable[[], bytes]
+    next: float = 0.0
+
+
+class Air:
+    """
+    A network with an observer, in which time is what the test says.
+    """
+
+    def __init__(self, watch: Watch | None = None, now: float = 1000.0) -> None:
+        self.watch = watch or Watch()
+        self.now = now
+        self.events: list[Event] = []
+        self.watch.listens(now, ETH0)
+        # Long enough that whoever speaks now has not spoken before.
+        self.run(10)
+
+    def hear(self, packet: bytes, interface: str = ETH0, here: bool = False) -> list[Event]:
+        """
+        A packet arrives now.
+        """
+        heard = self.watch.heard(self.now, interface, packet, b"\2\0\0\0\0\1", here)
+        self.events += heard
+        return heard
+
+    def carp(self, source: str = ALPHA, skew: int = 0, base: int = 1, **fields: int) -> bytes:
+        """
+        A CARP packet.
+        """
+        body = crafted.payload(**{"vhid": 7, "advbase": base, "advskew": skew, **fields})  # type: ignore[arg-type]
+        return crafted.packet(body, source=source)
+
+    def bowOut(self, source: str = ALPHA) -> bytes:
+        """
+        The last word of a CARP master.
+        """
+        return self.carp(source, 255, 255)
+
+    def vrrp(self, source: str = ALPHA, priority: int = 100, **fields: int) -> bytes:
+        """
+        A VRRP version 3 packet.
+        """
+        return crafted.packet(vrrp(priority=priority, **fields), source=source)  # type: ignore[arg-type]
+
+    def talker(self, source: str = ALPHA, skew: int = 0, base: int = 1, **fields: int) -> Talker:
+        """
+        A CARP master.
+        """
+        return Talker(base + skew / 256, lambda: self.carp(source, skew, base, **fields))
+
+    def run(self, seconds: float, *talkers: Talker) -> list[Event]:
+        """
+        Let time pass while some advertise, the first time at once.
+
+        @return: what happened.
+        """
+        already = len(self.events)
+        end = self.now + seconds
+        for talker in talkers:
+            talker.next = self.now
+        tick = self.now + TICK
+        while True:
+            speaker = min(talkers, key=lambda talker: talker.next, default=None)
+            due = min(tick, end) if speaker is None else min(speaker.next, tick, end)
+            if due >= end:
+                break
+            self.now = due
+            if speaker is not None and speaker.next == due:
+                speaker.next += speaker.interval
+                self.hear(speaker.speak())
+            else:
+                tick += TICK
+                self.events += self.watch.tick(self.now)
+        self.now = end
+        return self.events[already:]
+
+    def take(self) -> list[Kind]:
+        """
+        What happened since the last call.
+        """
+        taken, self.events = [event.kind for event in self.events], []
+        return taken
+
+    def group(self) -> GroupView:
+        """
+        The only group there is.
+        """
+        (group,) = self.watch.groups()
+        return group

@@ -1,0 +1,190 @@
+"""
+Tests of L{txcarp.observer.sighting} and L{txcarp.observer.claim}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.observer.air import ipv6Packet, packed, pseudoHeader, vrrp
+from tests.vectors import load
+from txcarp.observer.claim import CARPClaim, Reason, VRRPClaim, advantage, isTie
+from txcarp.observer.sighting import Protocol, Sighting, look
+from txcarp.protocol.family import Family
+from txcarp.protocol.rejection import Rejected, Rejection
+from txcarp.protocol.timing import Timing
+
+
+class LookTests(SynchronousTestCase):
+    """
+    Tests of L{look}.
+    """
+
+    def refused(self, packet: bytes, reason: Rejection) -> None:
+        with self.assertRaises(Rejected) as caught:
+            look(packet)
+        self.assertIs(caught.exception.reason, reason)
+
+    def test_ucarp(self) -> None:
+        """
+        What the real ucarp sends is seen as what it is.
+        """
+        vectors = load("advertisements")["vectors"]
+        self.assertGreater(len(vectors), 200)
+        for vector in vectors:
+            seen = look(bytes.fromhex(vector["packet_hex"])[14:])
+            self.assertEqual((seen.protocol, seen.vhid), (Protocol.CARP, vector["vhid"]))
+            self.assertEqual(
+                seen.claim, CARPClaim(Timing(vector["advbase"], vector["advskew"])), vector["name"]
+            )
+            self.assertEqual(seen.counter, int(vector["counter_hex"], 16))
+
+    def test_carp(self) -> None:
+        """
+        All that a CARP packet says is in the sighting.
+        """
+        body = crafted.payload(vhid=3, advbase=2, advskew=9, counter=77, demotion=8)
+        self.assertEqual(
+            look(crafted.packet(body)),
+            Sighting(
+                protocol=Protocol.CARP,
+                vhid=3,
+                source=packed(crafted.PEER),
+                destination=packed(crafted.GROUP),
+                claim=CARPClaim(Timing(2, 9), 8),
+                leaving=False,
+                counter=77,
+            ),
+        )
+
+    def test_carpIPv6(self) -> None:
+        """
+        Over IPv6 the checksum may cover a pseudo-header, as in NetBSD.
+        """
+        body = crafted.payload()
+        seen = look(ipv6Packet(body))
+        self.assertEqual((seen.family, seen.source), (Family.IPV6, packed("fe80::1")))
+        pseudo = pseudoHeader("fe80::1", "ff02::12", 36)
+        summed = crafted.checksum(pseudo + body[:6] + b"\0\0" + body[8:]).to_bytes(2, "big")
+        self.assertEqual(look(ipv6Packet(body[:6] + summed + body[8:])), seen)
+        self.refused(ipv6Packet(crafted.plusOne(body, 6)), Rejection.CHECKSUM)
+
+    def test_leaving(self) -> None:
+        """
+        A bow-out and a priority of 0 are last words.
+        """
+        self.assertTrue(look(crafted.packet(advbase=255, advskew=255)).leaving)
+        self.assertFalse(look(crafted.packet(advbase=255, advskew=254)).leaving)
+        self.assertTrue(look(crafted.packet(vrrp(priority=0))).leaving)
+
+    def test_vrrp(self) -> None:
+        """
+        VRRP is told from CARP for every number of addresses, in both versions, even when
+        an Ethernet card has filled the packet up.
+        """
+        for count in range(20):
+            addresses = tuple(f"10.99.0.{number + 1}" for number in range(count))
+            for version, interval in ((2, 1), (3, 100)):
+                body = vrrp(version=version, interval=interval, addresses=addresses)
+                seen = look(crafted.packet(body) + b"\0" * 6)
+                self.assertEqual((seen.protocol, seen.vhid), (Protocol.VRRP, 51))
+                self.assertEqual(seen.claim, VRRPClaim(version, 100, 1.0))
+                self.assertEqual(seen.addresses, tuple(map(packed, addresses)))
+
+    def test_vrrpChecksum(self) -> None:
+        """
+        With or without a pseudo-header, over IPv4 and IPv6, but not a wrong one.
+        """
+        pseudo = pseudoHeader(crafted.PEER, crafted.GROUP, 12)
+        plain, other = vrrp(), vrrp(pseudo=pseudo)
+        self.assertNotEqual(plain, other)
+        self.assertEqual(look(crafted.packet(plain)), look(crafted.packet(other)))
+        self.refused(crafted.packet(crafted.plusOne(plain, 6)), Rejection.CHECKSUM)
+        pseudo = pseudoHeader("fe80::1", "ff02::12", 24)
+        seen = look(ipv6Packet(vrrp(addresses=("fd00::1",), pseudo=pseudo)))
+        self.assertEqual(seen.addresses, (packed("fd00::1"),))
+
+    def test_router(self) -> None:
+        """
+        What was routed counts only if it was sent to a host alone.
+        """
+        self.refused(crafted.packet(ttl=254), Rejection.TTL)
+        self.refused(ipv6Packet(crafted.payload(), hops=64), Rejection.TTL)
+        seen = look(crafted.packet(ttl=62, destination=crafted.OWN))
+        self.assertEqual(seen.destination, packed(crafted.OWN))
+
+    def test_refused(self) -> None:
+        """
+        What nobody would listen to is no sighting.
+        """
+        self.refused(b"", Rejection.SIZE)
+        self.refused(crafted.packet()[:19], Rejection.SIZE)
+        self.refused(b"\x95" + crafted.packet()[1:], Rejection.SIZE)
+        self.refused(crafted.packet(protocol=17), Rejection.PROTOCOL)
+        self.refused(crafted.packet(fragment=0x0003), Rejection.SIZE)
+        self.refused(crafted.packet(version=4), Rejection.VERSION)
+        self.refused(crafted.packet(vhid=0), Rejection.VHID)
+        self.refused(crafted.packet(vrrp(vrid=0)), Rejection.VHID)
+        self.refused(crafted.packet(crafted.plusOne(crafted.payload(), 6)), Rejection.CHECKSUM)
+
+    @given(st.binary(max_size=120))
+    def test_anything(self, packet: bytes) -> None:
+        """
+        Whatever the bytes are, they are seen or refused.
+        """
+        try:
+            seen = look(packet)
+        except Rejected:
+            return
+        self.assertGreater(seen.vhid, 0)
+
+    @given(st.data(), st.booleans())
+    def test_damaged(self, data: st.DataObject, carp: bool) -> None:
+        """
+        So are good packets with some bytes changed, and some cut off.
+        """
+        packet = bytearray(crafted.packet() if carp else crafted.packet(vrrp()))
+        for _ in range(data.draw(st.integers(0, 4))):
+            packet[data.draw(st.integers(0, len(packet) - 1))] = data.draw(st.integers(0, 255))
+        cut = bytes(packet[: data.draw(st.integers(0, len(packet)))])
+        try:
+            self.assertIsInstance(look(cut), Sighting)
+        except Rejected as rejected:
+            self.assertTrue(str(rejected).isprintable())
+
+
+class AdvantageTests(SynchronousTestCase):
+    """
+    Tests of L{advantage} and L{isTie}.
+    """
+
+    def test_carp(self) -> None:
+        """
+        Demotion counts before the base, and the base before the skew.
+        """
+        best, demoted = CARPClaim(Timing(1, 0)), CARPClaim(Timing(1, 0), 1)
+        skewed, slow = CARPClaim(Timing(1, 200)), CARPClaim(Timing(2, 0))
+        self.assertIs(advantage(best, skewed), Reason.TIMING)
+        self.assertIs(advantage(skewed, slow), Reason.TIMING)
+        self.assertIs(advantage(slow, demoted), Reason.DEMOTION)
+        self.assertIsNone(advantage(demoted, slow))
+        self.assertIsNone(advantage(best, best))
+        self.assertTrue(isTie(best, best))
+        self.assertFalse(isTie(best, skewed))
+
+    def test_vrrp(self) -> None:
+        """
+        The higher priority is better, whatever the interval.
+        """
+        high, low = VRRPClaim(3, 101, 10.0), VRRPClaim(2, 100, 0.1)
+        self.assertIs(advantage(high, low), Reason.PRIORITY)
+        self.assertIsNone(advantage(low, high))
+
+    def test_mixed(self) -> None:
+        """
+        There is no ranking between protocols.
+        """
+        self.assertRaises(TypeError, advantage, CARPClaim(Timing(1, 0)), VRRPClaim(3, 101, 1.0))
