@@ -200,9 +200,15 @@ class Reception:
             self._log.error(
                 "The firewall of this host drops protocol 112 on {interface}; advertisements are "
                 "read in front of it. Let them in, for example with: "
-                'nft insert rule inet filter input iifname "{interface}" {rule} accept',
+                'nft insert rule inet filter input iifname "{interface}" {rule} accept'
+                "{other}",
                 interface=self._configuration.interface,
                 rule=_RULES[family],
+                # Without an IPv4 address on the interface no source is routed there.
+                other=". (If there is no such rule: net.ipv4.conf.*.rp_filter drops packets whose "
+                "source is not reached by this interface)"
+                if family is Family.IPV4
+                else "",
             )
 
 

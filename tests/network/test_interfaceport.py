@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -306,6 +307,22 @@ class InterfacePortTests(SynchronousTestCase):
             self.assertErrno(errno.ENODEV, self.port.sendFrame, b"")
             self.port.linkChanged("eth0", self.node.link())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unable(self) -> None:
+        """
+        If the reactor does not read a socket, nothing stays open.
+        """
+
+        def refuse(*details: object) -> None:
+            raise NotImplementedError("no such sockets")
+
+        self.reactor.adoptDatagramPort = refuse
+        before = set(Path("/proc/self/fd").iterdir())
+        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        with self.node.inside():
+            self.assertRaises(NotImplementedError, self.port.start)
+        self.assertEqual(set(Path("/proc/self/fd").iterdir()), before)
+        self.assertEqual(self.links.observers, [])
 
     def test_mayNoLonger(self) -> None:
         """

@@ -1,4 +1,4 @@
-# Tests: tests.network.test_familyport
+# Tests: tests.network.test_interfaceport
 """
 The advertisements of one family on one interface.
 """

@@ -90,11 +90,14 @@ class InterfacePort:
         @raise txcarp.network.sockets.MissingCapability: If this process may
             not open them.
         """
-        errors = self._open()
-        for error in errors.values():
-            if isinstance(error, MissingCapability):
-                self._close()
-                raise error
+        try:
+            errors = self._open()
+            for error in errors.values():
+                if isinstance(error, MissingCapability):
+                    raise error
+        except BaseException:
+            self._close()
+            raise
         self._started = True
         self._report(errors)
         self._links.watch(self._interface, self)

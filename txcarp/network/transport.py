@@ -1,4 +1,4 @@
-# Tests: tests.network.test_packets
+# Tests: tests.network.test_transport
 """
 The way out for the advertisements of one virtual host.
 """

@@ -10,7 +10,9 @@ for a moment.  What both do next tells.
 
 from __future__ import annotations
 
-from txcarp.observer.claim import Claim, Reason, advantage, isTie
+from typing import Any
+
+from txcarp.observer.claim import Reason, advantage, isTie
 from txcarp.observer.events import Event, GroupKey, GroupView, Kind
 from txcarp.observer.host import Host
 from txcarp.observer.sighting import Sighting
@@ -19,11 +21,12 @@ from txcarp.observer.sighting import Sighting
 MAXIMUM_HOSTS = 8
 
 #: Seconds, at least, in which the advertisements of an old and a new master may
-#: cross; a busy ucarp says its last word half a second late.
+#: cross.
 _CROSSING = 1.0
 
-#: Intervals after which somebody who still advertises did not do it by chance.
-_INSISTING = 0.5
+#: Intervals after which somebody who still advertises means it.  A ucarp that
+#: gives way says its last word up to half a second later.
+_INSISTING = 0.75
 
 
 class Group:
@@ -42,7 +45,6 @@ class Group:
         self._claimants: dict[bytes, Host] = {}
         self._master: Host | None = None
         self._last: Host | None = None
-        self._former: Host | None = None
         self._left = False
         self._saidSilent = False
         self._nobodySince: float | None = None
@@ -137,18 +139,16 @@ class Group:
         )
 
     def _speaksUp(self, host: Host, when: float, lastHeard: float) -> list[Event]:
-        master = self._master
-        if master is not None and host is self._former and _cross(master, host, when):
-            return []  # sent before it heard of the other, or as its last word
         self._claimants[host.source] = host
+        master = self._master
         if master is None:
             return [self._fillVacancy(host, when, lastHeard)]
         if self._twoSince is not None:
             return []
-        if master.missed(when, self._listening):
-            return [self._replace(host, Reason.SILENCE, when)]
         if master.heard < self._listening <= when:
             return []  # nobody heard what happened before
+        if master.missed(when, self._listening):
+            return [self._replace(host, Reason.SILENCE, when)]
         reason = advantage(host.claim, master.claim)
         return [] if reason is None else [self._replace(host, reason, when)]
 
@@ -174,7 +174,6 @@ class Group:
         assert previous is not None
         self._claimants.pop(previous.source, None)
         previous.confirmed = False
-        self._former = previous
         self._becomes(host)
         return self._event(
             Kind.MASTER,
@@ -240,14 +239,21 @@ class Group:
         if self._master in gone:
             if confirmed:
                 self._becomes(min(confirmed, key=lambda host: host.since))
-            elif self._claimants:
-                successor = max(self._claimants.values(), key=lambda host: host.heard)
+            elif successor := self._waiting(now):
                 reason = Reason.BOW_OUT if self._left else Reason.SILENCE
                 events.append(self._replace(successor, reason, now))
             else:
                 self._nobodySince = max(host.heard for host in gone)
                 self._master = None
+                self._claimants.clear()
         return events
+
+    def _waiting(self, now: float) -> Host | None:
+        """
+        Who has spoken up, and may go on.
+        """
+        hosts = [host for host in self._claimants.values() if not host.missed(now, self._listening)]
+        return max(hosts, key=lambda host: host.heard, default=None)
 
     def _heardLeaving(self, sighting: Sighting, host: Host | None, when: float) -> list[Event]:
         if host is not None and host.source in self._claimants:
@@ -275,29 +281,14 @@ class Group:
     def _confirmed(self) -> list[Host]:
         return [host for host in self._claimants.values() if host.confirmed]
 
-    def _event(
-        self,
-        kind: Kind,
-        when: float,
-        host: Host | None = None,
-        *,
-        previous: bytes | None = None,
-        reason: Reason | None = None,
-        seconds: float | None = None,
-        before: Claim | None = None,
-        detail: str = "",
-    ) -> Event:
+    def _event(self, kind: Kind, when: float, host: Host | None = None, **more: Any) -> Event:
         return Event(
             kind=kind,
             when=when,
             interface=self.key.interface,
             group=self.view(),
             host=None if host is None else host.view(),
-            previous=previous,
-            reason=reason,
-            seconds=seconds,
-            before=before,
-            detail=detail,
+            **more,
         )
 
 

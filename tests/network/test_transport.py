@@ -1,0 +1,189 @@
+"""
+Tests for L{txcarp.network.transport}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.network.scenery import GROUP4, GROUP6, ipv6Packet, packed
+from txcarp.interfaces import IAdvertisementTransport
+from txcarp.network.transport import AdvertisementTransport
+from txcarp.protocol.family import Family, familyOf
+
+CARD = bytes.fromhex("020000000007")
+VIRTUAL = bytes.fromhex("00005e00010a")
+BROADCAST = b"\xff" * 6
+
+
+class FakeInterface:
+    """
+    Keeps frames.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def hardwareAddress(self) -> bytes:
+        return CARD
+
+    def sendFrame(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+
+class FakeFamilyPort:
+    """
+    Keeps packets, unless it is to fail.
+    """
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.error: OSError | None = None
+        self.packets: list[tuple[bytes, bytes]] = []
+        self.watched: list[tuple[int, bool]] = []
+        self.reports = 0
+
+    def send(self, packet: bytes, destination: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.packets.append((packet, destination))
+
+    def linkLocal(self) -> bytes:
+        return packed("fe80::7")
+
+    def hasUnread(self) -> bool:
+        return True
+
+    def watchFront(self, vhid: int, wanted: bool) -> None:
+        self.watched.append((vhid, wanted))
+
+    def reportFilteredOutput(self) -> None:
+        self.reports += 1
+
+
+class AdvertisementTransportTests(SynchronousTestCase):
+    """
+    Tests for L{AdvertisementTransport}.
+    """
+
+    def make(
+        self, group: bytes = GROUP4, broadcast: bool = False, hardware: bytes | None = None
+    ) -> AdvertisementTransport:
+        """
+        One of a group.
+        """
+        self.interface: Any = FakeInterface()
+        self.port: Any = FakeFamilyPort(familyOf(group))
+        return AdvertisementTransport(
+            self.interface, self.port, crafted.VHID, group, broadcast, hardware
+        )
+
+    def assertFramed(self, packet: bytes, destination: bytes, source: bytes) -> None:
+        """
+        Check that nothing left but one frame.
+        """
+        kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
+        self.assertEqual(self.interface.frames, [destination + source + kind + packet])
+        self.assertEqual(self.port.packets, [])
+
+    def test_provided(self) -> None:
+        """
+        It is a transport.
+        """
+        transport = self.make()
+        verifyObject(IAdvertisementTransport, transport)
+        self.assertEqual(transport.linkLocal(), packed("fe80::7"))
+        self.assertTrue(transport.hasUnread())
+        transport.watchFront(True)
+        transport.watchFront(False)
+        self.assertEqual(self.port.watched, [(crafted.VHID, True), (crafted.VHID, False)])
+
+    def test_group(self) -> None:
+        """
+        What is for the group is sent as a packet.
+        """
+        for group, packet in (GROUP4, crafted.packet()), (GROUP6, ipv6Packet()):
+            self.make(group).send(packet)
+            self.assertEqual(self.port.packets, [(packet, group)])
+            self.assertEqual(self.interface.frames, [])
+
+    def test_broadcast(self) -> None:
+        """
+        Or in a frame to everybody, if that was asked for, also to what is no group.
+        """
+        anybody = packed("255.255.255.255")
+        for group, packet in (
+            (GROUP4, crafted.packet()),
+            (GROUP6, ipv6Packet()),
+            (anybody, crafted.packet(destination="255.255.255.255")),
+        ):
+            self.make(group, broadcast=True).send(packet)
+            self.assertFramed(packet, BROADCAST, CARD)
+
+    def test_hardware(self) -> None:
+        """
+        Or in a frame from another hardware address.
+        """
+        for group, packet, destination in (
+            (GROUP4, crafted.packet(), "01005e000012"),
+            (GROUP6, ipv6Packet(), "333300000012"),
+        ):
+            self.make(group, hardware=VIRTUAL).send(packet)
+            self.assertFramed(packet, bytes.fromhex(destination), VIRTUAL)
+        self.make(broadcast=True, hardware=VIRTUAL).send(crafted.packet())
+        self.assertFramed(crafted.packet(), BROADCAST, VIRTUAL)
+
+    def test_peers(self) -> None:
+        """
+        What is for one host is always a packet.
+        """
+        for group, packet, destination in (
+            (GROUP4, crafted.packet(destination="10.98.0.2"), "10.98.0.2"),
+            (GROUP6, ipv6Packet(destination="fe80::2"), "fe80::2"),
+            (GROUP6, ipv6Packet(destination="2001:db8::2"), "2001:db8::2"),
+        ):
+            self.make(group, True, VIRTUAL).send(packet)
+            self.assertEqual(self.port.packets, [(packet, packed(destination))])
+            self.assertEqual(self.interface.frames, [])
+
+    def test_firewall(self) -> None:
+        """
+        Where a firewall does not let a packet for the group out, it leaves in a frame,
+        and that is reported.
+        """
+        for group, packet, destination in (
+            (GROUP4, crafted.packet(), "01005e000012"),
+            (GROUP6, ipv6Packet(), "333300000012"),
+        ):
+            transport = self.make(group)
+            self.port.error = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            transport.send(packet)
+            self.assertFramed(packet, bytes.fromhex(destination), CARD)
+            self.assertEqual(self.port.reports, 1)
+
+    def test_firewallAndPeer(self) -> None:
+        """
+        A packet for one host does not leave then.
+        """
+        transport = self.make()
+        self.port.error = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        packet = crafted.packet(destination="10.98.0.2")
+        self.assertRaises(PermissionError, transport.send, packet)
+        self.assertEqual((self.interface.frames, self.port.reports), ([], 0))
+
+    def test_errors(self) -> None:
+        """
+        Any other error is that of the kernel.
+        """
+        transport = self.make()
+        self.port.error = OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+        for packet in crafted.packet(), crafted.packet(destination="10.98.0.2"):
+            error = self.assertRaises(OSError, transport.send, packet)
+            self.assertEqual(error.errno, errno.ENETDOWN)
+        self.assertEqual(self.interface.frames, [])

@@ -1,0 +1,310 @@
+"""
+Tests of L{txcarp.observer.command} and L{txcarp.observer.options}: the command as a
+whole, in a process of its own on a test network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests import crafted
+from tests.observer.air import ALPHA, BETA
+from tests.observer.test_display import shownBy
+from tests.testbed.fixture import makeTestbed, until
+from txcarp.network.frames import groupAddress, ipv4Frame
+from txcarp.observer import command
+from txcarp.observer.command import main
+
+_FAST = {"vhid": 7, "advbase": 0}
+
+
+class _Run(ProcessProtocol):
+    """
+    One run of the command.
+    """
+
+    def __init__(self) -> None:
+        self.output = ""
+        self.errors = ""
+        self.ended: Deferred[int] = Deferred()
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if childFD == 2:
+            self.errors += data.decode()
+        else:
+            self.output += data.decode()
+
+    def processEnded(self, reason: Failure) -> None:
+        error = reason.value
+        killed = isinstance(error, ProcessTerminated) and error.signal is not None
+        self.ended.callback(-error.signal if killed else error.exitCode)
+
+
+class CommandTests(TestCase):
+    """
+    Tests beside hosts that advertise.
+    """
+
+    # Seconds; each takes three, or many more where others keep the machine busy.
+    timeout = 120
+
+    def setUp(self) -> None:
+        testbed = makeTestbed(self)
+        self.speaker, self.observer = testbed.node("speaker"), testbed.node("observer")
+        self.frames = self.speaker.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.addCleanup(self.frames.close)
+        self.frames.bind(("eth0", 0))
+
+    def start(self, *arguments: str, terminal: bool = False, colours: bool = True) -> _Run:
+        from twisted.internet import reactor
+
+        run = _Run()
+        spawner: Any = reactor
+        self.observer.spawn(
+            spawner,
+            run,
+            sys.executable,
+            [sys.executable, "-m", "txcarp.console", "observe", "-i", "eth0", *arguments],
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": "" if colours else "1"},
+            path=str(Path(__file__).parents[2]),
+            usePTY=terminal,
+        )
+        self.addCleanup(self.kill, run)
+        return run
+
+    def kill(self, run: _Run) -> Deferred[int] | None:
+        if not run.ended.called:
+            assert run.transport is not None
+            run.transport.signalProcess("KILL")
+            return run.ended
+        return None
+
+    def send(self, source: str = ALPHA, **fields: int) -> None:
+        """
+        A host of the network sends an advertisement.
+        """
+        packet = crafted.packet(source=source, **{**_FAST, "advskew": 25, **fields})
+        group = socket.inet_aton(crafted.GROUP)
+        address = self.speaker.link().address
+        self.frames.send(ipv4Frame(groupAddress(group), address, packet))
+
+    def advertise(self, source: str = ALPHA, **fields: int) -> LoopingCall:
+        """
+        And does so ten times a second.
+        """
+        from twisted.internet import reactor
+
+        loop = LoopingCall(self.send, source, **fields)
+        loop.clock = reactor
+        loop.start(0.1)
+        self.addCleanup(lambda: loop.stop() if loop.running else None)
+        return loop
+
+    async def test_lines(self) -> None:
+        """
+        Not on a terminal each event is a line, and an interrupt ends it in peace.
+        """
+        run = self.start()
+        await until(lambda: "listening" in run.output)
+        alpha = self.advertise()
+        await until(lambda: "10.99.0.1 is master" in run.output)
+        alpha.stop()
+        self.send(advbase=255, advskew=255)
+        beta = self.advertise(BETA)
+        await until(lambda: "10.99.0.2 is the new master: 10.99.0.1 bowed out" in run.output)
+        beta.stop()
+        await until(lambda: "NOBODY ADVERTISES since" in run.output)
+        self.observer.setInterface(False)
+        await until(lambda: "the interface is down" in run.output)
+        self.observer.setInterface(True)
+        await until(lambda: "listening again" in run.output)
+        self.advertise(BETA)
+        await until(lambda: "10.99.0.2 advertises again" in run.output)
+        run.transport.signalProcess("INT")  # type: ignore[union-attr]
+        self.assertEqual(await run.ended, 0)
+        self.assertEqual(run.errors, "")
+        for line in run.output.splitlines():
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  eth0  ")
+        self.assertNotIn("\x1b", run.output)
+
+    async def test_json(self) -> None:
+        """
+        Each event is an object in a line.
+        """
+        run = self.start("--json")
+        await until(lambda: "listening" in run.output)
+        self.send()
+        await until(lambda: '"silent"' in run.output)
+        run.transport.signalProcess("TERM")  # type: ignore[union-attr]
+        self.assertEqual(await run.ended, 0)
+        records = [json.loads(line) for line in run.output.splitlines()]
+        self.assertEqual(
+            [(record["event"], record["source"]) for record in records],
+            [("listening", None), ("group", ALPHA), ("silent", ALPHA)],
+        )
+
+    async def test_readerGone(self) -> None:
+        """
+        When nobody reads any more, it ends.
+        """
+        run = self.start("--json")
+        await until(lambda: "listening" in run.output)
+        run.transport.closeStdout()  # type: ignore[union-attr]
+        self.advertise()
+        self.assertEqual(await run.ended, 0)
+        self.assertEqual(run.errors, "")
+
+    async def test_terminal(self) -> None:
+        """
+        On a terminal there is a table, which Ctrl-C leaves there.
+        """
+        for colours in (True, False):
+            run = self.start(terminal=True, colours=colours)
+            loop = self.advertise()
+            await until(lambda run=run: "CARP 7" in run.output and "EVERY" in run.output)
+            run.transport.write(b"\x03")  # type: ignore[union-attr]
+            self.assertEqual(await run.ended, 0, run.output)
+            loop.stop()
+            shown = "\n".join(shownBy(run.output.replace("^C", "")))
+            self.assertRegex(shown, r"\d  eth0  CARP 7: 10\.99\.0\.1 is master")
+            self.assertRegex(shown, r"GROUP +MASTER.*\nCARP 7  10\.99\.0\.1 .*\nlistening on eth0")
+            self.assertEqual("\x1b[32m" in run.output, colours)
+
+    async def test_once(self) -> None:
+        """
+        For a time, and the exit status says whether anybody was there.
+        """
+        run = self.start("--once", "0.3")
+        self.assertEqual(await run.ended, 1)
+        self.assertIn("Nobody advertises", run.output)
+        self.advertise()
+        run = self.start("--once", "0.6", "--json")
+        self.assertEqual(await run.ended, 0)
+        (record,) = map(json.loads, run.output.splitlines())
+        self.assertEqual((record["event"], record["masters"]), ("state", [ALPHA]))
+        run = self.start("--once", "1000")
+        await until(lambda: self.isListening(run))
+        run.transport.signalProcess("INT")  # type: ignore[union-attr]
+        self.assertIn(await run.ended, (0, 1))
+
+    def isListening(self, run: _Run) -> bool:
+        """
+        Whether it has its socket, and so its signal handlers in an instant.
+        """
+        assert run.transport is not None
+        pid = run.transport.pid
+        descriptors = Path(f"/proc/{pid}/fd")
+        try:
+            links = [os.readlink(link) for link in descriptors.iterdir()]
+        except OSError:
+            return False
+        return any(link.startswith("socket:") for link in links)
+
+    async def test_flood(self) -> None:
+        """
+        Whoever floods the network fills neither the output nor the memory.
+        """
+        run = self.start()
+        await until(lambda: "listening" in run.output)
+        for number in range(20000):
+            source = f"10.{number % 7}.{number // 256 % 256}.{number % 256}"
+            self.send(source, vhid=1 + number % 255, advbase=number % 3, advskew=number % 255)
+        run.transport.signalProcess("INT")  # type: ignore[union-attr]
+        self.assertEqual(await run.ended, 0)
+        self.assertEqual(run.errors, "")
+        self.assertLess(len(run.output.splitlines()), 2000)
+
+
+class UsageTests(SynchronousTestCase):
+    """
+    Tests that need no network.
+    """
+
+    def run_(self, *arguments: str) -> tuple[int, str, str]:
+        output, errors = StringIO(), StringIO()
+        self.patch(sys, "stdout", output)
+        self.patch(sys, "stderr", errors)
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = int(str(ended.code))
+        return status, output.getvalue(), errors.getvalue()
+
+    def test_wrong(self) -> None:
+        """
+        A wrong command line is answered with what is wrong, and status 1.
+        """
+        wrong: Iterable[tuple[str, ...]] = (
+            (),
+            ("--nonsense",),
+            ("-i", "lo", "operand"),
+            ("-i", "lo", "--once", "soon"),
+            ("-i", "lo", "--once", "0"),
+            ("-i", "lo", "--once", "nan"),
+        )
+        for words in wrong:
+            status, output, errors = self.run_(*words)
+            self.assertEqual((status, output), (1, ""), words)
+            self.assertRegex(errors, r"^txcarp observe: .+\nTry 'txcarp observe --help'\.\n$")
+
+    def test_unknownInterface(self) -> None:
+        """
+        An interface that does not exist is answered with those that do, and status 2.
+        """
+
+        def refuse(interface: str) -> socket.socket:
+            raise OSError(19, "No such device")
+
+        self.patch(command.Ear.__init__, "__defaults__", (refuse,))
+        status, output, errors = self.run_("-i", "nonesuch")
+        self.assertEqual((status, output), (2, ""))
+        self.assertRegex(
+            errors, r"^txcarp observe: there is no interface nonesuch \(there are: .*\blo\b.*\)\n$"
+        )
+
+    def test_noCapability(self) -> None:
+        """
+        Without the capability it says so in one line, with status 2.
+        """
+
+        def refuse(interface: str) -> socket.socket:
+            raise command.MissingCapability("open a packet socket", "CAP_NET_RAW")
+
+        self.patch(command.Ear.__init__, "__defaults__", (refuse,))
+        status, output, errors = self.run_("-i", "lo")
+        self.assertEqual((status, output), (2, ""))
+        self.assertRegex(
+            errors, r"^txcarp observe: cannot open a packet socket: .*CAP_NET_RAW.*\n$"
+        )
+
+    def test_help(self) -> None:
+        """
+        The help has examples and says what a switch may do.
+        """
+        for option in ("-h", "--help"):
+            status, output, _ = self.run_(option)
+            self.assertEqual(status, 0)
+            self.assertIn("txcarp observe -i eth0 -i eth1\n", output)
+            self.assertIn("snooping", output)
+
+    def test_version(self) -> None:
+        """
+        The version is the program's.
+        """
+        status, output, _ = self.run_("--version")
+        self.assertEqual(status, 0)
+        self.assertRegex(output, r"^txcarp \d")

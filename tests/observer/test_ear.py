@@ -1,0 +1,193 @@
+"""
+Tests of L{txcarp.observer.ear}.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, cast
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txcarp.observer.ear import Ear
+from txcarp.observer.events import Kind
+from txcarp.observer.wire import Arrival
+
+
+class FakeReactor:
+    """
+    Remembers whom it reads.
+    """
+
+    def __init__(self) -> None:
+        self.readers: list[object] = []
+
+    def addReader(self, reader: object) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        if reader in self.readers:
+            self.readers.remove(reader)
+
+
+class FakeSocket:
+    """
+    A socket with packets in it, or an error.
+    """
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[bytes, int]] = []
+        self.error: OSError = BlockingIOError()
+        self.closed = False
+
+    def recvmsg(self, size: int, ancillary: int) -> tuple[bytes, list[Any], int, tuple[Any, ...]]:
+        if not self.packets:
+            raise self.error
+        packet, ethertype = self.packets.pop(0)
+        return packet, [], 0, ("eth0", ethertype, 4, 1, b"\2\0\0\0\0\1")
+
+    def fileno(self) -> int:
+        return 77
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class EarTests(SynchronousTestCase):
+    """
+    Tests of L{Ear}, which tells this test.
+    """
+
+    def setUp(self) -> None:
+        self.clock, self.reactor = Clock(), FakeReactor()
+        self.told: list[object] = []
+        self.sockets: list[FakeSocket] = []
+        self.trouble = 0
+        self.ear = Ear(cast(Any, self.reactor), self.clock, "eth0", self, self.open)
+
+    def open(self, interface: str) -> socket.socket:
+        self.assertEqual(interface, "eth0")
+        if self.trouble:
+            raise OSError(self.trouble, "trouble")
+        self.sockets.append(FakeSocket())
+        return cast(socket.socket, self.sockets[-1])
+
+    def arrived(self, interface: str, arrival: Arrival) -> None:
+        self.told.append(arrival)
+
+    def listens(self, interface: str) -> None:
+        self.told.append("listens")
+
+    def deafened(self, interface: str, kind: Kind) -> None:
+        self.told.append(kind)
+
+    def lose(self) -> None:
+        """
+        The interface goes down, as the reactor tells it.
+        """
+        self.ear.connectionLost(Failure(ConnectionLost()))
+
+    def test_packets(self) -> None:
+        """
+        Packets are told, but not those of other protocols, and a flood leaves the reactor
+        its turns.
+        """
+        verifyObject(IReadDescriptor, self.ear)
+        self.ear.start()
+        self.assertEqual((self.reactor.readers, self.ear.fileno()), ([self.ear], 77))
+        self.sockets[0].packets = [(b"one", 0x0800), (b"tagged", 0x8100), (b"two", 0x86DD)]
+        self.ear.doRead()
+        first, *arrivals = self.told
+        self.assertEqual(first, "listens")
+        self.assertEqual(
+            arrivals,
+            [Arrival(data, 0.0, b"\2\0\0\0\0\1", True) for data in (b"one", b"two")],
+        )
+        self.sockets[0].packets = [(b"x", 0x0800)] * 1000
+        self.ear.doRead()
+        self.assertGreater(len(self.sockets[0].packets), 900)
+
+    def test_down(self) -> None:
+        """
+        An interface that goes down is listened to again when it is up.
+        """
+        self.ear.start()
+        self.trouble = errno.ENETDOWN
+        self.lose()
+        self.assertEqual((self.reactor.readers, self.ear.fileno()), ([], -1))
+        self.assertTrue(self.sockets[0].closed)
+        self.clock.pump([1.0] * 5)
+        self.trouble = 0
+        self.clock.advance(1.0)
+        self.assertEqual(self.told, ["listens", *[Kind.DOWN] * 6, "listens"])
+        self.assertEqual(self.reactor.readers, [self.ear])
+
+    def test_readError(self) -> None:
+        """
+        The same when the error comes with reading.
+        """
+        self.ear.start()
+        self.trouble = errno.ENODEV
+        self.sockets[0].error = OSError(errno.ENETDOWN, "down")
+        self.ear.doRead()
+        self.assertEqual(self.told, ["listens", Kind.GONE])
+        self.assertTrue(self.sockets[0].closed)
+
+    def test_blink(self) -> None:
+        """
+        If it is up again at once, it is listened to at once.
+        """
+        self.ear.start()
+        self.lose()
+        self.assertEqual(self.told, ["listens", "listens"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_downAtStart(self) -> None:
+        """
+        One that is down at the start is waited for.
+        """
+        self.trouble = errno.ENETDOWN
+        self.ear.start()
+        self.assertEqual(self.told, [Kind.DOWN])
+        self.trouble = 0
+        self.clock.advance(1.0)
+        self.assertEqual(self.told, [Kind.DOWN, "listens"])
+
+    def test_cannotStart(self) -> None:
+        """
+        What does not exist at the start is an error.
+        """
+        self.trouble = errno.ENODEV
+        self.assertRaises(OSError, self.ear.start)
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
+
+    def test_stop(self) -> None:
+        """
+        Nothing is left after the end, whatever it is in the middle of.
+        """
+        self.ear.start()
+        self.ear.stop()
+        self.lose()
+        self.assertTrue(self.sockets[0].closed)
+        self.assertEqual((self.reactor.readers, self.told), ([], ["listens"]))
+        self.ear.start()
+        self.trouble = errno.ENETDOWN
+        self.lose()
+        self.ear.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopWhileReading(self) -> None:
+        """
+        When a packet makes somebody stop it, the next one is not read.
+        """
+        self.ear.start()
+        self.sockets[0].packets = [(b"one", 0x0800), (b"two", 0x0800)]
+        self.patch(self, "arrived", lambda interface, arrival: self.ear.stop())
+        self.ear.doRead()
+        self.assertEqual(len(self.sockets[0].packets), 1)

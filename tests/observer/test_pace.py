@@ -1,0 +1,109 @@
+"""
+Tests of L{txcarp.observer.pace}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txcarp.observer import pace
+from txcarp.observer.events import Event, Kind
+from txcarp.observer.pace import BURST, INTERVAL, TOTAL_BURST, TOTAL_INTERVAL, Pace
+
+
+def event(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Event:
+    """
+    One of many.
+    """
+    return Event(kind, float(number), interface, detail=str(number))
+
+
+class PaceTests(SynchronousTestCase):
+    """
+    Tests of L{Pace}.
+    """
+
+    def setUp(self) -> None:
+        self.pace = Pace()
+
+    def test_few(self) -> None:
+        """
+        A few events are said at once.
+        """
+        for number in range(BURST):
+            one = event(number)
+            self.assertEqual(self.pace.admit([one], 0.0), [one])
+        self.assertEqual(self.pace.release(100.0), [])
+
+    def test_many(self) -> None:
+        """
+        Of more, the newest is said later, with the number of those left out.
+        """
+        said = self.pace.admit([event(number) for number in range(100)], 0.0)
+        self.assertEqual([one.detail for one in said], [str(number) for number in range(BURST)])
+        self.assertEqual(self.pace.release(INTERVAL - 0.1), [])
+        (last,) = self.pace.release(INTERVAL)
+        self.assertEqual((last.detail, last.omitted), ("99", 100 - BURST - 1))
+        self.assertEqual(self.pace.release(INTERVAL + 0.1), [])
+
+    def test_order(self) -> None:
+        """
+        Nothing of a kind overtakes what waits, even when there would be room again.
+        """
+        self.pace.admit([event(number) for number in range(BURST + 1)], 0.0)
+        self.assertEqual(self.pace.admit([event(99)], 10 * INTERVAL), [])
+        (last,) = self.pace.release(10 * INTERVAL)
+        self.assertEqual((last.detail, last.omitted), ("99", 1))
+
+    def test_each(self) -> None:
+        """
+        One kind on one interface does not keep the others from being said.
+        """
+        self.pace.admit([event(number) for number in range(100)], 0.0)
+        for other in (event(1, "eth1"), event(1, kind=Kind.DOWN)):
+            self.assertEqual(self.pace.admit([other], 0.0), [other])
+
+    def test_all(self) -> None:
+        """
+        Everything together has a limit, too, and all of it is said in the end.
+        """
+        said = self.pace.admit([event(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
+        self.assertEqual(len(said), TOTAL_BURST)
+        self.assertEqual(len(self.pace.release(10.5 * TOTAL_INTERVAL)), 10)
+        rest = self.pace.release(1000.0)
+        self.assertEqual(len(rest), TOTAL_BURST - 10)
+        self.assertEqual({one.omitted for one in rest}, {0})
+
+    def test_memory(self) -> None:
+        """
+        What was quiet is forgotten when there is too much to remember.
+        """
+        self.patch(pace, "_REMEMBERED", 10)
+        for number in range(100):
+            self.pace.admit([event(number, f"eth{number}")], number * 10 * INTERVAL)
+            self.pace.release(number * 10 * INTERVAL)
+            self.assertLessEqual(len(self.pace._allowances), 11)
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2)), max_size=60))
+    def test_lastWord(self, happened: list[tuple[int, float]]) -> None:
+        """
+        Whatever happens when, every event is said or counted, and the last one of each
+        kind is said.
+        """
+        pacer, now, said = Pace(), 0.0, []
+        for number, (interface, passed) in enumerate(happened):
+            now += passed
+            said += pacer.release(now)
+            said += pacer.admit([event(number, f"eth{interface}")], now)
+        while pacer._waiting:
+            now += 1
+            said += pacer.release(now)
+        self.assertEqual(sum(1 + one.omitted for one in said), len(happened))
+        for interface in range(4):
+            name = f"eth{interface}"
+            numbers = [number for number, (which, _) in enumerate(happened) if which == interface]
+            spoken = [int(one.detail) for one in said if one.interface == name]
+            self.assertEqual(spoken[-1:], numbers[-1:])
+            self.assertEqual(spoken, sorted(spoken))

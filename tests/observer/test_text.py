@@ -1,0 +1,413 @@
+"""
+Tests of L{txcarp.observer.times}, L{txcarp.observer.words}, L{txcarp.observer.table} and
+L{txcarp.observer.records}: what people and programs read.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta, timezone
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, ipv6Packet, vrrp
+from txcarp.observer import table, words
+from txcarp.observer.events import Event, Kind
+from txcarp.observer.records import Recorder
+from txcarp.observer.times import Calendar, duration
+
+#: 2026-03-04 05:06:07.008 UTC is the moment 1000 of the monotonic clock.
+_WALL = 1772600767.008
+
+
+def calendarOf(air: Air) -> Calendar:
+    """
+    The calendar of a network, an hour east of Greenwich.
+    """
+    zone = timezone(timedelta(hours=1))
+    return Calendar(lambda: air.now, lambda: _WALL - 1000 + air.now, zone)
+
+
+class TimesTests(SynchronousTestCase):
+    """
+    Tests of L{Calendar} and L{duration}.
+    """
+
+    def test_calendar(self) -> None:
+        """
+        Programs get UTC, people their own time; the date if it is another.
+        """
+        air = Air()
+        calendar = calendarOf(air)
+        self.assertEqual(calendar.machine(1000.0), "2026-03-04T05:06:07.008Z")
+        self.assertEqual(calendar.full(1000.0), "2026-03-04 06:06:07.008")
+        self.assertEqual(calendar.clock(1000.0), "06:06:07.008")
+        self.assertEqual(calendar.short(1000.0), "06:06:07")
+        self.assertEqual(calendar.short(1000.0 - 7 * 3600), "2026-03-03 23:06:07")
+
+    def test_corrected(self) -> None:
+        """
+        When the wall clock is set, moments of the past are set with it.
+        """
+        wall = [_WALL]
+        calendar = Calendar(lambda: 1000.0, lambda: wall[0])
+        wall[0] += 60
+        self.assertEqual(calendar.machine(999.0), "2026-03-04T05:07:06.008Z")
+
+    def test_local(self) -> None:
+        """
+        Without a zone it is the local time.
+        """
+        calendar = Calendar(Clock().seconds)
+        self.assertRegex(calendar.full(0.0), r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}$")
+
+    def test_duration(self) -> None:
+        """
+        No more digits than are of use.
+        """
+        for seconds, said in (
+            (0.0021, "2 ms"),
+            (1.04, "1.0 s"),
+            (59.6, "60 s"),
+            (150, "2 min"),
+            (7201, "2 h"),
+            (200000, "2 days"),
+        ):
+            self.assertEqual(duration(seconds), said)
+
+
+class WordsTests(SynchronousTestCase):
+    """
+    Tests of L{words.sentence}, by what is said in the course of events.
+    """
+
+    def setUp(self) -> None:
+        self.air = Air(now=990.0)
+        self.calendar = calendarOf(self.air)
+
+    def said(self) -> list[str]:
+        """
+        All that was said since the last time.
+        """
+        events, self.air.events = self.air.events, []
+        sentences = (words.sentence(event, self.calendar) for event in events)
+        return [sentence for sentence in sentences if sentence is not None]
+
+    def test_succession(self) -> None:
+        """
+        Masters come and go.
+        """
+        air = self.air
+        air.run(5.2, air.talker(BETA, 100))
+        air.run(4.5, air.talker(ALPHA))
+        air.run(10.5, air.talker(ALPHA, 5, demotion=3))
+        air.hear(air.bowOut(ALPHA))
+        air.now += 0.0123
+        air.run(5.2, air.talker(BETA, 100))
+        air.run(10)
+        air.run(2, air.talker(BETA, 100))
+        self.assertEqual(
+            self.said(),
+            [
+                "CARP 7: 10.99.0.2 is master: advbase 1, advskew 100 (every 1.39 s)",
+                "CARP 7: 10.99.0.1 is the new master: base 1 skew 0 is better than base 1 "
+                "skew 100 of 10.99.0.2",
+                "CARP 7: 10.99.0.1 changed: advbase 1, advskew 5, demotion 3 (every 1.02 s), "
+                "before: advbase 1, advskew 0 (every 1.00 s)",
+                "CARP 7: 10.99.0.1 gives up (it sent a bow-out)",
+                "CARP 7: 10.99.0.2 is the new master: 10.99.0.1 bowed out 12 ms before",
+                "CARP 7: NOBODY ADVERTISES since 06:06:31; the last was 10.99.0.2",
+                "CARP 7: 10.99.0.2 advertises again, after 11 s",
+            ],
+        )
+
+    def test_trouble(self) -> None:
+        """
+        Two masters, three, and one again; somebody who only passed by.
+        """
+        air = self.air
+        air.run(5.5, air.talker(ALPHA))
+        air.run(10, air.talker(ALPHA), air.talker(BETA, 9))
+        air.run(10, air.talker(ALPHA), air.talker(BETA, 9), air.talker(GAMMA, 99))
+        air.run(10, air.talker(ALPHA))
+        air.hear(air.carp(GAMMA, 99))
+        air.run(10, air.talker(ALPHA))
+        why = "They do not hear each other, or belong to two groups"
+        self.assertEqual(
+            self.said()[1:],
+            [
+                "CARP 7: TWO MASTERS since 06:06:12: 10.99.0.1 (base 1 skew 0) and 10.99.0.2 "
+                f"(base 1 skew 9). {why}",
+                "CARP 7: 3 MASTERS since 06:06:12: 10.99.0.1 (base 1 skew 0) and 10.99.0.2 "
+                f"(base 1 skew 9) and 10.99.0.3 (base 1 skew 99). {why}",
+                "CARP 7: 10.99.0.1 is the only master again; there were two for 20 s",
+                "CARP 7: 10.99.0.3 advertised for a moment beside the master, and stopped",
+            ],
+        )
+
+    def test_vrrp(self) -> None:
+        """
+        VRRP has a priority and tells its addresses.
+        """
+        air = self.air
+        addresses = tuple(f"10.99.0.{number}" for number in range(100, 106))
+        packet = crafted.packet(vrrp(addresses=addresses), source=ALPHA)
+        air.hear(packet, here=True)
+        air.hear(air.vrrp(ALPHA, 0))
+        air.hear(air.vrrp(BETA, 90))
+        self.assertEqual(
+            self.said(),
+            [
+                "VRRP 51: 10.99.0.1 (this machine) is master: priority 100, every 1.00 s, "
+                "version 3, for 10.99.0.100, 10.99.0.101, 10.99.0.102, 10.99.0.103 and 2 more",
+                "VRRP 51: 10.99.0.1 gives up (it sent priority 0)",
+                "VRRP 51: 10.99.0.2 is the new master: 10.99.0.1 bowed out 0 ms before",
+            ],
+        )
+
+    def test_reasons(self) -> None:
+        """
+        Each reason has its words.
+        """
+        air = self.air
+        air.run(5.5, air.talker(ALPHA, demotion=1))
+        air.run(5.5, air.talker(BETA))
+        air.run(5.5, air.talker(GAMMA))
+        air.now += 0.2
+        air.run(5.5, air.talker(ALPHA, 50))
+        air.run(9)
+        air.run(1, air.talker(BETA))
+        self.assertEqual(
+            [sentence.removeprefix("CARP 7: ") for sentence in self.said() if "new" in sentence],
+            [
+                "10.99.0.2 is the new master: 10.99.0.1 is demoted",
+                "10.99.0.3 is the new master: equal to 10.99.0.2, which gave way",
+                "10.99.0.1 is the new master in place of 10.99.0.3; why was not seen",
+                "10.99.0.2 is the new master: 10.99.0.1 was silent for 9.7 s",
+            ],
+        )
+
+    def test_general(self) -> None:
+        """
+        What is about no group.
+        """
+        for event, said in (
+            (Event(Kind.LISTENING, 0.0, "eth0"), "listening for CARP and VRRP"),
+            (Event(Kind.LISTENING, 0.0, "eth0", detail="again"), "listening again"),
+            (
+                Event(Kind.DOWN, 0.0, "eth0"),
+                "the interface is down; nothing can be heard until it is up",
+            ),
+            (
+                Event(Kind.GONE, 0.0, "eth0"),
+                "the interface is gone; nothing can be heard until it is there again",
+            ),
+            (
+                Event(Kind.TOO_MANY_GROUPS, 0.0, "eth0", detail="9", omitted=3),
+                "more than 9 groups; the newest are not looked at (and 3 more like this)",
+            ),
+            (
+                Event(Kind.IGNORED, 0.0, "eth0", detail="bad checksum"),
+                "somebody sends what everybody ignores: bad checksum",
+            ),
+        ):
+            self.assertEqual(words.sentence(event, self.calendar), said)
+        self.assertIsNone(words.sentence(Event(Kind.SEAL, 0.0, "eth0"), self.calendar))
+
+    def test_all(self) -> None:
+        """
+        No kind of event is without words.
+        """
+        air = self.air
+        for number in range(9):
+            air.run(2.1, *(air.talker(f"10.99.1.{other}", other) for other in range(number + 1)))
+        said = self.said()
+        self.assertIn("CARP 7: too many hosts advertise; the newest are not looked at", said)
+
+
+class TableTests(SynchronousTestCase):
+    """
+    Tests of L{table}.
+    """
+
+    def setUp(self) -> None:
+        self.air = Air(now=990.0)
+        self.calendar = calendarOf(self.air)
+
+    def lines(self, interfaces: bool = False, deaf: bool = False) -> list[str]:
+        rows = table.rows(
+            self.air.watch.groups(), self.calendar, {"eth0": Kind.DOWN} if deaf else {}
+        )
+        return [row.cells[0] for row in table.layOut(rows, interfaces)]
+
+    def test_one(self) -> None:
+        """
+        One line for a group.
+        """
+        self.air.run(5.5, self.air.talker())
+        self.assertEqual(
+            self.lines(),
+            [
+                "GROUP   MASTER     SINCE     HEARD      TIMING         EVERY   SEALED",
+                "CARP 7  10.99.0.1  06:06:07  0.5 s ago  base 1 skew 0  1.00 s  no",
+            ],
+        )
+
+    def test_trouble(self) -> None:
+        """
+        One more for each further master; nobody is told from somebody.
+        """
+        self.air.run(6, self.air.talker())
+        self.air.hear(self.air.vrrp())
+        self.air.run(15.5, self.air.talker(), self.air.talker(BETA, 50))
+        self.assertEqual(
+            self.lines(interfaces=True),
+            [
+                "INTERFACE  GROUP         MASTER     SINCE     HEARD      TIMING          EVERY"
+                "   SEALED",
+                "eth0       CARP 7        10.99.0.1  06:06:07  0.5 s ago  base 1 skew 0   1.00 s"
+                "  no",
+                "            TWO MASTERS  10.99.0.2  06:06:13  1.2 s ago  base 1 skew 50  1.20 s"
+                "  no",
+                "eth0       VRRP 51       nobody     06:06:13  16 s ago   -               -     "
+                "  -       last was 10.99.0.1",
+            ],
+        )
+
+    def test_notes(self) -> None:
+        """
+        What is out of the ordinary is noted.
+        """
+        air = self.air
+        air.watch.listens(air.now, "eth0")
+        body = crafted.payload(vhid=7, advbase=1, advskew=0, demotion=4)
+        packet = crafted.packet(body, source=ALPHA, destination=BETA)
+        for _ in range(5):
+            air.hear(packet, here=True)
+            air.now += 1.5
+        self.assertEqual(
+            self.lines(deaf=True)[1:],
+            [
+                "CARP 7  10.99.0.1  before 06:06:07  1.5 s ago  base 1 skew 0  1.50 s  no      "
+                "not heard: the interface is down, says every 1.00 s, demotion 4, this machine, "
+                "to 10.99.0.2"
+            ],
+        )
+
+    def test_stranger(self) -> None:
+        """
+        A group of which only a last word was heard has nobody.
+        """
+        self.air.hear(self.air.bowOut())
+        self.assertEqual(self.lines()[1].split(), ["CARP", "7", "nobody", "-", "-", "-", "-", "-"])
+
+
+#: All keys of the objects; the guide lists them.
+GROUP_KEYS = {
+    "time", "event", "interface", "protocol", "vhid", "family", "masters", "nobody_since",
+    "two_masters_since", "source", "hardware", "this_machine", "destination", "addresses",
+    "seen_interval", "sealed", "since", "since_witnessed", "heard", "interval", "advbase",
+    "advskew", "demotion", "version", "priority",
+}  # fmt: skip
+EVENT_KEYS = GROUP_KEYS | {"previous", "reason", "seconds", "before", "detail", "omitted"}
+OTHER_KEYS = {"time", "event", "interface", "source", "detail", "omitted"}
+
+
+class RecordTests(SynchronousTestCase):
+    """
+    Tests of L{Recorder}.
+    """
+
+    def setUp(self) -> None:
+        self.air = Air(now=990.0)
+        self.recorder = Recorder(calendarOf(self.air))
+
+    def test_event(self) -> None:
+        """
+        An event has all of the group, of the host that it is about, and its own.
+        """
+        self.air.run(3.5, self.air.talker(BETA, 100))
+        self.air.events.clear()
+        (event,) = self.air.hear(self.air.carp(ALPHA, counter=5))
+        record = self.recorder.event(event)
+        self.assertEqual(set(record), EVENT_KEYS)
+        self.assertEqual(
+            json.loads(json.dumps(record)),
+            {
+                "time": "2026-03-04T05:06:10.508Z",
+                "event": "master",
+                "interface": "eth0",
+                "protocol": "CARP",
+                "vhid": 7,
+                "family": "IPv4",
+                "masters": [ALPHA],
+                "nobody_since": None,
+                "two_masters_since": None,
+                "source": ALPHA,
+                "hardware": "02:00:00:00:00:01",
+                "this_machine": False,
+                "destination": "224.0.0.18",
+                "addresses": [],
+                "seen_interval": None,
+                "sealed": None,
+                "since": "2026-03-04T05:06:10.508Z",
+                "since_witnessed": True,
+                "heard": "2026-03-04T05:06:10.508Z",
+                "interval": 1.0,
+                "advbase": 1,
+                "advskew": 0,
+                "demotion": 0,
+                "version": None,
+                "priority": None,
+                "previous": BETA,
+                "reason": "timing",
+                "seconds": 0.71875,
+                "before": {
+                    "interval": 1.390625,
+                    "advbase": 1,
+                    "advskew": 100,
+                    "demotion": 0,
+                    "version": None,
+                    "priority": None,
+                },
+                "detail": "",
+                "omitted": 0,
+            },
+        )
+
+    def test_state(self) -> None:
+        """
+        The state of a group has the keys of its events, but for what only an event has.
+        """
+        body = vrrp(addresses=("fd00::1",))
+        pseudo = ipv6Packet(body)
+        self.air.hear(pseudo)
+        record = self.recorder.state(self.air.group())
+        self.assertEqual(set(record), GROUP_KEYS)
+        self.assertEqual(
+            (record["event"], record["priority"], record["version"], record["family"]),
+            ("state", 100, 3, "IPv6"),
+        )
+        self.assertEqual(record["addresses"], ["fd00::1"])
+        self.assertIsNone(record["advbase"])
+
+    def test_keys(self) -> None:
+        """
+        Whatever happens, the keys are the same.
+        """
+        air = self.air
+        air.hear(air.bowOut())
+        self.assertEqual(set(self.recorder.state(air.group())), GROUP_KEYS)
+        air.run(5, air.talker())
+        air.run(9)
+        air.run(5, Talker(1.0, air.vrrp))
+        air.hear(crafted.packet(ttl=1))
+        air.hear(air.bowOut(BETA))
+        kinds = set()
+        for event in air.events:
+            record = self.recorder.event(event)
+            kinds.add(record["event"])
+            self.assertEqual(set(record), EVENT_KEYS if event.group else OTHER_KEYS)
+        self.assertEqual(kinds, {"bow-out", "group", "seal", "silent", "ignored"})

@@ -1,0 +1,131 @@
+"""
+Tests of L{txcarp.observer.watch}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.observer.air import ALPHA, BETA, Air, ipv6Packet, vrrp
+from txcarp.observer import words
+from txcarp.observer.events import Kind
+from txcarp.observer.records import Recorder
+from txcarp.observer.times import Calendar
+from txcarp.observer.watch import Watch
+
+
+class WatchTests(SynchronousTestCase):
+    """
+    Tests of L{Watch}.
+    """
+
+    def setUp(self) -> None:
+        self.watch = Watch()
+
+    def test_groups(self) -> None:
+        """
+        A group is an interface, a protocol, a number and a family; the list is in order.
+        """
+        bodies = (crafted.payload(vhid=10), crafted.payload(vhid=9), vrrp(vrid=9))
+        for interface in ("eth1", "eth0"):
+            self.watch.listens(0.0, interface)
+            for body in bodies:
+                for packet in (ipv6Packet(body), crafted.packet(body)):
+                    if body is not bodies[2] or packet[0] >> 4 == 4:
+                        self.watch.heard(1.0, interface, packet)
+        names = [(group.key.interface, words.name(group.key)) for group in self.watch.groups()]
+        each = ["CARP 9", "CARP 9 IPv6", "CARP 10", "CARP 10 IPv6", "VRRP 9"]
+        self.assertEqual(
+            names, [("eth0", name) for name in each] + [("eth1", name) for name in each]
+        )
+
+    def test_interfaces(self) -> None:
+        """
+        An interface that goes and comes is reported once each time.
+        """
+        (event,) = self.watch.listens(0.0, "eth0")
+        self.assertEqual((event.kind, event.detail), (Kind.LISTENING, ""))
+        (event,) = self.watch.deafened(1.0, "eth0", Kind.DOWN)
+        self.assertIs(event.kind, Kind.DOWN)
+        self.assertEqual(self.watch.deafened(2.0, "eth0", Kind.DOWN), [])
+        (event,) = self.watch.deafened(3.0, "eth0", Kind.GONE)
+        self.assertIs(event.kind, Kind.GONE)
+        self.assertEqual(self.watch.deaf, {"eth0": Kind.GONE})
+        (event,) = self.watch.listens(4.0, "eth0")
+        self.assertEqual((event.kind, event.detail), (Kind.LISTENING, "again"))
+        self.assertEqual(self.watch.deaf, {})
+
+    def test_otherInterface(self) -> None:
+        """
+        What becomes of one interface does not concern the others.
+        """
+        air = Air()
+        air.run(5, air.talker())
+        air.take()
+        air.watch.deafened(air.now, "eth1", Kind.DOWN)
+        air.run(5)
+        self.assertEqual(air.take(), [Kind.SILENT])
+
+    def test_ignored(self) -> None:
+        """
+        A packet that nobody would listen to is reported with its sender and the reason,
+        and is no group.
+        """
+        (event,) = self.watch.heard(0.0, "eth0", crafted.packet(ttl=3))
+        self.assertEqual((event.kind, event.group), (Kind.IGNORED, None))
+        said = words.sentence(event, Calendar(Clock().seconds))
+        self.assertEqual(
+            said,
+            f"{crafted.PEER} sends what everybody ignores: time to live is not 255: 3",
+        )
+        self.assertEqual(self.watch.groups(), [])
+
+    def test_nothing(self) -> None:
+        """
+        What the socket filter does not let through is not spoken of.
+        """
+        self.assertEqual(self.watch.heard(0.0, "eth0", b""), [])
+        self.assertEqual(self.watch.heard(0.0, "eth0", crafted.packet(protocol=17)), [])
+
+    def test_full(self) -> None:
+        """
+        So many groups are remembered; those that were left long ago make room.
+        """
+        air = Air(Watch(maximumGroups=2))
+        for vhid in (1, 2, 3):
+            air.hear(air.carp(vhid=vhid))
+        self.assertEqual(air.take(), [Kind.GROUP, Kind.GROUP, Kind.TOO_MANY_GROUPS])
+        air.run(3700, air.talker(ALPHA, vhid=2))
+        air.take()
+        air.hear(air.carp(vhid=3))
+        self.assertEqual(air.take(), [Kind.GROUP])
+        self.assertEqual([group.key.vhid for group in air.watch.groups()], [2, 3])
+        air.hear(air.carp(vhid=4))
+        self.assertEqual(air.take(), [Kind.TOO_MANY_GROUPS])
+
+    def test_here(self) -> None:
+        """
+        What this machine sends is known to be its own.
+        """
+        air = Air()
+        air.hear(air.carp(), here=True)
+        air.hear(air.carp(BETA, vhid=8))
+        self.assertEqual([group.masters[0].here for group in air.watch.groups()], [True, False])
+
+    @given(st.lists(st.binary(max_size=80), max_size=5))
+    def test_anything(self, packets: list[bytes]) -> None:
+        """
+        Whatever arrives, nothing is raised, and what happened can be said.
+        """
+        watch, clock = Watch(), Clock()
+        calendar = Calendar(clock.seconds)
+        for packet in packets:
+            for start in (b"", bytes.fromhex("45100038123440 00ff70 0000 0a630001 e0000012")):
+                for event in watch.heard(0.0, "eth0", start + packet):
+                    self.assertTrue(words.sentence(event, calendar))
+                    self.assertTrue(Recorder(calendar).event(event))
+        watch.tick(100.0)

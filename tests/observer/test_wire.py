@@ -1,0 +1,197 @@
+"""
+Tests of L{txcarp.observer.wire}, on test networks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.observer.air import ipv6Packet, vrrp
+from tests.testbed.fixture import makeTestbed
+from txcarp.network.sockets import MissingCapability
+from txcarp.observer import wire
+
+_IPV4, _IPV6, _VLAN = 0x0800, 0x86DD, 0x8100
+_GROUP = bytes.fromhex("01005e000012")
+_SO_TIMESTAMPNS = 35
+
+
+class WireTests(SynchronousTestCase):
+    """
+    Tests of L{wire.openSocket} and L{wire.receive}.
+    """
+
+    def setUp(self) -> None:
+        testbed = makeTestbed(self)
+        self.speaker, self.observer = testbed.node("speaker"), testbed.node("observer")
+        with self.observer.inside():
+            self.socket = wire.openSocket("eth0")
+        self.addCleanup(self.socket.close)
+        self.frames = self.speaker.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.addCleanup(self.frames.close)
+        self.frames.bind(("eth0", 0))
+
+    def send(self, packet: bytes, ethertype: int = _IPV4, tag: int | None = None) -> None:
+        header = _GROUP + self.speaker.link().address
+        if tag is not None:
+            header += struct.pack("!HH", _VLAN, tag)
+        self.frames.send(header + struct.pack("!H", ethertype) + packet)
+
+    def heard(self) -> list[bytes]:
+        """
+        All that arrived until the last packet, which says so.
+        """
+        last = crafted.packet(vhid=255)
+        self.send(last)
+        packets: list[bytes] = []
+        end = time.monotonic() + 10
+        while last not in packets and time.monotonic() < end:
+            try:
+                arrival = wire.receive(self.socket)
+            except BlockingIOError:
+                time.sleep(0.001)
+            else:
+                if arrival is not None:
+                    packets.append(arrival.packet)
+        self.assertEqual(packets[-1:], [last])
+        return packets[:-1]
+
+    def test_advertisements(self) -> None:
+        """
+        CARP and VRRP of both families arrive, also when they are sent to somebody else's
+        group or to all.
+        """
+        packets = [
+            crafted.packet(),
+            crafted.packet(options=b"\1" * 40),
+            crafted.packet(vrrp(addresses=("10.0.0.1",) * 255)),
+            ipv6Packet(crafted.payload()),
+            crafted.packet(destination="239.1.2.3"),
+        ]
+        for packet in packets:
+            self.send(packet, _IPV6 if packet[0] >> 4 == 6 else _IPV4)
+        self.assertEqual(self.heard(), packets)
+
+    def test_others(self) -> None:
+        """
+        Nothing else does: other protocols, packets of a VLAN, other ethertypes.
+        """
+        for packet in (
+            crafted.packet(protocol=17),
+            ipv6Packet(b"")[:6] + b"\x11" + ipv6Packet(b"")[7:],
+            crafted.packet()[:9],
+            b"\x50" + crafted.packet()[1:],
+        ):
+            self.send(packet)
+        self.send(crafted.packet(), tag=12)
+        self.send(crafted.packet(), 0x88B5)
+        self.assertEqual(self.heard(), [])
+
+    def test_untagged(self) -> None:
+        """
+        A tag of no VLAN, only a priority, is no VLAN.
+        """
+        self.send(crafted.packet(), tag=0xE000)
+        self.assertEqual(self.heard(), [crafted.packet()])
+
+    def test_sender(self) -> None:
+        """
+        What another sends has its card's address and the time for which it waited.
+        """
+        self.send(crafted.packet())
+        time.sleep(0.05)
+        arrival = wire.receive(self.socket)
+        assert arrival is not None
+        self.assertEqual((arrival.hardware, arrival.here), (self.speaker.link().address, False))
+        self.assertGreaterEqual(arrival.waited, 0.04)
+        self.assertRaises(BlockingIOError, wire.receive, self.socket)
+
+    def test_here(self) -> None:
+        """
+        What this machine sends is heard, once, and known.
+        """
+        with self.speaker.inside():
+            own = wire.openSocket("eth0")
+        self.addCleanup(own.close)
+        self.send(crafted.packet())
+        arrival = wire.receive(own)
+        assert arrival is not None
+        self.assertEqual((arrival.packet, arrival.here), (crafted.packet(), True))
+        self.assertRaises(BlockingIOError, wire.receive, own)
+
+    def test_silent(self) -> None:
+        """
+        Nothing is sent, and no group is joined: a switch would hear of either.
+        """
+        with self.observer.inside():
+            for path in ("/proc/net/igmp", "/proc/net/igmp6", "/proc/net/dev"):
+                with open(path) as file:
+                    text = file.read()
+                self.assertNotIn("120000E0", text)
+                self.assertNotIn("ff020000000000000000000000000012", text)
+
+    def test_down(self) -> None:
+        """
+        An interface that is down is told from one that does not exist.
+        """
+        self.observer.setInterface(False)
+        self.assertRaises(OSError, wire.receive, self.socket)
+        with self.observer.inside():
+            for name, number in (("eth0", errno.ENETDOWN), ("eth9", errno.ENODEV)):
+                with self.assertRaises(OSError) as caught:
+                    wire.openSocket(name)
+                self.assertEqual(caught.exception.errno, number)
+
+
+class CapabilityTests(SynchronousTestCase):
+    """
+    Without the capability.
+    """
+
+    def test_missing(self) -> None:
+        """
+        What is missing is said.
+        """
+
+        def refuse(*arguments: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.patch(wire.socket, "socket", refuse)
+        with self.assertRaises(MissingCapability) as caught:
+            wire.openSocket("eth0")
+        self.assertIn("CAP_NET_RAW", str(caught.exception))
+
+
+class WaitedTests(SynchronousTestCase):
+    """
+    Tests of L{wire.waited}.
+    """
+
+    def stamp(self, seconds: int, nanoseconds: int = 0) -> tuple[int, int, bytes]:
+        return socket.SOL_SOCKET, _SO_TIMESTAMPNS, struct.pack("@ll", seconds, nanoseconds)
+
+    def test_stamp(self) -> None:
+        """
+        The kernel's stamp says when a packet came.
+        """
+        self.assertAlmostEqual(wire.waited([self.stamp(100, 250_000_000)], 101.0), 0.75)
+
+    def test_none(self) -> None:
+        """
+        Without a stamp, and when the wall clock was set meanwhile, it came now.
+        """
+        for ancillary in (
+            [],
+            [(socket.SOL_SOCKET, 1, b"\0" * 16)],
+            [(socket.SOL_SOCKET, _SO_TIMESTAMPNS, b"\0")],
+            [self.stamp(102)],
+            [self.stamp(0)],
+        ):
+            self.assertEqual(wire.waited(ancillary, 101.0), 0.0)
