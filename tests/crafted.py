@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import socket
 import struct
+from collections.abc import Sequence
 
 #: The group in which most tests take part.
 PASSWORD = b"secret"
@@ -19,6 +20,12 @@ ADDRESS = "10.99.0.100"
 OWN = "10.99.0.2"
 PEER = "10.99.0.1"
 GROUP = "224.0.0.18"
+
+#: The same in IPv6.
+ADDRESS6 = "fd00:99::100"
+OWN6 = "fe80::2"
+PEER6 = "fe80::1"
+GROUP6 = "ff02::12"
 
 
 def checksum(data: bytes) -> int:
@@ -32,13 +39,86 @@ def checksum(data: bytes) -> int:
     return 0xFFFF ^ total
 
 
-def digest(counter: int, password: bytes = PASSWORD, vhid: int = VHID, *addresses: str) -> bytes:
+def packed(address: str) -> bytes:
     """
-    The HMAC of an advertisement for IPv4 addresses that are in order.
+    An address of either family.
     """
-    packed = b"".join(map(socket.inet_aton, addresses or (ADDRESS,)))
-    message = bytes((2, 1, vhid)) + packed + struct.pack("!Q", counter)
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def digest(
+    counter: int,
+    password: bytes = PASSWORD,
+    vhid: int = VHID,
+    *addresses: str,
+    hardware: bytes = b"",
+) -> bytes:
+    """
+    The HMAC of an advertisement for addresses of both families: IPv4 first,
+    each family in order.
+
+    @param hardware: What OpenBSD puts in front of the vhid.
+    """
+    signed = [packed(address) for address in addresses or (ADDRESS,)]
+    signed.sort(key=lambda address: (len(address), address))
+    start = bytes((2, 1)) + hardware + bytes((vhid,))
+    message = start + b"".join(signed) + struct.pack("!Q", counter)
     return hmac.new(password, message, hashlib.sha1).digest()
+
+
+def tag(
+    tick: int,
+    source: str = PEER,
+    *,
+    advbase: int = 5,
+    advskew: int = 0,
+    demotion: int = 0,
+    vhid: int = VHID,
+    password: bytes = PASSWORD,
+) -> int:
+    """
+    The 24 bits that prove what an advertisement says: of the HMAC-SHA256 over
+    the first bytes of its header (without authlen and checksum), its source
+    with its length, and its tick in 64 bits, under a key of their own.
+    """
+    purpose = b"txcarp: sealed advertisements, version 1"
+    key = hmac.new(password, purpose, hashlib.sha256).digest()
+    address = packed(source)
+    says = bytes((0x21, vhid, advbase, advskew, demotion, len(address)))
+    message = says + struct.pack("!Q", tick) + address
+    return int.from_bytes(hmac.new(key, message, hashlib.sha256).digest()[:3], "big")
+
+
+def sealed(
+    tick: int,
+    source: str = PEER,
+    *,
+    advbase: int = 5,
+    advskew: int = 0,
+    demotion: int = 0,
+    vhid: int = VHID,
+    password: bytes = PASSWORD,
+) -> int:
+    """
+    A sealed counter.
+    """
+    proof = tag(
+        tick,
+        source,
+        advbase=advbase,
+        advskew=advskew,
+        demotion=demotion,
+        vhid=vhid,
+        password=password,
+    )
+    return tick * 2**24 + proof
+
+
+def pseudoHeader(source: str, destination: str, length: int = 36) -> bytes:
+    """
+    What some sum together with a payload of IPv6.
+    """
+    return packed(source) + packed(destination) + struct.pack("!II", length, 112)
 
 
 def payload(
@@ -53,16 +133,21 @@ def payload(
     demotion: int = 0,
     password: bytes = PASSWORD,
     badDigest: bool = False,
+    addresses: Sequence[str] = (),
+    pseudo: bytes = b"",
 ) -> bytes:
     """
     The 36 bytes.
+
+    @param addresses: What is signed in place of L{ADDRESS}.
+    @param pseudo: What is summed besides.
     """
-    proof = bytearray(digest(counter, password, vhid))
+    proof = bytearray(digest(counter, password, vhid, *addresses))
     if badDigest:
         proof[0] ^= 1
     start = bytes((version << 4 | kind, vhid, advskew, authlen, demotion, advbase))
     rest = struct.pack("!Q", counter) + bytes(proof)
-    return start + struct.pack("!H", checksum(start + b"\0\0" + rest)) + rest
+    return start + struct.pack("!H", checksum(pseudo + start + b"\0\0" + rest)) + rest
 
 
 def packet(
@@ -77,7 +162,7 @@ def packet(
     length: int | None = None,
     options: bytes = b"",
     identification: int = 0x1234,
-    **fields: int | bytes | bool,
+    **fields: int | bytes | bool | Sequence[str],
 ) -> bytes:
     """
     An IPv4 packet with a correct header checksum around a payload; C{fields}
@@ -102,6 +187,57 @@ def packet(
         + options
     )
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + body
+
+
+def packet6(
+    body: bytes | None = None,
+    *,
+    source: str = PEER6,
+    destination: str = GROUP6,
+    hops: int = 255,
+    protocol: int = 112,
+    flow: int = 0,
+    length: int | None = None,
+    pseudo: bool = False,
+    **fields: int | bytes | bool | Sequence[str],
+) -> bytes:
+    """
+    An IPv6 packet around a payload; C{fields} are those of L{payload}.
+
+    @param flow: Traffic class and flow label.
+    @param pseudo: Whether the checksum of the payload covers the pseudo-header.
+    """
+    if body is None:
+        extra = pseudoHeader(source, destination) if pseudo else b""
+        body = payload(pseudo=extra, **fields)  # type: ignore[arg-type]
+    size = len(body) if length is None else length
+    header = struct.pack("!IHBB", 6 << 28 | flow, size, protocol, hops)
+    return header + packed(source) + packed(destination) + body
+
+
+def sealedPacket(
+    tick: int,
+    source: str = PEER,
+    *,
+    advbase: int = 5,
+    advskew: int = 0,
+    demotion: int = 0,
+    password: bytes = PASSWORD,
+) -> bytes:
+    """
+    A packet to the group, of the family of its source, with a sealed counter.
+    """
+    counter = sealed(
+        tick, source, advbase=advbase, advskew=advskew, demotion=demotion, password=password
+    )
+    body = payload(
+        advbase=advbase,
+        advskew=advskew,
+        demotion=demotion,
+        counter=counter,
+        password=password,
+    )
+    return packet6(body, source=source) if ":" in source else packet(body, source=source)
 
 
 def vrrp2(addresses: int, vrid: int = VHID) -> bytes:

@@ -59,8 +59,14 @@ Two hosts share 10.1.1.252; run this on both, each with its own address:
       -u /etc/txcarp/vip-up.sh -d /etc/txcarp/vip-down.sh -z
 
 The second host, used only while the first one is down, adds -k 100; the first
-one adds -P to take the address back when it returns. See it work on this
-machine alone with: txcarp demo
+one adds -P to take the address back when it returns. With IPv4 and IPv6
+addresses, and without scripts:
+
+  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \
+      -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
+
+See it work on this machine alone with: txcarp demo
+See who is master on a network with:    txcarp observe -i eth0
 
 Exit status: 0 after an orderly end, 1 for a wrong command line, 2 if it cannot
 run (no privileges, an impossible setting); ended by a signal without -z.

@@ -27,6 +27,9 @@ TXCARP = (sys.executable, "-m", "txcarp.console")
 #: As C{twistd} is started; it need not be installed beside this Python.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
+#: A virtual host that does what it reads; see there.
+STEERED = (sys.executable, str(Path(__file__).with_name("steered.py")))
+
 
 def ucarpPath() -> str | None:
     """
@@ -107,6 +110,15 @@ class Daemon(ProcessProtocol):
             os.kill(self.pid, number)
         except (ProcessLookupError, ProcessExitedAlready):
             pass
+
+    def tell(self, line: str) -> float:
+        """
+        Write it a line.
+
+        @return: when, on the monotonic clock.
+        """
+        self.transport.write(f"{line}\n".encode())
+        return time.monotonic()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """

@@ -4,6 +4,7 @@ What is said on a test network, with the kernel's time of each packet.
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import socket
 import struct
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from txcarp.network import filter as socketFilter
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.envelope import payloadOf
+from txcarp.protocol.envelope import destinationOf, hopsOf, payloadOf, sourceOf
 from txcarp.protocol.rejection import Rejected
 from txcarp.testbed import Switch
 
@@ -26,8 +27,10 @@ from txcarp.testbed import Switch
 STRANGER = b"\x02\xf1"
 
 _ALL = 0x0003
-_IPV4, _ARP = 0x0800, 0x0806
-_CARP = 112
+_IPV4, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD
+_CARP, _ICMPV6 = 112, 58
+_NEIGHBOUR_ADVERTISEMENT = 136
+_ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 _OUTGOING = 4
 _SO_TIMESTAMPNS = 35
 _BUFFER = 4 * 1024 * 1024
@@ -52,11 +55,25 @@ class Advert:
     said: Advertisement
     frame: bytes = attrs.field(repr=False)
 
+    @property
+    def hops(self) -> int:
+        """
+        The time to live, or hop limit, that it had on this switch.
+        """
+        return hopsOf(self.frame[14:])
+
+    @property
+    def isIPv6(self) -> bool:
+        """
+        Whether it is one of IPv6.
+        """
+        return ":" in self.source
+
 
 @attrs.frozen
 class Announcement:
     """
-    An ARP packet that claims an address.
+    An ARP packet, or a neighbour advertisement to all nodes, that claims an address.
 
     @ivar time: when it was sent, on the monotonic clock.
     @ivar hardware: the Ethernet address that the address is said to be at.
@@ -70,17 +87,25 @@ class Announcement:
 
 def _program() -> bytes:
     """
-    Let protocol 112 and ARP through, unless a stranger sent it.
+    Let protocol 112, ARP and neighbour advertisements through, unless a stranger sent
+    it.
     """
     half, byte, equal, leave = 0x28, 0x30, 0x15, 0x06
     code = (
         (half, 0, 0, 6),
-        (equal, 6, 0, int.from_bytes(STRANGER, "big")),
+        (equal, 13, 0, int.from_bytes(STRANGER, "big")),
         (half, 0, 0, 12),
-        (equal, 3, 0, _ARP),
-        (equal, 0, 3, _IPV4),
+        (equal, 10, 0, _ARP),
+        (equal, 2, 0, _IPV4),
+        (equal, 3, 0, _IPV6),
+        (leave, 0, 0, 0),
         (byte, 0, 0, 23),
-        (equal, 0, 1, _CARP),
+        (equal, 5, 6, _CARP),
+        (byte, 0, 0, 20),
+        (equal, 3, 0, _CARP),
+        (equal, 0, 3, _ICMPV6),
+        (byte, 0, 0, 54),
+        (equal, 0, 1, _NEIGHBOUR_ADVERTISEMENT),
         (leave, 0, 0, 0xFFFF),
         (leave, 0, 0, 0),
     )
@@ -195,18 +220,27 @@ class Wire:
                 self._record(frame, _arrival(ancillary), sender[0])
 
     def _record(self, frame: bytes, arrival: float, port: str) -> None:
-        if frame[12:14] == _ARP.to_bytes(2, "big"):
+        protocol = int.from_bytes(frame[12:14])
+        if protocol == _ARP:
             hardware, address, target = frame[22:28], frame[28:32], frame[38:42]
             if address == target:
                 self.announcements.append(
                     Announcement(arrival, port, hardware, socket.inet_ntoa(address))
                 )
             return
+        if protocol == _IPV6 and frame[20] == _ICMPV6:
+            if frame[38:54] == _ALL_NODES:
+                address = socket.inet_ntop(socket.AF_INET6, frame[62:78])
+                self.announcements.append(Announcement(arrival, port, frame[80:86], address))
+            return
+        packet = frame[14:]
         try:
-            said = decode(payloadOf(frame[14:]))
+            said = decode(payloadOf(packet))
         except Rejected:
             return
-        source, destination = (socket.inet_ntoa(frame[i : i + 4]) for i in (26, 30))
+        source, destination = (
+            str(ipaddress.ip_address(packed)) for packed in (sourceOf(packet), destinationOf(packet))
+        )
         self.adverts.append(Advert(arrival, port, source, destination, said, frame))
 
 

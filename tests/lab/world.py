@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import TestCase
 
-from tests.lab.daemons import TXCARP, Daemon, environment, ucarpPath
+from tests.lab.daemons import STEERED, TXCARP, Daemon, environment, ucarpPath
 from tests.lab.wire import Wire
 from txcarp.testbed import Node, Switch, Testbed, TestbedUnavailable
 
@@ -91,21 +91,43 @@ class Host:
         """
         return self.node.link().address
 
-    def arguments(self, *options: str) -> list[str]:
+    @property
+    def linkLocal(self) -> str:
+        """
+        Where its IPv6 advertisements come from.
+        """
+        [found] = [one for one in self.node.addresses() if one.startswith("fe80:")]
+        return found.partition("/")[0]
+
+    def arguments(self, *options: str, virtual: Sequence[str] = (VIRTUAL,)) -> list[str]:
         """
         A command line that both programs understand; the last of two equal options
         counts.
+
+        @param virtual: the addresses that hosts share.
         """
+        source = ("-s", self.address) if any(":" not in one for one in virtual) else ()
+        addresses = [word for address in virtual for word in ("-a", address)]
         return [
-            *("-i", "eth0", "-s", self.address, "-v", str(VHID), "-p", PASSWORD),
-            *("-a", VIRTUAL, "-f", "none", *options),
+            *("-i", "eth0", *source, "-v", str(VHID), "-p", PASSWORD),
+            *(*addresses, "-f", "none", *options),
         ]
 
-    def txcarp(self, *options: str, **settings: Any) -> Daemon:
+    def txcarp(
+        self, *options: str, virtual: Sequence[str] = (VIRTUAL,), **settings: Any
+    ) -> Daemon:
         """
         Start txcarp.
         """
-        return self.run(f"{self.name} txcarp", TXCARP, self.arguments(*options), **settings)
+        arguments = self.arguments(*options, virtual=virtual)
+        return self.run(f"{self.name} txcarp", TXCARP, arguments, **settings)
+
+    def steered(self, *options: str, virtual: Sequence[str] = (VIRTUAL,)) -> Daemon:
+        """
+        Start a virtual host that does what L{Daemon.tell} says.
+        """
+        arguments = self.arguments(*options, virtual=virtual)
+        return self.run(f"{self.name} steered", STEERED, arguments)
 
     def ucarp(self, *options: str) -> Daemon:
         """
@@ -245,16 +267,74 @@ class LabTestCase(TestCase):
         self.addCleanup(wire.close)
         return wire
 
-    def host(self, name: str, address: str = "", switch: Switch | None = None) -> Host:
+    def host(
+        self,
+        name: str,
+        address: str = "",
+        switch: Switch | None = None,
+        *more: str,
+        bare: bool = False,
+    ) -> Host:
         """
         One more host.
 
         @param address: with prefix length; by default the next one of 10.99.0.0/24.
+        @param more: other addresses of its interface, of either family.
+        @param bare: whether the interface has none of these.
         """
         if not address:
             address = f"10.99.0.{len(list(self.directory.iterdir())) + 1}/24"
-        node = self.testbed.node(name, address, switch=switch)
+        addresses = () if bare else (address, *more)
+        node = self.testbed.node(name, *addresses, switch=switch)
         return Host(self, node, address.partition("/")[0], self.directory / name)
+
+    def program(self, name: str, package: str) -> str:
+        """
+        Where a program is that this test needs.
+
+        @param package: what has it, on Debian.
+        """
+        path = pathOf(name)
+        if path is None:
+            self._cannot(f"{name} is not installed: 'apt-get install {package}'")
+        return str(path)
+
+    async def output(self, host: Host, *command: str) -> list[str]:
+        """
+        What a program writes that ends by itself, a line each.
+        """
+        daemon = host.run(command[0], command[:1], command[1:])
+        await daemon.exit
+        self.assertEqual((daemon.status, daemon.killedBy), (0, None), daemon.lines)
+        return [line for _, line in daemon.lines]
+
+    async def neighbour(self, host: Host, address: str) -> str:
+        """
+        The Ethernet address that a host believes another address to be at; empty if it
+        knows none.
+        """
+        path = self.program("ip", "iproute2")
+        for line in await self.output(host, path, "neigh", "show", "to", address):
+            _, found, rest = line.partition(" lladdr ")
+            if found:
+                return rest.split()[0]
+        return ""
+
+    async def lose(self, switch: Switch, *matches: str) -> None:
+        """
+        Have a switch pass nothing on, from now on, that fits.
+
+        @param matches: in the words of nft.
+        """
+        path = self.program("nft", "nftables")
+        rules = "; ".join(f"{match} drop" for match in matches)
+        chain = f"chain lossy {{ type filter hook forward priority 0; {rules}; }}\n"
+        setting = Daemon("nft")
+        with switch.inside():
+            reactor.spawnProcess(setting, path, [path, f"table bridge lossy {{ {chain} }}"])
+        await setting.exit
+        if setting.status:
+            self._cannot(f"nft cannot filter on a bridge here: {setting.lines}")
 
     async def until(self, condition: Callable[[], object], what: str, within: float) -> float:
         """

@@ -261,8 +261,8 @@ class LiveTests(SynchronousTestCase):
         """
         On a terminal with colours trouble is red, and without there are none.
         """
-        air = self.air
         for coloured in (False, True):
+            self.air = air = Air(now=990.0)
             self.written = BytesIO()
             display = self.make(coloured)
             display.show(air.run(6, air.talker(ALPHA), air.talker(BETA)))

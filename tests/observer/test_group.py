@@ -355,7 +355,9 @@ class TroubleTests(SynchronousTestCase):
         """
         self.air.run(2, self.alpha)
         self.air.hear(self.air.carp(GAMMA, 1, 0))
-        self.air.run(20, self.alpha)
+        events = self.air.run(20, self.alpha)
+        self.assertIs(events[-1].reason, Reason.SILENCE)
+        self.assertGreaterEqual(events[-1].seconds or 0, 0.5)
         self.assertEqual(self.air.take(), [Kind.MASTER, Kind.MASTER])
         self.assertEqual(self.air.group().masters[0].source, packed(ALPHA))
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta, timezone
+from pathlib import Path
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, ipv6Packet, vrrp
 from txcarp.observer import table, words
+from txcarp.observer.claim import Reason
 from txcarp.observer.events import Event, Kind
 from txcarp.observer.records import Recorder
 from txcarp.observer.times import Calendar, duration
@@ -216,9 +219,30 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual(words.sentence(event, self.calendar), said)
         self.assertIsNone(words.sentence(Event(Kind.SEAL, 0.0, "eth0"), self.calendar))
 
-    def test_all(self) -> None:
+    def test_seal(self) -> None:
         """
-        No kind of event is without words.
+        It is said that advertisements look sealed, and when they do no more; not that they
+        never did.
+        """
+        group = self.air.hear(self.air.carp())[0]
+        assert group.host is not None
+        for sealed, before, said in (
+            (True, "", "CARP 7: the advertisements of 10.99.0.1 look sealed"),
+            (True, "not sealed", "CARP 7: the advertisements of 10.99.0.1 look sealed"),
+            (False, "", None),
+            (
+                False,
+                "sealed",
+                "CARP 7: the advertisements of 10.99.0.1 do NOT LOOK SEALED any more",
+            ),
+        ):
+            host = attrs.evolve(group.host, sealed=sealed)
+            event = attrs.evolve(group, kind=Kind.SEAL, host=host, detail=before)
+            self.assertEqual(words.sentence(event, self.calendar), said)
+
+    def test_tooManyHosts(self) -> None:
+        """
+        A crowd is reported.
         """
         air = self.air
         for number in range(9):
@@ -294,6 +318,16 @@ class TableTests(SynchronousTestCase):
                 "not heard: the interface is down, says every 1.00 s, demotion 4, this machine, "
                 "to 10.99.0.2"
             ],
+        )
+
+    def test_vrrp(self) -> None:
+        """
+        VRRP has a priority and a version, and no seals.
+        """
+        self.air.hear(self.air.vrrp())
+        self.assertEqual(
+            self.lines()[1],
+            "VRRP 51  10.99.0.1  06:06:07  0.0 s ago  priority 100  1.00 s  -       version 3",
         )
 
     def test_stranger(self) -> None:
@@ -411,3 +445,13 @@ class RecordTests(SynchronousTestCase):
             kinds.add(record["event"])
             self.assertEqual(set(record), EVENT_KEYS if event.group else OTHER_KEYS)
         self.assertEqual(kinds, {"bow-out", "group", "seal", "silent", "ignored"})
+
+    def test_guide(self) -> None:
+        """
+        The guide names every event, reason and key.
+        """
+        guide = (Path(__file__).parents[2] / "docs" / "guide.rst").read_text()
+        section = guide.partition("\nWatching a network\n---")[2].partition("\n---")[0]
+        named = {kind.value for kind in Kind} | {reason.value for reason in Reason}
+        for name in named | EVENT_KEYS | OTHER_KEYS:
+            self.assertIn(f"``{name}``", section)

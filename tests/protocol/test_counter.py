@@ -4,12 +4,22 @@ Tests for L{txcarp.protocol.counter}.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable, Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import crafted
+from tests.crafted import packed
 from tests.vectors import load
+from txcarp.protocol.advertisement import decode
 from txcarp.protocol.counter import Counter
+from txcarp.protocol.dialect import UCARP
+from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.keyring import CURRENT, Keyring
+from txcarp.protocol.seal import Verification
 
 _COUNTERS = st.integers(0, 2**64 - 1)
 
@@ -60,6 +70,68 @@ class CounterTests(SynchronousTestCase):
         counter.next()
         counter.heard(second)
         self.assertEqual(counter.next(), (second + 1) % 2**64)
+
+
+    def test_constant(self) -> None:
+        """
+        OpenBSD draws once, and goes on with that whatever it hears.
+        """
+        numbers = [7]
+        counter = Counter(lambda: numbers.pop(0), constant=True)
+        self.assertEqual([counter.next(), counter.next()], [7, 7])
+        counter.heard(99)
+        self.assertEqual(counter.next(), 7)
+
+    @given(own=_COUNTERS, other=_COUNTERS)
+    def test_echo(self, own: int, other: int) -> None:
+        """
+        C21: by a constant counter a host knows what it sent itself; by one that
+        changes it does not.
+        """
+        constant = Counter(lambda: own, constant=True)
+        self.assertTrue(constant.isEcho(own))
+        self.assertEqual(constant.isEcho(other), own == other)
+        changing = Counter(lambda: own)
+        self.assertFalse(changing.isEcho(changing.next()))
+
+
+class AcceptedTests(SynchronousTestCase):
+    """
+    C21: whatever order the counters of an ordinary host have, they are accepted.
+    """
+
+    def accepted(self, counters: Iterable[int]) -> int:
+        """
+        How many advertisements with these counters a host accepts that would
+        refuse replays of sealed ones.
+        """
+        keyring = Keyring(crafted.VHID, UCARP, crafted.PASSWORD, [packed(crafted.ADDRESS)])
+        freshness = Freshness(Verification.LEARN, keyring.seals)
+        count = 0
+        for now, counter in enumerate(counters):
+            advertisement = decode(crafted.payload(counter=counter))
+            digest = advertisement.digest
+            self.assertEqual(keyring.recognise(advertisement.counter, digest), CURRENT)
+            self.assertFalse(freshness.judge(advertisement, packed(crafted.PEER), float(now)))
+            count += 1
+        self.assertEqual(freshness.sources, {})
+        return count
+
+    def test_kinds(self) -> None:
+        """
+        Constant as OpenBSD's, random as ucarp's and FreeBSD's, growing,
+        decreasing, and over the end.
+        """
+        generator = random.Random(112)
+        kinds: tuple[Sequence[int], ...] = (
+            [0xDEADBEEF00112233] * 50,
+            [generator.getrandbits(64) for _ in range(50)],
+            range(1000, 1050),
+            range(1050, 1000, -1),
+            [2**64 - 2, 2**64 - 1, 0, 1],
+        )
+        for counters in kinds:
+            self.assertEqual(self.accepted(counters), len(counters))
 
 
 class TimelineTests(SynchronousTestCase):

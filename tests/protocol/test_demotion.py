@@ -8,8 +8,196 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.protocol.demotion import SendErrors
+from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger, SendErrors
+from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
 from txcarp.protocol.timing import Timing
+
+_AMOUNTS = st.integers(-255, 255)
+_REASONS = st.sampled_from(["link eth1", "send errors", "operator", "check"])
+_TIMINGS = st.builds(Timing, st.integers(0, 255), st.integers(0, 255))
+
+
+class DemotionLedgerTests(SynchronousTestCase):
+    """
+    Tests for L{DemotionLedger}.
+    """
+
+    def test_empty(self) -> None:
+        """
+        Nobody is demoted without a reason.
+        """
+        ledger = DemotionLedger()
+        self.assertEqual((ledger.total, ledger.byte, ledger.reasons), (0, 0, {}))
+
+    def test_setAndClear(self) -> None:
+        """
+        A reason holds once, however often it is set, and says whether that
+        was news; clearing it takes away what it added.
+        """
+        ledger = DemotionLedger()
+        self.assertTrue(ledger.set("link eth1"))
+        self.assertFalse(ledger.set("link eth1"))
+        self.assertTrue(ledger.set("operator", 10))
+        self.assertEqual(ledger.total, FULL_DEMOTION + 10)
+        self.assertEqual(ledger.reasons, {"link eth1": FULL_DEMOTION, "operator": 10})
+        self.assertTrue(ledger.clear("link eth1"))
+        self.assertFalse(ledger.clear("link eth1"))
+        self.assertEqual(ledger.total, 10)
+
+    def test_anotherAmount(self) -> None:
+        """
+        A reason with another amount has that in place of the first.
+        """
+        ledger = DemotionLedger()
+        ledger.set("operator", 10)
+        self.assertTrue(ledger.set("operator", -3))
+        self.assertEqual((ledger.total, ledger.byte), (-3, 0))
+        self.assertTrue(ledger.set("operator", 0))
+        self.assertEqual((ledger.total, ledger.reasons), (0, {"operator": 0}))
+        self.assertTrue(ledger.clear("operator"))
+
+    def test_reasonsAreACopy(self) -> None:
+        """
+        Who looks at the reasons does not change them.
+        """
+        ledger = DemotionLedger()
+        ledger.reasons["operator"] = 99
+        self.assertEqual(ledger.total, 0)
+
+    def test_limits(self) -> None:
+        """
+        An amount that no header could say, and more reasons than anybody could
+        read, are refused; what holds goes on holding and may change.
+        """
+        ledger = DemotionLedger()
+        for amount in (-256, 256):
+            error = self.assertRaises(ValueError, ledger.set, "operator", amount)
+            self.assertIn(str(amount), str(error))
+        self.assertEqual(ledger.reasons, {})
+        for number in range(64):
+            ledger.set(f"check {number}", 1)
+        self.assertRaises(ValueError, ledger.set, "one too many", 1)
+        self.assertTrue(ledger.set("check 0", 2))
+        self.assertEqual(ledger.total, 65)
+        ledger.clear("check 1")
+        self.assertTrue(ledger.set("another", 1))
+
+    @given(
+        st.lists(
+            st.tuples(st.just("set"), _REASONS, _AMOUNTS)
+            | st.tuples(st.just("clear"), _REASONS, st.just(0)),
+            max_size=40,
+        )
+    )
+    def test_anyOrder(self, history: list[tuple[str, str, int]]) -> None:
+        """
+        C24: the total is that of the reasons that hold, after whatever order of
+        events; when all are cleared nothing is left.
+        """
+        ledger = DemotionLedger()
+        holds: dict[str, int] = {}
+        for what, reason, amount in history:
+            before = dict(holds)
+            if what == "set":
+                changed = ledger.set(reason, amount)
+                holds[reason] = amount
+            else:
+                changed = ledger.clear(reason)
+                holds.pop(reason, None)
+            self.assertEqual(changed, holds != before)
+            self.assertEqual(ledger.reasons, holds)
+            self.assertEqual(ledger.total, sum(holds.values()))
+            self.assertEqual(ledger.byte, max(0, min(255, sum(holds.values()))))
+        for reason in holds:
+            ledger.clear(reason)
+        self.assertEqual((ledger.total, ledger.byte, ledger.reasons), (0, 0, {}))
+
+
+class ApplyTests(SynchronousTestCase):
+    """
+    Tests for L{DemotionLedger.apply}.
+    """
+
+    def demoted(self, *amounts: int) -> DemotionLedger:
+        """
+        Demoted for several reasons.
+        """
+        ledger = DemotionLedger()
+        for number, amount in enumerate(amounts):
+            ledger.set(str(number), amount)
+        return ledger
+
+    def test_skew(self) -> None:
+        """
+        The amounts are added to the skew, to 240 at most; the base stays.
+        """
+        for amounts, expected in (
+            ((), 5),
+            ((10,), 15),
+            ((10, 20), 35),
+            ((234,), 239),
+            ((235,), 240),
+            ((240,), 240),
+            ((240, 240, 240), 240),
+        ):
+            for dialect in DIALECTS.values():
+                self.assertEqual(
+                    self.demoted(*amounts).apply(Timing(2, 5), dialect.highestSkew),
+                    Timing(2, expected),
+                )
+
+    def test_neverBelowZero(self) -> None:
+        """
+        C07: a negative demotion ends at a skew of 0, and does not wrap to a high
+        one, nor reach into the base.
+        """
+        for amounts in ((-1,), (-5,), (-6,), (-255,), (-255, -255)):
+            ledger = self.demoted(*amounts)
+            for dialect in DIALECTS.values():
+                for skew in (0, 1, 5):
+                    self.assertEqual(
+                        ledger.apply(Timing(1, skew), dialect.highestSkew),
+                        Timing(1, max(0, skew + sum(amounts))),
+                    )
+            self.assertEqual(ledger.byte, 0)
+
+    def test_lastResort(self) -> None:
+        """
+        A configured 254 stays what it is, demoted or not, except in FreeBSD,
+        which sends 240.
+        """
+        for amounts in ((), (1,), (240,)):
+            for dialect, expected in ((UCARP, 254), (OPENBSD, 254), (FREEBSD, 240)):
+                self.assertEqual(
+                    self.demoted(*amounts).apply(Timing(1, 254), dialect.highestSkew),
+                    Timing(1, expected),
+                )
+        self.assertEqual(
+            self.demoted(-20).apply(Timing(1, 254), UCARP.highestSkew), Timing(1, 234)
+        )
+
+    def test_byte(self) -> None:
+        """
+        OpenBSD's byte says all that fits into it.
+        """
+        for amounts, expected in (((3,), 3), ((240, 240), 255), ((240, -10), 230), ((-9,), 0)):
+            self.assertEqual(self.demoted(*amounts).byte, expected)
+
+    @given(_TIMINGS, st.lists(_AMOUNTS, max_size=5), st.sampled_from(list(DIALECTS.values())))
+    def test_bounds(self, timing: Timing, amounts: list[int], dialect: Dialect) -> None:
+        """
+        Demotion never makes a host more preferred, nor promotion less; and
+        neither gives a skew that the header or the dialect does not have.
+        """
+        plain = DemotionLedger().apply(timing, dialect.highestSkew)
+        found = self.demoted(*amounts).apply(timing, dialect.highestSkew)
+        self.assertEqual(found.advbase, timing.advbase)
+        self.assertTrue(0 <= found.advskew <= dialect.highestSkew)
+        if sum(amounts) >= 0:
+            self.assertLessEqual(plain, found)
+            self.assertLessEqual(found.advskew, max(240, plain.advskew))
+        else:
+            self.assertLessEqual(found, plain)
 
 
 class SendErrorsTests(SynchronousTestCase):
@@ -70,16 +258,6 @@ class SendErrorsTests(SynchronousTestCase):
         for _ in range(3):
             errors.succeeded()
         self.assertEqual([errors.failed() for _ in range(3)], [False, False, True])
-
-    def test_apply(self) -> None:
-        """
-        A demoted host has a skew of at least 240; the base stays.
-        """
-        self.assertEqual(SendErrors().apply(Timing(2, 5)), Timing(2, 5))
-        errors = self.demoted()
-        self.assertEqual(errors.apply(Timing(2, 5)), Timing(2, 240))
-        self.assertEqual(errors.apply(Timing(0, 240)), Timing(0, 240))
-        self.assertEqual(errors.apply(Timing(1, 255)), Timing(1, 255))
 
     @given(st.lists(st.booleans(), max_size=40))
     def test_anyOrder(self, outcomes: list[bool]) -> None:

@@ -19,10 +19,12 @@ from zope.interface.verify import verifyObject
 
 import txcarp.protocol
 from txcarp.interfaces import ICARPState
+from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.election import (
     BACKUP,
     INIT,
     MASTER,
+    OFFER_AFTER,
     SECOND_LOOK,
     TOLERATED_LATENESS,
     WAITING,
@@ -32,6 +34,7 @@ from txcarp.protocol.election import (
     ChangeRole,
     DisarmMasterDown,
     LookAgain,
+    OfferMastership,
     Peer,
     Reason,
     Reassert,
@@ -41,6 +44,7 @@ from txcarp.protocol.election import (
     StopAdvertising,
     Transition,
 )
+from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
 
 STATES = (INIT, WAITING, BACKUP, MASTER)
@@ -51,7 +55,9 @@ OWN = Standing(
 )
 PREEMPTING = attrs.evolve(OWN, preempt=True)
 DEAF = attrs.evolve(OWN, deaf=True)
-ARM = ArmMasterDown(3.25)
+#: For every family, and for the one in which a peer was heard.
+ARM, ARM4 = ArmMasterDown(3.25), ArmMasterDown(3.25, Family.IPV4)
+ARM6 = ArmMasterDown(3.25, Family.IPV6)
 
 
 def peer(advbase: int, advskew: int, source: str = "10.99.0.1") -> Peer:
@@ -65,6 +71,7 @@ SLOWER, FASTER = peer(1, 65), peer(1, 63)
 EQUAL_LOWER, EQUAL_HIGHER = peer(1, 64, "10.99.0.4"), peer(1, 64, "10.99.0.6")
 #: Slower than the dead time of L{OWN} by one 256th, and exactly as slow.
 MISSED, NOT_MISSED = peer(3, 65), peer(3, 64)
+FASTER6 = Peer(Timing(1, 63), socket.inet_pton(socket.AF_INET6, "fe80::1"))
 BOWING = Peer(LEAVING, socket.inet_aton("10.99.0.1"))
 
 
@@ -138,9 +145,10 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
         (BACKUP, LookAgain(SECOND_LOOK)),
     ),
     # A backup hears somebody.
-    "backup hears faster": (BACKUP, OWN, ("heard", FASTER), (BACKUP, ARM)),
-    "backup hears slower": (BACKUP, OWN, ("heard", SLOWER), (BACKUP, ARM)),
-    "backup hears equal": (BACKUP, OWN, ("heard", EQUAL_HIGHER), (BACKUP, ARM)),
+    "backup hears faster": (BACKUP, OWN, ("heard", FASTER), (BACKUP, ARM4)),
+    "backup hears slower": (BACKUP, OWN, ("heard", SLOWER), (BACKUP, ARM4)),
+    "backup hears equal": (BACKUP, OWN, ("heard", EQUAL_HIGHER), (BACKUP, ARM4)),
+    "backup hears IPv6": (BACKUP, OWN, ("heard", FASTER6), (BACKUP, ARM6)),
     "B1": (BACKUP, PREEMPTING, ("heard", SLOWER), tookOver(Reason.PREEMPTION, SLOWER)),
     "B1 by a whole base": (
         BACKUP,
@@ -148,10 +156,10 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
         ("heard", peer(2, 0)),
         tookOver(Reason.PREEMPTION, peer(2, 0)),
     ),
-    "B1 not when equal": (BACKUP, PREEMPTING, ("heard", EQUAL_HIGHER), (BACKUP, ARM)),
-    "B1 not when faster": (BACKUP, PREEMPTING, ("heard", FASTER), (BACKUP, ARM)),
+    "B1 not when equal": (BACKUP, PREEMPTING, ("heard", EQUAL_HIGHER), (BACKUP, ARM4)),
+    "B1 not when faster": (BACKUP, PREEMPTING, ("heard", FASTER), (BACKUP, ARM4)),
     "B2": (BACKUP, OWN, ("heard", MISSED), tookOver(Reason.SLOW_MASTER, MISSED)),
-    "B2 not yet": (BACKUP, OWN, ("heard", NOT_MISSED), (BACKUP, ARM)),
+    "B2 not yet": (BACKUP, OWN, ("heard", NOT_MISSED), (BACKUP, ARM4)),
     "B2 on a bow-out": (BACKUP, OWN, ("heard", BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
     "B1 comes first": (
         BACKUP,
@@ -200,6 +208,21 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
         ("resigned", True),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
     ),
+    # Demotion.
+    "demoted, somebody better may be there": (
+        MASTER,
+        OWN,
+        ("demotionChanged", True),
+        (MASTER, Advertise(), OfferMastership(OFFER_AFTER)),
+    ),
+    "demoted, nobody is better, or promoted": (
+        MASTER,
+        OWN,
+        ("demotionChanged", False),
+        (MASTER, Advertise()),
+    ),
+    "nobody took over": (MASTER, OWN, ("notReplaced",), (MASTER, BowOut())),
+    "claimed": (BACKUP, OWN, ("claimed",), tookOver(Reason.CLAIMED)),
     # Stop.
     "backup stops": (BACKUP, OWN, ("stopped",), (INIT, DisarmMasterDown())),
     "waiting stops": (WAITING, DEAF, ("stopped",), (INIT, DisarmMasterDown())),
@@ -215,6 +238,9 @@ _KINDS: dict[str, tuple[Any, ...]] = {
     "linkLost": (),
     "resigned": (False,),
     "resumed": (),
+    "demotionChanged": (True,),
+    "notReplaced": (),
+    "claimed": (),
     "stopped": (),
 }
 
@@ -297,8 +323,16 @@ _STANDINGS = st.builds(
     preempt=st.booleans(),
     source=st.binary(min_size=4, max_size=4),
     deaf=st.booleans(),
+    dialect=st.sampled_from(list(DIALECTS.values())),
+    demotion=st.integers(0, 255),
+    configured=st.none() | _TIMINGS,
 )
-_PEERS = st.builds(Peer, timing=_TIMINGS, source=st.binary(min_size=4, max_size=4))
+_PEERS = st.builds(
+    Peer,
+    timing=_TIMINGS,
+    source=st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16),
+    demotion=st.integers(0, 255),
+)
 _EVENTS = st.one_of(
     st.just(("started",)),
     st.tuples(st.just("heard"), _PEERS),
@@ -307,6 +341,9 @@ _EVENTS = st.one_of(
     st.just(("linkLost",)),
     st.tuples(st.just("resigned"), st.booleans()),
     st.just(("resumed",)),
+    st.tuples(st.just("demotionChanged"), st.booleans()),
+    st.just(("notReplaced",)),
+    st.just(("claimed",)),
     st.just(("stopped",)),
 )
 
@@ -330,8 +367,8 @@ class AnyOrderTests(SynchronousTestCase):
         """
         Roles follow each other as they may, each change is reported once
         (except to INIT, which is no surprise to who asked for it), a master
-        and nobody else advertises, and a backup and nobody else has a deadline:
-        none is deaf for ever.
+        and nobody else advertises or offers its place, and a backup and nobody
+        else has a deadline, in every family: none is deaf for ever.
         """
         state: ICARPState = INIT
         advertising = armed = False
@@ -352,10 +389,12 @@ class AnyOrderTests(SynchronousTestCase):
                     case StopAdvertising():
                         self.assertTrue(advertising)
                         advertising = False
-                    case Advertise() | BowOut():
+                    case Advertise() | BowOut() | OfferMastership():
                         self.assertTrue(advertising)
-                    case ArmMasterDown(delay):
+                    case ArmMasterDown(delay, family):
                         self.assertEqual(delay, standing.deadTime)
+                        # One family alone is never armed first.
+                        self.assertTrue(armed or family is None)
                         armed = True
                     case DisarmMasterDown():
                         armed = False

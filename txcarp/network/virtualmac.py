@@ -20,6 +20,12 @@ from txcarp.network.rtnetlink import Link
 
 _SETTINGS = Path("/proc/sys/net")
 
+#: What a parent needs, at least.  C{arp_ignore}: it answers for its own addresses only.
+#: C{arp_announce}: when it looks for a neighbour it says so in its own name.  It does that
+#: for what leaves with a virtual address, too, which would tell the neighbour that this
+#: address is at the hardware address of the parent.
+_PARENT_SETTINGS = {"arp_ignore": 1, "arp_announce": 2}
+
 
 @implementer(IVirtualInterfaces)
 class Macvlans:
@@ -29,8 +35,9 @@ class Macvlans:
     The host answers for a virtual address on the macvlan only, with its
     hardware address: both it and the parent are told to answer only for
     addresses of their own (C{arp_ignore}), or each would answer for the
-    other's.  What the parent had before is put back when its last macvlan
-    goes.
+    other's, and the parent to ask only in the name of its own
+    (C{arp_announce}).  What the parent had before is put back when its last
+    macvlan goes.
     """
 
     _log = Logger()
@@ -43,7 +50,7 @@ class Macvlans:
         self._netlink = netlink
         self._settings = settings
         self._parents: dict[str, set[str]] = {}
-        self._before: dict[str, str] = {}
+        self._before: dict[str, dict[str, str]] = {}
 
     @inlineCallbacks
     def create(
@@ -98,11 +105,14 @@ class Macvlans:
         self._write(f"ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
 
     def _ignoreForeign(self, parent: str, name: str) -> None:
-        setting = f"ipv4/conf/{parent}/arp_ignore"
         if parent not in self._before:
-            self._before[parent] = self._read(setting)
-            if self._before[parent] == "0":
-                self._write(setting, "1")
+            self._before[parent] = before = {}
+            for setting, least in _PARENT_SETTINGS.items():
+                path = f"ipv4/conf/{parent}/{setting}"
+                found = self._read(path)
+                if found.isdecimal() and int(found) < least:
+                    before[path] = found
+                    self._write(path, str(least))
         self._parents.setdefault(parent, set()).add(name)
 
     def _restore(self, parent: str, name: str) -> None:
@@ -111,9 +121,8 @@ class Macvlans:
         if names or parent not in self._before:
             return
         self._parents.pop(parent, None)
-        before = self._before.pop(parent)
-        if before == "0":
-            self._write(f"ipv4/conf/{parent}/arp_ignore", before)
+        for path, found in self._before.pop(parent).items():
+            self._write(path, found)
 
     def _read(self, setting: str) -> str:
         try:

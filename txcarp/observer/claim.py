@@ -18,7 +18,7 @@ class Reason(enum.Enum):
     those of the C{--json} output.
     """
 
-    BOW_OUT = "bow_out"
+    BOW_OUT = "bow-out"
     SILENCE = "silence"
     TIMING = "timing"
     DEMOTION = "demotion"

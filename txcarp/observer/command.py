@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
             try:
                 observation.listen(interface)
             except OSError as error:
+                observation.close()
                 print(f"txcarp observe: {_why(interface, error)}", file=sys.stderr)
                 return CANNOT_RUN
         return observation.run()
@@ -101,6 +102,8 @@ class Observation:
         self._watch = Watch()
         self._pace = Pace()
         self._ears: list[Ear] = []
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = self._clock
         self._ticks = 0
         self._ending = False
         self._failed = False
@@ -118,18 +121,23 @@ class Observation:
         ear.start()
         self._ears.append(ear)
 
+    def close(self) -> None:
+        """
+        Listen to nothing any more.
+        """
+        for ear in self._ears:
+            ear.stop()
+        self._clock.stop()
+
     def run(self) -> int:
         """
         Listen until it is enough.
 
         @return: The exit status.
         """
-        ticking = LoopingCall(self._tick)
-        ticking.clock = self._clock
-        ticking.start(_TICK).addErrback(self._broken)
-        if self._once is not None:
-            self._clock.callLater(self._once, self._end)
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._finish, ticking)
+        # Not before: an interrupt has a handler from then on.
+        self._reactor.callWhenRunning(self._begin)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._finish)
         self._reactor.run()
         if self._failed:
             return CANNOT_RUN
@@ -189,6 +197,11 @@ class Observation:
         if said:
             self._display.show(said)
 
+    def _begin(self) -> None:
+        self._ticking.start(_TICK).addErrback(self._broken)
+        if self._once is not None:
+            self._clock.callLater(self._once, self._end)
+
     def _tick(self) -> None:
         now = self._clock.seconds()
         said = self._pace.release(now) + self._pace.admit(self._watch.tick(now), now)
@@ -207,12 +220,10 @@ class Observation:
         if self._reactor.running:
             self._reactor.stop()
 
-    def _finish(self, ticking: LoopingCall) -> None:
-        for ear in self._ears:
-            ear.stop()
-        if ticking.running:
-            ticking.stop()
-        self._clock.stop()
+    def _finish(self) -> None:
+        if self._ticking.running:
+            self._ticking.stop()
+        self.close()
         self._display.end()
 
     def _broken(self, failure: Failure) -> None:

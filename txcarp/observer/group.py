@@ -175,13 +175,15 @@ class Group:
         self._claimants.pop(previous.source, None)
         previous.confirmed = False
         self._becomes(host)
+        # It may have spoken up while the other still did.
+        began = host.since if host.since > previous.heard else when
         return self._event(
             Kind.MASTER,
             when,
             host,
             previous=previous.source,
             reason=reason,
-            seconds=max(0.0, host.since - previous.heard),
+            seconds=max(0.0, began - previous.heard),
             before=previous.claim,
         )
 

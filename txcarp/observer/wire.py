@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import struct
 import time
@@ -107,7 +108,7 @@ def openSocket(interface: str) -> socket.socket:
             "open a packet socket", "CAP_NET_RAW", error.errno or errno.EPERM
         ) from None
     try:
-        index = socket.if_nametoindex(interface)
+        index = _indexOf(interface)
         socketFilter.attach(sock, program())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         with contextlib.suppress(OSError):
@@ -127,6 +128,14 @@ def openSocket(interface: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _indexOf(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        # Python says no number.
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), interface) from None
 
 
 def receive(sock: socket.socket) -> Arrival | None:

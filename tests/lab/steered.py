@@ -1,0 +1,63 @@
+"""
+A virtual host that does what it is told: the library, where a command line is not enough.
+
+The arguments of this program are those of C{txcarp}.  A line on its standard input names a
+method of L{VirtualHost} and gives its arguments: C{demote}, C{promote}, C{claim},
+C{resign}.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from twisted.internet import reactor
+from twisted.internet.stdio import StandardIO
+from twisted.logger import globalLogBeginner
+from twisted.protocols.basic import LineReceiver
+
+from txcarp.logs import TerminalObserver
+from txcarp.options import CARPOptions
+from txcarp.service import CARPService
+from txcarp.virtualhost import VirtualHost
+
+
+class Steering(LineReceiver):  # type: ignore[misc]
+    """
+    Does what the lines say.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, virtualHost: VirtualHost) -> None:
+        self._methods = {
+            "demote": lambda reason, amount: virtualHost.demote(reason, int(amount)),
+            "promote": virtualHost.promote,
+            "claim": virtualHost.claim,
+            "resign": virtualHost.resign,
+        }
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        See L{LineReceiver}.
+        """
+        name, *arguments = line.decode().split()
+        self._methods[name](*arguments)
+
+
+def main() -> None:
+    """
+    Run until a signal comes.
+    """
+    options = CARPOptions()
+    options.parseOptions(sys.argv[1:])
+    globalLogBeginner.beginLoggingTo([TerminalObserver()], redirectStandardIO=False)
+    service = CARPService([options.configuration()])
+    service.privilegedStartService()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    StandardIO(Steering(service.virtualHosts[0]))
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""
+Tests for L{txcarp.protocol.keyring}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.crafted import packed
+from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
+from txcarp.protocol.keyring import CURRENT, Keyring
+from txcarp.protocol.seal import Says
+
+_OLD, _NEW, _OLDER = b"old", b"new", b"older"
+_ONE, _TWO = ["10.0.0.1"], ["10.0.0.1", "2001:db8::1"]
+_KEY = "the other password"
+_ADDRESSES = "the other addresses"
+_BOTH = "the other password and addresses"
+_LINK_LOCAL = [*_TWO, "fe80::200:5eff:fe00:101"]
+
+
+def keyring(
+    password: bytes = _NEW,
+    addresses: Sequence[str] = _ONE,
+    dialect: Dialect = UCARP,
+    *,
+    others: Sequence[Sequence[str]] = (),
+    **more: Any,
+) -> Keyring:
+    """
+    What a host of the group with vhid 10 has.
+
+    @param others: Other sets of addresses.
+    """
+    return Keyring(
+        crafted.VHID,
+        dialect,
+        password,
+        map(packed, addresses),
+        otherAddresses=[map(packed, other) for other in others],
+        **more,
+    )
+
+
+def signed(password: bytes, addresses: Sequence[str], **more: Any) -> bytes:
+    """
+    The digest for the counter 5 of a second implementation.
+    """
+    return crafted.digest(5, password, crafted.VHID, *addresses, **more)
+
+
+class RecogniseTests(SynchronousTestCase):
+    """
+    Tests for L{Keyring.recognise} and L{Keyring.sign}.
+    """
+
+    def test_one(self) -> None:
+        """
+        With one pair that is what is sent and accepted.
+        """
+        for dialect in DIALECTS.values():
+            keys = keyring(dialect=dialect)
+            self.assertEqual(keys.sign(5), signed(_NEW, _ONE))
+            self.assertEqual(keys.recognise(5, signed(_NEW, _ONE)), CURRENT)
+            for digest in (signed(_OLD, _ONE), signed(_NEW, _TWO), bytes(20), b""):
+                self.assertIsNone(keys.recognise(5, digest))
+            self.assertIsNone(keys.recognise(6, signed(_NEW, _ONE)))
+
+    def test_labels(self) -> None:
+        """
+        While a group changes its password and its addresses each pair is
+        accepted, and named; one is sent.
+        """
+        keys = keyring(_NEW, _TWO, otherPasswords=[_OLD, _OLDER], others=[_ONE])
+        self.assertEqual(keys.sign(5), signed(_NEW, _TWO))
+        for password, addresses, label in (
+            (_NEW, _TWO, CURRENT),
+            (_NEW, _ONE, _ADDRESSES),
+            (_OLD, _TWO, _KEY),
+            (_OLDER, _TWO, _KEY),
+            (_OLD, _ONE, _BOTH),
+            (_OLDER, _ONE, _BOTH),
+            (b"none of them", _TWO, None),
+            (_NEW, ["10.0.0.2"], None),
+        ):
+            self.assertEqual(keys.recognise(5, signed(password, addresses)), label)
+
+    def test_sameOnceMore(self) -> None:
+        """
+        A pair that is given as another one, too, is the current one.
+        """
+        keys = keyring(_NEW, _ONE, otherPasswords=[bytes(bytearray(_NEW))], others=[_ONE])
+        self.assertEqual(keys.recognise(5, signed(_NEW, _ONE)), CURRENT)
+
+    def test_rolling(self) -> None:
+        """
+        At every step of a rolling change, each host accepts what every other
+        one sends.
+        """
+        before = keyring(_OLD, _ONE)
+        accepting = keyring(_OLD, _ONE, otherPasswords=[_NEW], others=[_TWO])
+        sending = keyring(_NEW, _TWO, otherPasswords=[_OLD], others=[_ONE])
+        after = keyring(_NEW, _TWO)
+        for together in ((before, accepting), (accepting, sending), (sending, after)):
+            for sender in together:
+                for receiver in together:
+                    self.assertIsNotNone(receiver.recognise(5, sender.sign(5)))
+        # What each step is for.
+        self.assertIsNone(before.recognise(5, sending.sign(5)))
+        self.assertIsNone(after.recognise(5, accepting.sign(5)))
+
+    def test_hardware(self) -> None:
+        """
+        The hardware address is in the digest of every pair.
+        """
+        hardware = b"\2\0\0\0\0\x2a"
+        keys = keyring(_NEW, _ONE, OPENBSD, hardware=hardware, otherPasswords=[_OLD])
+        self.assertEqual(keys.sign(5), signed(_NEW, _ONE, hardware=hardware))
+        self.assertEqual(keys.recognise(5, signed(_OLD, _ONE, hardware=hardware)), _KEY)
+        self.assertIsNone(keys.recognise(5, signed(_NEW, _ONE)))
+
+    def test_linkLocal(self) -> None:
+        """
+        Of link-local addresses OpenBSD accepts the digest with and without
+        them, under each password; the others sign them, and accept nothing
+        else.
+        """
+        for dialect in (UCARP, FREEBSD):
+            keys = keyring(_NEW, _LINK_LOCAL, dialect, otherPasswords=[_OLD])
+            self.assertEqual(keys.sign(5), signed(_NEW, _LINK_LOCAL))
+            self.assertIsNone(keys.recognise(5, signed(_NEW, _TWO)))
+            self.assertEqual(keys.recognise(5, signed(_OLD, _LINK_LOCAL)), _KEY)
+        keys = keyring(_NEW, _LINK_LOCAL, OPENBSD, otherPasswords=[_OLD], others=[_ONE])
+        self.assertEqual(keys.sign(5), signed(_NEW, _TWO))
+        for password, addresses, label in (
+            (_NEW, _TWO, CURRENT),
+            (_NEW, _LINK_LOCAL, CURRENT),
+            (_OLD, _TWO, _KEY),
+            (_OLD, _LINK_LOCAL, _KEY),
+            (_NEW, _ONE, _ADDRESSES),
+            (_NEW, [*_ONE, _LINK_LOCAL[-1]], None),
+        ):
+            self.assertEqual(keys.recognise(5, signed(password, addresses)), label)
+
+    def test_otherLinkLocal(self) -> None:
+        """
+        Also if only the other set has one.
+        """
+        keys = keyring(_NEW, _TWO, OPENBSD, others=[_LINK_LOCAL])
+        self.assertEqual(keys.recognise(5, signed(_NEW, _TWO)), CURRENT)
+        self.assertEqual(keys.recognise(5, signed(_NEW, _LINK_LOCAL)), _ADDRESSES)
+
+    @given(
+        st.lists(st.sampled_from([b"a", b"b", b"c", b"d"]), min_size=1, max_size=3, unique=True),
+        st.lists(
+            st.frozensets(
+                st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "fe80::1"]), min_size=1
+            ),
+            min_size=1,
+            max_size=3,
+            unique=True,
+        ),
+        st.sampled_from(list(DIALECTS.values())),
+        st.binary(min_size=1, max_size=2),
+        st.frozensets(st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "fe80::1"]), min_size=1),
+    )
+    def test_any(
+        self,
+        passwords: list[bytes],
+        sets: list[frozenset[str]],
+        dialect: Dialect,
+        password: bytes,
+        addresses: frozenset[str],
+    ) -> None:
+        """
+        A digest is known exactly if it is of a known password and a known set,
+        in OpenBSD up to link-local addresses that are all there or all left
+        out.
+        """
+        keys = keyring(
+            passwords[0],
+            sorted(sets[0]),
+            dialect,
+            otherPasswords=passwords[1:],
+            others=[sorted(other) for other in sets[1:]],
+        )
+        known = set(sets)
+        if dialect is OPENBSD:
+            known |= {
+                frozenset(text for text in one if not text.startswith("fe80")) for one in sets
+            }
+        found = keys.recognise(5, signed(password, sorted(addresses)))
+        self.assertEqual(found is not None, password in passwords and addresses in known)
+        if password == passwords[0] and addresses == sets[0]:
+            self.assertEqual(found, CURRENT)
+
+
+class SealsTests(SynchronousTestCase):
+    """
+    The seals of a keyring.
+    """
+
+    def test_each(self) -> None:
+        """
+        It seals with the password that it signs with, and opens what any of
+        the passwords sealed.
+        """
+        keys = keyring(_NEW, _ONE, otherPasswords=[_OLD])
+        says, source = Says(5, 0), packed(crafted.PEER)
+        self.assertIs(keys.seals[0], keys.seal)
+        self.assertEqual(
+            keys.seal.counter(9, says, source), crafted.sealed(9, advbase=5, password=_NEW)
+        )
+        for password, expected in (
+            (_NEW, [True, False]),
+            (_OLD, [False, True]),
+            (_OLDER, [False, False]),
+        ):
+            counter = crafted.sealed(9, advbase=5, password=password)
+            self.assertEqual(
+                [seal.opens(counter, says, source) for seal in keys.seals], expected
+            )

@@ -1,0 +1,349 @@
+"""
+Tests for L{txcarp.protocol.seal}.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.crafted import packed
+from txcarp.protocol.advertisement import Advertisement, decode
+from txcarp.protocol.seal import (
+    EPOCH,
+    PACE,
+    TAG_BITS,
+    TICKS,
+    Says,
+    Seal,
+    Ticks,
+    saidBy,
+    tickOf,
+)
+
+_BYTES = st.integers(0, 255)
+_SAYS = st.builds(Says, _BYTES, _BYTES, _BYTES)
+_SOURCES = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)
+_TICKS = st.integers(0, TICKS - 1)
+
+_PEER = packed(crafted.PEER)
+
+
+#: Tick, what is said, source, and the counter, for vhid 10 and "secret".
+WIRE = (
+    (0, Says(1, 0), "10.99.0.1", "0000000000af0f09"),
+    (2**40 - 1, Says(255, 255), "10.99.0.1", "ffffffffff7869f0"),
+    (0x123456789, Says(1, 100, 3), "fe80::1", "0123456789547fe9"),
+)
+
+
+def textOf(address: bytes) -> str:
+    """
+    A packed address as text.
+    """
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
+
+
+class SealTests(SynchronousTestCase):
+    """
+    Tests for L{Seal}.
+    """
+
+    def test_wire(self) -> None:
+        """
+        What is on the wire is agreed between hosts, and stays as it is.
+        """
+        seal = Seal(b"secret", 10)
+        for tick, says, source, expected in WIRE:
+            self.assertEqual(f"{seal.counter(tick, says, packed(source)):016x}", expected)
+
+    def test_layout(self) -> None:
+        """
+        40 bits of tick and 24 of tag.
+        """
+        self.assertEqual((TAG_BITS, TICKS.bit_length() - 1), (24, 40))
+        seal = Seal(b"secret", 10)
+        for tick in (0, 1, 2**39, 2**40 - 1):
+            counter = seal.counter(tick, Says(1, 0), _PEER)
+            self.assertLess(counter, 2**64)
+            self.assertEqual(tickOf(counter), tick)
+            self.assertEqual(
+                counter % 2**24, crafted.tag(tick, advbase=1, vhid=10, password=b"secret")
+            )
+
+    @given(st.binary(max_size=20), st.integers(1, 255), _TICKS, _SAYS, _SOURCES)
+    def test_secondImplementation(
+        self, password: bytes, vhid: int, tick: int, says: Says, source: bytes
+    ) -> None:
+        """
+        Two implementations agree, and what is sealed can be opened.
+        """
+        seal = Seal(password, vhid)
+        counter = crafted.sealed(
+            tick,
+            textOf(source),
+            advbase=says.advbase,
+            advskew=says.advskew,
+            demotion=says.demotion,
+            vhid=vhid,
+            password=password,
+        )
+        self.assertEqual(seal.counter(tick, says, source), counter)
+        self.assertTrue(seal.opens(counter, says, source))
+
+    def test_changedField(self) -> None:
+        """
+        Any other value of a field is noticed.
+        """
+        seal = Seal(b"secret", 10)
+        says = Says(1, 100, 7)
+        counter = seal.counter(12345, says, _PEER)
+        self.assertTrue(seal.opens(counter, says, _PEER))
+        for field in ("advbase", "advskew", "demotion"):
+            for value in {*range(256)} - {getattr(says, field)}:
+                changed = attrs.evolve(says, **{field: value})
+                self.assertFalse(seal.opens(counter, changed, _PEER), changed)
+        # Nor may two fields change places.
+        for swapped in (Says(100, 1, 7), Says(1, 7, 100), Says(7, 100, 1)):
+            self.assertFalse(seal.opens(counter, swapped, _PEER))
+
+    def test_changedCounter(self) -> None:
+        """
+        Another tick under the same tag is noticed, and another tag.
+        """
+        seal = Seal(b"secret", 10)
+        counter = seal.counter(12345, Says(1, 0), _PEER)
+        for bit in range(64):
+            self.assertFalse(seal.opens(counter ^ 1 << bit, Says(1, 0), _PEER), bit)
+
+    def test_changedSource(self) -> None:
+        """
+        It is good for one source, and for no other that begins or ends alike.
+        """
+        seal = Seal(b"secret", 10)
+        sources = [packed("10.99.0.1"), packed("fe80::1")]
+        sources += [packed("::10.99.0.1"), packed("::ffff:10.99.0.1"), packed("a63:1::")]
+        sources += [packed(f"10.99.0.{n}") for n in range(2, 255)]
+        for source in sources:
+            counter = seal.counter(12345, Says(1, 0), source)
+            for other in sources:
+                self.assertEqual(
+                    seal.opens(counter, Says(1, 0), other), source == other, (source, other)
+                )
+
+    def test_changedGroup(self) -> None:
+        """
+        Another password or vhid opens nothing.
+        """
+        counter = Seal(b"secret", 10).counter(12345, Says(1, 0), _PEER)
+        for password in (b"", b"secreT", b"secret1", b"secre"):
+            self.assertFalse(Seal(password, 10).opens(counter, Says(1, 0), _PEER))
+        for vhid in {*range(1, 256)} - {10}:
+            self.assertFalse(Seal(b"secret", vhid).opens(counter, Says(1, 0), _PEER))
+
+    def test_padding(self) -> None:
+        """
+        As for the digest, a password and the same with zeros behind it are one
+        key.
+        """
+        self.assertEqual(
+            Seal(b"secret", 10).counter(5, Says(1, 0), _PEER),
+            Seal(b"secret\0\0", 10).counter(5, Says(1, 0), _PEER),
+        )
+
+    def test_saidBy(self) -> None:
+        """
+        What is covered is read from the advertisement.
+        """
+        advertisement = decode(crafted.payload(advbase=3, advskew=200, demotion=9))
+        self.assertIsInstance(advertisement, Advertisement)
+        self.assertEqual(saidBy(advertisement), Says(3, 200, 9))
+
+    def test_notShown(self) -> None:
+        """
+        A seal as text does not hold the password.
+        """
+        seal = Seal(b"hunter2", 10)
+        self.assertNotIn("hunter2", repr(seal) + str(seal) + repr(vars(seal)))
+
+
+def wallTick(wall: float) -> int:
+    """
+    The tick that a clock says.
+    """
+    return int((wall - EPOCH) * PACE)
+
+
+_WALLS = st.floats(-1e9, 1e10, allow_nan=False)
+_GAPS = st.floats(0, 1e6) | st.floats(0, 0.05)
+
+
+class TicksTests(SynchronousTestCase):
+    """
+    Tests for L{Ticks}.
+    """
+
+    def test_wallClock(self) -> None:
+        """
+        A clock that is right gives the ticks.
+        """
+        ticks = Ticks()
+        for second in range(100):
+            wall = 1.8e9 + second
+            self.assertEqual(ticks.next(wall, 50.0 + second), wallTick(wall))
+            self.assertEqual(ticks.last, wallTick(wall))
+
+    def test_epoch(self) -> None:
+        """
+        Tick 0 is the beginning of 2020, and a clock from before that gives 1.
+        """
+        self.assertEqual(Ticks().next(EPOCH + 0.5, 0.0), PACE // 2)
+        self.assertEqual(Ticks().next(0.0, 0.0), 1)
+
+    def test_setBack(self) -> None:
+        """
+        A clock that is set back does not make the ticks go back, or stand.
+        """
+        ticks = Ticks()
+        first = ticks.next(1.8e9, 100.0)
+        assert first is not None
+        for second in range(1, 50):
+            tick = ticks.next(1.8e9 - 86400 + second, 100.0 + second)
+            self.assertEqual(tick, first + second * PACE)
+
+    def test_setForward(self) -> None:
+        """
+        One that is set forward takes them along, for good.
+        """
+        ticks = Ticks()
+        ticks.next(1.8e9, 100.0)
+        far = ticks.next(1.8e9 + 86400, 101.0)
+        self.assertEqual(far, wallTick(1.8e9 + 86400))
+        assert far is not None
+        self.assertEqual(ticks.next(1.8e9 + 2, 102.0), far + PACE)
+
+    def test_sameMoment(self) -> None:
+        """
+        Several advertisements at a time have different ticks.
+        """
+        ticks = Ticks()
+        first = ticks.next(1.8e9, 100.0)
+        assert first is not None
+        more = [ticks.next(1.8e9, 100.0) for _ in range(10)]
+        self.assertEqual(more, [first + 1 + n for n in range(10)])
+
+    def test_restart(self) -> None:
+        """
+        The ticks of the last run are over, whatever the clock says now.
+        """
+        ticks = Ticks(10**9)
+        self.assertEqual(ticks.next(0.0, 0.0), 10**9 + 1)
+        self.assertEqual(ticks.next(0.0, 1.0), 10**9 + 1 + PACE)
+        ticks = Ticks(1000)
+        self.assertEqual(ticks.next(1.8e9, 0.0), wallTick(1.8e9))
+
+    def test_heard(self) -> None:
+        """
+        Whoever hears a later tick goes on from that, keeping pace from then
+        on; an earlier one says nothing.
+        """
+        ticks = Ticks()
+        own = ticks.next(1.8e9, 100.0)
+        assert own is not None
+        ahead = own + 10**6
+        ticks.heard(ahead, 110.0)
+        self.assertEqual(ticks.last, ahead)
+        ticks.heard(own, 115.0)
+        self.assertEqual(ticks.last, ahead)
+        self.assertEqual(ticks.next(1.8e9 + 20, 120.0), ahead + 10 * PACE)
+
+    def test_heardBeforeSending(self) -> None:
+        """
+        Also if it has sent nothing yet, as new hardware.
+        """
+        ticks = Ticks()
+        ticks.heard(5 * 10**9, 7.0)
+        self.assertEqual(ticks.next(0.0, 7.0), 5 * 10**9 + 1)
+        self.assertEqual(ticks.next(0.0, 8.0), 5 * 10**9 + 1 + PACE)
+
+    def test_exhausted(self) -> None:
+        """
+        After the last tick there is none, for whatever reason it was reached.
+        """
+        ticks = Ticks(TICKS - 2)
+        self.assertEqual(ticks.next(1.8e9, 0.0), TICKS - 1)
+        self.assertIsNone(ticks.next(1.8e9, 1.0))
+        heard = Ticks()
+        heard.heard(TICKS - 1, 0.0)
+        self.assertIsNone(heard.next(1.8e9, 0.0))
+        paced = Ticks()
+        paced.heard(TICKS - 50, 0.0)
+        self.assertIsNone(paced.next(1.8e9, 1.0))
+
+    def test_wrongForAWhile(self) -> None:
+        """
+        A clock that is beyond the last tick uses none up: when it is right
+        again there are ticks.
+        """
+        ticks = Ticks()
+        self.assertIsNone(ticks.next(EPOCH + TICKS / PACE, 0.0))
+        self.assertEqual(ticks.last, 0)
+        self.assertEqual(ticks.next(1.8e9, 1.0), wallTick(1.8e9))
+        last = Ticks().next(EPOCH + (TICKS - 1) / PACE + 0.001, 0.0)
+        self.assertEqual(last, TICKS - 1)
+
+    @given(
+        st.integers(0, TICKS // 2),
+        st.floats(0, 1e8),
+        st.lists(
+            st.tuples(st.just("next"), _GAPS, _WALLS)
+            | st.tuples(st.just("heard"), _GAPS, st.integers(0, TICKS // 2)),
+            max_size=30,
+        ),
+    )
+    def test_anyClock(
+        self, last: int, running: float, history: list[tuple[str, float, float]]
+    ) -> None:
+        """
+        Under any wall clock each tick is later than every one that was used
+        or heard before it, and by no less than the time that passed since.
+        """
+        ticks = Ticks(last)
+        earlier: list[tuple[float, int]] = []
+        for what, gap, value in history:
+            running += gap
+            if what == "heard":
+                newer = value > ticks.last
+                ticks.heard(int(value), running)
+                if newer:
+                    earlier.append((running, int(value)))
+            else:
+                tick = ticks.next(value, running)
+                assert tick is not None
+                self.assertGreater(tick, last)
+                for then, before in earlier:
+                    self.assertGreater(tick, before)
+                    # One tick for the rounding, and one for the arithmetic.
+                    self.assertGreaterEqual(tick - before, (running - then) * PACE - 2)
+                earlier.append((running, tick))
+            self.assertLess(ticks.last, TICKS)
+
+    @given(_GAPS, _WALLS, st.lists(_WALLS, min_size=1, max_size=10))
+    def test_anyRestart(self, gap: float, wall: float, walls: list[float]) -> None:
+        """
+        Whatever the clock says at each of several starts, no tick is used
+        twice.
+        """
+        ticks = Ticks()
+        ticks.next(wall, 5.0)
+        for now in walls:
+            before = ticks.last
+            ticks = Ticks(before)
+            tick = ticks.next(now, gap)
+            assert tick is not None
+            self.assertGreater(tick, before)
