@@ -70,13 +70,18 @@ class Contestant:
         """
         raise NotImplementedError
 
-    def start(self, reactor: Any, node: Node, source: str, directory: Path) -> Daemon:
+    def start(
+        self, reactor: Any, node: Node, source: str, directory: Path, *options: str
+    ) -> Daemon:
         """
         Start it on a host; it ends with the reactor, however that is stopped.
+
+        @param directory: where it finds what an earlier run of it left.
+        @param options: more than its users give it.
         """
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         daemon = Daemon(f"{node.name} {self.name}")
-        argv = self.command(source, directory)
+        argv = [*self.command(source, directory), *options]
         node.spawn(reactor, daemon, argv[0], argv, environment(directory))
         reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
         return daemon

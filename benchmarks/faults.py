@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import task
@@ -30,6 +30,7 @@ from twisted.internet.defer import Deferred
 from benchmarks.contestants import ALL, Contestant
 from benchmarks.outcomes import PROBE, Outcome, measure, worst
 from benchmarks.scenes import FAULTS
+from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
 from txcarp.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
@@ -43,46 +44,18 @@ def table(
     """
     The figures for people.
     """
-    groups: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
-        ("both hosts have it", lambda outcome: _span(outcome.both)),
-        ("client hears nothing", lambda outcome: _span(outcome.silence)),
-        ("probes lost", lambda outcome: str(outcome.lost)),
-        ("has it in the end", lambda outcome: outcome.holders),
-    )
-    names = [contestant.name for contestant in contestants]
-    rows = [["", *names * len(groups)]]
     faults = [fault for fault in FAULTS if any(key[0] == fault.name for key in outcomes)]
-    for fault in faults:
-        row = [fault.name]
-        for _, show in groups:
-            row += [show(outcomes[fault.name, name]) for name in names]
-        rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for index, (title, _) in enumerate(groups):
-        # The title stands over its columns.
-        first = 1 + index * len(names)
-        room = sum(widths[first : first + len(names)]) + 2 * (len(names) - 1)
-        widths[first] += max(0, len(title) - room)
-    head = " " * widths[0]
-    for index, (title, _) in enumerate(groups):
-        first = 1 + index * len(names)
-        room = sum(widths[first : first + len(names)]) + 2 * (len(names) - 1)
-        head += " | " + title.center(room)
-    lines = [head.rstrip()]
-    for row in rows:
-        line = row[0].ljust(widths[0])
-        for index, cell in enumerate(row[1:]):
-            line += (" | " if index % len(names) == 0 else "  ") + cell.rjust(widths[index + 1])
-        lines.append(line.rstrip())
-    lines.insert(2, "-" * max(map(len, lines)))
-    return "\n".join(lines)
-
-
-def _span(span: Span) -> str:
-    if not span.seconds:
-        return "never"
-    words = f"{span.seconds * 1000:.0f} ms" if span.seconds < 1 else f"{span.seconds:.2f} s"
-    return words + (" +" if span.open else "")
+    names = [contestant.name for contestant in contestants]
+    return layout(
+        (
+            ("both hosts have it", lambda outcome: showSpan(outcome.both)),
+            ("client hears nothing", lambda outcome: showSpan(outcome.silence)),
+            ("probes lost", lambda outcome: str(outcome.lost)),
+            ("has it in the end", lambda outcome: outcome.holders),
+        ),
+        names,
+        [(fault.name, [outcomes[fault.name, name] for name in names]) for fault in faults],
+    )
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -147,9 +120,9 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
                 outcome = await measure(reactor, contestant, fault, options.attempts, _say)
                 runs.append(outcome)
                 _say(
-                    f"{contestant.name:10}  {fault.name:20}  both {_span(outcome.both):>9}"
-                    f"  silence {_span(outcome.silence):>9}  lost {outcome.lost:>4}"
-                    f"  then {outcome.holders:8}  (+- {_span(Span(outcome.resolution))})"
+                    f"{contestant.name:10}  {fault.name:20}  both {showSpan(outcome.both):>9}"
+                    f"  silence {showSpan(outcome.silence):>9}  lost {outcome.lost:>4}"
+                    f"  then {outcome.holders:8}  (+- {showSpan(Span(outcome.resolution))})"
                 )
                 if contestant.name != "txcarp":
                     continue

@@ -5,15 +5,11 @@ What somebody makes of an advertisement who captured it and knows no password.
 from __future__ import annotations
 
 from txcarp.protocol import ipv6
-from txcarp.protocol.advertisement import PROTOCOL, SIZE
+from txcarp.protocol.advertisement import SIZE
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.envelope import headerLength, isIPv6
 
-#: Bytes in the headers that are written here.
-IPV4_HEADER, IPV6_HEADER = 20, 40
-
-#: Where the fields are that neither the digest nor the checksum keeps from being
-#: changed, in the bytes after the IP header.
+#: Where the fields are that the digest does not cover, in the bytes after the IP header.
 ADVSKEW, DEMOTION, ADVBASE = 2, 4, 5
 
 _CHECKSUM = slice(6, 8)
@@ -67,16 +63,3 @@ def forged(
         where = 8 if isIPv6(packet) else 12
         changed[where : where + len(source)] = source
     return mended(bytes(changed))
-
-
-def carried(packet: bytes, source: bytes, destination: bytes) -> bytes:
-    """
-    The advertisement of a packet in one of the other family.
-
-    @param source: a packed address of that.
-    """
-    payload = packet[headerLength(packet) :]
-    if len(destination) == 16:
-        return ipv6.wrap(payload, source, destination)
-    header = bytes((0x45, 0x10, 0, IPV4_HEADER + len(payload), 0, 0, 0x40, 0, 255, PROTOCOL, 0, 0))
-    return mended(header + source + destination + payload)

@@ -705,6 +705,28 @@ class HandOverTests(SynchronousTestCase):
         self.assertEqual(texts[0], f"BACKUP on {INTERFACE} id 10")
         self.assertEqual(texts[-1], f"MASTER on {INTERFACE} id 10")
 
+    def test_statusOfMore(self) -> None:
+        """
+        Behind it is why this host is demoted, and who was heard.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(advskew=9)
+        stage.run(0.25)
+        with capturedLogs() as events:
+            stage.host.demote("slow disk", 20)
+            stage.host.demote("backup runs", 5)
+            events.clear()
+            stage.host.logStatus()
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"BACKUP on {INTERFACE} id 10",
+                "Demoted by 25: 20 for slow disk, 5 for backup runs",
+                f"Peer {crafted.PEER}: advbase 1 advskew 9, heard 0.2 s ago",
+            ],
+        )
+
 
 class LinkTests(SynchronousTestCase):
     """

@@ -18,7 +18,7 @@ from txcarp.interfaces import ICARPState
 from txcarp.protocol import election
 from txcarp.protocol.election import ChangeRole, Peer, Role, Standing, Transition
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL
+from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Timing
 from txcarp.timers import MasterDown, Rhythm, cancel
 
 #: Intervals without a beat that are a pause, whatever the dead time is.
@@ -196,13 +196,14 @@ class Candidate:
         """
         if self.role is not Role.MASTER:
             return
-        timing = self._advertiser.timing
+        configuration = self._configuration
         pause = self._rhythm.silence()
         # The most eager peer has no skew.  With a dead ratio of one it waits no
         # longer than the rhythm, and what counts is a beat that is missing.
-        if pause > max(
-            timing.advbase * self._configuration.deadRatio, timing.interval * _PAUSE
-        ):
+        eager = configuration.dialect.deadTime(
+            Timing(configuration.advbase, 0), configuration.deadRatio
+        )
+        if pause > max(eager, self._interval * _PAUSE):
             self._log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
             )

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txcarp.addresses import textOf
 from txcarp.change import Change
 from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
@@ -272,7 +273,8 @@ class VirtualHost(Service):
 
     def logStatus(self) -> None:
         """
-        Log one line that says what this host is, in ucarp's words.
+        Log one line that says what this host is, in ucarp's words, and what
+        else there is to say: why it is demoted, and who was heard.
         """
         self._log.info(
             "{role} on {interface} id {vhid}",
@@ -280,6 +282,23 @@ class VirtualHost(Service):
             interface=self.configuration.interface,
             vhid=self.configuration.vhid,
         )
+        if self.demotion:
+            reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotion.items())
+            self._log.info(
+                "Demoted by {total}: {reasons}",
+                total=self._demotions.ledger.total,
+                reasons=reasons,
+            )
+        now = self._surroundings.clock.seconds()
+        for peer in self.peers:
+            self._log.info(
+                "Peer {source}: advbase {advbase} advskew {advskew}{seal}, heard {ago:.1f} s ago",
+                source=textOf(peer.source),
+                advbase=peer.timing.advbase,
+                advskew=peer.timing.advskew,
+                seal=", sealed" if peer.sealed else "",
+                ago=now - peer.heard,
+            )
 
     # Service.
 

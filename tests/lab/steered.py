@@ -17,11 +17,12 @@ from twisted.protocols.basic import LineReceiver
 
 from txcarp.logs import TerminalObserver
 from txcarp.options import CARPOptions
+from txcarp.plugin import filtered
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 
 
-class Steering(LineReceiver):  # type: ignore[misc]
+class Steering(LineReceiver):  
     """
     Does what the lines say.
     """
@@ -50,7 +51,7 @@ def main() -> None:
     """
     options = CARPOptions()
     options.parseOptions(sys.argv[1:])
-    globalLogBeginner.beginLoggingTo([TerminalObserver()], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([filtered(TerminalObserver(), False)], redirectStandardIO=False)
     service = CARPService([options.configuration()])
     service.privilegedStartService()
     service.startService()

@@ -1,6 +1,6 @@
 """
-What other implementations of CARP test of themselves, and what else a member of a group
-owes the others.  The list, with all tests, is at the end of C{docs/protocol.rst}.
+What other implementations of CARP test of themselves, and what else the members of a group
+owe each other.  The list of it, with all tests, is at the end of C{docs/protocol.rst}.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 import errno
 import signal
 import socket
-import struct
 import time
 from pathlib import Path
 
 from twisted.internet.defer import gatherResults
 
 from tests.lab.daemons import Daemon
-from tests.lab.test_families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
-from tests.lab.world import PASSWORD, STARTING, VHID, VIRTUAL, Host, LabTestCase
+from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
+from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
 from txcarp.mastership.virtualmac import virtualHardwareAddress
-from txcarp.testbed import Switch
+from txcarp.protocol.timing import Timing
+
+#: Seconds in which the others know that a host is demoted, and one has taken over.
+SWAPPED = 0.1
 
 
 class VirtualMACTests(FamilyTestCase):
@@ -55,9 +57,9 @@ class VirtualMACTests(FamilyTestCase):
         for address in (VIRTUAL, VIRTUAL6):
             self.assertEqual(await self.neighbour(client, address), hardware)
 
-    async def speaks(self, master: Host, client: Host) -> None:
+    async def speaks(self, master: Host) -> None:
         """
-        Ping a client from the virtual addresses, by a host that first has to find it.
+        Ping the client from the virtual addresses, by a host that has to look for it.
         """
         ip = self.program("ip", "iproute2")
         await self.output(master, ip, "neigh", "flush", "all")
@@ -71,7 +73,7 @@ class VirtualMACTests(FamilyTestCase):
 
     async def test_virtualMAC(self) -> None:
         """
-        C08: the neighbours' tables name the virtual hardware address, before and after a
+        C08: the neighbours' tables name the virtual hardware address before and after a
         take-over, whether they ask or are asked; only the master can use the addresses,
         and what it changes of its host it puts back.
         """
@@ -86,8 +88,8 @@ class VirtualMACTests(FamilyTestCase):
             self.assertEqual(self.sysctl(host, "arp_ignore"), "1")
             self.assertEqual(self.sysctl(other, "arp_ignore"), "0")
             self.assertEqual(self.sysctl(other, "arp_announce"), "0")
-            await self.during(1.1)  # so old must an entry be before it changes unasked
-            await self.speaks(host, client)
+            await self.during(1.1)  # so old is an entry before a request changes it
+            await self.speaks(host)
             await self.remembered(client)
             if host is a:
                 await self.stopped(master)
@@ -96,3 +98,290 @@ class VirtualMACTests(FamilyTestCase):
         self.assertEqual(sources, {virtualHardwareAddress(VHID)})
         for host in (a, b):
             self.assertEqual(self.wire.claims(host.hardware), [])
+
+
+class DemotionTests(FamilyTestCase):
+    """
+    Hosts that are more or less fit than they were configured.
+    """
+
+    async def test_negative(self) -> None:
+        """
+        C07: a host whose demotion is negative stays at skew 0, and one that comes level
+        with the master lets it be: there are never two.
+        """
+        a, b = self.members()
+        options = (*QUICK, "-P", "--dialect", "freebsd")
+        master = a.steered(*options, virtual=FOUR)
+        await self.becomes(master, "MASTER")
+        backup = b.steered(*options, *SLOWER, virtual=FOUR)
+        await self.becomes(backup, "BACKUP")
+        told = master.tell("demote negative -1")
+        await self.until(lambda: master.said("Demoted by -1 to -1"), "it is told", 2)
+        await self.advertises(a, told + 1.5)
+        backup.tell("demote negative -200")
+        await self.until(lambda: backup.said("Demoted by -200"), "it is told", 2)
+        await self.advertises(a, time.monotonic() + 1.5)
+        self.assertEqual((master.state, backup.state), ("MASTER", "BACKUP"))
+        self.assertEqual(self.wire.of(b.address), [])
+        self.assertEqual({one.said.advskew for one in self.wire.adverts}, {0})
+
+    async def test_forced(self) -> None:
+        """
+        C09: a lone host that is told what to be obeys, and is master in the end.
+        """
+        a = self.host("a")
+        daemon = a.steered("--assign", "-b", "5", "-r", "1", virtual=FOUR)
+        await self.becomes(daemon, "BACKUP")
+        await self.until(lambda: daemon.said("Local advertised"), "it takes part", 5)
+        for _ in range(2):
+            daemon.tell("claim")
+        await self.becomes(daemon, "MASTER", 1)
+        for _ in range(2):
+            daemon.tell("resign")
+        resigned = await self.becomes(daemon, "BACKUP", 1)
+        daemon.tell("claim")  # in vain: it has just resigned
+        await self.until(lambda: f"{VIRTUAL}/24" not in a.node.addresses(), "it lets go", 2)
+        self.assertEqual(daemon.state, "BACKUP")
+        await self.during(max(0.0, resigned + 3.0 + self.slack - time.monotonic()))
+        daemon.tell("claim")
+        await self.becomes(daemon, "MASTER", 1)
+        await self.until(lambda: f"{VIRTUAL}/24" in a.node.addresses(), "it has it", 2)
+        self.assertEqual(daemon.said("Traceback"), [])
+
+    async def swaps(self, name: str, unicast: bool) -> None:
+        """
+        Demote the master of an OpenBSD group, on a switch of its own.
+        """
+        switch = self.testbed.switch(name)
+        wire = self.listen(switch)
+        a, b = self.members(switch)
+        options = ("--assign", "-r", "2", "--dialect", "openbsd")
+        toB = ("--peer", b.address) if unicast else ()
+        toA = ("--peer", a.address) if unicast else ()
+        first = a.steered(*options, *toB, virtual=FOUR)
+        second = b.txcarp(*options, *SLOWER, *toA, virtual=FOUR)
+        await self.becomes(first, "MASTER")
+        await self.during(1.5)
+        self.assertEqual((first.state, second.state), ("MASTER", "BACKUP"))
+        self.assertEqual(wire.of(b.address), [])
+        first.tell("demote carpdemote 1")
+        taken = await self.advertises(b, within=2, wire=wire)
+        said = next(one.time for one in wire.of(a.address) if one.said.demotion)
+        self.report(f"{name}: swapped after {(taken - said) * 1000:.1f} ms")
+        self.assertLess(taken - said, SWAPPED + self.slack)
+        await self.becomes(first, "BACKUP", 1)
+        first.tell("promote carpdemote")
+        await self.advertises(b, time.monotonic() + 1.0, wire=wire)
+        self.assertEqual((first.state, second.state), ("BACKUP", "MASTER"))
+        self.assertEqual(wire.since(a.address, taken + SWAPPED + self.slack), [])
+        self.assertEqual(
+            {one.destination for one in wire.adverts},
+            {a.address, b.address} if unicast else {"224.0.0.18"},
+        )
+
+    async def test_openbsd(self) -> None:
+        """
+        C10, C12: the lower skew wins the start, and demotion swaps the roles at once without
+        preemption; so it does in unicast.
+        """
+        await gatherResults(
+            [
+                self.concurrently(self.swaps("group", unicast=False)),
+                self.concurrently(self.swaps("peers", unicast=True)),
+            ],
+            consumeErrors=True,
+        )
+
+    async def test_trackedInterface(self) -> None:
+        """
+        A master whose other interface loses its link hands over, and takes the address
+        back when the link is there again.
+        """
+        a, b = self.members()
+        client = self.client()
+        other = a.node.connect(self.testbed.switch("other"))
+        options = (*QUICK, "-P")
+        master = a.txcarp(*options, "--track-interface", other, virtual=FOUR)
+        await self.becomes(master, "MASTER")
+        backup = b.txcarp(*options, *SLOWER, virtual=FOUR)
+        await self.becomes(backup, "BACKUP")
+        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        pinger = self.pinger(client, VIRTUAL)
+        await self.answers(pinger)
+        for step, host, states in (
+            (a.node.unplug, b, ("BACKUP", "MASTER")),
+            (a.node.plugIn, a, ("MASTER", "BACKUP")),
+        ):
+            step(other)
+            changed = await self.until(
+                lambda states=states: (master.state, backup.state) == states, "they swap", 2
+            )
+            await self.answers(pinger)
+            self.assertEqual(await self.neighbour(client, VIRTUAL), host.hardware.hex(":"))
+            await self.advertises(host, changed + 0.5)
+        self.assertEqual(len(master.said("link of eth1")), 2)
+
+
+class SecretTests(FamilyTestCase):
+    """
+    Groups that seal, and groups that change their password.
+    """
+
+    async def test_sealRequired(self) -> None:
+        """
+        With C{--seal require} hosts take over from each other, and a host that knows the
+        password but does not seal changes nothing, however much it is preferred.
+        """
+        a, b = self.members()
+        stranger = self.host("stranger")
+        master, backup = await self.pair(a, b, FOUR, "--seal", "require")
+        intruder = stranger.txcarp("-b", "0", "-k", "200", "-P", "--seal", "off")
+        begun = await self.advertises(stranger)
+        await self.advertises(stranger, begun + 2.0)
+        self.assertEqual((master.state, backup.state), ("MASTER", "BACKUP"))
+        self.assertEqual(intruder.state, "MASTER", "it believes them")
+        for daemon in (master, backup):
+            self.assertEqual(len(daemon.said("(unsealed, ")), 1)
+        master.signal(signal.SIGTERM)
+        await self.becomes(backup, "MASTER", 2)
+
+    async def test_passwordChange(self) -> None:
+        """
+        A group changes its password host by host, and nobody misses a master meanwhile.
+        """
+        a, b = self.members()
+        old, new = (self.directory / name for name in ("old", "new"))
+        for path in (old, new):
+            path.write_text(f"the {path.name} one\n")
+            path.chmod(0o600)
+        skews = {a: ("-k", "0"), b: SLOWER}
+        everybody = []
+
+        async def start(host: Host, *options: str) -> Daemon:
+            daemon = host.txcarp("--assign", "-r", "2", "-D", *skews[host], *options, virtual=FOUR)
+            everybody.append(daemon)
+            await self.becomes(daemon, "BACKUP")
+            return daemon
+
+        running = {a: await start(a, "-o", str(old))}
+        await self.becomes(running[a], "MASTER")
+        running[b] = await start(b, "-o", str(old))
+        backup, master = b, a
+        for options in (
+            ("-o", str(old), "--accept-passfile", str(new)),
+            ("-o", str(new), "--accept-passfile", str(old)),
+            ("-o", str(new)),
+        ):
+            for host, other in ((backup, master), (master, backup)):
+                await self.until(
+                    lambda: running[backup].said("Received from"), "the backup hears", 5
+                )
+                await self.stopped(running[host])
+                await self.becomes(running[other], "MASTER", 2)
+                running[host] = await start(host, *options)
+            backup, master = master, backup
+        await self.until(lambda: running[backup].said("Received from"), "the backup hears", 5)
+        self.assertEqual(len(everybody), 8)
+        for words in ("Bad digest", "Traceback", "two-masters"):
+            self.assertEqual([one.name for one in everybody if one.said(words)], [], words)
+        silences = [one for one in everybody if one.said("within the dead time")]
+        self.assertEqual(silences, everybody[:1])
+
+
+class UcarpTests(LabTestCase):
+    """
+    One group with the real ucarp, in what it can be configured like; the advertisements of
+    txcarp are sealed.
+    """
+
+    #: Seconds that ucarp may leave a packet or a deadline unread.
+    READING = 2.0
+
+    async def together(self, name: str, ratio: int, skew: int) -> None:
+        """
+        Each takes over from the other, on a switch of their own.
+        """
+        switch = self.testbed.switch(name)
+        wire = self.listen(switch)
+        a, b = self.host(f"a-{name}", switch=switch), self.host(f"b-{name}", switch=switch)
+        options = ("-r", str(ratio), "-k", str(skew))
+        dead = Timing(1, skew).deadTime(ratio)
+        daemon = a.txcarp(*options)
+        await self.becomes(daemon, "MASTER")
+        peer = b.ucarp(*options)
+        started = await self.becomes(peer, "BACKUP")
+        await self.advertises(a, started + dead + 0.5, wire=wire)
+        self.assertEqual((daemon.state, peer.state), ("MASTER", "BACKUP"))
+        self.assertEqual(wire.of(b.address), [])
+        await self.stopped(daemon, signal.SIGKILL)
+        last = wire.of(a.address)[-1].time
+        taken = await self.advertises(b, last, wire=wire)
+        self.assertLess(taken - last, dead + Timing(1, skew).interval + self.READING)
+
+        again = a.txcarp(*options)
+        started = await self.becomes(again, "BACKUP")
+        await self.advertises(b, started + dead + 0.5, wire=wire)
+        self.assertEqual((again.state, peer.state), ("BACKUP", "MASTER"))
+        self.assertEqual(wire.since(a.address, last), [])
+        await self.stopped(peer, signal.SIGKILL)
+        last = wire.of(b.address)[-1].time
+        taken = await self.advertises(a, last, wire=wire)
+        self.report(f"{name}: took over {(taken - last - dead) * 1000:+.1f} ms from the deadline")
+        self.assertGreater(taken - last, dead - 0.01)
+        self.assertLess(taken - last, dead + self.slack)
+        self.assertEqual(peer.said("Bad ") + again.said("Bad "), [])
+
+    async def zero(self) -> None:
+        """
+        Without a base the skew is all the time there is.  As a backup ucarp does not read
+        fast enough for that, and tries again and again; it is told each time.
+        """
+        switch = self.testbed.switch("zero")
+        wire = self.listen(switch)
+        a, b = self.host("a-zero", switch=switch), self.host("b-zero", switch=switch)
+        daemon = a.txcarp("-b", "0", "-k", "50")
+        await self.becomes(daemon, "MASTER")
+        peer = b.ucarp("-b", "0", "-k", "255")
+        started = await self.becomes(peer, "BACKUP")
+        await self.until(
+            lambda: len(peer.said("going back to BACKUP")) > 2 and peer.state == "BACKUP",
+            "it gives way",
+            8,
+        )
+        self.assertEqual(len(daemon.said("Switching to state")), 2)
+        self.assertLess(max(wire.gaps(a.address, started)), Timing(0, 50).interval + self.slack)
+        await self.stopped(daemon, signal.SIGKILL)
+        last = wire.of(a.address)[-1].time
+        taken = await self.advertises(b, last, wire=wire)
+        self.assertLess(taken - last, Timing(0, 255).interval + self.READING)
+
+        await self.stopped(peer, signal.SIGKILL)
+
+        peer = b.ucarp("-b", "0", "-k", "50")
+        await self.becomes(peer, "MASTER")
+        backup = a.txcarp("-b", "0", "-k", "255")
+        started = await self.becomes(backup, "BACKUP")
+        dead = Timing(0, 255).deadTime(3)
+        await self.advertises(b, started + dead + 0.5, wire=wire)
+        self.assertEqual((backup.state, peer.state), ("BACKUP", "MASTER"))
+        await self.stopped(peer, signal.SIGKILL)
+        last = wire.of(b.address)[-1].time
+        taken = await self.advertises(a, last, wire=wire)
+        self.report(f"zero: took over {(taken - last - dead) * 1000:+.1f} ms from the deadline")
+        self.assertGreater(taken - last, dead - 0.01)
+        self.assertLess(taken - last, dead + self.slack)
+
+    async def test_timings(self) -> None:
+        """
+        C22: each takes over from the other: with another dead ratio, with the highest skew,
+        and without a base.
+        """
+        await gatherResults(
+            [
+                self.concurrently(self.together("ratio", 2, 0)),
+                self.concurrently(self.together("skew", 2, 255)),
+                self.concurrently(self.zero()),
+            ],
+            consumeErrors=True,
+        )

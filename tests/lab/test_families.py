@@ -5,112 +5,26 @@ Groups of IPv4 addresses, of IPv6 addresses, and of both.
 from __future__ import annotations
 
 import signal
+import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
-from tests.lab.daemons import Daemon
-from tests.lab.world import VIRTUAL, Host, LabTestCase
-from txcarp.clock import MonotonicClock
-from txcarp.pinger import Pinger, openSocket
+from tests.lab.families import (
+    BOTH,
+    FOUR,
+    QUICK,
+    REACHABLE,
+    SIX,
+    SLOWER,
+    VIRTUAL6,
+    FamilyTestCase,
+)
+from tests.lab.wire import Advert
+from tests.lab.world import VHID, VIRTUAL
 from txcarp.protocol.timing import Timing
-from txcarp.testbed import Switch
-
-#: The IPv6 address that hosts share.
-VIRTUAL6 = "fd00::100"
-
-#: What hosts share, as C{--assign} wants it.
-FOUR, SIX = (f"{VIRTUAL}/24",), (f"{VIRTUAL6}/64",)
-BOTH = FOUR + SIX
-
-#: How soon a backup takes over with a dead ratio of one, and how much slower it is.
-QUICK = ("--assign", "-r", "1")
-SLOWER = ("-k", "100")
-
-#: Seconds in which an address has to answer again, whatever happens to its master.
-REACHABLE = 5.0
-
-_PROBE = 0.01
-
-
-class FamilyTestCase(LabTestCase):
-    """
-    Hosts that need no ucarp, and clients.
-    """
-
-    needsUcarp = False
-
-    def members(self, switch: Switch | None = None, bare: bool = False) -> list[Host]:
-        """
-        Two hosts.
-
-        @param bare: whether they have no addresses of their own.
-        """
-        where = switch or self.testbed.lan
-        return [
-            self.host(f"{name}-{where.name}", "", where, f"fd00::{number}/64", bare=bare)
-            for number, name in enumerate("ab", 1)
-        ]
-
-    def client(self, switch: Switch | None = None) -> Host:
-        """
-        Somebody who wants to reach what they share.
-        """
-        where = switch or self.testbed.lan
-        return self.host(f"client-{where.name}", "10.99.0.200/24", where, "fd00::200/64")
-
-    def pinger(self, host: Host, target: str, source: str = "") -> Pinger:
-        """
-        Ping from a host until the end of the test.
-
-        @param source: the address to ping from; the kernel's choice if empty.
-        """
-        clock = MonotonicClock(reactor)
-        with host.node.inside():
-            sock = openSocket(target)
-            if source:
-                sock.bind((source, 0))
-            pinger = Pinger(reactor, clock, sock, target, _PROBE)
-        pinger.start()
-        self.addCleanup(clock.stop)
-        self.addCleanup(pinger.stop)
-        return pinger
-
-    async def answers(self, *pingers: Pinger) -> None:
-        """
-        Wait until some more probes of each are answered.
-        """
-        before = [pinger.received for pinger in pingers]
-        await self.until(
-            lambda: all(
-                pinger.received > count + 2
-                for pinger, count in zip(pingers, before, strict=True)
-            ),
-            "the addresses answer",
-            REACHABLE,
-        )
-
-    def voice(self, host: Host, virtual: Sequence[str]) -> str:
-        """
-        The source of what a host advertises, in one of its families.
-        """
-        return host.address if any(":" not in one for one in virtual) else host.linkLocal
-
-    async def pair(
-        self, first: Host, second: Host, virtual: Sequence[str], *options: str
-    ) -> tuple[Daemon, Daemon]:
-        """
-        A master and its backup, which has heard it.
-        """
-        master = first.txcarp(*QUICK, *options, virtual=virtual)
-        await self.becomes(master, "MASTER")
-        backup = second.txcarp(*QUICK, *SLOWER, *options, virtual=virtual)
-        await self.becomes(backup, "BACKUP")
-        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
-        await self.during(1.1)
-        return master, backup
 
 
 class StartTests(FamilyTestCase):
@@ -237,3 +151,167 @@ class FailureTests(FamilyTestCase):
         C15, C16: the same where the interfaces have no address of their own.
         """
         await self.bothFamilies("down", bare=True)
+
+
+class FarewellTests(FamilyTestCase):
+    """
+    Masters that are stopped.
+    """
+
+    async def stops(self, virtual: Sequence[str]) -> None:
+        """
+        Stop a master, on a switch of its own.
+        """
+        switch = self.testbed.switch(f"of-{len(virtual)}")
+        wire = self.listen(switch)
+        a, b = self.members(switch)
+        master, backup = await self.pair(a, b, virtual)
+        master.signal(signal.SIGTERM)
+        taken = await self.becomes(backup, "MASTER", 2)
+        said = [one for one in wire.adverts if one.source in (a.address, a.linkLocal)]
+        farewells = [one for one in said if one.said.isBowOut]
+        self.assertEqual(farewells, said[-len(virtual) :])
+        self.assertEqual(len({one.isIPv6 for one in farewells}), len(virtual))
+        self.assertTrue(farewells[-1].isIPv6)
+        self.assertLess(taken - farewells[0].time, self.slack)
+
+    async def test_stopped(self) -> None:
+        """
+        C20: a master that is stopped says so in each of its families, and its backup is
+        master at once, also where there is only IPv6 to hear it.
+        """
+        await gatherResults(
+            [self.concurrently(self.stops(virtual)) for virtual in (SIX, BOTH)],
+            consumeErrors=True,
+        )
+
+
+class SilenceTests(FamilyTestCase):
+    """
+    One of two families does not get through.
+    """
+
+    async def loses(self, lost: str, silent: str, heard: str) -> None:
+        """
+        Lose the advertisements of one family, on a switch of its own, then the master.
+
+        @param lost: in the words of nft.
+        """
+        switch = self.testbed.switch(silent)
+        wire = self.listen(switch)
+        a, b = self.members(switch)
+        master, backup = await self.pair(a, b, BOTH)
+        await self.lose(switch, lost)
+        began = time.monotonic()
+        said = f"{heard} is heard, {silent} is not"
+        await self.until(lambda: backup.said(said), "it says so", 4)
+        await self.during(2.5)
+        self.assertEqual(len(backup.said("family-silent")), 1)
+        self.assertEqual((master.state, backup.state), ("MASTER", "BACKUP"))
+        speakers = {one.source for one in wire.adverts if one.time > began}
+        self.assertEqual(speakers, {a.address, a.linkLocal}, "it spoke in both")
+        master.signal(signal.SIGKILL)
+        await self.becomes(backup, "MASTER", 3)
+
+    async def test_oneLost(self) -> None:
+        """
+        C23: the loss of the advertisements of one family is reported once, moves nothing,
+        and does not keep the backup from taking over later.
+        """
+        await gatherResults(
+            [
+                self.concurrently(self.loses("ip6 nexthdr 112", "IPv6", "IPv4")),
+                self.concurrently(self.loses("ip protocol 112", "IPv4", "IPv6")),
+            ],
+            consumeErrors=True,
+        )
+
+
+class DecoderTests(FamilyTestCase):
+    """
+    What programs that others wrote see in the advertisements.
+    """
+
+    @staticmethod
+    def save(path: Path, adverts: Iterable[Advert]) -> None:
+        """
+        Write frames as tcpdump does (link type 1, Ethernet).
+        """
+        with path.open("wb") as file:
+            file.write(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+            for number, advert in enumerate(adverts):
+                size = len(advert.frame)
+                file.write(struct.pack("=IIII", number, 0, size, size) + advert.frame)
+
+    async def capture(self) -> tuple[str, list[Advert]]:
+        """
+        The advertisements of a demoted OpenBSD speaker and its farewell, in both families.
+
+        @return: the path of a file with them, and what is in it.
+        """
+        a = self.host("a")
+        options = ("--dialect", "openbsd", "-k", "10", "--track-interface", "eth7:9")
+        master = a.txcarp(*QUICK, *options, virtual=BOTH)
+        await self.becomes(master, "MASTER")
+        await self.stopped(master)
+        await self.until(lambda: self.wire.adverts[-1].said.isBowOut, "it bows out", 2)
+        adverts = self.wire.adverts
+        self.assertEqual([one.isIPv6 for one in adverts], [False, True] * (len(adverts) // 2))
+        self.assertEqual({one.said.demotion for one in adverts if not one.said.isBowOut}, {9})
+        self.assertEqual({one.said.advskew for one in adverts}, {19, 255})
+        path = a.directory / "capture"
+        self.save(path, adverts)
+        return str(path), adverts
+
+    async def test_tcpdump(self) -> None:
+        """
+        tcpdump reads all fields, and has nothing to say about checksums.
+        """
+        program = self.program("tcpdump", "tcpdump")
+        path, adverts = await self.capture()
+        reader = self.host("reader")
+        lines = await self.output(reader, program, "-nn", "-vvv", "-T", "carp", "-r", path)
+        found = [line.partition(": CARPv")[2] for line in lines if ": CARPv" in line]
+        self.assertEqual(
+            found,
+            [
+                f"2-advertise 36: vhid={VHID} advbase={said.advbase} advskew={said.advskew} "
+                f"authlen=7 counter={said.counter}"
+                for said in (advert.said for advert in adverts)
+            ],
+        )
+        self.assertEqual([line for line in lines if "bad" in line], [])
+        self.assertIn("ttl 255", "".join(lines))
+        self.assertIn("hlim 255", "".join(lines))
+
+    async def test_tshark(self) -> None:
+        """
+        tshark reads all fields, the demotion of OpenBSD included, and finds the checksums
+        good.
+        """
+        program = self.program("tshark", "tshark")
+        path, adverts = await self.capture()
+        reader = self.host("reader")
+        names = ("version", "type", "vhid", "advskew", "authlen", "demotion", "advbase")
+        fields = [f"carp.{name}" for name in (*names, "counter", "hmac", "checksum.status")]
+        lines = await self.output(
+            reader,
+            *(program, "-n", "-r", path, "-d", "ip.proto==112,carp", "-T", "fields"),
+            *("-o", "ip.check_checksum:TRUE", "-E", "separator=;", "-e", "ip.checksum.status"),
+            *(word for field in fields for word in ("-e", field)),
+        )
+        good = {"1", "Good"}
+        found = [line.split(";") for line in lines if line.count(";") == len(fields)]
+        self.assertEqual(len(found), len(adverts))
+        for (header, *values, status), advert in zip(found, adverts, strict=True):
+            said = advert.said
+            self.assertEqual(
+                (*map(int, values[:-1]), values[-1].replace(":", "")),
+                (
+                    *(2, 1, said.vhid, said.advskew, 7, said.demotion, said.advbase),
+                    *(said.counter, said.digest.hex()),
+                ),
+            )
+            self.assertIn(status, good)
+            if not advert.isIPv6:
+                self.assertIn(header, good)

@@ -18,10 +18,12 @@ from txcarp.diagnosis import Finding
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.election import OFFER_AFTER, Role
-from txcarp.protocol.envelope import destinationOf, payloadOf
+from txcarp.protocol.envelope import destinationOf, payloadOf, wrap
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.ipv6 import GROUP as GROUP6
+from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.seal import Verification
 from txcarp.virtualhost import VirtualHost
 
 BOTH: dict[str, Any] = {"addresses": ["10.99.0.100", "fd00::100"]}
@@ -319,6 +321,96 @@ class DemotionTests(SynchronousTestCase):
         first.stop()
         segment.run(1)
         self.assertEqual(host.demotion, {})
+
+
+class DialectTests(SynchronousTestCase):
+    """
+    Groups by the rules of the BSD kernels.
+    """
+
+    def test_zeroBase(self) -> None:
+        """
+        In OpenBSD's dialect both timings may be 0: 256 advertisements a second.
+        """
+        fast: dict[str, Any] = {"dialect": "openbsd", "advbase": 0}
+        segment, first, second = pair(fast, {**fast, "advskew": 1})
+        self.assertEqual(segment.masters(), [first])
+        segment.record.clear()
+        segment.run(1)
+        self.assertEqual(len(segment.record), 256)
+        first.crash()
+        segment.run(3 / 256 + LATENCY)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_failover(self) -> None:
+        """
+        In each dialect the backup takes over after its dead time, and at once on a
+        bow-out.
+        """
+        for dialect, deadTime in (
+            ("ucarp", 3 + 100 / 256),
+            ("freebsd", 3 + 100 / 256),
+            ("openbsd", 3 * (1 + 100 / 256)),
+        ):
+            segment, first, second = pair(
+                {"dialect": dialect}, {"dialect": dialect, "advskew": 100}
+            )
+            self.assertEqual(segment.masters(), [first])
+            first.crash()
+            last = segment.packets[-1][0]
+            segment.run(6)
+            self.assertEqual(segment.masters(), [second])
+            self.assertAlmostEqual(segment.reigns[-1].since, last + LATENCY + deadTime)
+            first.start()
+            segment.run(10)
+            second.stop()
+            segment.run(2 * LATENCY)
+            self.assertEqual(segment.masters(), [first])
+
+    def test_linkLocal(self) -> None:
+        """
+        Link-local addresses are signed in FreeBSD's dialect, and left out in
+        OpenBSD's, which accepts both.
+        """
+        addresses = {"addresses": ["10.99.0.100", "fe80::100"]}
+        without = {"addresses": ["10.99.0.100"]}
+        for one, other, masters in (
+            ("freebsd", "openbsd", 1),  # the second hears the first
+            ("openbsd", "freebsd", 2),  # and the other way round it does not
+        ):
+            with capturedLogs():
+                segment, _, _ = pair(
+                    {**addresses, "dialect": one},
+                    {**addresses, "dialect": other, "advskew": 100},
+                )
+            self.assertEqual(len(segment.masters()), masters)
+        segment, first, _ = pair(
+            {**addresses, "dialect": "openbsd"},
+            {**without, "dialect": "openbsd", "advskew": 100},
+        )
+        self.assertEqual(segment.masters(), [first])
+
+    def test_highestSkew(self) -> None:
+        """
+        FreeBSD sends no skew above 240.
+        """
+        for dialect, skew in (("ucarp", 254), ("freebsd", 240), ("openbsd", 254)):
+            segment = Segment()
+            segment.add("10.99.0.1", dialect=dialect, advskew=254).start()
+            segment.run(10)
+            self.assertEqual(decode(payloadOf(segment.record[-1])).advskew, skew)
+
+    def test_constantCounter(self) -> None:
+        """
+        Without seals, OpenBSD's counter never changes, and marks what comes back.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", dialect="openbsd", verification=Verification.OFF)
+        first.start()
+        segment.run(10)
+        self.assertEqual(len({decode(payloadOf(one)).counter for one in segment.record}), 1)
+        first.arrived(wrap(payloadOf(segment.record[-1]), bytes((10, 99, 0, 77)), GROUP))
+        self.assertEqual(hostOf(first).rejected, {Rejection.OWN_ECHO: 1})
 
 
 class PatienceTests(SynchronousTestCase):

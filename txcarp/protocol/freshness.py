@@ -71,10 +71,10 @@ class SealedSource:
         if self.offset is not None:
             offset = max(offset, self.offset - _DRIFT * max(0.0, now - self.at))
         self.tick, self.offset, self.at = tick, offset, now
-        if says in self.sayings:
-            return False
-        self.sayings = (*self.sayings[-SAYINGS + 1 :], says)
-        return True
+        before = tuple(one for one in self.sayings if one != says)
+        new = len(before) == len(self.sayings)
+        self.sayings = (*before[-SAYINGS + 1 :], says)
+        return new
 
 
 class Freshness:

@@ -1,0 +1,109 @@
+"""
+Hosts of either family, their clients, and what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet import reactor
+
+from tests.lab.daemons import Daemon
+from tests.lab.world import VIRTUAL, Host, LabTestCase
+from txcarp.clock import MonotonicClock
+from txcarp.pinger import Pinger, openSocket
+from txcarp.testbed import Switch
+
+#: The IPv6 address that hosts share.
+VIRTUAL6 = "fd00::100"
+
+#: What hosts share, as C{--assign} wants it.
+FOUR, SIX = (f"{VIRTUAL}/24",), (f"{VIRTUAL6}/64",)
+BOTH = FOUR + SIX
+
+#: How soon a backup takes over with a dead ratio of one, and how much slower it is.
+QUICK = ("--assign", "-r", "1")
+SLOWER = ("-k", "100")
+
+#: Seconds in which an address has to answer again, whatever happens to its master.
+REACHABLE = 5.0
+
+_PROBE = 0.01
+
+
+class FamilyTestCase(LabTestCase):
+    """
+    Hosts that need no ucarp, and clients.
+    """
+
+    needsUcarp = False
+
+    def members(self, switch: Switch | None = None, bare: bool = False) -> list[Host]:
+        """
+        Two hosts.
+
+        @param bare: whether they have no addresses of their own.
+        """
+        where = switch or self.testbed.lan
+        return [
+            self.host(f"{name}-{where.name}", "", where, f"fd00::{number}/64", bare=bare)
+            for number, name in enumerate("ab", 1)
+        ]
+
+    def client(self, switch: Switch | None = None) -> Host:
+        """
+        Somebody who wants to reach what they share.
+        """
+        where = switch or self.testbed.lan
+        return self.host(f"client-{where.name}", "10.99.0.200/24", where, "fd00::200/64")
+
+    def pinger(self, host: Host, target: str, source: str = "") -> Pinger:
+        """
+        Ping from a host until the end of the test.
+
+        @param source: the address to ping from; the kernel's choice if empty.
+        """
+        clock = MonotonicClock(reactor)
+        with host.node.inside():
+            sock = openSocket(target)
+            if source:
+                sock.bind((source, 0))
+            pinger = Pinger(reactor, clock, sock, target, _PROBE)
+        pinger.start()
+        self.addCleanup(clock.stop)
+        self.addCleanup(pinger.stop)
+        return pinger
+
+    async def answers(self, *pingers: Pinger) -> None:
+        """
+        Wait until some more probes of each are answered.
+        """
+        before = [pinger.received for pinger in pingers]
+        await self.until(
+            lambda: all(
+                pinger.received > count + 2
+                for pinger, count in zip(pingers, before, strict=True)
+            ),
+            "the addresses answer",
+            REACHABLE,
+        )
+
+    def voice(self, host: Host, virtual: Sequence[str]) -> str:
+        """
+        The source of what a host advertises, in one of its families.
+        """
+        return host.address if any(":" not in one for one in virtual) else host.linkLocal
+
+    async def pair(
+        self, first: Host, second: Host, virtual: Sequence[str], *options: str
+    ) -> tuple[Daemon, Daemon]:
+        """
+        A master and its backup, which has heard it.
+        """
+        master = first.txcarp(*QUICK, *options, virtual=virtual)
+        await self.becomes(master, "MASTER")
+        backup = second.txcarp(*QUICK, *SLOWER, *options, virtual=virtual)
+        await self.becomes(backup, "BACKUP")
+        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.during(1.1)
+        return master, backup

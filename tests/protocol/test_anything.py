@@ -1,0 +1,330 @@
+"""
+Any bytes, and good packets with anything changed, through all that a packet
+meets before it is believed: envelope, digest, seal, election.
+"""
+
+from __future__ import annotations
+
+import copy
+import struct
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.crafted import packed
+from tests.protocol.test_malformed import FAULTS
+from txcarp.interfaces import ICARPState
+from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
+from txcarp.protocol.election import BACKUP, MASTER, Peer, Role, Standing
+from txcarp.protocol.envelope import Audience, isIPv6, sourceOf, unwrap
+from txcarp.protocol.family import Family
+from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.keyring import Keyring
+from txcarp.protocol.rejection import Rejected, Rejection
+from txcarp.protocol.seal import Verification
+from txcarp.protocol.timing import Timing
+
+#: What this host has sealed itself, and some attacker captured.
+_MINE = 10**9
+
+#: Peers that may speak to this host alone, in either family.
+_LISTED = ("192.0.2.224", "2001:db8::224")
+
+_AUDIENCES = {
+    False: Audience(
+        crafted.VHID, packed(crafted.OWN), packed(crafted.GROUP), {packed(_LISTED[0])}
+    ),
+    True: Audience(
+        crafted.VHID, packed(crafted.OWN6), packed(crafted.GROUP6), {packed(_LISTED[1])}
+    ),
+}
+
+
+class Receiver:
+    """
+    The way of a packet, as a virtual host has it.
+
+    @ivar state: Of the election.
+    """
+
+    def __init__(
+        self,
+        verification: Verification = Verification.LEARN,
+        dialect: Dialect = UCARP,
+        state: ICARPState = BACKUP,
+    ) -> None:
+        self.state = state
+        self.outcomes: Counter[Rejection | None] = Counter()
+        self.keyring = Keyring(
+            crafted.VHID, dialect, crafted.PASSWORD, [packed(crafted.ADDRESS)]
+        )
+        self.freshness = Freshness(verification, self.keyring.seals)
+        if verification is not Verification.OFF:
+            self.freshness.sent(crafted.sealed(_MINE, crafted.OWN), Family.IPV4)
+        self._standing = Standing(
+            timing=Timing(1, 100),
+            deadRatio=3,
+            preempt=True,
+            source=packed(crafted.OWN),
+            dialect=dialect,
+        )
+
+    def receive(self, data: bytes, now: float) -> bool:
+        """
+        Take one packet.
+
+        @return: Whether it was believed.
+        """
+        try:
+            heard = unwrap(data, _AUDIENCES[isIPv6(data)])
+            if self.keyring.recognise(heard.counter, heard.digest) is None:
+                raise Rejected(Rejection.DIGEST)
+            self.freshness.judge(heard, sourceOf(data), now)
+        except Rejected as rejected:
+            self.outcomes[rejected.reason] += 1
+            return False
+        self.outcomes[None] += 1
+        timing = Timing(heard.advbase, heard.advskew)
+        peer = Peer(timing, sourceOf(data), heard.demotion)
+        self.state, _ = self.state.heard(self._standing, peer)
+        return True
+
+    def snapshot(self) -> Any:
+        """
+        All that a packet could change.
+        """
+        remembered = {
+            name: value for name, value in vars(self.freshness).items() if name != "_seals"
+        }
+        return self.state, copy.deepcopy(remembered)
+
+
+def payloadAt(data: bytes) -> int:
+    """
+    Where the payload of a packet begins.
+    """
+    return 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
+
+
+def isSigned(data: bytes) -> bool:
+    """
+    Whether a packet carries a digest that needs the password, as a second
+    implementation sees it.
+    """
+    body = data[payloadAt(data) :] if data else b""
+    if len(body) < 36:
+        return False
+    return body[16:36] == crafted.digest(int.from_bytes(body[8:16], "big"))
+
+
+def isSealed(data: bytes) -> bool:
+    """
+    The same for the seal.
+    """
+    body = data[payloadAt(data) :]
+    source = data[8:24] if data[0] >> 4 == 6 else data[12:16]
+    text = ":".join(f"{word:x}" for (word,) in struct.iter_unpack("!H", source))
+    if len(source) == 4:
+        text = ".".join(map(str, source))
+    tag = crafted.tag(
+        int.from_bytes(body[8:13], "big"),
+        text,
+        advbase=body[5],
+        advskew=body[2],
+        demotion=body[4],
+    )
+    return tag == int.from_bytes(body[13:16], "big")
+
+
+def isSignedAndSealed(data: bytes) -> bool:
+    """
+    Whether nobody without the password can have made a packet.
+    """
+    return isSigned(data) and isSealed(data)
+
+
+def mended(data: bytes) -> bytes:
+    """
+    The same with checksums that are right, as far as there is a header.
+    """
+    start = payloadAt(data) if data else 0
+    if len(data) < start + 36 or start < 20:
+        return data
+    body = data[start : start + 36]
+    total = crafted.checksum(body[:6] + b"\0\0" + body[8:])
+    head = data[:start]
+    if start != 40 or head[0] >> 4 != 6:
+        head = head[:10] + b"\0\0" + head[12:]
+        head = head[:10] + struct.pack("!H", crafted.checksum(head)) + head[12:]
+    return head + body[:6] + struct.pack("!H", total) + body[8:] + data[start + 36 :]
+
+
+_BYTE = st.integers(0, 255)
+_TIMES = st.sampled_from([0, 1, 3, 255]) | _BYTE
+_SOURCES = st.sampled_from(
+    [crafted.PEER, crafted.PEER6, crafted.OWN, crafted.OWN6, "10.99.0.66", "fe80::66", *_LISTED]
+)
+
+
+@st.composite
+def goodPackets(draw: st.DrawFn) -> bytes:
+    """
+    What a member sends, or has sent, or what looks like it.
+    """
+    source = draw(_SOURCES)
+    advbase, advskew, demotion = draw(_TIMES), draw(_TIMES), draw(st.just(0) | _BYTE)
+    if draw(st.booleans()):
+        # Signed and sealed: not to be had without the password.
+        return crafted.sealedPacket(
+            _MINE + draw(st.integers(-2000, 2000)),
+            source,
+            advbase=advbase,
+            advskew=advskew,
+            demotion=demotion,
+        )
+    # Signed alone, or forged of the counters of others.
+    counter = draw(
+        st.integers(0, 2**64 - 1)
+        | st.builds(crafted.sealed, st.integers(_MINE - 3, _MINE + 3), _SOURCES)
+    )
+    body = crafted.payload(
+        advbase=advbase,
+        advskew=advskew,
+        demotion=demotion,
+        counter=counter,
+        badDigest=draw(st.booleans()),
+    )
+    if ":" in source:
+        return crafted.packet6(body, source=source)
+    return crafted.packet(body, source=source)
+
+
+@st.composite
+def mutatedPackets(draw: st.DrawFn) -> bytes:
+    """
+    The same with something changed, cut or added, and perhaps mended.
+    """
+    data = bytearray(draw(goodPackets()))
+    for offset, value in draw(st.lists(st.tuples(st.integers(0, 79), _BYTE), max_size=4)):
+        data[offset % len(data)] = value
+    result = bytes(data)
+    if draw(st.booleans()):
+        result = mended(result)
+    if draw(st.integers(0, 9)) == 0:
+        result = result[: draw(st.integers(0, len(result)))]
+    if draw(st.integers(0, 9)) == 0:
+        result += draw(st.binary(max_size=30))
+    return result
+
+
+_ANYTHING = (
+    st.binary(max_size=100)
+    | st.binary(max_size=90).map(lambda rest: b"\x45" + rest)
+    | st.binary(max_size=90).map(lambda rest: b"\x60" + rest)
+    | goodPackets()
+    | mutatedPackets()
+)
+
+
+class AnythingTests(SynchronousTestCase):
+    """
+    What holds whatever arrives.
+    """
+
+    @given(
+        st.sampled_from(list(Verification)),
+        st.sampled_from(list(DIALECTS.values())),
+        st.sampled_from([BACKUP, MASTER]),
+        st.lists(st.tuples(st.floats(0, 20), _ANYTHING), max_size=12),
+    )
+    def test_nothingWithoutADigest(
+        self,
+        verification: Verification,
+        dialect: Dialect,
+        state: ICARPState,
+        packets: list[tuple[float, bytes]],
+    ) -> None:
+        """
+        Nothing but L{Rejected} is raised; what is refused moves nobody; what
+        was not signed with the password changes nothing at all, and where seals are
+        required, nor does what was not sealed. No sealed counter is believed
+        twice, unless nobody looks.
+        """
+        receiver = Receiver(verification, dialect, state)
+        believed: set[bytes] = set()
+        now = 0.0
+        for gap, data in packets:
+            now += gap
+            before = receiver.snapshot()
+            accepted = receiver.receive(data, now)
+            after = receiver.snapshot()
+            if not accepted:
+                self.assertIs(after[0], before[0])
+            must = isSigned if verification is not Verification.REQUIRE else isSignedAndSealed
+            if not must(data):
+                self.assertFalse(accepted)
+                self.assertEqual(after, before)
+            if accepted and verification is not Verification.OFF and isSealed(data):
+                start = payloadAt(data)
+                counter = data[start + 8 : start + 16]
+                self.assertNotIn(counter, believed)
+                believed.add(counter)
+
+    def test_eachReason(self) -> None:
+        """
+        This receiver knows every reason to refuse a packet.
+        """
+        receiver = Receiver()
+        for family in Family:
+            for _, maker in FAULTS.values():
+                receiver.receive(maker(family), 0.0)
+        first, second = (
+            crafted.sealedPacket(_MINE + n, "10.99.0.7", advbase=1) for n in (1, 2)
+        )
+        for data in (first, second, second, first):
+            receiver.receive(data, 0.0)
+        receiver.receive(crafted.packet(source="10.99.0.7", counter=5), 0.0)
+        self.assertEqual(set(receiver.outcomes), {None, *Rejection})
+
+    def test_secondOpinion(self) -> None:
+        """
+        What the tests think is signed, sealed and mended.
+        """
+        for source in (crafted.PEER, crafted.PEER6):
+            data = crafted.sealedPacket(_MINE, source, advbase=1, advskew=7, demotion=3)
+            self.assertTrue(isSigned(data) and isSealed(data))
+            start = payloadAt(data)
+            for offset in (2, 4, 5):
+                changed = bytearray(data)
+                changed[start + offset] ^= 1
+                receiver = Receiver()
+                self.assertFalse(receiver.receive(bytes(changed), 0.0))
+                self.assertEqual(receiver.outcomes, {Rejection.CHECKSUM: 1})
+                # Without seals that is all there is between it and a believer.
+                receiver = Receiver(Verification.OFF)
+                again = mended(bytes(changed))
+                self.assertTrue(receiver.receive(again, 0.0))
+                self.assertTrue(isSigned(again) and not isSealed(again))
+
+    def test_attack(self) -> None:
+        """
+        One captured advertisement, sent again as if of a host that is faster,
+        takes a master down that does not look at seals, and no other.
+        """
+        data = crafted.sealedPacket(_MINE - 1, advbase=1, advskew=200)
+        for verification, expected in (
+            (Verification.OFF, Role.BACKUP),
+            (Verification.LEARN, Role.MASTER),
+            (Verification.REQUIRE, Role.MASTER),
+        ):
+            receiver = Receiver(verification, state=MASTER)
+            self.assertTrue(receiver.receive(data, 0.0))
+            self.assertIs(receiver.state.role, Role.MASTER)
+            faster = bytearray(data)
+            faster[22] = faster[25] = 0
+            receiver.receive(mended(bytes(faster)), 1.0)
+            self.assertIs(receiver.state.role, expected)

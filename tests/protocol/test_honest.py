@@ -1,0 +1,235 @@
+"""
+What L{txcarp.protocol.freshness} does to a whole group of honest hosts whose
+clocks disagree, on a network that loses and delays.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+import attrs
+from hypothesis import given, note
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.crafted import packed
+from txcarp.protocol.advertisement import Advertisement
+from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.rejection import Rejected
+from txcarp.protocol.seal import Says, Seal, Ticks, Verification, tickOf
+
+_SEAL = Seal(crafted.PASSWORD, crafted.VHID)
+
+#: By how much a quartz is wrong.
+_RATES = st.floats(1 - 1e-4, 1 + 1e-4)
+
+#: Seconds from 1970 that the clocks of the hosts show: within a few years.
+_WALLS = st.floats(1.7e9, 1.9e9) | st.floats(1.8e9, 1.8e9 + 60)
+
+
+@attrs.define
+class Clock:
+    """
+    The two clocks of a host. They run alike, and stand still with it.
+
+    @ivar wall: What the wall clock shows at the true time 0.
+    @ivar running: The same of the other one.
+    @ivar rate: Seconds that they count in one second.
+    """
+
+    wall: float
+    running: float
+    rate: float
+
+    def wallAt(self, true: float) -> float:
+        return self.wall + true * self.rate
+
+    def runningAt(self, true: float) -> float:
+        return self.running + true * self.rate
+
+    def pause(self, seconds: float) -> None:
+        """
+        A virtual machine is moved.
+        """
+        self.wall -= seconds
+        self.running -= seconds
+
+
+class Member:
+    """
+    A host that seals, and believes what is sealed.
+
+    @ivar inStep: Whether it has heard the group since it started.
+    """
+
+    def __init__(self, number: int, clock: Clock, families: list[Family]) -> None:
+        addresses = {Family.IPV4: f"10.99.0.{number + 1}", Family.IPV6: f"fe80::{number + 1}"}
+        self.sources = [packed(addresses[family]) for family in families]
+        self.clock = clock
+        self.inStep = False
+        self.paused = False
+        self._ticks = Ticks()
+        self._freshness = Freshness(Verification.LEARN, [_SEAL])
+
+    def send(self, true: float, says: Says) -> list[tuple[bytes, Advertisement]]:
+        """
+        Advertise in each family.
+        """
+        sent = []
+        for source in self.sources:
+            tick = self._ticks.next(self.clock.wallAt(true), self.clock.runningAt(true))
+            assert tick is not None
+            counter = _SEAL.counter(tick, says, source)
+            self._freshness.sent(counter, familyOf(source))
+            heard = Advertisement(
+                crafted.VHID, says.advbase, says.advskew, counter, b"", says.demotion
+            )
+            sent.append((source, heard))
+        return sent
+
+    def receive(self, true: float, source: bytes, heard: Advertisement) -> None:
+        """
+        @raise Rejected: If it is not believed.
+        """
+        now = self.clock.runningAt(true)
+        assert self._freshness.judge(heard, source, now)
+        self._ticks.heard(tickOf(heard.counter), now)
+        self.inStep = True
+
+    def restart(self) -> None:
+        """
+        The program ends in order and begins anew, with its memory.
+        """
+        self._ticks = Ticks(self._ticks.last)
+        self._freshness = Freshness(
+            Verification.LEARN, [_SEAL], sources=self._freshness.sources.items()
+        )
+        self.inStep = False
+
+
+class Network:
+    """
+    Brings packets in order from each source to each host.
+    """
+
+    def __init__(self, members: list[Member]) -> None:
+        self.members = members
+        self.refused: list[str] = []
+        self.delivered = 0
+        self._waiting: list[tuple[float, int, Member, bytes, Advertisement]] = []
+        self._order = itertools.count()
+        self._last: dict[tuple[bytes, int], float] = {}
+
+    def send(self, true: float, sender: Member, fates: list[float | None], says: Says) -> None:
+        """
+        @param fates: For each host and family, in how many seconds it arrives;
+            C{None} if it does not.
+        """
+        sent = sender.send(true, says)
+        ways = [(to, one) for to in self.members if to is not sender for one in sent]
+        for (to, (source, heard)), delay in zip(ways, itertools.cycle(fates), strict=False):
+            if delay is not None:
+                way = (source, id(to))
+                arrival = max(true + delay, self._last.get(way, 0.0))
+                self._last[way] = arrival
+                heapq.heappush(self._waiting, (arrival, next(self._order), to, source, heard))
+
+    def run(self, until: float) -> None:
+        """
+        Deliver what arrives until then.
+        """
+        while self._waiting and self._waiting[0][0] <= until:
+            arrival, _, to, source, heard = heapq.heappop(self._waiting)
+            try:
+                to.receive(arrival, source, heard)
+                self.delivered += 1
+            except Rejected as rejected:
+                self.refused.append(f"{arrival:.3f}: {source.hex()}: {rejected}")
+
+
+_FATES = st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=8)
+_SAYS = st.sampled_from([Says(1, 0), Says(1, 100), Says(1, 240, 1), Says(255, 255)])
+_EVENTS = (
+    st.tuples(st.just("send"), _FATES, _SAYS)
+    | st.tuples(st.just("pause"), st.floats(0, 5))
+    | st.tuples(st.just("set back"), st.floats(0, 1e8))
+    | st.tuples(st.just("restart"))
+)
+_GAPS = st.floats(0, 2) | st.floats(0, 120)
+
+
+class HonestGroupTests(SynchronousTestCase):
+    """
+    Nobody honest is refused.
+    """
+
+    @given(
+        st.lists(
+            st.builds(Clock, wall=_WALLS, running=st.floats(0, 1e7), rate=_RATES),
+            min_size=2,
+            max_size=4,
+        ),
+        st.sampled_from([[Family.IPV4], [Family.IPV6], [Family.IPV4, Family.IPV6]]),
+        st.lists(st.tuples(_GAPS, st.integers(0, 3), _EVENTS), max_size=60),
+    )
+    def test_group(
+        self,
+        clocks: list[Clock],
+        families: list[Family],
+        history: list[tuple[float, int, tuple[object, ...]]],
+    ) -> None:
+        """
+        Whatever the clocks of the hosts show, and although they run apart, are
+        set back, and stand still for 5 s: when each host has spoken once to
+        all, every advertisement of a host that has heard the group since it
+        started, and that arrives within a second, is believed by everybody
+        whom it reaches, also after a restart.
+        """
+        members = [Member(number, clock, families) for number, clock in enumerate(clocks)]
+        network = Network(members)
+        now = 0.0
+        for member in members:
+            network.send(now, member, [0.5], Says(1, 0))
+            now += 2
+            network.run(now)
+        # Those that were early took the others along.
+        network.refused.clear()
+        for gap, number, (what, *facts) in history:
+            now += gap
+            network.run(now)
+            member = members[number % len(members)]
+            note(f"{now:.3f}: {what} {member.sources[0].hex()} {facts}")
+            if what == "restart":
+                member.restart()
+            elif what == "set back":
+                member.clock.wall -= facts[0]  # type: ignore[operator]
+            elif what == "pause":
+                if not member.paused:
+                    member.paused = True
+                    member.clock.pause(facts[0])  # type: ignore[arg-type]
+            elif member.inStep:
+                network.send(now, member, *facts)  # type: ignore[arg-type]
+        network.run(now + 2)
+        self.assertEqual(network.refused, [])
+
+    def test_simulation(self) -> None:
+        """
+        The simulation is one in which something arrives, and in which a host
+        that never heard the others is refused.
+        """
+        early, late = (Clock(wall, 5.0, 1.0) for wall in (1.8e9 + 100, 1.8e9))
+        members = [Member(n, clock, [Family.IPV4]) for n, clock in enumerate((early, late))]
+        network = Network(members)
+        for second in range(20):
+            network.send(float(second), members[0], [None], Says(1, 0))
+            network.send(float(second), members[1], [0.1], Says(1, 0))
+            network.run(second + 0.9)
+        self.assertEqual((network.delivered, len(network.refused)), (0, 20))
+        for second in range(20, 40):
+            for start, member in zip((0.0, 0.5), members, strict=True):
+                network.send(second + start, member, [0.1], Says(1, 0))
+                network.run(second + start + 0.4)
+        self.assertEqual((network.delivered, len(network.refused)), (40, 20))
