@@ -181,9 +181,11 @@ class RememberTests(SealingTestCase):
 
     def test_newPeer(self) -> None:
         """
-        A new peer is remembered at once, what it goes on saying now and then.
+        A new peer is remembered when it was heard twice, what it goes on saying
+        now and then.
         """
-        self.assertTrue(self.sealing.judge(self.sealed(), _PEER))
+        for when in (-1.0, 0.0):
+            self.assertTrue(self.sealing.judge(self.sealed(when), _PEER))
         assert self.store.state is not None
         self.assertEqual(list(self.store.state.sources), [_PEER])
         for _ in range(int(SAVE_EVERY) * 10):
@@ -199,7 +201,8 @@ class RememberTests(SealingTestCase):
         While a slow disk writes nothing else is written; the newest state is next.
         """
         self.store.slow = True
-        self.sealing.judge(self.sealed(), _PEER)
+        for when in (-1.0, 0.0):
+            self.sealing.judge(self.sealed(when), _PEER)
         self.assertEqual(self.store.saves, 1)
         done = self.sealing.stop()
         self.assertEqual(self.store.saves, 1)
@@ -255,6 +258,7 @@ class RememberTests(SealingTestCase):
         What was heard before a restart is refused after it, also what is newer than
         the last write but was held back for too long.
         """
+        self.sealing.judge(self.sealed(-1.0), _PEER)
         heard = self.sealed()
         self.sealing.judge(heard, _PEER)
         self.clock.advance(1.0)
@@ -464,6 +468,25 @@ class AttackTests(SynchronousTestCase):
             self.assertEqual(segment.masters(), [second])
             # What the five seconds before a crash brought is not remembered.
             self.assertLess(segment.reigns[-1].since - started, 3.4 + SAVE_EVERY)
+
+    def test_ownAfterARestart(self) -> None:
+        """
+        Nor do its own from before.
+        """
+        for end in (Computer.stop, Computer.crash):
+            segment, first, second = self.group()
+            captured = list(segment.record)
+            end(first)
+            segment.run(10)
+            self.assertEqual(segment.masters(), [second])
+            first.settings["preempt"] = True
+            first.start()
+            segment.run(10)
+            self.assertEqual(segment.masters(), [first])
+            for packet in captured:
+                first.arrived(resent(packet, says=Says(0, 0), source=_STRANGER))
+                segment.run(0.25)
+                self.assertEqual(segment.masters(), [first])
 
     def test_missedWhileDown(self) -> None:
         """

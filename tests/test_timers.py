@@ -336,6 +336,30 @@ class SecondLookTests(SynchronousTestCase):
         self.watched.run(20)
         self.assertEqual(self.watched.expired, [(10.5, 0.0)])
 
+    def test_anyNotHeard(self) -> None:
+        """
+        Where the silence of any is enough, hearing the other does not end the
+        second look.
+        """
+        watched = Watched(*_BOTH, any=True)
+        watched.deadline.arm(3.0)
+        watched.run(2)
+        watched.deadline.arm(3.0, _4)
+        watched.clock.advance(2.0)
+        self.assertEqual(watched.expired, [(4.0, 1.0)])
+        watched.deadline.lookAgain(0.25)
+        watched.deadline.arm(3.0, _4)
+        watched.run(5)
+        self.assertEqual(watched.expired[1:], [(4.25, 0.0)])
+        # Unless that family is heard, too.
+        watched.clock.advance(3.0)
+        watched.deadline.lookAgain(0.25)
+        watched.deadline.arm(3.0, _4)
+        watched.deadline.arm(3.0, _6)
+        before = len(watched.expired)
+        watched.run(10)
+        self.assertEqual(len(watched.expired), before)
+
     def test_oneFamilyHeard(self) -> None:
         """
         With two families, one that is heard in time is enough.

@@ -62,7 +62,7 @@ The second host, used only while the first one is down, adds -k 100; the first
 one adds -P to take the address back when it returns. With IPv4 and IPv6
 addresses, and without scripts:
 
-  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \
+  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \\
       -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
 
 See it work on this machine alone with: txcarp demo

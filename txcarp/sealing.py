@@ -17,15 +17,18 @@ from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.family import familyOf
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.keyring import Keyring
-from txcarp.protocol.seal import PACE, Says, Ticks, Verification, tickOf
+from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
 from txcarp.statefile import BadState, State
 from txcarp.timers import cancel
 
 #: Seconds for which ticks are reserved in the state file.
 RESERVED = 60
+
+#: Seconds by which a host that was heard sealed only once may be ahead of this
+#: one's clock to be followed.
+_FAR_AHEAD = 10 * 365 * 86400
 
 #: Seconds between two writes of the state file that are not urgent.
 SAVE_EVERY = 5.0
@@ -106,7 +109,8 @@ class Sealing:
         """
         if not self._seals:
             return None
-        tick = self._ticks.next(self._wall(), self._running())
+        now = self._running()
+        tick = self._ticks.next(self._wall(), now)
         if tick is None:
             if self._sayOnce.ready("ticks") is not None:
                 self._log.error(
@@ -115,8 +119,7 @@ class Sealing:
                 )
             return None
         counter = self._keyring.seal.counter(tick, says, source)
-        self._freshness.sent(counter, familyOf(source))
-        if tick > self._reserved:
+        if self._freshness.sent(counter, says, source, now) or tick > self._reserved:
             self._saveNow()
         return counter
 
@@ -127,14 +130,18 @@ class Sealing:
         @return: Whether it is sealed.
         @raise txcarp.protocol.rejection.Rejected: If it must not be believed.
         """
-        known = source in self._freshness.sources
+        before = source in self._freshness.sources
         now = self._running()
         sealed = self._freshness.judge(advertisement, source, now)
         if sealed:
-            self._ticks.heard(tickOf(advertisement.counter), now)
-            if known:
+            known = source in self._freshness.sources
+            tick = tickOf(advertisement.counter)
+            # A seal by chance is not to carry this host away by centuries.
+            if known or tick < (self._wall() - EPOCH + _FAR_AHEAD) * PACE:
+                self._ticks.heard(tick, now)
+            if before:
                 self._saveLater()
-            else:
+            elif known:
                 self._saveNow()
         return sealed
 

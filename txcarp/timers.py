@@ -70,7 +70,6 @@ class MasterDown:
 
         @param family: In what the master was heard; C{None} for all.
         """
-        self._forgetSecondLook()
         families = self._families if family is None else (family,)
         for one in families:
             cancel(self._calls.get(one))
@@ -78,6 +77,8 @@ class MasterDown:
             self._calls[one] = self._clock.callLater(
                 delay, self._expired, one, self._clock.seconds() + delay
             )
+        if not self._passed():
+            self._forgetSecondLook()
         if family is not None:
             for other in self._silent:
                 self._tellSilent(other, family)
@@ -108,8 +109,11 @@ class MasterDown:
 
     def _expired(self, family: Family, due: float) -> None:
         self._silent.add(family)
-        if self._any or len(self._silent) == len(self._families):
+        if self._passed():
             self._tellExpired(self._clock.seconds() - due)
+
+    def _passed(self) -> bool:
+        return len(self._silent) >= (1 if self._any else len(self._families))
 
     def _looked(self, delay: float) -> None:
         self._looks += 1

@@ -22,7 +22,7 @@ from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 
 
-class Steering(LineReceiver):  
+class Steering(LineReceiver):
     """
     Does what the lines say.
     """
@@ -30,19 +30,23 @@ class Steering(LineReceiver):
     delimiter = b"\n"
 
     def __init__(self, virtualHost: VirtualHost) -> None:
-        self._methods = {
-            "demote": lambda reason, amount: virtualHost.demote(reason, int(amount)),
-            "promote": virtualHost.promote,
-            "claim": virtualHost.claim,
-            "resign": virtualHost.resign,
-        }
+        self._virtualHost = virtualHost
 
     def lineReceived(self, line: bytes) -> None:
         """
         See L{LineReceiver}.
         """
-        name, *arguments = line.decode().split()
-        self._methods[name](*arguments)
+        match line.decode().split():
+            case "demote", reason, amount:
+                self._virtualHost.demote(reason, int(amount))
+            case "promote", reason:
+                self._virtualHost.promote(reason)
+            case ("claim",):
+                self._virtualHost.claim()
+            case ("resign",):
+                self._virtualHost.resign()
+            case words:
+                raise ValueError(f"nobody can do this: {words}")
 
 
 def main() -> None:
@@ -51,7 +55,8 @@ def main() -> None:
     """
     options = CARPOptions()
     options.parseOptions(sys.argv[1:])
-    globalLogBeginner.beginLoggingTo([filtered(TerminalObserver(), False)], redirectStandardIO=False)
+    terminal = filtered(TerminalObserver(), False)
+    globalLogBeginner.beginLoggingTo([terminal], redirectStandardIO=False)
     service = CARPService([options.configuration()])
     service.privilegedStartService()
     service.startService()

@@ -154,20 +154,20 @@ class SegmentTests(FamilyTestCase):
         master = a.txcarp(*options, "-P", virtual=BOTH)
         taken = await self.becomes(master, "MASTER")
         await self.becomes(first, "BACKUP", 2)
-        await self.advertises(a, taken + 0.5)
+        await self.advertises(a, taken + 0.2)
         self.assertEqual(
-            {one.destination for one in self.wire.since(a.address, taken + 0.5)},
+            {one.destination for one in self.wire.since(a.address, taken + 0.2)},
             {"224.0.0.18", b.address},
         )
-        await self.until(lambda: self.wire.since(a.linkLocal, taken + 0.5), "in IPv6, too", 2)
+        await self.until(lambda: self.wire.since(a.linkLocal, taken + 0.2), "in IPv6, too", 2)
         await self.during(0.1)
         self.assertEqual(
-            {one.destination for one in self.wire.since(a.linkLocal, taken + 0.5)},
+            {one.destination for one in self.wire.since(a.linkLocal, taken + 0.2)},
             {"ff02::12", b.linkLocal},
         )
         await self.lose(self.testbed.lan, "ip daddr 224.0.0.18", "ip6 daddr ff02::12")
         lost = time.monotonic()
-        await self.during(2.5)
+        await self.during(2.0)
         self.assertEqual((master.state, first.state), ("MASTER", "BACKUP"))
         self.assertEqual(self.wire.since(b.address, lost), [])
         self.assertEqual(first.said("family-silent") + first.said("replay"), [])

@@ -230,17 +230,16 @@ class Wire:
             return
         if protocol == _IPV6 and frame[20] == _ICMPV6:
             if frame[38:54] == _ALL_NODES:
-                address = socket.inet_ntop(socket.AF_INET6, frame[62:78])
-                self.announcements.append(Announcement(arrival, port, frame[80:86], address))
+                text = socket.inet_ntop(socket.AF_INET6, frame[62:78])
+                self.announcements.append(Announcement(arrival, port, frame[80:86], text))
             return
         packet = frame[14:]
         try:
             said = decode(payloadOf(packet))
         except Rejected:
             return
-        source, destination = (
-            str(ipaddress.ip_address(packed)) for packed in (sourceOf(packet), destinationOf(packet))
-        )
+        ends = sourceOf(packet), destinationOf(packet)
+        source, destination = (str(ipaddress.ip_address(end)) for end in ends)
         self.adverts.append(Advert(arrival, port, source, destination, said, frame))
 
 

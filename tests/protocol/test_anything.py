@@ -25,7 +25,7 @@ from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import Verification
+from txcarp.protocol.seal import Says, Verification
 from txcarp.protocol.timing import Timing
 
 #: What this host has sealed itself, and some attacker captured.
@@ -64,7 +64,8 @@ class Receiver:
         )
         self.freshness = Freshness(verification, self.keyring.seals)
         if verification is not Verification.OFF:
-            self.freshness.sent(crafted.sealed(_MINE, crafted.OWN), Family.IPV4)
+            mine = crafted.sealed(_MINE, crafted.OWN)
+            self.freshness.sent(mine, Says(5, 0), packed(crafted.OWN), 0.0)
         self._standing = Standing(
             timing=Timing(1, 100),
             deadRatio=3,

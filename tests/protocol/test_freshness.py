@@ -8,6 +8,7 @@ than those of advertisements that were captured.
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from typing import Any
 
@@ -17,7 +18,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.freshness import (
     LAG,
     REMEMBERED,
@@ -27,7 +27,7 @@ from txcarp.protocol.freshness import (
     SealedSource,
 )
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, Says, Seal, Verification
+from txcarp.protocol.seal import PACE, Says, Seal, Verification, saidBy
 
 _PEER, _OWN = crafted.PEER, crafted.OWN
 _OTHER = "10.99.0.3"
@@ -107,6 +107,12 @@ class FreshnessTestCase(SynchronousTestCase):
         Let the receiver decide now.
         """
         return self.freshness.judge(heard, packed(source), self.now)
+
+    def send(self, mine: Advertisement, source: str = _OWN) -> None:
+        """
+        Let the receiver have sent this now.
+        """
+        self.freshness.sent(mine.counter, saidBy(mine), packed(source), self.now)
 
     def refused(
         self, reason: Rejection, heard: Advertisement, source: str = _PEER, about: Any = None
@@ -380,7 +386,7 @@ class HeldBackTests(FreshnessTestCase):
         self.hear(3, _PEER)
         held = [sealed(self.now + n) for n in range(1, 10)]
         mine = sealed(self.now + 20, _OWN)
-        self.freshness.sent(mine.counter, Family.IPV4)
+        self.send(mine)
         for old in held:
             self.refused(Rejection.REPLAY, old)
 
@@ -456,7 +462,7 @@ class RestartTests(FreshnessTestCase):
                 for living in alive:
                     self.assertTrue(self.judge(living, _OTHER))
             else:
-                self.freshness.sent(alive[0].counter, Family.IPV4)
+                self.send(alive[0])
             for old in missed[20:]:
                 self.refused(Rejection.REPLAY, old)
 
@@ -478,7 +484,7 @@ class RestartTests(FreshnessTestCase):
         """
         The families are compared each for itself: a host may be heard in one alone.
         """
-        self.freshness.sent(sealed(3600.0, "fe80::2").counter, Family.IPV6)
+        self.send(sealed(3600.0, "fe80::2"), "fe80::2")
         self.hear(3)
 
 
@@ -496,7 +502,7 @@ class OwnTests(FreshnessTestCase):
         for _ in range(5):
             self.now += 1
             sent.append(sealed(self.now, _OWN))
-            self.freshness.sent(sent[-1].counter, familyOf(packed(_OWN)))
+            self.send(sent[-1])
         for mine in sent:
             for change in ({}, *_CHANGES):
                 for source in (_OWN, _PEER, _STRANGER, _STRANGER6):
@@ -505,13 +511,39 @@ class OwnTests(FreshnessTestCase):
                     )
                     self.assertIn("another source", detail)
 
+    def test_afterARestart(self) -> None:
+        """
+        Nor does it fool a later run of this host, or one that has sent so much
+        since that the counter is forgotten.
+        """
+        mine = [sealed(float(n), _OWN) for n in range(1, 5)]
+        for reboot in (None, False, True):
+            self.freshness = self.receiver()
+            for one in mine:
+                self.now += 1
+                self.send(one)
+            if reboot is None:
+                for n in range(REMEMBERED):
+                    later = crafted.sealed((mine[-1].counter >> 24) + n, _OWN, advbase=1)
+                    self.freshness.sent(later, _USUAL, packed(_OWN), self.now)
+            else:
+                self.freshness = self.restarted(reboot=reboot)
+            for one in mine[:-1]:
+                for change in ({}, *_CHANGES):
+                    for source in (_PEER, _STRANGER, _STRANGER6):
+                        self.refused(
+                            Rejection.REPLAY, forged(one, **change), source, (reboot, change)
+                        )
+                # Its address may be another one by now.
+                self.refused(Rejection.REPLAY, one, _OWN)
+
     def test_nothingElse(self) -> None:
         """
         Sending says nothing against what others send at the same time.
         """
         for _ in range(20):
             self.now += 1
-            self.freshness.sent(sealed(self.now, _OWN).counter, Family.IPV4)
+            self.send(sealed(self.now, _OWN))
             self.assertTrue(self.judge(sealed(self.now)))
 
 
@@ -535,7 +567,7 @@ class HonestTests(FreshnessTestCase):
         believed from then on.
         """
         mine = sealed(self.now, _OWN)
-        self.freshness.sent(mine.counter, Family.IPV4)
+        self.send(mine)
         late = _START - 3 * 3600 * PACE
         for _ in range(3):
             self.now += 1
@@ -598,7 +630,7 @@ class HonestTests(FreshnessTestCase):
         self.hear(5)
         self.now += 60
         self.refused(Rejection.REPLAY, sealed(self.now - 59))
-        self.freshness.sent(sealed(self.now, _OWN).counter, Family.IPV4)
+        self.send(sealed(self.now, _OWN))
         self.hear(5)
 
     def test_jitter(self) -> None:
@@ -653,6 +685,45 @@ class MixedTests(FreshnessTestCase):
         last = self.hear(3)[-1].counter
         self.refused(Rejection.REPLAY, advertisement(last, Says(1, 1)), _OTHER)
 
+    def test_byChance(self) -> None:
+        """
+        One counter in 2^24 of a host that draws them is sealed by chance. It
+        goes on as a member, and nobody else suffers.
+        """
+        generator = random.Random(112)
+        self.hear(5)
+        for tick in (_START + 600, _START + 10**6, 2**40 - 2):
+            chance = advertisement(crafted.sealed(tick, _OTHER, advbase=1), _USUAL)
+            self.assertTrue(self.judge(chance, _OTHER))
+            self.assertNotIn(packed(_OTHER), self.freshness.sources)
+            for _ in range(3):
+                self.now += 1
+                drawn = advertisement(generator.getrandbits(64), _USUAL)
+                self.assertFalse(self.judge(drawn, _OTHER))
+                self.assertTrue(self.judge(sealed(self.now)))
+            # It was heard, all the same, and changed it is a replay.
+            for change in _CHANGES:
+                self.refused(Rejection.REPLAY, forged(chance, **change), _STRANGER)
+
+    def test_twiceInARow(self) -> None:
+        """
+        Two in a row are no chance; before the second one nobody is held to seals,
+        unless they are required.
+        """
+        first, second = sealed(1.0), sealed(2.0)
+        self.assertTrue(self.judge(first))
+        self.refused(Rejection.DUPLICATE, first)
+        self.refused(Rejection.REPLAY, forged(second, advbase=9), _STRANGER)
+        self.assertEqual(self.freshness.sources, {})
+        self.now = 1.0
+        self.assertTrue(self.judge(second))
+        self.assertEqual(list(self.freshness.sources), [packed(_PEER)])
+        self.refused(Rejection.UNSEALED, advertisement(8, Says(1, 0)))
+        self.verification = Verification.REQUIRE
+        self.freshness = self.receiver()
+        self.assertTrue(self.judge(first))
+        self.assertEqual(list(self.freshness.sources), [packed(_PEER)])
+
     def test_upgraded(self) -> None:
         """
         A host that begins to seal is known from then on.
@@ -702,17 +773,17 @@ class MemoryTests(FreshnessTestCase):
         """
         self.hear(2)
         first = sealed(self.now, _OWN)
-        self.freshness.sent(first.counter, Family.IPV4)
+        self.send(first)
         # Ticks that follow each other closely: time is not what it is about.
         tick = first.counter >> 24
         others = [
             crafted.sealed(tick + n, _OWN, advbase=1) for n in range(1, REMEMBERED)
         ]
         for counter in others:
-            self.freshness.sent(counter, Family.IPV4)
+            self.freshness.sent(counter, _USUAL, packed(_OWN), self.now)
         self.refused(Rejection.OWN_ECHO, first, _STRANGER)
         for counter in (2**63, 2**63 + 1):
-            self.freshness.sent(counter, Family.IPV4)
+            self.freshness.sent(counter, _USUAL, packed(_OWN), self.now)
         for name in ("_seen", "_own", "_order"):
             self.assertLessEqual(len(vars(self.freshness)[name]), REMEMBERED)
         self.refused(Rejection.OWN_ECHO, advertisement(others[-1], Says(0, 0)), _STRANGER)
@@ -724,7 +795,7 @@ class MemoryTests(FreshnessTestCase):
         """
         captured = self.hear(3)
         for n in range(REMEMBERED):
-            self.freshness.sent(n, Family.IPV6)
+            self.freshness.sent(n, _USUAL, packed(crafted.OWN6), self.now)
         for old in captured:
             self.assertIn("older than the last", self.refused(Rejection.REPLAY, old))
             for change in _CHANGES:

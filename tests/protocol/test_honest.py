@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.seal import Says, Seal, Ticks, Verification, tickOf
@@ -83,7 +83,7 @@ class Member:
             tick = self._ticks.next(self.clock.wallAt(true), self.clock.runningAt(true))
             assert tick is not None
             counter = _SEAL.counter(tick, says, source)
-            self._freshness.sent(counter, familyOf(source))
+            self._freshness.sent(counter, says, source, self.clock.runningAt(true))
             heard = Advertisement(
                 crafted.VHID, says.advbase, says.advskew, counter, b"", says.demotion
             )

@@ -81,7 +81,12 @@ class Freshness:
     """
     Judges advertisements whose digest is good.
 
-    @ivar sources: The sources that are known to seal, by packed address.
+    A tag has 24 bits: of the counters that ucarp draws one in sixteen million
+    is sealed by chance, one in half a year.  So, where hosts need not seal,
+    only two sealed advertisements in a row make a host one that does.
+
+    @ivar sources: The sources that are known to seal, by packed address; those
+        of this host among them.
     """
 
     def __init__(
@@ -106,16 +111,24 @@ class Freshness:
         self._seen: set[int] = set()
         self._own: set[int] = set()
         self._newest = dict.fromkeys(Family, 0)
+        self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         for address, source in self.sources.items():
             self._advance(familyOf(address), source.tick)
 
-    def sent(self, counter: int, family: Family) -> None:
+    def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
-        Remember a counter that this host sealed.
+        Remember what this host sealed.
+
+        @param now: As for L{judge}.
+        @return: Whether it said something that it had not said before.
         """
         self._remember(counter)
         self._own.add(counter)
-        self._advance(family, tickOf(counter))
+        tick = tickOf(counter)
+        known = self.sources.get(source) or SealedSource(tick)
+        new = known.heard(tick, says, now)
+        self._know(source, known)
+        return new
 
     def judge(self, advertisement: Advertisement, source: bytes, now: float) -> bool:
         """
@@ -135,7 +148,7 @@ class Freshness:
         says = saidBy(advertisement)
         sealed = any(seal.opens(counter, says, source) for seal in self._seals)
         if counter in self._seen:
-            last = self.sources.get(source)
+            last = self._lastOf(source)
             if sealed and last is not None and last.tick == tickOf(counter):
                 raise Rejected(Rejection.DUPLICATE)
             raise Rejected(Rejection.REPLAY, "this counter was heard before")
@@ -149,11 +162,12 @@ class Freshness:
             raise Rejected(Rejection.UNSEALED, "this peer seals its advertisements")
         if self._sealedByAnother(counter):
             raise Rejected(Rejection.REPLAY, "another host sealed this counter")
+        self._sealedOnce.pop(source, None)
         return False
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         family = familyOf(source)
-        known = self.sources.get(source)
+        known = self._lastOf(source)
         # Whoever hears the group is about as late as the latest of it: a source
         # that is not may have been dead for long.
         newest = self._newest[family]
@@ -162,16 +176,30 @@ class Freshness:
             floor = max(floor, known.tick)
         if tick <= floor:
             raise Rejected(Rejection.REPLAY, f"{(newest - tick) / PACE:.2f} s older than the last")
+        certain = known is not None or self._verification is Verification.REQUIRE
         if known is None:
-            known = self.sources[source] = SealedSource(tick)
-            if len(self.sources) > SOURCES:
-                self.sources.popitem(last=False)
+            known = SealedSource(tick)
         lag = known.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         known.heard(tick, says, now)
+        if certain:
+            self._know(source, known)
+        else:
+            self._sealedOnce[source] = known
+            if len(self._sealedOnce) > SOURCES:
+                self._sealedOnce.popitem(last=False)
+
+    def _lastOf(self, source: bytes) -> SealedSource | None:
+        return self.sources.get(source) or self._sealedOnce.get(source)
+
+    def _know(self, source: bytes, known: SealedSource) -> None:
+        self._sealedOnce.pop(source, None)
+        self.sources[source] = known
         self.sources.move_to_end(source)
-        self._advance(family, tick)
+        if len(self.sources) > SOURCES:
+            self.sources.popitem(last=False)
+        self._advance(familyOf(source), known.tick)
 
     def _sealedByAnother(self, counter: int) -> bool:
         """
@@ -180,7 +208,7 @@ class Freshness:
         """
         return any(
             seal.opens(counter, says, address)
-            for address, source in self.sources.items()
+            for address, source in (*self.sources.items(), *self._sealedOnce.items())
             for says in (*source.sayings, _LEAVING)
             for seal in self._seals
         )

@@ -1,0 +1,99 @@
+"""
+A host on the segment that belongs to no group and knows no password.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txcarp.protocol.advertisement import PROTOCOL
+from txcarp.testbed import Node
+
+_IPV4 = 0x0800
+_ETHERNET = 14
+_OUTGOING = 4
+_GROUP = bytes.fromhex("01005e000012")
+
+
+@attrs.frozen
+class Captured:
+    """
+    An advertisement as it came by.
+
+    @ivar time: when, on the monotonic clock.
+    @ivar packet: from its IP header on.
+    """
+
+    time: float
+    packet: bytes
+
+
+@implementer(IReadDescriptor)
+class Attacker:
+    """
+    Captures all advertisements in IPv4, and sends what it is given under its own
+    Ethernet address, as the cheapest attacker does.
+
+    @ivar captured: oldest first.
+    @ivar sent: how many packets it sent.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, node: Node, interface: str = "eth0") -> None:
+        self.captured: list[Captured] = []
+        self.sent = 0
+        self._reactor = reactor
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._socket = node.socket(socket.AF_PACKET, kind, socket.htons(_IPV4))
+        self._socket.bind((interface, _IPV4))
+        self._header = _GROUP + node.link(interface).address + _IPV4.to_bytes(2, "big")
+        reactor.addReader(self)
+
+    def send(self, packet: bytes) -> None:
+        """
+        Send an IPv4 packet to the group.
+        """
+        self._socket.send(self._header + packet)
+        self.sent += 1
+
+    def close(self) -> None:
+        """
+        Listen no more; what was captured stays.
+        """
+        self._reactor.removeReader(self)
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """
+        See L{IReadDescriptor}.
+        """
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """
+        See L{IReadDescriptor}.
+        """
+        return "attacker"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See L{IReadDescriptor}.
+        """
+        self.close()
+
+    def doRead(self) -> None:
+        """
+        Take one frame.
+        """
+        try:
+            frame, sender = self._socket.recvfrom(2048)
+        except BlockingIOError:
+            return
+        packet = frame[_ETHERNET:]
+        if sender[2] != _OUTGOING and len(packet) > 20 and packet[9] == PROTOCOL:
+            self.captured.append(Captured(time.monotonic(), packet))
