@@ -33,12 +33,12 @@ import attrs
 from benchmarks.fuzzgroup import OTHERS, Fact, Group
 from benchmarks.fuzzreceiver import Receiver
 from benchmarks.mutation import Mutator
+from txcarp.membership.reception import Heard
 from txcarp.protocol import freshness
 from txcarp.protocol.dialect import DIALECTS, Dialect
 from txcarp.protocol.freshness import LAG
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import saidBy
-from txcarp.reception import Heard
 
 #: Packets of an attacker between two good ones.
 _BETWEEN = 60

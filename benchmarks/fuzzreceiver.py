@@ -13,10 +13,13 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from benchmarks.fuzzgroup import ADDRESSES, OWN, PASSWORD, REMOTE, VHID, WALL
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import IAdvertisementTransport, ICARPState, IStateStore
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.channel import Channel
+from txcarp.membership.reception import Heard, Reception
+from txcarp.membership.sealing import Sealing
+from txcarp.membership.statefile import State, decodeState, encodeState
 from txcarp.protocol import election
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.counter import Counter as OrdinaryCounter
@@ -27,9 +30,6 @@ from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
-from txcarp.reception import Heard, Reception
-from txcarp.sealing import Sealing
-from txcarp.statefile import State, decodeState, encodeState
 
 #: The same kernel all the time: its clock does not begin anew.
 _BOOT = "boot"

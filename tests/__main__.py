@@ -32,7 +32,10 @@ REAL_TIME = (
     "tests.network.",
     "tests.logs.",
     "tests.mastership.test_scripts",
-    "tests.test_",
+    "tests.observer.test_command",
+    "tests.test_clock",
+    "tests.test_pinger",
+    "tests.test_reactors",
 )
 
 #: More failures than this are no accident.

@@ -16,7 +16,7 @@ from txcarp.configuration import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.diagnosis import Diagnosis, Finding
+from txcarp.membership.diagnosis import Diagnosis, Finding
 from txcarp.protocol.election import Reason, Role
 from txcarp.protocol.seal import Verification
 from txcarp.service import CARPService

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from txcarp.addresses import VirtualAddress
     from txcarp.change import Change
-    from txcarp.diagnosis import Diagnosis
     from txcarp.mastership.leases import Holding
     from txcarp.mastership.scripts import ScriptResult
+    from txcarp.membership.diagnosis import Diagnosis
+    from txcarp.membership.statefile import State
     from txcarp.network.rtnetlink import Address, Link
     from txcarp.protocol.election import Peer, Standing, Transition
-    from txcarp.statefile import State
 
 
 class ICARPState(Interface):
@@ -421,7 +421,7 @@ class IStateStore(Interface):
         What was saved last.
 
         @raise OSError: If it cannot be read.
-        @raise txcarp.statefile.BadState: If it makes no sense.
+        @raise txcarp.membership.statefile.BadState: If it makes no sense.
         """
 
     def save(state: State) -> Deferred[None]:

@@ -22,12 +22,12 @@ from txcarp.interfaces import (
     IVirtualInterfaces,
 )
 from txcarp.mastership.scripts import ProcessRunner
+from txcarp.membership.statefile import StateFile
 from txcarp.network.addresses import AddressTable
 from txcarp.network.links import LinkMonitor
 from txcarp.network.netlink import Netlink
 from txcarp.network.packets import LinuxNetwork
 from txcarp.network.virtualmac import Macvlans
-from txcarp.statefile import StateFile
 from txcarp.virtualhost import VirtualHost
 
 

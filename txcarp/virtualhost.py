@@ -17,10 +17,7 @@ from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
 from txcarp.change import Change
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.demotions import Demotions
-from txcarp.diagnosis import Finding
 from txcarp.interfaces import (
     IAddressTable,
     IDiagnosisObserver,
@@ -34,16 +31,19 @@ from txcarp.interfaces import (
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
-from txcarp.neighbourhood import Neighbourhood
-from txcarp.participation import RESIGNATION, Participation, Surroundings
-from txcarp.peers import KnownPeer
+from txcarp.membership.channel import Channel
+from txcarp.membership.demotions import Demotions
+from txcarp.membership.diagnosis import Finding
+from txcarp.membership.neighbourhood import Neighbourhood
+from txcarp.membership.participation import RESIGNATION, Participation, Surroundings
+from txcarp.membership.peers import KnownPeer
+from txcarp.membership.reception import Heard, Reception
+from txcarp.membership.sealing import Sealing
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.election import Role
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejection
-from txcarp.reception import Heard, Reception
-from txcarp.sealing import Sealing
 
 #: Seconds between two log lines that say the same.
 _SAY_AGAIN = 60.0

@@ -7,6 +7,8 @@ from __future__ import annotations
 import signal
 import time
 
+from twisted.internet.defer import gatherResults
+
 from tests.lab.families import BOTH, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.wire import Wire
 from tests.lab.world import Host
@@ -17,32 +19,13 @@ class RouterTests(FamilyTestCase):
     Two hosts and a client, each in a network of its own.
     """
 
-    async def build(self, *networks: tuple[str, str]) -> None:
-        """
-        Lay the cables.
-
-        @param networks: of the one host, the other, and the client: the addresses of the
-            router and of the host, with prefix length.
-        """
-        switches = [self.testbed.lan, self.testbed.switch("far"), self.testbed.switch("clients")]
-        self.farWire = self.listen(switches[1])
-        sides = [(switch, gateway) for switch, (gateway, _) in zip(switches, networks, strict=True)]
-        router = self.testbed.router("router", *sides)
-        self.router = Host(self, router, "", self.directory / "router")
-        hosts = []
-        for name, (switch, gateway), (_, address) in zip("abc", sides, networks, strict=True):
-            host = self.host(name, address, switch)
-            host.node.route("default", gateway.partition("/")[0])
-            hosts.append(host)
-        self.a, self.b, self.c = hosts
-
-    async def reached(self, virtual: str, master: Host) -> None:
+    async def reached(self, virtual: str, client: Host, router: Host, master: Host) -> None:
         """
         Tell the router where the address is, as a routing daemon would, and ping it.
         """
         ip = self.program("ip", "iproute2")
-        await self.output(self.router, ip, "route", "replace", virtual, "via", master.address)
-        pinger = self.pinger(self.c, virtual)
+        await self.output(router, ip, "route", "replace", virtual, "via", master.address)
+        pinger = self.pinger(client, virtual)
         await self.answers(pinger)
         pinger.stop()
 
@@ -55,21 +38,34 @@ class RouterTests(FamilyTestCase):
             for one in wire.since(host.address, since)
         }
 
-    async def across(self, virtual: str) -> None:
+    async def across(self, family: str, virtual: str, *networks: tuple[str, str]) -> None:
         """
         One is master, and goes on with another skew; the other one is restarted with
         another skew, and takes over when the first one leaves.
+
+        @param networks: of the one host, the other, and the client: the addresses of the
+            router and of the host, with prefix length.
         """
-        a, b = self.a, self.b
+        switches = [self.testbed.switch(f"{name}-{family}") for name in "abc"]
+        near, far, _ = (self.listen(switch) for switch in switches)
+        sides = [(switch, gateway) for switch, (gateway, _) in zip(switches, networks, strict=True)]
+        directory = self.directory / f"router-{family}"
+        router = Host(self, self.testbed.router(directory.name, *sides), "", directory)
+        hosts = []
+        for (switch, gateway), (_, address) in zip(sides, networks, strict=True):
+            hosts.append(self.host(f"on-{switch.name}", address, switch))
+            hosts[-1].node.route("default", gateway.partition("/")[0])
+        a, b, client = hosts
+
         toA, toB = ("-s", b.address, "--peer", a.address), ("-s", a.address, "--peer", b.address)
         master = a.steered(*QUICK, *toB, virtual=(virtual,))
         await self.becomes(master, "MASTER")
         backup = b.txcarp(*QUICK, *SLOWER, *toA, virtual=(virtual,))
         await self.becomes(backup, "BACKUP")
-        await self.reached(virtual, a)
-        self.assertEqual(self.heard(self.wire, a), {(b.address, 255, 0)})
-        await self.until(lambda: self.heard(self.farWire, a), "it is passed on", 2)
-        self.assertEqual(self.heard(self.farWire, a), {(b.address, 254, 0)})
+        await self.reached(virtual, client, router, a)
+        self.assertEqual(self.heard(near, a), {(b.address, 255, 0)})
+        await self.until(lambda: self.heard(far, a), "it is passed on", 2)
+        self.assertEqual(self.heard(far, a), {(b.address, 254, 0)})
 
         changed = master.tell("demote weaker 10")
         await self.stopped(backup)
@@ -77,39 +73,39 @@ class RouterTests(FamilyTestCase):
         started = await self.becomes(again, "BACKUP")
         await self.during(max(0.0, started + 2.0 - time.monotonic()))
         self.assertEqual((master.state, again.state), ("MASTER", "BACKUP"))
-        self.assertEqual(self.heard(self.farWire, a, changed), {(b.address, 254, 10)})
-        self.assertEqual(self.heard(self.farWire, b), set())
+        self.assertEqual(self.heard(far, a, changed), {(b.address, 254, 10)})
+        self.assertEqual(self.heard(far, b), set())
 
         stopping = time.monotonic()
         await self.stopped(master)
         taken = await self.becomes(again, "MASTER", 2)
         self.assertLess(taken - stopping, 0.1 + self.slack)
-        await self.reached(virtual, b)
-        self.assertEqual(self.heard(self.farWire, b), {(a.address, 255, 90)})
+        await self.reached(virtual, client, router, b)
+        self.assertEqual(self.heard(far, b), {(a.address, 255, 90)})
 
-    async def test_ipv4(self) -> None:
+    async def test_router(self) -> None:
         """
-        C03, C06: a group of two networks, where packets arrive with less than their hop
+        C03, C04, C06: a group of two networks, where packets arrive with less than their hop
         limit and the last octet of a peer is that of a multicast group; a peer stays
         through changes of the skew.
         """
-        await self.build(
+        four = (
             ("198.51.100.1/25", "198.51.100.2/25"),
             ("198.51.100.129/25", "198.51.100.224/25"),
             ("203.0.113.1/24", "203.0.113.2/24"),
         )
-        await self.across("192.0.2.1")
-
-    async def test_ipv6(self) -> None:
-        """
-        C04, C06: the same with IPv6.
-        """
-        await self.build(
+        six = (
             ("2001:db8:a::1/64", "2001:db8:a::2/64"),
             ("2001:db8:b::1/64", "2001:db8:b::e0/64"),
             ("2001:db8:c::1/64", "2001:db8:c::2/64"),
         )
-        await self.across("2001:db8:2::1")
+        await gatherResults(
+            [
+                self.concurrently(self.across("4", "192.0.2.1", *four)),
+                self.concurrently(self.across("6", "2001:db8:2::1", *six)),
+            ],
+            consumeErrors=True,
+        )
 
 
 class SegmentTests(FamilyTestCase):

@@ -14,7 +14,7 @@ from tests.fakes import GOOD_LINK, INTERFACE
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
 from txcarp.configuration import FlapLimit, TrackedInterface
-from txcarp.diagnosis import Finding
+from txcarp.membership.diagnosis import Finding
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.election import OFFER_AFTER, Role

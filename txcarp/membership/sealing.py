@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.statefile import BadState, State
+from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
-from txcarp.statefile import BadState, State
-from txcarp.timers import cancel
 
 #: Seconds for which ticks are reserved in the state file.
 RESERVED = 60

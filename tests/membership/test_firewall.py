@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.firewall}.
+Tests for L{txcarp.membership.firewall}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.fakes import FakeTransport, Journal, runTo
-from txcarp.firewall import FirewallWatch
+from txcarp.membership.firewall import FirewallWatch
 
 #: Longer than the two sockets may be apart.
 MOMENT = 0.05

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.timers}; for faults inside the rhythm see
+Tests for L{txcarp.membership.timers}; for faults inside the rhythm see
 L{tests.test_virtualhost_trouble}.
 """
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol.family import Family
-from txcarp.timers import MasterDown, Rhythm, cancel
 
 _4, _6 = Family.IPV4, Family.IPV6
 _BOTH = (_4, _6)

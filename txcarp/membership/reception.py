@@ -13,18 +13,18 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.addresses import textOf
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.firewall import FirewallWatch
 from txcarp.interfaces import IPacketReceiver
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.channel import Channel
+from txcarp.membership.firewall import FirewallWatch
+from txcarp.membership.refusals import Refusals
+from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
 from txcarp.protocol.envelope import isIPv6, payloadOf, sourceOf, unwrap
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.refusals import Refusals
-from txcarp.sealing import Sealing
 
 #: Intervals of silence after which to look in front of the firewall.
 _SILENCE = 2

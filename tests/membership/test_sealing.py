@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.sealing} and L{txcarp.statefile}: what is remembered, and
+Tests for L{txcarp.membership.sealing} and L{txcarp.membership.statefile}: what is remembered, and
 what an attacker gets who replays.
 """
 
@@ -24,9 +24,11 @@ from zope.interface.verify import verifyObject
 from tests.fakes import configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
-from txcarp.diagnosis import Finding
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.diagnosis import Finding
+from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
+from txcarp.membership.statefile import BadState, State, StateFile, decodeState, encodeState
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.election import Role
@@ -35,8 +37,6 @@ from txcarp.protocol.freshness import SealedSource
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, TICKS, Says, Verification, tickOf
-from txcarp.sealing import RESERVED, SAVE_EVERY, Sealing
-from txcarp.statefile import BadState, State, StateFile, decodeState, encodeState
 
 _PEER = socket.inet_aton("10.99.0.1")
 _STRANGER = socket.inet_aton("10.99.0.66")

@@ -13,13 +13,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.addresses import textOf
-from txcarp.advertiser import Advertiser
-from txcarp.candidate import Candidate
 from txcarp.change import Change
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.demotions import Demotions
-from txcarp.holds import Holds
 from txcarp.interfaces import (
     IAddressTable,
     ILinkMonitor,
@@ -32,14 +27,19 @@ from txcarp.interfaces import (
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.mastership import Mastership
-from txcarp.neighbourhood import Neighbourhood
+from txcarp.membership.advertiser import Advertiser
+from txcarp.membership.candidate import Candidate
+from txcarp.membership.channel import Channel
+from txcarp.membership.demotions import Demotions
+from txcarp.membership.holds import Holds
+from txcarp.membership.neighbourhood import Neighbourhood
+from txcarp.membership.reception import Heard, Reception
+from txcarp.membership.sealing import Sealing
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.election import ChangeRole, Peer, Reason, Role
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.timing import Timing
-from txcarp.reception import Heard, Reception
-from txcarp.sealing import Sealing
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which somebody else takes over.

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.demotions import SEND_ERRORS
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.channel import Channel
+from txcarp.membership.demotions import SEND_ERRORS
+from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.counter import Counter
 from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
@@ -19,7 +20,6 @@ from txcarp.protocol.envelope import wrap
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
-from txcarp.sealing import Sealing
 
 
 class Advertiser:

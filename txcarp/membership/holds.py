@@ -9,9 +9,9 @@ from collections import deque
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.candidate import Candidate
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.timers import cancel
+from txcarp.membership.candidate import Candidate
+from txcarp.membership.timers import cancel
 
 _RESIGNED = "resigned"
 _STARTING = "starting"

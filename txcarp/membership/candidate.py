@@ -11,15 +11,15 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.advertiser import Advertiser
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import ICARPState
+from txcarp.membership.advertiser import Advertiser
+from txcarp.membership.channel import Channel
+from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import election
 from txcarp.protocol.election import ChangeRole, Peer, Role, Standing, Transition
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Timing
-from txcarp.timers import MasterDown, Rhythm, cancel
 
 #: Intervals without a beat that are a pause, whatever the dead time is.
 _PAUSE = 1.5

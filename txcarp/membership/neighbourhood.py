@@ -8,16 +8,16 @@ from collections.abc import Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
-from txcarp.channel import Channel
 from txcarp.configuration import VirtualHostConfiguration
-from txcarp.diagnosis import Diagnostics, Finding
 from txcarp.logs.limits import SayOnce
-from txcarp.peers import KnownPeer, Peers
+from txcarp.membership.channel import Channel
+from txcarp.membership.diagnosis import Diagnostics, Finding
+from txcarp.membership.peers import KnownPeer, Peers
+from txcarp.membership.reception import Heard
 from txcarp.protocol.election import Peer, Standing
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejected
-from txcarp.reception import Heard
 
 #: Seconds in which one of two masters gives way, at least.
 _PATIENCE = 0.5

@@ -14,7 +14,7 @@ from txcarp.protocol.envelope import sourceOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
 #: What is said here, in ucarp's words.  The other reasons are only counted, or
-#: are for L{txcarp.diagnosis} to explain.
+#: are for L{txcarp.membership.diagnosis} to explain.
 _REPORTED = {
     Rejection.TTL: "Bad TTL: [{detail}]",
     Rejection.VERSION: "Bad version: [{detail}]",
