@@ -6,6 +6,7 @@ that slept, floods, and faults of others.
 from __future__ import annotations
 
 import random
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -672,6 +673,24 @@ class FilteredTests(SynchronousTestCase):
         self.assertEqual(stage.host.received, 1)
         self.assertEqual(events, [])
         self.assertFalse(stage.transport.front)
+
+    def test_forwarded(self) -> None:
+        """
+        What one peer sends another through this host, as a router, is neither
+        heard nor blamed on the firewall.
+        """
+        peer = socket.inet_aton(crafted.PEER)
+        stage = Stage(neutral=True, peers=(peer,))
+        stage.start()
+        assert stage.network.receiver is not None
+        with capturedLogs() as events:
+            for destination in ("10.99.0.77", crafted.OWN):
+                self.assertEqual(events, [])
+                packet = crafted.packet(advbase=1, destination=destination, ttl=254)
+                stage.network.receiver.packetFiltered(packet)
+                stage.run(1)
+        self.assertEqual(stage.host.received, 1)
+        self.assertEqual(stage.host.rejected.total(), 0)
 
     def test_forged(self) -> None:
         """

@@ -23,7 +23,7 @@ BOTH = FOUR + SIX
 
 #: How soon a backup takes over with a dead ratio of one, and how much slower it is.
 QUICK = ("--assign", "-r", "1")
-SLOWER = ("-k", "100")
+SLOWER = ("-k", "200")
 
 #: Seconds in which an address has to answer again, whatever happens to its master.
 REACHABLE = 5.0

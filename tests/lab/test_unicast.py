@@ -69,7 +69,7 @@ class RouterTests(FamilyTestCase):
 
         changed = master.tell("demote weaker 10")
         await self.stopped(backup)
-        again = b.txcarp(*QUICK, "-k", "90", *toA, virtual=(virtual,))
+        again = b.txcarp(*QUICK, "-k", "190", *toA, virtual=(virtual,))
         started = await self.becomes(again, "BACKUP")
         await self.during(max(0.0, started + 2.0 - time.monotonic()))
         self.assertEqual((master.state, again.state), ("MASTER", "BACKUP"))
@@ -81,7 +81,7 @@ class RouterTests(FamilyTestCase):
         taken = await self.becomes(again, "MASTER", 2)
         self.assertLess(taken - stopping, 0.1 + self.slack)
         await self.reached(virtual, client, router, b)
-        self.assertEqual(self.heard(far, b), {(a.address, 255, 90)})
+        self.assertEqual(self.heard(far, b), {(a.address, 255, 190)})
 
     async def test_router(self) -> None:
         """

@@ -21,7 +21,7 @@ from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.refusals import Refusals
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
-from txcarp.protocol.envelope import isIPv6, payloadOf, sourceOf, unwrap
+from txcarp.protocol.envelope import destinationOf, isIPv6, payloadOf, sourceOf, unwrap
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
@@ -155,8 +155,15 @@ class Reception:
         """
         A packet was seen in front of the firewall.
         """
-        firewall = self._firewalls.get(_familyOfPacket(packet))
-        if firewall is not None:
+        family = _familyOfPacket(packet)
+        firewall = self._firewalls.get(family)
+        if firewall is None:
+            return
+        # In front of the firewall there is also what a router forwards from one
+        # peer to another.
+        channel = self._channels[family]
+        ours = (channel.group, channel.lastSource)
+        if not channel.audience.peers or destinationOf(packet) in ours:
             firewall.seen(packet)
 
     def _read(self, packet: bytes) -> bool:
