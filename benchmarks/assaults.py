@@ -12,6 +12,7 @@ import attrs
 
 from benchmarks.forgery import forged
 from benchmarks.siege import ADDRESSES, DEAD_TIME, STRANGER, Expectation, Pair, Siege
+from txcarp.membership.sealing import SAVE_EVERY
 
 #: Seconds for which a master that lives is attacked: twice a dead time and more.
 _LIVING = 8.0
@@ -123,19 +124,20 @@ async def _masterDead(siege: Siege) -> Expectation:
 
 
 def _restarted(
-    *, forget: bool, replay: bool
+    *, replay: bool, forget: bool = False, crash: bool = False
 ) -> Callable[[Siege], Awaitable[Expectation]]:
     """
     The master dies, and the backup is restarted in the same moment.
 
-    @param forget: whether its state file is lost.
     @param replay: whether everything is replayed, and not one advertisement changed.
+    @param forget: whether its state file is lost.
+    @param crash: whether it had no time to write that.
     """
 
     async def mount(siege: Siege) -> Expectation:
         siege.powerOff("a")
         died = time.monotonic()
-        await siege.stop("b")
+        await siege.stop("b", crash)
         if forget:
             siege.forget("b")
         siege.start("b")
@@ -147,7 +149,9 @@ def _restarted(
             packet = forged(siege.captured[0].packet, advbase=0, advskew=0, source=_STRANGER)
             await _repeat(siege, packet, _DEAD)
         # What is heard for the first time is believed once if nothing is known.
-        once = _pass(siege) if forget and replay else 0.0
+        once = 0.0
+        if replay:
+            once = _pass(siege) if forget else SAVE_EVERY if crash else 0.0
         return Expectation("b", 1, waited + once + DEAD_TIME)
 
     return mount
@@ -211,23 +215,28 @@ ATTACKS = (
     Attack(
         "replay to a restarted backup",
         "the same with a backup that was restarted when the master died",
-        _restarted(forget=False, replay=True),
+        _restarted(replay=True),
     ),
     Attack(
         "0/0 to a restarted backup",
         "one advertisement again as 0/0 from a host that is not there, after that restart",
-        _restarted(forget=False, replay=False),
+        _restarted(replay=False),
+    ),
+    Attack(
+        "replay to a crashed backup",
+        "the same with a backup that crashed in that moment; what came in the five seconds "
+        "before is believed once more, at most",
+        _restarted(replay=True, crash=True),
     ),
     Attack(
         "replay to one without its state",
-        "everything again, after a restart of the backup without its state file; what is "
-        "promised is only that it lasts for one pass",
-        _restarted(forget=True, replay=True),
+        "the same with a backup that lost its state file; everything is believed once, at most",
+        _restarted(replay=True, forget=True),
     ),
     Attack(
         "0/0 to one without its state",
-        "one advertisement again as 0/0, after such a restart; promised by require only",
-        _restarted(forget=True, replay=False),
+        "one advertisement again as 0/0 to such a backup; learn does not promise to stop it",
+        _restarted(replay=False, forget=True),
         limits=frozenset({"learn"}),
     ),
     Attack(

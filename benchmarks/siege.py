@@ -209,11 +209,11 @@ class Siege:
         self._daemons[name] = daemon
         self._all.append((name, daemon))
 
-    async def stop(self, name: str) -> None:
+    async def stop(self, name: str, crash: bool = False) -> None:
         """
-        Let the program of a host end in good order.
+        Let the program of a host end in good order, or not.
         """
-        self._daemons[name].signal(signal.SIGTERM)
+        strike(self._daemons[name], signal.SIGKILL if crash else signal.SIGTERM)
         await self._until(lambda: self._daemons[name].ended, f"{name} ends")
 
     def powerOff(self, name: str) -> None:
@@ -297,7 +297,7 @@ class Siege:
             pause=self._pause,
             faults=(),
         )
-        return attrs.evolve(outcome, faults=tuple(_faults(outcome, expected)))
+        return attrs.evolve(outcome, faults=tuple(touched(outcome, expected)))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for name, daemon in self._all:
@@ -331,7 +331,10 @@ _WORDS = re.compile(
 )
 
 
-def _faults(outcome: Outcome, expected: Expectation) -> Iterator[str]:
+def touched(outcome: Outcome, expected: Expectation) -> Iterator[str]:
+    """
+    What an attack did that it should not have been able to do.
+    """
     allowance = outcome.pause + _TOLERANCE
     if outcome.holders != expected.holder:
         yield f"the address is on {outcome.holders}, not on {expected.holder}"
