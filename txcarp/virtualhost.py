@@ -354,6 +354,7 @@ class VirtualHost(Service):
         if isinstance(result, Failure):
             self._log.failure("{name} could not leave in order", failure=result, name=self.name)
         self._reception.stop()
+        self._demotions.forget()
         self._detach()
         self._run = None
         self._sealing.stop().addBoth(self._stopped)

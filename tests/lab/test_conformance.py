@@ -6,13 +6,17 @@ owe each other.  The list of it, with all tests, is at the end of C{docs/protoco
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import socket
 import time
 from pathlib import Path
 
 from twisted.internet.defer import gatherResults
+from twisted.python.reflect import namedAny
+from twisted.trial.unittest import SynchronousTestCase
 
+import txcarp
 from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
@@ -21,6 +25,28 @@ from txcarp.protocol.timing import Timing
 
 #: Seconds in which the others know that a host is demoted, and one has taken over.
 SWAPPED = 0.1
+
+
+class ListTests(SynchronousTestCase):
+    """
+    The list in C{docs/protocol.rst}.
+    """
+
+    def test_complete(self) -> None:
+        """
+        Each requirement has tests, and they exist.
+        """
+        root = Path(txcarp.__file__).parent.parent
+        text = (root / "docs" / "protocol.rst").read_text(encoding="utf-8")
+        rows = text.partition("\nConformance\n")[2].split("\n   * - C")[1:]
+        self.assertEqual([row[:2] for row in rows], [f"{number:02}" for number in range(1, 25)])
+        for row in rows:
+            names = re.findall(r"``([\w.]+)``", row)
+            self.assertTrue(names, row)
+            for name in names:
+                # A module, or a method of a class in one.
+                self.assertTrue(name.rpartition(".")[2].startswith("test_"), name)
+                namedAny(f"tests.{name}")
 
 
 class VirtualMACTests(FamilyTestCase):

@@ -250,6 +250,7 @@ class Computer:
         Kill the process.
         """
         self._clock.alive = False
+        self.links.observers.clear()
         self.virtualHost = self._receiver = None
         self.segment.noteReign(self.source, False)
 

@@ -299,6 +299,36 @@ class DemotionTests(SynchronousTestCase):
         segment.run(20)
         self.assertEqual(segment.masters(), [second])
 
+    def test_successorDemoted(self) -> None:
+        """
+        The bow-out in the second family is no reason for a demoted successor to step
+        back again.
+        """
+        both = {**BOTH, "dialect": "openbsd"}
+        segment, first, second = pair(both, {**both, "advskew": 100})
+        hostOf(second).demote("x", 5)
+        first.stop()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [second])
+        self.assertEqual(len([reign for reign in segment.reigns if reign.host == second.source]), 1)
+
+    def test_bowOutSaysIt(self) -> None:
+        """
+        What demotes a host that stops is in its bow-out.
+        """
+        segment = Segment()
+        tracked = (TrackedInterface("eth8", 2),)
+        first = segment.add("10.99.0.1", dialect="openbsd", trackedInterfaces=tracked)
+        first.start()
+        segment.run(10)
+        host = hostOf(first)
+        first.stop()
+        segment.run(1)
+        last = decode(payloadOf(segment.record[-1]))
+        self.assertTrue(last.isBowOut)
+        self.assertEqual(last.demotion, 2)
+        self.assertEqual(host.demotion, {})
+
     def test_trackedInterface(self) -> None:
         """
         The link of another interface demotes while it is lost, and nothing is

@@ -55,10 +55,18 @@ class Demotions:
 
     def stop(self) -> None:
         """
-        Track them no more.  What others demote this host for stays.
+        Track them no more.  The reasons that hold go on to, until L{forget}:
+        there may be a bow-out to send.
         """
         for name in self._tracked:
             self._links.unwatch(name, self)
+
+    def forget(self) -> None:
+        """
+        The run is over, and so are its reasons.  What others demote this host
+        for stays.
+        """
+        for name in self._tracked:
             self.ledger.clear(_reason(name))
         self.ledger.clear(SEND_ERRORS)
 

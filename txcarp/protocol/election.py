@@ -17,7 +17,7 @@ from zope.interface import implementer
 from txcarp.interfaces import ICARPState
 from txcarp.protocol.dialect import UCARP, Dialect
 from txcarp.protocol.family import Family, familyOf
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import LEAVING, Timing
 
 #: A deadline that is noticed this many seconds late says more about this host
 #: than about the master: advertisements may wait unread in the socket.
@@ -327,7 +327,9 @@ class Master(_Unmoved):
     role = Role.MASTER
 
     def heard(self, standing: Standing, peer: Peer) -> Transition:
-        if not standing.dialect.yields(standing, peer):  # M2
+        # Who leaves claims nothing, whatever it says about its demotion.
+        leaves = standing.timing < peer.timing == LEAVING
+        if leaves or not standing.dialect.yields(standing, peer):  # M2
             return MASTER, (Reassert(peer),)
         # M1: the farewell lets the winner hear of us, and announce once more.
         return BACKUP, (

@@ -1,0 +1,267 @@
+"""
+Tests for what C{python -m benchmarks.attacks} and C{benchmarks/fuzz.py} tell by.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from contextlib import redirect_stderr
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import assaults, attacks, fuzz
+from benchmarks.forgery import forged, mended
+from benchmarks.siege import DEAD_TIME, PAIRS, Expectation, Outcome, touched
+from tests import crafted
+from tests.lab.holders import Span
+from txcarp.protocol import freshness
+from txcarp.protocol.dialect import DIALECTS, UCARP
+from txcarp.protocol.envelope import Audience, sourceOf, unwrap, wrap
+from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.ipv6 import GROUP as GROUP6
+from txcarp.protocol.rejection import Rejection
+
+_LINK_LOCAL = socket.inet_pton(socket.AF_INET6, "fe80::1")
+_PACKETS = (crafted.packet(), wrap(crafted.payload(), _LINK_LOCAL, GROUP6))
+_AUDIENCES = (
+    Audience(crafted.VHID, socket.inet_aton(crafted.OWN), socket.inet_aton(crafted.GROUP)),
+    Audience(crafted.VHID, b"", GROUP6),
+)
+
+_byte = st.integers(0, 255)
+
+
+class ForgeryTests(SynchronousTestCase):
+    """
+    L{benchmarks.forgery}: what is made passes everything up to the digest, and has the
+    captured counter and digest.
+    """
+
+    @given(_byte, _byte, _byte, st.binary(min_size=15, max_size=15))
+    def test_everything(self, base: int, skew: int, demotion: int, source: bytes) -> None:
+        """
+        Timing, demotion and source can be anything.
+        """
+        for packet, audience in zip(_PACKETS, _AUDIENCES, strict=True):
+            address = (b"\x0a" + source)[: len(sourceOf(packet))]
+            made = forged(packet, advbase=base, advskew=skew, demotion=demotion, source=address)
+            if address == audience.own:
+                continue
+            was, said = unwrap(packet, audience), unwrap(made, audience)
+            self.assertEqual(sourceOf(made), address)
+            expected = attrs.evolve(was, advbase=base, advskew=skew, demotion=demotion)
+            self.assertEqual(said, expected)
+
+    def test_nothing(self) -> None:
+        """
+        What is not asked for stays as it is.
+        """
+        for packet in _PACKETS:
+            self.assertEqual(forged(packet), packet)
+
+    def test_checksums(self) -> None:
+        """
+        Both checksums of IPv4 are right each for itself, as other receivers look at them.
+        """
+        made = forged(_PACKETS[0], advbase=0, source=b"\x0a\x63\0\x05")
+        self.assertEqual(crafted.checksum(made[:20]), 0)
+        self.assertEqual(crafted.checksum(made[20:56]), 0)
+
+    def test_pseudoHeader(self) -> None:
+        """
+        For IPv6 the pseudo-header is in the sum if that is asked for.
+        """
+        made = mended(_PACKETS[1], pseudo=True)
+        self.assertNotEqual(crafted.checksum(made[40:]), 0)
+        pseudo = made[8:40] + bytes((0, 0, 0, 36, 0, 0, 0, 112))
+        self.assertEqual(crafted.checksum(pseudo + made[40:]), 0)
+        self.assertEqual(unwrap(made, _AUDIENCES[1]), unwrap(_PACKETS[1], _AUDIENCES[1]))
+
+    @given(st.binary(max_size=60))
+    def test_nonsense(self, packet: bytes) -> None:
+        """
+        What is no advertisement can be mended, too, or is left alone.
+        """
+        self.assertEqual(len(mended(packet)), len(packet))
+
+
+class JudgementTests(SynchronousTestCase):
+    """
+    L{benchmarks.siege.touched}.
+    """
+
+    outcome = Outcome(
+        nobody=Span(),
+        both=Span(),
+        changes=0,
+        holders="a",
+        sent=8,
+        refused={"a: bad digest": 8},
+        said={},
+        pause=0.0,
+        faults=(),
+    )
+
+    def faults(self, expected: Expectation, **changes: object) -> list[str]:
+        """
+        What an attack did.
+        """
+        return list(touched(attrs.evolve(self.outcome, **changes), expected))
+
+    def test_untouched(self) -> None:
+        """
+        A master that lives stays the only one, all the time.
+        """
+        self.assertEqual(self.faults(Expectation()), [])
+
+    def test_touched(self) -> None:
+        """
+        Each thing that an attack does is named.
+        """
+        for words, changes in (
+            ("no holder for 0.100 s", {"nobody": Span(0.1)}),
+            ("two holders for 0.001 s", {"both": Span(0.001)}),
+            ("1 changes of master, not 0", {"changes": 1}),
+            ("the address is on nobody, not on a", {"holders": "nobody"}),
+        ):
+            self.assertEqual(self.faults(Expectation(), **changes), [words])
+
+    def test_takeOver(self) -> None:
+        """
+        When the master dies the backup takes over at its deadline, a little tolerance
+        and the pauses of the machine granted.
+        """
+        expected = Expectation("b", 1, DEAD_TIME)
+        facts = {"holders": "b", "changes": 1}
+        self.assertEqual(self.faults(expected, nobody=Span(DEAD_TIME + 0.1), **facts), [])
+        late = Span(DEAD_TIME + 0.4)
+        self.assertEqual(len(self.faults(expected, nobody=late, **facts)), 1)
+        self.assertEqual(self.faults(expected, nobody=late, pause=0.2, **facts), [])
+
+    def test_telling(self) -> None:
+        """
+        What was measured on a machine that stood still says nothing.
+        """
+        self.assertTrue(self.outcome.telling)
+        self.assertFalse(attrs.evolve(self.outcome, pause=0.5).telling)
+
+    def test_claims(self) -> None:
+        """
+        Programs without seals promise nothing, and those with seals everything but what
+        is said to be a limit.
+        """
+        for attack in assaults.ATTACKS:
+            promising = {name for name, pair in PAIRS.items() if attack.isStoppedBy(pair)}
+            self.assertEqual(promising, {"learn", "require", "mixed"} - attack.limits)
+        self.assertEqual(sum(bool(attack.limits) for attack in assaults.ATTACKS), 1)
+
+    def test_table(self) -> None:
+        """
+        Every attack has a row, every pair a column in each group, and what was refused
+        is said below.
+        """
+        fallen = attrs.evolve(self.outcome, nobody=Span(7.25, open=True), holders="nobody")
+        rows = [(attack, (self.outcome, fallen)) for attack in assaults.ATTACKS]
+        lines = attacks.table(rows, ["learn", "ucarp"]).splitlines()
+        self.assertEqual(lines[1].split().count("ucarp"), 4)
+        self.assertEqual(len(lines), 3 + len(rows))
+        self.assertIn("7.25 s +", lines[3])
+        self.assertIn("refused a 8 x bad digest", attacks.notes(rows, ["learn", "ucarp"]))
+
+
+class ArgumentTests(SynchronousTestCase):
+    """
+    The command lines.
+    """
+
+    def test_defaults(self) -> None:
+        """
+        Without options all attacks are mounted on the usual pairs.
+        """
+        options = attacks.parse([])
+        self.assertEqual([pair.name for pair in options.chosen], ["learn", "require", "ucarp"])
+        self.assertEqual(options.mounted, list(assaults.ATTACKS))
+
+    def test_chosen(self) -> None:
+        """
+        Some can be chosen.
+        """
+        options = attacks.parse(["--pairs", "off,mixed", "--attacks", "255/255,skew"])
+        self.assertEqual([pair.name for pair in options.chosen], ["off", "mixed"])
+        self.assertEqual(
+            [attack.name for attack in options.mounted],
+            ["255/255 as the master", "skew 0 from a new source"],
+        )
+
+    def test_wrong(self) -> None:
+        """
+        What does not exist is refused.
+        """
+        for parse, arguments, words in (
+            (attacks.parse, ["--pairs", "both"], "--pairs both"),
+            (attacks.parse, ["--attacks", "tickling"], "--attacks tickling"),
+            (attacks.parse, ["--attempts", "0"], "--attempts 0"),
+            (fuzz.parse, ["--packets", "0"], "--packets 0"),
+            (fuzz.parse, ["--jobs", "0"], "--jobs 0"),
+        ):
+            with redirect_stderr(io.StringIO()) as written:
+                error = self.assertRaises(SystemExit, parse, arguments)
+            self.assertEqual(error.code, 2)
+            self.assertIn(words, written.getvalue())
+
+
+class FuzzTests(SynchronousTestCase):
+    """
+    C{benchmarks/fuzz.py}, for a moment.
+    """
+
+    def setUp(self) -> None:
+        self.patch(freshness, "REMEMBERED", fuzz.REMEMBERED)
+
+    def test_sound(self) -> None:
+        """
+        In every dialect good packets are believed and move the election, and an attacker's
+        are refused for every reason there is.
+        """
+        whole = fuzz.Result()
+        for dialect in DIALECTS.values():
+            result = fuzz.Fuzz(dialect, 1).run(4000)
+            self.assertEqual((result.faults, result.wrong), (0, []))
+            self.assertGreater(result.believed, 50)
+            self.assertGreater(result.moves, 10)
+            whole.add(result)
+        self.assertGreaterEqual(whole.packets, 12000)
+        missing = set(Rejection) - set(whole.refused)
+        self.assertEqual(missing, set())
+
+    def test_holes(self) -> None:
+        """
+        A hole in what is verified is found.
+        """
+
+        def believing(self: Freshness, *arguments: object) -> bool:
+            return False
+
+        for name in ("judge", "_sealedByAnother"):
+            with self.subTest(name):
+                patched = self.patch(Freshness, name, believing)
+                result = fuzz.Fuzz(UCARP, 1).run(4000)
+                patched.restore()
+                self.assertGreater(result.faults, 0)
+
+    def test_exceptions(self) -> None:
+        """
+        An exception other than the one that is allowed is found.
+        """
+
+        def broken(self: Freshness, *arguments: object) -> bool:
+            raise ZeroDivisionError
+
+        self.patch(Freshness, "_sealedByAnother", broken)
+        result = fuzz.Fuzz(UCARP, 1).run(4000)
+        self.assertGreater(result.faults, 0)
+        self.assertIn("ZeroDivisionError", result.wrong[0])
