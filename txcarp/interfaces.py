@@ -297,8 +297,8 @@ class IAddressTable(Interface):
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
-        Remove addresses.  It is no error when they are not there.  What is
-        present is known (L{known}) when this is called.
+        Remove addresses, as far as they are ours.  It is no error when they
+        are not there.  What is present is known (L{known}) when this is called.
         """
 
 
@@ -330,6 +330,12 @@ class ILeaseObserver(Interface):
     def addressesGone(addresses: Sequence[bytes]) -> None:
         """
         Somebody removed these packed addresses, or their time was over.
+        """
+
+    def addressesTaken(addresses: Sequence[bytes]) -> None:
+        """
+        Somebody made these packed addresses its own: they are there, and are
+        not ours any more.
         """
 
     def addressesPossiblyGone() -> None:

@@ -435,11 +435,101 @@ class ForeignTests(LeaseTestCase):
 
     def test_itsRemoval(self) -> None:
         """
-        It is not put back when it goes.
+        When it goes, a master holds it itself from then on: the log told somebody to
+        remove it.
+        """
+        self.table.foreign = {FIRST}
+        with capturedLogs() as logs:
+            self.successResultOf(self.leases.acquire(MASTER))
+            self.journal.clear()
+            self.table.foreign = set()
+            self.leases.addressesGone([bytes((10, 0, 0, 100))])
+        self.assertEqual(self.journal.take(), [("hold", 3, FIRST), ("announce",)])
+        self.assertIn("10.0.0.100 on eth7 is held by this program from now on", self.said(logs)[1])
+        self.assertEqual(self.leases.restored, 0)
+        self.beat(1.0)
+        self.successResultOf(self.leases.release(BACKUP))
+        self.assertEqual(self.table.present, {})
+
+    def test_itsRemovalUnfit(self) -> None:
+        """
+        A host that is not in good order holds it with its next renewal.
         """
         self.table.foreign = {FIRST}
         with capturedLogs():
             self.successResultOf(self.leases.acquire(MASTER))
+            self.table.foreign = set()
+            self.fit = False
             self.journal.clear()
             self.leases.addressesGone([bytes((10, 0, 0, 100))])
+        self.assertEqual(self.journal.take(), [])
+        self.fit = True
+        self.beat(1.0)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+
+    def test_oneOfTwo(self) -> None:
+        """
+        As long as it is there with another prefix length, it is left alone.
+        """
+        self.table.foreign = {FIRST}
+        with capturedLogs():
+            self.successResultOf(self.leases.acquire(MASTER))
+        self.journal.clear()
+        self.leases.addressesGone([bytes((10, 0, 0, 100))])
+        self.assertEqual(self.journal, [])
+
+    def test_staysBehind(self) -> None:
+        """
+        A host that ceases to be master says that it goes on answering.
+        """
+        self.acquire()
+        self.table.foreign = {SECOND}
+        with capturedLogs() as logs:
+            self.successResultOf(self.leases.release(BACKUP))
+        [line] = self.said(logs)
+        self.assertIn("fd00::100 is on eth7 already", line)
+        self.assertIn("although it is not master", line)
+
+
+class TakenTests(LeaseTestCase):
+    """
+    Addresses on lease that somebody makes permanent.
+    """
+
+    def test_onLeaseAgain(self) -> None:
+        """
+        It is on lease again at once, alone, and that is counted and said.
+        """
+        self.acquire()
+        runTo(self.clock, 1.0)
+        with capturedLogs() as logs:
+            self.leases.addressesTaken([bytes((10, 0, 0, 100)), b"\x0a\0\0\x01"])
+        self.assertEqual(self.journal, [("hold", 3, FIRST), ("announce",)])
+        self.assertEqual(self.leases.restored, 1)
+        [line] = self.said(logs)
+        self.assertIn("Somebody changed 10.0.0.100 on eth7, and it could not leave", line)
+
+    def test_possibly(self) -> None:
+        """
+        It is found when messages were lost, too.
+        """
+        self.acquire()
+        runTo(self.clock, 0.5)
+        self.table.foreign = {SECOND}
+        with capturedLogs():
+            self.leases.addressesPossiblyGone()
+        self.assertEqual(self.journal, [("hold", 3, SECOND), ("announce",)])
+
+    def test_unfit(self) -> None:
+        """
+        A host that is not in good order holds nothing again, and one that does not
+        hold the addresses has no say.
+        """
+        self.acquire()
+        self.fit = False
+        self.leases.addressesTaken([bytes((10, 0, 0, 100))])
+        self.fit = True
+        self.successResultOf(self.leases.release(BACKUP))
+        self.journal.clear()
+        self.leases.addressesTaken([bytes((10, 0, 0, 100))])
         self.assertEqual(self.journal, [])

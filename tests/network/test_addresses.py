@@ -24,9 +24,9 @@ from txcarp.addresses import VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.addresses import OURS, AddressTable
-from txcarp.network.netlink import Netlink
+from txcarp.network.netlink import AnswerLost, Netlink
 from txcarp.network.netlinkformat import Request
-from txcarp.network.requests import IFA_F_NODAD, newAddress
+from txcarp.network.requests import IFA_F_NODAD, newAddress, promoteSecondaries
 from txcarp.network.rtnetlink import RTM_DELADDR, RTM_NEWADDR, Address
 from txcarp.network.sockets import MissingCapability
 
@@ -101,10 +101,14 @@ class FakeObserver:
 
     def __init__(self) -> None:
         self.gone: list[bytes] = []
+        self.taken: list[bytes] = []
         self.gonePossibly = 0
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         self.gone += addresses
+
+    def addressesTaken(self, addresses: Sequence[bytes]) -> None:
+        self.taken += addresses
 
     def addressesPossiblyGone(self) -> None:
         self.gonePossibly += 1
@@ -318,6 +322,7 @@ class TableTests(SynchronousTestCase):
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
         [batch] = self.netlink.asked
         expected = [
+            promoteSecondaries(INDEX),
             newAddress(INDEX, IPV4.packed, 24, validLifetime=3, protocol=OURS, replace=True),
             newAddress(
                 INDEX,
@@ -331,10 +336,31 @@ class TableTests(SynchronousTestCase):
             ),
         ]
         self.assertEqual(list(batch), expected)
-        self.assertEqual([request.type for request in batch], [RTM_NEWADDR] * 2)
+        self.assertEqual([request.type for request in batch[1:]], [RTM_NEWADDR] * 2)
         self.assertNoResult(done)
-        self.netlink.answers[0].callback([None, None])
+        self.netlink.answers[0].callback([None, None, None])
         self.successResultOf(done)
+
+    def test_renewal(self) -> None:
+        """
+        What is there is renewed, and nothing else is asked for; nor for IPv6, which
+        knows no secondary addresses.
+        """
+        self.start(address())
+        self.table.hold("eth7", [IPV4], 3, True)
+        self.table.hold("eth7", [IPV6], 3, True)
+        for batch in self.netlink.asked:
+            self.assertEqual([request.type for request in batch], [RTM_NEWADDR])
+
+    def test_noSecondaries(self) -> None:
+        """
+        A kernel that does not know how to keep secondary addresses still adds ours.
+        """
+        self.start()
+        done = self.table.hold("eth7", [IPV4], 3, True)
+        self.netlink.answers[0].callback([OSError(errno.EOPNOTSUPP, "no"), None])
+        self.successResultOf(done)
+        self.assertIs(self.holding(), Holding.OURS)
 
     def test_holdFails(self) -> None:
         """
@@ -342,7 +368,7 @@ class TableTests(SynchronousTestCase):
         """
         self.start()
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
-        self.netlink.answers[0].callback([None, OSError(errno.EACCES, "IPv6 is disabled")])
+        self.netlink.answers[0].callback([None, None, OSError(errno.EACCES, "IPv6 is disabled")])
         failure = self.failureResultOf(done, OSError)
         self.assertIn("IPv6 is disabled", failure.getErrorMessage())
 
@@ -352,7 +378,8 @@ class TableTests(SynchronousTestCase):
         """
         self.start()
         done = self.table.hold("eth7", [IPV4], 3, True)
-        self.netlink.answers[0].callback([OSError(errno.EPERM, "Operation not permitted")])
+        refused = OSError(errno.EPERM, "Operation not permitted")
+        self.netlink.answers[0].callback([refused, refused])
         failure = self.failureResultOf(done, MissingCapability)
         self.assertIn("CAP_NET_ADMIN", failure.getErrorMessage())
 
@@ -407,7 +434,7 @@ class TableTests(SynchronousTestCase):
         self.start()
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
         self.assertIs(self.holding(), Holding.NOBODY)
-        self.netlink.answers[0].callback([None, OSError(errno.EACCES, "no")])
+        self.netlink.answers[0].callback([None, None, OSError(errno.EACCES, "no")])
         self.failureResultOf(done)
         self.assertIs(self.holding(), Holding.OURS)
         self.assertIs(self.holding(IPV6), Holding.NOBODY)
@@ -432,6 +459,72 @@ class TableTests(SynchronousTestCase):
                     self.successResultOf(done)
                 else:
                     self.failureResultOf(done, OSError)
+
+    def test_answerLost(self) -> None:
+        """
+        What the kernel answered may have been lost: it is asked again, but not for
+        ever.
+        """
+        self.start(address(), address(IPV6))
+        for ask in (
+            lambda: self.table.hold("eth7", [IPV4, IPV6], 3, True),
+            lambda: self.table.drop("eth7", [IPV4, IPV6]),
+        ):
+            done = ask()
+            for _ in range(2):
+                self.assertNoResult(done)
+                self.netlink.answers[-1].callback([None, AnswerLost()])
+            self.assertEqual(self.netlink.asked[-3:], [self.netlink.asked[-1]] * 3)
+            self.netlink.answers[-1].callback([None, None])
+            self.successResultOf(done)
+        done = self.table.hold("eth7", [IPV4], 3, True)
+        for _ in range(3):
+            self.netlink.answers[-1].callback([AnswerLost()])
+        self.failureResultOf(done, AnswerLost)
+
+    def test_taken(self) -> None:
+        """
+        An address of ours that somebody makes permanent is told; what was somebody
+        else's before is nobody's news.
+        """
+        self.start(address(), address(IPV6, protocol=None, validLifetime=None))
+        self.netlink.say(address(validLifetime=2))
+        self.netlink.say(address(IPV6, protocol=None, validLifetime=4000))
+        self.assertEqual(self.observer.taken, [])
+        self.netlink.say(address(protocol=None, validLifetime=None))
+        self.assertEqual(self.observer.taken, [IPV4.packed])
+        self.assertIs(self.holding(), Holding.FOREIGN)
+
+    def test_twice(self) -> None:
+        """
+        IPv4 has an address with several prefix lengths: only what is ours is dropped,
+        and it is not gone with somebody else's.
+        """
+        other = address(prefixLength=32, protocol=None, validLifetime=None)
+        self.start(address())
+        self.netlink.say(other)
+        self.assertIs(self.holding(), Holding.FOREIGN)
+        self.table.drop("eth7", [IPV4])
+        [[request]] = self.netlink.asked
+        self.assertEqual((request.type, request.body[1]), (RTM_DELADDR, 24))
+        self.netlink.say(other, present=False)
+        self.assertEqual((self.observer.gone, self.holding()), ([], Holding.OURS))
+        self.netlink.say(other)
+        self.netlink.say(address(), present=False)
+        self.assertEqual((self.observer.gone, self.holding()), ([IPV4.packed], Holding.FOREIGN))
+
+    def test_knownAfterRestart(self) -> None:
+        """
+        What was there before the end is not believed at the next start.
+        """
+        self.start(address())
+        self.table.stop()
+        self.table.start()
+        waiting = self.table.known()
+        self.assertNoResult(waiting)
+        self.assertIs(self.holding(), Holding.NOBODY)
+        self.netlink.dumps[-1].callback([])
+        self.successResultOf(waiting)
 
 
 class KernelTests(TestCase):
@@ -588,6 +681,39 @@ class KernelTests(TestCase):
         self.node.removeAddress("10.0.0.100/24")
         await until(lambda: self.observer.gone == [IPV4.packed])
         self.assertIs(table.holding("eth0", IPV4), Holding.NOBODY)
+
+    async def test_taken(self) -> None:
+        """
+        What somebody else makes permanent is told at once, and can be put on lease
+        again.
+        """
+        table = await self.table()
+        for number, one in enumerate((IPV4, IPV6), 1):
+            await table.hold("eth0", [one], 30, True)
+            self.put(one, replace=True)
+            await until(lambda n=number: len(self.observer.taken) == n)
+            self.assertIs(table.holding("eth0", one), Holding.FOREIGN)
+            await table.hold("eth0", [one], 30, True)
+            self.assertIs(table.holding("eth0", one), Holding.OURS)
+            found = self.found(one)
+            assert found is not None
+            self.assertIn(found.validLifetime, (29, 30))
+
+    async def test_keepsTheHostsOwn(self) -> None:
+        """
+        A network manager may add the host's own address after ours, which makes it a
+        secondary one. It does not go with ours, neither dropped nor at the lease's end.
+        """
+        table = await self.table()
+        for end in ("dropped", "vanished"):
+            self.node.removeAddress("10.0.0.1/24")
+            self.observer.gone.clear()
+            await table.hold("eth0", [IPV4], 1, True)
+            self.node.addAddress("10.0.0.1/24")
+            if end == "dropped":
+                await table.drop("eth0", [IPV4])
+            await until(lambda: IPV4.packed in self.observer.gone)
+            self.assertIn("10.0.0.1/24", self.node.addresses(), end)
 
     async def test_interfaceDeleted(self) -> None:
         """

@@ -47,6 +47,9 @@ _FOLLOW_UP = 0.5
 #: (C{ADDRCONF_TIMER_FUZZ_MINUS} is a fiftieth).
 _EARLY = 0.05
 
+#: What it means when a host that is not master has an address.
+_BACKUP_ANSWERS = "this host answers for it although it is not master"
+
 #: Seconds within which the kernel has to have added an address.
 _TIME_LIMIT = 5.0
 
@@ -129,7 +132,7 @@ class AddressLeases:
     def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
         """
         Add the addresses.  One that somebody else put on this host is left as
-        it is, and said: it cannot leave by itself.
+        it is, as long as it is there, and said: it cannot leave by itself.
         """
         yield self._table.known()
         self._table.watch(self._interface, self)
@@ -146,13 +149,15 @@ class AddressLeases:
         """
         if not self._active:
             yield self._table.known()
-            self._held = self._notForeign("this host answers for it although it is not master")
-        else:
-            self._table.unwatch(self._interface, self)
+            held = self._notForeign(_BACKUP_ANSWERS)
+            yield self._table.drop(self._interface, held)
+            return
+        self._table.unwatch(self._interface, self)
         self._active = False
         self._forgetFollowUps()
         held, self._held = self._held, ()
         yield self._table.drop(self._interface, held)
+        self._notForeign(_BACKUP_ANSWERS)
 
     def renew(self) -> None:
         """
@@ -169,44 +174,82 @@ class AddressLeases:
         one that is brings it back.
         """
         gone = [address for address in self._held if address.packed in addresses]
+        self._takeUp(addresses)
         if not self._active or not gone:
             return
-        names = ", ".join(address.text for address in gone)
         ended = self._clock.seconds() - self._renewed >= self._lease - _EARLY
         if ended or not self._fit():
             self._log.error(
                 "The lease of {names} on {interface} is over: this master was not in good order",
-                names=names,
+                names=_names(gone),
                 interface=self._interface,
             )
             return
-        self.restored += len(gone)
-        omitted = self._sayOnce.ready("restored")
-        if omitted is not None:
-            self._log.warn(
-                "Somebody removed {names} from {interface}; it is put back ({count} times so "
-                "far). A restart of a network manager does this: systemd-networkd unless its "
-                "file for {interface} has KeepConfiguration=static, NetworkManager unless the "
-                "device is unmanaged",
-                names=names,
-                interface=self._interface,
-                count=self.restored,
-            )
-        self._hold(gone).addCallbacks(
-            lambda _: self._tellRestored(), self._failed
+        self._putBack(
+            gone,
+            "removed",
+            "Somebody removed {names} from {interface}; it is put back ({count} times so "
+            "far). A restart of a network manager does this: systemd-networkd unless its "
+            "file for {interface} has KeepConfiguration=static, NetworkManager unless the "
+            "device is unmanaged",
         )
+
+    def addressesTaken(self, addresses: Sequence[bytes]) -> None:
+        """
+        Put what is held on lease again: it would stay when this host dies.
+        """
+        taken = [address for address in self._held if address.packed in addresses]
+        if self._active and taken and self._fit():
+            self._putBack(
+                taken,
+                "taken",
+                "Somebody changed {names} on {interface}, and it could not leave by itself; it "
+                "is on lease again ({count} times so far). Remove it from the host's own "
+                "configuration",
+            )
 
     def addressesPossiblyGone(self) -> None:
         """
         Compare what is held with what is there.
         """
-        self.addressesGone(
-            [
-                address.packed
-                for address in self._held
-                if self._table.holding(self._interface, address) is Holding.NOBODY
-            ]
-        )
+        found: dict[Holding, list[bytes]] = {holding: [] for holding in Holding}
+        for address in self._addresses:
+            found[self._table.holding(self._interface, address)].append(address.packed)
+        self.addressesGone(found[Holding.NOBODY])
+        self.addressesTaken(found[Holding.FOREIGN])
+
+    def _takeUp(self, addresses: Sequence[bytes]) -> None:
+        """
+        Hold what somebody else had put on this host, and took away.
+        """
+        free = [
+            address
+            for address in self._addresses
+            if address.packed in addresses
+            and address not in self._held
+            and self._table.holding(self._interface, address) is Holding.NOBODY
+        ]
+        if self._active and free:
+            self._log.warn(
+                "{names} on {interface} is held by this program from now on: who put it there "
+                "took it away",
+                names=_names(free),
+                interface=self._interface,
+            )
+            self._held += tuple(free)
+            if self._fit():
+                self._holdAgain(free)
+
+    def _putBack(self, addresses: Sequence[VirtualAddress], what: str, words: str) -> None:
+        self.restored += len(addresses)
+        if self._sayOnce.ready(what) is not None:
+            self._log.warn(
+                words, names=_names(addresses), interface=self._interface, count=self.restored
+            )
+        self._holdAgain(addresses)
+
+    def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> None:
+        self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._failed)
 
     def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._table.hold(self._interface, addresses, self._lease, self._routed)
@@ -262,3 +305,7 @@ class AddressLeases:
                 interface=self._interface,
                 reason=failure.getErrorMessage(),
             )
+
+
+def _names(addresses: Sequence[VirtualAddress]) -> str:
+    return ", ".join(address.text for address in addresses)

@@ -17,8 +17,15 @@ from zope.interface import implementer
 from txcarp.addresses import VirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
-from txcarp.network.netlink import Netlink
-from txcarp.network.requests import IFA_F_NODAD, IFA_F_NOPREFIXROUTE, delAddress, newAddress
+from txcarp.network.netlink import AnswerLost, Netlink
+from txcarp.network.netlinkformat import Request
+from txcarp.network.requests import (
+    IFA_F_NODAD,
+    IFA_F_NOPREFIXROUTE,
+    delAddress,
+    newAddress,
+    promoteSecondaries,
+)
 from txcarp.network.rtnetlink import Address
 from txcarp.network.sockets import MissingCapability
 
@@ -33,9 +40,13 @@ _SHORT_LEASE = 60
 #: Seconds until a list that the kernel could not give is asked for again.
 _RETRY = 0.5
 
+#: How often something is asked for whose answer was lost.
+_ATTEMPTS = 3
+
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
 
-_Key = tuple[int, bytes]
+#: IPv4 knows an address of an interface twice if the prefix lengths differ.
+_Key = tuple[int, bytes, int]
 
 
 @implementer(IAddressTable, IAddressObserver)
@@ -65,8 +76,8 @@ class AddressTable:
         self._listing = False
         self._again = False
         self._ready: list[Deferred[None]] | None = []
-        self._present: dict[_Key, Address] = {}
-        self._newer: dict[_Key, Address | None] = {}
+        self._present: dict[tuple[int, bytes], dict[int, Address]] = {}
+        self._newer: dict[_Key, tuple[Address, bool]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
 
     def start(self) -> None:
@@ -80,10 +91,12 @@ class AddressTable:
 
     def stop(self) -> None:
         """
-        Follow them no more.
+        Follow them no more, and know nothing until the next L{start}.
         """
         if self._started:
             self._started = False
+            self._ready = self._ready or []
+            self._present.clear()
             self._netlink.removeAddressObserver(self)
 
     def watch(self, interface: str, observer: ILeaseObserver) -> None:
@@ -116,13 +129,10 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return Holding.NOBODY
-        present = self._present.get((index, address.packed))
-        if present is None:
+        found = self._found(index, address)
+        if not found:
             return Holding.NOBODY
-        if present.protocol is not None:
-            return Holding.OURS if present.protocol == OURS else Holding.FOREIGN
-        short = present.validLifetime is not None and present.validLifetime <= _SHORT_LEASE
-        return Holding.OURS if short else Holding.FOREIGN
+        return Holding.OURS if all(map(_isOurs, found)) else Holding.FOREIGN
 
     def hold(
         self,
@@ -140,6 +150,11 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
+        settings = []
+        if any(one.isIPv4 and not self._found(index, one) for one in addresses):
+            # The virtual address may have come first, after a restart of a network
+            # manager: the host's own would go with it.
+            settings.append(promoteSecondaries(index))
         requests = [
             newAddress(
                 index,
@@ -157,7 +172,8 @@ class AddressTable:
             for address in addresses
         ]
 
-        def answered(results: list[OSError | None]) -> None:
+        def answered(everything: list[OSError | None]) -> None:
+            results = everything[len(settings) :]
             for address, error in zip(addresses, results, strict=True):
                 if error is None:
                     # The kernel tells of an IPv6 address some time after it
@@ -165,7 +181,7 @@ class AddressTable:
                     self.addressChanged(_ours(index, address, lease), True)
             _raiseFirst(results)
 
-        return self._netlink.requestAll(requests).addCallback(answered)
+        return self._ask([*settings, *requests]).addCallback(answered)
 
     def drop(self, interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
@@ -177,11 +193,11 @@ class AddressTable:
             return succeed(None)  # they went with it
         requests = []
         for address in addresses:
+            ours = {one.prefixLength for one in self._found(index, address) if _isOurs(one)}
             # It may be there without being known, if the answer to its addition
             # was lost or is still to come.
-            present = self._present.get((index, address.packed))
-            prefixLength = (present or address).prefixLength
-            requests.append(delAddress(index, address.packed, prefixLength))
+            for prefixLength in sorted(ours) or (address.prefixLength,):
+                requests.append(delAddress(index, address.packed, prefixLength))
         if not requests:
             return succeed(None)
 
@@ -190,19 +206,25 @@ class AddressTable:
                 [error for error in results if error is None or error.errno not in _GONE]
             )
 
-        return self._netlink.requestAll(requests).addCallback(answered)
+        return self._ask(requests).addCallback(answered)
 
     def addressChanged(self, address: Address, present: bool) -> None:
         """
         See L{IAddressObserver.addressChanged}.
         """
-        key = (address.index, address.local)
         if self._listing:
-            self._newer[key] = address if present else None
-        if present:
-            self._present[key] = address
-        elif self._present.pop(key, None) is not None:
-            self._tellGone(address)
+            key = (address.index, address.local, address.prefixLength)
+            self._newer[key] = address, present
+        place = (address.index, address.local)
+        before = self._present.get(place, {}).get(address.prefixLength)
+        self._believe(address, present)
+        if before is None:
+            return
+        if not present:
+            if not any(map(_isOurs, self._present.get(place, {}).values())):
+                self._tell(address, lambda observer: observer.addressesGone([address.local]))
+        elif _isOurs(before) and not _isOurs(address):
+            self._tell(address, lambda observer: observer.addressesTaken([address.local]))
 
     def addressesUncertain(self) -> None:
         """
@@ -213,14 +235,46 @@ class AddressTable:
         else:
             self._list()
 
-    def _tellGone(self, address: Address) -> None:
+    def _found(self, index: int, address: VirtualAddress) -> list[Address]:
+        """
+        What is known to be there, with whatever prefix length.
+        """
+        return list(self._present.get((index, address.packed), {}).values())
+
+    def _believe(self, address: Address, present: bool) -> None:
+        found = self._present.setdefault((address.index, address.local), {})
+        if present:
+            found[address.prefixLength] = address
+        else:
+            found.pop(address.prefixLength, None)
+            if not found:
+                del self._present[address.index, address.local]
+
+    def _ask(
+        self, requests: Sequence[Request], attempts: int = _ATTEMPTS
+    ) -> Deferred[list[OSError | None]]:
+        """
+        Ask for several things that may be done twice; again if the answers
+        were lost.
+        """
+
+        def answered(
+            results: list[OSError | None],
+        ) -> list[OSError | None] | Deferred[list[OSError | None]]:
+            if attempts > 1 and any(isinstance(error, AnswerLost) for error in results):
+                return self._ask(requests, attempts - 1)
+            return results
+
+        return self._netlink.requestAll(requests).addCallback(answered)
+
+    def _tell(self, address: Address, tell: Callable[[ILeaseObserver], None]) -> None:
         for interface, observer in list(self._observers):
             try:
                 if self._indexOf(interface) != address.index:
                     continue
             except OSError:
                 continue
-            observer.addressesGone([address.local])
+            tell(observer)
 
     def _list(self) -> None:
         self._listing = True
@@ -235,12 +289,11 @@ class AddressTable:
         if self._again:
             self._list()
             return
-        self._present = {(address.index, address.local): address for address in addresses}
-        for key, newer in self._newer.items():
-            if newer is None:
-                self._present.pop(key, None)
-            else:
-                self._present[key] = newer
+        self._present = {}
+        for address in addresses:
+            self._believe(address, True)
+        for newer, present in self._newer.values():
+            self._believe(newer, present)
         self._newer.clear()
         waiting, self._ready = self._ready, None
         for one in waiting or ():
@@ -261,6 +314,15 @@ class AddressTable:
     def _retry(self) -> None:
         if self._started and not self._listing:
             self._list()
+
+
+def _isOurs(address: Address) -> bool:
+    """
+    Whether this program, or an earlier run of it, put an address there.
+    """
+    if address.protocol is not None:
+        return address.protocol == OURS
+    return address.validLifetime is not None and address.validLifetime <= _SHORT_LEASE
 
 
 def _ours(index: int, address: VirtualAddress, lease: int | None) -> Address:

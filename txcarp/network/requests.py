@@ -58,6 +58,8 @@ _IFLA_MACVLAN_MODE = 1
 _MACVLAN_MODES = {"private": 1, "bridge": 4}
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 _IFA_BROADCAST = 4
+_IFLA_AF_SPEC, _IFLA_INET_CONF = 26, 1
+_DEVCONF_PROMOTE_SECONDARIES = 20
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
@@ -131,6 +133,18 @@ def setLink(
     """
     body = _linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
     return Request(RTM_SETLINK, 0, body)
+
+
+def promoteSecondaries(index: int) -> Request:
+    """
+    Have a link keep the other IPv4 addresses of a network when the first of them goes.
+
+    The kernel removes them with it otherwise (C{promote_secondaries} of
+    C{Documentation/networking/ip-sysctl.rst}).
+    """
+    setting = attribute(_DEVCONF_PROMOTE_SECONDARIES, struct.pack("=I", 1))
+    inet = nested(socket.AF_INET, nested(_IFLA_INET_CONF, setting))
+    return Request(RTM_SETLINK, 0, _linkBody(index) + nested(_IFLA_AF_SPEC, inet))
 
 
 def delLink(index: int) -> Request:
