@@ -4,6 +4,7 @@ Tests for L{txcarp.mastership.sequence}.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
@@ -16,7 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -286,6 +287,49 @@ class SequenceTests(SynchronousTestCase):
         self.assertIn("acquire of b failed", formatEvent(events[0]) or "")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_cannotBeCancelled(self) -> None:
+        """
+        One whose cancellation raises, or changes nothing, is not waited for either; when
+        it ends at last, nobody cares.
+        """
+        for raises in (True, False):
+            with self.subTest(raises=raises):
+                self.setUp()
+                self.start()
+                self.steps[1].required = True
+                hanging: Deferred[None] = Deferred()
+
+                def cancel(pending: Deferred[None], raises: bool = raises) -> None:
+                    if raises:
+                        raise ZeroDivisionError("not now")
+
+                async def stubborn(
+                    hanging: Deferred[None] = hanging,
+                    cancel: Callable[[Deferred[None]], None] = cancel,
+                ) -> None:
+                    try:
+                        await Deferred(cancel)
+                    except CancelledError:
+                        await hanging
+
+                # A Deferred is made of it, with what that does about cancelling.
+                self.patch(self.steps[1], "acquire", lambda change, call=stubborn: call())
+                with capturedLogs() as events:
+                    self.sequence.wish(MASTER)
+                    self.clock.advance(5.0)
+                self.assertEqual(self.unfit, ["b"])
+                self.assertIn(
+                    "acquire of b failed: it took longer than 5 s", formatEvent(events[-1])
+                )
+                self.sequence.wish(BACKUP)
+                self.assertEqual(self.took(), "+a -b")
+                self.steps[1].end()
+                self.assertEqual(self.took(), "-a")
+                if not raises:
+                    hanging.errback(ValueError("at last"))
+                self.assertEqual(self.took(), "")
+                self.flushLoggedErrors(ZeroDivisionError)
+
     def test_noTimerLeft(self) -> None:
         """
         One that ends in time leaves no timer.
@@ -313,6 +357,25 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(self.took(), "+a +b -b")
         self.steps[1].end()
         self.assertEqual(self.took(), "-a")
+
+    def test_faultOfOurs(self) -> None:
+        """
+        If who is told raises, that is logged, and nobody waits for ever.
+        """
+
+        def unfit(name: str) -> None:
+            raise ZeroDivisionError
+
+        self.start()
+        self.steps[1].required = True
+        self.sequence = MastershipSequence(self.steps, self.clock, unfit)
+        self.start()
+        self.sequence.wish(MASTER)
+        settled = self.sequence.settled()
+        with capturedLogs():
+            self.steps[1].end(ValueError())
+        self.successResultOf(settled)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_requiredTooLate(self) -> None:
         """

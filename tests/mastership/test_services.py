@@ -6,10 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Factory
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.fakes import Journal
@@ -50,6 +55,32 @@ class FakeService(Service):
         Service.stopService(self)
         self.journal.append(("stop", self.name))
         return self.ending
+
+
+@implementer(IStreamServerEndpoint)
+class FakeEndpoint:
+    """
+    Where nobody connects.
+
+    @ivar error: what L{listen} fails with, if it is one.
+    @ivar listening: how many ports listen.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.listening = 0
+
+    def listen(self, factory: object) -> Deferred[Any]:
+        if self.error is not None:
+            return fail(self.error)
+        self.listening += 1
+        return succeed(self)
+
+    def stopListening(self) -> None:
+        """
+        As L{IListeningPort}.
+        """
+        self.listening -= 1
 
 
 class StepTests(SynchronousTestCase):
@@ -105,6 +136,87 @@ class StepTests(SynchronousTestCase):
         self.assertRaises(ValueError, self.step.acquire, MASTER)
         self.step.release(BACKUP)
         self.assertEqual(self.journal[-1], ("stop", "web"))
+
+    def test_notOurs(self) -> None:
+        """
+        A service that somebody else starts, or has started, is refused, by name.
+        """
+        self.service.startService()
+        with self.assertRaisesRegex(ValueError, "service web runs already"):
+            ServiceStep(self.service)
+        self.service.stopService()
+        parent = MultiService()
+        self.service.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        with self.assertRaisesRegex(ValueError, "service web has a parent"):
+            ServiceStep(self.service)
+
+    def test_runsStill(self) -> None:
+        """
+        A service that has not ended is not started once more.
+        """
+        self.service.startService()
+        self.journal.clear()
+        self.assertRaises(RuntimeError, self.step.acquire, MASTER)
+        self.assertIsNone(self.step.release(BACKUP))
+        self.assertEqual(self.journal, [])
+
+
+class PortTests(SynchronousTestCase):
+    """
+    Services that listen.
+    """
+
+    def setUp(self) -> None:
+        self.first, self.second = FakeEndpoint(), FakeEndpoint()
+
+    def service(self, *endpoints: FakeEndpoint) -> ServiceStep:
+        """
+        A step with a service that listens at several endpoints.
+        """
+        whole = MultiService()
+        for endpoint in endpoints:
+            port = StreamServerEndpointService(endpoint, Factory())  # type: ignore[no-untyped-call]
+            port.setServiceParent(whole)
+        return ServiceStep(whole)
+
+    def test_portTaken(self) -> None:
+        """
+        A port that is taken fails the step, with the reason, each time and not only at
+        the first start.
+        """
+        step = self.service(self.first)
+        for _ in range(2):
+            step.acquire(MASTER)
+            self.assertEqual(self.first.listening, 1)
+            self.release(step)
+            self.first.error = CannotListenError("", 80, OSError("in use"))  # type: ignore[no-untyped-call]
+            self.assertRaises(CannotListenError, step.acquire, MASTER)
+            self.release(step)
+            self.first.error = None
+        step.acquire(MASTER)
+        self.assertEqual(self.first.listening, 1)
+
+    def test_partOfIt(self) -> None:
+        """
+        What listens already when another port is taken is closed again.
+        """
+        step = self.service(self.first, self.second)
+        self.second.error = CannotListenError("", 81, OSError("in use"))  # type: ignore[no-untyped-call]
+        self.assertRaises(CannotListenError, step.acquire, MASTER)
+        self.assertEqual(self.first.listening, 1)
+        self.release(step)
+        self.assertEqual(self.first.listening, 0)
+        self.second.error = None
+        step.acquire(MASTER)
+        self.assertEqual((self.first.listening, self.second.listening), (1, 1))
+
+    def release(self, step: ServiceStep) -> None:
+        """
+        Stop everything.
+        """
+        done = step.release(BACKUP)
+        assert done is not None
+        self.successResultOf(done)
 
 
 class WhileMasterTests(SynchronousTestCase):

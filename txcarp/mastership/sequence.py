@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -107,10 +107,7 @@ class MastershipSequence:
                 self._acquired -= 1
                 step = self._steps[self._acquired]
                 yield self._perform(step, "release", step.release, change)
-        self._running = False
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
+        self._ended()
 
     def _isStillWished(self) -> bool:
         return self._wish is not None and self._wish.role is Role.MASTER
@@ -141,10 +138,45 @@ class MastershipSequence:
 
         running: Deferred[Any] = maybeDeferred(method, change)
         if step.timeLimit is not None:
-            running.addTimeout(step.timeLimit, self._clock)
+            running = self._within(running, step.timeLimit)
         return running.addCallbacks(lambda _: True, failed)
+
+    def _within(self, running: Deferred[Any], seconds: float) -> Deferred[Any]:
+        """
+        Wait for the end of something, but no longer than so many seconds; then
+        cancel it, and wait no more, whatever it makes of that.
+        """
+        ended: Deferred[Any] = Deferred()
+        timer: IDelayedCall | None = None
+        expired = False
+
+        def finished(result: Any) -> None:
+            if not expired:
+                if timer is not None:
+                    timer.cancel()
+                ended.callback(result)
+
+        def late() -> None:
+            nonlocal expired
+            expired = True
+            try:
+                running.cancel()
+            except Exception:
+                self._log.failure("What took too long could not be cancelled")
+            ended.errback(TimeoutError(f"it took longer than {seconds} s"))
+
+        running.addBoth(finished)
+        if not ended.called:
+            timer = self._clock.callLater(seconds, late)
+        return ended
 
     def _broken(self, failure: Failure) -> None:
         # Not reached by a step, whose failures end in _perform: a fault of ours.
-        self._running = False
         self._log.failure("The steps of a virtual host stopped", failure=failure)
+        self._ended()
+
+    def _ended(self) -> None:
+        self._running = False
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
