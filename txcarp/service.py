@@ -138,6 +138,8 @@ class CARPService(MultiService):
         Leave all groups; fires when everything was given back.
         """
         yield maybeDeferred(MultiService.stopService, self)
+        if self.running:
+            return  # started again meanwhile
         for own in (self._ownLinks, self._ownAddresses):
             if own is not None:
                 own.stop()

@@ -209,8 +209,9 @@ class VirtualHost(Service):
         Become master if this host is a backup in good order.  What the
         election says next holds: a better master takes it back.
         """
-        if self.running and self._run is not None and not self._run.candidate.held:
-            self._run.candidate.claim()
+        run = self._active
+        if run is not None and not run.candidate.held:
+            run.candidate.claim()
 
     def resign(self) -> None:
         """
@@ -218,8 +219,9 @@ class VirtualHost(Service):
         somebody else can take over.  The better host takes the mastership back
         later if its peers are so configured that they let it.
         """
-        if self.running and self._run is not None and self.role is Role.MASTER:
-            self._run.resign(RESIGNATION, unfit=False)
+        run = self._active
+        if run is not None and run.role is Role.MASTER:
+            run.resign(RESIGNATION, unfit=False)
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
@@ -316,8 +318,38 @@ class VirtualHost(Service):
         """
         if self.running:
             return
+        if self._leaving:
+            Service.startService(self)  # and no more before the run of now has ended
+            return
         channels = self._attach()  # if that fails this was no start
         Service.startService(self)
+        self._begin(channels)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Leave the group; a master gives back what it took.
+        """
+        run = self._active
+        Service.stopService(self)
+        if run is not None:
+            self._leaving = True
+            run.stop().addBoth(self._left)
+        elif not self._leaving:
+            self._detach()
+        if not self._leaving:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._waiting.append(stopped)
+        return stopped
+
+    @property
+    def _active(self) -> Participation | None:
+        """
+        The run of now, unless it is leaving.
+        """
+        return self._run if self.running and not self._leaving else None
+
+    def _begin(self, channels: list[Channel]) -> None:
         self._run = Participation(
             self.configuration,
             self._surroundings,
@@ -334,33 +366,22 @@ class VirtualHost(Service):
         )
         self._run.start()
 
-    def stopService(self) -> Deferred[None]:
-        """
-        Leave the group; a master gives back what it took.
-        """
-        if self.running and self._run is not None:
-            Service.stopService(self)
-            self._leaving = True
-            self._run.stop().addBoth(self._left)
-        elif not self._leaving:
-            self._detach()
-        if not self._leaving:
-            return succeed(None)
-        stopped: Deferred[None] = Deferred()
-        self._waiting.append(stopped)
-        return stopped
-
     def _left(self, result: object) -> None:
         if isinstance(result, Failure):
             self._log.failure("{name} could not leave in order", failure=result, name=self.name)
         self._reception.stop()
         self._demotions.forget()
-        self._detach()
+        if not self.running:  # it may have been started again, with privileges that it had then
+            self._detach()
         self._run = None
         self._sealing.stop().addBoth(self._stopped)
 
     def _stopped(self, result: object) -> None:
         self._leaving = False
+        if self.running:
+            self._begin(self._attach())
+        else:
+            self._detach()
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)

@@ -440,6 +440,46 @@ class CollectionTests(SynchronousTestCase):
             self.stop()
             self.nothingLeft()
 
+    def test_startWhileLeaving(self) -> None:
+        """
+        A host that is started before its stop is done ends that first, and then takes
+        part again.
+        """
+        self.stage.becomeMaster()
+        self.service.ending = Deferred()
+        stopped = self.stage.host.stopService()
+        self.stage.host.privilegedStartService()
+        self.stage.host.startService()
+        self.stage.host.startService()
+        self.stage.host.claim()
+        self.stage.run(5.0)
+        self.assertNoResult(stopped)
+        self.assertTrue(self.service.ending is not None and not self.service.running)
+        self.service.ending.callback(None)
+        self.service.ending = None
+        self.successResultOf(stopped)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.assertEqual(self.stage.table.present, {})
+        self.assertEqual(len(self.stage.network.attached), 1)
+        self.stage.run(3.0)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+        self.stop()
+        self.nothingLeft()
+
+    def test_startAndStopWhileLeaving(self) -> None:
+        """
+        One that is stopped again meanwhile stays away.
+        """
+        self.stage.becomeMaster()
+        first = self.stage.host.stopService()
+        self.stage.host.startService()
+        second = self.stage.host.stopService()
+        self.stage.run(1.0)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.stage.observer.changes[-1].reason, Reason.STOPPED)
+        self.nothingLeft()
+
     def test_startedWithoutPrivileges(self) -> None:
         """
         A collection that runs already starts what it is given: with both calls, or with
@@ -522,4 +562,27 @@ class CollectionTests(SynchronousTestCase):
             self.stage.run(1.0)
             self.successResultOf(done)
             self.assertEqual(self.stage.table.present, {})
+        self.nothingLeft()
+
+    def test_collectionStartsWhileLeaving(self) -> None:
+        """
+        A CARPService that is started before its stop is done keeps what its virtual
+        hosts need.
+        """
+        carp, host = self.whole()
+        closed: list[str] = []
+        self.patch(carp._netlink, "stop", lambda: closed.append("netlink"))
+        carp.startService()
+        self.stage.run(3.0)
+        first = carp.stopService()
+        carp.startService()
+        self.stage.run(1.0)
+        self.successResultOf(first)
+        self.assertEqual(closed, [])
+        self.stage.run(3.0)
+        self.assertIs(host.role, Role.MASTER)
+        second = carp.stopService()
+        self.stage.run(1.0)
+        self.successResultOf(second)
+        self.assertEqual(closed, ["netlink"])
         self.nothingLeft()
