@@ -318,7 +318,8 @@ class IVirtualInterfaces(Interface):
 
     def remove(name: str, parent: str) -> Deferred[None]:
         """
-        Remove it.  It is no error when it is not there.
+        Remove it, also if an earlier run left it, and put back what was
+        changed for it.  It is no error when it is not there.
         """
 
 

@@ -125,6 +125,39 @@ class VirtualMACTests(FamilyTestCase):
         for host in (a, b):
             self.assertEqual(self.wire.claims(host.hardware), [])
 
+    async def test_killed(self) -> None:
+        """
+        What a killed master leaves is cleared by the next run, which also puts back
+        what was changed of the host; another process on the same interface keeps it.
+        """
+        a = self.host("a")
+        first = a.txcarp("--assign", "--virtual-mac", "-r", "1")
+        other = a.txcarp(
+            *("--assign", "--virtual-mac", "-r", "1", "-v", "8"), virtual=("10.99.0.101",)
+        )
+        mine, others = f"vh{VHID}.eth0", "vh8.eth0"
+
+        def there(name: str) -> bool:
+            with a.node.netlink() as netlink:
+                return name in {link.name for link in netlink.links()}
+
+        for daemon, name in ((first, mine), (other, others)):
+            await self.becomes(daemon, "MASTER")
+            await self.until(
+                lambda name=name: there(name) and a.node.addresses(name), f"{name} is there", 5
+            )
+        first.signal(signal.SIGKILL)
+        await first.exit
+        self.assertTrue(there(mine))
+        later = a.txcarp("--assign", "--virtual-mac", "-b", "60")
+        await self.becomes(later, "BACKUP")
+        await self.until(lambda: not there(mine), f"{mine} is cleared", 3)
+        self.assertEqual(self.sysctl(a, "arp_ignore"), "1")
+        self.assertEqual(self.sysctl(a, "arp_announce"), "2")
+        await self.stopped(other)
+        self.assertEqual(self.sysctl(a, "arp_ignore"), "0")
+        self.assertEqual(self.sysctl(a, "arp_announce"), "0")
+
 
 class DemotionTests(FamilyTestCase):
     """

@@ -127,6 +127,18 @@ class LinkTests(SynchronousTestCase):
             states, {0: (False, False), 1: (True, False), 0x40: (False, False), 0x41: (True, True)}
         )
 
+    def test_alias(self) -> None:
+        """
+        A note on a link is read as it was asked to be made.
+        """
+        asked = readAttributes(setLink(5, alias="für later").body[16:])
+        self.assertEqual(asked, {20: "für later".encode()})
+        link = parseLink(
+            Message(RTM_NEWLINK, 0, 0, 0, self.body(extra=attribute(20, asked[20] + b"\0")))
+        )
+        assert link is not None
+        self.assertEqual(link.alias, "für later")
+
     def test_leavingABridge(self) -> None:
         """
         The DELLINK of a port that leaves a bridge is not the end of the link.

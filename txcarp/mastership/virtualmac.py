@@ -4,13 +4,15 @@ A hardware address that is the same on every master.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep, IVirtualInterfaces
 
-#: What the names of interfaces can hold.
+#: What the names of interfaces can hold, in bytes.
 _LONGEST_NAME = 15
 
 _TIME_LIMIT = 5.0
@@ -25,9 +27,15 @@ def virtualHardwareAddress(vhid: int) -> bytes:
 
 def virtualInterfaceName(interface: str, vhid: int) -> str:
     """
-    What the interface with the virtual hardware address is called.
+    What the interface with the virtual hardware address is called.  A name
+    that would be too long ends in a checksum of it in place of its rest, as
+    long names often differ only there.
     """
-    return f"vh{vhid}.{interface}"[:_LONGEST_NAME]
+    name = f"vh{vhid}.{interface}".encode()
+    if len(name) > _LONGEST_NAME:
+        checksum = f"~{crc32(name) & 0xFFFF:04x}".encode()
+        name = name[: _LONGEST_NAME - len(checksum)] + checksum
+    return name.decode(errors="ignore")
 
 
 @implementer(IMastershipStep)

@@ -30,6 +30,7 @@ from txcarp.network.rtnetlink import (
     IFA_PROTO,
     IFF_UP,
     IFLA_ADDRESS,
+    IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
     IFLA_LINK,
@@ -122,6 +123,7 @@ def setLink(
     address: bytes | None = None,
     master: int | None = None,
     namespace: int | None = None,
+    alias: str | None = None,
 ) -> Request:
     """
     Change a link; what is C{None} stays.
@@ -130,8 +132,11 @@ def setLink(
     @param address: the new MAC address.
     @param master: index of the bridge to become a port of; 0 to leave it.
     @param namespace: descriptor of the network namespace to move to.
+    @param alias: a note about it, up to 255 bytes.
     """
     body = _linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
+    if alias is not None:
+        body += attribute(IFLA_IFALIAS, alias.encode())
     return Request(RTM_SETLINK, 0, body)
 
 

@@ -35,7 +35,7 @@ IFF_UP, IFF_RUNNING = 0x1, 0x40
 ARPHRD_ETHER = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_WIRELESS, IFLA_LINKINFO = 11, 18
+IFLA_WIRELESS, IFLA_LINKINFO, IFLA_IFALIAS = 11, 18, 20
 IFLA_INFO_KIND = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 
@@ -64,6 +64,7 @@ class Link:
         a veth; it may be counted in another namespace).
     @ivar mtu: bytes.
     @ivar master: index of the bridge or bond that it is a port of.
+    @ivar alias: what somebody noted about it, for people; empty if nobody did.
     """
 
     index: int
@@ -76,6 +77,7 @@ class Link:
     parent: int | None = None
     mtu: int = 0
     master: int | None = None
+    alias: str = ""
 
 
 @attrs.frozen
@@ -137,6 +139,7 @@ def parseLink(message: Message) -> Link | None:
         parent=_index(found, IFLA_LINK, "parent link"),
         mtu=number(found[IFLA_MTU], "MTU") if IFLA_MTU in found else 0,
         master=_index(found, IFLA_MASTER, "master link"),
+        alias=text(found.get(IFLA_IFALIAS, b"")),
     )
 
 

@@ -26,6 +26,9 @@ _SETTINGS = Path("/proc/sys/net")
 #: address is at the hardware address of the parent.
 _PARENT_SETTINGS = {"arp_ignore": 1, "arp_announce": 2}
 
+#: What the alias of a macvlan of this program begins with.
+_MARK = "txcarp"
+
 
 @implementer(IVirtualInterfaces)
 class Macvlans:
@@ -37,7 +40,9 @@ class Macvlans:
     addresses of their own (C{arp_ignore}), or each would answer for the
     other's, and the parent to ask only in the name of its own
     (C{arp_announce}).  What the parent had before is put back when its last
-    macvlan goes.
+    macvlan goes.  It is noted in the alias of each macvlan, which survives
+    this process, and which other processes with virtual hosts on the same
+    parent can read.
     """
 
     _log = Logger()
@@ -49,8 +54,8 @@ class Macvlans:
         """
         self._netlink = netlink
         self._settings = settings
-        self._parents: dict[str, set[str]] = {}
-        self._before: dict[str, dict[str, str]] = {}
+        #: The index of the parent of each macvlan, and what the note on it says.
+        self._made: dict[str, tuple[int, dict[str, str]]] = {}
 
     @inlineCallbacks
     def create(
@@ -66,14 +71,19 @@ class Macvlans:
         existing = links.get(name)
         if existing is None:
             yield self._netlink.request(newMacvlan(name, below, address=hardware))
-            links = yield self._links()
         elif existing.kind != "macvlan" or existing.parent != below:
             raise OSError(
                 errno.EEXIST, f"there is another interface [{name}], not a macvlan on [{parent}]"
             )
+        links = yield self._links()
         index = links[name].index
+        before = self._beforeOn(parent, _notesOn(links, below))
+        # In this order: whoever is killed in between has noted what it changes.
+        yield self._netlink.request(setLink(index, alias=_note(before)))
         self._configure(name, ipv6)
-        self._ignoreForeign(parent, name)
+        self._made[name] = below, before
+        for setting in self._lacking(parent):
+            self._write(f"ipv4/conf/{parent}/{setting}", str(_PARENT_SETTINGS[setting]))
         yield self._netlink.request(setLink(index, up=True, address=hardware))
 
     @inlineCallbacks
@@ -83,9 +93,18 @@ class Macvlans:
         """
         links: dict[str, Link] = yield self._links()
         link = links.get(name)
+        below, before = self._made.pop(name, (None, None))
         if link is not None and link.kind == "macvlan":
+            note = _readNote(link.alias)
+            if note is None and (parent not in links or link.parent != links[parent].index):
+                return  # somebody else's
+            below, before = link.parent, note
             yield self._netlink.request(delLink(link.index))
-        self._restore(parent, name)
+            links = yield self._links()
+        # The parent may have been given another name meanwhile.
+        for one in links.values():
+            if one.index == below and not _notesOn(links, one.index):
+                self._restore(one.name, before or {})
 
     def _links(self) -> Deferred[dict[str, Link]]:
         return self._netlink.dumpLinks().addCallback(
@@ -104,25 +123,34 @@ class Macvlans:
         self._write(f"ipv6/conf/{name}/accept_ra", "0")
         self._write(f"ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
 
-    def _ignoreForeign(self, parent: str, name: str) -> None:
-        if parent not in self._before:
-            self._before[parent] = before = {}
-            for setting, least in _PARENT_SETTINGS.items():
-                path = f"ipv4/conf/{parent}/{setting}"
-                found = self._read(path)
-                if found.isdecimal() and int(found) < least:
-                    before[path] = found
-                    self._write(path, str(least))
-        self._parents.setdefault(parent, set()).add(name)
+    def _beforeOn(self, parent: str, notes: list[dict[str, str]]) -> dict[str, str]:
+        """
+        What a parent has, or had before its macvlans were made, that is not
+        enough for one.
+        """
+        before = self._lacking(parent)
+        for note in notes:
+            before.update(note)
+        return before
 
-    def _restore(self, parent: str, name: str) -> None:
-        names = self._parents.get(parent, set())
-        names.discard(name)
-        if names or parent not in self._before:
-            return
-        self._parents.pop(parent, None)
-        for path, found in self._before.pop(parent).items():
-            self._write(path, found)
+    def _lacking(self, parent: str) -> dict[str, str]:
+        """
+        The settings of a parent that are not enough for a macvlan now.
+        """
+        found = {
+            setting: self._read(f"ipv4/conf/{parent}/{setting}") for setting in _PARENT_SETTINGS
+        }
+        return {
+            setting: value
+            for setting, value in found.items()
+            if value.isdecimal() and int(value) < _PARENT_SETTINGS[setting]
+        }
+
+    def _restore(self, parent: str, before: dict[str, str]) -> None:
+        for setting, value in before.items():
+            path = f"ipv4/conf/{parent}/{setting}"
+            if self._read(path) == str(_PARENT_SETTINGS[setting]):
+                self._write(path, value)
 
     def _read(self, setting: str) -> str:
         try:
@@ -140,3 +168,37 @@ class Macvlans:
                 value=value,
                 reason=error.strerror,
             )
+
+
+def _note(before: dict[str, str]) -> str:
+    """
+    The alias of a macvlan whose parent had these settings before.
+    """
+    return " ".join([_MARK, *(f"{setting}={value}" for setting, value in before.items())])
+
+
+def _readNote(alias: str) -> dict[str, str] | None:
+    """
+    What L{_note} noted; C{None} if the alias is not of this program.
+    """
+    mark, *words = alias.split(" ")
+    if mark != _MARK:
+        return None
+    pairs = [word.partition("=") for word in words]
+    return {
+        setting: value
+        for setting, _, value in pairs
+        if setting in _PARENT_SETTINGS and value.isdecimal()
+    }
+
+
+def _notesOn(links: dict[str, Link], parent: int) -> list[dict[str, str]]:
+    """
+    What the macvlans of this program on one parent note.
+    """
+    notes = [
+        _readNote(link.alias)
+        for link in links.values()
+        if link.kind == "macvlan" and link.parent == parent
+    ]
+    return [note for note in notes if note is not None]
