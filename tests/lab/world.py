@@ -380,13 +380,17 @@ class LabTestCase(TestCase):
 
     async def becomes(self, daemon: Daemon, state: str, within: float = STARTING) -> float:
         """
-        Wait until a process says that it is in a state.
+        Wait until a process says that it is in a state; it may have left it again before
+        anybody looked.
         """
+        since = time.monotonic()
 
         def reached() -> bool:
+            if daemon.state == state or daemon.said(f"Switching to state: {state}", since):
+                return True
             if daemon.ended:
                 self.fail(f"{daemon.name} ended: status {daemon.status}, by {daemon.killedBy}")
-            return daemon.state == state
+            return False
 
         return await self.until(reached, f"{daemon.name} is {state}", within)
 
