@@ -234,6 +234,30 @@ class HoldTests(LeaseTestCase):
         self.leases.renew()
         self.assertEqual(set(self.table.present), {FIRST, SECOND})
 
+    def test_expiredUnread(self) -> None:
+        """
+        A host that wakes after the end of the lease may renew it before it reads what
+        the kernel says of it: then nobody else removed the addresses. They are announced
+        once they are back.
+        """
+        self.acquire()
+        self.clock.rightNow += 3.2
+        self.table.slow = True
+        with capturedLogs() as logs:
+            self.leases.renew()
+            self.table.remove(FIRST, SECOND)
+            self.assertEqual(self.journal.take(), [("hold", 3, FIRST, SECOND)])
+            self.table.answer()
+        self.assertEqual(self.journal.take(), [("announce",)])
+        [line] = self.said(logs)
+        self.assertIn("The lease of 10.0.0.100, fd00::100 on eth7 is over", line)
+        self.assertEqual(self.leases.restored, 0)
+        self.table.slow = False
+        self.table.present = {FIRST: None, SECOND: None}
+        with capturedLogs():
+            self.table.remove(FIRST)
+        self.assertEqual(self.leases.restored, 1)
+
     def test_released(self) -> None:
         """
         All addresses are removed; the step is done when the kernel said so.

@@ -26,7 +26,12 @@ from txcarp.mastership.leases import Holding
 from txcarp.network.addresses import OURS, AddressTable
 from txcarp.network.netlink import AnswerLost, Netlink
 from txcarp.network.netlinkformat import Request
-from txcarp.network.requests import IFA_F_NODAD, newAddress, promoteSecondaries
+from txcarp.network.requests import (
+    IFA_F_NODAD,
+    newAddress,
+    promoteSecondaries,
+    setLink,
+)
 from txcarp.network.rtnetlink import RTM_DELADDR, RTM_NEWADDR, Address
 from txcarp.network.sockets import MissingCapability
 
@@ -714,6 +719,20 @@ class KernelTests(TestCase):
                 await table.drop("eth0", [IPV4])
             await until(lambda: IPV4.packed in self.observer.gone)
             self.assertIn("10.0.0.1/24", self.node.addresses(), end)
+
+    async def test_interfaceRenamed(self) -> None:
+        """
+        From an interface that has another name now the addresses are removed all the
+        same.
+        """
+        table = await self.table()
+        await table.hold("eth0", [IPV4, IPV6], 30, True)
+        with self.node.netlink() as netlink:
+            netlink.request(setLink(self.index, up=False))
+            netlink.request(setLink(self.index, name="lan0"))
+        self.assertIsNotNone(self.found(IPV4))
+        await table.drop("eth0", [IPV4, IPV6])
+        self.assertIsNone(self.found(IPV4))
 
     async def test_interfaceDeleted(self) -> None:
         """

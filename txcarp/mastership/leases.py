@@ -121,6 +121,7 @@ class AddressLeases:
         self._held: tuple[VirtualAddress, ...] = ()
         self._active = False
         self._renewed = float("-inf")
+        self._lapsed = False
         # As few as possible: each makes the time longer for which a host that
         # died right after it keeps the addresses.
         shortfall = interval + _LATE_ADVERTISEMENT - lease
@@ -177,8 +178,7 @@ class AddressLeases:
         self._takeUp(addresses)
         if not self._active or not gone:
             return
-        ended = self._clock.seconds() - self._renewed >= self._lease - _EARLY
-        if ended or not self._fit():
+        if self._lapsed or self._isOver() or not self._fit():
             self._log.error(
                 "The lease of {names} on {interface} is over: this master was not in good order",
                 names=_names(gone),
@@ -248,17 +248,32 @@ class AddressLeases:
             )
         self._holdAgain(addresses)
 
-    def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> None:
-        self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._failed)
+    def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
+        return self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._failed)
 
     def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._table.hold(self._interface, addresses, self._lease, self._routed)
 
     def _extend(self) -> None:
         now = self._clock.seconds()
-        if now - self._renewed >= self._lease * _NOT_BEFORE:
+        if self._isOver():
+            # This host did not run for a while. What the kernel says of that may still
+            # be unread; it comes before the answer to this.
+            self._renewed = now
+            self._lapsed = True
+            self._holdAgain(self._held).addBoth(self._holdsAgain)
+        elif now - self._renewed >= self._lease * _NOT_BEFORE:
             self._renewed = now
             self._hold(self._held).addErrback(self._failed)
+
+    def _isOver(self) -> bool:
+        """
+        Whether nobody has renewed the lease for as long as it is.
+        """
+        return self._clock.seconds() - self._renewed >= self._lease - _EARLY
+
+    def _holdsAgain(self, result: object) -> None:
+        self._lapsed = False
 
     def _follow(self) -> None:
         """

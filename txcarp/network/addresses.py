@@ -79,6 +79,7 @@ class AddressTable:
         self._present: dict[tuple[int, bytes], dict[int, Address]] = {}
         self._newer: dict[_Key, tuple[Address, bool]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
+        self._heldOn: dict[str, int] = {}
 
     def start(self) -> None:
         """
@@ -150,6 +151,7 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
+        self._heldOn[interface] = index
         settings = []
         if any(one.isIPv4 and not self._found(index, one) for one in addresses):
             # The virtual address may have come first, after a restart of a network
@@ -187,10 +189,13 @@ class AddressTable:
         """
         See L{IAddressTable.drop}.
         """
-        try:
-            index = self._indexOf(interface)
-        except OSError:
-            return succeed(None)  # they went with it
+        # They may have gone with their interface, or it has another name now.
+        index = self._heldOn.pop(interface, None)
+        if index is None:
+            try:
+                index = self._indexOf(interface)
+            except OSError:
+                return succeed(None)
         requests = []
         for address in addresses:
             ours = {one.prefixLength for one in self._found(index, address) if _isOurs(one)}
