@@ -5,6 +5,7 @@ Tests for L{txcarp.mastership.announcements}.
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -170,6 +171,43 @@ class AnnouncementsTests(SynchronousTestCase):
         runTo(self.clock, 1)
         self.assertLessEqual(len(self.journal), 120)
         self.assertEqual(len(set(self.journal)), 100)
+
+    def test_pacedForEver(self) -> None:
+        """
+        However often it begins anew, as when somebody removes addresses in a loop, all
+        have their turn.
+        """
+        step = self.make(addresses=100)
+        step.acquire(CHANGE)
+        for _ in range(200):
+            runTo(self.clock, self.clock.seconds() + 0.006)
+            step.again()
+        counts = Counter(self.journal)
+        self.assertEqual(len(counts), 100)
+        self.assertGreater(min(counts.values()), 20)
+
+    def test_quickRefresh(self) -> None:
+        """
+        A refresh that is quicker than the repetitions leaves none of them behind.
+        """
+        step = self.make(refresh=0.5, soon=(1.0, 5.0))
+        step.acquire(CHANGE)
+        runTo(self.clock, 0.7)
+        step.release(CHANGE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_allFail(self) -> None:
+        """
+        Where none leaves, as on a link that just went down, that is one line a minute.
+        """
+        step = self.make(addresses=100, refresh=1)
+        self.announcer.error = OSError(100, "Network is down")
+        with capturedLogs() as events:
+            step.acquire(CHANGE)
+            runTo(self.clock, 59)
+            self.assertEqual(len(events), 1)
+            runTo(self.clock, 100)
+        self.assertEqual(len(events), 2)
 
     def test_fails(self) -> None:
         """

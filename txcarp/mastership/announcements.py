@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from txcarp.change import Change
 from txcarp.interfaces import IAnnouncer, IMastershipStep
+from txcarp.logs.limits import SayOnce
 
 #: The advertisements after which an announcement is repeated, for switches
 #: that did not believe the first one (ucarp, and sc_delayed_arp in OpenBSD).
@@ -65,6 +66,7 @@ class Announcements:
         self._refresh = refresh
         self._soon = tuple(soon)
         self._fit = fit
+        self._sayOnce = SayOnce(clock)
         self._active = False
         self._countdown = 0
         self._queue: deque[bytes] = deque()
@@ -117,10 +119,13 @@ class Announcements:
     def _refreshed(self) -> None:
         self._repeat()
         if self._active and self._refresh is not None:
-            self._timers = [self._clock.callLater(self._refresh, self._refreshed)]
+            self._timers = [timer for timer in self._timers if timer.active()]
+            self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
 
     def _announceAll(self) -> None:
-        self._queue = deque(self._addresses)
+        # Behind those that wait: if this happens again and again, all have their turn.
+        waiting = set(self._queue)
+        self._queue.extend(address for address in self._addresses if address not in waiting)
         if self._batch is None or not self._batch.active():
             self._sendBatch()
 
@@ -138,4 +143,7 @@ class Announcements:
         try:
             self._announcer.announce(address)
         except OSError as error:
-            self._log.error("write() in garp: {reason}", reason=error.strerror)
+            if self._sayOnce.ready("announce") is not None:
+                self._log.error(
+                    "write() in garp: {reason}", reason=error.strerror or str(error)
+                )
