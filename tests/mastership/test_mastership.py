@@ -464,6 +464,69 @@ class HandOverTests(StageTestCase):
         self.stage.run(RESIGNATION + 3.0)
         self.assertIs(self.stage.host.role, Role.MASTER)
 
+    def test_resignReleaseFirst(self) -> None:
+        """
+        With C{--release-first} a host that is told to hand over, however often, stays
+        master until it has given everything back.
+        """
+        stage = self.stage = LeaseStage(releaseFirst=True)
+        stage.becomeMaster()
+        stage.table.slow = True
+        stage.host.resign()
+        stage.host.resign()
+        self.assertEqual(self.leaves(), [("drop", ADDRESS)])
+        stage.run(1.0)
+        self.assertEqual(self.leaves(), [("advertise", 1, 0)], "nobody is to take over yet")
+        stage.table.answer()
+        self.assertEqual(self.leaves(), [("advertise", 255, 255)])
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertIs(stage.observer.changes[-1].reason, Reason.RESIGNED)
+        stage.table.slow = False
+        stage.run(RESIGNATION + 3.0)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertIn(ADDRESS, stage.table.present)
+
+    def test_resignReleaseFirstOvertaken(self) -> None:
+        """
+        A better master, or a stop, that comes in between has its way.
+        """
+        for stop in (True, False):
+            with self.subTest(stop=stop):
+                stage = self.stage = LeaseStage(releaseFirst=True)
+                stage.becomeMaster()
+                stage.table.slow = True
+                stage.host.resign()
+                if stop:
+                    done = stage.host.stopService()
+                    self.assertNoResult(done)
+                    stage.table.answer()
+                    self.successResultOf(done)
+                    reasons = [Reason.STOPPED]
+                else:
+                    stage.deliver(advbase=0, advskew=1)
+                    stage.table.answer()
+                    self.assertEqual(stage.host._run.candidate.held, set())
+                    reasons = [Reason.PREFERRED_MASTER]
+                said = [one.reason for one in stage.observer.changes if one.previous is Role.MASTER]
+                self.assertEqual(said, reasons)
+                self.assertEqual(len(self.happened("drop")), 1)
+
+    def test_unfitReleaseFirst(self) -> None:
+        """
+        So does one that finds itself unfit, and its hold-off holds.
+        """
+        stage = self.stage = LeaseStage(releaseFirst=True)
+        stage.becomeMaster()
+        stage.table.slow = True
+        with capturedLogs():
+            stage.host._run._stepFailed("check")
+        self.assertEqual(self.leaves(), [("drop", ADDRESS)])
+        stage.table.answer()
+        self.assertEqual(self.leaves(), [("advertise", 255, 255)])
+        self.assertIs(stage.observer.changes[-1].reason, Reason.UNFIT)
+        stage.run(HOLD_OFF - 0.1)
+        self.assertIs(stage.host.role, Role.BACKUP)
+
     def test_resignAlone(self) -> None:
         """
         Where nobody takes over, the address goes after half a second.

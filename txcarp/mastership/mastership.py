@@ -139,6 +139,16 @@ class Mastership:
         else:
             self._sequence.wish(change)
 
+    def release(self, change: Change) -> Deferred[None]:
+        """
+        Give everything back while this host is master still.
+
+        @param change: What the role is about to become.
+        @return: Fires when that is done, or something newer that was wished.
+        """
+        self._sequence.wish(change)
+        return self._sequence.settled()
+
     @inlineCallbacks
     def leave(
         self, change: Change, leaveElection: Callable[[], None]

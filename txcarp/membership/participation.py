@@ -126,6 +126,7 @@ class Participation:
         self._sayOnce = sayOnce
         self._notify = notify
         self._leaving = False
+        self._resigning = False
         self._link: Link | None = None
         self._linkKnown = False
         self.advertiser = Advertiser(
@@ -209,7 +210,22 @@ class Participation:
         """
         Hand over, and take no part for so many seconds.
         """
-        self._holds.resign(seconds, unfit=unfit)
+        if not self._configuration.releaseFirst or self.role is not Role.MASTER:
+            self._holds.resign(seconds, unfit=unfit)
+            return
+        if self._resigning:
+            return
+        self._resigning = True
+
+        def released(result: object) -> None:
+            self._resigning = False
+            # Somebody else may be master by now, without having been asked.
+            if not self._leaving and (unfit or self.role is Role.MASTER):
+                self._holds.resign(seconds, unfit=unfit)
+
+        reason = Reason.UNFIT if unfit else Reason.RESIGNED
+        change = self._change(ChangeRole(Role.BACKUP, reason), Role.MASTER)
+        self._mastership.release(change).addBoth(released)
 
     # What happens to this host.
 
