@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
@@ -192,11 +193,11 @@ class VectorTests(_Case):
         "--syslog=none": (1, "option --syslog not recognized"),
         "-v noarg": (1, "option -v requires argument"),
         "--pas ambiguous": (1, "option --pas not a unique prefix"),
-        "-b abc": (1, "-b, --advbase: 'abc' is not a number from 0 to 255"),
+        "-b abc": (1, "-b, --advbase: 'abc' is not a whole number from 0 to 255"),
         "-b 256": (1, "-b, --advbase: 256 is not a number from 0 to 255"),
         "-b -1": (1, "-b, --advbase: -1 is not a number from 0 to 255"),
-        "-k abc": (1, "-k, --advskew: 'abc' is not a number from 0 to 255"),
-        "-r abc": (1, "-r, --deadratio: 'abc' is not a number from 0 to 4294967295"),
+        "-k abc": (1, "-k, --advskew: 'abc' is not a whole number from 0 to 255"),
+        "-r abc": (1, "-r, --deadratio: 'abc' is not a whole number from 0 to 4294967295"),
         # ucarp finds out when it joins the group, after the down script ran.
         "--mcast unicast": (2, "-m, --mcastip: the group must be a multicast address"),
     }
@@ -331,7 +332,23 @@ class MeaningTests(_Case):
         self.assertEqual(configured("--advb=7").advbase, 7)
         self.assertEqual(configured("--int", "eth5").interface, "eth5")
         self.assertTrue(configured("--pre").preempt)
-        self.assertIn("not a unique prefix", self.usageError("--adv=7"))
+        error = self.usageError("--adv=7")
+        self.assertIn("--adv not a unique prefix of one of --advbase, --advskew", error)
+
+    def test_valuesThatLookShort(self) -> None:
+        """
+        A value stays what it is, also one that looks like an abbreviation.
+        """
+        for line in (
+            ("-x", "--v", "--v", "77"),
+            ("-Px", "--v", "--v=77"),
+            ("--xparam", "--v", "--v", "77"),
+            ("--xparam=--v", "--v", "77"),
+            ("--v", "77", "-x--v"),
+            ("--v", "77", "-x", "--v", "--", "--v", "5"),
+        ):
+            configuration = configured(*line, v=None)
+            self.assertEqual((configuration.vhid, configuration.parameter), (77, "--v"), line)
 
     def test_clusters(self) -> None:
         """
@@ -401,6 +418,15 @@ class MeaningTests(_Case):
         self.assertIn("4294967296", self.usageError("-r", "4294967296"))
         self.assertEqual(configured("-r", "4294967295").deadRatio, 2**32 - 1)
 
+    def test_hugeNumbers(self) -> None:
+        """
+        A number of thousands of digits is out of range, too, and not repeated.
+        """
+        for digits in ("9" * 5000, "0x" + "f" * 5000, "-" + "1" * 5000, "0" * 5000):
+            error = self.usageError("-b", digits)
+            self.assertTrue(error.endswith("... is not a number from 0 to 255"), error)
+            self.assertLess(len(error), 100)
+
     def test_scriptTimeout(self) -> None:
         """
         The limit for scripts is in seconds; none is the default, and 0.
@@ -465,6 +491,46 @@ class MeaningTests(_Case):
             self.assertIn(name, text)
         self.assertIn("txcarp -i eth0 -s 10.1.1.1", text)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_synopsis(self) -> None:
+        """
+        As a command of twistd it begins with what is typed then.
+        """
+        whole = ServerOptions()
+        whole.subCommand = "txcarp"
+        result = CARPOptions()
+        result.parent = whole
+        self.assertEqual(str(result).splitlines()[0], "Usage: twistd [options] txcarp [options]")
+        self.assertEqual(str(CARPOptions()).splitlines()[0], "Usage: txcarp [options]")
+
+    def test_interfaceNames(self) -> None:
+        """
+        A name that no interface can have is not waited for; one that is no text
+        can be.
+        """
+        name = os.fsdecode(b"eth\xff")
+        self.assertEqual(configured(i=name).interface, name)
+        for wrong in ("a/b", "a b", "a\nb", "..", os.fsdecode(b"\xff" * 16)):
+            status, text = self.outcome(commandLine(i=wrong))
+            self.assertEqual(status, 2, wrong)
+            self.assertTrue(text.startswith("-i, --interface: "), text)
+        self.assertEqual(
+            self.outcome(commandLine(i="eth0:1")),
+            (
+                2,
+                "-i, --interface: 'eth0:1' is a label of addresses, not the name of an "
+                "interface: give 'eth0'",
+            ),
+        )
+
+    def test_sources(self) -> None:
+        """
+        A source is the address of one host.
+        """
+        for wrong in ("224.0.0.18", "255.255.255.255"):
+            status, text = self.outcome(commandLine(s=wrong))
+            self.assertEqual(status, 2)
+            self.assertTrue(text.startswith(f"-s, --srcip: {wrong} "), text)
 
     def test_interfaceTooLong(self) -> None:
         """
@@ -593,18 +659,18 @@ class GroupTests(_Case):
 
     def test_trackInterface(self) -> None:
         """
-        Names, with or without an amount; a name may have a colon.
+        Names, with or without an amount.
         """
         tracked = configured(
             *("--track-interface", "eth1", "--track-interface=eth2:0x10"),
-            *("--track-interface", "eth3:1:20"),
+            *("--track-interface", "eth3.1:20"),
         ).trackedInterfaces
         self.assertEqual(
             tracked,
             (
                 TrackedInterface("eth1", 240),
                 TrackedInterface("eth2", 16),
-                TrackedInterface("eth3:1", 20),
+                TrackedInterface("eth3.1", 20),
             ),
         )
         for wrong in ("", "eth1:0", "eth1:241", "eth1:x", ":5", "a" * 16):
@@ -628,6 +694,7 @@ class GroupTests(_Case):
         os.environ["STATE_DIRECTORY"] = "/var/lib/one:/var/lib/two"
         self.assertEqual(configured().stateFile, "/var/lib/one/eth0-10.json")
         self.assertEqual(configured("--state-file=/x").stateFile, "/x")
+        self.assertEqual(configured("--state-file=x").stateFile, f"{os.getcwd()}/x")
         self.assertIsNone(configured("--state-file=none").stateFile)
 
     def test_accepted(self) -> None:
@@ -708,7 +775,9 @@ class FacilityTests(_Case):
         """
         with capturedLogs() as events:
             self.assertEqual(parsed("-f", "bogus").facility, "daemon")
-        self.assertTrue(texts(events)[0].startswith("Unknown syslog facility: [bogus]"))
+        self.assertRegex(
+            texts(events)[0], r"^Unknown syslog facility: \[bogus\]: 'bogus' is none of auth,"
+        )
 
 
 class PasswordTests(_Case):

@@ -4,12 +4,13 @@ What an administrator asked for: one frozen, validated model.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
-from txcarp.addresses import VirtualAddress, parseVirtualAddress
+from txcarp.addresses import VirtualAddress, parseVirtualAddress, textOf
 from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD
 from txcarp.protocol.demotion import FULL_DEMOTION
@@ -27,6 +28,8 @@ MAXIMUM_PEERS = 32
 #: How many pairs of password and addresses are accepted at a time: each costs
 #: a digest for every packet that is none of ours.
 MAXIMUM_PAIRS = 16
+
+_LIMITED_BROADCAST = b"\xff\xff\xff\xff"
 
 
 class ConfigurationError(ValueError):
@@ -126,11 +129,37 @@ def _readAddresses(texts: Iterable[str]) -> tuple[VirtualAddress, ...]:
         raise ConfigurationError("addresses", str(error)) from None
 
 
+def notAnInterface(name: str) -> str:
+    """
+    Why a name cannot be that of an interface, by the rules of Linux
+    (C{dev_valid_name}); an empty string if it can.  An interface may be missing
+    and is waited for, but not one that can never be.
+    """
+    interface, colon, _ = name.partition(":")
+    if colon and interface:
+        return (
+            f"{name!r} is a label of addresses, not the name of an interface: "
+            f"give {interface!r}"
+        )
+    if (
+        not 1 <= len(os.fsencode(name)) <= MAXIMUM_INTERFACE
+        or name in (".", "..")
+        or any(letter in "/:" or letter.isspace() for letter in name)
+    ):
+        return f"{name!r} is not the name of an interface (1 to {MAXIMUM_INTERFACE} bytes)"
+    return ""
+
+
 def _interface(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not value or len(value.encode()) > MAXIMUM_INTERFACE or "/" in value or " " in value:
+    problem = notAnInterface(value)
+    if problem:
+        raise ConfigurationError(attribute.name, problem)
+
+
+def _source(instance: object, attribute: attrs.Attribute[Any], value: bytes | None) -> None:
+    if value is not None and (isMulticast(value) or value == _LIMITED_BROADCAST):
         raise ConfigurationError(
-            attribute.name,
-            f"{value!r} is not the name of an interface (1 to {MAXIMUM_INTERFACE} bytes)",
+            attribute.name, f"{textOf(value)} cannot be the source of anything: it is no one host"
         )
 
 
@@ -220,8 +249,8 @@ class VirtualHostConfiguration:
     interface: str = attrs.field(validator=_interface)
     vhid: int = attrs.field(validator=_between(1, 255))
     password: bytes = attrs.field(validator=_password, repr=False)
-    source: bytes | None = attrs.field(default=None, validator=_packed(4))
-    source6: bytes | None = attrs.field(default=None, validator=_packed(16))
+    source: bytes | None = attrs.field(default=None, validator=[_packed(4), _source])
+    source6: bytes | None = attrs.field(default=None, validator=[_packed(16), _source])
     addresses: tuple[VirtualAddress, ...] = attrs.field(converter=_readAddresses)
     group: bytes = attrs.field(default=ipv4.GROUP, validator=_packed(4))
     group6: bytes = attrs.field(default=ipv6.GROUP, validator=_packed(16))

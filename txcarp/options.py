@@ -4,13 +4,13 @@ ucarp's command line.
 
 from __future__ import annotations
 
-import getopt
 import os
 from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 from twisted.python import usage
 
+from txcarp.abbreviations import split
 from txcarp.addresses import parseSource, parseVirtualAddress
 from txcarp.configuration import (
     MAXIMUM_INTERFACE,
@@ -39,13 +39,6 @@ from txcarp.protocol.seal import Verification
 from txcarp.secrecy import hideArguments
 
 _log = Logger()
-
-#: The long names that ucarp has, and abbreviates.
-_UCARP_NAMES = (
-    *("interface", "srcip", "vhid", "pass", "passfile", "preempt", "neutral", "addr", "help"),
-    *("advbase", "advskew", "upscript", "downscript", "deadratio", "shutdown", "daemonize"),
-    *("ignoreifstate", "nomcast", "facility", "xparam", "debug", "mcastip"),
-)
 
 _UNSET = b"\0\0\0\0"
 
@@ -153,7 +146,8 @@ class CARPOptions(usage.Options):
             "flap-limit",
             None,
             "10/60",
-            "wait for so many SECONDS after becoming backup so many times within them; or none",
+            "CHANGES/SECONDS: so many times a backup again within so many seconds, wait as "
+            "long before becoming master; or none",
         ],
         [
             "seal",
@@ -351,7 +345,7 @@ class CARPOptions(usage.Options):
         given = list(options or ())
         if not given:
             self.opt_help()
-        pairs = self._split(given)
+        pairs = split(given, self.shortOpt, self.longOpt)
         # A value stays in one piece with its option, however it begins.
         self._chosenDialect = any(name == "--dialect" for name, _ in pairs)
         flat: list[str] = []
@@ -359,29 +353,6 @@ class CARPOptions(usage.Options):
             takesValue = name[2:] + "=" in self.longOpt or name[1:] + ":" in self.shortOpt
             flat += [name, value] if takesValue else [name]
         usage.Options.parseOptions(self, flat)
-
-    def _split(self, given: list[str]) -> list[tuple[str, str]]:
-        """
-        Options and their values.  An abbreviation that ucarp understands means
-        what it means there, whatever new options begin with it, too.
-        """
-        while True:
-            try:
-                return getopt.gnu_getopt(given, self.shortOpt, self.longOpt)[0]
-            except getopt.GetoptError as error:
-                full = [name for name in _UCARP_NAMES if name.startswith(error.opt or " ")]
-                at = next(
-                    (
-                        index
-                        for index, word in enumerate(given)
-                        if word.partition("=")[0] == f"--{error.opt}"
-                    ),
-                    None,
-                )
-                if len(full) != 1 or full[0] == error.opt or at is None:
-                    raise usage.UsageError(str(error)) from None
-                _, equals, value = given[at].partition("=")
-                given[at] = f"--{full[0]}{equals}{value}"
 
     def postOptions(self) -> None:
         """
@@ -449,7 +420,7 @@ class CARPOptions(usage.Options):
             raise CannotRun(
                 f"Password too long: {len(password)} bytes, a CARP key holds {MAXIMUM_PASSWORD}"
             )
-        if len(self["interface"].encode()) > MAXIMUM_INTERFACE:
+        if len(os.fsencode(self["interface"])) > MAXIMUM_INTERFACE:
             raise CannotRun(
                 f"-i, --interface: Interface name too long: [{self['interface']}] has more than "
                 f"{MAXIMUM_INTERFACE} bytes"
@@ -506,7 +477,8 @@ class CARPOptions(usage.Options):
         if path == "none":
             return None
         directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or STATE_DIRECTORY
-        return path or f"{directory}/{self['interface']}-{self['vhid']}.json"
+        # A daemon goes to another directory.
+        return os.path.abspath(path or f"{directory}/{self['interface']}-{self['vhid']}.json")
 
     def _virtualMAC(self) -> bytes | None:
         chosen: bytes | None = self["virtual-mac-address"]
@@ -521,6 +493,13 @@ class CARPOptions(usage.Options):
         for secret in self.passwords:
             hideArguments(secret)
 
+    def getSynopsis(self) -> str:
+        """
+        The first line of the help text; Twisted would put twistd's in front of
+        this program's.
+        """
+        return self.synopsis if self.parent is None else "Usage: twistd [options] txcarp [options]"
+
     def getUsage(self, width: int | None = None) -> str:
         """
         The help text; Twisted would fill the lines of the examples.
@@ -534,6 +513,8 @@ _OPTION_OF = {
     "peers": "--peer",
     "otherPasswords": "--accept-passfile",
     "interface": "-i, --interface",
+    "source": "-s, --srcip",
+    "source6": "-s, --srcip",
     "addresses": "-a, --addr",
     "virtualMAC": "--virtual-mac",
 }

@@ -14,13 +14,16 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from txcarp.addresses import parseHardwareAddress
-from txcarp.configuration import MAXIMUM_INTERFACE, FlapLimit, TrackedInterface
+from txcarp.configuration import FlapLimit, TrackedInterface, notAnInterface
 from txcarp.protocol.demotion import FULL_DEMOTION
 
 _log = Logger()
 
 #: What ucarp reads of a password file, in bytes.
 _PASSWORD_FILE = 511
+
+#: Characters of a number; all are far below that.
+_LONGEST_NUMBER = 40
 
 
 def number(low: int, high: int, what: str) -> Callable[[str], int]:
@@ -31,12 +34,15 @@ def number(low: int, high: int, what: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         match = re.fullmatch(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", text)
         if match is None:
-            raise usage.UsageError(f"{what}: {text!r} is not a number from {low} to {high}")
+            raise usage.UsageError(f"{what}: {text!r} is not a whole number from {low} to {high}")
         sign, digits = match.groups()
         base = 16 if digits[:2].lower() == "0x" else 8 if digits[0] == "0" else 10
-        value = int(digits, base) * (-1 if sign == "-" else 1)
+        # Python converts no more than some thousand digits, and says that in its own words.
+        tooLong = len(digits) > _LONGEST_NUMBER
+        value = -1 if tooLong else int(digits, base) * (-1 if sign == "-" else 1)
         if not low <= value <= high:
-            raise usage.UsageError(f"{what}: {text} is not a number from {low} to {high}")
+            shown = f"{text[:_LONGEST_NUMBER]}..." if tooLong else text
+            raise usage.UsageError(f"{what}: {shown} is not a number from {low} to {high}")
         return value
 
     return read
@@ -60,8 +66,9 @@ def trackedInterface(text: str) -> TrackedInterface:
     if not colon:
         name, amount = text, str(FULL_DEMOTION)
     what = "--track-interface NAME:AMOUNT"
-    if not 1 <= len(name.encode()) <= MAXIMUM_INTERFACE:
-        raise usage.UsageError(f"{what}: {name!r} is not the name of an interface")
+    problem = notAnInterface(name)
+    if problem:
+        raise usage.UsageError(f"{what}: {problem}")
     return TrackedInterface(name, number(1, FULL_DEMOTION, what)(amount))
 
 

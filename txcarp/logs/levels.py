@@ -63,8 +63,7 @@ def facilityNumber(name: str) -> int | None:
         return FACILITIES[folded]
     except KeyError:
         raise ValueError(
-            f"unknown syslog facility {name!r}: expected one of "
-            f"{', '.join(sorted(FACILITIES))} or {NO_FACILITY}"
+            f"{name!r} is none of {', '.join(sorted(FACILITIES))} or {NO_FACILITY}"
         ) from None
 
 
