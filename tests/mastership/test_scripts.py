@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.process import ProcessReader
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -129,15 +130,39 @@ class RunnerTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """
-        Its end is that of the process; the pipes are closed a moment later.
+        Its end is that of the process.
         """
         self.assertNoResult(self.ended)
         self.assertEqual(self.end(), ScriptResult(status=0))
-        self.assertEqual(self.reactor.process.closed, ["stdin"])
-        self.clock.advance(1)
-        self.assertEqual(self.reactor.process.closed, ["stdin", "all"])
         self.clock.advance(100)
         self.assertEqual(self.reactor.process.signals, [])
+
+    def test_leftBehind(self) -> None:
+        """
+        What a process that it left behind says is logged for a moment, and
+        then thrown away; the pipes stay, or that would die of them.
+        """
+        self.end()
+        with capturedLogs() as events:
+            self.reactor.protocol.childDataReceived(1, b"ready\nto ser")
+            self.clock.advance(1)
+            self.reactor.protocol.childDataReceived(1, b"ve\n" * 1000)
+            self.clock.advance(1e6)
+            self.reactor.protocol.childDataReceived(2, b"bye\n")
+            self.reactor.protocol.processEnded(Failure(ProcessDone(0)))
+        self.assertEqual(texts(events), ["dir/up.sh: ready", "dir/up.sh: to ser"])
+        self.assertEqual(self.reactor.process.closed, ["stdin"])
+
+    def test_directory(self) -> None:
+        """
+        A relative path stays one of the directory in which the runner was
+        made: a daemon goes to another.
+        """
+        self.addCleanup(os.chdir, os.getcwd())
+        made = os.getcwd()
+        os.chdir("/")
+        self.run_(None)
+        self.assertEqual(self.reactor.spawned[1][0], f"{made}/dir/up.sh")
 
     def test_fails(self) -> None:
         """
@@ -499,6 +524,37 @@ class ProcessTests(TestCase):
         self.clock.advance(2)
         yield deferLater(reactor, 0.05)  # type: ignore[arg-type]
         os.kill(int(texts(events)[0].rpartition(" ")[2]), signal.SIGKILL)
+        yield self.until(lambda: not any(self.readsPipes()))
+
+    @inlineCallbacks
+    def test_daemonInBackground(self) -> Any:
+        """
+        A process that a script leaves behind lives on, whatever it says.
+        """
+        signs = self.directory / "signs"
+        path = self.script(
+            f"(while :; do echo words; echo alive >> {signs}; sleep 0.01; done) & echo $!\n"
+        )
+        with capturedLogs() as events:
+            yield self.runner.run(path, [], {}, None)
+            yield self.until(lambda: texts(events))
+            self.clock.advance(2)
+
+        def size() -> int:
+            return signs.stat().st_size if signs.exists() else 0
+
+        before = size()
+        yield self.until(lambda: size() > before + 1000)
+        pid = next(text for text in texts(events) if not text.endswith("words"))
+        os.kill(int(pid.rpartition(" ")[2]), signal.SIGKILL)
+        yield self.until(lambda: not any(self.readsPipes()))
+
+    def readsPipes(self) -> list[bool]:
+        """
+        Whether the reactor reads what processes say.
+        """
+        readers = reactor.getReaders()  # type: ignore[attr-defined]
+        return [isinstance(reader, ProcessReader) for reader in readers]
 
     @inlineCallbacks
     def test_signals(self) -> Any:

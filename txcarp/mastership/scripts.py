@@ -30,8 +30,7 @@ from txcarp.protocol.election import Reason
 #: Seconds between the request to end and the end by force.
 GRACE = 2.0
 
-#: Seconds after its end in which a script's last output is still read.  A
-#: process that it left behind may hold the pipe open for ever.
+#: Seconds after its end in which a script's last output is still logged.
 _LINGER = 1.0
 
 #: Lines of output that are logged for one run; the others are counted.
@@ -85,7 +84,8 @@ class _Script(ProcessProtocol):
     One run of a script.
 
     Its end is the end of the process, not of its pipes: a script that starts a
-    daemon in the background leaves them open.
+    daemon in the background leaves them open.  What comes then is read and
+    thrown away, because a daemon must not die, nor wait, of what it says.
     """
 
     transport: IProcessTransport
@@ -97,9 +97,11 @@ class _Script(ProcessProtocol):
         self._clock = clock
         self._timeLimit = timeLimit
         self._timer: IDelayedCall | None = None
+        self._lastWords: IDelayedCall | None = None
         self._timedOut = False
         self._pending = {1: b"", 2: b""}
         self._lines = 0
+        self._listening = True
 
     def connectionMade(self) -> None:
         self.transport.closeStdin()
@@ -107,6 +109,8 @@ class _Script(ProcessProtocol):
             self._timer = self._clock.callLater(self._timeLimit, self._expired)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if not self._listening:
+            return
         lines = (self._pending.get(childFD, b"") + data).split(b"\n")
         # A line without an end is cut: output is for people, memory is not.
         self._pending[childFD] = lines.pop()[:_MAXIMUM_LINE]
@@ -116,11 +120,19 @@ class _Script(ProcessProtocol):
     def processExited(self, reason: Failure) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._clock.callLater(_LINGER, self._closePipes)
+        self._lastWords = self._clock.callLater(_LINGER, self._listenNoMore)
         ended, self.ended = self.ended, Deferred()
         ended.callback(self._result(reason))
 
     def processEnded(self, reason: Failure) -> None:
+        if self._lastWords is not None and self._lastWords.active():
+            self._lastWords.cancel()
+        self._listenNoMore()
+
+    def _listenNoMore(self) -> None:
+        if not self._listening:
+            return
+        self._listening = False
         for rest in self._pending.values():
             if rest:
                 self._logLine(rest)
@@ -158,19 +170,21 @@ class _Script(ProcessProtocol):
         except (ProcessExitedAlready, OSError):
             pass  # it ended by itself meanwhile, or belongs to somebody else now
 
-    def _closePipes(self) -> None:
-        self.transport.loseConnection()
-
 
 @implementer(IScriptRunner)
 class ProcessRunner:
     """
-    Runs scripts as child processes of this one.
+    Runs scripts as child processes of this one.  A relative path means a file
+    below the directory in which this was made: a daemon goes to another one.
     """
 
     def __init__(self, reactor: IReactorProcess, clock: IReactorTime) -> None:
         self._reactor = reactor
         self._clock = clock
+        try:
+            self._directory = os.getcwd()
+        except OSError:
+            self._directory = "/"  # it is deleted: nothing is below it
 
     def run(
         self,
@@ -184,7 +198,7 @@ class ProcessRunner:
         try:
             self._reactor.spawnProcess(
                 script,
-                os.path.abspath(path),
+                os.path.normpath(os.path.join(self._directory, path)),
                 [path, *arguments],
                 env={**os.environ, **environment},
             )
