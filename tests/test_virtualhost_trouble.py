@@ -18,8 +18,12 @@ from tests import crafted
 from tests.fakes import INTERFACE, FakeObserver, Stage, configured, networkDown
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipObserver, IMastershipStep
+from txcarp.membership.diagnosis import Finding
+from txcarp.protocol.advertisement import encode
 from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.envelope import wrap
 from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.seal import Verification
 
 ADVERTISE = ("advertise", 1, 0)
 DEMOTED = ("advertise", 1, 240)
@@ -393,7 +397,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        10000 bad packets of every kind change nothing, are counted each, and
+        11000 bad packets of every kind change nothing, are counted each, and
         leave one log line for each reason and minute.
         """
         kinds: list[tuple[Rejection, dict[str, Any]]] = [
@@ -402,7 +406,8 @@ class FloodTests(SynchronousTestCase):
             (Rejection.DIGEST, {"badDigest": True}),
             (Rejection.VHID, {"vhid": 11}),
             (Rejection.DESTINATION, {"destination": "224.0.0.55"}),
-            (Rejection.OWN_ECHO, {"source": crafted.OWN}),
+            (Rejection.OWN_ECHO, {"source": crafted.OWN, "badDigest": True}),
+            (Rejection.OWN_SOURCE, {"source": crafted.OWN}),
         ]
         packets = [(reason, crafted.packet(**fields)) for reason, fields in kinds]
         packets.append((Rejection.CHECKSUM, crafted.plusOne(crafted.packet(), 26)))
@@ -412,9 +417,9 @@ class FloodTests(SynchronousTestCase):
         stage = Stage(neutral=True)
         stage.start()
         with capturedLogs() as events:
-            for index in range(10000):
+            for index in range(1000 * len(packets)):
                 stage.deliver(packets[index % len(packets)][1])
-        self.assertEqual(stage.host.rejected.total(), 10000)
+        self.assertEqual(stage.host.rejected.total(), 11000)
         for reason in Rejection:
             expected = 1000 * [each for each, _ in packets].count(reason)
             self.assertEqual(stage.host.rejected[reason], expected, reason)
@@ -427,12 +432,37 @@ class FloodTests(SynchronousTestCase):
                 "Bad digest -",
                 "Bad version:",
                 "advertisemen",  # of this host come back to it
+                "another host",  # of this group sends from the source of this host
             ],
         )
         # The deadline did not move.
         stage.run(3)
         self.assertIs(stage.host.role, Role.MASTER)
         self.assertEqual(stage.host.received, 0)
+
+    def test_sameSource(self) -> None:
+        """
+        Another host that was given the source of this one is named; this host's
+        own advertisements that come back are something else.
+        """
+        for verification in Verification:
+            stage = Stage(neutral=True, verification=verification)
+            stage.becomeMaster()
+            echo = wrap(
+                encode(stage.transport.advertisements[-1]),
+                crafted.packed(crafted.OWN),
+                crafted.packed("224.0.0.18"),
+            )
+            stage.deliver(echo)
+            self.assertEqual(stage.host.findings, {Finding.OWN_ECHO: 1})
+            with capturedLogs() as events:
+                stage.deliver(source=crafted.OWN)
+            self.assertEqual(
+                stage.host.findings, {Finding.OWN_ECHO: 1, Finding.SAME_SOURCE: 1}
+            )
+            self.assertIn(f"sends from {crafted.OWN}", texts(events)[0])
+            self.assertIs(stage.host.role, Role.MASTER)
+            self.assertEqual(stage.host.received, 0)
 
     def test_saysHowMany(self) -> None:
         """

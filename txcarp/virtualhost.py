@@ -122,6 +122,7 @@ class VirtualHost(Service):
             deliver=self._heard,
             refused=self._neighbourhood.refused,
             isEcho=self._isEcho,
+            sentLately=self._sentLately,
             expectsSilence=lambda: self.role is Role.MASTER,
         )
         self._channels: list[Channel] = []
@@ -420,6 +421,9 @@ class VirtualHost(Service):
 
     def _isEcho(self, counter: int) -> bool:
         return self._run is not None and self._run.advertiser.isEcho(counter)
+
+    def _sentLately(self, counter: int) -> bool:
+        return self._run is not None and self._run.advertiser.sentLately(counter)
 
     def _demotionChanged(self, worse: bool) -> None:
         if self._run is not None:

@@ -4,6 +4,7 @@ The advertisements of one virtual host on their way out.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
@@ -20,6 +21,9 @@ from txcarp.protocol.envelope import wrap
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
+
+#: How many of the last counters are remembered.
+_RECENT = 32
 
 
 class Advertiser:
@@ -62,6 +66,7 @@ class Advertiser:
             lambda: random(64), constant=configuration.dialect.constantCounter
         )
         self._errors = SendErrors()
+        self._recent: deque[int] = deque(maxlen=_RECENT)
 
     @property
     def timing(self) -> Timing:
@@ -91,6 +96,12 @@ class Advertiser:
         Whether a packet with this counter can only be one of ours.
         """
         return self._counter.isEcho(counter)
+
+    def sentLately(self, counter: int) -> bool:
+        """
+        Whether a counter is one of the last that this host sent.
+        """
+        return counter in self._recent
 
     def advertise(self) -> None:
         """
@@ -151,6 +162,7 @@ class Advertiser:
         counter = self._sealing.counter(says, source)
         if counter is None:
             counter = self._counter.next()
+        self._recent.append(counter)
         return Advertisement(
             vhid=self._configuration.vhid,
             advbase=says.advbase,

@@ -28,6 +28,7 @@ class Finding(enum.Enum):
     VRRP = "vrrp"
     EQUAL_TIMING = "equal-timing"
     OWN_ECHO = "own-echo"
+    SAME_SOURCE = "same-source"
     FAMILY_SILENT = "family-silent"
     TWO_MASTERS = "two-masters"
     OTHER_KEY = "other-key"
@@ -68,6 +69,9 @@ _EXPLANATIONS = {
     "dialect has no tie-break: give them different ones",
     Finding.OWN_ECHO: "advertisements of this host come back to it: a loop in the network, or a "
     "hypervisor that reflects them",
+    Finding.SAME_SOURCE: "another host of this group sends from {peer}, the source of this host. "
+    "Neither hears the other, and both become master: give each its own (-s), an address that "
+    "only it has",
     Finding.FAMILY_SILENT: "{peer} is heard in one family only: the advertisements of the other "
     "are lost on the way",
     Finding.TWO_MASTERS: "{peer} is master, too: it does not hear this host, or does not "
@@ -83,6 +87,7 @@ _EXPLANATIONS = {
 _REJECTIONS = {
     Rejection.VRRP: Finding.VRRP,
     Rejection.OWN_ECHO: Finding.OWN_ECHO,
+    Rejection.OWN_SOURCE: Finding.SAME_SOURCE,
     Rejection.REPLAY: Finding.REPLAY,
     Rejection.UNSEALED: Finding.UNSEALED,
 }

@@ -21,7 +21,7 @@ from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.refusals import Refusals
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
-from txcarp.protocol.envelope import destinationOf, isIPv6, payloadOf, sourceOf, unwrap
+from txcarp.protocol.envelope import Audience, destinationOf, isIPv6, payloadOf, sourceOf, unwrap
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
@@ -80,6 +80,7 @@ class Reception:
         deliver: Callable[[Heard], None],
         refused: Callable[[Rejected, bytes], None],
         isEcho: Callable[[int], bool],
+        sentLately: Callable[[int], bool],
         expectsSilence: Callable[[], bool],
     ) -> None:
         """
@@ -89,6 +90,7 @@ class Reception:
         @param refused: Called with each other packet's fault and its packed
             source.
         @param isEcho: Whether a counter is one that only this host sends.
+        @param sentLately: Whether this host sent a counter a moment ago.
         @param expectsSilence: Whether this host is master, so that hearing
             nobody is as it should be.
         """
@@ -103,6 +105,7 @@ class Reception:
         self._deliver = deliver
         self._refused = refused
         self._isEcho = isEcho
+        self._sentLately = sentLately
         self._expectsSilence = expectsSilence
         self._channels: dict[Family, Channel] = {}
         self._firewalls: dict[Family, FirewallWatch] = {}
@@ -190,7 +193,13 @@ class Reception:
         return True
 
     def _verified(self, packet: bytes) -> Heard:
-        advertisement = unwrap(packet, self._channels[_familyOfPacket(packet)].audience)
+        audience = self._channels[_familyOfPacket(packet)].audience
+        try:
+            advertisement = unwrap(packet, audience)
+        except Rejected as rejected:
+            if rejected.reason is Rejection.OWN_ECHO and self._isAnothers(packet, audience):
+                raise Rejected(Rejection.OWN_SOURCE) from None
+            raise
         pair = self._keyring.recognise(advertisement.counter, advertisement.digest)
         if pair is None:
             if looksLikeVRRP(payloadOf(packet)):
@@ -201,6 +210,19 @@ class Reception:
         source = sourceOf(packet)
         sealed = self._sealing.judge(advertisement, source)
         return Heard(advertisement, source, sealed, pair)
+
+    def _isAnothers(self, packet: bytes, audience: Audience) -> bool:
+        """
+        Whether a packet with this host's source is a good advertisement that
+        this host did not send.
+        """
+        try:
+            advertisement = unwrap(packet, attrs.evolve(audience, own=b""))
+        except Rejected:
+            return False
+        counter = advertisement.counter
+        genuine = self._keyring.recognise(counter, advertisement.digest) is not None
+        return genuine and not self._isEcho(counter) and not self._sentLately(counter)
 
     def _reportFirewall(self, family: Family) -> None:
         if self._sayOnce.ready(("firewall", family)) is not None:

@@ -16,6 +16,7 @@ class Rejection(enum.Enum):
     """
 
     OWN_ECHO = "own advertisement echoed"
+    OWN_SOURCE = "of another host, with the source of this one"
     PROTOCOL = "not protocol 112"
     SIZE = "too short for an advertisement"
     TTL = "time to live is not 255"
