@@ -4,6 +4,7 @@ The C{txcarp} command: a ucarp command line, run as twistd runs it.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any, cast
@@ -82,10 +83,26 @@ class _Runner(UnixApplicationRunner):
         return application
 
 
+def completeDescriptors() -> None:
+    """
+    Have standard input, output and error: what is closed is nowhere from now
+    on.  A socket would get its number otherwise, and log lines written to it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
+    # Python has None for what was closed, which is no place to write to.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def main() -> None:
     """
     The entry point.  A first word that is no option names another command.
     """
+    completeDescriptors()
     arguments = sys.argv[1:]
     if arguments and arguments[0] == "demo":
         from txcarp.demo import main as demonstrate

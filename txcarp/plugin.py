@@ -16,6 +16,7 @@ from twisted.logger import (
     globalLogPublisher,
 )
 
+from txcarp import precautions
 from txcarp.logs import SyslogObserver, facilityNumber, minimumLevel, withoutPortNoise
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.options import CannotRun, CARPOptions
@@ -100,6 +101,7 @@ def buildService(options: CARPOptions) -> MultiService:
         checkCapabilities(configuration.assign)
     except MissingCapability as error:
         raise CannotRun(error.strerror) from None
+    precautions.warn(configuration)
     whole = MultiService()
     SchedulingService().setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp = CARPService([configuration])

@@ -1,0 +1,66 @@
+"""
+Tests for L{txcarp.console}.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+
+_ROOT = str(Path(txcarp.__file__).parent.parent)
+
+_REPORT = """
+import os, sys
+from txcarp.console import completeDescriptors
+completeDescriptors()
+names = [os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)]
+print("x")
+print("y", file=sys.stderr)
+os.write(int(sys.argv[1]), " ".join(names).encode())
+"""
+
+
+class DescriptorTests(SynchronousTestCase):
+    """
+    Standard descriptors that are closed.
+    """
+
+    def names(self, redirections: str) -> list[str]:
+        """
+        What the descriptors of a process are that is started by a shell with
+        such redirections.
+        """
+        reading, writing = os.pipe()
+        try:
+            subprocess.run(
+                ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable]
+                + ["-c", _REPORT, str(writing)],
+                env={**os.environ, "PYTHONPATH": _ROOT},
+                pass_fds=[writing],
+                check=True,
+            )
+            return os.read(reading, 4096).decode().split(" ")
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    def test_closed(self) -> None:
+        """
+        They are nowhere, and can be written to.
+        """
+        self.assertEqual(self.names("<&- >&- 2>&-"), [os.devnull] * 3)
+        self.assertEqual(self.names("</dev/zero >/dev/null 2>&-")[2], os.devnull)
+
+    def test_open(self) -> None:
+        """
+        Those that are open stay what they are.
+        """
+        self.assertEqual(
+            self.names("</dev/zero >&- 2>/dev/null"), ["/dev/zero", os.devnull, "/dev/null"]
+        )
