@@ -4,11 +4,15 @@ Tests of C{txcarp demo} as a whole, in a process of its own.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from tests.lab.daemons import environment
 from tests.testbed.fixture import until
+from txcarp.demo import command
 from txcarp.demo.command import main
 from txcarp.testbed import unavailable
 
@@ -57,17 +63,28 @@ class CommandTests(TestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
 
-    def start(self, *arguments: str, terminal: bool = False) -> _Run:
+    def start(
+        self, *arguments: str, terminal: bool = False, redirection: str = "", limit: str = ""
+    ) -> _Run:
+        """
+        @param redirection: Of a shell, for its output.
+        @param limit: Of a shell, to be set before.
+        """
         from twisted.internet import reactor
 
         run = _Run()
         spawner: Any = reactor
         spawner.spawnProcess(
             run,
-            sys.executable,
-            [sys.executable, "-m", "txcarp.console", "demo", *arguments],
-            env={**os.environ, "TMPDIR": str(self.directory), "TERM": "xterm", "NO_COLOR": ""},
-            path=str(Path(__file__).parents[2]),
+            "/bin/sh",
+            ["sh", "-c", f'{limit}exec "$@" {redirection}', "sh", sys.executable]
+            + ["-m", "txcarp.console", "demo", *arguments],
+            env={
+                **environment(self.directory),  # its twistd finds this txcarp, too
+                "TMPDIR": str(self.directory),
+                "TERM": "xterm",
+                "NO_COLOR": "",
+            },
             usePTY=terminal,
         )
         self.addCleanup(self.kill, run)
@@ -170,6 +187,26 @@ class CommandTests(TestCase):
         self.assertNotIn("Traceback", run.output)
         self.assertEqual(self.daemons(), [])
 
+    async def test_noRoom(self) -> None:
+        """
+        What cannot be written is said, with status 1.
+        """
+        run = self.start("--once", redirection=">/dev/full")
+        self.assertEqual(await run.ended, 1)
+        self.assertEqual(
+            run.output, "txcarp demo: standard output: No space left on device\n"
+        )
+
+    async def test_fewDescriptors(self) -> None:
+        """
+        A daemon that cannot be started is a failure with a reason.
+        """
+        run = self.start("--once", limit="ulimit -n 20; ")
+        self.assertEqual(await run.ended, 1, run.output)
+        self.assertRegex(run.output, "failed +Too many open files")
+        self.assertNotIn("Traceback", run.output)
+        self.assertEqual(self.daemons(), [])
+
     async def test_killed(self) -> None:
         """
         Its daemons die with it even if it is killed.
@@ -208,3 +245,54 @@ class UsageTests(SynchronousTestCase):
         """
         for words in (["--nonsense"], ["operand"]):
             self.assertEqual(main(words), 1)
+
+
+class EarlyTests(SynchronousTestCase):
+    """
+    Tests of what happens before anything is shown.
+    """
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+        self.patch(tempfile, "tempdir", str(self.directory))
+        self.patch(command.Testbed, "create", nullcontext)
+        self.errors = io.StringIO()
+        self.patch(sys, "stderr", self.errors)
+        for number in command._ENDING:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+    def test_signals(self) -> None:
+        """
+        A signal that comes before the network is complete ends it, and what was
+        made is gone.  More of them do not disturb that.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+
+            def interrupted(*arguments: object, number: int = number) -> None:
+                self.assertEqual(len(list(self.directory.iterdir())), 1)
+                try:
+                    os.kill(os.getpid(), number)
+                finally:
+                    os.kill(os.getpid(), number)
+
+            self.patch(command, "Performance", interrupted)
+            self.assertEqual(main([]), 128 + number)
+            self.assertEqual(list(self.directory.iterdir()), [])
+
+    def test_cannotBeMade(self) -> None:
+        """
+        What the system does not give is named, with the status for that.
+        """
+
+        def refused(*arguments: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        self.patch(command, "Performance", refused)
+        self.assertEqual(main([]), 2)
+        self.assertEqual(main([f"--keep-logs={__file__}/logs"]), 2)
+        self.assertEqual(
+            self.errors.getvalue(),
+            "txcarp demo: Too many open files\n"
+            f"txcarp demo: {__file__}/logs: Not a directory\n",
+        )

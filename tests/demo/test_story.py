@@ -370,3 +370,10 @@ class OutcomeTests(SynchronousTestCase):
         """
         self.assertIn(" at most 64 ms ", self.rows(pause=0.05))
         self.assertNotIn("at most", self.rows(pause=0.07))
+
+    def test_fineEnough(self) -> None:
+        """
+        A pause that is nothing beside the silence is not spoken of.
+        """
+        self.assertFalse(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
+        self.assertTrue(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)

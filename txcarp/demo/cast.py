@@ -200,15 +200,18 @@ class Host:
     def start(self) -> None:
         """
         Start the daemon.
+
+        @raise OSError: if the system does not let it.
         """
         self.participates = False
-        self.daemon = Daemon(self._log.open("ab", buffering=0), self._said)
+        daemon = Daemon(self._log.open("ab", buffering=0), self._said)
         command = [*_twistd(), *self.command()[1:]]
         tied = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
         # What it remembers goes with the demonstration.
         state = self._equipment.passwordFile.parent / f"{self.name}-state"
         environment = {**os.environ, "STATE_DIRECTORY": str(state)}
-        self._node.spawn(self._reactor, self.daemon, tied[0], tied, env=environment)
+        self._node.spawn(self._reactor, daemon, tied[0], tied, env=environment)
+        self.daemon = daemon  # only now: one that could not be started cannot be ended
 
     def stop(self) -> None:
         """

@@ -40,7 +40,7 @@ _ADDRESS, _PREFIX = "10.99.0.100", 24
 _HOSTS = (("alpha", "10.99.0.1", 0), ("beta", "10.99.0.2", 50))
 _CLIENT = "10.99.0.200"
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 #: Seconds that killed processes may take to be gone.
 _GONE = 5.0
@@ -78,6 +78,31 @@ class DemoOptions(usage.Options):
             raise usage.UsageError(f"{operands[0]!r} is not expected")
 
 
+class _Ended(BaseException):
+    """
+    A signal that ends it came before the reactor ran.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _endNow(number: int, frame: FrameType | None) -> None:
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)  # tidying up takes a moment
+    raise _Ended(number)
+
+
+def _why(error: Exception) -> str:
+    """
+    What an error says, without its number.
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def main(arguments: Sequence[str]) -> int:
     """
     Run C{txcarp demo}.
@@ -91,23 +116,34 @@ def main(arguments: Sequence[str]) -> int:
     except usage.UsageError as error:
         print(f"txcarp demo: {error}\nTry 'txcarp demo --help'.", file=sys.stderr)
         return _WRONG_USAGE
-    with ExitStack() as stack:
-        try:
-            testbed = stack.enter_context(Testbed.create())
-            files = tempfile.TemporaryDirectory(prefix="txcarp-demo-")
-            directory = Path(stack.enter_context(files))
-            logs = Path(options["keep-logs"] or directory)
-            logs.mkdir(parents=True, exist_ok=True)
-            # Not before: the process of a user must not have a thread until here.
-            from twisted.internet import reactor
+    try:
+        for number in _ENDING:
+            signal.signal(number, _endNow)
+        return _perform(options)
+    except (TestbedUnavailable, OSError) as error:
+        print(f"txcarp demo: {_why(error)}", file=sys.stderr)
+        return CANNOT_RUN
+    except _Ended as ended:
+        return 128 + ended.number
 
-            performance = Performance(reactor, testbed, directory, logs, bool(options["once"]))
-        except (TestbedUnavailable, OSError) as error:
-            print(f"txcarp demo: {error}", file=sys.stderr)
-            return CANNOT_RUN
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
-        return performance.run()
+
+def _perform(options: DemoOptions) -> int:
+    """
+    Make everything, run it, and take it away.
+
+    @return: the exit status.
+    @raise OSError: if it cannot be made.
+    """
+    with ExitStack() as stack:
+        testbed = stack.enter_context(Testbed.create())
+        files = tempfile.TemporaryDirectory(prefix="txcarp-demo-")
+        directory = Path(stack.enter_context(files))
+        logs = Path(options["keep-logs"] or directory)
+        logs.mkdir(parents=True, exist_ok=True)
+        # Not before: the process of a user must not have a thread until here.
+        from twisted.internet import reactor
+
+        return Performance(reactor, testbed, directory, logs, bool(options["once"])).run()
     raise AssertionError("an ExitStack hides no exception here")
 
 
@@ -220,8 +256,8 @@ class Performance:
             self._status = SEEN
         except CancelledError:
             return ["", "Ended before its end; nothing is left behind."]
-        except StoryFailed as failed:
-            self._display.event("failed", str(failed))
+        except (StoryFailed, OSError) as failed:
+            self._display.event("failed", _why(failed))
             return self._lastLines()
         return lines
 

@@ -5,9 +5,11 @@ How the demonstration is shown: live on a terminal, or a line for each event.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from typing import TextIO
@@ -110,7 +112,9 @@ class Screen:
         try:
             self._output.write(text)
             self._output.flush()
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # a reader, or a terminal, is gone
+                print(f"txcarp demo: standard output: {error.strerror}", file=sys.stderr)
             # What could not be written is still in the buffer, and Python would try again
             # when it exits, and complain.
             with open(os.devnull, "wb") as nowhere:

@@ -9,8 +9,9 @@ import attrs
 
 from txcarp.pinger import Gap
 
-#: Seconds between two pings above which the measurement is noticeably coarse.
-_COARSE = 0.01
+#: Seconds between two pings above which the measurement is noticeably coarse, if
+#: that is also a noticeable part of the silence.
+_COARSE, _PART = 0.01, 0.05
 
 
 @attrs.frozen
@@ -32,7 +33,7 @@ class HandOver:
         Whether this machine was so busy that the silence may be its own.
         """
         # A longer pause than the silence came after it.
-        return _COARSE < self.gap.pause <= self.gap.silence
+        return max(_COARSE, _PART * self.gap.silence) < self.gap.pause <= self.gap.silence
 
     @property
     def noticed(self) -> str:
