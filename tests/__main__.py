@@ -11,7 +11,12 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,9 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 COVERAGE_FLOOR = 90
 
 #: What is tested on each reactor that can watch a descriptor, the default one
-#: (epoll) being that of the whole run.
+#: (epoll) being that of all other parts.
 OTHER_REACTORS = ("poll", "select", "asyncio")
 ON_EACH_REACTOR = ("tests.test_clock", "tests.network", "tests.test_reactors")
+
+#: How many parts run at the same time.  The tests of real processes, which take longest,
+#: do little but wait; with many more of them than processors they would wait for each other.
+AT_ONCE = min((os.cpu_count() or 1) + 1, 6)
 
 #: Tests of real processes in real time.  A machine that stands still for a
 #: second, as virtual ones do, fails them; a fault fails them again.
@@ -39,47 +48,112 @@ REAL_TIME = (
 )
 
 #: More failures than this are no accident.
-REPEATED = 30
+REPEATED = 10
 
 
-def run(title: str, *command: str) -> tuple[bool, str]:
+@attrs.frozen
+class Outcome:
     """
-    Run a command, showing what it prints.
+    What became of a command.
 
-    @return: Whether it succeeded, and what it printed.
+    @ivar command: a module of Python, and its arguments.
+    @ivar good: whether its exit status was 0.
+    @ivar output: what it printed.
     """
-    print(f"--- {title}", flush=True)
-    process = subprocess.Popen(
+
+    title: str
+    command: Sequence[str]
+    good: bool
+    output: str
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """
+        How many tests passed, failed and were skipped, from trial's last line.
+        """
+        summaries = re.findall(r"^(?:PASSED|FAILED).*$", self.output, re.MULTILINE)
+        numbers = dict(re.findall(r"(\w+)=(\d+)", summaries[-1])) if summaries else {}
+        failed = int(numbers.get("failures", 0)) + int(numbers.get("errors", 0))
+        return int(numbers.get("successes", 0)), failed, int(numbers.get("skips", 0))
+
+    @property
+    def failures(self) -> list[str]:
+        """
+        The names of the tests that failed, which follow their tracebacks.
+        """
+        names = re.findall(r"^(tests\.[\w.]+\.test\w+)$", self.output, re.MULTILINE)
+        return sorted(set(names))
+
+    @property
+    def mayBeAccident(self) -> bool:
+        """
+        Whether all that failed are tests in real time.
+        """
+        failures = self.failures
+        inRealTime = all(name.startswith(REAL_TIME) for name in failures)
+        return 0 < len(failures) == self.counts[1] and inRealTime
+
+
+def run(title: str, *command: str) -> Outcome:
+    """
+    Run a command to its end, then show what it printed.
+    """
+    began = time.monotonic()
+    done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        check=False,
     )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line)
-    return process.wait() == 0, "".join(lines)
+    took = time.monotonic() - began
+    # In one piece: others run at the same time.
+    sys.stdout.write(f"--- {title} ({took:.0f} s)\n{done.stdout}")
+    sys.stdout.flush()
+    return Outcome(title, command, done.returncode == 0, done.stdout)
 
 
-def count(output: str) -> tuple[int, int, int]:
+def parts() -> Iterator[tuple[str, ...]]:
     """
-    How many tests passed, failed and were skipped, from trial's last line.
+    All tests, a title and a command for each part: the modules of the lab, which take
+    longest and so come first, the other directories, and the modules that are in none.
     """
-    summaries = re.findall(r"^(?:PASSED|FAILED).*$", output, re.MULTILINE)
-    numbers = dict(re.findall(r"(\w+)=(\d+)", summaries[-1])) if summaries else {}
-    failed = int(numbers.get("failures", 0)) + int(numbers.get("errors", 0))
-    return int(numbers.get("successes", 0)), failed, int(numbers.get("skips", 0))
+    traced = ("coverage", "run", "-m", "twisted.trial")
+    tests = ROOT / "tests"
+    for module in sorted((tests / "lab").glob("test_*.py")):
+        name = f"tests.lab.{module.stem}"
+        yield name, *traced, name
+    for directory in sorted({path.parent.name for path in tests.glob("*/test_*.py")} - {"lab"}):
+        name = f"tests.{directory}"
+        yield name, *traced, name
+    yield "tests", *traced, *sorted(f"tests.{path.stem}" for path in tests.glob("test_*.py"))
+    for reactor in OTHER_REACTORS:
+        title = f"tests on the {reactor} reactor"
+        yield title, "twisted.trial", f"--reactor={reactor}", *ON_EACH_REACTOR
 
 
-def failures(output: str) -> list[str]:
+def onceMore(outcomes: list[Outcome]) -> dict[str, Outcome]:
     """
-    The names of the tests that failed, which follow their tracebacks.
+    Run the tests that failed once more, now that nothing else runs, if that may have been
+    an accident.
+
+    @return: the new outcomes, by title.
     """
-    return sorted(set(re.findall(r"^(tests\.[\w.]+\.test\w+)$", output, re.MULTILINE)))
+    bad = [outcome for outcome in outcomes if not outcome.good]
+    if not all(outcome.mayBeAccident for outcome in bad):
+        return {}
+    if sum(len(outcome.failures) for outcome in bad) > REPEATED:
+        return {}
+    return {
+        outcome.title: run(
+            f"{outcome.title}, once more",
+            *(word for word in outcome.command if not word.startswith("tests")),
+            *outcome.failures,
+        )
+        for outcome in bad
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -87,48 +161,36 @@ def main(arguments: list[str]) -> int:
     @return: The exit status.
     """
     if arguments:
-        return 0 if run("tests", "twisted.trial", *arguments)[0] else 1
-    results = {}
-    totals = [0, 0, 0]
-
-    def tests(title: str, *command: str) -> None:
-        good, output = run(title, *command)
-        passed, failed, skipped = count(output)
-        again = failures(output)
-        inRealTime = all(name.startswith(REAL_TIME) for name in again)
-        if 0 < len(again) <= REPEATED and failed == len(again) and inRealTime:
-            repeated = [part for part in command if not part.startswith("tests")]
-            good, second = run(f"{title}: {len(again)} once more", *repeated, *again)
-            rescued = count(second)[0]
-            passed, failed = passed + rescued, failed - rescued
-        for index, number in enumerate((passed, failed, skipped)):
-            totals[index] += number
-        if os.environ.get("CI") and skipped:
-            print(f"{skipped} tests were skipped, which must not be where CI is set")
-            good = False
-        results[title] = good and passed > 0
-
+        return subprocess.call([sys.executable, "-m", "twisted.trial", *arguments], cwd=ROOT)
     for stale in ROOT.glob(".coverage*"):
         stale.unlink()
-    tests("tests", "coverage", "run", "-m", "twisted.trial", "tests")
-    for reactor in OTHER_REACTORS:
-        tests(
-            f"tests on the {reactor} reactor",
-            "twisted.trial",
-            f"--reactor={reactor}",
-            *ON_EACH_REACTOR,
-        )
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(lambda part: run(*part), parts()))
+    again = onceMore(outcomes)
+    last = [again.get(outcome.title, outcome) for outcome in outcomes]
+    results = {outcome.title: outcome.good and outcome.counts[0] > 0 for outcome in last}
     run("coverage data", "coverage", "combine", "--quiet")
-    results["coverage"] = run(
-        "coverage", "coverage", "report", f"--fail-under={COVERAGE_FLOOR}"
-    )[0]
-    results["lint"] = run("lint", "ruff", "check", ".")[0]
-    results["types"] = run("types", "mypy")[0]
-    results["interfaces' documentation"] = run("documentation", "pydoctor", "--quiet", "txcarp")[0]
+    for title, *command in (
+        ("coverage", "coverage", "report", f"--fail-under={COVERAGE_FLOOR}"),
+        ("lint", "ruff", "check", "."),
+        ("types", "mypy"),
+        ("interfaces' documentation", "pydoctor", "--quiet", "txcarp"),
+    ):
+        results[title] = run(title, *command).good
+    rescued = sum(outcome.counts[0] for outcome in again.values())
+    counts = [outcome.counts for outcome in outcomes]
+    passed, failed, skipped = (sum(numbers) for numbers in zip(*counts, strict=True))
+    if os.environ.get("CI"):
+        # Where all that is needed can be installed, nothing goes untested.
+        results["no test is skipped"] = not skipped
     for name, good in results.items():
         print(f"{'good' if good else 'BAD '}  {name}")
-    passed, failed, skipped = totals
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    for outcome in outcomes:
+        if outcome.title in again:
+            still = again[outcome.title].failures
+            for name in outcome.failures:
+                print(f"{'FAILED TWICE' if name in still else 'FAILED, THEN PASSED'}  {name}")
+    print(f"{passed + rescued} passed, {failed - rescued} failed, {skipped} skipped")
     return 0 if all(results.values()) else 1
 
 

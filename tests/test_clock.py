@@ -213,15 +213,16 @@ class ReactorTests(TestCase):
         made: list[tuple[float, bool]] = []
         done: Deferred[None] = Deferred()
 
-        def call(delay: float, due: float) -> None:
-            made.append((delay, self.clock.seconds() >= due))
+        def call(number: int) -> None:
+            made.append((times[number], self.clock.seconds() >= times[number]))
             if len(made) == 4:
                 done.callback(None)
 
-        for delay in (0.03, 0.01, 0.02, 0.0):
-            self.clock.callLater(delay, call, delay, self.clock.seconds() + delay)
+        # Far enough apart that the order is not that of the requests.
+        delays = (0.3, 0.1, 0.2, 0.0)
+        times = [self.clock.callLater(delay, call, n).getTime() for n, delay in enumerate(delays)]
         yield done
-        self.assertEqual(made, [(0.0, True), (0.01, True), (0.02, True), (0.03, True)])
+        self.assertEqual(made, [(due, True) for due in sorted(times)])
 
     @inlineCallbacks
     def test_deferLater(self) -> Any:

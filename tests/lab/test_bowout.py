@@ -76,11 +76,18 @@ class BowOutTests(LabTestCase):
         self.assertEqual((master.status, master.killedBy), (None, signal.SIGHUP))
         self.assertEqual(a.events(), ["down", "up"])
 
+
+class BackupTests(LabTestCase):
+    """
+    A backup that is asked to stop.
+    """
+
+    needsUcarp = False
+
     async def test_backup(self) -> None:
         """
         A backup that is stopped says nothing, and runs no script.
         """
-        self.needsUcarp = False
         a = self.host("a")
         backup = a.txcarp("-z", *a.scripts())
         await self.becomes(backup, "BACKUP")

@@ -218,8 +218,11 @@ class DemotionTests(FamilyTestCase):
         options = ("--assign", "-r", "2", "--dialect", "openbsd")
         toB = ("--peer", b.address) if unicast else ()
         toA = ("--peer", a.address) if unicast else ()
+        for host in (a, b):
+            host.node.unplug()
         first = a.steered(*options, *toB, virtual=FOUR)
         second = b.txcarp(*options, *SLOWER, *toA, virtual=FOUR)
+        await self.plugIn((a, first), (b, second))
         await self.becomes(first, "MASTER")
         await self.during(1.5)
         self.assertEqual((first.state, second.state), ("MASTER", "BACKUP"))

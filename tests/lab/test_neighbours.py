@@ -130,12 +130,19 @@ class GroupTests(LabTestCase):
             self.assertEqual(len(daemon.said("Switching to state")), 2)
             self.assertEqual(daemon.said("Bad "), [])
 
+
+class RouterTests(LabTestCase):
+    """
+    Routers that speak VRRP.
+    """
+
+    needsUcarp = False
+
     async def test_vrrp(self) -> None:
         """
         VRRP routers that use the same group and the same number change nothing and
         fill no log, where ucarp writes a line for each packet.
         """
-        self.needsUcarp = False
         a, b = self.host("a"), self.host("b")
         stranger = self.host("s")
         sock = frameSocket(stranger.node)

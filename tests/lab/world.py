@@ -17,7 +17,6 @@ from unittest import SkipTest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import TestCase
 
 from tests.lab.daemons import STEERED, TXCARP, Daemon, environment, ucarpPath
@@ -40,16 +39,6 @@ STARTING = 40.0
 _SLACK, _MOST_SLACK = 0.3, 0.7
 
 _LOOK_EVERY = 0.01
-
-#: Seconds without a turn for this process after which a failure proves nothing.
-_STALL = 0.4
-
-_ATTEMPTS = 3
-
-#: Seconds from the start of the tests in which that is done: a machine that stands
-#: still all the time would never come to an end.
-_REPEATING = 900.0
-_BEGAN = time.monotonic()
 
 _SCRIPT = """\
 #!/bin/sh
@@ -239,30 +228,11 @@ class LabTestCase(TestCase):
     def run(self, result: Any = None) -> Any:
         """
         Run the test, and show what its processes wrote if it fails.
-
-        A failure while the machine stood still proves nothing, as no daemon was able
-        to keep its time: the test is run again then, but not for ever.
         """
-        result.startTest(self)
-        for attempt in range(1, _ATTEMPTS + 1):
-            outcome = TestResult()
-            super().run(outcome)
-            if outcome.wasSuccessful():
-                break
+        before = len(result.errors) + len(result.failures)
+        super().run(result)
+        if len(result.errors) + len(result.failures) > before:
             print(f"\n==== {self.id()}\n{self.transcript()}\n====", file=sys.stderr)
-            late = time.monotonic() - _BEGAN > _REPEATING
-            if self._worst < _STALL or attempt == _ATTEMPTS or late:
-                break
-            print(f"again: this machine stood still for {self._worst:.3f} s", file=sys.stderr)
-        for test, failure in outcome.errors:
-            result.addError(test, failure)
-        for test, failure in outcome.failures:
-            result.addFailure(test, failure)
-        for test, reason in outcome.skips:
-            result.addSkip(test, reason)
-        if outcome.successes:
-            result.addSuccess(self)
-        result.stopTest(self)
 
     def listen(self, switch: Switch) -> Wire:
         """
@@ -393,6 +363,25 @@ class LabTestCase(TestCase):
             return False
 
         return await self.until(reached, f"{daemon.name} is {state}", within)
+
+    async def plugIn(self, *members: tuple[Host, Daemon]) -> float:
+        """
+        Put in the cables of hosts whose txcarp was started without one, when all of them
+        wait for it: they begin to wait for a master at the same moment, however long their
+        processes took to start.
+
+        @return: that moment.
+        """
+        for _, daemon in members:
+            await self.until(
+                lambda daemon=daemon: daemon.said("is without carrier"),
+                f"{daemon.name} waits",
+                STARTING,
+            )
+        began = time.monotonic()
+        for host, _ in members:
+            host.node.plugIn()
+        return began
 
     async def advertises(
         self, host: Host, since: float = 0.0, within: float = STARTING, wire: Wire | None = None

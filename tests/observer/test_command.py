@@ -192,7 +192,7 @@ class CommandTests(TestCase):
         self.assertEqual(await run.ended, 1)
         self.assertIn("Nobody advertises", run.output)
         self.advertise()
-        run = self.start("--once", "0.6", "--json")
+        run = self.start("--once", "2", "--json")
         self.assertEqual(await run.ended, 0)
         (record,) = map(json.loads, run.output.splitlines())
         self.assertEqual((record["event"], record["masters"]), ("state", [ALPHA]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 import time
@@ -112,6 +113,7 @@ class WireTests(SynchronousTestCase):
         What another sends has its card's address and the time for which it waited.
         """
         self.send(crafted.packet())
+        select.select([self.socket], [], [], 10)
         time.sleep(0.05)
         arrival = wire.receive(self.socket)
         assert arrival is not None
