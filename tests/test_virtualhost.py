@@ -818,6 +818,26 @@ class LinkTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.BACKUP)
         self.assertIn(f"Interface [{INTERFACE}] is down", [formatEvent(e) for e in events])
 
+    def test_unusableAtStart(self) -> None:
+        """
+        An interface that is down, or without carrier, when this host starts is waited
+        for, and said once.
+        """
+        for facts, what in (({"running": False}, "without carrier"), ({"up": False}, "down")):
+            stage = Stage(neutral=True)
+            stage.links.change(**facts)
+            with capturedLogs() as events:
+                stage.start()
+                stage.run(60)
+                stage.links.change(mtu=9000, **facts)
+            texts = [formatEvent(event) for event in events]
+            self.assertEqual(texts.count(f"Interface [{INTERFACE}] is {what}"), 1)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            self.assertEqual(stage.journal, [])
+            stage.links.change(up=True, running=True)
+            stage.run(3)
+            self.assertIs(stage.host.role, Role.MASTER)
+
     def test_missingAtStart(self) -> None:
         """
         An interface that does not exist yet is waited for, and said once.

@@ -234,6 +234,7 @@ class Participation:
         The interface came, went or changed.
         """
         self._logLink(name, link)
+        atStart = not self._linkKnown
         self._link = link
         self._linkKnown = True
         if link is not None and (
@@ -242,7 +243,7 @@ class Participation:
             self.candidate.resume(_LINK)
             if self.role is Role.MASTER:
                 self._mastership.announceAgain()  # the cable may be in another switch now
-        elif _LINK not in self.candidate.held:
+        elif _LINK not in self.candidate.held or (atStart and link is not None):
             self._log.warn(
                 "Interface [{interface}] is {what}",
                 interface=name,
