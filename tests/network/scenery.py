@@ -20,6 +20,8 @@ from txcarp.testbed import Node
 GROUP4 = socket.inet_aton("224.0.0.18")
 GROUP6 = socket.inet_pton(socket.AF_INET6, "ff02::12")
 
+_EXPERIMENTAL = 0x88B5
+
 
 def packed(address: str) -> bytes:
     """
@@ -74,6 +76,22 @@ def sendUntilRead(send: Callable[[], object], descriptor: int) -> None:
         if select.select([descriptor], [], [], 0.01)[0]:
             return
     raise TimeoutError("nothing arrived")
+
+
+def awaitDelivery(sender: Node, receiver: Node) -> None:
+    """
+    Wait until all that one host sent has arrived at another, as something that it sent
+    later has: on a busy machine the kernel delivers after C{send} has returned.
+    """
+    with (
+        receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as ear,
+        sender.socket(socket.AF_PACKET, socket.SOCK_RAW) as mouth,
+    ):
+        ear.bind(("eth0", _EXPERIMENTAL))
+        mouth.bind(("eth0", 0))
+        addresses = receiver.link().address + sender.link().address
+        frame = addresses + _EXPERIMENTAL.to_bytes(2, "big") + bytes(46)
+        sendUntilRead(lambda: mouth.send(frame), ear.fileno())
 
 
 def _works(node: Node, address: str, index: int) -> bool:

@@ -16,6 +16,7 @@ from tests import crafted
 from tests.network.scenery import (
     GROUP4,
     GROUP6,
+    awaitDelivery,
     awaitIPv6,
     ipv6Packet,
     packed,
@@ -62,9 +63,9 @@ class RawSocketTests(SynchronousTestCase):
 
     def heard(self, raw: RawSocket) -> list[bytes]:
         """
-        What waits in a socket, after the first packet came.
+        What waits in a socket of the second host, after all that the first one sent came.
         """
-        select.select([raw.socket], [], [], 10)
+        awaitDelivery(self.a, self.b)
         packets = []
         while raw.hasUnread():
             packets.append(raw.socket.recv(2048))
