@@ -81,7 +81,8 @@ class Outcome:
         """
         The names of the tests that failed, which follow their tracebacks.
         """
-        names = re.findall(r"^(tests\.[\w.]+\.test\w+)$", self.output, re.MULTILINE)
+        # With the class: the names of modules are lines as well.
+        names = re.findall(r"^(tests\.[\w.]+\.[A-Z]\w*\.test\w+)$", self.output, re.MULTILINE)
         return sorted(set(names))
 
     @property
