@@ -24,9 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 COVERAGE_FLOOR = 90
 
 #: What is tested on each reactor that can watch a descriptor, the default one
-#: (epoll) being that of all other parts.
+#: (epoll) being that of all other parts: what really uses it.
 OTHER_REACTORS = ("poll", "select", "asyncio")
-ON_EACH_REACTOR = ("tests.test_clock", "tests.network", "tests.test_reactors")
+ON_EACH_REACTOR = (
+    "tests.test_clock.ReactorTests",
+    "tests.test_pinger.NetworkTests",
+    "tests.test_reactors",
+    "tests.network.test_addresses",
+    "tests.network.test_links",
+    "tests.network.test_netlink",
+    "tests.network.test_packets",
+)
 
 #: How many parts run at the same time.  The tests of real processes, which take longest,
 #: do little but wait; with many more of them than processors they would wait for each other.
@@ -121,11 +129,12 @@ def parts() -> Iterator[tuple[str, ...]]:
     All tests, a title and a command for each part: the modules of the lab, which take
     longest and so come first, the other directories, and the modules that are in none.
     """
-    traced = ("coverage", "run", "-m", "twisted.trial")
     tests = ROOT / "tests"
     for module in sorted((tests / "lab").glob("test_*.py")):
         name = f"tests.lab.{module.stem}"
-        yield name, *traced, name
+        # The lab is about time: its daemons are not slowed down by being traced.
+        yield name, "twisted.trial", name
+    traced = ("coverage", "run", "-m", "twisted.trial")
     for directory in sorted({path.parent.name for path in tests.glob("*/test_*.py")} - {"lab"}):
         name = f"tests.{directory}"
         yield name, *traced, name
