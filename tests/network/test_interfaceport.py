@@ -35,13 +35,16 @@ from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.interfaces import ILinkObserver
 from txcarp.network import familyport, interfaceport
+from txcarp.network.blockingnetlink import BlockingNetlink
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.readers import IPv6Reader
+from txcarp.network.requests import setLink
 from txcarp.network.sockets import MissingCapability
 from txcarp.testbed import Node
+from txcarp.testbed.namespaces import NetworkNamespace
 
 _SIOCSIFMTU = 0x8922
 
@@ -219,6 +222,50 @@ class InterfacePortTests(SynchronousTestCase):
             self.assertEqual(len(self.readers(FrontDoor)), 2)
             self.assertTrue(self.hears())
         self.assertEqual(len(self.reactor.adopted), 3)
+
+    def test_sameIndex(self) -> None:
+        """
+        New sockets are opened, too, when nobody told that the interface was away and it
+        has the index that it had.
+        """
+        self.started(GROUP4, GROUP6)
+        self.tell()
+        away = NetworkNamespace.create()
+        self.addCleanup(away.close)
+        index = self.node.link().index
+        with self.node.netlink() as netlink:
+            netlink.request(setLink(index, namespace=away.fileno()))
+        with away.inside(), BlockingNetlink() as netlink:
+            netlink.request(setLink(index, namespace=self.node.namespace.fileno()))
+        self.node.setInterface(True)
+        self.assertEqual(self.node.link().index, index)
+        for front in self.readers(FrontDoor):
+            self.reactor.readers.remove(front)
+            front.connectionLost(Failure(ConnectionDone()))
+        self.passTime(1.0)
+        self.assertTrue(self.hears())
+        self.assertEqual(self.port.hardwareAddress(), self.node.link().address)
+
+    def test_shortPackets(self) -> None:
+        """
+        Below the least MTU of IPv6 its group is left, as the kernel leaves it, and that
+        is said; it is joined again as soon as IPv6 is back.
+        """
+        _, ipv6 = self.started(GROUP4, GROUP6)
+        self.tell()
+        setMTU(self.node, 1000)
+        with capturedLogs() as events:
+            self.tell()
+            self.passTime(1.0)
+        self.assertEqual(
+            texts(events),
+            ["Unable to open interface [eth0] for IPv6: its MTU is 1000, and IPv6 needs 1280"],
+        )
+        self.assertEqual(self.readers(IPv6Reader), [])
+        self.assertErrno(errno.ENETDOWN, ipv6.send, ipv6Packet(), GROUP6)
+        setMTU(self.node, 1500)
+        self.tell()
+        self.assertTrue(self.hears())
 
     def test_unchanged(self) -> None:
         """

@@ -142,15 +142,20 @@ class OrderTests(SynchronousTestCase):
 
     def test_changes(self) -> None:
         """
-        On or off, carrier, MAC address and index each are a change.
+        On or off, carrier, MAC address, whether it carries IPv6, and index each are a change.
         """
         self.listed(ETH0)
-        for change in ({"running": False}, {"up": False}, {"address": b"\2fghij"}):
+        for change in (
+            {"running": False},
+            {"up": False},
+            {"address": b"\2fghij"},
+            {"mtu": 1279},
+        ):
             self.monitor.linkSeen(attrs.evolve(ETH0, **change), True)
         self.monitor.linkSeen(ETH0, False)
         self.monitor.linkSeen(attrs.evolve(ETH0, index=7), True)
-        self.assertEqual(len(self.tape.told), 6)
-        self.assertEqual(self.tape.told[4], ("eth0", None))
+        self.assertEqual(len(self.tape.told), 7)
+        self.assertEqual(self.tape.told[5], ("eth0", None))
         self.assertEqual(self.tape.last, attrs.evolve(ETH0, index=7))
 
     def test_renamedAway(self) -> None:

@@ -178,6 +178,23 @@ class RawSocketTests(SynchronousTestCase):
             raw.admit([1], [])
             self.a.createInterface()
 
+    def test_left(self) -> None:
+        """
+        Who is closed leaves its groups at once, even while the reactor has the socket
+        open: on an interface that was made anew with the same index the kernel would
+        later take those who joined there for the ones that leave.
+        """
+        for family, group, name in (
+            (Family.IPV4, GROUP4, "120000E0"),
+            (Family.IPV6, GROUP6, "ff020000000000000000000000000012"),
+        ):
+            raw = self.opened(self.a, family)
+            raw.admit([1], [group])
+            self.assertIn(name, self.memberships(self.a, family))
+            self.addCleanup(raw.socket.dup().close)
+            raw.close()
+            self.assertNotIn(name, self.memberships(self.a, family))
+
     def test_manyGroups(self) -> None:
         """
         What the kernel refuses is raised, and tried again next time.

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.packetsockets import openFrameSocket
-from txcarp.network.rtnetlink import Link
+from txcarp.network.rtnetlink import MINIMUM_MTU_IPV6, Link
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.family import Family, familyOf
 
@@ -117,6 +117,10 @@ class InterfacePort:
         self._linkKnown, self._link = True, link
         if link is None or link.index != self._index:
             self._close()
+        elif not link.carriesIPv6 and Family.IPV6 in self._families:
+            # The kernel forgot who was a member of a group, while the sockets believe
+            # that they still are; what does not leave now cannot join again later.
+            self._families[Family.IPV6].close()
         self._reopen()
 
     def sendFrame(self, frame: bytes) -> None:
@@ -186,12 +190,14 @@ class InterfacePort:
         index = self._currentIndex()
         if index is None:
             return {}  # waited for
-        if self._index != index:
+        if self._index != index or self._isDeaf():
             self._close()
         self._index = index
         errors: dict[str, OSError] = {}
         for port in self._families.values():
             try:
+                if port.family is Family.IPV6:
+                    self._checkIPv6()
                 port.open(index)
             except OSError as error:
                 errors[port.family.value] = error
@@ -201,6 +207,21 @@ class InterfacePort:
             except OSError as error:
                 errors["frames"] = error
         return errors
+
+    def _isDeaf(self) -> bool:
+        """
+        Whether the interface that the sockets were opened on is gone, whatever has its
+        index now: the kernel takes the interface away from a packet socket.
+        """
+        return self._frames is not None and not self._frames.getsockname()[0]
+
+    def _checkIPv6(self) -> None:
+        if self._link is not None and not self._link.carriesIPv6:
+            raise OSError(
+                errno.EMSGSIZE,
+                f"its MTU is {self._link.mtu}, and IPv6 needs {MINIMUM_MTU_IPV6}",
+                self._interface,
+            )
 
     def _currentIndex(self) -> int | None:
         if self._linkKnown:

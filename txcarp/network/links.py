@@ -38,7 +38,8 @@ class LinkMonitor:
     """
     Follows the kernel's events, and lists the links anew when events were lost.
 
-    What counts as a change of a link: another index, C{up}, C{running} or MAC address.
+    What counts as a change of a link: another index, C{up}, C{running} or MAC address, or
+    that IPv6 ends or begins.
     """
 
     _log = Logger()
@@ -207,7 +208,9 @@ class LinkMonitor:
     def _inform(self, watch: _Watch) -> None:
         link = self.link(watch.name)
         looks: tuple[object, ...] = (
-            () if link is None else (link.index, link.up, link.running, link.address)
+            ()
+            if link is None
+            else (link.index, link.up, link.running, link.address, link.carriesIPv6)
         )
         if looks == watch.told:
             return

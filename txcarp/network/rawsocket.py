@@ -114,8 +114,17 @@ class RawSocket:
 
     def close(self) -> None:
         """
-        Close this descriptor.
+        Leave the groups, and close this descriptor.
+
+        The socket itself may live a little longer, in a descriptor of the reactor.  It
+        must not be a member then: the kernel counts the members of an interface by its
+        index, and what leaves late leaves in the name of those who joined on an
+        interface that was made anew with the same index.
         """
+        for group in self._groups:
+            with contextlib.suppress(OSError):
+                self._changeMembership(group, False)
+        self._groups.clear()
         self.socket.close()
 
     def _filter(self, vhids: frozenset[int]) -> None:

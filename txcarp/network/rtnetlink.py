@@ -49,6 +49,10 @@ ADDRESS_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
 """Bytes of a packed address by family."""
 
 
+#: Bytes.
+MINIMUM_MTU_IPV6 = 1280
+
+
 @attrs.frozen
 class Link:
     """
@@ -78,6 +82,14 @@ class Link:
     mtu: int = 0
     master: int | None = None
     alias: str = ""
+
+    @property
+    def carriesIPv6(self) -> bool:
+        """
+        Whether the kernel does IPv6 here: not where the smallest packet that every link
+        has to carry (RFC 8200, section 5) does not fit.
+        """
+        return not 0 < self.mtu < MINIMUM_MTU_IPV6
 
 
 @attrs.frozen
