@@ -172,6 +172,18 @@ class FrontDoorTests(SynchronousTestCase):
         self.read(door)
         self.assertEqual(door.fileno(), -1)
 
+    def test_number(self) -> None:
+        """
+        Nobody gets the number of the descriptor in the turn in which it is closed: the
+        reactor may still have an error to report for it.
+        """
+        door = self.door()
+        number = door.fileno()
+        door.close()
+        self.assertTrue(Path(f"/proc/self/fd/{number}").exists())
+        self.reactor.turn()
+        self.assertFalse(Path(f"/proc/self/fd/{number}").exists())
+
     def test_down(self) -> None:
         """
         That the interface goes down is survived; packets are seen when it is up again.

@@ -33,12 +33,24 @@ class FakeReactor:
         self.readers: list[Any] = []
         self.adopted: list[tuple[Any, ...]] = []
         self.port = FakePort()
+        self.nextTurn: list[Any] = []
 
     def addReader(self, reader: Any) -> None:
         self.readers.append(reader)
 
     def removeReader(self, reader: Any) -> None:
         self.readers.remove(reader)
+
+    def callFromThread(self, call: Any) -> None:
+        self.nextTurn.append(call)
+
+    def turn(self) -> None:
+        """
+        Begin the next turn.
+        """
+        calls, self.nextTurn[:] = list(self.nextTurn), []
+        for call in calls:
+            call()
 
     def adoptDatagramPort(self, *details: Any) -> FakePort:
         self.adopted.append(details)

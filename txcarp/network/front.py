@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from typing import cast
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -70,8 +71,11 @@ class FrontDoor:
         """
         if self._socket is not None:
             self._reactor.removeReader(self)
-            self._socket.close()
-            self._socket = None
+            closing, self._socket = self._socket, None
+            # In the next turn of the reactor: whoever opened a socket in this one would
+            # get this one's number, and with it the error of this one (ENETDOWN) that
+            # poll(2) may have reported already.
+            cast(IReactorFromThreads, self._reactor).callFromThread(closing.close)
 
     def fileno(self) -> int:
         return -1 if self._socket is None else self._socket.fileno()
