@@ -158,6 +158,8 @@ class InterfacePort:
 
     def _retried(self) -> None:
         self._retry = None
+        if self._isDeaf():
+            self._close()
         self._reopen()
 
     def _reopen(self) -> None:
@@ -190,7 +192,7 @@ class InterfacePort:
         index = self._currentIndex()
         if index is None:
             return {}  # waited for
-        if self._index != index or self._isDeaf():
+        if self._index != index:
             self._close()
         self._index = index
         errors: dict[str, OSError] = {}
