@@ -47,6 +47,9 @@ class _Nowhere:
     def linkLocal(self) -> bytes:
         return OWN[1]
 
+    def hears(self) -> bool:
+        return True
+
     def hasUnread(self) -> bool:
         return False
 
@@ -136,6 +139,7 @@ class Receiver:
             arrived=lambda: None,
             deliver=self._deliver,
             refused=self._refuse,
+            hearing=lambda: None,
             isEcho=self._echo.isEcho,
             expectsSilence=lambda: self.state is election.MASTER,
         )

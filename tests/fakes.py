@@ -64,6 +64,7 @@ class FakeTransport:
 
     @ivar error: Raised instead of sending, if it is one.
     @ivar unread: What L{hasUnread} says.
+    @ivar hearing: What L{hears} says.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -74,6 +75,7 @@ class FakeTransport:
         self.attempts: list[Advertisement] = []
         self.error: BaseException | None = None
         self.unread = False
+        self.hearing = True
         self.front = False
         self.linkLocalAddress: bytes | None = socket.inet_pton(socket.AF_INET6, "fe80::1")
 
@@ -85,6 +87,9 @@ class FakeTransport:
         self.packets.append(packet)
         self.times.append(self.clock.seconds())
         self.journal.append(("advertise", advertisement.advbase, advertisement.advskew))
+
+    def hears(self) -> bool:
+        return self.hearing
 
     def hasUnread(self) -> bool:
         return self.unread

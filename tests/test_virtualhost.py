@@ -794,6 +794,46 @@ class LinkTests(SynchronousTestCase):
         stage.run(2)
         self.assertEqual(stage.journal, [ANNOUNCE, ADVERTISE, ADVERTISE, ANNOUNCE])
 
+    def test_deaf(self) -> None:
+        """
+        A master whose sockets the kernel refuses is backup at once, and says why it
+        takes no part; when it hears again it waits as ever.
+        """
+        stage = Stage(ignoreLink=True)
+        stage.becomeMaster()
+        stage.transport.hearing = False
+        assert stage.network.receiver is not None
+        with capturedLogs() as events:
+            for _ in range(2):
+                stage.network.receiver.hearingChanged()
+        self.assertIs(stage.host.role, Role.BACKUP)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(len([one for one in said if "Nothing can be heard" in one]), 1, said)
+        stage.run(60)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.transport.hearing = True
+        stage.network.receiver.hearingChanged()
+        stage.run(2.9)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(0.2)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_deafAtStart(self) -> None:
+        """
+        A host that cannot hear does not become master, and one that was stopped meanwhile
+        is told nothing.
+        """
+        stage = Stage()
+        stage.transport.hearing = False
+        stage.start()
+        stage.run(60)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        receiver = stage.network.receiver
+        assert receiver is not None
+        stage.host.stopService()
+        receiver.hearingChanged()
+        self.assertIs(stage.host.role, Role.INIT)
+
     def test_goneInSpiteOfThat(self) -> None:
         """
         An interface that is gone counts all the same.

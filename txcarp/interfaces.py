@@ -119,6 +119,12 @@ class IAdvertisementTransport(Interface):
             this is not the transport of IPv6.
         """
 
+    def hears() -> bool:
+        """
+        Whether packets of the group can arrive: not while the interface is
+        missing, or the kernel refuses a socket.
+        """
+
     def hasUnread() -> bool:
         """
         Whether packets wait that the reactor has not read yet.
@@ -147,6 +153,12 @@ class IPacketReceiver(Interface):
         """
         The same, but the packet was only seen in front of the firewall:
         the socket that a firewall guards did not get it.
+        """
+
+    def hearingChanged() -> None:
+        """
+        What L{IAdvertisementTransport.hears} says is different now, in one of
+        the families.
         """
 
 

@@ -121,6 +121,7 @@ class VirtualHost(Service):
             arrived=self._packetArrived,
             deliver=self._heard,
             refused=self._neighbourhood.refused,
+            hearing=self._hearingChanged,
             isEcho=self._isEcho,
             sentLately=self._sentLately,
             expectsSilence=lambda: self.role is Role.MASTER,
@@ -418,6 +419,10 @@ class VirtualHost(Service):
     def _heard(self, heard: Heard) -> None:
         if self._run is not None:
             self._run.heard(heard)
+
+    def _hearingChanged(self) -> None:
+        if self._run is not None:
+            self._run.hearingChanged()
 
     def _isEcho(self, counter: int) -> bool:
         return self._run is not None and self._run.advertiser.isEcho(counter)

@@ -149,9 +149,11 @@ class FakeReceiver:
 
     @ivar received: packets that passed the firewall.
     @ivar filtered: packets that were seen in front of it.
+    @ivar changes: how often it was told to ask whether packets can arrive.
     """
 
     def __init__(self) -> None:
+        self.changes = 0
         self.received: list[bytes] = []
         self.filtered: list[bytes] = []
 
@@ -160,6 +162,12 @@ class FakeReceiver:
         See L{IPacketReceiver.packetReceived}.
         """
         self.received.append(packet)
+
+    def hearingChanged(self) -> None:
+        """
+        See L{IPacketReceiver.hearingChanged}.
+        """
+        self.changes += 1
 
     def packetFiltered(self, packet: bytes) -> None:
         """

@@ -385,6 +385,32 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertIn("CAP_NET_RAW", said)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
+    def test_hearing(self) -> None:
+        """
+        Who takes part is told when it can hear the group no more, and when it can again:
+        once each, and not while sockets are only exchanged for others.
+        """
+        (ipv4,) = self.started(GROUP4)
+        self.assertTrue(ipv4.hears())
+        self.tell()
+        self.receiver.changes = 0
+        self.node.deleteInterface()
+        self.node.createInterface()
+        self.tell()
+        self.assertEqual((self.receiver.changes, ipv4.hears()), (0, True))
+        self.node.deleteInterface()
+        self.links.tell("eth0", None)
+        self.assertEqual((self.receiver.changes, ipv4.hears()), (1, False))
+        self.node.createInterface()
+        opening = familyport.RawSocket
+        self.patch(familyport, "RawSocket", self.refuse)
+        self.tell()
+        self.passTime(1.0)
+        self.assertEqual((self.receiver.changes, ipv4.hears()), (1, False))
+        self.patch(familyport, "RawSocket", opening)
+        self.passTime(1.0)
+        self.assertEqual((self.receiver.changes, ipv4.hears()), (2, True))
+
     def test_receiverFails(self) -> None:
         """
         What goes wrong with one packet is logged; the next one is delivered.

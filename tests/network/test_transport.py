@@ -57,6 +57,9 @@ class FakeFamilyPort:
     def linkLocal(self) -> bytes:
         return packed("fe80::7")
 
+    def hears(self) -> bool:
+        return self.error is None
+
     def hasUnread(self) -> bool:
         return True
 
@@ -99,7 +102,9 @@ class AdvertisementTransportTests(SynchronousTestCase):
         transport = self.make()
         verifyObject(IAdvertisementTransport, transport)
         self.assertEqual(transport.linkLocal(), packed("fe80::7"))
+        self.assertTrue(transport.hears())
         self.assertTrue(transport.hasUnread())
+        self.assertTrue(transport.hears())
         transport.watchFront(True)
         transport.watchFront(False)
         self.assertEqual(self.port.watched, [(crafted.VHID, True), (crafted.VHID, False)])

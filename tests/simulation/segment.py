@@ -309,6 +309,9 @@ class Computer:
         self.journal.append(("advertise", self.segment.clock.seconds()))
         self.segment.carry(self, packet)
 
+    def hears(self) -> bool:
+        return True
+
     def hasUnread(self) -> bool:
         return False
 

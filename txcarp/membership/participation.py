@@ -49,6 +49,7 @@ RESIGNATION = 3.0
 HOLD_OFF = 10.0
 
 _LINK = "link"
+_DEAF = "deaf"
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +182,7 @@ class Participation:
         self._reception.start(self._channels)
         self.candidate.held.add(_LINK)  # until the link is known
         self._holds.starting()
+        self.hearingChanged()
         self.candidate.start()
         self._demotions.start()
         self._links.watch(self._configuration.interface, self)
@@ -250,6 +252,24 @@ class Participation:
                 what="gone" if link is None else "without carrier" if link.up else "down",
             )
             self.candidate.hold(_LINK)
+
+    def hearingChanged(self) -> None:
+        """
+        Packets can arrive in a family, or can no more.  A host that hears nobody
+        would become master beside another, whatever the reason.
+        """
+        interface = self._configuration.interface
+        if any(channel.transport.hears() for channel in self._channels):
+            self.candidate.resume(_DEAF)
+        elif _DEAF not in self.candidate.held:
+            if self._links.link(interface) is not None:
+                self._log.error(
+                    "Nothing can be heard on [{interface}]: vhid {vhid} takes no part until "
+                    "it can",
+                    interface=interface,
+                    vhid=self._configuration.vhid,
+                )
+            self.candidate.hold(_DEAF)
 
     def _logLink(self, name: str, link: Link | None) -> None:
         previous = self._link

@@ -79,6 +79,7 @@ class Reception:
         arrived: Callable[[], None],
         deliver: Callable[[Heard], None],
         refused: Callable[[Rejected, bytes], None],
+        hearing: Callable[[], None],
         isEcho: Callable[[int], bool],
         sentLately: Callable[[int], bool],
         expectsSilence: Callable[[], bool],
@@ -89,6 +90,7 @@ class Reception:
         @param deliver: Called with each good advertisement.
         @param refused: Called with each other packet's fault and its packed
             source.
+        @param hearing: Called when packets can arrive, or can no more.
         @param isEcho: Whether a counter is one that only this host sends.
         @param sentLately: Whether this host sent a counter a moment ago.
         @param expectsSilence: Whether this host is master, so that hearing
@@ -104,6 +106,7 @@ class Reception:
         self._arrived = arrived
         self._deliver = deliver
         self._refused = refused
+        self._hearing = hearing
         self._isEcho = isEcho
         self._sentLately = sentLately
         self._expectsSilence = expectsSilence
@@ -168,6 +171,12 @@ class Reception:
         ours = (channel.group, channel.lastSource)
         if not channel.audience.peers or destinationOf(packet) in ours:
             firewall.seen(packet)
+
+    def hearingChanged(self) -> None:
+        """
+        Packets can arrive in a family, or can no more.
+        """
+        self._hearing()
 
     def _read(self, packet: bytes) -> bool:
         """

@@ -59,6 +59,7 @@ class FamilyPort:
         self._reader: IPv4Reader | IPv6Reader | None = None
         self._front: FrontDoor | None = None
         self._linkLocal: LinkLocalAddress | None = None
+        self._hears = self._toldHears = False
         self._saidFiltered = False
 
     @property
@@ -97,9 +98,11 @@ class FamilyPort:
         @raise OSError: If the kernel refuses something.  What is open then
             works.
         """
+        self._hears = False
         if self._raw is None:
             self._raw, self._reader = self._openRaw(index)
         self._raw.admit(self._receivers, self._groups.values())
+        self._hears = True
         if self._linkLocal is None and self.family is Family.IPV6:
             self._linkLocal = LinkLocalAddress(self._interface, index)
         if self._front is None:
@@ -116,6 +119,7 @@ class FamilyPort:
         """
         Close everything; who takes part stays known.
         """
+        self._hears = False
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
@@ -123,6 +127,21 @@ class FamilyPort:
             if opened is not None:
                 opened.close()
         self._raw = self._front = self._linkLocal = None
+
+    def tellHearing(self) -> None:
+        """
+        Tell the virtual hosts if L{hears} is not what they were told last.
+        """
+        if self._hears != self._toldHears:
+            self._toldHears = self._hears
+            for receiver in list(self._receivers.values()):
+                receiver.hearingChanged()
+
+    def hears(self) -> bool:
+        """
+        Whether the raw socket is open, and a member of the groups.
+        """
+        return self._hears
 
     def send(self, packet: bytes, destination: bytes) -> None:
         """

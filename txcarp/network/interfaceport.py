@@ -165,6 +165,8 @@ class InterfacePort:
     def _reopen(self) -> None:
         if self._started:
             self._report(self._open())
+            for port in list(self._families.values()):
+                port.tellHearing()
 
     def _report(self, errors: dict[str, OSError]) -> None:
         """

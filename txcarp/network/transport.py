@@ -62,6 +62,9 @@ class AdvertisementTransport:
     def linkLocal(self) -> bytes:
         return self._port.linkLocal()
 
+    def hears(self) -> bool:
+        return self._port.hears()
+
     def hasUnread(self) -> bool:
         return self._port.hasUnread()
 
