@@ -276,11 +276,23 @@ class LateTests(SynchronousTestCase):
 
     def test_almostInTime(self) -> None:
         """
-        A few milliseconds are no reason.
+        A few milliseconds are no reason to look again.
         """
-        self.stage.transport.unread = True
         self.stage.jump(3.04)
         self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_unreadInTime(self) -> None:
+        """
+        Packets that wait are: the process may have stood still for all of the
+        dead time, and go on just when it is over.
+        """
+        self.stage.transport.unread = True
+        self.stage.jump(3.0)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.deliver()
+        self.stage.transport.unread = False
+        self.stage.run(2.9)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
 
 
 class PauseTests(SynchronousTestCase):

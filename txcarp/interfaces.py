@@ -45,10 +45,11 @@ class ICARPState(Interface):
         A valid advertisement arrived.
         """
 
-    def expired(standing: Standing, lateness: float) -> Transition:
+    def expired(standing: Standing, lateness: float, unread: bool) -> Transition:
         """
         The master-down deadline passed, and this was noticed C{lateness}
-        seconds after it did.
+        seconds after it did.  If C{unread}, packets wait that may speak for
+        the master.
         """
 
     def slept(standing: Standing, pause: float) -> Transition:

@@ -22,6 +22,7 @@ class Watched:
     A deadline, and what it reports.
 
     @ivar expired: When it was reported, and how late it said it was.
+    @ivar waiting: What it said, then, of unread packets.
     @ivar silent: When a family was reported to be silent, that family, and the
         one in which the master was heard.
     @ivar unread: Whether packets wait.
@@ -30,6 +31,7 @@ class Watched:
     def __init__(self, *families: Family, any: bool = False) -> None:
         self.clock = Clock()
         self.expired: list[tuple[float, float]] = []
+        self.waiting: list[bool] = []
         self.silent: list[tuple[float, Family, Family]] = []
         self.unread = False
         self.looks = 0
@@ -44,8 +46,9 @@ class Watched:
             any=any,
         )
 
-    def _expired(self, lateness: float) -> None:
+    def _expired(self, lateness: float, unread: bool) -> None:
         self.expired.append((self.clock.seconds(), lateness))
+        self.waiting.append(unread)
 
     def _hasUnread(self) -> bool:
         self.looks += 1
@@ -112,6 +115,17 @@ class OneFamilyTests(SynchronousTestCase):
         watched.deadline.arm(3.0)
         watched.run(20)
         self.assertEqual(watched.expired, [(13.0, 0.0)])
+
+    def test_unread(self) -> None:
+        """
+        It is told whether packets wait when it has passed.
+        """
+        for unread in (False, True):
+            watched = Watched(_4)
+            watched.unread = unread
+            watched.deadline.arm(3.0)
+            watched.run(3)
+            self.assertEqual((watched.expired, watched.waiting), ([(3.0, 0.0)], [unread]))
 
     def test_late(self) -> None:
         """
@@ -284,6 +298,7 @@ class SecondLookTests(SynchronousTestCase):
         self.watched.unread = False
         self.watched.run(20)
         self.assertEqual(self.watched.expired, [(12.25, 0.0)])
+        self.assertEqual(self.watched.waiting[-1:], [False])
 
     def test_notForEver(self) -> None:
         """

@@ -131,17 +131,23 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
     ),
     "link comes": (WAITING, OWN, ("resumed",), (BACKUP, ARM)),
     # The master is silent.
-    "silence": (BACKUP, OWN, ("expired", 0.0), tookOver(Reason.SILENCE)),
+    "silence": (BACKUP, OWN, ("expired", 0.0, False), tookOver(Reason.SILENCE)),
+    "silence, but packets wait": (
+        BACKUP,
+        OWN,
+        ("expired", 0.0, True),
+        (BACKUP, LookAgain(SECOND_LOOK)),
+    ),
     "silence, noticed almost in time": (
         BACKUP,
         OWN,
-        ("expired", TOLERATED_LATENESS),
+        ("expired", TOLERATED_LATENESS, False),
         tookOver(Reason.SILENCE),
     ),
     "silence, noticed late": (
         BACKUP,
         OWN,
-        ("expired", TOLERATED_LATENESS + 0.001),
+        ("expired", TOLERATED_LATENESS + 0.001, False),
         (BACKUP, LookAgain(SECOND_LOOK)),
     ),
     # A backup hears somebody.
@@ -233,7 +239,7 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
 _KINDS: dict[str, tuple[Any, ...]] = {
     "started": (),
     "heard": (FASTER,),
-    "expired": (0.0,),
+    "expired": (0.0, False),
     "slept": (9.0,),
     "linkLost": (),
     "resigned": (False,),
@@ -336,7 +342,7 @@ _PEERS = st.builds(
 _EVENTS = st.one_of(
     st.just(("started",)),
     st.tuples(st.just("heard"), _PEERS),
-    st.tuples(st.just("expired"), st.floats(0, 10)),
+    st.tuples(st.just("expired"), st.floats(0, 10), st.booleans()),
     st.tuples(st.just("slept"), st.floats(0, 100)),
     st.just(("linkLost",)),
     st.tuples(st.just("resigned"), st.booleans()),

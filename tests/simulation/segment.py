@@ -1,18 +1,16 @@
 """
 A network segment that exists only in memory, and hosts on it that can crash,
-lose their cable, sleep and come back.  Everything else about them is what runs
-in production.
+lose their cable, stand still, sleep and come back.  Everything else about them
+is what runs in production.
 """
 
 from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -25,7 +23,6 @@ from tests.fakes import (
     FakeScripts,
     Journal,
     configured,
-    runTo,
 )
 from txcarp.addresses import parseIPv4
 from txcarp.change import Change
@@ -37,8 +34,9 @@ from txcarp.interfaces import (
     IPacketReceiver,
     IStateStore,
 )
+from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.election import Role
-from txcarp.protocol.envelope import destinationOf
+from txcarp.protocol.envelope import destinationOf, payloadOf
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.virtualhost import VirtualHost
 
@@ -46,31 +44,21 @@ from txcarp.virtualhost import VirtualHost
 LATENCY = 1 / 8192
 
 
-@implementer(IReactorTime)
-class MortalClock:
+@attrs.frozen
+class Moment:
     """
-    The part of a shared clock that belongs to one run of a process: when that
-    is killed, none of its calls is made.
+    A change of role, and what the host knew then.
+
+    @ivar when: Seconds of the segment's clock.
+    @ivar change: The change.
+    @ivar heard: What it believed last: when, and what that said.
+    @ivar unread: How many packets waited for it.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self.alive = True
-        self._clock = clock
-
-    def seconds(self) -> float:
-        return self._clock.seconds()
-
-    def callLater(
-        self, delay: float, callable: Callable[..., object], *args: object, **kw: object
-    ) -> IDelayedCall:
-        def call() -> None:
-            if self.alive:
-                callable(*args, **kw)
-
-        return self._clock.callLater(delay, call)
-
-    def getDelayedCalls(self) -> list[IDelayedCall]:
-        return self._clock.getDelayedCalls()
+    when: float
+    change: Change
+    heard: tuple[float, Advertisement] | None
+    unread: int
 
 
 @attrs.frozen
@@ -91,14 +79,21 @@ class Segment:
     @ivar packets: Who sent when.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
+        """
+        @param seed: Says which packets are lost, if some are.
+        """
         self.clock = Clock()
         self.computers: list[Computer] = []
         self.packets: list[tuple[float, str]] = []
         self.reigns: list[Reign] = []
-        self.cuts: set[frozenset[str]] = set()
+        #: Who does not hear whom: receivers and senders.
+        self.cuts: set[tuple[str, str]] = set()
         #: Families whose packets are lost.
         self.lost: set[Family] = set()
+        #: How many of all other packets are lost, from 0.0 to 1.0.
+        self.loss = 0.0
+        self._random = random.Random(seed)
         #: Everything that was sent.
         self.record: list[bytes] = []
         #: When anybody last became able or unable to hear somebody.
@@ -116,13 +111,30 @@ class Segment:
         """
         Let time pass.
         """
-        runTo(self.clock, self.clock.seconds() + seconds)
+        end = self.clock.seconds() + seconds
+        while True:
+            clocks = [self.clock, *(one.clock for one in self.computers if not one.frozen)]
+            calls = [call.getTime() for clock in clocks for call in clock.getDelayedCalls()]
+            due = min((when for when in calls if when <= end), default=end)
+            for clock in clocks:
+                clock.rightNow = max(clock.rightNow, due)
+            if not any(when <= end for when in calls):
+                return
+            for clock in clocks:
+                clock.advance(0)
 
     def cut(self, one: Computer, other: Computer) -> None:
         """
         Let two hosts not hear each other any more.
         """
-        self.cuts.add(frozenset((one.source, other.source)))
+        self.deafen(one, other)
+        self.deafen(other, one)
+
+    def deafen(self, receiver: Computer, sender: Computer) -> None:
+        """
+        Let a host not hear another one any more.
+        """
+        self.cuts.add((receiver.source, sender.source))
         self.changed = self.clock.seconds()
 
     def heal(self) -> None:
@@ -139,19 +151,19 @@ class Segment:
         self.packets.append((self.clock.seconds(), sender.source))
         self.record.append(packet)
         destination = destinationOf(packet)
-        if familyOf(destination) in self.lost:
+        if familyOf(destination) in self.lost or self._random.random() < self.loss:
             return
         for receiver in self.computers:
             meant = isMulticast(destination) or destination in receiver.addresses
             if receiver is not sender and meant and self.hears(receiver, sender):
                 self.clock.callLater(LATENCY, receiver.arrived, packet)
 
-    def hears(self, one: Computer, other: Computer) -> bool:
+    def hears(self, receiver: Computer, sender: Computer) -> bool:
         """
-        Whether two hosts are connected.
+        Whether what a host sends reaches another one.
         """
-        pair = frozenset((one.source, other.source))
-        return one.plugged and other.plugged and pair not in self.cuts
+        connected = (receiver.source, sender.source) not in self.cuts
+        return receiver.plugged and sender.plugged and connected
 
     def masters(self) -> list[Computer]:
         """
@@ -205,7 +217,15 @@ class Computer:
         self.links = FakeLinks()
         self.virtualHost: VirtualHost | None = None
         self.settings = settings
-        self._clock = MortalClock(segment.clock)
+        #: What the process's timers run on; a new one for each process.
+        self.clock = Clock()
+        #: Whether the process gets no turn.
+        self.frozen = False
+        #: What was last believed: when, and what it said.
+        self.heard: tuple[float, Advertisement] | None = None
+        #: Its changes of role.
+        self.changes: list[Moment] = []
+        self._unread: list[bytes] = []
         self._receiver: IPacketReceiver | None = None
         self._random = random.Random(source)
 
@@ -229,13 +249,17 @@ class Computer:
         """
         if self.virtualHost is not None:
             return
-        self._clock = MortalClock(self.segment.clock)
+        self.clock = Clock()
+        self.clock.rightNow = self.segment.clock.seconds()
+        self.frozen = False
+        self.heard = None
         self.links.observers.clear()
+        self._tellLink()
         host = self.virtualHost = VirtualHost(
             configured(**{"source": parseIPv4(self.source), **self.settings}),
             network=self,
             links=self.links,
-            clock=self._clock,
+            clock=self.clock,
             scripts=FakeScripts(self.journal),
             store=self.store,
             random=self._random.getrandbits,
@@ -249,7 +273,9 @@ class Computer:
         """
         Kill the process.
         """
-        self._clock.alive = False
+        self.clock = Clock()
+        self.frozen = False
+        self._unread.clear()
         self.links.observers.clear()
         self.virtualHost = self._receiver = None
         self.segment.noteReign(self.source, False)
@@ -272,18 +298,53 @@ class Computer:
         """
         self.plugged = plugged
         self.segment.changed = self.segment.clock.seconds()
-        self.links.set(INTERFACE, attrs.evolve(GOOD_LINK, running=plugged))
+        if not self.frozen:  # netlink waits, too
+            self._tellLink()
+
+    def _tellLink(self) -> None:
+        self.links.set(INTERFACE, attrs.evolve(GOOD_LINK, running=self.plugged))
 
     def arrived(self, packet: bytes) -> None:
         """
         A packet has travelled to here.
         """
         if self._receiver is not None and not self.deaf:
+            self._unread.append(packet)
+            if not self.frozen:
+                self._read()
+
+    def _read(self) -> None:
+        while self._unread and self._receiver is not None and self.virtualHost is not None:
+            packet = self._unread.pop(0)
+            before = self.virtualHost, self.heard
+            self.heard = (self.segment.clock.seconds(), decode(payloadOf(packet)))
+            received = self.virtualHost.received
             self._receiver.packetReceived(packet)
+            if before[0].received == received:
+                self.heard = before[1]  # it was refused
+        self._unread.clear()
+
+    def freeze(self) -> None:
+        """
+        Give the process no turn any more; what arrives waits.
+        """
+        self.frozen = self.virtualHost is not None
+
+    def thaw(self) -> None:
+        """
+        Let it go on: as in a reactor, timers come first, then what arrived.
+        """
+        if self.frozen:
+            self.frozen = False
+            self.clock.advance(self.segment.clock.seconds() - self.clock.seconds())
+            self._tellLink()
+            self._read()
 
     # The process's view of the network.
 
     def roleChanged(self, change: Change) -> None:
+        now = self.segment.clock.seconds()
+        self.changes.append(Moment(now, change, self.heard, len(self._unread)))
         if change.role is Role.MASTER or change.previous is Role.MASTER:
             self.segment.noteReign(self.source, change.role is Role.MASTER)
 
@@ -313,7 +374,7 @@ class Computer:
         return True
 
     def hasUnread(self) -> bool:
-        return False
+        return bool(self._unread)
 
     def linkLocal(self) -> bytes:
         return socket.inet_pton(socket.AF_INET6, f"fe80::{self.source.rpartition('.')[2]}")

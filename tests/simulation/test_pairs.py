@@ -10,11 +10,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from tests.simulation.segment import ADDRESS, LATENCY, Computer, MortalClock, Segment
+from tests.simulation.segment import ADDRESS, LATENCY, Computer, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.election import Role
@@ -44,7 +43,6 @@ class PairTests(SynchronousTestCase):
         computer = Segment().add("10.99.0.1")
         verifyObject(INetwork, computer)
         verifyObject(IAdvertisementTransport, computer)
-        verifyObject(IReactorTime, MortalClock(computer.segment.clock))
 
     def test_start(self) -> None:
         """

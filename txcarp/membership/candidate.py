@@ -261,8 +261,8 @@ class Candidate:
                 self._backupSince = self._clock.seconds()
                 self._changed(effect, previous)
 
-    def _expired(self, lateness: float) -> None:
-        self._input(lambda state, standing: state.expired(standing, lateness))
+    def _expired(self, lateness: float, unread: bool) -> None:
+        self._input(lambda state, standing: state.expired(standing, lateness, unread))
 
     def _notReplaced(self) -> None:
         self._input(lambda state, standing: state.notReplaced(standing))

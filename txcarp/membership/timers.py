@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from txcarp.protocol.family import Family
 
-#: How often a late deadline waits for the socket to be read, at most.
+#: How often a deadline waits for the socket to be read, at most.
 _MAXIMUM_LOOKS = 100
 
 
@@ -38,7 +38,7 @@ class MasterDown:
         self,
         clock: IReactorTime,
         families: Iterable[Family],
-        expired: Callable[[float], None],
+        expired: Callable[[float, bool], None],
         hasUnread: Callable[[], bool],
         *,
         silent: Callable[[Family, Family], None] = lambda silent, heard: None,
@@ -46,7 +46,7 @@ class MasterDown:
     ) -> None:
         """
         @param expired: Called when the deadline passed, with how many seconds
-            late this was noticed.
+            late this was noticed, and whether packets wait.
         @param hasUnread: Whether packets wait that may speak for the master.
         @param silent: Called with a family that is silent, and one in which
             the master is heard.
@@ -95,9 +95,9 @@ class MasterDown:
 
     def lookAgain(self, delay: float) -> None:
         """
-        Report it once more, as if in time, after the reactor had so many
-        seconds to read what waits; and longer, within reason, if that was not
-        enough.
+        Report it once more, as if in time and with nothing unread, after the
+        reactor had so many seconds to read what waits; and longer, within
+        reason, if that was not enough.
         """
         cancel(self._second)
         self._second = self._clock.callLater(delay, self._looked, delay)
@@ -110,7 +110,7 @@ class MasterDown:
     def _expired(self, family: Family, due: float) -> None:
         self._silent.add(family)
         if self._passed():
-            self._tellExpired(self._clock.seconds() - due)
+            self._tellExpired(self._clock.seconds() - due, self._hasUnread())
 
     def _passed(self) -> bool:
         return len(self._silent) >= (1 if self._any else len(self._families))
@@ -120,7 +120,7 @@ class MasterDown:
         if self._looks < _MAXIMUM_LOOKS and self._hasUnread():
             self.lookAgain(delay)
         else:
-            self._tellExpired(0.0)
+            self._tellExpired(0.0, False)
 
 
 class Rhythm:

@@ -229,7 +229,7 @@ class _Unmoved:
     def heard(self, standing: Standing, peer: Peer) -> Transition:
         return self, ()
 
-    def expired(self, standing: Standing, lateness: float) -> Transition:
+    def expired(self, standing: Standing, lateness: float, unread: bool) -> Transition:
         return self, ()
 
     def slept(self, standing: Standing, pause: float) -> Transition:
@@ -304,8 +304,9 @@ class Backup(_Unmoved):
             return _takeOver(Reason.SLOW_MASTER, peer)
         return BACKUP, (ArmMasterDown(standing.deadTime, peer.family),)  # B3
 
-    def expired(self, standing: Standing, lateness: float) -> Transition:
-        if lateness > TOLERATED_LATENESS:
+    def expired(self, standing: Standing, lateness: float, unread: bool) -> Transition:
+        # A host that stood still may go on just before the deadline.
+        if unread or lateness > TOLERATED_LATENESS:
             return BACKUP, (LookAgain(SECOND_LOOK),)
         return _takeOver(Reason.SILENCE, None)
 

@@ -1,0 +1,261 @@
+"""
+Groups of any kind in which anything goes wrong, in any order.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.segment import LATENCY, Computer, Moment, Segment
+from txcarp.configuration import FlapLimit
+from txcarp.protocol.demotion import DemotionLedger
+from txcarp.protocol.dialect import DIALECTS, Dialect
+from txcarp.protocol.election import OFFER_AFTER, Reason
+from txcarp.protocol.family import Family
+from txcarp.protocol.timing import Timing
+from txcarp.virtualhost import VirtualHost
+
+#: How many groups are tried; more for a longer search.
+_EXAMPLES = int(os.environ.get("TXCARP_EXAMPLES", "60"))
+
+#: Seconds that a test lets pass at a time, at least.
+_TICK = 1 / 64
+
+#: Seconds that a resignation and a damped flapping last.
+_RESTING = 20.0
+
+_ADDRESSES = (["10.99.0.100"], ["fd00::100", "fd00::101"], ["10.99.0.100", "fd00::100"])
+
+_ACTIONS = st.one_of(
+    st.tuples(
+        st.sampled_from(
+            ["crash", "start", "stop", "resign", "claim", "unplug", "plug", "freeze", "thaw"]
+        ),
+        st.integers(0, 4),
+    ),
+    st.tuples(st.sampled_from(["cut", "deafen"]), st.tuples(st.integers(0, 4), st.integers(0, 4))),
+    st.tuples(st.just("heal"), st.none()),
+    st.tuples(
+        st.just("demote"),
+        st.tuples(
+            st.integers(0, 4),
+            st.sampled_from(["one", "other"]),
+            st.sampled_from([-255, -30, 1, 30, 240]),
+        ),
+    ),
+    st.tuples(st.just("promote"), st.tuples(st.integers(0, 4), st.sampled_from(["one", "other"]))),
+    st.tuples(st.just("lose"), st.sampled_from([0.0, 0.1, 0.5, 1.0])),
+    st.tuples(st.just("lose family"), st.sampled_from(list(Family))),
+    st.tuples(st.just("set clock"), st.tuples(st.integers(0, 4), st.sampled_from([-3600, 3600]))),
+)
+
+_STORIES = st.lists(
+    st.tuples(
+        _ACTIONS, st.one_of(st.integers(0, 8), st.integers(0, 8 * 64)).map(lambda n: n * _TICK)
+    ),
+    max_size=12,
+)
+
+_HOSTS = st.fixed_dictionaries(
+    {
+        "advskew": st.sampled_from([0, 1, 100, 101, 200, 240, 254]),
+        "preempt": st.booleans(),
+        "preemptDelay": st.sampled_from([0.0, 0.0, 5.0]),
+        "startDelay": st.sampled_from([None, None, 3.0]),
+        "flapLimit": st.sampled_from([None, FlapLimit(4, 10.0)]),
+        "releaseFirst": st.booleans(),
+    }
+)
+
+_GROUPS = st.fixed_dictionaries(
+    {
+        "dialect": st.sampled_from(sorted(DIALECTS)),
+        "advbase": st.integers(1, 2),
+        "deadRatio": st.integers(2, 4),
+        "addresses": st.sampled_from(_ADDRESSES),
+        "followPeers": st.booleans(),
+    }
+)
+
+
+class World:
+    """
+    A group, what happens to it, and what must hold whatever does.
+    """
+
+    def __init__(self, group: dict[str, Any], hosts: list[dict[str, Any]], seed: int) -> None:
+        self.segment = Segment(seed)
+        self.group = group
+        self.dialect: Dialect = DIALECTS[group["dialect"]]
+        self.computers = [
+            # The last octet is not the only one that differs.
+            self.segment.add(f"10.99.{index % 2}.{9 - index}", **group, **facts)
+            for index, facts in enumerate(hosts)
+        ]
+
+    def pick(self, index: int) -> Computer:
+        """
+        One of the hosts.
+        """
+        return self.computers[index % len(self.computers)]
+
+    def act(self, action: str, facts: Any) -> None:
+        """
+        Let something happen.
+        """
+        segment = self.segment
+        match action, facts:
+            case "cut" | "deafen", (one, other):
+                getattr(segment, action)(self.pick(one), self.pick(other))
+            case "heal", _:
+                segment.heal()
+                segment.lost.clear()
+            case "lose", share:
+                segment.loss = share
+            case "lose family", family:
+                segment.lost.add(family)
+            case "set clock", (index, seconds):
+                self.pick(index).clockError += seconds
+            case "demote" | "promote", (index, *what):
+                host = self.attentive(self.pick(index))
+                if host is not None:
+                    getattr(host, action)(*what)
+            case "resign" | "claim", index:
+                host = self.attentive(self.pick(index))
+                if host is not None:
+                    getattr(host, action)()
+            case "stop", index:
+                if self.attentive(self.pick(index)) is not None:
+                    self.pick(index).stop()
+            case "unplug" | "plug", index:
+                self.pick(index).plug(action == "plug")
+            case _, index:
+                getattr(self.pick(index), action)()
+
+    @staticmethod
+    def attentive(computer: Computer) -> VirtualHost | None:
+        """
+        What runs on a computer, if it does what it is told.
+        """
+        return None if computer.frozen else computer.virtualHost
+
+    def mend(self) -> None:
+        """
+        Undo everything that keeps the hosts from hearing each other.
+        """
+        self.segment.heal()
+        self.segment.lost.clear()
+        self.segment.loss = 0.0
+        for computer in self.computers:
+            computer.plug(True)
+            computer.thaw()
+
+    @property
+    def left(self) -> list[Computer]:
+        """
+        The computers with a process.
+        """
+        return [one for one in self.computers if one.virtualHost is not None]
+
+    def rank(self, computer: Computer) -> tuple[int, Timing]:
+        """
+        What a host says when it is master; the lower the better.
+        """
+        host = computer.virtualHost
+        assert host is not None
+        ledger = DemotionLedger()
+        for reason, amount in host.demotion.items():
+            ledger.set(reason, amount)
+        byte = ledger.byte if self.dialect.demotionByte else 0
+        timing = host.configuration.timing
+        return byte, ledger.apply(timing, self.dialect.highestSkew)
+
+    def deadTime(self, computer: Computer) -> float:
+        """
+        Seconds without a master after which a host takes over.
+        """
+        timing = Timing(self.group["advbase"], computer.settings["advskew"])
+        return self.dialect.deadTime(timing, self.group["deadRatio"])
+
+    def fault(self, computer: Computer, moment: Moment) -> str:
+        """
+        What is wrong about a change of role; empty if nothing is.
+        """
+        change, heard = moment.change, moment.heard
+        own = Timing(self.group["advbase"], computer.settings["advskew"])
+        match change.reason:
+            case Reason.SILENCE:
+                if moment.unread:
+                    return "it did not read what waited"
+                if heard is not None and moment.when - heard[0] < self.deadTime(computer) - 1e-6:
+                    return "somebody was heard"
+            case Reason.PREEMPTION if not computer.settings["preempt"]:
+                return "it does not preempt"
+            case Reason.PREEMPTION | Reason.SLOW_MASTER | Reason.PREFERRED_MASTER:
+                if heard is None or heard[0] != moment.when:
+                    return "nobody was heard"
+                said = heard[1]
+                slow = said.advbase > own.advbase * self.group["deadRatio"]
+                if change.reason is Reason.SLOW_MASTER and not slow:
+                    return "the master was not slow"
+                if change.reason is Reason.PREFERRED_MASTER and said.isBowOut:
+                    return "it was a bow-out"
+        return ""
+
+
+class FaultTests(SynchronousTestCase):
+    """
+    What holds in every story.
+    """
+
+    @settings(max_examples=_EXAMPLES)
+    @given(_GROUPS, st.lists(_HOSTS, min_size=1, max_size=5), _STORIES, st.integers(0, 9))
+    def test_anything(
+        self,
+        group: dict[str, Any],
+        hosts: list[dict[str, Any]],
+        story: list[tuple[tuple[str, Any], float]],
+        seed: int,
+    ) -> None:
+        """
+        Hosts of any dialect and family crash, stop, stand still, are demoted, cut off, do
+        not hear what others hear, lose packets, and come back. Nobody becomes master or
+        gives it up without the reason that it names. Once everybody hears everybody,
+        there is one master, it is the right one, nothing changes any more, and meanwhile
+        no two are master for longer than an interval.
+        """
+        world = World(group, hosts, seed)
+        segment = world.segment
+        for computer in world.computers:
+            computer.start()
+        for (action, facts), seconds in story:
+            world.act(action, facts)
+            segment.run(seconds)
+        world.mend()
+        mended = segment.clock.seconds()
+        longest = max(map(world.deadTime, world.computers))
+        segment.run(_RESTING + 2 * longest)
+        for computer in world.computers:
+            for moment in computer.changes:
+                self.assertEqual(world.fault(computer, moment), "", (computer.source, moment))
+        left = world.left
+        ranks = [world.rank(one) for one in left]
+        if not world.dialect.breaksTies and len(set(ranks)) < len(left):
+            return  # they may step down in turn for ever, as the kernels do
+        masters = segment.masters()
+        self.assertEqual(len(masters), min(1, len(left)))
+        if left and all(one.settings["preempt"] for one in left):
+            self.assertEqual(world.rank(masters[0]), min(ranks))
+        interval = max((timing.interval for _, timing in ranks), default=0.0)
+        # Ticks of clocks that are far apart are not believed before they were heard.
+        apart = any(action == "set clock" for (action, _), _ in story)
+        bound = interval * (2 if apart else 1) + OFFER_AFTER + 2 * LATENCY
+        self.assertLessEqual(segment.longestOverlap(mended), bound)
+        settled = len(segment.reigns)
+        segment.run(_RESTING)
+        self.assertEqual(len(segment.reigns), settled)
