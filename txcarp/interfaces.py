@@ -76,9 +76,10 @@ class ICARPState(Interface):
 
     def demotionChanged(standing: Standing, offer: bool) -> Transition:
         """
-        This host is demoted more, or less, than before.
+        This host says another timing or demotion than before.
 
-        @param offer: Whether somebody better may be there to take its place.
+        @param offer: Whether it is demoted, and somebody better may be there to
+            take its place.
         """
 
     def notReplaced(standing: Standing) -> Transition:

@@ -430,9 +430,9 @@ class VirtualHost(Service):
     def _sentLately(self, counter: int) -> bool:
         return self._run is not None and self._run.advertiser.sentLately(counter)
 
-    def _demotionChanged(self, worse: bool) -> None:
+    def _demotionChanged(self) -> None:
         if self._run is not None:
-            self._run.demotionChanged(worse)
+            self._run.demotionChanged()
 
     def _notify(self, change: Change) -> None:
         for observer in list(self._observers):

@@ -43,6 +43,7 @@ from txcarp.protocol.election import (
     StartAdvertising,
     StopAdvertising,
     Transition,
+    WithdrawOffer,
 )
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
@@ -225,7 +226,7 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
         MASTER,
         OWN,
         ("demotionChanged", False),
-        (MASTER, Advertise()),
+        (MASTER, Advertise(), WithdrawOffer()),
     ),
     "nobody took over": (MASTER, OWN, ("notReplaced",), (MASTER, BowOut())),
     "claimed": (BACKUP, OWN, ("claimed",), tookOver(Reason.CLAIMED)),
@@ -395,7 +396,7 @@ class AnyOrderTests(SynchronousTestCase):
                     case StopAdvertising():
                         self.assertTrue(advertising)
                         advertising = False
-                    case Advertise() | BowOut() | OfferMastership():
+                    case Advertise() | BowOut() | OfferMastership() | WithdrawOffer():
                         self.assertTrue(advertising)
                     case ArmMasterDown(delay, family):
                         self.assertEqual(delay, standing.deadTime)

@@ -223,6 +223,66 @@ class DemotionTests(SynchronousTestCase):
         segment.run(30)
         self.assertEqual(segment.masters(), [second])
 
+    def test_withdrawn(self) -> None:
+        """
+        A demotion that is over before the offer makes no second master.
+        """
+        segment, first, _ = pair({}, {"advskew": 100})
+        hostOf(first).demote("link of eth8")
+        segment.run(OFFER_AFTER / 2)
+        hostOf(first).promote("link of eth8")
+        segment.run(30)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 1)
+
+    def test_partlyWithdrawn(self) -> None:
+        """
+        The offer stands while this host is worse than somebody who was heard.
+        """
+        segment, first, second = pair({"preempt": True}, {"advskew": 100})
+        first.crash()
+        segment.run(5)
+        first.start()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        hostOf(first).demote("link of eth8", 200)
+        hostOf(first).demote("link of eth9", 10)
+        segment.run(OFFER_AFTER / 2)
+        hostOf(first).promote("link of eth9")
+        segment.run(OFFER_AFTER + 3 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_recovered(self) -> None:
+        """
+        A backup that was demoted when it was last heard gets the offer, too: it may have
+        recovered in silence.
+        """
+        segment, first, second = pair({"preempt": True}, {"advskew": 100})
+        first.crash()
+        segment.run(5)
+        hostOf(second).demote("link of eth8")
+        first.start()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        hostOf(second).promote("link of eth8")
+        hostOf(first).demote("link of eth8")
+        segment.run(OFFER_AFTER + 3 * LATENCY)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_saidOnce(self) -> None:
+        """
+        One more reason that changes nothing of what is said offers nothing again.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        second.crash()
+        hostOf(first).demote("link of eth8")
+        segment.run(10)
+        segment.record.clear()
+        hostOf(first).demote("link of eth9")
+        segment.run(0.5)
+        self.assertEqual(segment.record, [])
+        self.assertEqual(len(hostOf(first).demotion), 2)
+
     def test_alone(self) -> None:
         """
         A demoted master without anybody else goes on.

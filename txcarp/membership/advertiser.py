@@ -85,6 +85,14 @@ class Advertiser:
         """
         return self._ledger.byte if self._configuration.dialect.demotionByte else 0
 
+    @property
+    def says(self) -> Says:
+        """
+        Both, as an advertisement says them.
+        """
+        timing = self.timing
+        return Says(timing.advbase, timing.advskew, self.demotion)
+
     def heard(self, counter: int) -> None:
         """
         Continue from the counter of a valid advertisement.

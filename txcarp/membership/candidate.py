@@ -151,9 +151,9 @@ class Candidate:
 
     def demotionChanged(self, offer: bool) -> None:
         """
-        This host is demoted more, or less, than before.
+        This host says another timing or demotion than before.
 
-        @param offer: Whether somebody better may be there.
+        @param offer: Whether it is demoted, and somebody better may be there.
         """
         self._input(lambda state, standing: state.demotionChanged(standing, offer))
 
@@ -255,6 +255,8 @@ class Candidate:
             case election.OfferMastership(delay):
                 cancel(self._offer)
                 self._offer = self._clock.callLater(delay, self._notReplaced)
+            case election.WithdrawOffer():
+                cancel(self._offer)
             case election.Reassert(peer):
                 self._reassert(peer)
             case election.ChangeRole():

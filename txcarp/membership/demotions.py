@@ -34,11 +34,10 @@ class Demotions:
         self,
         configuration: VirtualHostConfiguration,
         links: ILinkMonitor,
-        changed: Callable[[bool], None],
+        changed: Callable[[], None],
     ) -> None:
         """
-        @param changed: Called after each change, with whether this host is
-            demoted more than before.
+        @param changed: Called after each change.
         """
         self.ledger = DemotionLedger()
         self._configuration = configuration
@@ -76,7 +75,6 @@ class Demotions:
 
         @raise ValueError: If the amount is out of range.
         """
-        before = self.ledger.total
         if self.ledger.set(reason, amount):
             self._log.warn(
                 "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})",
@@ -86,13 +84,12 @@ class Demotions:
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
             )
-            self._changed(self.ledger.total > before)
+            self._changed()
 
     def clear(self, reason: str) -> None:
         """
         Let a reason hold no more; it is no error if it did not.
         """
-        before = self.ledger.total
         if self.ledger.clear(reason):
             self._log.warn(
                 "Not demoted any more for {reason}; demoted to {total} (vhid {vhid} on "
@@ -102,7 +99,7 @@ class Demotions:
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
             )
-            self._changed(self.ledger.total > before)
+            self._changed()
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """

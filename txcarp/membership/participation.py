@@ -150,6 +150,7 @@ class Participation:
             advertised=self._advertised,
             silent=neighbourhood.familySilent,
         )
+        self._said = self.advertiser.says
         self._holds = Holds(configuration, surroundings.clock, self.candidate)
         self._mastership = Mastership(
             configuration,
@@ -297,15 +298,19 @@ class Participation:
         if not advertisement.isBowOut:
             self._mastership.successorHeard()  # and this may be the end of this run
 
-    def demotionChanged(self, worse: bool) -> None:
+    def demotionChanged(self) -> None:
         """
         This host is demoted more, or less, than before.
         """
+        said, self._said = self._said, self.advertiser.says
+        if self._said == said:
+            return  # nobody would see it
         timing = self.advertiser.timing
-        peers = self._neighbourhood.peers
-        # Where nobody else was ever heard, somebody may listen all the same.
-        hopeless = not peers.all and timing.advskew >= FULL_DEMOTION
-        self.candidate.demotionChanged(worse and (hopeless or peers.anyBetter(timing)))
+        # Backups are silent: what is known of them is old, if anything is. Whoever said
+        # something better may be there still; and anybody may be better than the last.
+        hopeless = timing.advskew >= FULL_DEMOTION
+        better = hopeless or self._neighbourhood.peers.anyBetter(timing)
+        self.candidate.demotionChanged(better and timing > self._configuration.timing)
 
     def _advertised(self, inOrder: bool) -> None:
         self._mastership.advertised(inOrder)

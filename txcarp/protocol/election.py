@@ -161,6 +161,13 @@ class OfferMastership(Effect):
 
 
 @attrs.frozen
+class WithdrawOffer(Effect):
+    """
+    Report nothing of the kind.
+    """
+
+
+@attrs.frozen
 class ArmMasterDown(Effect):
     """
     Set the master-down deadline, in place of one that is set.
@@ -354,7 +361,7 @@ class Master(_Unmoved):
     def demotionChanged(self, standing: Standing, offer: bool) -> Transition:
         if offer:
             return MASTER, (Advertise(), OfferMastership(OFFER_AFTER))
-        return MASTER, (Advertise(),)
+        return MASTER, (Advertise(), WithdrawOffer())
 
     def notReplaced(self, standing: Standing) -> Transition:
         # Backups that do not preempt take over on a bow-out.  This host goes on
