@@ -111,6 +111,7 @@ class VirtualHost(Service):
             running=self._surroundings.pauseSeconds,
             wall=wallSeconds,
             store=store,
+            caughtUp=self._caughtUp,
         )
         self._reception = Reception(
             configuration,
@@ -423,6 +424,10 @@ class VirtualHost(Service):
     def _hearingChanged(self) -> None:
         if self._run is not None:
             self._run.hearingChanged()
+
+    def _caughtUp(self) -> None:
+        if self._run is not None:
+            self._run.candidate.speakUp()
 
     def _isEcho(self, counter: int) -> bool:
         return self._run is not None and self._run.advertiser.isEcho(counter)

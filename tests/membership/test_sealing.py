@@ -33,12 +33,13 @@ from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.election import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import SealedSource
+from txcarp.protocol.freshness import LAG, SealedSource
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, TICKS, Says, Verification, tickOf
 
 _PEER = socket.inet_aton("10.99.0.1")
+_OWN = socket.inet_aton("10.99.0.2")
 _STRANGER = socket.inet_aton("10.99.0.66")
 
 
@@ -91,13 +92,15 @@ class SealingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.wall = 1.8e9
+        self.caughtUp: list[float] = []
         self.store = FakeStore()
         self.sealing = self.make()
 
     def make(self, **settings: Any) -> Sealing:
         """
-        A new run, with the state of the last one.
+        A new process, with the state of the last one unless another store is given.
         """
+        store = settings.pop("store", self.store)
         configuration = configured(**settings)
         keyring = Keyring(
             configuration.vhid,
@@ -112,7 +115,8 @@ class SealingTestCase(SynchronousTestCase):
             SayOnce(self.clock),
             running=self.clock.seconds,
             wall=lambda: self.wall + self.clock.seconds(),
-            store=self.store,
+            store=store,
+            caughtUp=lambda: self.caughtUp.append(self.clock.seconds()),
         )
         sealing.start()
         return sealing
@@ -253,6 +257,48 @@ class RememberTests(SealingTestCase):
             self.assertIsNone(self.sealing.counter(Says(1, 0), _PEER))
         self.assertIn("wrong by centuries", formatEvent(logs[0]) or "")
 
+    def test_laterThanAll(self) -> None:
+        """
+        A state that does not fit together, as one of a broken disk: this host is later
+        than each host that it knows all the same, so that a host that it has to refuse
+        hears it and is in step again.
+        """
+        far = TICKS // 2
+        self.store = FakeStore(State(7, {_PEER: SealedSource(far)}))
+        counter = self.make().counter(Says(1, 0), _OWN)
+        assert counter is not None
+        self.assertGreater(tickOf(counter), far)
+
+    def test_caughtUp(self) -> None:
+        """
+        It is said when the group is so far ahead that this host was not believed.
+        """
+        self.wall = 1.5e9  # before there were ticks
+        sealing = self.make()
+        sealing.counter(Says(1, 0), _OWN)
+        for when in (0.0, 1.0, 2.0):
+            sealing.judge(self.sealed(when), _PEER)
+        self.assertEqual(self.caughtUp, [])
+        self.clock.advance(1.0)
+        sealing.judge(self.sealed(LAG + 3.0), _PEER)
+        self.assertEqual(self.caughtUp, [1.0])
+        self.clock.advance(1.0)
+        sealing.judge(self.sealed(LAG + 4.0), _PEER)
+        self.assertEqual(self.caughtUp, [1.0])
+
+    def test_anotherRun(self) -> None:
+        """
+        Within one process nothing is forgotten, also without a store.
+        """
+        sealing = self.make(store=None)
+        heard = [self.sealed(when) for when in (-1.0, 0.0)]
+        for each in heard:
+            self.assertTrue(sealing.judge(each, _PEER))
+        self.successResultOf(sealing.stop())
+        sealing.start()
+        for each in heard:
+            self.assertRaises(Rejected, sealing.judge, each, _PEER)
+
     def test_afterARestart(self) -> None:
         """
         What was heard before a restart is refused after it, also what is newer than
@@ -332,6 +378,17 @@ class StateFileTests(TestCase):
         self.assertIsNone(found.sources[_PEER].offset)
         self.assertEqual(found.sources[_PEER].tick, 5)
         self.assertEqual(decodeState(text, "one boot"), self.state)
+
+    def test_noNumber(self) -> None:
+        """
+        Numbers that JSON does not have, and Python reads, are none.
+        """
+        text = encodeState(self.state, "boot")
+        for wrong in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
+            for name in (b'"offset": 1.5', b'"at": 3.0'):
+                self.assertIn(name, text)
+                changed = text.replace(name, name[: name.index(b":") + 2] + wrong)
+                self.assertRaises(BadState, decodeState, changed, "boot")
 
     @given(st.binary(max_size=200))
     def test_nonsense(self, text: bytes) -> None:
@@ -590,6 +647,28 @@ class AttackTests(SynchronousTestCase):
         segment.run(5)
         self.assertEqual(segment.masters(), [first])
         self.assertLessEqual(segment.longestOverlap(0), 2 * LATENCY)
+
+    def test_forgottenTogether(self) -> None:
+        """
+        The same after a power cut, when the new machine is first: the other one has to
+        think it a replay and takes over.  When the better one hears that, it says
+        at once who it is.
+        """
+        segment, first, second = self.group(preempt=True)
+        for computer in (first, second):
+            computer.crash()
+        segment.run(60)
+        first.store = FakeStore()
+        first.clockError = -365 * 86400.0
+        first.start()
+        segment.run(10)
+        second.start()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 3)
+        self.assertLessEqual(segment.longestOverlap(0), 2 * LATENCY)
+        segment.run(60)
+        self.assertEqual(len(segment.reigns), 3)
 
     def test_clocksApart(self) -> None:
         """

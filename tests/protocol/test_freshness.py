@@ -258,6 +258,17 @@ class ReplayTests(FreshnessTestCase):
         self.refused(Rejection.UNSEALED, revived, _PEER)
         self.assertTrue(self.judge(farewell))
 
+    def test_demotedBowOut(self) -> None:
+        """
+        Also that of a peer that is demoted in OpenBSD's field, which its farewell
+        says, too.
+        """
+        self.hear(5, says=Says(1, 0, 7))
+        farewell = sealed(self.now + 0.5, says=Says(255, 255, 7))
+        revived = forged(farewell, advbase=0, advskew=0, demotion=0)
+        self.refused(Rejection.REPLAY, revived, _STRANGER)
+        self.assertTrue(self.judge(farewell))
+
     def test_olderThanTheLast(self) -> None:
         """
         What a source sent before its last one is old, heard or not.

@@ -157,6 +157,14 @@ class Candidate:
         """
         self._input(lambda state, standing: state.demotionChanged(standing, offer))
 
+    def speakUp(self) -> None:
+        """
+        Advertise at once if this host is master: what it said until now was not
+        believed, and somebody else is master for that reason.
+        """
+        if self.role is Role.MASTER:
+            self._advertise()
+
     def claim(self) -> None:
         """
         Become master.

@@ -19,7 +19,7 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.statefile import BadState, State
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.freshness import LAG, Freshness
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
 
@@ -51,12 +51,15 @@ class Sealing:
         running: Callable[[], float],
         wall: Callable[[], float] = time.time,
         store: IStateStore | None = None,
+        caughtUp: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param running: Seconds on a clock that is never set and does not stop
             while the machine sleeps.
         @param wall: Seconds since 1970.
         @param store: What remembers over a restart.
+        @param caughtUp: Called when the group is so far ahead of the ticks of
+            this host that what it sent until now was not believed.
         """
         self._seals = configuration.verification is not Verification.OFF
         self._verification = configuration.verification
@@ -66,6 +69,7 @@ class Sealing:
         self._running = running
         self._wall = wall
         self._store = store if self._seals else None
+        self._caughtUp = caughtUp
         self._lag = configuration.dialect.deadTime(
             configuration.timing, configuration.deadRatio
         )
@@ -76,13 +80,20 @@ class Sealing:
         self._busy = False
         self._wanted: int | None = None
         self._waiting: list[Deferred[None]] = []
+        self._recalled = False
 
     def start(self) -> None:
         """
-        Recall what an earlier run knew.
+        Recall what an earlier process knew; what an earlier run in this one did
+        was not forgotten.
         """
+        if self._recalled:
+            return
+        self._recalled = True
         state = self._recall()
-        self._ticks = Ticks(state.tick)
+        # Whatever became of the file: whoever has to be refused now, because his
+        # ticks look old, hears later ones from this host and is in step again.
+        self._ticks = Ticks(max([state.tick, *(known.tick for known in state.sources.values())]))
         self._reserved = state.tick
         self._freshness = Freshness(
             self._verification, self._keyring.seals, lag=self._lag, sources=state.sources.items()
@@ -137,12 +148,16 @@ class Sealing:
             known = source in self._freshness.sources
             tick = tickOf(advertisement.counter)
             # A seal by chance is not to carry this host away by centuries.
+            behind = False
             if known or tick < (self._wall() - EPOCH + _FAR_AHEAD) * PACE:
+                behind = tick - self._ticks.last > LAG * PACE
                 self._ticks.heard(tick, now)
             if before:
                 self._saveLater()
             elif known:
                 self._saveNow()
+            if behind:
+                self._caughtUp()
         return sealed
 
     def _recall(self) -> State:

@@ -6,6 +6,7 @@ advertisements.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -101,7 +102,7 @@ def _sources(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, Sea
     if len(found) > SOURCES:
         raise BadState(f"it has {len(found)} sources, more than {SOURCES}")
     for address, source in found.items():
-        offset, at = source["offset"], float(source["at"])
+        offset, at = source["offset"], _finite(source["at"])
         sayings = tuple(
             Says(*(_whole(value, 256) for value in says)) for says in source["sayings"]
         )
@@ -109,7 +110,7 @@ def _sources(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, Sea
             parseSource(address),
             SealedSource(
                 _whole(source["tick"], TICKS),
-                float(offset) if sameBoot and offset is not None else None,
+                _finite(offset) if sameBoot and offset is not None else None,
                 at if sameBoot else 0.0,
                 sayings[-SAYINGS:],
             ),
@@ -120,6 +121,13 @@ def _whole(value: object, limit: int) -> int:
     if not isinstance(value, int) or not 0 <= value < limit:
         raise BadState(f"{value!r} is not a whole number below {limit}")
     return value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise BadState(f"{value!r} is not a number of seconds")
+    return number
 
 
 @implementer(IStateStore)

@@ -34,8 +34,6 @@ LAG = 10.0
 #: By how much the clocks of two hosts may run apart, seconds in a second.
 _DRIFT = 0.001
 
-_LEAVING = Says(BOW_OUT, BOW_OUT)
-
 
 @attrs.define
 class SealedSource:
@@ -53,6 +51,14 @@ class SealedSource:
     offset: float | None = None
     at: float = 0.0
     sayings: tuple[Says, ...] = ()
+
+    @property
+    def sayable(self) -> set[Says]:
+        """
+        What it said, and how it would say farewell.
+        """
+        demotions = {0, *(says.demotion for says in self.sayings)}
+        return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
 
     def lag(self, tick: int, now: float) -> float:
         """
@@ -209,7 +215,7 @@ class Freshness:
         return any(
             seal.opens(counter, says, address)
             for address, source in (*self.sources.items(), *self._sealedOnce.items())
-            for says in (*source.sayings, _LEAVING)
+            for says in source.sayable
             for seal in self._seals
         )
 

@@ -283,10 +283,6 @@ class Node:
             while time.monotonic() < end:
                 ends = port.link(f"port{cable.port}"), own.link(cable.interface)
                 if all(link.running for link in ends):
-                    # The kernel says so a moment before packets pass, and holds a lock
-                    # until they do.  A change that changes nothing waits for that lock.
-                    for netlink, link in zip((port, own), ends, strict=True):
-                        netlink.request(setLink(link.index, up=True))
                     return
                 time.sleep(0.001)
         raise TimeoutError(
