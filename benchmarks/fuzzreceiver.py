@@ -5,7 +5,7 @@ the network, on a clock that is set by hand.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -33,6 +33,9 @@ from txcarp.protocol.timing import Timing
 
 #: The same kernel all the time: its clock does not begin anew.
 _BOOT = "boot"
+
+#: How many counters it knows to be its own: as many as a virtual host.
+_RECENT = 32
 
 
 @implementer(IAdvertisementTransport)
@@ -94,6 +97,7 @@ class Receiver:
         self._keyring = keyring
         self._store = _Memory()
         self._heard: Heard | None = None
+        self._sent: deque[int] = deque(maxlen=_RECENT)
         self._configuration = VirtualHostConfiguration(
             interface="eth0",
             vhid=VHID,
@@ -141,6 +145,7 @@ class Receiver:
             refused=self._refuse,
             hearing=lambda: None,
             isEcho=self._echo.isEcho,
+            sentLately=self._sent.__contains__,
             expectsSilence=lambda: self.state is election.MASTER,
         )
         self._sealing.start()
@@ -187,6 +192,7 @@ class Receiver:
         for source in OWN:
             counter = self._sealing.counter(says, source)
             assert counter is not None
+            self._sent.append(counter)
             advertisement = Advertisement(
                 VHID,
                 says.advbase,

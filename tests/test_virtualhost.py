@@ -608,12 +608,12 @@ class HandOverTests(SynchronousTestCase):
 
     def test_releaseFirst(self) -> None:
         """
-        Where the overlap is not wanted it is given back at once.
+        Where the overlap is not wanted it is given back before that is said.
         """
         stage = Stage(releaseFirst=True)
         stage.becomeMaster()
         stage.host.resign()
-        self.assertEqual(stage.journal, [BOW_OUT, DOWN])
+        self.assertEqual(stage.journal, [DOWN, BOW_OUT])
 
     def test_thenStopped(self) -> None:
         """

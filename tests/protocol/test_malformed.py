@@ -145,9 +145,15 @@ class FaultTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        No reason is left out that a single packet can give.
+        No reason is left out that a packet can give to somebody who remembers
+        nothing.
         """
-        needHistory = {Rejection.DUPLICATE, Rejection.REPLAY, Rejection.UNSEALED}
+        needHistory = {
+            Rejection.OWN_SOURCE,
+            Rejection.DUPLICATE,
+            Rejection.REPLAY,
+            Rejection.UNSEALED,
+        }
         named = {reason for reason, _ in FAULTS.values() if reason is not None}
         self.assertEqual(named, set(Rejection) - needHistory)
 
