@@ -340,6 +340,57 @@ class ReconcileTests(PairTestCase):
             [found] = [one for one in netlink.addresses() if one.local == Holders.packed(VIRTUAL)]
         self.assertEqual((found.prefixLength, found.validLifetime), (24, None))
 
+    async def test_foreignRemoved(self) -> None:
+        """
+        When the administrator removes it, as the log asked for, the master holds it on
+        lease.
+        """
+        a = self.host("a")
+        a.node.addAddress(f"{VIRTUAL}/24")
+        daemon = a.txcarp("--assign", "-r", "1")
+        await self.becomes(daemon, "MASTER")
+        await self.until(lambda: len(daemon.said("is on eth0 already")) == 2, "it says so", 3)
+        a.node.removeAddress(f"{VIRTUAL}/24")
+        await self.until(lambda: f"{VIRTUAL}/32" in a.node.addresses(), "it has it", 3)
+        said = f"{VIRTUAL} on eth0 is held by this program from now on"
+        await self.until(lambda: daemon.said(said), "it says so", 3)
+        await self.stopped(daemon)
+        self.assertNotIn(f"{VIRTUAL}/32", a.node.addresses())
+
+    async def test_madePermanent(self) -> None:
+        """
+        An address on lease that somebody makes permanent is on lease again, and goes
+        when the daemon is killed.
+        """
+        a = self.host("a")
+        daemon = a.txcarp("--assign", "-r", "1")
+        await self.becomes(daemon, "MASTER")
+        await self.until(lambda: f"{VIRTUAL}/32" in a.node.addresses(), "it has it", 3)
+        with a.node.netlink() as netlink:
+            index = netlink.link("eth0").index
+            netlink.request(newAddress(index, Holders.packed(VIRTUAL), 32, replace=True))
+        await self.until(lambda: daemon.said(f"Somebody changed {VIRTUAL} on eth0"), "said", 3)
+        daemon.signal(signal.SIGKILL)
+        await self.until(lambda: f"{VIRTUAL}/32" not in a.node.addresses(), "it goes", 5)
+
+    async def test_networkManager(self) -> None:
+        """
+        A network manager that flushes the addresses and puts the host's own back has it
+        afterwards: it does not leave with the virtual one, with which it is now in one
+        network and came second.
+        """
+        a = self.host("a")
+        daemon = a.txcarp("--assign", "-r", "1", virtual=(f"{VIRTUAL}/24",))
+        await self.becomes(daemon, "MASTER")
+        await self.until(lambda: f"{VIRTUAL}/24" in a.node.addresses(), "it has it", 3)
+        for address in (f"{VIRTUAL}/24", f"{a.address}/24"):
+            removeAddress(a.node, address.partition("/")[0])
+        await self.until(lambda: f"{VIRTUAL}/24" in a.node.addresses(), "it is back", 3)
+        a.node.addAddress(f"{a.address}/24")
+        await self.stopped(daemon)
+        self.assertNotIn(f"{VIRTUAL}/24", a.node.addresses())
+        self.assertIn(f"{a.address}/24", a.node.addresses())
+
     async def test_manyAddresses(self) -> None:
         """
         With many addresses of both families, all come and go, and advertisements keep
@@ -445,7 +496,12 @@ class CapabilityTests(LabTestCase):
 
     async def test_nothingAllowed(self) -> None:
         """
-        A process without any capability is told the same.
+        A process without any capability is told of both at once.
         """
         line = await self.refusal([*self.without("all"), *TXCARP], "--assign")
-        self.assertIn("CAP_NET_RAW", line)
+        for words in (
+            "cannot open a raw socket and add addresses (--assign)",
+            "lacks the capability CAP_NET_RAW and CAP_NET_ADMIN",
+            "--ambient-caps=+net_raw,+net_admin",
+        ):
+            self.assertIn(words, line)

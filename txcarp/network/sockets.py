@@ -42,8 +42,12 @@ class MissingCapability(PermissionError):
         super().__init__(
             number,
             f"cannot {what}: this process lacks the capability {capability}. Run it as "
-            "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN)",
+            "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN; "
+            "without: setpriv --reuid USER --init-groups --inh-caps=+net_raw,+net_admin "
+            "--ambient-caps=+net_raw,+net_admin COMMAND)",
         )
+        self.what = what
+        self.capability = capability
 
 
 def openSocket(family: int, kind: int, protocol: int, what: str) -> socket.socket:
@@ -80,13 +84,27 @@ def checkCapabilities(assign: bool = False) -> None:
     @param assign: Whether addresses are to be added, too.
     @raise MissingCapability: If not; its text says what to do.
     """
+    missing = []
+    checks = [_checkSockets, _checkAdministration] if assign else [_checkSockets]
+    for check in checks:
+        try:
+            check()
+        except MissingCapability as error:
+            missing.append(error)
+    if missing:
+        raise MissingCapability(
+            " and ".join(error.what for error in missing),
+            " and ".join(error.capability for error in missing),
+            missing[0].errno or errno.EPERM,
+        )
+
+
+def _checkSockets() -> None:
     for opened in (
         openSocket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL, "a raw socket"),
         openSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket"),
     ):
         opened.close()
-    if assign:
-        _checkAdministration()
 
 
 def _checkAdministration() -> None:
