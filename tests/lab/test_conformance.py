@@ -21,6 +21,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
 from txcarp.mastership.virtualmac import virtualHardwareAddress
+from txcarp.network.requests import delLink
 from txcarp.protocol.timing import Timing
 
 #: Seconds in which the others know that a host is demoted, and one has taken over.
@@ -157,6 +158,24 @@ class VirtualMACTests(FamilyTestCase):
         await self.stopped(other)
         self.assertEqual(self.sysctl(a, "arp_ignore"), "0")
         self.assertEqual(self.sysctl(a, "arp_announce"), "0")
+
+    async def test_removed(self) -> None:
+        """
+        A master whose virtual interface somebody removes lets its backup take over, and
+        has it again when it is its turn.
+        """
+        a, b = self.members()
+        client = self.client()
+        master, backup = await self.pair(a, b, FOUR, "--virtual-mac")
+        pinger = self.pinger(client, VIRTUAL)
+        await self.answers(pinger)
+        with a.node.netlink() as netlink:
+            netlink.request(delLink(netlink.link(f"vh{VHID}.eth0").index))
+        await self.becomes(backup, "MASTER", 3)
+        await self.answers(pinger)
+        self.assertEqual(master.state, "BACKUP")
+        self.assertTrue(master.said("This host is not fit to be master"))
+        self.assertEqual(self.sysctl(a, "arp_ignore"), "0")
 
 
 class DemotionTests(FamilyTestCase):

@@ -12,10 +12,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from tests.fakes import INTERFACE, Journal, Stage, configured
+from tests.fakes import INTERFACE, FakeLinks, Journal, Stage, configured
 from txcarp.addresses import VirtualAddress
-from txcarp.interfaces import IAddressTable, ILeaseObserver
+from txcarp.interfaces import IAddressTable, ILeaseObserver, IVirtualInterfaces
 from txcarp.mastership.leases import Holding
+from txcarp.network.rtnetlink import Link
 from txcarp.virtualhost import VirtualHost
 
 
@@ -99,7 +100,7 @@ class FakeTable:
         for text in texts:
             del self.present[text]
         for interface, observer in list(self.observers):
-            assert interface == INTERFACE
+            assert interface.endswith(INTERFACE)
             observer.addressesGone([self._packed[text] for text in texts])
 
     def answer(self) -> None:
@@ -121,6 +122,35 @@ class FakeTable:
             self.remove(text)
 
 
+@implementer(IVirtualInterfaces)
+class FakeInterfaces:
+    """
+    Notes what is made.
+
+    @ivar error: what L{create} fails with, if it is one.
+    """
+
+    def __init__(self, journal: Journal, links: FakeLinks) -> None:
+        self.journal = journal
+        self.links = links
+        self.error: OSError | None = None
+
+    def create(self, name: str, parent: str, hardware: bytes, ipv6: bool) -> Deferred[None]:
+        self.journal.append(("create", name, parent, hardware, ipv6))
+        if self.error is not None:
+            return fail(self.error)
+        self.links.set(
+            name,
+            Link(index=9, name=name, up=True, running=True, address=hardware, kind="macvlan"),
+        )
+        return succeed(None)
+
+    def remove(self, name: str, parent: str) -> Deferred[None]:
+        self.journal.append(("remove", name, parent))
+        self.links.set(name, None)
+        return succeed(None)
+
+
 class LeaseStage(Stage):
     """
     A virtual host that assigns its addresses.
@@ -139,6 +169,7 @@ class LeaseStage(Stage):
             clock=self.clock,
             scripts=self.scripts,
             addresses=self.table,
+            virtualInterfaces=FakeInterfaces(self.journal, self.links),
             pauseSeconds=lambda: self.clock.seconds() + self.asleep,
             random=lambda bits: self.random(bits),
         )

@@ -99,6 +99,7 @@ class AddressLeases:
         interval: float,
         routed: bool = True,
         restored: Callable[[], None] = lambda: None,
+        unfit: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param lease: Seconds.
@@ -107,6 +108,8 @@ class AddressLeases:
         @param routed: Whether the networks of the addresses are reached by
             this interface.
         @param restored: Called when an address was put back.
+        @param unfit: Called when the addresses cannot be kept, although this
+            host is a master in good order.
         """
         self.restored = 0
         self._table = table
@@ -118,9 +121,11 @@ class AddressLeases:
         self._sayOnce = sayOnce
         self._routed = routed
         self._tellRestored = restored
+        self._tellUnfit = unfit
         self._held: tuple[VirtualAddress, ...] = ()
         self._active = False
         self._renewed = float("-inf")
+        self._confirmed = float("-inf")
         self._lapsed = False
         # As few as possible: each makes the time longer for which a host that
         # died right after it keeps the addresses.
@@ -139,7 +144,7 @@ class AddressLeases:
         self._table.watch(self._interface, self)
         self._active = True
         self._held = self._notForeign("it is used as it is, and stays when this host dies")
-        self._renewed = self._clock.seconds()
+        self._renewed = self._confirmed = self._clock.seconds()
         self._follow()
         yield self._hold(self._held)
 
@@ -249,7 +254,7 @@ class AddressLeases:
         self._holdAgain(addresses)
 
     def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
-        return self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._failed)
+        return self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._notBack)
 
     def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._table.hold(self._interface, addresses, self._lease, self._routed)
@@ -264,7 +269,7 @@ class AddressLeases:
             self._holdAgain(self._held).addBoth(self._holdsAgain)
         elif now - self._renewed >= self._lease * _NOT_BEFORE:
             self._renewed = now
-            self._hold(self._held).addErrback(self._failed)
+            self._hold(self._held).addCallbacks(self._isRenewed, self._notRenewed, (now,))
 
     def _isOver(self) -> bool:
         """
@@ -313,7 +318,27 @@ class AddressLeases:
                 ours.append(address)
         return tuple(ours)
 
-    def _failed(self, failure: Failure) -> None:
+    def _isRenewed(self, result: None, when: float) -> None:
+        self._confirmed = when
+
+    def _notRenewed(self, failure: Failure) -> None:
+        self._logFailure(failure)
+        if self._clock.seconds() - self._confirmed >= self._lease:
+            self._giveUp()
+
+    def _notBack(self, failure: Failure) -> None:
+        self._logFailure(failure)
+        self._giveUp()
+
+    def _giveUp(self) -> None:
+        """
+        The addresses are not here and do not come back: somebody else may have
+        them.
+        """
+        if self._active and self._fit():
+            self._tellUnfit()
+
+    def _logFailure(self, failure: Failure) -> None:
         if self._sayOnce.ready("lease") is not None:
             self._log.error(
                 "The addresses on {interface} could not be renewed: {reason}",

@@ -16,6 +16,7 @@ from txcarp.configuration import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAddressTable,
     IAnnouncer,
+    ILinkMonitor,
     IMastershipStep,
     IScriptRunner,
     IVirtualInterfaces,
@@ -43,6 +44,7 @@ class Mastership:
         clock: IReactorTime,
         *,
         announcer: IAnnouncer,
+        links: ILinkMonitor,
         addresses: IAddressTable | None,
         virtualInterfaces: IVirtualInterfaces | None,
         scripts: IScriptRunner,
@@ -53,6 +55,7 @@ class Mastership:
         sayOnce: SayOnce,
     ) -> None:
         """
+        @param links: What knows the interfaces.
         @param addresses: What adds and removes addresses, if the
             configuration asks for it.
         @param virtualInterfaces: What makes interfaces with virtual hardware
@@ -60,7 +63,8 @@ class Mastership:
         @param before: Steps to take before the addresses appear.
         @param after: Steps to take when everything else is done.
         @param fit: Whether this host is a master in good order.
-        @param unfit: Called with the name of a required step that failed.
+        @param unfit: Called with the name of a required step that failed, or
+            is not what it was any more.
         """
         self._configuration = configuration
         self._handOver = HandOver(clock)
@@ -100,6 +104,7 @@ class Mastership:
                 interval=configuration.timing.interval,
                 routed=hardware is None,
                 restored=self._announcements.again,
+                unfit=lambda: self._noLonger(AddressLeases.name, unfit),
             )
             # The script does not add the address, but may want to use it.
             steps = (self._leases, self._announcements, script)
@@ -108,10 +113,12 @@ class Mastership:
                 steps = (
                     VirtualMAC(
                         virtualInterfaces,
+                        links,
                         configuration.interface,
                         configuration.vhid,
                         hardware,
                         ipv6,
+                        unfit=lambda: self._noLonger(VirtualMAC.name, unfit),
                     ),
                     *steps,
                 )
@@ -197,6 +204,13 @@ class Mastership:
         Tell the neighbours once more: they may have been told otherwise.
         """
         self._announcements.again()
+
+    def _noLonger(self, name: str, unfit: Callable[[str], None]) -> None:
+        """
+        A step that was acquired does not hold any more.
+        """
+        if self._sequence.wanted:
+            unfit(name)
 
     def _warnWithoutScripts(self) -> None:
         for path, direction in (

@@ -61,11 +61,17 @@ class MastershipSequence:
         """
         return (
             not self._running
-            and self._wish is not None
-            and self._wish.role is Role.MASTER
+            and self.wanted
             and not self._failed
             and self._acquired == len(self._steps)
         )
+
+    @property
+    def wanted(self) -> bool:
+        """
+        Whether the newest wish is to have everything.
+        """
+        return self._wish is not None and self._wish.role is Role.MASTER
 
     def wish(self, change: Change) -> None:
         """
@@ -96,7 +102,7 @@ class MastershipSequence:
                 step = self._steps[self._acquired]
                 self._acquired += 1
                 good = yield self._perform(step, "acquire", step.acquire, change)
-                if not good and step.required and self._isStillWished():
+                if not good and step.required and self.wanted:
                     # The other wish may come only after this call; until then
                     # no more is done for this one.
                     self._failed = True
@@ -108,9 +114,6 @@ class MastershipSequence:
                 step = self._steps[self._acquired]
                 yield self._perform(step, "release", step.release, change)
         self._ended()
-
-    def _isStillWished(self) -> bool:
-        return self._wish is not None and self._wish.role is Role.MASTER
 
     def _perform(
         self,

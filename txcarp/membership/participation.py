@@ -158,6 +158,7 @@ class Participation:
             announcer=surroundings.network.announcer(
                 configuration.interface, configuration.virtualMAC
             ),
+            links=surroundings.links,
             addresses=surroundings.addresses,
             virtualInterfaces=surroundings.virtualInterfaces,
             scripts=surroundings.scripts,

@@ -1,0 +1,208 @@
+"""
+Tests for L{txcarp.mastership.virtualmac}, alone and under a virtual host.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from twisted.internet.defer import succeed
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from tests.fakes import INTERFACE, FakeLinks, Journal
+from tests.mastership.table import FakeInterfaces, LeaseStage
+from tests.mastership.test_leases import BACKUP, MASTER, STARTED
+from txcarp.interfaces import ILinkObserver, IMastershipStep, IVirtualInterfaces
+from txcarp.mastership.virtualmac import VirtualMAC, virtualHardwareAddress
+from txcarp.membership.participation import HOLD_OFF
+from txcarp.network.rtnetlink import Link
+from txcarp.protocol.election import Reason, Role
+
+NAME = f"vh10.{INTERFACE}"
+HARDWARE = virtualHardwareAddress(10)
+THERE = Link(index=9, name=NAME, up=True, running=True, address=HARDWARE, kind="macvlan")
+DOWN = Link(index=9, name=NAME, up=False, running=False, address=HARDWARE, kind="macvlan")
+
+
+class StepTests(SynchronousTestCase):
+    """
+    The step alone.
+    """
+
+    def setUp(self) -> None:
+        self.journal = Journal()
+        self.links = FakeLinks()
+        self.interfaces = FakeInterfaces(self.journal, self.links)
+        self.unfit: list[None] = []
+        self.step = VirtualMAC(
+            self.interfaces,
+            self.links,
+            INTERFACE,
+            10,
+            HARDWARE,
+            False,
+            unfit=lambda: self.unfit.append(None),
+        )
+
+    def acquire(self) -> None:
+        """
+        Make the interface.
+        """
+        self.successResultOf(self.step.acquire(MASTER))
+        self.journal.clear()
+
+    def test_interfaces(self) -> None:
+        """
+        It provides what it says.
+        """
+        verifyObject(IMastershipStep, self.step)
+        verifyObject(ILinkObserver, self.step)
+        verifyObject(IVirtualInterfaces, self.interfaces)
+        self.assertTrue(self.step.required)
+
+    def test_acquire(self) -> None:
+        """
+        The interface is made, and then watched.
+        """
+        self.successResultOf(self.step.acquire(MASTER))
+        self.assertEqual(self.journal, [("create", NAME, INTERFACE, HARDWARE, False)])
+        self.assertEqual(self.links.observers, [(NAME, self.step)])
+
+    def test_acquireFails(self) -> None:
+        """
+        One that cannot be made fails the step, and is not watched.
+        """
+        self.interfaces.error = OSError(errno.EOPNOTSUPP, "no")
+        self.failureResultOf(self.step.acquire(MASTER), OSError)
+        self.assertEqual(self.links.observers, [])
+        self.step.release(BACKUP)
+        self.assertEqual(self.journal[-1], ("remove", NAME, INTERFACE))
+
+    def test_release(self) -> None:
+        """
+        It is watched no more, and removed; at the start, too.
+        """
+        self.step.release(STARTED)
+        self.assertEqual(self.journal.take(), [("remove", NAME, INTERFACE)])
+        self.acquire()
+        self.step.release(BACKUP)
+        self.assertEqual(self.journal, [("remove", NAME, INTERFACE)])
+        self.assertEqual((self.links.observers, self.unfit), ([], []))
+
+    def test_lost(self) -> None:
+        """
+        One that somebody removes, or switches off, makes the host unfit, and that is
+        said.
+        """
+        for link, what in ((None, "removed"), (DOWN, "switched off")):
+            with self.subTest(what=what):
+                self.setUp()
+                self.acquire()
+                with capturedLogs() as logs:
+                    self.links.set(NAME, link)
+                    self.links.set(NAME, None)
+                self.assertEqual(len(self.unfit), 1)
+                [line] = [formatEvent(event) for event in logs]
+                self.assertEqual(
+                    line, f"Somebody {what} interface [{NAME}], which the addresses are on"
+                )
+
+    def test_carrier(self) -> None:
+        """
+        A carrier that the parent has lost is not its concern, nor what was known before
+        it was made.
+        """
+        self.acquire()
+        self.links.change(NAME, running=False)
+        self.links.change(NAME, running=True)
+        self.successResultOf(self.step.release(BACKUP))
+        self.links.set(NAME, DOWN)
+        self.patch(self.interfaces, "create", lambda *arguments: succeed(None))
+        self.acquire()
+        self.links.set(NAME, THERE)
+        self.assertEqual(self.unfit, [])
+
+
+class LostWhileMasterTests(SynchronousTestCase):
+    """
+    A master that loses what it needs.
+    """
+
+    def master(self, virtualMAC: bytes | None = None) -> LeaseStage:
+        """
+        A virtual host that is master.
+        """
+        stage = LeaseStage(virtualMAC=virtualMAC)
+        stage.becomeMaster()
+        return stage
+
+    def stepsDown(self, stage: LeaseStage) -> None:
+        """
+        See it bow out, give everything back, and try again after the hold-off.
+        """
+        self.assertIs(stage.observer.changes[-1].reason, Reason.UNFIT)
+        self.assertEqual(stage.transport.advertisements[-1].advbase, 255)
+        self.assertEqual(stage.events("drop"), [("drop", "10.99.0.100")])
+        stage.table.error = None
+        stage.run(HOLD_OFF + 3.1)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_interfaceRemoved(self) -> None:
+        """
+        Without its virtual interface a host steps down.
+        """
+        stage = self.master(HARDWARE)
+        stage.run(1.0)
+        with capturedLogs():
+            stage.links.set(NAME, None)
+        self.assertEqual(stage.events("remove")[-1:], [("remove", NAME, INTERFACE)])
+        self.stepsDown(stage)
+
+    def test_interfaceWithParent(self) -> None:
+        """
+        If the parent went first it is the link that was lost, without a hold-off.
+        """
+        stage = self.master(HARDWARE)
+        with capturedLogs():
+            stage.links.set(INTERFACE, None)
+            stage.links.set(NAME, None)
+        self.assertIs(stage.observer.changes[-1].reason, Reason.LINK_LOST)
+        self.assertNotIn("resigned", stage.host._run.candidate.held)  # type: ignore[union-attr]
+
+    def test_cannotPutBack(self) -> None:
+        """
+        A host that cannot put back what somebody removed steps down.
+        """
+        stage = self.master()
+        stage.run(1.0)
+        stage.table.error = OSError(errno.EACCES, "IPv6 is disabled")
+        with capturedLogs():
+            stage.table.remove("10.99.0.100")
+        self.stepsDown(stage)
+
+    def test_cannotRenew(self) -> None:
+        """
+        One that cannot renew its lease steps down when it is over, not before.
+        """
+        stage = self.master()
+        stage.table.error = OSError(errno.EPERM, "no")
+        with capturedLogs():
+            stage.run(1.9)
+            self.assertIs(stage.host.role, Role.MASTER)
+            stage.run(0.2)
+        self.stepsDown(stage)
+
+    def test_renewsLater(self) -> None:
+        """
+        One renewal that fails is none.
+        """
+        stage = self.master()
+        stage.table.error = OSError(errno.ENOBUFS, "no")
+        with capturedLogs():
+            stage.run(1.1)
+            stage.table.error = None
+            stage.run(10.0)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(len(stage.observer.changes), 2)
