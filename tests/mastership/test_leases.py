@@ -222,6 +222,17 @@ class HoldTests(LeaseTestCase):
         self.assertIn("The lease of 10.0.0.100 on eth7 is over", self.said(logs)[0])
         self.assertEqual(self.leases.restored, 0)
 
+    def test_saidOnce(self) -> None:
+        """
+        However many addresses go, it is said once.
+        """
+        self.acquire()
+        self.leases.addressesGone([])
+        with capturedLogs() as logs:
+            runTo(self.clock, 3.0)
+        self.assertEqual(self.table.present, {})
+        self.assertEqual(len(logs), 1)
+
     def test_expiredComesBack(self) -> None:
         """
         Addresses that went with their lease are not put back for that, but by the next

@@ -206,3 +206,19 @@ class LostWhileMasterTests(SynchronousTestCase):
             stage.run(10.0)
         self.assertIs(stage.host.role, Role.MASTER)
         self.assertEqual(len(stage.observer.changes), 2)
+
+    def test_renewsAfterALapse(self) -> None:
+        """
+        Nor is one that fails soon after the lease had lapsed and was renewed.
+        """
+        stage = self.master()
+        stage.jump(2.5)
+        self.assertEqual(stage.host.role, Role.MASTER)
+        stage.run(0.6)
+        stage.table.error = OSError(errno.ENOBUFS, "no")
+        with capturedLogs():
+            stage.run(1.1)
+        stage.table.error = None
+        stage.run(10.0)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(len(stage.observer.changes), 2)

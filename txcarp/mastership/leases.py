@@ -12,12 +12,11 @@ a master in good order, makes up for that.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,26 +25,13 @@ from txcarp.addresses import VirtualAddress
 from txcarp.change import Change
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
+from txcarp.mastership.renewal import Renewal
 
 #: The shortest lifetime that the kernel has, in seconds.
 SHORTEST = 1
 
 #: Seconds that a lease is shorter than the dead time, for a late kernel.
 _LATE_KERNEL = 1
-
-#: A renewal that comes sooner than this part of the lease is left out.
-_NOT_BEFORE = 0.25
-
-#: Seconds by which an advertisement may be late before the lease is over.
-_LATE_ADVERTISEMENT = 0.4
-
-#: Seconds from an advertisement to the renewal that follows it, and from that
-#: to the next, where the advertisements come too seldom for the lease.
-_FOLLOW_UP = 0.5
-
-#: Seconds by which the kernel may end a lease early, so as not to wake twice
-#: (C{ADDRCONF_TIMER_FUZZ_MINUS} is a fiftieth).
-_EARLY = 0.05
 
 #: What it means when a host that is not master has an address.
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
@@ -124,15 +110,9 @@ class AddressLeases:
         self._tellUnfit = unfit
         self._held: tuple[VirtualAddress, ...] = ()
         self._active = False
-        self._renewed = float("-inf")
         self._confirmed = float("-inf")
         self._lapsed = False
-        # As few as possible: each makes the time longer for which a host that
-        # died right after it keeps the addresses.
-        shortfall = interval + _LATE_ADVERTISEMENT - lease
-        self._followUps = max(0, math.ceil(shortfall / _FOLLOW_UP))
-        self._due = 0
-        self._timer: IDelayedCall | None = None
+        self._renewal = Renewal(clock, lease, interval, fit=fit, renew=self._renew)
 
     @inlineCallbacks
     def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
@@ -144,8 +124,8 @@ class AddressLeases:
         self._table.watch(self._interface, self)
         self._active = True
         self._held = self._notForeign("it is used as it is, and stays when this host dies")
-        self._renewed = self._confirmed = self._clock.seconds()
-        self._follow()
+        self._confirmed = self._clock.seconds()
+        self._renewal.begin()
         yield self._hold(self._held)
 
     @inlineCallbacks
@@ -160,7 +140,7 @@ class AddressLeases:
             return
         self._table.unwatch(self._interface, self)
         self._active = False
-        self._forgetFollowUps()
+        self._renewal.end()
         held, self._held = self._held, ()
         yield self._table.drop(self._interface, held)
         self._notForeign(_BACKUP_ANSWERS)
@@ -170,8 +150,7 @@ class AddressLeases:
         Extend the lease: an advertisement left, and this host is in good order.
         """
         if self._active:
-            self._extend()
-            self._follow()
+            self._renewal.advertised()
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         """
@@ -183,12 +162,14 @@ class AddressLeases:
         self._takeUp(addresses)
         if not self._active or not gone:
             return
-        if self._lapsed or self._isOver() or not self._fit():
-            self._log.error(
-                "The lease of {names} on {interface} is over: this master was not in good order",
-                names=_names(gone),
-                interface=self._interface,
-            )
+        if self._lapsed or self._renewal.isOver or not self._fit():
+            if self._sayOnce.ready("over") is not None:
+                self._log.error(
+                    "The lease of {names} on {interface} is over: this master was not in good "
+                    "order",
+                    names=_names(gone),
+                    interface=self._interface,
+                )
             return
         self._putBack(
             gone,
@@ -243,7 +224,7 @@ class AddressLeases:
             )
             self._held += tuple(free)
             if self._fit():
-                self._holdAgain(free)
+                self._holdAgain(free).addErrback(self._notBack)
 
     def _putBack(self, addresses: Sequence[VirtualAddress], what: str, words: str) -> None:
         self.restored += len(addresses)
@@ -251,57 +232,28 @@ class AddressLeases:
             self._log.warn(
                 words, names=_names(addresses), interface=self._interface, count=self.restored
             )
-        self._holdAgain(addresses)
+        self._holdAgain(addresses).addErrback(self._notBack)
 
     def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
-        return self._hold(addresses).addCallbacks(lambda _: self._tellRestored(), self._notBack)
+        return self._hold(addresses).addCallback(lambda _: self._tellRestored())
 
     def _hold(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._table.hold(self._interface, addresses, self._lease, self._routed)
 
-    def _extend(self) -> None:
+    def _renew(self, over: bool) -> None:
         now = self._clock.seconds()
-        if self._isOver():
+        if over:
             # This host did not run for a while. What the kernel says of that may still
             # be unread; it comes before the answer to this.
-            self._renewed = now
             self._lapsed = True
-            self._holdAgain(self._held).addBoth(self._holdsAgain)
-        elif now - self._renewed >= self._lease * _NOT_BEFORE:
-            self._renewed = now
-            self._hold(self._held).addCallbacks(self._isRenewed, self._notRenewed, (now,))
+            done = self._holdAgain(self._held).addBoth(self._lapseEnded)
+        else:
+            done = self._hold(self._held)
+        done.addCallbacks(self._renewed, self._notRenewed, (now,))
 
-    def _isOver(self) -> bool:
-        """
-        Whether nobody has renewed the lease for as long as it is.
-        """
-        return self._clock.seconds() - self._renewed >= self._lease - _EARLY
-
-    def _holdsAgain(self, result: object) -> None:
+    def _lapseEnded(self, result: Any) -> Any:
         self._lapsed = False
-
-    def _follow(self) -> None:
-        """
-        Extend the lease a few times more until the next advertisement, if it
-        comes too late for this one.
-        """
-        self._forgetFollowUps()
-        self._due = self._followUps
-        self._scheduleFollowUp()
-
-    def _scheduleFollowUp(self) -> None:
-        if self._due:
-            self._due -= 1
-            self._timer = self._clock.callLater(_FOLLOW_UP, self._between)
-
-    def _between(self) -> None:
-        if self._fit() and self._active:
-            self._extend()
-            self._scheduleFollowUp()
-
-    def _forgetFollowUps(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        return result
 
     def _notForeign(self, consequence: str) -> tuple[VirtualAddress, ...]:
         ours = []
@@ -318,7 +270,7 @@ class AddressLeases:
                 ours.append(address)
         return tuple(ours)
 
-    def _isRenewed(self, result: None, when: float) -> None:
+    def _renewed(self, result: None, when: float) -> None:
         self._confirmed = when
 
     def _notRenewed(self, failure: Failure) -> None:
