@@ -173,6 +173,36 @@ class RememberTests(SealingTestCase):
         assert again is not None
         self.assertGreater(tickOf(again), counters[-1])
 
+    def test_clockSetBack(self) -> None:
+        """
+        A group whose clocks were set back, and that was stopped and started since, goes
+        on as if nothing had happened: each host keeps the pace that others remember.
+        """
+        for seconds in (0.0, 1.0):
+            self.clock.advance(seconds)
+            self.peerHears(self.sealing)
+        self.successResultOf(self.sealing.stop())
+        self.clock.advance(600.0)
+        self.wall -= 300.0
+        again = self.make()
+        for _ in range(3):
+            self.peerHears(again)
+            self.clock.advance(1.0)
+
+    def peerHears(self, sealing: Sealing) -> None:
+        """
+        Have this host seal something, and a peer with a memory of its own believe it.
+        """
+        if not hasattr(self, "peer"):
+            store, self.store = self.store, FakeStore()
+            self.peer = self.make()
+            self.store = store
+        source = socket.inet_aton("10.99.0.2")
+        counter = sealing.counter(Says(1, 0), source)
+        assert counter is not None
+        vhid = configured().vhid
+        self.assertTrue(self.peer.judge(Advertisement(vhid, 1, 0, counter, b""), source))
+
     def test_stopped(self) -> None:
         """
         An orderly end writes exactly what was used.

@@ -92,8 +92,14 @@ class Sealing:
         self._recalled = True
         state = self._recall()
         # Whatever became of the file: whoever has to be refused now, because his
-        # ticks look old, hears later ones from this host and is in step again.
-        self._ticks = Ticks(max([state.tick, *(known.tick for known in state.sources.values())]))
+        # ticks look old, hears later ones from this host and is in step again. And
+        # what this host and its peers promised before, others remember: with the wall
+        # clock set back meanwhile nobody would believe it any more.
+        known = state.sources.values()
+        self._ticks = Ticks(
+            max([state.tick, *(one.tick for one in known)]),
+            max([float("-inf"), *(one.offset for one in known if one.offset is not None)]),
+        )
         self._reserved = state.tick
         self._freshness = Freshness(
             self._verification, self._keyring.seals, lag=self._lag, sources=state.sources.items()

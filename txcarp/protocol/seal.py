@@ -134,12 +134,14 @@ class Ticks:
     forgotten what it sent, is back in step as soon as it hears one other.
     """
 
-    def __init__(self, last: int = 0) -> None:
+    def __init__(self, last: int = 0, ahead: float = float("-inf")) -> None:
         """
         @param last: A tick that this host may have used already.
+        @param ahead: By how many seconds the ticks have to be ahead, at least,
+            of the clock that is never set, to keep the pace of an earlier run.
         """
         self._last = last
-        self._offset = float("-inf")
+        self._offset = ahead * PACE
 
     @property
     def last(self) -> int:
