@@ -4,6 +4,7 @@ Tests of C{txcarp demo} as a whole, in a process of its own.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -12,7 +13,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +256,7 @@ class EarlyTests(SynchronousTestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
         self.patch(tempfile, "tempdir", str(self.directory))
-        self.patch(command.Testbed, "create", nullcontext)
+        self.patch(command.Testbed, "create", contextlib.nullcontext)
         self.errors = io.StringIO()
         self.patch(sys, "stderr", self.errors)
         for number in command._ENDING:
@@ -279,6 +279,26 @@ class EarlyTests(SynchronousTestCase):
             self.patch(command, "Performance", interrupted)
             self.assertEqual(main([]), 128 + number)
             self.assertEqual(list(self.directory.iterdir()), [])
+
+    def test_dropped(self) -> None:
+        """
+        A signal is not lost when Python drops the exception that it raises.
+        """
+
+        class Deaf:
+            def __init__(self, *arguments: object) -> None:
+                with contextlib.suppress(BaseException):
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            def takeSignals(self) -> None:
+                pass
+
+            def run(self) -> int:
+                raise AssertionError("it was asked to end")
+
+        self.patch(command, "Performance", Deaf)
+        self.assertEqual(main([]), 128 + signal.SIGTERM)
+        self.assertEqual(list(self.directory.iterdir()), [])
 
     def test_cannotBeMade(self) -> None:
         """

@@ -88,10 +88,31 @@ class _Ended(BaseException):
         self.number = number
 
 
-def _endNow(number: int, frame: FrameType | None) -> None:
-    for each in _ENDING:
-        signal.signal(each, signal.SIG_IGN)  # tidying up takes a moment
-    raise _Ended(number)
+class _Interruption:
+    """
+    Ends what runs without a reactor at a signal.
+
+    @ivar number: that of the signal; 0 before one came.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        for each in _ENDING:
+            signal.signal(each, self._arrived)
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)  # tidying up takes a moment
+        self.number = number
+        raise _Ended(number)
+
+    def check(self) -> None:
+        """
+        Python drops an exception that comes at some moments (while an object is
+        destroyed): raise it again.
+        """
+        if self.number:
+            raise _Ended(self.number)
 
 
 def _why(error: Exception) -> str:
@@ -117,9 +138,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"txcarp demo: {error}\nTry 'txcarp demo --help'.", file=sys.stderr)
         return _WRONG_USAGE
     try:
-        for number in _ENDING:
-            signal.signal(number, _endNow)
-        return _perform(options)
+        return _perform(options, _Interruption())
     except (TestbedUnavailable, OSError) as error:
         print(f"txcarp demo: {_why(error)}", file=sys.stderr)
         return CANNOT_RUN
@@ -127,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
         return 128 + ended.number
 
 
-def _perform(options: DemoOptions) -> int:
+def _perform(options: DemoOptions, interruption: _Interruption) -> int:
     """
     Make everything, run it, and take it away.
 
@@ -143,7 +162,10 @@ def _perform(options: DemoOptions) -> int:
         # Not before: the process of a user must not have a thread until here.
         from twisted.internet import reactor
 
-        return Performance(reactor, testbed, directory, logs, bool(options["once"])).run()
+        performance = Performance(reactor, testbed, directory, logs, bool(options["once"]))
+        performance.takeSignals()
+        interruption.check()
+        return performance.run()
     raise AssertionError("an ExitStack hides no exception here")
 
 
@@ -186,6 +208,13 @@ class Performance:
         self._witness.answered = self._story.answered
         self._telling: Deferred[Outcome] | None = None
 
+    def takeSignals(self) -> None:
+        """
+        End in good order at a signal, from now on.
+        """
+        for number in _ENDING:
+            signal.signal(number, self._signalled)
+
     def run(self) -> int:
         """
         Show it.
@@ -207,9 +236,7 @@ class Performance:
         return LiveDisplay(screen, self._clock, [host.name for host in self._hosts])
 
     def _begin(self) -> None:
-        # Twisted has put its own handlers in place by now; HUP it leaves alone.
-        for number in _ENDING:
-            signal.signal(number, self._signalled)
+        self.takeSignals()  # Twisted has put handlers of its own in place by now
         Deferred.fromCoroutine(self._perform()).addErrback(self._broken)
 
     def _broken(self, failure: Failure) -> None:
