@@ -26,6 +26,10 @@ _AT_ONCE = 16
 #: Seconds between one such batch and the next.
 _PACE = 0.005
 
+#: Announcements of everything in a second at most.  A rival makes one necessary
+#: with each advertisement, and there may be thousands of them.
+_ROUNDS = 20
+
 
 @implementer(IMastershipStep)
 class Announcements:
@@ -71,6 +75,9 @@ class Announcements:
         self._countdown = 0
         self._queue: deque[bytes] = deque()
         self._batch: IDelayedCall | None = None
+        self._delayed: IDelayedCall | None = None
+        #: When the last ones were.
+        self._rounds: deque[float] = deque(maxlen=_ROUNDS)
         self._timers: list[IDelayedCall] = []
 
     def acquire(self, change: Change) -> None:
@@ -78,6 +85,7 @@ class Announcements:
         Announce, and go on announcing.
         """
         self._active = True
+        self._rounds.clear()
         self.again()
         self._timers = [self._clock.callLater(delay, self._repeat) for delay in self._soon]
         if self._refresh is not None:
@@ -89,7 +97,7 @@ class Announcements:
         """
         self._active = False
         self._queue.clear()
-        for call in (self._batch, *self._timers):
+        for call in (self._batch, self._delayed, *self._timers):
             if call is not None and call.active():
                 call.cancel()
         self._timers = []
@@ -99,9 +107,15 @@ class Announcements:
         Announce now and with the second advertisement from now, if the
         addresses are here.
         """
-        if self._active:
-            self._countdown = _REPEATED_WITH
+        if not self._active:
+            return
+        self._countdown = _REPEATED_WITH
+        full = len(self._rounds) == _ROUNDS
+        wait = self._rounds[0] + 1.0 - self._clock.seconds() if full else 0.0
+        if wait <= 0:
             self._announceAll()
+        elif self._delayed is None or not self._delayed.active():
+            self._delayed = self._clock.callLater(wait, self._repeat)
 
     def advertised(self) -> None:
         """
@@ -123,6 +137,7 @@ class Announcements:
             self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
 
     def _announceAll(self) -> None:
+        self._rounds.append(self._clock.seconds())
         # Behind those that wait: if this happens again and again, all have their turn.
         waiting = set(self._queue)
         self._queue.extend(address for address in self._addresses if address not in waiting)
