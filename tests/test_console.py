@@ -4,6 +4,7 @@ Tests for L{txcarp.console}.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.test_options import commandLine
+from txcarp.console import _Runner, main
+from txcarp.options import CARPOptions
 
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
@@ -64,3 +68,36 @@ class DescriptorTests(SynchronousTestCase):
         self.assertEqual(
             self.names("</dev/zero >&- 2>/dev/null"), ["/dev/zero", os.devnull, "/dev/null"]
         )
+
+
+class RunnerTests(SynchronousTestCase):
+    """
+    What is asked of twistd.
+    """
+
+    def test_umask(self) -> None:
+        """
+        The umask stays what it is.
+        """
+        self.addCleanup(os.umask, os.umask(0o027))
+        for more in ([], ["-B"]):
+            options = CARPOptions()
+            options.parseOptions(commandLine(*more))
+            self.assertEqual(_Runner(options).config["umask"], 0o027)
+        self.assertEqual(os.umask(0o027), 0o027)
+
+
+class CommandTests(SynchronousTestCase):
+    """
+    What stands first.
+    """
+
+    def test_unknown(self) -> None:
+        """
+        A word without any option is meant to be a command.
+        """
+        errors = io.StringIO()
+        self.patch(sys, "stderr", errors)
+        self.patch(sys, "argv", ["txcarp", "dmeo"])
+        self.assertEqual(self.assertRaises(SystemExit, main).code, 1)
+        self.assertTrue(errors.getvalue().startswith("txcarp: there is no command 'dmeo': "))

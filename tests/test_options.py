@@ -876,6 +876,19 @@ class PasswordTests(_Case):
                 self.assertIn(f"chmod 600 {path}", texts(events)[0])
                 self.assertIn(f"{mode:04o}", texts(events)[0])
 
+    def test_windows(self) -> None:
+        """
+        A carriage return belongs to the password, as in ucarp, and is warned about.
+        """
+        for content, warnings in ((b"love\r\n", 1), (b"love\n", 0), (b"lo\rve\n", 0)):
+            path = self.file(content)
+            with capturedLogs() as events:
+                configuration = configured("-o", path, p=None)
+            self.assertEqual(configuration.password, content[:-1])
+            said = [text for text in texts(events) if "carriage return" in text]
+            self.assertEqual(len(said), warnings, content)
+            self.assertNotIn("love", "".join(said))
+
     def test_hidden(self) -> None:
         """
         All passwords of the command line are taken out of the process list,

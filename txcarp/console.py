@@ -70,7 +70,8 @@ class _Runner(UnixApplicationRunner):
     def __init__(self, options: CARPOptions) -> None:
         settings = _TwistdOptions()  # type: ignore[no-untyped-call]
         settings.parseOptions(  # type: ignore[no-untyped-call]
-            ["--no_save", "--pidfile=", "--umask=022"]
+            # twistd would choose a umask; scripts get the one that this process has.
+            ["--no_save", "--pidfile=", f"--umask={_umask():o}"]
             + (["--rundir=/"] if options["daemonize"] else ["--nodaemon"])
         )
         self._options = options
@@ -81,6 +82,16 @@ class _Runner(UnixApplicationRunner):
         application = Application("txcarp")
         buildService(self._options).setServiceParent(IServiceCollection(application))
         return application
+
+
+def _umask() -> int:
+    """
+    The file mode creation mask of this process, which can only be asked for by
+    setting it.
+    """
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def completeDescriptors() -> None:
@@ -114,6 +125,8 @@ def main() -> None:
         raise SystemExit(observe(arguments[1:]))
     options = CARPOptions()
     try:
+        if arguments and not any(word.startswith("-") for word in arguments):
+            raise usage.UsageError(f"there is no command {arguments[0]!r}: only demo and observe")
         options.parseOptions(arguments)
     except usage.UsageError as error:
         print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)

@@ -154,4 +154,11 @@ def passwordFrom(path: str) -> bytes:
             path=path,
             mode=stat.S_IMODE(mode),
         )
-    return text.split(b"\n", 1)[0].split(b"\0", 1)[0]
+    password = text.split(b"\n", 1)[0].split(b"\0", 1)[0]
+    if password.endswith(b"\r"):
+        _log.warn(
+            "The password in {path} ends with a carriage return, which is a part of it: the "
+            "file has line ends of Windows",
+            path=path,
+        )
+    return password
