@@ -1,6 +1,5 @@
 """
-Tests for L{txcarp.signals}; with real processes in L{tests.lab.test_signals} and
-L{tests.lab.test_bowout}.
+Tests for L{txcarp.signals}.
 """
 
 from __future__ import annotations
@@ -11,157 +10,174 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from txcarp import signals
 from txcarp.signals import SignalService
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+class FakeReactor:
+    """
+    Runs what is asked of it when a test says so.
+
+    @ivar stops: how often it was told to stop.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.stops = 0
+
+    def callWhenRunning(self, *call: Any) -> None:
+        self.calls.append(call)
+
+    callFromThread = callWhenRunning
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def turn(self) -> None:
+        """
+        Make the calls.
+        """
+        calls, self.calls[:] = list(self.calls), []
+        for function, *arguments in calls:
+            function(*arguments)
 
 
 class FakeHost:
     """
-    A virtual host that writes down what it is told.
+    Counts what it is asked for.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.statuses = self.resignations = 0
 
     def logStatus(self) -> None:
-        self.told.append("status")
+        self.statuses += 1
 
     def resign(self) -> None:
-        self.told.append("resign")
+        self.resignations += 1
 
 
 class FakeCARP:
     """
-    A process with two virtual hosts.
+    Holds two virtual hosts.
     """
 
     def __init__(self) -> None:
         self.virtualHosts = [FakeHost(), FakeHost()]
 
 
-class FakeReactor:
-    """
-    Runs things when the test says.
-    """
-
-    def __init__(self) -> None:
-        self.whenRunning: list[Callable[[], None]] = []
-        self.turn: list[tuple[Any, ...]] = []
-        self.stops = 0
-
-    def callWhenRunning(self, call: Callable[[], None]) -> None:
-        self.whenRunning.append(call)
-
-    def callFromThread(self, *call: Any) -> None:
-        self.turn.append(call)
-
-    def stop(self) -> None:
-        self.stops += 1
-
-
 class SignalServiceTests(SynchronousTestCase):
     """
-    Tests for L{SignalService}.
+    A process that only seems to get signals, and to end.
     """
 
     def setUp(self) -> None:
         """
-        Keep what would change this process.
+        Watch what is done to this process, without doing it.
         """
         self.handlers: dict[int, Any] = {}
-        self.atEnd: list[tuple[Any, ...]] = []
+        self.patch(signals.signal, "signal", self.handlers.__setitem__)
         self.exits: list[int] = []
-        self.killed: list[tuple[int, int]] = []
-        self.patch(signal, "signal", self.handlers.__setitem__)
-        self.patch(atexit, "register", lambda *call: self.atEnd.append(call))
         self.patch(os, "_exit", self.exits.append)
-        self.patch(os, "kill", lambda *what: self.killed.append(what))
-
-    def started(self, exitQuietly: bool = True) -> SignalService:
-        """
-        A service whose reactor runs.
-        """
+        self.kills: list[tuple[int, int]] = []
+        self.patch(os, "kill", lambda *arguments: self.kills.append(arguments))
+        self.atExit: list[tuple[Any, ...]] = []
+        self.patch(atexit, "register", lambda *call: self.atExit.append(call))
         self.carp: Any = FakeCARP()
-        self.reactor = FakeReactor()
-        service = SignalService(self.carp, exitQuietly=exitQuietly, reactor=self.reactor)
+        self.reactor: Any = FakeReactor()
+        self.now = 100.0
+        self.spoken: list[list[str]] = []
+
+    def started(self, *, exitQuietly: bool = True, events: list[LogEvent] | None = None) -> None:
+        """
+        Start a service, and the reactor.
+        """
+        service = SignalService(
+            self.carp,
+            exitQuietly=exitQuietly,
+            reactor=self.reactor,
+            lastWords=lambda: self.spoken.append([str(formatEvent(one)) for one in events or ()]),
+            seconds=lambda: self.now,
+        )
         service.startService()
-        self.assertEqual(self.handlers, {}, "the reactor has not put its own yet")
-        [install] = self.reactor.whenRunning
-        install()
-        return service
+        self.assertEqual(self.handlers, {})  # the reactor's own would replace them
+        self.reactor.turn()
 
     def arrives(self, number: int) -> None:
         """
-        A signal comes, at a time when nothing may be done; then the reactor has its turn.
+        Get a signal, and have a turn of the reactor.
         """
-        told = [list(host.told) for host in self.carp.virtualHosts]
-        stops = self.reactor.stops
-        self.handlers[number](number, None)
-        self.assertEqual([host.told for host in self.carp.virtualHosts], told)
-        self.assertEqual(self.reactor.stops, stops)
-        [(call, *arguments)], self.reactor.turn = self.reactor.turn, []
-        call(*arguments)
+        handler: Callable[[int, None], None] = self.handlers[number]
+        handler(number, None)
+        self.reactor.turn()
 
-    def test_told(self) -> None:
+    def test_status(self) -> None:
         """
-        USR1 and USR2 are for all virtual hosts, as often as they come, and end nothing.
+        USR1 asks each virtual host what it is, in the reactor's turn.
         """
         self.started()
-        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2):
-            self.arrives(number)
-        for host in self.carp.virtualHosts:
-            self.assertEqual(host.told, ["status", "resign", "resign"])
-        self.assertEqual((self.reactor.stops, self.exits, self.atEnd), (0, [], []))
+        self.handlers[signal.SIGUSR1](signal.SIGUSR1, None)
+        self.assertEqual([host.statuses for host in self.carp.virtualHosts], [0, 0])
+        self.reactor.turn()
+        self.assertEqual([host.statuses for host in self.carp.virtualHosts], [1, 1])
 
-    def test_endsQuietly(self) -> None:
+    def test_resign(self) -> None:
         """
-        Each signal that ends a process stops the reactor, and its status is 0 where that
-        was asked for.
+        USR2 has each virtual host hand over.
         """
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            self.handlers.clear()
+        self.started()
+        self.arrives(signal.SIGUSR2)
+        self.assertEqual([host.resignations for host in self.carp.virtualHosts], [1, 1])
+        self.assertEqual(self.reactor.stops, 0)
+
+    def test_end(self) -> None:
+        """
+        What ends a process stops the reactor; with C{-z} nothing more.
+        """
+        for number in ENDING:
             self.started()
             self.arrives(number)
-            self.assertEqual((self.reactor.stops, self.exits, self.atEnd), (1, [], []), number)
+            self.handlers.clear()
+        self.assertEqual(self.reactor.stops, len(ENDING))
+        self.assertEqual((self.atExit, self.exits, self.kills), ([], [], []))
 
-    def test_endsByIt(self) -> None:
+    def test_endBySignal(self) -> None:
         """
-        Otherwise, when all is done, the process ends by the signal that it got.
+        Otherwise the process ends by the signal that it got, after everything else.
         """
         self.started(exitQuietly=False)
         self.arrives(signal.SIGHUP)
-        self.assertEqual((self.reactor.stops, self.killed), (1, []))
-        [(last, *arguments)] = self.atEnd
-        last(*arguments)
+        self.assertEqual((self.reactor.stops, self.kills), (1, []))
+        ((function, *arguments),) = self.atExit
+        function(*arguments)
         self.assertEqual(self.handlers[signal.SIGHUP], signal.SIG_DFL)
-        self.assertEqual(self.killed, [(os.getpid(), signal.SIGHUP)])
+        self.assertEqual(self.kills, [(os.getpid(), signal.SIGHUP)])
 
-    def test_second(self) -> None:
+    def test_impatience(self) -> None:
         """
-        A second signal ends the process at once, whatever it waits for; a request for the
-        status, or to hand over, is none.
+        Who asks again ends the process at once, and what was logged is written before.
         """
-        self.started()
-        self.arrives(signal.SIGTERM)
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            self.arrives(number)
-        self.assertEqual(self.exits, [])
         with capturedLogs() as events:
+            self.started(events=events)
+            self.arrives(signal.SIGTERM)
+            self.now += 0.5
             self.arrives(signal.SIGINT)
         self.assertEqual(self.exits, [128 + signal.SIGINT])
         self.assertEqual(self.reactor.stops, 1)
-        self.assertEqual(
-            [formatEvent(event) for event in events],
-            ["Asked to end for the second time: ending at once"],
-        )
+        ((said,),) = self.spoken
+        self.assertIn("for the second time", said)
 
-    def test_installedReactor(self) -> None:
+    def test_closedTerminal(self) -> None:
         """
-        Without another one it is for the reactor of this process.
+        The same wish told twice in one moment is one: everything is given back.
         """
-        from twisted.internet import reactor
-
-        service = SignalService(FakeCARP(), exitQuietly=True)  # type: ignore[arg-type]
-        self.assertIs(service._reactor, reactor)
+        self.started()
+        self.arrives(signal.SIGHUP)
+        self.now += 0.4
+        self.arrives(signal.SIGHUP)
+        self.assertEqual((self.exits, self.reactor.stops), ([], 1))

@@ -76,11 +76,13 @@ class _Runner(UnixApplicationRunner):
         )
         self._options = options
         UnixApplicationRunner.__init__(self, settings)
-        self.logger = cast(app.AppLogger, _Logs(options))
+        self._logs = _Logs(options)
+        self.logger = cast(app.AppLogger, self._logs)
 
     def createOrGetApplication(self) -> Any:
         application = Application("txcarp")
-        buildService(self._options).setServiceParent(IServiceCollection(application))
+        service = buildService(self._options, self._logs.stop)
+        service.setServiceParent(IServiceCollection(application))
         return application
 
 

@@ -5,6 +5,7 @@ What C{twistd txcarp} runs.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import MultiService, Service
@@ -89,10 +90,14 @@ def syslogObserver(facility: str | None, debug: bool) -> ILogObserver | None:
     return filtered(SyslogObserver(number, identity="txcarp"), debug)
 
 
-def buildService(options: CARPOptions) -> MultiService:
+def buildService(
+    options: CARPOptions, lastWords: Callable[[], None] = lambda: None
+) -> MultiService:
     """
     The whole program: the virtual host and the signals.
 
+    @param lastWords: Called before the process ends at once, to write what was
+        logged.
     @raise CannotRun: If the options or this machine do not allow it.
     """
     configuration = options.configuration()
@@ -105,7 +110,8 @@ def buildService(options: CARPOptions) -> MultiService:
     whole = MultiService()
     SchedulingService().setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp = CARPService([configuration])
-    SignalService(carp, exitQuietly=configuration.shutdown).setServiceParent(whole)  # type: ignore[no-untyped-call]
+    signals = SignalService(carp, exitQuietly=configuration.shutdown, lastWords=lastWords)
+    signals.setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp.setServiceParent(whole)  # type: ignore[no-untyped-call]
     return whole
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -14,6 +16,10 @@ from twisted.application.service import Service
 from twisted.logger import Logger
 
 from txcarp.service import CARPService
+
+#: Seconds in which several signals are one wish: a terminal that is closed has both the
+#: kernel and the shell send HUP.
+_ONE_WISH = 0.5
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -26,14 +32,26 @@ class SignalService(Service):
     A process whose virtual hosts run their down scripts at the end (C{-z})
     exits with status 0; otherwise it ends by the signal it got, as one that
     has no handler does.  In both cases it leaves its groups in good order
-    first.  A second signal ends it at once, whatever it is waiting for.
+    first.  Another signal some time later ends it at once, whatever it is
+    waiting for.
     """
 
     _log = Logger()
 
-    def __init__(self, carp: CARPService, *, exitQuietly: bool, reactor: Any = None) -> None:
+    def __init__(
+        self,
+        carp: CARPService,
+        *,
+        exitQuietly: bool,
+        reactor: Any = None,
+        lastWords: Callable[[], None] = lambda: None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
         @param exitQuietly: Whether to exit with status 0 on a signal.
+        @param lastWords: Called before the process ends at once, to write what
+            was logged.
+        @param seconds: What time it is.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -42,7 +60,9 @@ class SignalService(Service):
         self._carp = carp
         self._exitQuietly = exitQuietly
         self._reactor = reactor
-        self._ending = False
+        self._lastWords = lastWords
+        self._seconds = seconds
+        self._asked: float | None = None
 
     def startService(self) -> None:
         """
@@ -65,11 +85,13 @@ class SignalService(Service):
         elif number == signal.SIGUSR2:
             for host in self._carp.virtualHosts:
                 host.resign()
-        elif self._ending:
-            self._log.error("Asked to end for the second time: ending at once")
-            os._exit(128 + number)
+        elif self._asked is not None:
+            if self._seconds() - self._asked >= _ONE_WISH:
+                self._log.error("Asked to end for the second time: ending at once")
+                self._lastWords()
+                os._exit(128 + number)
         else:
-            self._ending = True
+            self._asked = self._seconds()
             if not self._exitQuietly:
                 atexit.register(_dieBy, number)
             self._reactor.stop()
