@@ -155,6 +155,7 @@ class SignalServiceTests(SynchronousTestCase):
         self.assertEqual((self.reactor.stops, self.kills), (1, []))
         ((function, *arguments),) = self.atExit
         function(*arguments)
+        self.assertEqual(len(self.spoken), 1)
         self.assertEqual(self.handlers[signal.SIGHUP], signal.SIG_DFL)
         self.assertEqual(self.kills, [(os.getpid(), signal.SIGHUP)])
 

@@ -17,13 +17,10 @@ from twisted.scripts._twistd_unix import ServerOptions, UnixApplicationRunner
 
 from txcarp.logs import TerminalObserver
 from txcarp.options import CannotRun, CARPOptions
-from txcarp.plugin import CANNOT_RUN, buildService, filtered, syslogObserver
+from txcarp.plugin import CANNOT_RUN, LAST_LINES, buildService, filtered, syslogObserver
 
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1
-
-#: Seconds that the last lines have to reach a slow terminal.
-_LAST_LINES = 1.0
 
 
 class _TwistdOptions(ServerOptions):
@@ -59,7 +56,7 @@ class _Logs:
 
     def stop(self) -> None:
         if self._terminal is not None:
-            self._terminal.flush(_LAST_LINES)
+            self._terminal.flush(LAST_LINES)
 
 
 class _Runner(UnixApplicationRunner):

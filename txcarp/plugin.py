@@ -4,11 +4,12 @@ What C{twistd txcarp} runs.
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import IServiceCollection, MultiService, Service
 from twisted.logger import (
     FilteringLogObserver,
     ILogFilterPredicate,
@@ -16,9 +17,16 @@ from twisted.logger import (
     LogLevel,
     globalLogPublisher,
 )
+from twisted.python.components import Componentized
 
 from txcarp import precautions
-from txcarp.logs import SyslogObserver, facilityNumber, minimumLevel, withoutPortNoise
+from txcarp.logs import (
+    SyslogObserver,
+    TerminalObserver,
+    facilityNumber,
+    minimumLevel,
+    withoutPortNoise,
+)
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.options import CannotRun, CARPOptions
 from txcarp.scheduling import stayOnTime
@@ -33,6 +41,9 @@ Options = CARPOptions
 
 #: The exit status of a process that cannot do what it was asked for.
 CANNOT_RUN = 2
+
+#: Seconds that the last lines have to reach a slow terminal.
+LAST_LINES = 1.0
 
 
 class SyslogService(Service):
@@ -90,14 +101,53 @@ def syslogObserver(facility: str | None, debug: bool) -> ILogObserver | None:
     return filtered(SyslogObserver(number, identity="txcarp"), debug)
 
 
+class Program(MultiService):
+    """
+    The whole program.
+
+    In the foreground it gives twistd the log of the C{txcarp} command, in place of
+    twistd's own, which waits for whoever does not read it.  If twistd was told what to
+    log to, it does that.
+    """
+
+    def __init__(self, options: CARPOptions) -> None:
+        MultiService.__init__(self)
+        self._options = options
+        self._terminal: TerminalObserver | None = None
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """
+        Become part of an application, which twistd asks for its log afterwards.
+        """
+        MultiService.setServiceParent(self, parent)
+        twistd = self._options.parent
+        if (
+            isinstance(parent, Componentized)
+            and twistd is not None
+            and twistd.get("nodaemon")
+            and not twistd.get("syslog")
+            and twistd.get("logfile") in (None, "", "-")
+        ):
+            self._terminal = TerminalObserver()
+            log = filtered(self._terminal, bool(self._options["debug"]))
+            atexit.register(self.flushLog)
+            parent.setComponent(ILogObserver, log)  # type: ignore[no-untyped-call]
+
+    def flushLog(self) -> None:
+        """
+        Give the last lines time to reach a slow terminal, before the process ends.
+        """
+        if self._terminal is not None:
+            self._terminal.flush(LAST_LINES)
+
+
 def buildService(
-    options: CARPOptions, lastWords: Callable[[], None] = lambda: None
-) -> MultiService:
+    options: CARPOptions, lastWords: Callable[[], None] | None = None
+) -> Program:
     """
     The whole program: the virtual host and the signals.
 
-    @param lastWords: Called before the process ends at once, to write what was
-        logged.
+    @param lastWords: Called before the process ends, to write what was logged.
     @raise CannotRun: If the options or this machine do not allow it.
     """
     configuration = options.configuration()
@@ -107,10 +157,12 @@ def buildService(
     except MissingCapability as error:
         raise CannotRun(error.strerror) from None
     precautions.warn(configuration)
-    whole = MultiService()
+    whole = Program(options)
     SchedulingService().setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp = CARPService([configuration])
-    signals = SignalService(carp, exitQuietly=configuration.shutdown, lastWords=lastWords)
+    signals = SignalService(
+        carp, exitQuietly=configuration.shutdown, lastWords=lastWords or whole.flushLog
+    )
     signals.setServiceParent(whole)  # type: ignore[no-untyped-call]
     carp.setServiceParent(whole)  # type: ignore[no-untyped-call]
     return whole

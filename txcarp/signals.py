@@ -49,8 +49,8 @@ class SignalService(Service):
     ) -> None:
         """
         @param exitQuietly: Whether to exit with status 0 on a signal.
-        @param lastWords: Called before the process ends at once, to write what
-            was logged.
+        @param lastWords: Called before the process ends by itself, to write
+            what was logged.
         @param seconds: What time it is.
         """
         if reactor is None:
@@ -93,13 +93,13 @@ class SignalService(Service):
         else:
             self._asked = self._seconds()
             if not self._exitQuietly:
-                atexit.register(_dieBy, number)
+                atexit.register(self._dieBy, number)
             self._reactor.stop()
 
-
-def _dieBy(number: int) -> None:
-    """
-    End this process by a signal, so that its parent sees which.
-    """
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    def _dieBy(self, number: int) -> None:
+        """
+        End this process by a signal, so that its parent sees which.
+        """
+        self._lastWords()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

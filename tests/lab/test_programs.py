@@ -8,9 +8,10 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.daemons import TWISTD
+from tests.lab.daemons import TWISTD, TXCARP
 from tests.lab.world import PASSWORD, Host, LabTestCase
 
 _SECRET = "Geheimnis-4711"
@@ -70,6 +71,18 @@ class BlockedLogTests(LabTestCase):
         Advertisements keep their rhythm, and a planned stop works, when standard output
         and error are a full pipe and each packet is logged.
         """
+        await self.unread(TXCARP)
+
+    async def test_fullPipeOfTwistd(self) -> None:
+        """
+        The same under C{twistd}, whose own log would not let it start.
+        """
+        await self.unread((*TWISTD, "-n", "--pidfile=", "--rundir=/", "txcarp"))
+
+    async def unread(self, command: Sequence[str]) -> None:
+        """
+        See that a program works while nobody reads what it writes.
+        """
         a = self.host("a")
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
@@ -80,9 +93,9 @@ class BlockedLogTests(LabTestCase):
         except BlockingIOError:
             pass
         fcntl.fcntl(writing, fcntl.F_SETFL, 0)
-        daemon = a.txcarp(
-            "-r", "2", "-D", "-z", *a.scripts(), childFDs={0: "w", 1: writing, 2: writing}
-        )
+        arguments = a.arguments("-r", "2", "-D", "-z", *a.scripts())
+        descriptors = {0: "w", 1: writing, 2: writing}
+        daemon = a.run("unread", command, arguments, childFDs=descriptors)
         os.close(writing)
         first = await self.advertises(a)
         await self.advertises(a, first + 5, 10)
@@ -123,6 +136,10 @@ class ProgramTests(LabTestCase):
         self.assertLess(taken - farewell.time, self.slack)
         await self.until(lambda: master.ended, "it ends", 10)
         self.assertEqual((master.status, master.killedBy), (0, None))
+        # In the format of ucarp, to its last line.
+        [(_, line)] = [one for one in master.lines if "Switching to state: MASTER" in one[1]]
+        self.assertIn(": [WARNING] Switching", line)
+        self.assertTrue(master.said("Server Shut Down"), master.lines)
 
     async def test_twistdDaemon(self) -> None:
         """
