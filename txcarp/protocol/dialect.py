@@ -3,7 +3,7 @@ Where ucarp, FreeBSD and OpenBSD differ: one table.
 
 Everything else in the election is the same for all.  The rows were read in
 ucarp 1.5.2 (C{src/carp.c}), FreeBSD 14 and OpenBSD 7.x
-(C{sys/netinet/ip_carp.c} in both).
+(C{sys/netinet/ip_carp.c} in both); L{Dialect} names the place of each.
 """
 
 from __future__ import annotations
@@ -92,22 +92,36 @@ class Dialect:
     One way to speak CARP.
 
     @ivar name: What the command line calls it.
-    @ivar yields: Whether a master becomes backup on hearing a peer.
+    @ivar yields: Whether a master becomes backup on hearing a peer.  The case
+        MASTER where a packet is received: ucarp C{packethandler}, FreeBSD
+        C{carp_input_c}, OpenBSD C{carp_proto_input_c}.
     @ivar breaksTies: Whether that leaves one of two masters with equal timing.
+        Only ucarp looks at the addresses, there.
     @ivar preempts: Whether a backup that preempts takes over from a master.
+        The first rule of the case BACKUP, there.
     @ivar replaces: Whether a backup takes over even if it does not preempt.
+        OpenBSD, the second rule there; the others have none.
     @ivar deadTime: Seconds of silence after which a backup takes over, from
-        its timing without demotion and the dead ratio.
+        its timing without demotion and the dead ratio.  C{carp_setrun} in all
+        three; the kernels have a ratio of 3.
     @ivar zeroBase: Whether an advbase of 0 means "so often that nobody needs
-        to guess who is late", and both being 0 is allowed.
+        to guess who is late", and both being 0 is allowed.  OpenBSD, the last
+        rule of the case BACKUP and C{carp_setrun}; FreeBSD takes 0 for "as
+        it was" (C{carp_ioctl_set}), ucarp refuses both being 0 (C{src/ucarp.c}).
     @ivar signsLinkLocal: Whether the digest that is sent covers IPv6
-        link-local addresses.
+        link-local addresses.  FreeBSD, C{carp_hmac_prepare}: with the scope
+        taken out; OpenBSD, C{carp_hmac_prepare_ctx}: C{HMAC_NOV6LL}.
     @ivar acceptsOtherLinkLocal: Whether the digest of the other kind is
-        accepted, too.
+        accepted, too.  OpenBSD, C{carp_hmac_verify}, tries both contexts.
     @ivar demotionByte: Whether demotion is sent in a field of its own.
-    @ivar highestSkew: What a higher configured skew is sent as.
+        OpenBSD, C{carp_demote} of the header (C{ip_carp.h}), filled in by
+        C{carp_send_ad}; elsewhere it is padding.
+    @ivar highestSkew: What a higher configured skew is sent as.  FreeBSD,
+        C{CARP_MAXSKEW} by C{DEMOTE_ADVSKEW}; elsewhere a skew is sent as it is.
     @ivar constantCounter: Whether the counter is drawn once, and a packet
-        that carries ours is a loop.
+        that carries ours is a loop.  OpenBSD, the replay cookie of
+        C{carp_prepare_ad} and C{carp_proto_input_c}; the others count on from
+        what they heard.
     """
 
     name: str

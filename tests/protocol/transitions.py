@@ -1,0 +1,193 @@
+"""
+The table of the election, printed from the code that decides:
+C{python -m tests.protocol.transitions}.
+
+Each row is a situation, in words and as what the code is given; where it leads is not
+written here but asked.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+
+from tests.crafted import packed
+from txcarp.interfaces import ICARPState
+from txcarp.protocol import election
+from txcarp.protocol.dialect import OPENBSD
+from txcarp.protocol.election import (
+    BACKUP,
+    INIT,
+    MASTER,
+    WAITING,
+    Peer,
+    Role,
+    Standing,
+    Transition,
+)
+from txcarp.protocol.timing import LEAVING, Timing
+
+_OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
+_PREEMPTING = attrs.evolve(_OWN, preempt=True)
+_HELD = attrs.evolve(_OWN, deaf=True)
+_OPENBSD = attrs.evolve(_OWN, dialect=OPENBSD, demotion=4)
+
+
+def _heard(
+    advbase: int, advskew: int, source: str = "10.99.0.1", demotion: int = 0
+) -> Callable[[ICARPState, Standing], Transition]:
+    peer = Peer(Timing(advbase, advskew), packed(source), demotion)
+    return lambda state, standing: state.heard(standing, peer)
+
+
+@attrs.frozen
+class Situation:
+    """
+    What may happen to a host.
+
+    @ivar state: What it is.
+    @ivar words: What happens; C{mine} and C{theirs} are pairs of advbase and advskew.
+    @ivar standing: The facts about the host.
+    @ivar event: What tells the state.
+    """
+
+    state: ICARPState
+    words: str
+    standing: Standing
+    event: Callable[[ICARPState, Standing], Transition]
+
+
+SITUATIONS = (
+    Situation(INIT, "started", _OWN, lambda s, own: s.started(own)),
+    Situation(INIT, "started, held back", _HELD, lambda s, own: s.started(own)),
+    Situation(BACKUP, "deadline", _OWN, lambda s, own: s.expired(own, 0.0, False)),
+    Situation(
+        BACKUP,
+        "deadline, but packets wait unread",
+        _OWN,
+        lambda s, own: s.expired(own, 0.0, True),
+    ),
+    Situation(
+        BACKUP,
+        "deadline, noticed more than 50 ms late",
+        _OWN,
+        lambda s, own: s.expired(own, 0.051, False),
+    ),
+    Situation(BACKUP, "heard; preempting, mine < theirs (B1)", _PREEMPTING, _heard(1, 65)),
+    Situation(
+        BACKUP, "heard; theirs > (advbase * deadratio, advskew) (B2)", _OWN, _heard(3, 65)
+    ),
+    Situation(BACKUP, "heard; a bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
+    Situation(BACKUP, "heard; more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
+    Situation(BACKUP, "heard; otherwise (B3)", _OWN, _heard(1, 65)),
+    Situation(BACKUP, "told to be master", _OWN, lambda s, own: s.claimed(own)),
+    Situation(BACKUP, "link lost", _HELD, lambda s, own: s.linkLost(own)),
+    Situation(BACKUP, "stopped", _OWN, lambda s, own: s.stopped(own)),
+    Situation(MASTER, "heard; mine > theirs (M1)", _OWN, _heard(1, 63)),
+    Situation(MASTER, "heard; equal, they win the tie (M1)", _OWN, _heard(1, 64, "10.99.0.4")),
+    Situation(MASTER, "heard; equal, I win the tie (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
+    Situation(MASTER, "heard; mine < theirs (M2)", _OWN, _heard(1, 65)),
+    Situation(MASTER, "heard; a bow-out (M2)", _OWN, _heard(*attrs.astuple(LEAVING))),
+    Situation(MASTER, "slept longer than peers wait", _OWN, lambda s, own: s.slept(own, 9.0)),
+    Situation(
+        MASTER,
+        "demoted, somebody may be better",
+        _OWN,
+        lambda s, own: s.demotionChanged(own, True),
+    ),
+    Situation(
+        MASTER,
+        "demotion changed otherwise",
+        _OWN,
+        lambda s, own: s.demotionChanged(own, False),
+    ),
+    Situation(MASTER, "nobody took what was offered", _OWN, lambda s, own: s.notReplaced(own)),
+    Situation(
+        MASTER,
+        "told to resign, or a required step failed",
+        _HELD,
+        lambda s, own: s.resigned(own, False),
+    ),
+    Situation(MASTER, "link lost", _HELD, lambda s, own: s.linkLost(own)),
+    Situation(MASTER, "stopped", _OWN, lambda s, own: s.stopped(own)),
+    Situation(WAITING, "nothing holds it back any more", _OWN, lambda s, own: s.resumed(own)),
+    Situation(WAITING, "stopped", _HELD, lambda s, own: s.stopped(own)),
+)
+
+
+def nameOf(state: ICARPState) -> str:
+    """
+    What a state is called in the table.
+    """
+    return "waiting" if state is WAITING else str(state.role.value)
+
+
+def wordsOf(effect: election.Effect) -> str:
+    """
+    What an effect is called in the table.
+    """
+    match effect:
+        case election.ArmMasterDown(family=None):
+            return "deadline in T"
+        case election.ArmMasterDown():
+            return "deadline in T, of that family"
+        case election.DisarmMasterDown():
+            return "no deadline"
+        case election.LookAgain():
+            return "read them, then as above"
+        case election.StartAdvertising():
+            return "advertise in rhythm"
+        case election.StopAdvertising():
+            return "be quiet"
+        case election.Advertise():
+            return "advertise once"
+        case election.BowOut():
+            return "bow out"
+        case election.Reassert():
+            return "announce again"
+        case election.OfferMastership():
+            return "offer the place in 50 ms"
+        case election.WithdrawOffer():
+            return "offer nothing"
+        case election.ChangeRole(role=Role.MASTER):
+            return "acquire"
+        case election.ChangeRole():
+            return "release"
+    raise ValueError(f"{effect!r} has no words")
+
+
+def rows() -> Iterator[tuple[str, str, str, str]]:
+    """
+    The table: a state, what happens, the next state, and what is done in this order.
+    """
+    for one in SITUATIONS:
+        following, effects = one.event(one.state, one.standing)
+        done = "; ".join(map(wordsOf, effects))
+        yield nameOf(one.state), one.words, nameOf(following), done
+
+
+def table(widths: Sequence[int] = (7, 38, 7, 34)) -> str:
+    """
+    The table as reStructuredText.
+    """
+    rule = "  ".join("=" * width for width in widths)
+    lines = [rule]
+
+    def add(*cells: str) -> None:
+        columns = [textwrap.wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        for number in range(max(map(len, columns))):
+            parts = [column[number] if number < len(column) else "" for column in columns]
+            padded = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
+            lines.append("  ".join(padded).rstrip())
+
+    add("from", "event", "to", "in this order")
+    lines.append(rule)
+    for row in rows():
+        add(*row)
+    return "\n".join([*lines, rule]) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
