@@ -23,6 +23,7 @@ from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.election import (
     BACKUP,
     INIT,
+    LEAST_INTERVALS,
     MASTER,
     OFFER_AFTER,
     SECOND_LOOK,
@@ -166,7 +167,24 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
     "B1 not when equal": (BACKUP, PREEMPTING, ("heard", EQUAL_HIGHER), (BACKUP, ARM4)),
     "B1 not when faster": (BACKUP, PREEMPTING, ("heard", FASTER), (BACKUP, ARM4)),
     "B2": (BACKUP, OWN, ("heard", MISSED), tookOver(Reason.SLOW_MASTER, MISSED)),
-    "B2 not yet": (BACKUP, OWN, ("heard", NOT_MISSED), (BACKUP, ARM4)),
+    "B2 not yet": (
+        BACKUP,
+        OWN,
+        ("heard", NOT_MISSED),
+        (BACKUP, ArmMasterDown(3.25 * LEAST_INTERVALS, Family.IPV4)),
+    ),
+    "a fifth less than the dead time": (
+        BACKUP,
+        OWN,
+        ("heard", peer(2, 153)),
+        (BACKUP, ARM4),
+    ),
+    "a little more than that": (
+        BACKUP,
+        OWN,
+        ("heard", peer(2, 154)),
+        (BACKUP, ArmMasterDown((2 + 154 / 256) * LEAST_INTERVALS, Family.IPV4)),
+    ),
     "B2 on a bow-out": (BACKUP, OWN, ("heard", BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
     "B1 comes first": (
         BACKUP,
@@ -399,7 +417,8 @@ class AnyOrderTests(SynchronousTestCase):
                     case Advertise() | BowOut() | OfferMastership() | WithdrawOffer():
                         self.assertTrue(advertising)
                     case ArmMasterDown(delay, family):
-                        self.assertEqual(delay, standing.deadTime)
+                        self.assertGreaterEqual(delay, standing.deadTime)
+                        self.assertLessEqual(delay, standing.deadTime * LEAST_INTERVALS)
                         # One family alone is never armed first.
                         self.assertTrue(armed or family is None)
                         armed = True

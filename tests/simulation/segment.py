@@ -93,6 +93,8 @@ class Segment:
         self.lost: set[Family] = set()
         #: How many of all other packets are lost, from 0.0 to 1.0.
         self.loss = 0.0
+        #: By how many seconds a packet may be later than another, at most.
+        self.jitter = 0.0
         self._random = random.Random(seed)
         #: Everything that was sent.
         self.record: list[bytes] = []
@@ -156,7 +158,8 @@ class Segment:
         for receiver in self.computers:
             meant = isMulticast(destination) or destination in receiver.addresses
             if receiver is not sender and meant and self.hears(receiver, sender):
-                self.clock.callLater(LATENCY, receiver.arrived, packet)
+                delay = LATENCY + self._random.random() * self.jitter
+                self.clock.callLater(delay, receiver.arrived, packet)
 
     def hears(self, receiver: Computer, sender: Computer) -> bool:
         """

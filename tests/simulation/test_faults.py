@@ -50,6 +50,7 @@ _ACTIONS = st.one_of(
     ),
     st.tuples(st.just("promote"), st.tuples(st.integers(0, 4), st.sampled_from(["one", "other"]))),
     st.tuples(st.just("lose"), st.sampled_from([0.0, 0.1, 0.5, 1.0])),
+    st.tuples(st.just("jitter"), st.sampled_from([0.0, 0.02, 0.3])),
     st.tuples(st.just("lose family"), st.sampled_from(list(Family))),
     st.tuples(st.just("set clock"), st.tuples(st.integers(0, 4), st.sampled_from([-3600, 3600]))),
 )
@@ -76,7 +77,7 @@ _GROUPS = st.fixed_dictionaries(
     {
         "dialect": st.sampled_from(sorted(DIALECTS)),
         "advbase": st.integers(1, 2),
-        "deadRatio": st.integers(2, 4),
+        "deadRatio": st.integers(1, 4),
         "addresses": st.sampled_from(_ADDRESSES),
         "followPeers": st.booleans(),
     }
@@ -117,6 +118,8 @@ class World:
                 segment.lost.clear()
             case "lose", share:
                 segment.loss = share
+            case "jitter", seconds:
+                segment.jitter = seconds
             case "lose family", family:
                 segment.lost.add(family)
             case "set clock", (index, seconds):
@@ -150,7 +153,7 @@ class World:
         """
         self.segment.heal()
         self.segment.lost.clear()
-        self.segment.loss = 0.0
+        self.segment.loss = self.segment.jitter = 0.0
         for computer in self.computers:
             computer.plug(True)
             computer.thaw()

@@ -177,6 +177,52 @@ class PairTests(SynchronousTestCase):
             self.assertEqual([each.source for each in segment.masters()], ["10.99.1.1"])
             self.assertLessEqual(segment.longestOverlap(0), 1 + LATENCY)
 
+    def test_noMargin(self) -> None:
+        """
+        Where the dead time is no longer than the interval of the master (a dead ratio of
+        one; no base; a master as slow as can be borne) an advertisement that is a little
+        late is no dead master. A dead one is missed soon, all the same.
+        """
+        ratio = {"deadRatio": 1}
+        for one, other in (
+            (ratio, ratio),
+            ({**ratio, "advskew": 9}, {**ratio, "advskew": 9}),
+            ({"advbase": 0, "advskew": 100}, {"advbase": 0, "advskew": 100}),
+            ({"advbase": 2}, {"deadRatio": 2}),
+        ):
+            segment = Segment()
+            first = segment.add("10.99.0.1", **one)
+            first.start()
+            segment.run(5.3)
+            second = segment.add("10.99.0.2", **other)
+            second.start()
+            host = first.virtualHost
+            assert host is not None
+            interval = host.configuration.timing.interval
+            segment.jitter = interval / 8
+            segment.run(100)
+            self.assertEqual(segment.masters(), [first], one)
+            self.assertEqual(len(segment.reigns), 1, one)
+            first.crash()
+            segment.run(interval * 1.5)
+            self.assertEqual(segment.masters(), [second], one)
+
+    def test_noMarginAfterATie(self) -> None:
+        """
+        Nor is it one for a master that has just given way.
+        """
+        segment = Segment()
+        segment.jitter = 1 / 8
+        first, second = (segment.add(f"10.99.0.{n}", deadRatio=1) for n in (1, 2))
+        segment.cut(first, second)
+        first.start()
+        second.start()
+        segment.run(5)
+        segment.heal()
+        segment.run(100)
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), 2)
+
     def test_announcedAgain(self) -> None:
         """
         The winner announces again when it hears the loser's farewell, so that

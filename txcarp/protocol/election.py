@@ -26,6 +26,12 @@ TOLERATED_LATENESS = 0.05
 #: Seconds that the reactor is given to read them before the deadline acts.
 SECOND_LOOK = 0.01
 
+#: Intervals of a master for which it is waited at least: an advertisement that
+#: comes a little late is no reason to miss it, even where the dead time is no
+#: longer than the interval (a dead ratio of 1, or no base).  ucarp, which looks
+#: at its deadline once an interval, waits for two.
+LEAST_INTERVALS = 1.25
+
 #: Seconds that a backup which preempts has to take over from a master that was
 #: demoted, before that offers its place to those that do not.
 OFFER_AFTER = 0.05
@@ -91,6 +97,15 @@ class Standing:
         make it slower, in no implementation.
         """
         return self.dialect.deadTime(self.configured or self.timing, self.deadRatio)
+
+    def patience(self, peer: Peer) -> float:
+        """
+        Seconds of silence of this peer after which this host takes over.
+        """
+        interval = peer.timing.interval
+        if interval > self.deadTime:
+            return self.deadTime  # as OpenBSD without a base: it is not guessed about
+        return max(self.deadTime, interval * LEAST_INTERVALS)
 
 
 @attrs.frozen
@@ -309,7 +324,7 @@ class Backup(_Unmoved):
         guesses = standing.timing.advbase > 0 or not dialect.zeroBase
         if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
             return _takeOver(Reason.SLOW_MASTER, peer)
-        return BACKUP, (ArmMasterDown(standing.deadTime, peer.family),)  # B3
+        return BACKUP, (ArmMasterDown(standing.patience(peer), peer.family),)  # B3
 
     def expired(self, standing: Standing, lateness: float, unread: bool) -> Transition:
         # A host that stood still may go on just before the deadline.
@@ -344,7 +359,7 @@ class Master(_Unmoved):
             Advertise(),
             StopAdvertising(),
             ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
-            ArmMasterDown(standing.deadTime),
+            ArmMasterDown(standing.patience(peer)),
         )
 
     def slept(self, standing: Standing, pause: float) -> Transition:
