@@ -447,6 +447,19 @@ class RestartTests(FreshnessTestCase):
             self.refused(Rejection.REPLAY, old)
         self.assertTrue(self.judge(sealed(self.now)))
 
+    def test_missedOfAnother(self) -> None:
+        """
+        Also what it missed of a host that it never heard: everybody keeps pace with
+        those that it did.
+        """
+        self.hear(5)
+        missed = [sealed(self.now + n, _OTHER) for n in range(1, 60)]
+        self.now += 120
+        self.freshness = self.restarted()
+        for old in missed:
+            self.refused(Rejection.REPLAY, old, _OTHER)
+        self.assertTrue(self.judge(sealed(self.now, _OTHER), _OTHER))
+
     def test_missedOverAReboot(self) -> None:
         """
         When the machine was started anew its clock does not know. What was missed can

@@ -69,14 +69,21 @@ class SealedSource:
         expected = self.offset - _DRIFT * max(0.0, now - self.at)
         return expected - (tick / PACE - now)
 
+    def promise(self, offset: float, at: float) -> None:
+        """
+        Expect that its ticks are so far ahead from now on, if they are not expected to
+        be further ahead anyway.
+        """
+        if self.offset is not None:
+            offset = max(offset, self.offset - _DRIFT * max(0.0, at - self.at))
+        self.offset, self.at = offset, at
+
     def heard(self, tick: int, says: Says, now: float) -> bool:
         """
         @return: Whether it said something that it had not said before.
         """
-        offset = tick / PACE - now
-        if self.offset is not None:
-            offset = max(offset, self.offset - _DRIFT * max(0.0, now - self.at))
-        self.tick, self.offset, self.at = tick, offset, now
+        self.tick = tick
+        self.promise(tick / PACE - now, now)
         before = tuple(one for one in self.sayings if one != says)
         new = len(before) == len(self.sayings)
         self.sayings = (*before[-SAYINGS + 1 :], says)
@@ -116,10 +123,11 @@ class Freshness:
         self._order: deque[int] = deque()
         self._seen: set[int] = set()
         self._own: set[int] = set()
-        self._newest = dict.fromkeys(Family, 0)
+        # What may be expected of anybody: the latest of all that were heard.
+        self._anybody = {family: SealedSource(0) for family in Family}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
-        for address, source in self.sources.items():
-            self._advance(familyOf(address), source.tick)
+        for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
+            self._advance(familyOf(address), source)
 
     def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
@@ -172,20 +180,20 @@ class Freshness:
         return False
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
-        family = familyOf(source)
         known = self._lastOf(source)
         # Whoever hears the group is about as late as the latest of it: a source
         # that is not may have been dead for long.
-        newest = self._newest[family]
-        floor = newest - int(self._lag * PACE)
+        anybody = self._anybody[familyOf(source)]
+        floor = anybody.tick - int(self._lag * PACE)
         if known is not None:
             floor = max(floor, known.tick)
         if tick <= floor:
-            raise Rejected(Rejection.REPLAY, f"{(newest - tick) / PACE:.2f} s older than the last")
+            older = (anybody.tick - tick) / PACE
+            raise Rejected(Rejection.REPLAY, f"{older:.2f} s older than the last")
         certain = known is not None or self._verification is Verification.REQUIRE
         if known is None:
             known = SealedSource(tick)
-        lag = known.lag(tick, now)
+        lag = anybody.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         known.heard(tick, says, now)
@@ -205,7 +213,7 @@ class Freshness:
         self.sources.move_to_end(source)
         if len(self.sources) > SOURCES:
             self.sources.popitem(last=False)
-        self._advance(familyOf(source), known.tick)
+        self._advance(familyOf(source), known)
 
     def _sealedByAnother(self, counter: int) -> bool:
         """
@@ -219,8 +227,11 @@ class Freshness:
             for seal in self._seals
         )
 
-    def _advance(self, family: Family, tick: int) -> None:
-        self._newest[family] = max(self._newest[family], tick)
+    def _advance(self, family: Family, source: SealedSource) -> None:
+        anybody = self._anybody[family]
+        anybody.tick = max(anybody.tick, source.tick)
+        if source.offset is not None:
+            anybody.promise(source.offset, source.at)
 
     def _remember(self, counter: int) -> None:
         self._seen.add(counter)

@@ -158,12 +158,16 @@ class Ticks:
         @param running: Seconds on a clock that is never set.
         """
         paced = running * PACE + self._offset
-        tick = max(self._last + 1, int((wall - EPOCH) * PACE))
-        if paced > tick:
-            tick = int(paced)
+        clock = int((wall - EPOCH) * PACE)
+        if paced > clock:
+            clock = int(paced)
+        tick = max(self._last + 1, clock)
         if tick >= TICKS:
             return None
-        self._use(tick, running)
+        # Several in one moment, as for two families, do not make the pace faster:
+        # ticks would run away from every clock.
+        hasPace = self._offset > float("-inf")
+        self._use(tick, running, PACE if hasPace and tick != clock else 0)
         return tick
 
     def heard(self, tick: int, running: float) -> None:
@@ -173,6 +177,9 @@ class Ticks:
         if tick > self._last:
             self._use(tick, running)
 
-    def _use(self, tick: int, running: float) -> None:
+    def _use(self, tick: int, running: float, ahead: int = 0) -> None:
+        """
+        @param ahead: By how many ticks this one may be ahead of the pace.
+        """
         self._last = tick
-        self._offset = max(self._offset, tick - running * PACE)
+        self._offset = max(self._offset, tick - ahead - running * PACE)

@@ -1,0 +1,356 @@
+"""
+The same story twice, once with an attacker on the segment: nobody may notice.
+
+The attacker hears everything from the first packet on, also what hosts miss that are down,
+and sends all of it again, exactly and changed, twice a second.  What becomes of the hosts
+must be what becomes of them without it, to the moment.
+
+One thing it leaves out, because it is allowed to work: what a host cannot have heard, and is
+not ten seconds old, exactly as it was.  And each host has heard the other once: who has not,
+and needs no seals, takes what he says with other values for that of a stranger.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.membership.test_sealing import FakeStore, resent
+from tests.simulation.segment import Reign, Segment
+from txcarp.membership.statefile import State
+from txcarp.protocol.advertisement import decode, encode
+from txcarp.protocol.election import Role
+from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
+from txcarp.protocol.freshness import LAG
+from txcarp.protocol.seal import Says, Verification
+
+#: Seconds between two volleys.
+_EVERY = 0.5
+
+#: How many packets of the past each volley has.
+_RECENT, _OLD = 4, 2
+
+_STRANGERS = (socket.inet_aton("10.99.0.66"), socket.inet_pton(socket.AF_INET6, "fe80::66"))
+
+#: What an attacker would like an advertisement to say.
+_WISHES = (Says(0, 0), Says(255, 255), Says(0, 1), Says(1, 240), Says(1, 0, 9))
+
+_YEAR = 365 * 86400.0
+
+
+class Attacker:
+    """
+    Captures everything and sends anything.
+
+    @ivar sent: How many packets it sent.
+    """
+
+    def __init__(self, segment: Segment, usable: Callable[[bytes], bool]) -> None:
+        """
+        @param usable: Whether a packet is not to be sent as it was.
+        """
+        self.sent = 0
+        self._segment = segment
+        self._usable = usable
+        self._wishes = 0
+
+    def volley(self) -> None:
+        """
+        Send some of the last packets, some of the first and some from between.
+        """
+        record = self._segment.record
+        step = max(1, len(record) // _OLD)
+        for packet in [*record[-_RECENT:], *record[:_OLD], *record[self._wishes % step :: step]]:
+            self._mount(packet)
+
+    def _mount(self, packet: bytes) -> None:
+        family = len(sourceOf(packet))
+        addresses = [each for host in self._segment.computers for each in sorted(host.addresses)]
+        hosts = [each for each in addresses if len(each) == family]
+        sources = [None, *hosts, *(each for each in _STRANGERS if len(each) == family)]
+        self._wishes += 1
+        source = sources[self._wishes % len(sources)]
+        wish = _WISHES[self._wishes // len(sources) % len(_WISHES)]
+        if not self._usable(packet):
+            self._send(packet)
+            for address in hosts:  # unicast
+                self._send(wrap(payloadOf(packet), sourceOf(packet), address))
+        if source is not None and source != sourceOf(packet):
+            self._send(resent(packet, source=source))
+        said = decode(payloadOf(packet))
+        if wish != Says(said.advbase, said.advskew, said.demotion):
+            self._send(resent(packet, says=wish, source=source))
+        other = attrs.evolve(said, vhid=7)
+        self._send(wrap(encode(other), sourceOf(packet), destinationOf(packet)))
+
+    def _send(self, packet: bytes) -> None:
+        self.sent += 1
+        for computer in self._segment.computers:
+            computer.arrived(packet)
+
+
+class Story:
+    """
+    Two hosts with memories, that heard each other, and what happens to them.
+    """
+
+    def __init__(self, attacked: bool, settings: dict[str, Any]) -> None:
+        self.segment = Segment()
+        self.first = self.segment.add("10.99.0.1", preempt=True, **settings)
+        self.second = self.segment.add("10.99.0.2", preempt=True, advskew=100, **settings)
+        self.attacker = Attacker(self.segment, self._usable)
+        self._attacked = attacked
+        self._missed: dict[bytes, float] = {}
+        self._noted = 0
+        for computer in (self.second, self.first):
+            computer.store = FakeStore()
+            computer.start()
+            self.segment.run(10.3)  # so that nothing is on its way when the attacker sends
+
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass, and the attacker work.
+        """
+        for _ in range(round(seconds / _EVERY)):
+            self.segment.run(_EVERY)
+            self._note()
+            if self._attacked:
+                self.attacker.volley()
+
+    def _note(self) -> None:
+        """
+        Find out which packets somebody did not hear.
+        """
+        record, self._noted = self.segment.record[self._noted :], len(self.segment.record)
+        deaf = any(computer.virtualHost is None for computer in self.segment.computers)
+        if deaf or self.segment.cuts:
+            self._missed.update(dict.fromkeys(record, self.segment.clock.seconds()))
+
+    def _usable(self, packet: bytes) -> bool:
+        return self.segment.clock.seconds() < self._missed.get(packet, -LAG) + LAG
+
+
+def _masterDies(story: Story) -> None:
+    story.first.crash()
+    story.wait(20)
+    story.first.start()
+    story.wait(20)
+
+
+def _stopped(story: Story) -> None:
+    story.first.stop()
+    story.wait(10)
+    story.first.start()
+    story.wait(10)
+
+
+def _backupRestarted(story: Story) -> None:
+    """
+    And its master dies meanwhile.
+    """
+    story.second.stop()
+    story.first.crash()
+    story.wait(1)
+    story.second.start()
+    story.wait(20)
+
+
+def _longAway(story: Story) -> None:
+    """
+    The backup was down for long, and the master dies before it is back.
+    """
+    story.second.stop()
+    story.wait(20)
+    story.first.crash()
+    story.wait(LAG + 1)
+    story.second.start()
+    story.wait(20)
+
+
+def _powerCut(story: Story) -> None:
+    for computer in (story.first, story.second):
+        computer.crash()
+    story.wait(30)
+    for computer in (story.second, story.first):
+        computer.start()
+    story.wait(20)
+
+
+def _clocks(story: Story) -> None:
+    """
+    Clocks are set by years, on either host, and die with the master.
+    """
+    for error in (10 * _YEAR, -5 * _YEAR, 0.0):
+        story.first.clockError = error
+        story.wait(5)
+        story.second.clockError = -error
+        story.wait(5)
+        story.first.crash()
+        story.wait(5)
+        story.first.start()
+        story.wait(10)
+
+
+def _setBack(story: Story) -> None:
+    """
+    The backup's state file is put back from a copy, a minute old.
+    """
+    assert isinstance(story.second.store, FakeStore)
+    copy = story.second.store.state
+    story.wait(60)
+    story.second.stop()
+    story.second.store.state = copy
+    story.first.crash()
+    story.wait(LAG + 1)
+    story.second.start()
+    story.wait(20)
+
+
+def _readOnly(story: Story) -> None:
+    """
+    It could not be written for a minute.
+    """
+    assert isinstance(story.second.store, FakeStore)
+    story.second.store = _ReadOnly(story.second.store.state)
+    story.second.stop()
+    story.second.start()
+    story.wait(60)
+    story.second.crash()
+    story.first.crash()
+    story.wait(LAG + 1)
+    story.second.start()
+    story.wait(20)
+
+
+def _demoted(story: Story) -> None:
+    host = story.first.virtualHost
+    assert host is not None
+    for amount in (200, 240, 150):
+        host.demote("test", amount)
+        story.wait(5)
+        host.promote("test")
+        story.wait(5)
+
+
+def _newHardware(story: Story) -> None:
+    story.first.crash()
+    story.wait(10)
+    for error in (-20 * _YEAR, 8 * _YEAR):
+        story.first.store = FakeStore()
+        story.first.clockError = error
+        story.first.start()
+        story.segment.run(3)  # until it has heard somebody twice, it can be fooled
+        story.wait(10)
+        story.first.crash()
+        story.wait(10)
+
+
+def _partition(story: Story) -> None:
+    """
+    Two masters for a while; the attacker hears both, and both hear him.
+    """
+    story.segment.cut(story.first, story.second)
+    story.wait(10)
+    story.segment.heal()
+    story.wait(20)
+
+
+_STORIES = (
+    _masterDies,
+    _stopped,
+    _backupRestarted,
+    _longAway,
+    _powerCut,
+    _clocks,
+    _setBack,
+    _readOnly,
+    _demoted,
+    _newHardware,
+    _partition,
+)
+
+
+class _ReadOnly(FakeStore):
+    """
+    A disk that can be read.
+    """
+
+    def __init__(self, state: State | None) -> None:
+        super().__init__(state)
+        self.readable = state
+
+    def load(self) -> State:
+        self.error, self.state = None, self.readable
+        found = super().load()
+        self.error = OSError("Read-only file system")
+        return found
+
+
+class StoryTests(SynchronousTestCase):
+    """
+    Everything that happens to hosts, with and without an attacker.
+    """
+
+    def told(
+        self, tell: Callable[[Story], None], attacked: bool, settings: dict[str, Any]
+    ) -> tuple[list[Reign], list[Role], int]:
+        """
+        How a story goes.
+        """
+        with capturedLogs():
+            story = Story(attacked, settings)
+            tell(story)
+        roles = [computer.role for computer in story.segment.computers]
+        return story.segment.reigns, roles, story.attacker.sent
+
+    def untouched(self, **settings: Any) -> None:
+        """
+        No story goes in another way.
+        """
+        for tell in _STORIES:
+            reigns, roles, _ = self.told(tell, False, settings)
+            attackedReigns, attackedRoles, sent = self.told(tell, True, settings)
+            self.assertGreater(sent, 500, tell.__name__)
+            self.assertEqual(attackedReigns, reigns, tell.__name__)
+            self.assertEqual(attackedRoles, roles, tell.__name__)
+            self.assertEqual(roles.count(Role.MASTER), 1, tell.__name__)
+
+    def test_learn(self) -> None:
+        """
+        As it is by default.
+        """
+        self.untouched()
+
+    def test_require(self) -> None:
+        """
+        Where seals are required.
+        """
+        self.untouched(verification=Verification.REQUIRE)
+
+    def test_bothFamilies(self) -> None:
+        """
+        With both families.
+        """
+        self.untouched(addresses=["10.99.0.100", "fd00::100"])
+
+    def test_openbsd(self) -> None:
+        """
+        In the dialect that believes the demotion field.
+        """
+        self.untouched(dialect="openbsd")
+
+    def test_withoutSeals(self) -> None:
+        """
+        The attacker is one: without seals it is noticed.
+        """
+        settings = {"verification": Verification.OFF}
+        for tell in (_masterDies, _demoted):
+            reigns, _, _ = self.told(tell, False, settings)
+            attackedReigns, _, _ = self.told(tell, True, settings)
+            self.assertNotEqual(attackedReigns, reigns, tell.__name__)
+
