@@ -28,7 +28,14 @@ from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.diagnosis import Finding
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
-from txcarp.membership.statefile import BadState, State, StateFile, decodeState, encodeState
+from txcarp.membership.statefile import (
+    BadState,
+    State,
+    StateFile,
+    bootIdentity,
+    decodeState,
+    encodeState,
+)
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.election import Role
@@ -408,6 +415,59 @@ class StateFileTests(TestCase):
         self.assertIsNone(found.sources[_PEER].offset)
         self.assertEqual(found.sources[_PEER].tick, 5)
         self.assertEqual(decodeState(text, "one boot"), self.state)
+
+    def test_impossible(self) -> None:
+        """
+        A state that is another program's, or that no host can have had, is none.
+        """
+        many = State(0, {socket.inet_aton(f"10.99.1.{n}"): SealedSource(1) for n in range(65)})
+        text = encodeState(self.state, "boot")
+        for wrong, words in (
+            (text.replace(b'"version": 1', b'"version": 2'), "version 2"),
+            (encodeState(many, "boot"), "65 sources"),
+            (text.replace(b'"tick": 7', b'"tick": -1'), "-1 is not"),
+            (text.replace(b'"tick": 7', b'"tick": 1099511627776'), "1099511627776 is not"),
+            (text.replace(b'"tick": 7', b'"tick": "7"'), "'7' is not"),
+            (text.replace(b"10.99.0.1", b"10.99.0.1.2"), "10.99.0.1.2"),
+        ):
+            error = self.assertRaises(BadState, decodeState, wrong, "boot")
+            self.assertIn(words, str(error))
+
+    def test_large(self) -> None:
+        """
+        Nor is a file that is far too large, of which no more is read.
+        """
+        self.path.parent().makedirs()
+        self.path.setContent(b" " * (1 << 21))
+        self.assertIn("bytes", str(self.assertRaises(BadState, self.file.load)))
+
+    async def test_inTheWay(self) -> None:
+        """
+        What somebody put where the new file is written is not followed, and no fifo is
+        waited for.
+        """
+        self.path.parent().makedirs()
+        elsewhere = FilePath(self.mktemp())
+        fresh = self.path.sibling(".eth0-1.json.new")
+        elsewhere.linkTo(fresh)
+        with self.assertRaises(OSError):
+            await self.file.save(self.state)
+        self.assertFalse(elsewhere.exists())
+        fresh.remove()
+        os.mkfifo(fresh.path)
+        with self.assertRaises(OSError):
+            await self.file.save(self.state)
+
+    def test_nameOfTheBoot(self) -> None:
+        """
+        Where the kernel does not say which boot this is, the host's name stands for it.
+        """
+
+        def refuse() -> str:
+            raise OSError(errno.ENOENT, "no such file")
+
+        self.assertEqual(bootIdentity(refuse), socket.gethostname())
+        self.assertEqual(bootIdentity(lambda: "one boot\n"), "one boot")
 
     def test_noNumber(self) -> None:
         """

@@ -843,6 +843,17 @@ class MemoryTests(FreshnessTestCase):
         self.assertNotIn(packed(addresses[1]), self.freshness.sources)
         self.assertIn(packed(addresses[SOURCES]), self.freshness.sources)
 
+    def test_onceOnly(self) -> None:
+        """
+        Of those heard sealed only once, too, the first of too many is forgotten.
+        """
+        for n in range(SOURCES + 1):
+            self.hear(1, f"10.99.1.{n}")
+        self.hear(1, "10.99.1.0")
+        self.assertEqual(self.freshness.sources, {})
+        self.hear(1, f"10.99.1.{SOURCES}")
+        self.assertEqual(list(self.freshness.sources), [packed(f"10.99.1.{SOURCES}")])
+
     def test_sayings(self) -> None:
         """
         So many things that a host said are remembered, those that it said last.

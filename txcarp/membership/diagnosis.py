@@ -123,7 +123,8 @@ class Diagnostics:
         """
         self.counts[finding] += 1
         who = textOf(peer) if peer else ""
-        ready = self._sayOnce.ready(finding)
+        # Who is not done yet has to be known of each; nobody can make up that he is one.
+        ready = self._sayOnce.ready((finding, peer) if finding is Finding.OTHER_KEY else finding)
         if ready is None and not self.observers:
             return
         explanation = _EXPLANATIONS[finding].format(peer=who or "a host", vhid=self._vhid)

@@ -156,19 +156,18 @@ class StateFile:
             text = file.read(_LARGEST + 1)
         if len(text) > _LARGEST:
             raise BadState(f"it has more than {_LARGEST} bytes")
-        return decodeState(text, _bootIdentity())
+        return decodeState(text, bootIdentity())
 
     def save(self, state: State) -> Deferred[None]:
-        text = encodeState(state, _bootIdentity())
+        text = encodeState(state, bootIdentity())
         pool = self._reactor.getThreadPool()
         return deferToThreadPool(self._reactor, pool, self._write, text)
 
     def _write(self, text: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(f".{self._path.name}.new")
-        descriptor = os.open(
-            fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(fresh, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         with open(descriptor, "wb") as file:
             file.write(text)
             file.flush()
@@ -176,7 +175,10 @@ class StateFile:
         fresh.replace(self._path)
 
 
-def _bootIdentity(read: Callable[[], str] = _BOOT.read_text) -> str:
+def bootIdentity(read: Callable[[], str] = _BOOT.read_text) -> str:
+    """
+    What names this run of the kernel.
+    """
     try:
         return read().strip()
     except OSError:

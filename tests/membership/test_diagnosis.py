@@ -1,0 +1,178 @@
+"""
+Tests for L{txcarp.membership.diagnosis}.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from txcarp.interfaces import IDiagnosisObserver
+from txcarp.logs.limits import SayOnce
+from txcarp.membership.diagnosis import Diagnosis, Diagnostics, Finding
+from txcarp.membership.peers import MAXIMUM, KnownPeer, Peers
+from txcarp.protocol.keyring import CURRENT
+from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.timing import Timing
+
+_PEER, _OTHER = (socket.inet_aton(address) for address in ("10.99.0.1", "10.99.0.3"))
+
+
+@implementer(IDiagnosisObserver)
+class Listener:
+    """
+    Remembers what it is told, and fails if it is to.
+    """
+
+    def __init__(self, fails: bool = False) -> None:
+        self.told: list[Diagnosis] = []
+        self._fails = fails
+
+    def found(self, diagnosis: Diagnosis) -> None:
+        if self._fails:
+            raise RuntimeError("this observer fails")
+        self.told.append(diagnosis)
+
+
+class DiagnosticsTests(SynchronousTestCase):
+    """
+    What is counted, told and said.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.diagnostics = Diagnostics(7, "eth0", self.clock, SayOnce(self.clock))
+
+    def said(self, *sightings: tuple[Finding, bytes]) -> list[str]:
+        """
+        The log lines that these cause.
+        """
+        with capturedLogs() as logs:
+            for finding, peer in sightings:
+                self.diagnostics.found(finding, peer)
+        return [formatEvent(event) or "" for event in logs]
+
+    def test_names(self) -> None:
+        """
+        What other programs count by does not change.
+        """
+        self.assertEqual(
+            [finding.value for finding in Finding],
+            [
+                *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo"),
+                *("family-silent", "two-masters", "other-key", "replay", "unsealed"),
+            ],
+        )
+
+    def test_each(self) -> None:
+        """
+        Each has a line of its own with its name, the vhid and the interface; the peer's
+        address, if it has one; and is said once a minute with the number of those left
+        out.
+        """
+        for finding in Finding:
+            [line] = self.said((finding, _PEER), *[(finding, _PEER)] * 5)
+            self.assertIn(f"({finding.value}, vhid 7 on eth0", line)
+            if finding is not Finding.OWN_ECHO:
+                self.assertIn("10.99.0.1", line)
+            self.clock.advance(59.0)
+            self.assertEqual(self.said((finding, _PEER)), [])
+            self.clock.advance(1.0)
+            [line] = self.said((finding, _PEER))
+            self.assertIn("6 more like it", line)
+            self.assertEqual(self.diagnostics.counts[finding], 8)
+
+    def test_spoofed(self) -> None:
+        """
+        Thousands of sources that are made up are one line, and are not remembered.
+        """
+        sources = [n.to_bytes(4, "big") for n in range(1, 5000)]
+        for reason, finding in (
+            (Rejection.DIGEST, Finding.FOREIGN_GROUP),
+            (Rejection.VRRP, Finding.VRRP),
+            (Rejection.REPLAY, Finding.REPLAY),
+            (Rejection.UNSEALED, Finding.UNSEALED),
+            (Rejection.OWN_ECHO, Finding.OWN_ECHO),
+        ):
+            with capturedLogs() as logs:
+                for source in sources:
+                    self.diagnostics.refused(reason, source, "", lambda source: False)
+            self.assertEqual(len(logs), 1, reason)
+            self.assertEqual(self.diagnostics.counts[finding], len(sources))
+
+    def test_notDone(self) -> None:
+        """
+        Of the other key each host that uses it is named: so it is known who is left.
+        """
+        lines = self.said(*[(Finding.OTHER_KEY, peer) for peer in (_PEER, _OTHER)] * 5)
+        self.assertEqual(len(lines), 2)
+        self.assertIn("10.99.0.1", lines[0])
+        self.assertIn("10.99.0.3", lines[1])
+
+    def test_observers(self) -> None:
+        """
+        Observers are told each time; one that fails is no harm to the others.
+        """
+        first, last = Listener(), Listener()
+        self.diagnostics.observers += [first, Listener(fails=True), last]
+        with capturedLogs():
+            for _ in range(2):
+                self.diagnostics.found(Finding.VRRP, _PEER, "more")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertEqual(len(first.told), 2)
+        self.assertEqual(first.told, last.told)
+        told = first.told[0]
+        self.assertEqual(
+            (told.finding, told.vhid, told.interface, told.peer),
+            (Finding.VRRP, 7, "eth0", "10.99.0.1"),
+        )
+        self.assertIn("(more)", told.explanation)
+
+    def test_members(self) -> None:
+        """
+        A bad digest is told by whether its sender was a member.
+        """
+        with capturedLogs():
+            for known in (True, False):
+                self.diagnostics.refused(Rejection.DIGEST, _PEER, "", lambda source: known)
+            self.diagnostics.refused(Rejection.TTL, _PEER, "", lambda source: True)
+        self.assertEqual(
+            self.diagnostics.counts, {Finding.WRONG_KEY: 1, Finding.FOREIGN_GROUP: 1}
+        )
+
+    def test_rival(self) -> None:
+        """
+        Two masters are said when it lasts, with for how long; a while without starts
+        anew.
+        """
+        with capturedLogs() as logs:
+            for _ in range(4):
+                self.diagnostics.rival(_PEER, 1.0)
+                self.clock.advance(1.0)
+        self.assertEqual(self.diagnostics.counts, {Finding.TWO_MASTERS: 2})
+        self.assertIn("for 2.0 s now", formatEvent(logs[0]) or "")
+        self.clock.advance(5.0)
+        self.diagnostics.rival(_PEER, 1.0)
+        self.assertEqual(self.diagnostics.counts, {Finding.TWO_MASTERS: 2})
+
+
+class PeersTests(SynchronousTestCase):
+    """
+    The table of peers.
+    """
+
+    def test_full(self) -> None:
+        """
+        The one not heard for longest gives way.
+        """
+        peers = Peers()
+        for n in range(MAXIMUM + 10):
+            for source in (_PEER, n.to_bytes(4, "big")):
+                peers.heard(KnownPeer(source, Timing(1, 0), 0, False, CURRENT, float(n)))
+        self.assertEqual(len(peers.all), MAXIMUM)
+        self.assertTrue(peers.knows(_PEER))
+        self.assertFalse(peers.knows((10).to_bytes(4, "big")))
