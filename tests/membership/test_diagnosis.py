@@ -137,8 +137,8 @@ class DiagnosticsTests(SynchronousTestCase):
         A bad digest is told by whether its sender was a member.
         """
         with capturedLogs():
-            for known in (True, False):
-                self.diagnostics.refused(Rejection.DIGEST, _PEER, "", lambda source: known)
+            for members in ([_PEER], []):
+                self.diagnostics.refused(Rejection.DIGEST, _PEER, "", members.__contains__)
             self.diagnostics.refused(Rejection.TTL, _PEER, "", lambda source: True)
         self.assertEqual(
             self.diagnostics.counts, {Finding.WRONG_KEY: 1, Finding.FOREIGN_GROUP: 1}

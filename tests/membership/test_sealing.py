@@ -27,7 +27,7 @@ from tests.simulation.test_pairs import pair
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.diagnosis import Finding
-from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
+from txcarp.membership.sealing import LONGEST_SAVE, RESERVED, SAVE_EVERY, Sealing
 from txcarp.membership.statefile import (
     BadState,
     State,
@@ -252,6 +252,24 @@ class RememberTests(SealingTestCase):
         self.assertEqual(self.store.saves, 2)
         self.store.finish()
         self.successResultOf(done)
+
+    def test_hungDisk(self) -> None:
+        """
+        Nor does a disk that does not answer at all keep a host from ending, and what it
+        says later is no harm.
+        """
+        self.store.slow = True
+        self.sealing.counter(Says(1, 0), _OWN)
+        with capturedLogs() as logs:
+            done = self.sealing.stop()
+            self.clock.advance(LONGEST_SAVE - 0.1)
+            self.assertNoResult(done)
+            self.clock.advance(0.1)
+            self.successResultOf(done)
+        self.assertIn("the disk does not answer", formatEvent(logs[-1]) or "")
+        self.store.finish()
+        self.store.finish()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cannotWrite(self) -> None:
         """

@@ -20,8 +20,9 @@ import attrs
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.fakes import configured
 from tests.membership.test_sealing import FakeStore, resent
-from tests.simulation.segment import Reign, Segment
+from tests.simulation.segment import Computer, Reign, Segment
 from txcarp.membership.statefile import State
 from txcarp.protocol.advertisement import decode, encode
 from txcarp.protocol.election import Role
@@ -260,7 +261,27 @@ def _partition(story: Story) -> None:
     story.wait(20)
 
 
+def _rolling(story: Story) -> None:
+    """
+    A new password, one host after the other; the attacker captured what was sealed with
+    the old one.
+    """
+    old, new = configured().password, b"another"
+    for change in (
+        {"otherPasswords": [new]},
+        {"password": new, "otherPasswords": [old]},
+        {"otherPasswords": []},
+    ):
+        for computer in (story.second, story.first):
+            computer.settings.update(change)
+            computer.stop()
+            story.wait(1)
+            computer.start()
+            story.wait(10)
+
+
 _STORIES = (
+    _rolling,
     _masterDies,
     _stopped,
     _backupRestarted,
@@ -354,3 +375,57 @@ class StoryTests(SynchronousTestCase):
             attackedReigns, _, _ = self.told(tell, True, settings)
             self.assertNotEqual(attackedReigns, reigns, tell.__name__)
 
+
+class SegmentTests(SynchronousTestCase):
+    """
+    Another group somewhere else, whose advertisements somebody carries over.
+    """
+
+    def carried(self, **settings: Any) -> tuple[Segment, Computer]:
+        """
+        A group whose master dies, and in which from then on the advertisements of another
+        one arrive as they are sent.
+
+        @param settings: What is different in the other group.
+        @return: The group, and its backup.
+        """
+        here, there = Segment(), Segment()
+        master = here.add("10.99.0.1")
+        backup = here.add("10.99.0.2", advskew=100)
+        other = there.add("10.99.0.1", **settings)
+        for computer in (master, backup, other):
+            computer.store = FakeStore()
+            computer.start()
+        with capturedLogs():
+            for _ in range(20):
+                here.run(1)
+                there.run(1)
+            master.crash()
+            for _ in range(20):
+                there.record.clear()
+                there.run(1)
+                here.run(1)
+                for packet in there.record:
+                    backup.arrived(packet)
+        return here, backup
+
+    def test_another(self) -> None:
+        """
+        Another password, vhid or set of addresses makes it another group.
+        """
+        for settings in (
+            {"password": b"another"},
+            {"vhid": 7},
+            {"addresses": ["10.99.0.100", "10.99.0.101"]},
+        ):
+            here, backup = self.carried(**settings)
+            self.assertEqual(here.masters(), [backup], settings)
+
+    def test_same(self) -> None:
+        """
+        A limit: with the same of each it is the same group, and its master lives.
+        """
+        here, _ = self.carried()
+        self.assertEqual(here.masters(), [])
+        here.run(4)
+        self.assertEqual(len(here.masters()), 1)

@@ -18,7 +18,7 @@ from txcarp.membership.diagnosis import Finding
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.election import OFFER_AFTER, Role
-from txcarp.protocol.envelope import destinationOf, payloadOf, wrap
+from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.ipv6 import GROUP as GROUP6
@@ -191,6 +191,29 @@ class UnicastTests(SynchronousTestCase):
         self.assertIn(socket.inet_aton("10.99.0.1"), map(destinationOf, segment.record))
         self.assertGreater(sum(hostOf(first).rejected.values()), 0)
         self.assertEqual({*map(str, hostOf(first).rejected)}, {"Rejection.DUPLICATE"})
+
+    def test_autoSpoofed(self) -> None:
+        """
+        Who repeats what a host without seals said, under one name after the other, does
+        not get a copy sent to each of them.
+        """
+        segment, first, second = pair(
+            {"followPeers": True, "advskew": 50},
+            {"verification": Verification.OFF, "advskew": 100},
+        )
+        segment.cut(first, second)
+        segment.run(10)  # so that there is something to repeat
+        segment.heal()
+        segment.run(5)
+        packet = next(one for one in segment.record if sourceOf(one)[-1] == 2)
+        segment.record.clear()
+        for n in range(40):
+            spoofed = b"\x0a\x63\x01" + bytes([n])
+            first.arrived(wrap(payloadOf(packet), spoofed, destinationOf(packet)))
+        segment.run(5)
+        self.assertEqual(len(hostOf(first).peers), 41)
+        self.assertEqual(set(map(destinationOf, segment.record)), {GROUP})
+
 
 
 class DemotionTests(SynchronousTestCase):

@@ -18,6 +18,7 @@ from txcarp.protocol.election import Peer, Standing
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejected
+from txcarp.protocol.seal import Verification
 
 #: Seconds in which one of two masters gives way, at least.
 _PATIENCE = 0.5
@@ -39,6 +40,7 @@ class Neighbourhood:
         )
         self.peers = Peers()
         self._clock = clock
+        self._seals = configuration.verification is not Verification.OFF
 
     def heard(
         self, heard: Heard, peer: Peer, channels: Iterable[Channel], rival: Standing | None
@@ -60,9 +62,11 @@ class Neighbourhood:
                 self._clock.seconds(),
             )
         )
-        for channel in channels:
-            if channel.family is peer.family:
-                channel.follow(peer.source)
+        # Without a seal anybody can name as many as there is room for.
+        if heard.sealed or not self._seals:
+            for channel in channels:
+                if channel.family is peer.family:
+                    channel.follow(peer.source)
         if heard.pair != CURRENT:
             self.diagnostics.found(Finding.OTHER_KEY, peer.source, f"with {heard.pair}")
         if rival is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +32,9 @@ _FAR_AHEAD = 10 * 365 * 86400
 
 #: Seconds between two writes of the state file that are not urgent.
 SAVE_EVERY = 5.0
+
+#: Seconds to wait for the last one.
+LONGEST_SAVE = 5.0
 
 
 class Sealing:
@@ -109,14 +112,15 @@ class Sealing:
         """
         Remember what this run knows.
 
-        @return: Fires when it is written, or could not be.
+        @return: Fires when it is written, or could not be, or takes too long.
         """
         cancel(self._timer)
         self._timer = None
         if self._store is None:
             return succeed(None)
         # Another run may begin right away: nothing needs to be reserved.
-        return self._save(self._ticks.last)
+        saved = self._save(self._ticks.last)
+        return saved.addTimeout(LONGEST_SAVE, self._clock).addErrback(self._failed)
 
     def counter(self, says: Says, source: bytes) -> int | None:
         """
@@ -227,5 +231,7 @@ class Sealing:
                 "{store} cannot be written: {reason}. After a restart of this program old "
                 "advertisements may be taken for new ones",
                 store=self._store,
-                reason=failure.getErrorMessage(),
+                reason="the disk does not answer"
+                if failure.check(TimeoutError)
+                else failure.getErrorMessage(),
             )
