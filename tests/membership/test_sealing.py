@@ -489,10 +489,10 @@ class StateFileTests(TestCase):
 
     def test_noNumber(self) -> None:
         """
-        Numbers that JSON does not have, and Python reads, are none.
+        Numbers that JSON does not have, and Python reads, are none; nor are endless ones.
         """
         text = encodeState(self.state, "boot")
-        for wrong in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
+        for wrong in (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 400):
             for name in (b'"offset": 1.5', b'"at": 3.0'):
                 self.assertIn(name, text)
                 changed = text.replace(name, name[: name.index(b":") + 2] + wrong)

@@ -610,6 +610,8 @@ class ConversationTests(SynchronousTestCase):
         self.netlink.addAddressObserver(self.tape)
         self.addressEvent()
         self.addressEvent()
+        # One is in the same datagram, one in the next.
+        self.kernel.incoming[0] += self.kernel.incoming[0]  # type: ignore[operator]
         self.netlink.doRead()
         self.assertEqual(self.tape.addresses, [])
         self.assertTrue(self.kernel.closed)
@@ -623,6 +625,9 @@ class ConversationTests(SynchronousTestCase):
         self.netlink.connectionLost(Failure(ConnectionLost()))
         self.failureResultOf(answer, NetlinkClosed)
         self.assertEqual(self.netlink.fileno(), -1)
+        # A reactor may say so again of a descriptor that is closed.
+        self.netlink.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.tape.uncertain, 0)
 
     def test_numbersWrap(self) -> None:
         """

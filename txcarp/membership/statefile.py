@@ -124,9 +124,13 @@ def _whole(value: object, limit: int) -> int:
 
 
 def _finite(value: Any) -> float:
-    number = float(value)
+    # JSON as Python reads it knows NaN and Infinity, and integers without end.
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
-        raise BadState(f"{value!r} is not a number of seconds")
+        raise BadState(f"{number} is not a number of seconds")
     return number
 
 
