@@ -600,7 +600,7 @@ class AnythingTests(SynchronousTestCase):
     Whatever is heard.
     """
 
-    @settings(max_examples=150)
+    @settings(max_examples=60)
     @given(STEPS)
     def test_consistent(self, steps: list[Step]) -> None:
         """
