@@ -87,11 +87,10 @@ class Outcome:
     @property
     def failures(self) -> list[str]:
         """
-        The names of the tests that failed, which follow their tracebacks.
+        The names of the tests that failed, one for each failure: a test may have several.
         """
-        # With the class: the names of modules are lines as well.
-        names = re.findall(r"^(tests\.[\w.]+\.[A-Z]\w*\.test\w+)$", self.output, re.MULTILINE)
-        return sorted(set(names))
+        # They follow the tracebacks.  The names of modules, without a class, are lines as well.
+        return re.findall(r"^(tests\.[\w.]+\.[A-Z]\w*\.test\w+)$", self.output, re.MULTILINE)
 
     @property
     def mayBeAccident(self) -> bool:
@@ -154,13 +153,13 @@ def onceMore(outcomes: list[Outcome]) -> dict[str, Outcome]:
     bad = [outcome for outcome in outcomes if not outcome.good]
     if not all(outcome.mayBeAccident for outcome in bad):
         return {}
-    if sum(len(outcome.failures) for outcome in bad) > REPEATED:
+    if sum(outcome.counts[1] for outcome in bad) > REPEATED:
         return {}
     return {
         outcome.title: run(
             f"{outcome.title}, once more",
             *(word for word in outcome.command if not word.startswith("tests")),
-            *outcome.failures,
+            *sorted(set(outcome.failures)),
         )
         for outcome in bad
     }
@@ -187,20 +186,20 @@ def main(arguments: list[str]) -> int:
         ("interfaces' documentation", "pydoctor", "--quiet", "txcarp"),
     ):
         results[title] = run(title, *command).good
-    rescued = sum(outcome.counts[0] for outcome in again.values())
-    counts = [outcome.counts for outcome in outcomes]
-    passed, failed, skipped = (sum(numbers) for numbers in zip(*counts, strict=True))
+    passed = sum(outcome.counts[0] for outcome in (*outcomes, *again.values()))
+    failed = sum(outcome.counts[1] for outcome in last)
+    skipped = sum(outcome.counts[2] for outcome in outcomes)
     if os.environ.get("CI"):
         # Where all that is needed can be installed, nothing goes untested.
         results["no test is skipped"] = not skipped
     for name, good in results.items():
         print(f"{'good' if good else 'BAD '}  {name}")
-    for outcome in outcomes:
-        if outcome.title in again:
-            still = again[outcome.title].failures
-            for name in outcome.failures:
-                print(f"{'FAILED TWICE' if name in still else 'FAILED, THEN PASSED'}  {name}")
-    print(f"{passed + rescued} passed, {failed - rescued} failed, {skipped} skipped")
+    for title, second in again.items():
+        [first] = [outcome for outcome in outcomes if outcome.title == title]
+        for name in sorted(set(first.failures)):
+            verdict = "failed twice" if name in second.failures else "failed, then passed alone"
+            print(f"NOTE  {name} {verdict} ({title})")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 0 if all(results.values()) else 1
 
 
