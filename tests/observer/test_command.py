@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterable
@@ -197,23 +198,25 @@ class CommandTests(TestCase):
         (record,) = map(json.loads, run.output.splitlines())
         self.assertEqual((record["event"], record["masters"]), ("state", [ALPHA]))
         run = self.start("--once", "1000")
-        await until(lambda: self.isListening(run))
+        await until(lambda: self.isRunning(run))
         run.transport.signalProcess("INT")  # type: ignore[union-attr]
         self.assertIn(await run.ended, (0, 1))
 
-    def isListening(self, run: _Run) -> bool:
+    def isRunning(self, run: _Run) -> bool:
         """
-        Whether it has its socket.
+        Whether its reactor runs and takes signals: SIGTERM, since Python takes SIGINT from
+        its start on.
         """
         assert run.transport is not None
         process = Path("/proc", str(run.transport.pid))
         try:
-            links = [os.readlink(link) for link in (process / "fd").iterdir()]
-            # Before it is another program, it has the sockets of this one.
+            # Before it is another program, it has the handlers of this one.
             started = b"txcarp.console" in (process / "cmdline").read_bytes()
+            words = (process / "status").read_text().split()
         except OSError:
             return False
-        return started and any(link.startswith("socket:") for link in links)
+        caught = int(words[words.index("SigCgt:") + 1], 16)
+        return started and bool(caught >> (signal.SIGTERM - 1) & 1)
 
     async def test_flood(self) -> None:
         """
