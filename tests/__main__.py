@@ -36,6 +36,13 @@ ON_EACH_REACTOR = (
     "tests.network.test_packets",
 )
 
+#: What needs no test.
+CHECKS = (
+    ("lint", "ruff", "check", "."),
+    ("types", "mypy"),
+    ("interfaces' documentation", "pydoctor", "--quiet", "txcarp"),
+)
+
 #: How many parts run at the same time.  The tests of real processes, which take longest,
 #: do little but wait; with many more of them than processors they would wait for each other.
 AT_ONCE = min((os.cpu_count() or 1) + 1, 6)
@@ -174,18 +181,15 @@ def main(arguments: list[str]) -> int:
     for stale in ROOT.glob(".coverage*"):
         stale.unlink()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(lambda part: run(*part), parts()))
+        done = list(pool.map(lambda part: run(*part), [*parts(), *CHECKS]))
+    outcomes, checks = done[: -len(CHECKS)], done[-len(CHECKS) :]
     again = onceMore(outcomes)
     last = [again.get(outcome.title, outcome) for outcome in outcomes]
     results = {outcome.title: outcome.good and outcome.counts[0] > 0 for outcome in last}
+    results |= {check.title: check.good for check in checks}
     run("coverage data", "coverage", "combine", "--quiet")
-    for title, *command in (
-        ("coverage", "coverage", "report", f"--fail-under={COVERAGE_FLOOR}"),
-        ("lint", "ruff", "check", "."),
-        ("types", "mypy"),
-        ("interfaces' documentation", "pydoctor", "--quiet", "txcarp"),
-    ):
-        results[title] = run(title, *command).good
+    report = run("coverage", "coverage", "report", f"--fail-under={COVERAGE_FLOOR}")
+    results["coverage"] = report.good
     passed = sum(outcome.counts[0] for outcome in (*outcomes, *again.values()))
     failed = sum(outcome.counts[1] for outcome in last)
     skipped = sum(outcome.counts[2] for outcome in outcomes)
