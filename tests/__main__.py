@@ -57,6 +57,7 @@ REAL_TIME = (
     "tests.logs.",
     "tests.mastership.test_scripts",
     "tests.observer.test_command",
+    "tests.observer.test_wire",
     "tests.test_clock",
     "tests.test_pinger",
     "tests.test_reactors",
