@@ -63,7 +63,7 @@ class DiagnosticsTests(SynchronousTestCase):
         self.assertEqual(
             [finding.value for finding in Finding],
             [
-                *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo"),
+                *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo", "same-source"),
                 *("family-silent", "two-masters", "other-key", "replay", "unsealed"),
             ],
         )
