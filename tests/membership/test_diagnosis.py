@@ -113,6 +113,16 @@ class DiagnosticsTests(SynchronousTestCase):
         self.assertIn("10.99.0.1", lines[0])
         self.assertIn("10.99.0.3", lines[1])
 
+    def test_madeUp(self) -> None:
+        """
+        Somebody who makes up a thousand such hosts fills no log, and keeps nothing else
+        from being said.
+        """
+        hosts = [bytes((10, 99, n // 256, n % 256)) for n in range(1000)]
+        lines = self.said(*((Finding.OTHER_KEY, host) for host in hosts))
+        self.assertLess(len(lines), 100)
+        self.assertEqual(len(self.said((Finding.TWO_MASTERS, _PEER))), 1)
+
     def test_observers(self) -> None:
         """
         Observers are told each time; one that fails is no harm to the others.

@@ -55,6 +55,9 @@ class Diagnosis:
     explanation: str
 
 
+#: How many hosts are named in a minute that still use the other key.
+_NOT_DONE = 32
+
 _BAD_DIGEST = "Bad digest - Check vhid, password and virtual IP address: "
 
 _EXPLANATIONS = {
@@ -111,6 +114,8 @@ class Diagnostics:
         self._interface = interface
         self._clock = clock
         self._sayOnce = sayOnce
+        # Apart from the rest: without seals, who has a capture can make hosts up.
+        self._sayOfEach = SayOnce(clock, maximumKeys=_NOT_DONE)
         self._rivalSince: float | None = None
         self._rivalLast = 0.0
 
@@ -123,8 +128,11 @@ class Diagnostics:
         """
         self.counts[finding] += 1
         who = textOf(peer) if peer else ""
-        # Who is not done yet has to be known of each; nobody can make up that he is one.
-        ready = self._sayOnce.ready((finding, peer) if finding is Finding.OTHER_KEY else finding)
+        # Who is not done yet has to be known of each.
+        if finding is Finding.OTHER_KEY:
+            ready = self._sayOfEach.ready(peer)
+        else:
+            ready = self._sayOnce.ready(finding)
         if ready is None and not self.observers:
             return
         explanation = _EXPLANATIONS[finding].format(peer=who or "a host", vhid=self._vhid)
