@@ -49,7 +49,7 @@ class ConfigurationTests(SynchronousTestCase):
             ("advbase", -1, "advbase must be from 0 to 255, not -1"),
             ("advskew", 256, "advskew must be from 0 to 255, not 256"),
             ("deadRatio", 0, "deadRatio must be from 1 to 4294967295, not 0"),
-            ("source", b"abc", "source must be 4 packed bytes"),
+            ("source", b"abc", "source must be 4 packed bytes, not b'abc'"),
             ("source6", b"abcd", "source6 must be 16 packed bytes"),
             ("group", b"abc", "group must be 4 packed bytes"),
             ("group6", b"abcd", "group6 must be 16 packed bytes"),
@@ -65,9 +65,9 @@ class ConfigurationTests(SynchronousTestCase):
             ("virtualMAC", b"\0\0\0\0\1", "virtualMAC must be an Ethernet address"),
             ("addresses", [], "at least one address"),
             ("addresses", ["10.0.0"], "'10.0.0' is not an address such as 192.0.2.1"),
-            ("addresses", [IPV4, "fd00::1", IPV4], "an address is given twice"),
+            ("addresses", [IPV4, "fd00::1", IPV4], f"the address {IPV4} is given twice"),
             ("addresses", ["10.0.0.1/24"], "without assign an address has no prefix length"),
-            ("peers", (b"abc",), "a peer is one host, 4 or 16 packed bytes"),
+            ("peers", (b"abc",), "a peer is one host, 4 or 16 packed bytes, not b'abc'"),
             ("peers", (parseIPv4("224.0.0.18"),), "a peer is one host"),
         ):
             self.assertIn(words, self.refused(setting, **{setting: value}), (setting, value))

@@ -5,6 +5,7 @@ What an administrator asked for: one frozen, validated model.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -84,7 +85,7 @@ def _packed(size: int) -> Callable[[Any, attrs.Attribute[Any], bytes | None], No
     def check(instance: object, attribute: attrs.Attribute[Any], value: bytes | None) -> None:
         if value is not None and len(value) != size:
             raise ConfigurationError(
-                attribute.name, f"{attribute.name} must be {size} packed bytes"
+                attribute.name, f"{attribute.name} must be {size} packed bytes, not {value!r}"
             )
 
     return check
@@ -114,7 +115,8 @@ def _hardware(
 ) -> None:
     if value is not None and (len(value) != 6 or value[0] & 1):
         raise ConfigurationError(
-            attribute.name, f"{attribute.name} must be an Ethernet address that is no group"
+            attribute.name,
+            f"{attribute.name} must be an Ethernet address that is no group, not {value.hex(':')}",
         )
 
 
@@ -297,36 +299,53 @@ class VirtualHostConfiguration:
         """
         if not self.addresses:
             raise ConfigurationError("addresses", "a virtual host has at least one address")
-        if not self.assign and any(
-            address.prefixLength != 8 * len(address.packed) for address in self.addresses
-        ):
-            raise ConfigurationError(
-                "addresses",
-                "without assign an address has no prefix length: the scripts add it",
-            )
+        for address in self.addresses:
+            if not self.assign and address.prefixLength != 8 * len(address.packed):
+                raise ConfigurationError(
+                    "addresses",
+                    f"without assign an address has no prefix length, as {address} has: the "
+                    "scripts add it",
+                )
         if Family.IPV4 in self.families and self.source is None:
             raise ConfigurationError("source", "IPv4 addresses need a source for advertisements")
         if self.virtualMAC is not None and not self.assign:
             raise ConfigurationError(
                 "virtualMAC", "a virtual hardware address needs assign: no script can add it"
             )
-        if len({address.packed for address in self.addresses}) != len(self.addresses):
-            raise ConfigurationError("addresses", "an address is given twice")
+        times = Counter(address.packed for address in self.addresses)
+        for packed, count in times.items():
+            if count > 1:
+                raise ConfigurationError(
+                    "addresses", f"the address {textOf(packed)} is given twice"
+                )
         if self.advbase == 0 and self.advskew == 0 and not self.dialect.zeroBase:
             raise ConfigurationError(
                 "advbase", "advbase and advskew are both 0: there is no time between advertisements"
             )
         if not isMulticast(self.group) and not self.broadcast:
-            raise ConfigurationError("group", "the group must be a multicast address (224.0.0.0/4)")
+            raise ConfigurationError(
+                "group",
+                f"the group must be a multicast address (224.0.0.0/4), not {textOf(self.group)}",
+            )
         if not isMulticast(self.group6):
-            raise ConfigurationError("group6", "the group must be a multicast address (ff00::/8)")
+            raise ConfigurationError(
+                "group6",
+                f"the group must be a multicast address (ff00::/8), not {textOf(self.group6)}",
+            )
         for peer in self.peers:
             if len(peer) not in (4, 16) or isMulticast(peer):
-                raise ConfigurationError("peers", "a peer is one host, 4 or 16 packed bytes")
+                what = repr(peer) if textOf(peer) == "?" else textOf(peer)
+                raise ConfigurationError(
+                    "peers", f"a peer is one host, 4 or 16 packed bytes, not {what}"
+                )
             if peer in (self.source, self.source6):
-                raise ConfigurationError("peers", "a peer is another host, not this one")
+                raise ConfigurationError(
+                    "peers", f"a peer is another host, not this one: {textOf(peer)}"
+                )
         if len(self.peers) > MAXIMUM_PEERS:
-            raise ConfigurationError("peers", f"there are more than {MAXIMUM_PEERS} peers")
+            raise ConfigurationError(
+                "peers", f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
+            )
         pairs = (1 + len(self.otherPasswords)) * (1 + len(self.otherAddresses))
         if pairs > MAXIMUM_PAIRS:
             raise ConfigurationError(
