@@ -292,6 +292,12 @@ class IAddressTable(Interface):
         Who put an address where it is now.
         """
 
+    def isElsewhere(interface: str, address: VirtualAddress) -> bool:
+        """
+        Whether somebody else put an address on another interface of this host,
+        which may then answer for it on all of them.
+        """
+
     def known() -> Deferred[None]:
         """
         Wait until what is present is known.
@@ -395,7 +401,7 @@ class IMastershipStep(Interface):
 
     timeLimit = Attribute(
         """Seconds after which it counts as failed and its Deferred is
-        cancelled; C{None} if it ends by itself."""
+        cancelled, and waited for no more; C{None} if it ends by itself."""
     )
 
     def acquire(change: Change) -> Deferred[None] | None:

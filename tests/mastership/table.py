@@ -34,6 +34,7 @@ class FakeTable:
 
     @ivar present: when the lifetime of each address ends; C{None} for never.
     @ivar foreign: those that somebody else put there.
+    @ivar elsewhere: those that somebody else put on another interface.
     @ivar error: what L{hold} fails with, if it is one.
     @ivar waiting: the answers of L{hold} and L{drop} that are still to come.
     @ivar slow: whether they wait for L{answer}.
@@ -45,6 +46,7 @@ class FakeTable:
         self.clock = clock
         self.present: dict[str, float | None] = {}
         self.foreign: set[str] = set()
+        self.elsewhere: set[str] = set()
         self.error: OSError | None = None
         self.slow = False
         self.waiting: list[Deferred[None]] = []
@@ -69,6 +71,9 @@ class FakeTable:
         if address.text in self.foreign:
             return Holding.FOREIGN
         return Holding.OURS if address.text in self.present else Holding.NOBODY
+
+    def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
+        return address.text in self.elsewhere
 
     def hold(
         self,

@@ -468,6 +468,17 @@ class ForeignTests(LeaseTestCase):
         self.assertEqual(self.journal, [("drop", SECOND)])
         self.assertIn("although it is not master", self.said(logs)[0])
 
+    def test_elsewhere(self) -> None:
+        """
+        One that is on another interface is held as if it were not, and said.
+        """
+        self.table.elsewhere = {FIRST}
+        with capturedLogs() as logs:
+            self.successResultOf(self.leases.acquire(MASTER))
+        self.assertEqual(self.journal, [("hold", 3, FIRST, SECOND)])
+        [line] = self.said(logs)
+        self.assertIn("10.0.0.100 is on another interface of this host than eth7", line)
+
     def test_itsRemoval(self) -> None:
         """
         When it goes, a master holds it itself from then on: the log told somebody to

@@ -500,6 +500,18 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(self.observer.taken, [IPV4.packed])
         self.assertIs(self.holding(), Holding.FOREIGN)
 
+    def test_elsewhere(self) -> None:
+        """
+        An address that somebody else put on another interface is told from one of ours
+        there, and from one on this interface.
+        """
+        self.start(address(index=8, protocol=None, validLifetime=None), address(IPV6, index=8))
+        self.assertTrue(self.table.isElsewhere("eth7", IPV4))
+        self.assertFalse(self.table.isElsewhere("eth7", IPV6))
+        self.assertFalse(self.table.isElsewhere("eth9", IPV4), "there is no such interface")
+        self.indexes["eth8"] = 8
+        self.assertFalse(self.table.isElsewhere("eth8", IPV4))
+
     def test_twice(self) -> None:
         """
         IPv4 has an address with several prefix lengths: only what is ours is dropped,

@@ -266,8 +266,16 @@ class AddressLeases:
                     interface=self._interface,
                     consequence=consequence,
                 )
-            else:
-                ours.append(address)
+                continue
+            ours.append(address)
+            if self._table.isElsewhere(self._interface, address):
+                self._log.warn(
+                    "{address} is on another interface of this host than {interface}, and not "
+                    "by this program: this host answers for it as backup, too, unless its "
+                    "arp_ignore forbids it",
+                    address=address.text,
+                    interface=self._interface,
+                )
         return tuple(ours)
 
     def _renewed(self, result: None, when: float) -> None:

@@ -135,6 +135,20 @@ class AddressTable:
             return Holding.NOBODY
         return Holding.OURS if all(map(_isOurs, found)) else Holding.FOREIGN
 
+    def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
+        """
+        See L{IAddressTable.isElsewhere}.
+        """
+        try:
+            index = self._indexOf(interface)
+        except OSError:
+            return False
+        return any(
+            other != index and not all(map(_isOurs, found.values()))
+            for (other, local), found in self._present.items()
+            if local == address.packed
+        )
+
     def hold(
         self,
         interface: str,
