@@ -23,9 +23,10 @@ from tests.testbed.fixture import makeTestbed, until
 from txcarp.addresses import VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
-from txcarp.network.addresses import OURS, AddressTable
+from txcarp.network.addresses import AddressTable
 from txcarp.network.netlink import AnswerLost, Netlink
 from txcarp.network.netlinkformat import Request
+from txcarp.network.presentaddresses import OURS
 from txcarp.network.requests import (
     IFA_F_NODAD,
     newAddress,

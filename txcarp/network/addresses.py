@@ -19,6 +19,7 @@ from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.netlink import AnswerLost, Netlink
 from txcarp.network.netlinkformat import Request
+from txcarp.network.presentaddresses import OURS, PresentAddresses, isOurs
 from txcarp.network.requests import (
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
@@ -29,14 +30,6 @@ from txcarp.network.requests import (
 from txcarp.network.rtnetlink import Address
 from txcarp.network.sockets import MissingCapability
 
-#: How the kernel is told, and tells, who added an address (IFA_PROTO, since
-#: Linux 5.18): the number of the protocol that moves it.
-OURS = 112
-
-#: Where the kernel does not say who added an address, one that will vanish
-#: within this many seconds is taken for ours: nothing else leases that short.
-_SHORT_LEASE = 60
-
 #: Seconds until a list that the kernel could not give is asked for again.
 _RETRY = 0.5
 
@@ -45,7 +38,6 @@ _ATTEMPTS = 3
 
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
 
-#: IPv4 knows an address of an interface twice if the prefix lengths differ.
 _Key = tuple[int, bytes, int]
 
 
@@ -76,7 +68,7 @@ class AddressTable:
         self._listing = False
         self._again = False
         self._ready: list[Deferred[None]] | None = []
-        self._present: dict[tuple[int, bytes], dict[int, Address]] = {}
+        self._present = PresentAddresses()
         self._newer: dict[_Key, tuple[Address, bool]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
         self._heldOn: dict[str, int] = {}
@@ -130,10 +122,10 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return Holding.NOBODY
-        found = self._found(index, address)
+        found = self._present.on(index, address.packed)
         if not found:
             return Holding.NOBODY
-        return Holding.OURS if all(map(_isOurs, found)) else Holding.FOREIGN
+        return Holding.OURS if all(map(isOurs, found)) else Holding.FOREIGN
 
     def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
         """
@@ -143,11 +135,7 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return False
-        return any(
-            other != index and not all(map(_isOurs, found.values()))
-            for (other, local), found in self._present.items()
-            if local == address.packed
-        )
+        return not all(map(isOurs, self._present.besides(index, address.packed)))
 
     def hold(
         self,
@@ -167,7 +155,7 @@ class AddressTable:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
         self._heldOn[interface] = index
         settings = []
-        if any(one.isIPv4 and not self._found(index, one) for one in addresses):
+        if any(one.isIPv4 and not self._present.on(index, one.packed) for one in addresses):
             # The virtual address may have come first, after a restart of a network
             # manager: the host's own would go with it.
             settings.append(promoteSecondaries(index))
@@ -212,7 +200,8 @@ class AddressTable:
                 return succeed(None)
         requests = []
         for address in addresses:
-            ours = {one.prefixLength for one in self._found(index, address) if _isOurs(one)}
+            found = self._present.on(index, address.packed)
+            ours = {one.prefixLength for one in found if isOurs(one)}
             # It may be there without being known, if the answer to its addition
             # was lost or is still to come.
             for prefixLength in sorted(ours) or (address.prefixLength,):
@@ -234,15 +223,13 @@ class AddressTable:
         if self._listing:
             key = (address.index, address.local, address.prefixLength)
             self._newer[key] = address, present
-        place = (address.index, address.local)
-        before = self._present.get(place, {}).get(address.prefixLength)
-        self._believe(address, present)
+        before = self._present.believe(address, present)
         if before is None:
             return
         if not present:
-            if not any(map(_isOurs, self._present.get(place, {}).values())):
+            if not any(map(isOurs, self._present.on(address.index, address.local))):
                 self._tell(address, lambda observer: observer.addressesGone([address.local]))
-        elif _isOurs(before) and not _isOurs(address):
+        elif isOurs(before) and not isOurs(address):
             self._tell(address, lambda observer: observer.addressesTaken([address.local]))
 
     def addressesUncertain(self) -> None:
@@ -253,21 +240,6 @@ class AddressTable:
             self._again = True
         else:
             self._list()
-
-    def _found(self, index: int, address: VirtualAddress) -> list[Address]:
-        """
-        What is known to be there, with whatever prefix length.
-        """
-        return list(self._present.get((index, address.packed), {}).values())
-
-    def _believe(self, address: Address, present: bool) -> None:
-        found = self._present.setdefault((address.index, address.local), {})
-        if present:
-            found[address.prefixLength] = address
-        else:
-            found.pop(address.prefixLength, None)
-            if not found:
-                del self._present[address.index, address.local]
 
     def _ask(
         self, requests: Sequence[Request], attempts: int = _ATTEMPTS
@@ -308,11 +280,11 @@ class AddressTable:
         if self._again:
             self._list()
             return
-        self._present = {}
+        self._present.clear()
         for address in addresses:
-            self._believe(address, True)
+            self._present.believe(address, True)
         for newer, present in self._newer.values():
-            self._believe(newer, present)
+            self._present.believe(newer, present)
         self._newer.clear()
         waiting, self._ready = self._ready, None
         for one in waiting or ():
@@ -333,15 +305,6 @@ class AddressTable:
     def _retry(self) -> None:
         if self._started and not self._listing:
             self._list()
-
-
-def _isOurs(address: Address) -> bool:
-    """
-    Whether this program, or an earlier run of it, put an address there.
-    """
-    if address.protocol is not None:
-        return address.protocol == OURS
-    return address.validLifetime is not None and address.validLifetime <= _SHORT_LEASE
 
 
 def _ours(index: int, address: VirtualAddress, lease: int | None) -> Address:
