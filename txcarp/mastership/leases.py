@@ -100,7 +100,7 @@ class AddressLeases:
         self.restored = 0
         self._table = table
         self._interface = interface
-        self._addresses = tuple(addresses)
+        self._addresses = {address.packed: address for address in addresses}
         self._lease = lease
         self._clock = clock
         self._fit = fit
@@ -108,7 +108,7 @@ class AddressLeases:
         self._routed = routed
         self._tellRestored = restored
         self._tellUnfit = unfit
-        self._held: tuple[VirtualAddress, ...] = ()
+        self._held: dict[bytes, VirtualAddress] = {}
         self._active = False
         self._confirmed = float("-inf")
         self._lapsed = False
@@ -123,10 +123,11 @@ class AddressLeases:
         yield self._table.known()
         self._table.watch(self._interface, self)
         self._active = True
-        self._held = self._notForeign("it is used as it is, and stays when this host dies")
+        ours = self._notForeign("it is used as it is, and stays when this host dies")
+        self._held = {address.packed: address for address in ours}
         self._confirmed = self._clock.seconds()
         self._renewal.begin()
-        yield self._hold(self._held)
+        yield self._hold(ours)
 
     @inlineCallbacks
     def release(self, change: Change) -> Generator[Deferred[Any], Any, None]:
@@ -135,14 +136,13 @@ class AddressLeases:
         """
         if not self._active:
             yield self._table.known()
-            held = self._notForeign(_BACKUP_ANSWERS)
-            yield self._table.drop(self._interface, held)
+            yield self._table.drop(self._interface, self._notForeign(_BACKUP_ANSWERS))
             return
         self._table.unwatch(self._interface, self)
         self._active = False
         self._renewal.end()
-        held, self._held = self._held, ()
-        yield self._table.drop(self._interface, held)
+        held, self._held = self._held, {}
+        yield self._table.drop(self._interface, tuple(held.values()))
         self._notForeign(_BACKUP_ANSWERS)
 
     def renew(self) -> None:
@@ -158,7 +158,7 @@ class AddressLeases:
         over: then this host was not in good order, and the next renewal by
         one that is brings it back.
         """
-        gone = [address for address in self._held if address.packed in addresses]
+        gone = [self._held[packed] for packed in addresses if packed in self._held]
         self._takeUp(addresses)
         if not self._active or not gone:
             return
@@ -184,7 +184,7 @@ class AddressLeases:
         """
         Put what is held on lease again: it would stay when this host dies.
         """
-        taken = [address for address in self._held if address.packed in addresses]
+        taken = [self._held[packed] for packed in addresses if packed in self._held]
         if self._active and taken and self._fit():
             self._putBack(
                 taken,
@@ -199,7 +199,7 @@ class AddressLeases:
         Compare what is held with what is there.
         """
         found: dict[Holding, list[bytes]] = {holding: [] for holding in Holding}
-        for address in self._addresses:
+        for address in self._addresses.values():
             found[self._table.holding(self._interface, address)].append(address.packed)
         self.addressesGone(found[Holding.NOBODY])
         self.addressesTaken(found[Holding.FOREIGN])
@@ -208,12 +208,11 @@ class AddressLeases:
         """
         Hold what somebody else had put on this host, and took away.
         """
+        mine = [packed for packed in addresses if packed in self._addresses]
         free = [
             address
-            for address in self._addresses
-            if address.packed in addresses
-            and address not in self._held
-            and self._table.holding(self._interface, address) is Holding.NOBODY
+            for address in (self._addresses[packed] for packed in mine if packed not in self._held)
+            if self._table.holding(self._interface, address) is Holding.NOBODY
         ]
         if self._active and free:
             self._log.warn(
@@ -222,7 +221,7 @@ class AddressLeases:
                 names=_names(free),
                 interface=self._interface,
             )
-            self._held += tuple(free)
+            self._held.update((address.packed, address) for address in free)
             if self._fit():
                 self._holdAgain(free).addErrback(self._notBack)
 
@@ -242,13 +241,14 @@ class AddressLeases:
 
     def _renew(self, over: bool) -> None:
         now = self._clock.seconds()
+        held = tuple(self._held.values())
         if over:
             # This host did not run for a while. What the kernel says of that may still
             # be unread; it comes before the answer to this.
             self._lapsed = True
-            done = self._holdAgain(self._held).addBoth(self._lapseEnded)
+            done = self._holdAgain(held).addBoth(self._lapseEnded)
         else:
-            done = self._hold(self._held)
+            done = self._hold(held)
         done.addCallbacks(self._renewed, self._notRenewed, (now,))
 
     def _lapseEnded(self, result: Any) -> Any:
@@ -257,7 +257,7 @@ class AddressLeases:
 
     def _notForeign(self, consequence: str) -> tuple[VirtualAddress, ...]:
         ours = []
-        for address in self._addresses:
+        for address in self._addresses.values():
             if self._table.holding(self._interface, address) is Holding.FOREIGN:
                 self._log.error(
                     "{address} is on {interface} already, and not by this program: "
