@@ -280,6 +280,22 @@ class EarlyTests(SynchronousTestCase):
             self.assertEqual(main([]), 128 + number)
             self.assertEqual(list(self.directory.iterdir()), [])
 
+    def test_halfMade(self) -> None:
+        """
+        A signal that comes when the directory is there, and nobody has it yet,
+        waits for that.
+        """
+        make = tempfile.mkdtemp
+
+        def making(*arguments: Any, **settings: Any) -> str:
+            made = make(*arguments, **settings)
+            os.kill(os.getpid(), signal.SIGINT)
+            return made
+
+        self.patch(tempfile, "mkdtemp", making)
+        self.assertEqual(main([]), 128 + signal.SIGINT)
+        self.assertEqual(list(self.directory.iterdir()), [])
+
     def test_dropped(self) -> None:
         """
         A signal is not lost when Python drops the exception that it raises.

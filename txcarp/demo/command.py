@@ -10,8 +10,8 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from socket import inet_aton
@@ -106,6 +106,17 @@ class _Interruption:
         self.number = number
         raise _Ended(number)
 
+    @contextmanager
+    def heldBack(self) -> Iterator[None]:
+        """
+        Run a C{with} block to its end before a signal has its effect.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
     def check(self) -> None:
         """
         Python drops an exception that comes at some moments (while an object is
@@ -155,8 +166,9 @@ def _perform(options: DemoOptions, interruption: _Interruption) -> int:
     """
     with ExitStack() as stack:
         testbed = stack.enter_context(Testbed.create())
-        files = tempfile.TemporaryDirectory(prefix="txcarp-demo-")
-        directory = Path(stack.enter_context(files))
+        with interruption.heldBack():
+            files = tempfile.TemporaryDirectory(prefix="txcarp-demo-")
+            directory = Path(stack.enter_context(files))
         logs = Path(options["keep-logs"] or directory)
         logs.mkdir(parents=True, exist_ok=True)
         # Not before: the process of a user must not have a thread until here.
