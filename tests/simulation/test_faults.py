@@ -203,7 +203,8 @@ class World:
                 if heard is None or heard[0] != moment.when:
                     return "nobody was heard"
                 said = heard[1]
-                slow = said.advbase > own.advbase * self.group["deadRatio"]
+                # At most: nobody is demoted to less than a skew of 0.
+                slow = (said.advbase, said.advskew) > (own.advbase * self.group["deadRatio"], 0)
                 if change.reason is Reason.SLOW_MASTER and not slow:
                     return "the master was not slow"
                 if change.reason is Reason.PREFERRED_MASTER and said.isBowOut:
