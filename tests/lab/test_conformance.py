@@ -22,6 +22,7 @@ from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCa
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
 from txcarp.mastership.virtualmac import virtualHardwareAddress
 from txcarp.network.requests import delLink
+from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.timing import Timing
 
 #: Seconds in which the others know that a host is demoted, and one has taken over.
@@ -274,6 +275,37 @@ class DemotionTests(FamilyTestCase):
             consumeErrors=True,
         )
 
+    async def test_offer(self) -> None:
+        """
+        A demoted master whose backup does not preempt moves the address with a bow-out, at
+        once: no client is without it for longer than that and the take-over.
+        """
+        a, b = self.members()
+        client = self.client()
+        options = ("--assign", "-r", "2")
+        master = a.steered(*options, virtual=FOUR)
+        await self.becomes(master, "MASTER")
+        backup = b.txcarp(*options, *SLOWER, virtual=FOUR)
+        await self.becomes(backup, "BACKUP")
+        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        pinger = self.pinger(client, VIRTUAL)
+        await self.answers(pinger)
+        told = master.tell("demote uplink 240")
+        taken = await self.advertises(b, told, 3)
+        said = [one for one in self.wire.since(a.address, told) if one.time <= taken]
+        self.assertEqual([one.said.advskew for one in said], [240, 255])
+        self.report(
+            f"moved {(taken - said[0].time) * 1000:.1f} ms after the demotion was said, "
+            f"{(taken - said[1].time) * 1000:.1f} ms after the bow-out"
+        )
+        self.assertLess(taken - said[0].time, OFFER_AFTER + self.slack)
+        await self.becomes(master, "BACKUP", 2)
+        await self.answers(pinger)
+        self.assertLess(pinger.gaps(told).silence, self.slack)
+        master.tell("promote uplink")
+        await self.advertises(b, time.monotonic() + 1.0)
+        self.assertEqual((master.state, backup.state), ("BACKUP", "MASTER"))
+
     async def test_trackedInterface(self) -> None:
         """
         A master whose other interface loses its link hands over, and takes the address
@@ -452,6 +484,35 @@ class UcarpTests(LabTestCase):
         self.report(f"zero: took over {(taken - last - dead) * 1000:+.1f} ms from the deadline")
         self.assertGreater(taken - last, dead - 0.01)
         self.assertLess(taken - last, dead + self.slack)
+
+    async def equal(self, name: str, *options: str) -> None:
+        """
+        A ucarp master and a txcarp backup, whose dead time is the interval, and no longer.
+        """
+        switch = self.testbed.switch(name)
+        wire = self.listen(switch)
+        a, b = self.host(f"a-{name}", switch=switch), self.host(f"b-{name}", switch=switch)
+        master = b.ucarp(*options)
+        await self.becomes(master, "MASTER")
+        backup = a.txcarp(*options)
+        await self.becomes(backup, "BACKUP")
+        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.during(8.0)
+        self.assertEqual((backup.state, master.state), ("BACKUP", "MASTER"))
+        self.assertEqual(wire.of(a.address), [])
+
+    async def test_noMargin(self) -> None:
+        """
+        C22: with a dead ratio of one, and without a base, an advertisement that is a
+        millisecond late is no dead master.
+        """
+        await gatherResults(
+            [
+                self.concurrently(self.equal("one", "-r", "1", "-k", "128")),
+                self.concurrently(self.equal("baseless", "-b", "0", "-k", "200")),
+            ],
+            consumeErrors=True,
+        )
 
     async def test_timings(self) -> None:
         """

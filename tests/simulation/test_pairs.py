@@ -207,6 +207,18 @@ class PairTests(SynchronousTestCase):
             segment.run(interval * 1.5)
             self.assertEqual(segment.masters(), [second], one)
 
+    def test_noMarginDemoted(self) -> None:
+        """
+        A demoted host that waits as long as it would without the demotion bears a master
+        that is slower than that by less than the demotion.
+        """
+        segment, first, second = pair({"deadRatio": 1}, {"deadRatio": 1, "advskew": 1})
+        assert first.virtualHost is not None
+        first.virtualHost.demote("slow disk", 30)
+        segment.run(100)
+        self.assertEqual(segment.masters(), [second])
+        self.assertEqual(len(segment.reigns), 2)
+
     def test_noMarginAfterATie(self) -> None:
         """
         Nor is it one for a master that has just given way.

@@ -103,7 +103,7 @@ class Standing:
         Seconds of silence of this peer after which this host takes over.
         """
         interval = peer.timing.interval
-        if interval > self.deadTime:
+        if interval > self.timing.deadTime(self.deadRatio):
             return self.deadTime  # as OpenBSD without a base: it is not guessed about
         return max(self.deadTime, interval * LEAST_INTERVALS)
 
