@@ -31,24 +31,41 @@ SWAPPED = 0.1
 
 class ListTests(SynchronousTestCase):
     """
-    The list in C{docs/protocol.rst}.
+    The lists in C{docs/protocol.rst}.
     """
+
+    root = Path(txcarp.__file__).parent.parent
 
     def test_complete(self) -> None:
         """
         Each requirement has tests, and they exist.
         """
-        root = Path(txcarp.__file__).parent.parent
-        text = (root / "docs" / "protocol.rst").read_text(encoding="utf-8")
+        text = (self.root / "docs" / "protocol.rst").read_text(encoding="utf-8")
         rows = text.partition("\nConformance\n")[2].split("\n   * - C")[1:]
         self.assertEqual([row[:2] for row in rows], [f"{number:02}" for number in range(1, 25)])
         for row in rows:
-            names = re.findall(r"``([\w.]+)``", row)
-            self.assertTrue(names, row)
-            for name in names:
-                # A module, or a method of a class in one.
-                self.assertTrue(name.rpartition(".")[2].startswith("test_"), name)
-                namedAny(f"tests.{name}")
+            self.exist(re.findall(r"``([\w.]+)``", row))
+
+    def test_attacks(self) -> None:
+        """
+        So do those of the attacks.
+        """
+        text = (self.root / "docs" / "protocol.rst").read_text(encoding="utf-8")
+        table = text.partition("Attacks, and the tests that mount them")[2].partition("\n\n*")[0]
+        rows = table.partition("\nA host that was sealed")[0].split("\n   * - ")[2:]
+        self.assertGreater(len(rows), 8)
+        for row in rows:
+            self.exist(re.findall(r"``([\w.]+)``", row))
+
+    def exist(self, names: list[str]) -> None:
+        """
+        There are these tests, and there is one.
+        """
+        self.assertTrue(names)
+        for name in names:
+            # A module, or a method of a class in one.
+            self.assertTrue(name.rpartition(".")[2].startswith("test_"), name)
+            namedAny(f"tests.{name}")
 
 
 class VirtualMACTests(FamilyTestCase):
