@@ -22,6 +22,7 @@ from txcarp.membership.diagnosis import Finding
 from txcarp.protocol.advertisement import encode
 from txcarp.protocol.election import Reason, Role
 from txcarp.protocol.envelope import wrap
+from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Verification
 
@@ -733,6 +734,41 @@ class FilteredTests(SynchronousTestCase):
                 stage.run(1)
         self.assertEqual(stage.host.received, 1)
         self.assertEqual(stage.host.rejected.total(), 0)
+
+    def test_stopped(self) -> None:
+        """
+        What is seen when nobody listens any more, or in a family of others, is nothing.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        receiver = stage.network.receiver
+        assert receiver is not None
+        other = wrap(crafted.payload(), socket.inet_pton(socket.AF_INET6, "fe80::1"), GROUP6)
+        for receive in (receiver.packetReceived, receiver.packetFiltered):
+            receive(other)
+        stage.host.stopService()
+        stage.run(1)
+        for receive in (receiver.packetReceived, receiver.packetFiltered):
+            receive(crafted.packet(advbase=1))
+        stage.run(1)
+        self.assertEqual((stage.host.received, stage.host.rejected.total()), (0, 0))
+
+    def test_againSoon(self) -> None:
+        """
+        A firewall that drops, passes and drops again within a minute is named once.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        with capturedLogs() as events:
+            for n in range(3):
+                stage.network.receiver.packetFiltered(crafted.packet(advbase=1, counter=2 * n + 9))
+                stage.run(1)
+                stage.deliver(crafted.packet(advbase=1, counter=2 * n + 10))
+                stage.run(3)
+        self.assertEqual(stage.host.received, 6)
+        self.assertEqual(
+            len([text for text in texts(events) if "drops protocol 112" in text]), 1
+        )
 
     def test_forged(self) -> None:
         """

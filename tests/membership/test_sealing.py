@@ -40,10 +40,10 @@ from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.election import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import LAG, SealedSource
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, TICKS, Says, Verification, tickOf
+from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf
 
 _PEER = socket.inet_aton("10.99.0.1")
 _OWN = socket.inet_aton("10.99.0.2")
@@ -309,7 +309,9 @@ class RememberTests(SealingTestCase):
         """
         self.wall = 2e10
         with capturedLogs() as logs:
-            self.assertIsNone(self.sealing.counter(Says(1, 0), _PEER))
+            for _ in range(3):
+                self.assertIsNone(self.sealing.counter(Says(1, 0), _PEER))
+        self.assertEqual(len(logs), 1)
         self.assertIn("wrong by centuries", formatEvent(logs[0]) or "")
 
     def test_laterThanAll(self) -> None:
@@ -340,6 +342,18 @@ class RememberTests(SealingTestCase):
         self.clock.advance(1.0)
         sealing.judge(self.sealed(LAG + 4.0), _PEER)
         self.assertEqual(self.caughtUp, [1.0])
+
+    def test_byChance(self) -> None:
+        """
+        What was sealed by chance, and is far ahead of the clock, does not carry this host
+        away.
+        """
+        wall = self.wall - EPOCH
+        self.assertTrue(self.sealing.judge(self.sealed(wall + FAR_AHEAD), _PEER))
+        counter = self.sealing.counter(Says(1, 0), _OWN)
+        assert counter is not None
+        self.assertEqual(tickOf(counter), int(wall * PACE))
+        self.assertEqual(self.caughtUp, [])
 
     def test_anotherRun(self) -> None:
         """

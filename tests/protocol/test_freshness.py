@@ -19,6 +19,7 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.freshness import (
+    FAR_AHEAD,
     LAG,
     REMEMBERED,
     SAYINGS,
@@ -728,6 +729,43 @@ class MixedTests(FreshnessTestCase):
             # It was heard, all the same, and changed it is a replay.
             for change in _CHANGES:
                 self.refused(Rejection.REPLAY, forged(chance, **change), _STRANGER)
+
+    def test_guessed(self) -> None:
+        """
+        A tag that was guessed for a counter of an unsealed host, under the name of one
+        that seals or where seals are required, is centuries ahead; it takes two that
+        follow each other, as of a host whose clock was set, to be believed.
+        """
+        far = _START + (FAR_AHEAD + 1000) * PACE
+        for verification in (Verification.LEARN, Verification.REQUIRE):
+            self.verification = verification
+            self.freshness = self.receiver()
+            self.now = 0.0
+            self.hear(3)
+            names = [_PEER] if verification is Verification.LEARN else [_PEER, _OTHER]
+            for source in names:
+                for n in range(SOURCES):
+                    # A guess, again, and others.
+                    guess = sealed(0.0, source, start=far + n * 10**6)
+                    for _ in range(2):
+                        self.assertIn("years", self.refused(Rejection.UNSEALED, guess, source))
+                self.hear(3)
+            self.now += 1
+            self.refused(Rejection.UNSEALED, sealed(self.now, start=far))
+            self.hear(3, start=far)
+
+    def test_manyGuesses(self) -> None:
+        """
+        What is remembered of them has an end.
+        """
+        self.verification = Verification.REQUIRE
+        self.freshness = self.receiver()
+        self.hear(3)
+        for n in range(SOURCES + 2):
+            source = f"10.99.1.{n}"
+            guess = sealed(0.0, source, start=_START + (FAR_AHEAD + 1000) * PACE)
+            self.refused(Rejection.UNSEALED, guess, source)
+        self.assertEqual(len(vars(self.freshness)["_leaps"]), SOURCES)
 
     def test_twiceInARow(self) -> None:
         """

@@ -19,16 +19,12 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.statefile import BadState, State
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.freshness import LAG, Freshness
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
 
 #: Seconds for which ticks are reserved in the state file.
 RESERVED = 60
-
-#: Seconds by which a host that was heard sealed only once may be ahead of this
-#: one's clock to be followed.
-_FAR_AHEAD = 10 * 365 * 86400
 
 #: Seconds between two writes of the state file that are not urgent.
 SAVE_EVERY = 5.0
@@ -159,7 +155,7 @@ class Sealing:
             tick = tickOf(advertisement.counter)
             # A seal by chance is not to carry this host away by centuries.
             behind = False
-            if known or tick < (self._wall() - EPOCH + _FAR_AHEAD) * PACE:
+            if known or tick < (self._wall() - EPOCH + FAR_AHEAD) * PACE:
                 behind = tick - self._ticks.last > LAG * PACE
                 self._ticks.heard(tick, now)
             if before:

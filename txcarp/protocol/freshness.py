@@ -31,6 +31,11 @@ SAYINGS = 8
 #: attacker gains who kept advertisements back.
 LAG = 10.0
 
+#: Seconds by which one advertisement alone may be ahead of all others.  A tag that
+#: somebody guessed for a counter of a host that does not seal has any tick, which is
+#: nearly always later by centuries.
+FAR_AHEAD = 10 * 365 * 86400
+
 #: By how much the clocks of two hosts may run apart, seconds in a second.
 _DRIFT = 0.001
 
@@ -126,6 +131,7 @@ class Freshness:
         # What may be expected of anybody: the latest of all that were heard.
         self._anybody = {family: SealedSource(0) for family in Family}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
+        self._leaps: OrderedDict[bytes, int] = OrderedDict()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
             self._advance(familyOf(address), source)
 
@@ -196,6 +202,9 @@ class Freshness:
         lag = anybody.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
+        leaps = 0 < anybody.tick < tick - FAR_AHEAD * PACE
+        if certain and leaps and not self._goesOn(tick, source):
+            raise Rejected(Rejection.UNSEALED, "years ahead of the group: perhaps by chance")
         known.heard(tick, says, now)
         if certain:
             self._know(source, known)
@@ -203,6 +212,16 @@ class Freshness:
             self._sealedOnce[source] = known
             if len(self._sealedOnce) > SOURCES:
                 self._sealedOnce.popitem(last=False)
+
+    def _goesOn(self, tick: int, source: bytes) -> bool:
+        """
+        Whether a source that leaps ahead did so just before.
+        """
+        before = self._leaps.pop(source, 0)
+        self._leaps[source] = tick
+        if len(self._leaps) > SOURCES:
+            self._leaps.popitem(last=False)
+        return before < tick <= before + int(self._lag * PACE)
 
     def _lastOf(self, source: bytes) -> SealedSource | None:
         return self.sources.get(source) or self._sealedOnce.get(source)
