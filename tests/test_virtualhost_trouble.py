@@ -198,6 +198,28 @@ class RhythmTests(SynchronousTestCase):
         self.assertEqual(stage.journal.count(ADVERTISE), 2)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_faultOfAnEffect(self) -> None:
+        """
+        What goes wrong in one part of a decision keeps no other part from being done: a
+        backup that was to wait for the master again does.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+
+        def fail(*details: object) -> None:
+            raise ZeroDivisionError
+
+        run: Any = stage.host._run
+        self.patch(run.candidate, "_changed", fail)
+        stage.deliver(advbase=0, advskew=1)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        stage.journal.clear()
+        stage.run(4)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertIn(ADVERTISE, stage.journal)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_oneRhythm(self) -> None:
         """
         However often mastership comes and goes, there is one rhythm.

@@ -239,7 +239,13 @@ class Candidate:
                 previous = self.role
                 self._state, effects = self._events.popleft()(self._state, self.standing)
                 for effect in effects:
-                    self._perform(effect, previous)
+                    try:
+                        self._perform(effect, previous)
+                    except Exception:
+                        # The state is another already: the rest has to follow, or this
+                        # host would be a master that does not advertise, or a backup
+                        # that waits for nothing.
+                        self._log.failure("{effect} was not done in full", effect=effect)
         finally:
             self._deciding = False
 
