@@ -35,6 +35,7 @@ from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.interfaces import ILinkObserver
 from txcarp.network import familyport, interfaceport
+from txcarp.network import filter as socketFilter
 from txcarp.network.blockingnetlink import BlockingNetlink
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
@@ -410,6 +411,37 @@ class InterfacePortTests(SynchronousTestCase):
         self.patch(familyport, "RawSocket", opening)
         self.passTime(1.0)
         self.assertEqual((self.receiver.changes, ipv4.hears()), (2, True))
+
+    def test_noMoreMemory(self) -> None:
+        """
+        When the kernel has no room for another filter, that is no fault of who takes part
+        or leaves; it is tried again.
+        """
+        ipv4, _ = self.started(GROUP4, GROUP6)
+        with self.node.inside():
+            self.port.add(99, GROUP4, self.receiver)
+        refused = 0
+
+        def refuse(sock: object, code: bytes) -> None:
+            nonlocal refused
+            refused += 1
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+        attach = socketFilter.attach
+        self.patch(socketFilter, "attach", refuse)
+        ipv4.watchFront(99, True)
+        self.port.remove(crafted.VHID)
+        self.assertEqual(refused, 4)  # all but the front door of the IPv6 that ended
+        with capturedLogs() as events:
+            self.passTime(1.0)
+        self.assertEqual(
+            texts(events), ["Unable to open interface [eth0] for IPv4: Cannot allocate memory"]
+        )
+        self.assertFalse(ipv4.hears())
+        self.patch(socketFilter, "attach", attach)
+        self.passTime(1.0)
+        self.assertTrue(ipv4.hears())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_receiverFails(self) -> None:
         """

@@ -43,8 +43,8 @@ class FamilyPort:
         gone: Callable[[], OSError],
     ) -> None:
         """
-        @param lost: Called when the reactor gave a socket up, so that L{open}
-            has something to do again.
+        @param lost: Called when the reactor gave a socket up, or the kernel
+            refused to change one, so that L{open} has something to do again.
         @param gone: What to raise while nothing is open.
         """
         self.family = family
@@ -86,7 +86,10 @@ class FamilyPort:
         del self._groups[vhid]
         self._watched.discard(vhid)
         if self._raw is not None:
-            self._raw.admit(self._receivers, self._groups.values())
+            try:
+                self._raw.admit(self._receivers, self._groups.values())
+            except OSError:
+                self._lost()
         self._refreshFront()
 
     def open(self, index: int) -> None:
@@ -113,7 +116,7 @@ class FamilyPort:
                 self._frontReceived,
                 self._frontClosed,
             )
-        self._refreshFront()
+        self._front.watch(self._watched)
 
     def close(self) -> None:
         """
@@ -187,7 +190,7 @@ class FamilyPort:
             self._log.error(
                 "The firewall of this host drops outgoing protocol 112 on {interface}; "
                 "advertisements are sent around it. Allow them, for example with: "
-                'nft add rule inet filter output oifname "{interface}" {match} accept',
+                'nft insert rule inet filter output oifname "{interface}" {match} accept',
                 interface=self._interface,
                 match=_PROTOCOL_MATCHES[self.family],
             )
@@ -240,4 +243,7 @@ class FamilyPort:
 
     def _refreshFront(self) -> None:
         if self._front is not None:
-            self._front.watch(self._watched)
+            try:
+                self._front.watch(self._watched)
+            except OSError:
+                self._lost()  # the kernel is short of something; what asks for this is not
