@@ -7,12 +7,13 @@ from __future__ import annotations
 import errno
 import socket
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txcarp.interfaces import IAnnouncer
 from txcarp.network.frames import gratuitousARP, unsolicitedAdvertisement
-from txcarp.network.neighbours import Announcer
+from txcarp.network.neighbours import Announcer, NoHardwareAddress
 
 CARD = bytes.fromhex("020000000007")
 VIRTUAL = bytes.fromhex("00005e000107")
@@ -26,10 +27,13 @@ class FakeSender:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.gone = False
+        self.isTunnel = False
 
     def hardwareAddress(self) -> bytes:
         if self.gone:
             raise OSError(errno.ENODEV, "No such device")
+        if self.isTunnel:
+            raise NoHardwareAddress("tun0")
         return CARD
 
     def sendFrame(self, frame: bytes) -> None:
@@ -85,3 +89,15 @@ class AnnouncerTests(SynchronousTestCase):
         """
         self.sender.gone = True
         self.assertRaises(OSError, self.announcer.announce, b"\n\0\0\1")
+
+    def test_tunnel(self) -> None:
+        """
+        Where there are no Ethernet addresses nothing is announced, and that is said once.
+        """
+        self.sender.isTunnel = True
+        with capturedLogs() as events:
+            for address in bytes(4), bytes(16):
+                self.announcer.announce(address)
+        self.assertEqual(self.sender.frames, [])
+        (said,) = events
+        self.assertEqual(formatEvent(said), "tun0 has no Ethernet address: nothing is announced")

@@ -280,7 +280,7 @@ class Participation:
                 self._log.warn(
                     "There is no interface [{interface}]: waiting for it", interface=name
                 )
-        elif previous is None or previous.address != link.address:
+        elif link.address and (previous is None or previous.address != link.address):
             self._log.info(
                 "Local advertised ethernet address is [{address}]", address=link.address.hex(":")
             )

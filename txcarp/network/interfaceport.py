@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
 from txcarp.network.familyport import FamilyPort
+from txcarp.network.neighbours import NoHardwareAddress
 from txcarp.network.packetsockets import openFrameSocket
 from txcarp.network.rtnetlink import MINIMUM_MTU_IPV6, Link
 from txcarp.network.sockets import MissingCapability
@@ -137,15 +138,14 @@ class InterfacePort:
         """
         The Ethernet address of the interface.
 
+        @raise NoHardwareAddress: If it cannot have one.
         @raise OSError: If the interface is gone.
         """
         if self._frames is None:
             raise self._gone()
         address = bytes(self._frames.getsockname()[4])
         if len(address) != 6:
-            raise OSError(
-                errno.EPFNOSUPPORT, f"{self._interface} has no Ethernet address", self._interface
-            )
+            raise NoHardwareAddress(self._interface)
         return address
 
     def _gone(self) -> OSError:
