@@ -14,7 +14,8 @@ from zope.interface.verify import verifyObject
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.network.links import LinkMonitor
-from txcarp.network.netlink import ILinkNews, Netlink
+from txcarp.network.netlink import Netlink
+from txcarp.network.news import ILinkNews
 from txcarp.network.requests import newBridge, setLink
 from txcarp.network.rtnetlink import Link
 

@@ -20,7 +20,8 @@ from zope.interface.verify import verifyObject
 
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import IAddressObserver
-from txcarp.network.netlink import AnswerLost, ILinkNews, Netlink, NetlinkClosed
+from txcarp.network.conversation import AnswerLost, NetlinkClosed
+from txcarp.network.netlink import Netlink
 from txcarp.network.netlinkformat import (
     NLM_F_DUMP_INTR,
     NLM_F_MULTI,
@@ -29,6 +30,7 @@ from txcarp.network.netlinkformat import (
     Request,
     readMessages,
 )
+from txcarp.network.news import ILinkNews
 from txcarp.network.requests import (
     IFA_F_NODAD,
     delAddress,
@@ -409,7 +411,7 @@ class ConversationTests(SynchronousTestCase):
         self.netlink = Netlink(self.reactor)
         self.kernel = FakeSocket()
         self.netlink._socket = self.kernel  # type: ignore[assignment]
-        self.netlink._port = PORT
+        self.netlink._conversation.open(PORT)
         self.reactor.addReader(self.netlink)
         self.tape = Tape()
         self.netlink.addLinkObserver(self.tape)
@@ -579,7 +581,7 @@ class ConversationTests(SynchronousTestCase):
         answer.cancel()
         self.kernel.answer(1)
         self.netlink.doRead()
-        self.assertEqual(self.netlink._waiting, {})
+        self.assertEqual(self.netlink._conversation._waiting, {})
 
     def test_raisingObserver(self) -> None:
         """
@@ -641,7 +643,7 @@ class ConversationTests(SynchronousTestCase):
         """
         Number 0 is never given: events have it.
         """
-        self.netlink._sequence = 0xFFFFFFFE
+        self.netlink._conversation._sequence = 0xFFFFFFFE
         for _ in range(2):
             self.request().addErrback(lambda failure: None)
         self.assertEqual([number for _, number in self.kernel.requests()], [0xFFFFFFFF, 1])

@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
-from txcarp.network.netlink import ILinkNews, Netlink
+from txcarp.network.netlink import Netlink
+from txcarp.network.news import ILinkNews
 from txcarp.network.rtnetlink import Link
 
 _RETRY = 1.0
