@@ -164,6 +164,18 @@ class LinkTests(SynchronousTestCase):
             assert link is not None
             self.assertEqual(link.master, master)
 
+    def test_operational(self) -> None:
+        """
+        The operational state is known, and makes no other link of it.
+        """
+        links = []
+        for state, expected in ((b"\6", True), (b"\0", False), (b"\2", False)):
+            link = parseLink(Message(RTM_NEWLINK, 0, 0, 0, self.body(extra=attribute(16, state))))
+            assert link is not None
+            self.assertIs(link.operational, expected)
+            links.append(link)
+        self.assertEqual(links[0], links[1])
+
     def test_withoutName(self) -> None:
         """
         A link that has no name is not believed.

@@ -71,6 +71,22 @@ class NetworkTests(SynchronousTestCase):
             tentative = [a for a in netlink.addresses() if a.flags & 0x40]
         self.assertEqual(tentative, [])
 
+    def test_firstFrame(self) -> None:
+        """
+        Not even the first frame to a new node is lost.
+        """
+        frame = b"\xff" * 6 + b"\x02" * 6 + b"\x88\xb5" + b"x" * 46
+        for number in range(12):
+            node = self.testbed.node(f"node{number}")
+            with (
+                node.socket(socket.AF_PACKET, socket.SOCK_RAW) as inbound,
+                self.a.socket(socket.AF_PACKET, socket.SOCK_RAW) as outbound,
+            ):
+                inbound.bind(("eth0", 0x88B5))
+                outbound.bind(("eth0", 0))
+                outbound.send(frame)
+                self.assertTrue(select.select([inbound], [], [], WAIT)[0], number)
+
     def test_loopback(self) -> None:
         """
         A node reaches itself.

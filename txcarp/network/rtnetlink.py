@@ -35,7 +35,8 @@ IFF_UP, IFF_RUNNING = 0x1, 0x40
 ARPHRD_ETHER = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_WIRELESS, IFLA_LINKINFO, IFLA_IFALIAS = 11, 18, 20
+IFLA_WIRELESS, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 11, 16, 18, 20
+IF_OPER_UP = 6
 IFLA_INFO_KIND = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 
@@ -69,6 +70,8 @@ class Link:
     @ivar mtu: bytes.
     @ivar master: index of the bridge or bond that it is a port of.
     @ivar alias: what somebody noted about it, for people; empty if nobody did.
+    @ivar operational: its operational state is up, which it is not yet when a new
+        interface is first said to be running; no part of a comparison.
     """
 
     index: int
@@ -82,6 +85,7 @@ class Link:
     mtu: int = 0
     master: int | None = None
     alias: str = ""
+    operational: bool = attrs.field(default=False, eq=False)
 
     @property
     def carriesIPv6(self) -> bool:
@@ -152,6 +156,7 @@ def parseLink(message: Message) -> Link | None:
         mtu=number(found[IFLA_MTU], "MTU") if IFLA_MTU in found else 0,
         master=_index(found, IFLA_MASTER, "master link"),
         alias=text(found.get(IFLA_IFALIAS, b"")),
+        operational=found.get(IFLA_OPERSTATE) == bytes([IF_OPER_UP]),
     )
 
 

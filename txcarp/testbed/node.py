@@ -282,7 +282,10 @@ class Node:
         with cable.switch.netlink() as port, self.netlink() as own:
             while time.monotonic() < end:
                 ends = port.link(f"port{cable.port}"), own.link(cable.interface)
-                if all(link.running for link in ends):
+                if all(link.operational for link in ends):
+                    # The kernel says so a moment before it lets packets through (both in
+                    # linkwatch_do_dev), under a lock that this waits for.
+                    port.request(setLink(cable.port, up=True))
                     return
                 time.sleep(0.001)
         raise TimeoutError(
