@@ -199,12 +199,17 @@ class TableTests(SynchronousTestCase):
 
     def test_startAgain(self) -> None:
         """
-        It can be started again, and lists anew.
+        It can be started again, and lists anew; until then what it knew is not known.
         """
-        self.start()
-        self.table.stop()
         self.start(address())
+        self.table.stop()
+        self.table.start()
+        self.assertNoResult(self.table.known())
+        self.assertIs(self.holding(), Holding.NOBODY)
+        self.netlink.dumps[-1].callback([address()])
+        self.successResultOf(self.table.known())
         self.assertIs(self.holding(), Holding.OURS)
+        self.assertEqual(self.observer.gonePossibly, 0)
 
     def test_whose(self) -> None:
         """

@@ -79,6 +79,9 @@ class AddressTable:
         """
         if not self._started:
             self._started = True
+            # What was known before a stop says nothing: nobody listened since.
+            self._present.clear()
+            self._ready = self._ready or []
             self._netlink.addAddressObserver(self)
             self._list()
 
