@@ -14,6 +14,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
@@ -266,6 +267,22 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertErrno(errno.ENETDOWN, ipv6.send, ipv6Packet(), GROUP6)
         setMTU(self.node, 1500)
         self.tell()
+        self.assertTrue(self.hears())
+
+    def test_lateNews(self) -> None:
+        """
+        News of an interface that is another one by now are no trouble.
+        """
+        self.started(GROUP4, GROUP6)
+        self.tell()
+        self.receiver.changes = 0
+        stale = attrs.evolve(self.node.link(), index=self.node.link().index + 1)
+        with capturedLogs() as events:
+            with self.node.inside():
+                self.links.tell("eth0", stale)
+            self.tell()
+        self.assertEqual(texts(events), [])
+        self.assertEqual(self.receiver.changes, 0)
         self.assertTrue(self.hears())
 
     def test_unchanged(self) -> None:

@@ -164,7 +164,12 @@ class InterfacePort:
 
     def _reopen(self) -> None:
         if self._started:
-            self._report(self._open())
+            errors = self._open()
+            if errors and self._isBehind():
+                self._close()
+                self._reopenLater()  # unless the news that are still to come do so earlier
+                return
+            self._report(errors)
             for port in list(self._families.values()):
                 port.tellHearing()
 
@@ -218,6 +223,15 @@ class InterfacePort:
         index now: the kernel takes the interface away from a packet socket.
         """
         return self._frames is not None and not self._frames.getsockname()[0]
+
+    def _isBehind(self) -> bool:
+        """
+        Whether the interface is another one by now than the one that was told of.
+        """
+        try:
+            return socket.if_nametoindex(self._interface) != self._index
+        except OSError:
+            return True
 
     def _checkIPv6(self) -> None:
         if self._link is not None and not self._link.carriesIPv6:
