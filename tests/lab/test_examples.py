@@ -126,7 +126,10 @@ class WebServerTests(ExampleTestCase):
         other.bind(("0.0.0.0", _PORT))
         other.listen()
         daemon = self.start(a)
-        await self.becomes(daemon, "MASTER")
+        # It is master for a millisecond: both lines may be read at once.
+        await self.until(
+            lambda: daemon.said("Switching to state: MASTER"), "it tries to be master", STARTING
+        )
         await self.becomes(daemon, "BACKUP", 5)
         self.assertTrue(daemon.said("This host is not fit to be master: service"))
         await self.until(
