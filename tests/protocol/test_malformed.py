@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -261,6 +262,21 @@ class PeerTests(SynchronousTestCase):
                         family, source=_LISTED[family], hops=hops, destination=destination
                     )
                     self.assertIsNone(verdict(data, family), (family, hops, destination))
+
+    def test_followed(self) -> None:
+        """
+        One that is only followed may speak to this host alone, but it was heard on this
+        link: it is behind no router.
+        """
+        for family, audience in _AUDIENCES.items():
+            own = attrs.evolve(audience, peers=(), followed=audience.peers)
+            group = crafted.GROUP if family is Family.IPV4 else crafted.GROUP6
+            for destination in (_OWN[family], group):
+                fields = {"source": _LISTED[family], "destination": destination}
+                unwrap(make(family, **fields), own)
+                far = make(family, hops=254, **fields)
+                rejected = self.assertRaises(Rejected, unwrap, far, own)
+                self.assertIs(rejected.reason, Rejection.TTL)
 
     def test_others(self) -> None:
         """

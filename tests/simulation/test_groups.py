@@ -17,6 +17,7 @@ from txcarp.configuration import FlapLimit, TrackedInterface
 from txcarp.membership.diagnosis import Finding
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.advertisement import decode
+from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.election import OFFER_AFTER, Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
 from txcarp.protocol.family import Family, familyOf
@@ -214,6 +215,27 @@ class UnicastTests(SynchronousTestCase):
         self.assertEqual(len(hostOf(first).peers), 41)
         self.assertEqual(set(map(destinationOf, segment.record)), {GROUP})
 
+
+
+    def test_followedIsNear(self) -> None:
+        """
+        Who was heard on this link gets a copy, and is not believed from behind a router,
+        where a listed peer is.
+        """
+        other = socket.inet_aton("10.99.0.9")
+        segment, first, second = pair(
+            {"followPeers": True}, {"followPeers": True, "advskew": 100, "peers": (other,)}
+        )
+        last = segment.record[-1]
+        segment.cut(first, second)
+        advertisement = payloadOf(last)
+        for source, reason in ((first.source, Rejection.TTL), ("10.99.0.9", Rejection.REPLAY)):
+            near = wrap(advertisement, socket.inet_aton(source), GROUP)
+            header = near[:8] + bytes((254,)) + near[9:10] + bytes(2) + near[12:20]
+            total = internetChecksum(header).to_bytes(2, "big")
+            second.arrived(header[:10] + total + header[12:] + near[20:])
+            self.assertEqual(set(hostOf(second).rejected), {reason})
+            hostOf(second).rejected.clear()
 
 
 class DemotionTests(SynchronousTestCase):

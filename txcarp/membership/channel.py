@@ -4,8 +4,6 @@ One family of a virtual host: where its advertisements come from and go to.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from txcarp.configuration import MAXIMUM_PEERS, VirtualHostConfiguration
 from txcarp.interfaces import IAdvertisementTransport
 from txcarp.protocol.envelope import Audience
@@ -35,8 +33,8 @@ class Channel:
         self._configured = configuration.source if isIPv4 else configuration.source6
         self._last = self._configured or b""
         listed = [peer for peer in configuration.peers if familyOf(peer) is family]
-        self._peers: OrderedDict[bytes, None] = OrderedDict.fromkeys(listed)
-        self._listed = len(listed)
+        self._peers = tuple(dict.fromkeys(listed))
+        self._followed: list[bytes] = []
         self._follow = configuration.followPeers
         self._useGroup = configuration.followPeers or not listed
 
@@ -62,18 +60,19 @@ class Channel:
         """
         Whom to listen to.
         """
-        return Audience(self._vhid, self._last, self.group, self._peers)
+        return Audience(self._vhid, self._last, self.group, self._peers, self._followed)
 
     @property
     def destinations(self) -> list[bytes]:
         """
         Where each advertisement is sent to.
         """
-        return [*([self.group] if self._useGroup else []), *self._peers]
+        return [*([self.group] if self._useGroup else []), *self._peers, *self._followed]
 
     def follow(self, peer: bytes) -> None:
         """
         A host of the group was heard: send to it, too, if that is wanted.
         """
-        if self._follow and peer not in self._peers and len(self._peers) < MAXIMUM_PEERS:
-            self._peers[peer] = None
+        known = (*self._peers, *self._followed)
+        if self._follow and peer not in known and len(known) < MAXIMUM_PEERS:
+            self._followed.append(peer)

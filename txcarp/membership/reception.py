@@ -169,7 +169,9 @@ class Reception:
         # peer to another.
         channel = self._channels[family]
         ours = (channel.group, channel.lastSource)
-        if not channel.audience.peers or destinationOf(packet) in ours:
+        audience = channel.audience
+        alone = audience.peers or audience.followed
+        if not alone or destinationOf(packet) in ours:
             firewall.seen(packet)
 
     def hearingChanged(self) -> None:

@@ -31,12 +31,15 @@ class Audience:
     @ivar group: The packed address that advertisements are sent to.
     @ivar peers: Packed addresses of hosts that may send to this host alone,
         and from behind a router.
+    @ivar followed: Packed addresses of hosts on this link that may send to
+        this host alone.
     """
 
     vhid: int
     own: bytes
     group: bytes
     peers: Collection[bytes] = ()
+    followed: Collection[bytes] = ()
 
 
 def wrap(payload: bytes, source: bytes, destination: bytes, identification: int = 0) -> bytes:
@@ -137,7 +140,8 @@ def unwrap(packet: bytes, audience: Audience) -> Advertisement:
     if advertisement.vhid != audience.vhid:
         raise Rejected(Rejection.VHID, str(advertisement.vhid))
     destination = destinationOf(packet)
-    if destination != audience.group and (not listed or isMulticast(destination)):
+    alone = listed or source in audience.followed
+    if destination != audience.group and (not alone or isMulticast(destination)):
         text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
         raise Rejected(Rejection.DESTINATION, text)
     if not _sumsUp(packet, length):
