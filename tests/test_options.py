@@ -636,8 +636,10 @@ class GroupTests(_Case):
         """
         configuration = configured("--preempt-delay", "7.5")
         self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 7.5))
-        configuration = configured("-P", "--preempt-delay", "0")
-        self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 0.0))
+        for words in (("-P",), ("--preempt-delay", "0"), ("-P", "--preempt-delay", "0")):
+            configuration = configured(*words)
+            self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 0.0))
+        self.assertFalse(configured().preempt)
 
     def test_startDelay(self) -> None:
         """

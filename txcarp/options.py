@@ -318,7 +318,7 @@ class CARPOptions(usage.Options):
                 advbase=self["advbase"],
                 advskew=self["advskew"],
                 deadRatio=self["deadratio"],
-                preempt=bool(self["preempt"] or self["preempt-delay"]),
+                preempt=bool(self["preempt"]) or self["preempt-delay"] is not None,
                 preemptDelay=self["preempt-delay"] or 0.0,
                 neutral=bool(self["neutral"]),
                 shutdown=bool(self["shutdown"]),

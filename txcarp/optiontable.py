@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from txcarp.optionvalues import choice, hardwareOf, number, seconds, vhid
+from txcarp.optionvalues import choice, delay, hardwareOf, number, seconds, vhid
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.seal import Verification
 
@@ -60,7 +60,7 @@ PARAMETERS: list[list[Any]] = [
         None,
         None,
         "preempt, but only after so many seconds as a backup in good order",
-        seconds("--preempt-delay"),
+        delay("--preempt-delay"),
     ],
     [
         "start-delay",

@@ -118,6 +118,14 @@ def seconds(what: str) -> Callable[[str], float | None]:
     return read
 
 
+def delay(what: str) -> Callable[[str], float]:
+    """
+    Read a number of seconds; zero is no time at all.
+    """
+    read = seconds(what)
+    return lambda text: read(text) or 0.0
+
+
 def hardwareOf(what: str) -> Callable[[str], bytes]:
     """
     Read an Ethernet address.
