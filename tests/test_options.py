@@ -374,6 +374,25 @@ class MeaningTests(_Case):
         """
         self.assertEqual(configured("-k", "5", "--advskew=6", "-k7").advskew, 7)
 
+    def test_lastAddress(self) -> None:
+        """
+        Nobody finds out at the take-over that only the last of several addresses does.
+        """
+        with capturedLogs() as events:
+            configuration = configured("-a", "10.99.0.101", "-a", "10.99.0.102")
+        self.assertEqual([one.text for one in configuration.addresses], ["10.99.0.102"])
+        [warning] = [text for text in map(formatEvent, events) if text and "ignored" in text]
+        self.assertIn("[10.99.0.102] is the virtual address", warning)
+        self.assertIn("[10.99.0.101] is ignored", warning)
+        for line in (
+            ("-a", "10.99.0.100"),
+            ("-a", "10.99.0.101", "--assign"),
+            ("--dialect", "ucarp"),
+        ):
+            with capturedLogs() as events:
+                configured(*line)
+            self.assertNotIn("ignored", " ".join(formatEvent(event) or "" for event in events))
+
     def test_parameter(self) -> None:
         """
         An empty parameter is one, and a value may begin with a dash.

@@ -238,7 +238,7 @@ class CARPOptions(usage.Options):
         if self._sources.get(Family.IPV4) == _UNSET:
             del self._sources[Family.IPV4]
         if not self["assign"] and not self._chosenDialect:
-            del self.addresses[:-1]  # the last one wins, as in ucarp
+            self._keepLastAddress()
         needed = not self.addresses or any(":" not in address for address in self.addresses)
         if needed and Family.IPV4 not in self._sources:
             raise usage.UsageError("You must supply a persistent source address (-s)")
@@ -257,6 +257,21 @@ class CARPOptions(usage.Options):
         flapLimit(self["flap-limit"])
         if self["deadratio"] == 0:
             raise usage.UsageError("Dead ratio can't be zero (-r)")
+
+    def _keepLastAddress(self) -> None:
+        """
+        Do as ucarp, which has one address, with several.
+        """
+        last = self.addresses[-1:]
+        ignored = [address for address in self.addresses if address not in last]
+        if ignored:
+            _log.warn(
+                "-a, --addr: [{last}] is the virtual address, as in ucarp the last one given; "
+                "[{ignored}] is ignored. With --assign or --dialect all of them count",
+                last=last[0],
+                ignored="], [".join(ignored),
+            )
+        self.addresses = last
 
     @property
     def facility(self) -> str | None:
