@@ -17,7 +17,7 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.family import Family
-from txcarp.protocol.freshness import Freshness
+from txcarp.protocol.freshness import Freshness, resumedTicks
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.seal import Says, Seal, Ticks, Verification, tickOf
 
@@ -103,7 +103,7 @@ class Member:
         """
         The program ends in order and begins anew, with its memory.
         """
-        self._ticks = Ticks(self._ticks.last)
+        self._ticks = resumedTicks(self._ticks.last, self._freshness.sources.values())
         self._freshness = Freshness(
             Verification.LEARN, [_SEAL], sources=self._freshness.sources.items()
         )

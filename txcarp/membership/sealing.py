@@ -19,7 +19,7 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.statefile import BadState, State
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness, resumedTicks
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
 
@@ -90,15 +90,7 @@ class Sealing:
             return
         self._recalled = True
         state = self._recall()
-        # Whatever became of the file: whoever has to be refused now, because his
-        # ticks look old, hears later ones from this host and is in step again. And
-        # what this host and its peers promised before, others remember: with the wall
-        # clock set back meanwhile nobody would believe it any more.
-        known = state.sources.values()
-        self._ticks = Ticks(
-            max([state.tick, *(one.tick for one in known)]),
-            max([float("-inf"), *(one.offset for one in known if one.offset is not None)]),
-        )
+        self._ticks = resumedTicks(state.tick, state.sources.values())
         self._reserved = state.tick
         self._freshness = Freshness(
             self._verification, self._keyring.seals, lag=self._lag, sources=state.sources.items()

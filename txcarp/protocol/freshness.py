@@ -13,7 +13,7 @@ import attrs
 from txcarp.protocol.advertisement import BOW_OUT, Advertisement
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, Says, Seal, Verification, saidBy, tickOf
+from txcarp.protocol.seal import PACE, Says, Seal, Ticks, Verification, saidBy, tickOf
 
 #: How many sealed counters are remembered, ours included; those of one master
 #: that advertises once a second in both families for two hours and a quarter.
@@ -93,6 +93,26 @@ class SealedSource:
         new = len(before) == len(self.sayings)
         self.sayings = (*before[-SAYINGS + 1 :], says)
         return new
+
+
+def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
+    """
+    The ticks of a host that begins anew, and remembers.
+
+    They are later than all that it heard, so that whoever has to be refused at
+    first, because his ticks look old, hears later ones from this host and is in
+    step again.  And they keep the pace of before: what this host and its peers
+    promised, others remember, and with the wall clock set back meanwhile nobody
+    would believe it any more.
+
+    @param last: A tick that this host may have used already.
+    @param sources: The hosts that are known to seal, this one among them.
+    """
+    known = tuple(sources)
+    return Ticks(
+        max([last, *(one.tick for one in known)]),
+        max([float("-inf"), *(one.offset for one in known if one.offset is not None)]),
+    )
 
 
 class Freshness:
