@@ -527,6 +527,49 @@ class HandOverTests(StageTestCase):
         stage.run(HOLD_OFF - 0.1)
         self.assertIs(stage.host.role, Role.BACKUP)
 
+    def test_unfitReleaseFirstOvertaken(self) -> None:
+        """
+        Its hold-off holds, too, where a better master came in between, and is gone soon.
+        """
+        stage = self.stage = LeaseStage(releaseFirst=True)
+        stage.becomeMaster()
+        stage.table.slow = True
+        with capturedLogs():
+            stage.host._run._stepFailed("check")
+        stage.deliver(advbase=0, advskew=1)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.table.answer()
+        stage.table.slow = False
+        stage.run(HOLD_OFF - 0.1)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        stage.run(0.1 + 3.0 + 10.0)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertIn(ADDRESS, stage.table.present)
+
+    def test_releaseFirstMasterAgain(self) -> None:
+        """
+        Nor does it say that it hands over before everything is given back where it ceased
+        to be master, and became it once more, in between.
+        """
+        for unfit in (True, False):
+            with self.subTest(unfit=unfit):
+                stage = self.stage = LeaseStage(releaseFirst=True)
+                stage.becomeMaster()
+                stage.table.slow = True
+                with capturedLogs():
+                    stage.host._run.resign(HOLD_OFF, unfit=unfit)
+                stage.deliver(advbase=0, advskew=1)
+                stage.deliver(advbase=255, advskew=255)
+                self.assertIs(stage.host.role, Role.MASTER)
+                stage.table.slow = False
+                stage.journal.clear()
+                stage.table.answer()
+                self.assertEqual(
+                    [event[0] for event in self.leaves()], ["hold", "drop", "advertise"]
+                )
+                self.assertEqual(stage.table.present, {})
+                self.assertIs(stage.host.role, Role.BACKUP)
+
     def test_resignAlone(self) -> None:
         """
         Where nobody takes over, the address goes after half a second.

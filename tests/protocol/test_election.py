@@ -233,6 +233,7 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
         ("resigned", True),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
     ),
+    "unfit, and backup by now": (BACKUP, DEAF, ("resigned", True), (WAITING, DisarmMasterDown())),
     # Demotion.
     "demoted, somebody better may be there": (
         MASTER,

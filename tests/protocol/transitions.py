@@ -84,6 +84,12 @@ SITUATIONS = (
     Situation(BACKUP, "heard; otherwise (B3)", _OWN, _heard(1, 65)),
     Situation(BACKUP, "told to be master", _OWN, lambda s, own: s.claimed(own)),
     Situation(BACKUP, "link lost", _HELD, lambda s, own: s.linkLost(own)),
+    Situation(
+        BACKUP,
+        "a required step failed, and somebody else was faster",
+        _HELD,
+        lambda s, own: s.resigned(own, True),
+    ),
     Situation(BACKUP, "stopped", _OWN, lambda s, own: s.stopped(own)),
     Situation(MASTER, "heard; mine > theirs (M1)", _OWN, _heard(1, 63)),
     Situation(MASTER, "heard; equal, they win the tie (M1)", _OWN, _heard(1, 64, "10.99.0.4")),

@@ -133,6 +133,13 @@ class Mastership:
         """
         return self._sequence.complete
 
+    @property
+    def wanted(self) -> bool:
+        """
+        Whether everything that being master means is in place, or is to be.
+        """
+        return self._sequence.wanted
+
     def changed(self, change: Change) -> None:
         """
         Do what a new role means.  A master that hands over of its own accord

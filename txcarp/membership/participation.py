@@ -223,8 +223,12 @@ class Participation:
 
         def released(result: object) -> None:
             self._resigning = False
-            # Somebody else may be master by now, without having been asked.
-            if not self._leaving and (unfit or self.role is Role.MASTER):
+            if self._leaving:
+                return
+            if self.role is Role.MASTER and self._mastership.wanted:
+                self.resign(seconds, unfit=unfit)  # it became master once more meanwhile
+            elif self.role is Role.MASTER or unfit:
+                # Otherwise somebody else is master by now, without having been asked.
                 self._holds.resign(seconds, unfit=unfit)
 
         reason = Reason.UNFIT if unfit else Reason.RESIGNED

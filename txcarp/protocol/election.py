@@ -341,6 +341,10 @@ class Backup(_Unmoved):
     def linkLost(self, standing: Standing) -> Transition:
         return WAITING, (DisarmMasterDown(),)
 
+    def resigned(self, standing: Standing, unfit: bool) -> Transition:
+        # It was master when it found out, and gave everything back before it said so.
+        return WAITING, (DisarmMasterDown(),)
+
 
 class Master(_Unmoved):
     """
