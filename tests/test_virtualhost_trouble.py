@@ -152,6 +152,22 @@ class SendErrorTests(SynchronousTestCase):
         self.stage.deliver(advskew=239)
         self.assertIs(self.stage.host.role, Role.BACKUP)
 
+    def test_thenDemoted(self) -> None:
+        """
+        A demotion that comes after one for sends that failed, which is over, is said at
+        once like any other, and the place is offered.
+        """
+        self.stage.transport.error = networkDown()
+        self.stage.run(3)
+        self.stage.host.demote("one", 1)
+        self.stage.transport.error = None
+        self.stage.run(20)
+        self.skews()
+        self.stage.host.demote("other")
+        self.assertEqual(self.skews(), [240])
+        self.stage.run(0.1)
+        self.assertEqual(self.skews(), [255])
+
     def test_logOnce(self) -> None:
         """
         However often it fails, one line a minute says so.

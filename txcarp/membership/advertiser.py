@@ -33,6 +33,8 @@ class Advertiser:
     @ivar sent: How many advertisements left.
     @ivar failed: How many did not.
     @ivar lastLeft: Whether the last one left.
+    @ivar said: What the last one that left said, a bow-out not counted;
+        C{None} if none did.
     """
 
     _log = Logger()
@@ -55,6 +57,7 @@ class Advertiser:
         self.sent = 0
         self.failed = 0
         self.lastLeft = False
+        self.said: Says | None = None
         self._configuration = configuration
         self._keyring = keyring
         self._sealing = sealing
@@ -117,13 +120,20 @@ class Advertiser:
         preferred, and try once more at once.
         """
         demoted = self._errors.demoted
-        if not self.send(self.timing) and self._errors.demoted and not demoted:
+        if not self._say() and self._errors.demoted and not demoted:
             self._log.error(
                 "write() error #{count}/{count}: advertising with skew {skew}",
                 count=SEND_ERROR_THRESHOLD,
                 skew=self.timing.advskew,
             )
-            self.send(self.timing)
+            self._say()
+
+    def _say(self) -> bool:
+        says = self.says  # by the third that leaves in a row it has changed
+        left = self.send(self.timing)
+        if left:
+            self.said = says
+        return left
 
     def send(self, timing: Timing) -> bool:
         """

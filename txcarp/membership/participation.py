@@ -150,7 +150,6 @@ class Participation:
             advertised=self._advertised,
             silent=neighbourhood.familySilent,
         )
-        self._said = self.advertiser.says
         self._holds = Holds(configuration, surroundings.clock, self.candidate)
         self._mastership = Mastership(
             configuration,
@@ -307,8 +306,7 @@ class Participation:
         """
         This host is demoted more, or less, than before.
         """
-        said, self._said = self._said, self.advertiser.says
-        if self._said == said:
+        if self.advertiser.says == self.advertiser.said:
             return  # nobody would see it
         timing = self.advertiser.timing
         # Backups are silent: what is known of them is old, if anything is. Whoever said
