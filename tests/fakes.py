@@ -35,6 +35,7 @@ from txcarp.mastership.scripts import ScriptResult
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import payloadOf
+from txcarp.protocol.family import Family, familyOf
 from txcarp.virtualhost import VirtualHost
 
 INTERFACE = "eth7"
@@ -130,11 +131,14 @@ class FakeAnnouncer:
 class FakeNetwork:
     """
     One interface with at most one virtual host on it.
+
+    @ivar transports: What is given out, by family; the same for both at first.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self.journal = journal
         self.transport = FakeTransport(journal, clock)
+        self.transports = dict.fromkeys(Family, self.transport)
         self.announcing = FakeAnnouncer(journal)
         self.receiver: IPacketReceiver | None = None
         self.attached: list[tuple[Any, ...]] = []
@@ -150,7 +154,7 @@ class FakeNetwork:
     ) -> IAdvertisementTransport:
         self.attached.append((interface, vhid, group, broadcast, hardware))
         self.receiver = receiver
-        return self.transport
+        return self.transports[familyOf(group)]
 
     def detach(self, interface: str, vhid: int) -> None:
         self.journal.append(("detach", interface, vhid))

@@ -20,6 +20,7 @@ from tests.fakes import (
     FakeNetwork,
     FakeObserver,
     FakeScripts,
+    FakeTransport,
     Journal,
     Stage,
 )
@@ -37,6 +38,7 @@ from txcarp.interfaces import (
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.seal import Verification
 
@@ -817,6 +819,33 @@ class LinkTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.run(0.2)
         self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_deafInOneFamily(self) -> None:
+        """
+        A host that cannot hear one family takes part all the same, but not where the
+        silence of one is enough to take over: it would take over again and again.
+        """
+        for anyFamily in (False, True):
+            stage = Stage(
+                addresses=[crafted.ADDRESS, "fd00::100"], anyFamily=anyFamily, neutral=True
+            )
+            deaf = FakeTransport(stage.journal, stage.clock)
+            deaf.hearing = False
+            stage.network.transports[Family.IPV6] = deaf
+            with capturedLogs() as events:
+                stage.start()
+                stage.run(60)
+            self.assertIs(stage.host.role, Role.BACKUP if anyFamily else Role.MASTER)
+            said = [formatEvent(event) or "" for event in events]
+            lines = [one for one in said if "Nothing can be heard" in one]
+            self.assertEqual(len(lines), 1 if anyFamily else 0)
+            if anyFamily:
+                self.assertIn(f"[{INTERFACE}] in IPv6:", lines[0])
+            deaf.hearing = True
+            assert stage.network.receiver is not None
+            stage.network.receiver.hearingChanged()
+            stage.run(3)
+            self.assertIs(stage.host.role, Role.MASTER)
 
     def test_deafAtStart(self) -> None:
         """
