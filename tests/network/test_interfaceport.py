@@ -429,6 +429,25 @@ class InterfacePortTests(SynchronousTestCase):
         self.passTime(1.0)
         self.assertEqual((self.receiver.changes, ipv4.hears()), (2, True))
 
+    def test_hearingWhileExchanged(self) -> None:
+        """
+        Who asks just while a lost socket is exchanged for another is not told that nothing
+        can be heard: nobody would tell him that it can again.
+        """
+        (ipv6,) = self.started(GROUP6)
+        self.tell()
+        self.receiver.changes = 0
+        for refused in (False, True):
+            with self.subTest(refused=refused):
+                (reader,) = self.readers(IPv6Reader)
+                self.reactor.readers.remove(reader)
+                reader.connectionLost(Failure(ConnectionDone()))
+                self.assertTrue(ipv6.hears())
+                if refused:
+                    self.patch(familyport, "RawSocket", self.refuse)
+                self.passTime(1.0)
+                self.assertEqual((self.receiver.changes, ipv6.hears()), (refused, not refused))
+
     def test_noMoreMemory(self) -> None:
         """
         When the kernel has no room for another filter, that is no fault of who takes part

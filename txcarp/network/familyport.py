@@ -142,9 +142,10 @@ class FamilyPort:
 
     def hears(self) -> bool:
         """
-        Whether the raw socket is open, and a member of the groups.
+        Whether the raw socket is open, and a member of the groups; also while it is
+        exchanged for another, of which nobody is told unless that fails.
         """
-        return self._hears
+        return self._hears or self._toldHears
 
     def send(self, packet: bytes, destination: bytes) -> None:
         """
