@@ -321,12 +321,10 @@ class VirtualHost(Service):
         """
         if self.running:
             return
-        if self._leaving:
-            Service.startService(self)  # and no more before the run of now has ended
-            return
         channels = self._attach()  # if that fails this was no start
         Service.startService(self)
-        self._begin(channels)
+        if not self._leaving:  # otherwise it begins when the run of now has ended
+            self._begin(channels)
 
     def stopService(self) -> Deferred[None]:
         """

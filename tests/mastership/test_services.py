@@ -480,6 +480,28 @@ class CollectionTests(SynchronousTestCase):
         self.assertEqual(self.stage.observer.changes[-1].reason, Reason.STOPPED)
         self.nothingLeft()
 
+    def test_failedStartWhileLeaving(self) -> None:
+        """
+        A start that fails while the last thing of a stop is waited for was none, and the
+        stop ends.
+        """
+        self.stage.becomeMaster()
+        saved: Deferred[None] = Deferred()
+        self.patch(self.stage.host._sealing, "stop", lambda: saved)
+        stopped = self.stage.host.stopService()
+        self.stage.run(1.0)
+        self.assertNoResult(stopped)
+
+        def refuse(*arguments: object) -> None:
+            raise PermissionError(1, "no")
+
+        self.stage.network.attach = refuse  # type: ignore
+        self.assertRaises(PermissionError, self.stage.host.startService)
+        saved.callback(None)
+        self.successResultOf(stopped)
+        self.assertFalse(self.stage.host.running)
+        self.nothingLeft()
+
     def test_startedWithoutPrivileges(self) -> None:
         """
         A collection that runs already starts what it is given: with both calls, or with
