@@ -11,7 +11,8 @@ import socket
 from typing import Any
 
 import attrs
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
 from tests import crafted
@@ -30,6 +31,7 @@ from txcarp.interfaces import (
     IAdvertisementTransport,
     IAnnouncer,
     IMastershipObserver,
+    IMastershipStep,
     INetwork,
     IPacketReceiver,
     IStateStore,
@@ -53,12 +55,14 @@ class Moment:
     @ivar change: The change.
     @ivar heard: What it believed last: when, and what that said.
     @ivar unread: How many packets waited for it.
+    @ivar held: What held it back.
     """
 
     when: float
     change: Change
     heard: tuple[float, Advertisement] | None
     unread: int
+    held: frozenset[str]
 
 
 @attrs.frozen
@@ -202,6 +206,36 @@ class Segment:
         return longest
 
 
+@implementer(IMastershipStep)
+class Work:
+    """
+    What a host does as master, and has to.
+
+    @ivar broken: Whether it cannot.
+    @ivar pace: Seconds that its begin and its end take.
+    @ivar done: Whether it is begun, and not ended.
+    """
+
+    name = "work"
+    required = True
+    timeLimit = 1.0
+
+    def __init__(self, clock: Clock) -> None:
+        self.broken = self.done = False
+        self.pace = 0.0
+        self._clock = clock
+
+    def acquire(self, change: Change) -> Deferred[None]:
+        if self.broken:
+            raise OSError("broken")
+        self.done = True
+        return deferLater(self._clock, self.pace, lambda: None)
+
+    def release(self, change: Change) -> Deferred[None]:
+        self.done = False
+        return deferLater(self._clock, self.pace, lambda: None)
+
+
 @implementer(IMastershipObserver, INetwork, IAdvertisementTransport)
 class Computer:
     """
@@ -213,6 +247,9 @@ class Computer:
         self.source = source
         self.plugged = True
         self.deaf = False
+        #: Whether the kernel refuses it sockets to hear with.
+        self.refused = False
+        self.work: Work | None = None
         self.store: IStateStore | None = None
         #: Seconds by which its wall clock is wrong.
         self.clockError = 0.0
@@ -269,6 +306,8 @@ class Computer:
             wallSeconds=lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError,
         )
         host.addObserver(self)
+        self.work = Work(self.clock)
+        host.addStep(self.work)
         host.privilegedStartService()
         host.startService()
 
@@ -292,8 +331,24 @@ class Computer:
             host.stopService().addCallback(lambda _: self._stopped(host))
 
     def _stopped(self, host: VirtualHost) -> None:
-        if self.virtualHost is host:
+        if self.virtualHost is host and not host.running:
             self.virtualHost = None
+
+    def restart(self) -> None:
+        """
+        Stop what runs, and start it again at once in the same process.
+        """
+        self.stop()
+        if self.virtualHost is not None:
+            self.virtualHost.startService()
+
+    def refuse(self, refused: bool) -> None:
+        """
+        Let the kernel refuse sockets to hear with, or give them.
+        """
+        self.refused = refused
+        if not self.frozen and self._receiver is not None:
+            self._receiver.hearingChanged()
 
     def plug(self, plugged: bool) -> None:
         """
@@ -311,7 +366,7 @@ class Computer:
         """
         A packet has travelled to here.
         """
-        if self._receiver is not None and not self.deaf:
+        if self._receiver is not None and not self.deaf and not self.refused:
             self._unread.append(packet)
             if not self.frozen:
                 self._read()
@@ -341,13 +396,16 @@ class Computer:
             self.frozen = False
             self.clock.advance(self.segment.clock.seconds() - self.clock.seconds())
             self._tellLink()
+            self.refuse(self.refused)
             self._read()
 
     # The process's view of the network.
 
     def roleChanged(self, change: Change) -> None:
         now = self.segment.clock.seconds()
-        self.changes.append(Moment(now, change, self.heard, len(self._unread)))
+        run = self.virtualHost._run if self.virtualHost is not None else None
+        held = frozenset(run.candidate.held) if run is not None else frozenset()
+        self.changes.append(Moment(now, change, self.heard, len(self._unread), held))
         if change.role is Role.MASTER or change.previous is Role.MASTER:
             self.segment.noteReign(self.source, change.role is Role.MASTER)
 
@@ -374,7 +432,7 @@ class Computer:
         self.segment.carry(self, packet)
 
     def hears(self) -> bool:
-        return True
+        return not self.refused
 
     def hasUnread(self) -> bool:
         return bool(self._unread)

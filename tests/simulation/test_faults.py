@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.simulation.segment import LATENCY, Computer, Moment, Segment
+from tests.simulation.segment import LATENCY, Computer, Moment, Segment, Work
 from txcarp.configuration import FlapLimit
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import DIALECTS, Dialect
-from txcarp.protocol.election import OFFER_AFTER, Reason
+from txcarp.protocol.election import OFFER_AFTER, Reason, Role
 from txcarp.protocol.family import Family
+from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Timing
 from txcarp.virtualhost import VirtualHost
 
@@ -34,9 +35,15 @@ _ADDRESSES = (["10.99.0.100"], ["fd00::100", "fd00::101"], ["10.99.0.100", "fd00
 _ACTIONS = st.one_of(
     st.tuples(
         st.sampled_from(
-            ["crash", "start", "stop", "resign", "claim", "unplug", "plug", "freeze", "thaw"]
+            ["crash", "start", "stop", "restart", "resign", "claim", "unplug", "plug"]
         ),
         st.integers(0, 4),
+    ),
+    st.tuples(st.sampled_from(["freeze", "thaw"]), st.integers(0, 4)),
+    st.tuples(st.sampled_from(["refuse sockets", "give sockets"]), st.integers(0, 4)),
+    st.tuples(st.sampled_from(["break", "repair", "lose work"]), st.integers(0, 4)),
+    st.tuples(
+        st.just("slow down"), st.tuples(st.integers(0, 4), st.sampled_from([0.0, 0.3, 0.9, 3.0]))
     ),
     st.tuples(st.sampled_from(["cut", "deafen"]), st.tuples(st.integers(0, 4), st.integers(0, 4))),
     st.tuples(st.just("heal"), st.none()),
@@ -80,6 +87,8 @@ _GROUPS = st.fixed_dictionaries(
         "deadRatio": st.integers(1, 4),
         "addresses": st.sampled_from(_ADDRESSES),
         "followPeers": st.booleans(),
+        "anyFamily": st.booleans(),
+        "verification": st.sampled_from(list(Verification)),
     }
 ).filter(
     # OpenBSD has a ratio of 3. With 1 its rules contradict each other: who is less demoted
@@ -136,9 +145,19 @@ class World:
                 host = self.attentive(self.pick(index))
                 if host is not None:
                     getattr(host, action)()
-            case "stop", index:
+            case "stop" | "restart", index:
                 if self.attentive(self.pick(index)) is not None:
-                    self.pick(index).stop()
+                    getattr(self.pick(index), action)()
+            case "refuse sockets" | "give sockets", index:
+                self.pick(index).refuse(action == "refuse sockets")
+            case "break" | "repair", index:
+                self.work(self.pick(index)).broken = action == "break"
+            case "slow down", (index, pace):
+                self.work(self.pick(index)).pace = pace
+            case "lose work", index:
+                one = self.pick(index)
+                if self.attentive(one) is not None and self.work(one).done:
+                    self.runOf(one)._mastership._noLonger("work", self.runOf(one)._stepFailed)
             case "unplug" | "plug", index:
                 self.pick(index).plug(action == "plug")
             case _, index:
@@ -151,9 +170,24 @@ class World:
         """
         return None if computer.frozen else computer.virtualHost
 
+    @staticmethod
+    def work(computer: Computer) -> Work:
+        """
+        What it does as master; nobody's, if it never ran.
+        """
+        return computer.work or Work(computer.clock)
+
+    @staticmethod
+    def runOf(computer: Computer) -> Any:
+        """
+        The run of what runs on a computer.
+        """
+        assert computer.virtualHost is not None
+        return computer.virtualHost._run
+
     def mend(self) -> None:
         """
-        Undo everything that keeps the hosts from hearing each other.
+        Undo everything that keeps the hosts from hearing each other, or from working.
         """
         self.segment.heal()
         self.segment.lost.clear()
@@ -161,6 +195,9 @@ class World:
         for computer in self.computers:
             computer.plug(True)
             computer.thaw()
+            computer.refuse(False)
+            self.work(computer).broken = False
+            self.work(computer).pace = 0.0
 
     @property
     def left(self) -> list[Computer]:
@@ -194,12 +231,16 @@ class World:
         What is wrong about a change of role; empty if nothing is.
         """
         change, heard = moment.change, moment.heard
+        if change.role is Role.MASTER and moment.held:
+            return "it was held back"
         own = Timing(self.group["advbase"], computer.settings["advskew"])
         match change.reason:
             case Reason.SILENCE:
                 if moment.unread:
                     return "it did not read what waited"
-                if heard is not None and moment.when - heard[0] < self.deadTime(computer) - 1e-6:
+                one = self.group["anyFamily"] and len(self.group["addresses"]) > 1
+                soon = heard is not None and moment.when - heard[0] < self.deadTime(computer) - 1e-6
+                if soon and not one:
                     return "somebody was heard"
             case Reason.PREEMPTION if not computer.settings["preempt"]:
                 return "it does not preempt"
@@ -257,6 +298,10 @@ class FaultTests(SynchronousTestCase):
             return  # they may step down in turn for ever, as the kernels do
         masters = segment.masters()
         self.assertEqual(len(masters), min(1, len(left)))
+        for one in left:
+            self.assertEqual(world.runOf(one).candidate.held, set())
+            self.assertEqual(world.runOf(one)._mastership.complete, one in masters)
+            self.assertEqual(world.work(one).done, one in masters)
         if left and all(one.settings["preempt"] for one in left):
             self.assertEqual(world.rank(masters[0]), min(ranks))
         interval = max((timing.interval for _, timing in ranks), default=0.0)
