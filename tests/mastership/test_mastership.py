@@ -17,7 +17,8 @@ from tests.mastership.table import LeaseStage, refused
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.handover import FOLLOW
-from txcarp.membership.participation import HOLD_OFF, RESIGNATION
+from txcarp.membership.holds import HOLD_OFF
+from txcarp.membership.participation import RESIGNATION
 from txcarp.protocol.election import Reason, Role
 
 

@@ -16,7 +16,7 @@ from tests.mastership.table import FakeInterfaces, LeaseStage
 from tests.mastership.test_leases import BACKUP, MASTER, STARTED
 from txcarp.interfaces import ILinkObserver, IMastershipStep, IVirtualInterfaces
 from txcarp.mastership.virtualmac import VirtualMAC, virtualHardwareAddress
-from txcarp.membership.participation import HOLD_OFF
+from txcarp.membership.holds import HOLD_OFF
 from txcarp.network.rtnetlink import Link
 from txcarp.protocol.election import Reason, Role
 

@@ -132,6 +132,30 @@ class PairTests(SynchronousTestCase):
             segment.run(2)
             self.assertEqual(segment.masters(), [first if preempt else second])
 
+    def test_preemptInVain(self) -> None:
+        """
+        A better host that cannot do what a master has to interrupts the other one less and
+        less often; once it can, it soon becomes master. Alone it tries as often as ever.
+        """
+        segment, first, second = pair({"preempt": True}, {"advskew": 100})
+        assert first.work is not None
+        first.work.broken = True
+        first.plug(False)
+        segment.run(5)
+        first.plug(True)
+        segment.run(1200)
+        interruptions = [reign for reign in segment.reigns if reign.host == first.source]
+        self.assertLess(len(interruptions), 12)
+        second.crash()
+        before = len(segment.reigns)
+        segment.run(320 + 200)
+        self.assertGreater(len(segment.reigns) - before, 10)
+        second.start()
+        segment.run(5)
+        first.work.broken = False
+        segment.run(25)
+        self.assertEqual(segment.masters(), [first])
+
     def test_cable(self) -> None:
         """
         A host whose cable is pulled is no master at once, and a backup when it

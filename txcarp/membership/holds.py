@@ -13,6 +13,12 @@ from txcarp.configuration import VirtualHostConfiguration
 from txcarp.membership.candidate import Candidate
 from txcarp.membership.timers import cancel
 
+#: Seconds until a host where a required step failed tries again.
+HOLD_OFF = 10.0
+
+#: The most that becomes of that where it fails each time and others suffer.
+LONGEST_HOLD_OFF = 320.0
+
 _RESIGNED = "resigned"
 _STARTING = "starting"
 _FLAPPING = "flapping"
@@ -34,6 +40,9 @@ class Holds:
         self._candidate = candidate
         self._ends: dict[str, IDelayedCall] = {}
         self._returns: deque[float] = deque()
+        self._masterSince = float("-inf")
+        self._displaced = False
+        self._holdOff = 0.0
 
     def stop(self) -> None:
         """
@@ -61,6 +70,26 @@ class Holds:
         """
         self._candidate.resign(_RESIGNED, unfit=unfit)
         self._release(_RESIGNED, seconds)
+
+    def unfit(self) -> float:
+        """
+        A required step failed: how many seconds to take no part.  Twice as long
+        each time where this host takes the place of a master that works, only to
+        fail again soon; as long as ever where nobody else is master.
+        """
+        lasted = self._clock.seconds() - self._masterSince
+        soon = self._displaced and lasted < self._holdOff
+        self._holdOff = min(self._holdOff * 2, LONGEST_HOLD_OFF) if soon else HOLD_OFF
+        return self._holdOff
+
+    def becameMaster(self, displaced: bool) -> None:
+        """
+        A backup became master.
+
+        @param displaced: Whether it took the place of another that goes on.
+        """
+        self._masterSince = self._clock.seconds()
+        self._displaced = displaced
 
     def becameBackup(self) -> None:
         """

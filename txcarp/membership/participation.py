@@ -39,14 +39,11 @@ from txcarp.network.rtnetlink import Link
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.election import ChangeRole, Peer, Reason, Role
 from txcarp.protocol.keyring import Keyring
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import LEAVING, Timing
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which somebody else takes over.
 RESIGNATION = 3.0
-
-#: Seconds until a host where a required step failed tries again.
-HOLD_OFF = 10.0
 
 _LINK = "link"
 _DEAF = "deaf"
@@ -339,12 +336,13 @@ class Participation:
         """
         if self._leaving:
             return  # anyway
+        delay = self._holds.unfit()
         self._log.error(
             "This host is not fit to be master: {step} failed. It tries again in {delay:.0f} s",
             step=name,
-            delay=HOLD_OFF,
+            delay=delay,
         )
-        self.resign(HOLD_OFF, unfit=True)
+        self.resign(delay, unfit=True)
 
     # Changes of role.
 
@@ -364,6 +362,8 @@ class Participation:
         self._neighbourhood.diagnostics.noRival()
         if effect.role is Role.MASTER:
             self._reception.watchFront()
+            peer = effect.peer
+            self._holds.becameMaster(peer is not None and peer.timing != LEAVING)
         elif previous is Role.MASTER and not self._leaving:
             self._holds.becameBackup()
         self._notify(change)
