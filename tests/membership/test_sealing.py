@@ -180,6 +180,19 @@ class RememberTests(SealingTestCase):
         assert again is not None
         self.assertGreater(tickOf(again), counters[-1])
 
+    def test_reservedAgain(self) -> None:
+        """
+        What was reserved before a stop is not after the next start in the same process.
+        """
+        self.sealing.counter(Says(1, 0), _PEER)
+        self.clock.advance(1.0)
+        self.successResultOf(self.sealing.stop())
+        self.sealing.start()
+        self.clock.advance(1.0)
+        counter = self.sealing.counter(Says(1, 0), _PEER)
+        assert counter is not None and self.store.state is not None
+        self.assertGreaterEqual(self.store.state.tick, tickOf(counter))
+
     def test_clockSetBack(self) -> None:
         """
         A group whose clocks were set back, and that was stopped and started since, goes

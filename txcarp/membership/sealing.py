@@ -107,7 +107,8 @@ class Sealing:
         if self._store is None:
             return succeed(None)
         # Another run may begin right away: nothing needs to be reserved.
-        saved = self._save(self._ticks.last)
+        self._reserved = self._ticks.last
+        saved = self._save(self._reserved)
         return saved.addTimeout(LONGEST_SAVE, self._clock).addErrback(self._failed)
 
     def counter(self, says: Says, source: bytes) -> int | None:
