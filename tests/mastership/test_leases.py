@@ -83,7 +83,7 @@ class LeaseTestCase(SynchronousTestCase):
             self.clock,
             fit=lambda: self.fit,
             sayOnce=SayOnce(self.clock),
-            interval=interval,
+            interval=lambda: interval,
             restored=lambda: self.journal.append(("announce",)),
         )
 

@@ -181,6 +181,31 @@ class FitnessTests(StageTestCase):
             self.assertIn(ADDRESS, self.stage.table.present)
         self.assertEqual(self.happened("hold"), [("hold", 2, ADDRESS)] * 60)
 
+    def test_demoted(self) -> None:
+        """
+        So it does while the host is demoted, and advertises less often; and it is renewed
+        so often that an advertisement may be late.
+        """
+        for deadRatio in (1, 2, 3):
+            stage = self.stage = LeaseStage(deadRatio=deadRatio)
+            stage.becomeMaster()
+            stage.run(5.3)
+            stage.host.demote("slow disk")
+            stage.run(0.1)  # the place was offered, and nobody came
+            for _ in range(600):
+                stage.run(0.1)
+                self.assertIn(ADDRESS, stage.table.present, deadRatio)
+                due = stage.transport.times[-1] + 1 + 240 / 256
+                if due - stage.clock.seconds() < 0.1:
+                    end = stage.table.present[ADDRESS]
+                    assert end is not None
+                    self.assertGreater(end, due + 0.4)
+            stage.host.promote("slow disk")
+            stage.run(5.0)
+            self.happened("hold")
+            stage.run(10.0)
+            self.assertEqual(len(self.happened("hold")), 10 if deadRatio == 3 else 20)
+
     def test_sendsFail(self) -> None:
         """
         A master whose advertisements do not leave loses its address with the lease,

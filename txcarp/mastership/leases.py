@@ -82,14 +82,15 @@ class AddressLeases:
         *,
         fit: Callable[[], bool],
         sayOnce: SayOnce,
-        interval: float,
+        interval: Callable[[], float],
         routed: bool = True,
         restored: Callable[[], None] = lambda: None,
         unfit: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param lease: Seconds.
-        @param interval: Seconds between the advertisements that renew it.
+        @param interval: Seconds between the advertisements that renew it, as it
+            is now.
         @param fit: Whether this host is a master in good order.
         @param routed: Whether the networks of the addresses are reached by
             this interface.

@@ -51,6 +51,7 @@ class Mastership:
         before: Sequence[IMastershipStep],
         after: Sequence[IMastershipStep],
         fit: Callable[[], bool],
+        interval: Callable[[], float],
         unfit: Callable[[str], None],
         sayOnce: SayOnce,
     ) -> None:
@@ -63,6 +64,7 @@ class Mastership:
         @param before: Steps to take before the addresses appear.
         @param after: Steps to take when everything else is done.
         @param fit: Whether this host is a master in good order.
+        @param interval: Seconds from one advertisement to the next, as it is now.
         @param unfit: Called with the name of a required step that failed, or
             is not what it was any more.
         """
@@ -101,7 +103,7 @@ class Mastership:
                 clock,
                 fit=fit,
                 sayOnce=sayOnce,
-                interval=configuration.timing.interval,
+                interval=interval,
                 routed=hardware is None,
                 restored=self._announcements.again,
                 unfit=lambda: self._noLonger(AddressLeases.name, unfit),

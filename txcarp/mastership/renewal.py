@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: A renewal that comes sooner than this part of the lease is left out.
+#: An advertisement that comes sooner than this part of the lease after the last
+#: renewal is no reason for another.
 _NOT_BEFORE = 0.25
 
 #: Seconds by which an advertisement may be late before the lease is over.
@@ -34,14 +35,15 @@ class Renewal:
         self,
         clock: IReactorTime,
         lease: int,
-        interval: float,
+        interval: Callable[[], float],
         *,
         fit: Callable[[], bool],
         renew: Callable[[bool], None],
     ) -> None:
         """
         @param lease: Seconds.
-        @param interval: Seconds between two advertisements.
+        @param interval: Seconds from the advertisement that just left to the
+            next: more while this host is demoted.
         @param fit: Whether this host is a master in good order; asked before
             what a timer causes.
         @param renew: Called to renew it, with whether it was over already.
@@ -52,10 +54,7 @@ class Renewal:
         self._renew = renew
         self._running = False
         self._last = float("-inf")
-        # As few as possible: each makes the time longer for which a host that
-        # died right after it keeps the addresses.
-        shortfall = interval + _LATE_ADVERTISEMENT - lease
-        self._followUps = max(0, math.ceil(shortfall / _FOLLOW_UP))
+        self._interval = interval
         self._due = 0
         self._timer: IDelayedCall | None = None
 
@@ -85,15 +84,14 @@ class Renewal:
         """
         An advertisement left, and this host is in good order.
         """
-        self._extend()
+        if self._clock.seconds() - self._last >= self._lease * _NOT_BEFORE:
+            self._extend()
         self._follow()
 
     def _extend(self) -> None:
-        now = self._clock.seconds()
         over = self.isOver
-        if over or now - self._last >= self._lease * _NOT_BEFORE:
-            self._last = now
-            self._renew(over)
+        self._last = self._clock.seconds()
+        self._renew(over)
 
     def _follow(self) -> None:
         """
@@ -101,7 +99,10 @@ class Renewal:
         comes too late for this one.
         """
         self._forgetFollowUps()
-        self._due = self._followUps
+        # As few as possible: each makes the time longer for which a host that
+        # died right after it keeps the addresses.
+        shortfall = self._interval() + _LATE_ADVERTISEMENT - self._lease
+        self._due = max(0, math.ceil(shortfall / _FOLLOW_UP))
         self._scheduleFollowUp()
 
     def _scheduleFollowUp(self) -> None:

@@ -55,8 +55,8 @@ class Candidate:
             machine sleeps.
         @param changed: Called with a new role and the one before.
         @param reassert: Called when a worse master claims the addresses.
-        @param advertised: Called after each beat with whether this host is a
-            master in good order.
+        @param advertised: Called after each advertisement of a master with
+            whether it is one in good order.
         @param silent: Called with a family in which the master is not heard,
             and one in which it is.
         """
@@ -292,7 +292,6 @@ class Candidate:
         if self.role is Role.MASTER:
             self._rhythm.beaten()
             self._advertise()
-            self._advertised(self.isFit())
 
     def _advertise(self) -> None:
         """
@@ -301,3 +300,5 @@ class Candidate:
         self._advertiser.advertise()
         if self._rhythm.running and self._rhythm.interval != self._interval:
             self._rhythm.start(self._interval, now=False)
+        if self.role is Role.MASTER:  # and not saying farewell
+            self._advertised(self.isFit())

@@ -161,6 +161,7 @@ class Participation:
             before=before,
             after=after,
             fit=self.candidate.isFit,
+            interval=lambda: self.advertiser.timing.interval,
             unfit=self._stepFailed,
             sayOnce=sayOnce,
         )
