@@ -400,6 +400,38 @@ class PauseTests(SynchronousTestCase):
             self.stage.deliver(badDigest=True)
         self.checkPaused(events, "100.000")
 
+    def test_somethingElseFirst(self) -> None:
+        """
+        Nor does it make a difference when the first thing that it learns is a demotion,
+        a change of its link, or a wish: a bow-out would call a third host to be master
+        beside the one that is.
+        """
+        for wakes in (
+            lambda: self.stage.host.demote("link of eth8"),
+            lambda: self.stage.links.change(mtu=9000),
+            lambda: self.stage.host.resign(),
+            lambda: self.stage.host._run._stepFailed("work"),
+        ):
+            self.setUp()
+            self.stage.asleep = 100
+            with capturedLogs() as events:
+                wakes()
+            self.checkPaused(events, "100.000")
+            self.stage.asleep = 0
+            self.stage.run(0.5)
+            self.assertEqual(self.stage.journal, [DOWN])
+
+    def test_stoppedAfterIt(self) -> None:
+        """
+        A stop is no exception.
+        """
+        self.stage.asleep = 100
+        with capturedLogs():
+            self.successResultOf(self.stage.host.stopService())
+        reasons = [one.reason for one in self.stage.observer.changes[-2:]]
+        self.assertEqual(reasons, [Reason.PAUSED, Reason.STOPPED])
+        self.assertEqual(self.stage.journal, [DOWN, ("detach", INTERFACE, crafted.VHID)])
+
     def test_afterwards(self) -> None:
         """
         It then waits as any backup.

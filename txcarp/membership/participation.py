@@ -192,6 +192,7 @@ class Participation:
 
         @return: Fires when that is done.
         """
+        self.candidate.notePause()
         self._leaving = True
         self._links.unwatch(self._configuration.interface, self)
         self._demotions.stop()
@@ -211,6 +212,9 @@ class Participation:
         """
         Hand over, and take no part for so many seconds.
         """
+        self.candidate.notePause()
+        if self.role is not Role.MASTER and not unfit:
+            return  # it has just found that it is not
         if not self._configuration.releaseFirst or self.role is not Role.MASTER:
             self._holds.resign(seconds, unfit=unfit)
             return
@@ -238,6 +242,7 @@ class Participation:
         """
         The interface came, went or changed.
         """
+        self.candidate.notePause()
         self._logLink(name, link)
         atStart = not self._linkKnown
         self._link = link
@@ -307,6 +312,7 @@ class Participation:
         """
         This host is demoted more, or less, than before.
         """
+        self.candidate.notePause()
         if self.advertiser.says == self.advertiser.said:
             return  # nobody would see it
         timing = self.advertiser.timing
