@@ -199,7 +199,7 @@ class Mastership:
 
     def advertised(self, inOrder: bool) -> None:
         """
-        A beat passed.
+        This master advertised, or tried to.
 
         @param inOrder: Whether this host is a master in good order, and may
             keep its addresses for another while.
