@@ -1,6 +1,6 @@
 """
 The options of a virtual host that have one value or none, with their defaults and what the
-help says of them, in the form of L{twisted.python.usage}.
+help says of them, in the form of C{twisted.python.usage}.
 """
 
 from __future__ import annotations
