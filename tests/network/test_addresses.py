@@ -415,6 +415,21 @@ class TableTests(SynchronousTestCase):
         self.netlink.say(address(), present=False)
         self.assertEqual(self.observer.gone, [])
 
+    def test_dropRenamed(self) -> None:
+        """
+        The addresses of several virtual hosts are removed from an interface that has
+        another name now, not only those that leave first.
+        """
+        self.start()
+        for one in (IPV4, IPV6):
+            self.table.hold("eth7", [one], 3, True)
+        self.indexes = {"lan7": INDEX}
+        for one in (IPV4, IPV6):
+            self.table.drop("eth7", [one])
+            [request] = self.netlink.asked[-1]
+            self.assertEqual(request.type, RTM_DELADDR)
+            self.assertIn(one.packed, request.body)
+
     def test_drop(self) -> None:
         """
         What is there is removed, as it is there: with its own prefix length.

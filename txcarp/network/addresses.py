@@ -71,7 +71,8 @@ class AddressTable:
         self._present = PresentAddresses()
         self._newer: dict[_Key, tuple[Address, bool]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
-        self._heldOn: dict[str, int] = {}
+        #: The index of the interface on which an address was put, by its name then.
+        self._heldOn: dict[tuple[str, bytes], int] = {}
 
     def start(self) -> None:
         """
@@ -156,7 +157,7 @@ class AddressTable:
             index = self._indexOf(interface)
         except OSError:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
-        self._heldOn[interface] = index
+        self._heldOn.update({(interface, one.packed): index for one in addresses})
         settings = []
         if any(one.isIPv4 and not self._present.on(index, one.packed) for one in addresses):
             # The virtual address may have come first, after a restart of a network
@@ -194,15 +195,16 @@ class AddressTable:
         """
         See L{IAddressTable.drop}.
         """
-        # They may have gone with their interface, or it has another name now.
-        index = self._heldOn.pop(interface, None)
-        if index is None:
-            try:
-                index = self._indexOf(interface)
-            except OSError:
-                return succeed(None)
+        try:
+            named = self._indexOf(interface)
+        except OSError:
+            named = None
         requests = []
         for address in addresses:
+            # They may have gone with their interface, or it has another name now.
+            index = self._heldOn.pop((interface, address.packed), named)
+            if index is None:
+                continue
             found = self._present.on(index, address.packed)
             ours = {one.prefixLength for one in found if isOurs(one)}
             # It may be there without being known, if the answer to its addition
