@@ -427,6 +427,16 @@ class StateFileTests(TestCase):
         self.assertEqual(self.file.load(), State(8))
         self.assertEqual(os.listdir(self.path.dirname()), ["eth0-1.json"])
 
+    async def test_openUmask(self) -> None:
+        """
+        Others can neither write nor replace it where the umask would let them.
+        """
+        self.addCleanup(os.umask, os.umask(0))
+        file = StateFile(self.path.parent().child("deeper").child("eth0-1.json").path, reactor)
+        await file.save(self.state)
+        for directory in (self.path.parent(), self.path.parent().child("deeper")):
+            self.assertEqual(directory.getPermissions().shorthand(), "rwxr-xr-x")
+
     def test_missing(self) -> None:
         """
         The first time there is none.

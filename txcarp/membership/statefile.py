@@ -168,7 +168,7 @@ class StateFile:
         return deferToThreadPool(self._reactor, pool, self._write, text)
 
     def _write(self, text: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _makeDirectory(self._path.parent)
         fresh = self._path.with_name(f".{self._path.name}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(fresh, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -177,6 +177,16 @@ class StateFile:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+
+
+def _makeDirectory(path: Path) -> None:
+    """
+    Make a directory, and those above it, in which nobody else may write: not even
+    where the umask of this process lets everybody.
+    """
+    if not path.is_dir():
+        _makeDirectory(path.parent)
+        path.mkdir(0o755, exist_ok=True)
 
 
 def bootIdentity(read: Callable[[], str] = _BOOT.read_text) -> str:
