@@ -47,6 +47,10 @@ CHECKS = (
 #: do little but wait; with many more of them than processors they would wait for each other.
 AT_ONCE = min((os.cpu_count() or 1) + 1, 6)
 
+#: Seconds after which a part is taken for one that hangs; trial ends tests that wait, not
+#: those that never return to the reactor.
+TIME_LIMIT = 1800.0
+
 #: Tests of real processes in real time.  A machine that stands still for a
 #: second, as virtual ones do, fails them; a fault fails them again.
 REAL_TIME = (
@@ -93,6 +97,15 @@ class Outcome:
         return int(numbers.get("successes", 0)), failed, int(numbers.get("skips", 0))
 
     @property
+    def passed(self) -> bool:
+        """
+        Whether there were tests, and none failed.  All of a part may be skipped, for want
+        of ucarp or of privileges.
+        """
+        passed, _, skipped = self.counts
+        return self.good and passed + skipped > 0
+
+    @property
     def failures(self) -> list[str]:
         """
         The names of the tests that failed, one for each failure: a test may have several.
@@ -112,23 +125,28 @@ class Outcome:
 
 def run(title: str, *command: str) -> Outcome:
     """
-    Run a command to its end, then show what it printed.
+    Run a command to its end, then show what it printed.  One that hangs is killed.
     """
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIME_LIMIT,
+            check=False,
+        )
+        good, printed, end = done.returncode == 0, done.stdout, ""
+    except subprocess.TimeoutExpired as expired:
+        good, printed = False, expired.stdout or b""
+        end = f"\nkilled: it, or something that it started, ran for {TIME_LIMIT:.0f} s\n"
     took = time.monotonic() - began
+    output = printed.decode(errors="replace") + end
     # In one piece: others run at the same time.
-    sys.stdout.write(f"--- {title} ({took:.0f} s)\n{done.stdout}")
+    sys.stdout.write(f"--- {title} ({took:.0f} s)\n{output}")
     sys.stdout.flush()
-    return Outcome(title, command, done.returncode == 0, done.stdout)
+    return Outcome(title, command, good, output)
 
 
 def parts() -> Iterator[tuple[str, ...]]:
@@ -186,7 +204,7 @@ def main(arguments: list[str]) -> int:
     outcomes, checks = done[: -len(CHECKS)], done[-len(CHECKS) :]
     again = onceMore(outcomes)
     last = [again.get(outcome.title, outcome) for outcome in outcomes]
-    results = {outcome.title: outcome.good and outcome.counts[0] > 0 for outcome in last}
+    results = {outcome.title: outcome.passed for outcome in last}
     results |= {check.title: check.good for check in checks}
     run("coverage data", "coverage", "combine", "--quiet")
     report = run("coverage", "coverage", "report", f"--fail-under={COVERAGE_FLOOR}")

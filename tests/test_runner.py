@@ -5,6 +5,7 @@ Tests for L{tests.__main__}, which runs all others.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import tempfile
@@ -110,6 +111,60 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(len(commands), 1)
 
 
+class MainTests(SynchronousTestCase):
+    """
+    Tests for L{runner.main}.
+    """
+
+    def main(self, output: str, good: bool) -> tuple[int, list[str]]:
+        """
+        The exit status, and the lines of the summary, where one of two parts, which has no
+        tests in real time, ends like this.
+        """
+
+        def run(title: str, *command: str) -> Outcome:
+            if title == "odd":
+                return Outcome(title, command, good, output)
+            return Outcome(title, command, True, "PASSED (successes=2, skips=1)\n")
+
+        shown = io.StringIO()
+        self.patch(sys, "stdout", shown)
+        self.patch(runner, "run", run)
+        self.patch(runner, "ROOT", Path(self.mktemp()))
+        self.patch(runner, "parts", lambda: iter((("odd", "tests.a"), ("even", "tests.b"))))
+        return runner.main([]), shown.getvalue().splitlines()
+
+    def test_verdicts(self) -> None:
+        """
+        A part in which nothing fails is good, although all of it may be skipped; one that
+        crashes, has no tests, or did not succeed in spite of what it says, is bad.
+        """
+        self.patch(os, "environ", {})
+        failed = "FAILED (failures=1, successes=3)\n"
+        for output, good, status, counts in (
+            ("PASSED (successes=7)\n", True, 0, "9 passed, 0 failed, 1 skipped"),
+            ("PASSED (skips=5)\n", True, 0, "2 passed, 0 failed, 6 skipped"),
+            ("PASSED (successes=0)\n", True, 1, "2 passed, 0 failed, 1 skipped"),
+            ("", True, 1, "2 passed, 0 failed, 1 skipped"),
+            ("Segmentation fault\n", False, 1, "2 passed, 0 failed, 1 skipped"),
+            ("PASSED (successes=7)\n", False, 1, "9 passed, 0 failed, 1 skipped"),
+            (failed, False, 1, "5 passed, 1 failed, 1 skipped"),
+        ):
+            with self.subTest(output=output, good=good):
+                got, lines = self.main(output, good)
+                self.assertEqual((got, lines[-1]), (status, counts))
+                self.assertIn("BAD   odd" if status else "good  odd", lines)
+
+    def test_skippedInCI(self) -> None:
+        """
+        Where everything can be installed, a test that is skipped is a failure.
+        """
+        self.patch(os, "environ", {"CI": "true"})
+        status, lines = self.main("PASSED (successes=7)\n", True)
+        self.assertEqual(status, 1)
+        self.assertIn("BAD   no test is skipped", lines)
+
+
 class PartTests(SynchronousTestCase):
     """
     Tests for L{parts}.
@@ -151,3 +206,16 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(sorted(done.output.split()), ["err", "out"])
         self.assertTrue(re.match(r"--- a title \(\d+ s\)\n", shown.getvalue()))
         self.assertTrue(shown.getvalue().endswith(done.output))
+
+    def test_hangs(self) -> None:
+        """
+        A command that does not end is killed, and was not good.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / "hangs.py").write_text("import time\ntime.sleep(3600)\n")
+            self.patch(runner, "ROOT", Path(directory))
+            self.patch(runner, "TIME_LIMIT", 0.1)
+            self.patch(sys, "stdout", io.StringIO())
+            done = runner.run("a title", "hangs")
+        self.assertFalse(done.good)
+        self.assertIn("killed", done.output)
