@@ -63,6 +63,8 @@ class CapabilityTests(SynchronousTestCase):
         self.assertIn("cannot open a raw socket", str(error))
         self.assertIn("CAP_NET_RAW", str(error))
         self.assertIn("root", str(error))
+        # Without a group of its own setpriv would leave it the one of root.
+        self.assertIn("--regid GROUP", str(error))
 
     def test_noAdministration(self) -> None:
         """

@@ -43,8 +43,8 @@ class MissingCapability(PermissionError):
             number,
             f"cannot {what}: this process lacks the capability {capability}. Run it as "
             "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN; "
-            "without: setpriv --reuid USER --init-groups --inh-caps=+net_raw,+net_admin "
-            "--ambient-caps=+net_raw,+net_admin COMMAND)",
+            "without: setpriv --reuid USER --regid GROUP --init-groups "
+            "--inh-caps=+net_raw,+net_admin --ambient-caps=+net_raw,+net_admin COMMAND)",
         )
         self.what = what
         self.capability = capability
