@@ -171,7 +171,7 @@ class CARPOptions(usage.Options):
 
     def opt_addr(self, address: str) -> None:
         """
-        virtual shared address; with --assign (then with its prefix length) or --dialect repeatable
+        virtual shared address; repeatable with --assign (each with its prefix length) or --dialect
         """
         try:
             parseVirtualAddress(address)

@@ -101,7 +101,7 @@ PARAMETERS: list[list[Any]] = [
         "virtual-mac-address",
         None,
         None,
-        "the same with this address",
+        "as --virtual-mac, with this hardware address",
         hardwareOf("--virtual-mac-address"),
     ],
 ]
