@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from txcarp.interfaces import IVirtualInterfaces
 from txcarp.mastership.virtualmac import virtualHardwareAddress, virtualInterfaceName
+from txcarp.network.netlink import AnswerLost
 from txcarp.network.netlinkformat import Request, number, readAttributes, text
 from txcarp.network.requests import RTM_SETLINK
 from txcarp.network.rtnetlink import (
@@ -40,12 +41,15 @@ class FakeKernel:
 
     @ivar links: by index.
     @ivar error: what the next request fails with, if it is one.
+    @ivar losses: what becomes of the next questions: whether they are done, but the answer
+        is lost; C{None} for what is answered.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.links: dict[int, Link] = {}
         self.error: OSError | None = None
+        self.losses: list[bool | None] = []
         self.add(PARENT)
 
     def add(self, link: Link, **settings: str) -> None:
@@ -81,9 +85,22 @@ class FakeKernel:
         return next((link for link in self.links.values() if link.name == name), None)
 
     def dumpLinks(self) -> Deferred[list[Link]]:
+        if self.losses and self.losses.pop(0) is not None:
+            return fail(AnswerLost())
         return succeed(list(self.links.values()))
 
     def request(self, request: Request) -> Deferred[None]:
+        done = self.losses.pop(0) if self.losses else None
+        if done is None:
+            return self.do(request)
+        if done:
+            self.do(request)
+        return fail(AnswerLost())
+
+    def do(self, request: Request) -> Deferred[None]:
+        """
+        Do what is asked for.
+        """
         error, self.error = self.error, None
         if error is not None:
             return fail(error)
@@ -245,6 +262,33 @@ class MacvlansTests(SynchronousTestCase):
                     self.assertEqual(self.kernel.arp(), ("1", "2"))
                     self.remove(names[number], processes[number])
                 self.assertEqual(self.kernel.arp(), ("0", "0"))
+
+    def test_answersLost(self) -> None:
+        """
+        Whichever answer is lost, and whether what was asked for was done or not: it is
+        made, and taken away without a trace, all the same.
+        """
+        for before in range(6):
+            for done in (False, True):
+                with self.subTest(before=before, done=done):
+                    self.kernel.losses = [None] * before + [done]
+                    link = self.create()
+                    self.assertTrue(link.up)
+                    self.assertEqual(self.kernel.arp(), ("1", "2"))
+                    self.kernel.losses = [None] * before + [done]
+                    self.remove(macvlans=self.process() if before % 2 else None)
+                    self.assertEqual(self.kernel.arp(), ("0", "0"))
+                    self.assertIsNone(self.kernel.named("vh7.eth0"))
+
+    def test_alwaysLost(self) -> None:
+        """
+        It is not tried for ever.
+        """
+        self.kernel.losses = [True] * 3
+        self.failureResultOf(
+            self.macvlans.create("vh7.eth0", "eth0", HARDWARE, True), AnswerLost
+        )
+        self.assertEqual(self.kernel.losses, [])
 
     def test_foreign(self) -> None:
         """

@@ -5,7 +5,7 @@ Interfaces with a hardware address that moves between hosts.
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.interfaces import IVirtualInterfaces
-from txcarp.network.netlink import Netlink
+from txcarp.network.netlink import AnswerLost, Netlink
 from txcarp.network.requests import delLink, newMacvlan, setLink
 from txcarp.network.rtnetlink import Link
 
@@ -25,6 +25,9 @@ _SETTINGS = Path("/proc/sys/net")
 #: for what leaves with a virtual address, too, which would tell the neighbour that this
 #: address is at the hardware address of the parent.
 _PARENT_SETTINGS = {"arp_ignore": 1, "arp_announce": 2}
+
+#: How often something is begun whose answers are lost.
+_ATTEMPTS = 3
 
 #: What the alias of a macvlan of this program begins with.
 _MARK = "txcarp"
@@ -55,15 +58,24 @@ class Macvlans:
         self._netlink = netlink
         self._settings = settings
         #: The index of the parent of each macvlan, and what the note on it says.
-        self._made: dict[str, tuple[int, dict[str, str]]] = {}
+        self._made: dict[str, tuple[int | None, dict[str, str]]] = {}
 
-    @inlineCallbacks
-    def create(
-        self, name: str, parent: str, hardware: bytes, ipv6: bool
-    ) -> Generator[Deferred[Any], Any, None]:
+    def create(self, name: str, parent: str, hardware: bytes, ipv6: bool) -> Deferred[None]:
         """
         See L{IVirtualInterfaces.create}.
         """
+        return _insist(lambda: self._create(name, parent, hardware, ipv6))
+
+    def remove(self, name: str, parent: str) -> Deferred[None]:
+        """
+        See L{IVirtualInterfaces.remove}.
+        """
+        return _insist(lambda: self._remove(name, parent))
+
+    @inlineCallbacks
+    def _create(
+        self, name: str, parent: str, hardware: bytes, ipv6: bool
+    ) -> Generator[Deferred[Any], Any, None]:
         links: dict[str, Link] = yield self._links()
         if parent not in links:
             raise OSError(errno.ENODEV, f"there is no interface [{parent}]")
@@ -87,24 +99,23 @@ class Macvlans:
         yield self._netlink.request(setLink(index, up=True, address=hardware))
 
     @inlineCallbacks
-    def remove(self, name: str, parent: str) -> Generator[Deferred[Any], Any, None]:
-        """
-        See L{IVirtualInterfaces.remove}.
-        """
+    def _remove(self, name: str, parent: str) -> Generator[Deferred[Any], Any, None]:
         links: dict[str, Link] = yield self._links()
         link = links.get(name)
-        below, before = self._made.pop(name, (None, None))
         if link is not None and link.kind == "macvlan":
             note = _readNote(link.alias)
             if note is None and (parent not in links or link.parent != links[parent].index):
+                self._made.pop(name, None)
                 return  # somebody else's
-            below, before = link.parent, note
+            # Its note goes with it, and the next answer may be lost.
+            self._made[name] = link.parent, note or {}
             yield self._netlink.request(delLink(link.index))
             links = yield self._links()
+        below, before = self._made.pop(name, (None, {}))
         # The parent may have been given another name meanwhile.
         for one in links.values():
             if one.index == below and not _notesOn(links, one.index):
-                self._restore(one.name, before or {})
+                self._restore(one.name, before)
 
     def _links(self) -> Deferred[dict[str, Link]]:
         return self._netlink.dumpLinks().addCallback(
@@ -168,6 +179,20 @@ class Macvlans:
                 value=value,
                 reason=error.strerror,
             )
+
+
+@inlineCallbacks
+def _insist(do: Callable[[], Deferred[None]]) -> Generator[Deferred[Any], Any, None]:
+    """
+    Do something that may be done twice, and once more if an answer was lost.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            yield do()
+        except AnswerLost:
+            continue
+        return
+    yield do()
 
 
 def _note(before: dict[str, str]) -> str:
