@@ -42,6 +42,7 @@ from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import InterfacePort
+from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv6Reader
 from txcarp.network.requests import setLink
 from txcarp.network.sockets import MissingCapability
@@ -409,25 +410,65 @@ class InterfacePortTests(SynchronousTestCase):
         once each, and not while sockets are only exchanged for others.
         """
         (ipv4,) = self.started(GROUP4)
-        self.assertTrue(ipv4.hears())
+        self.assertTrue(ipv4.hears(crafted.VHID))
         self.tell()
         self.receiver.changes = 0
         self.node.deleteInterface()
         self.node.createInterface()
         self.tell()
-        self.assertEqual((self.receiver.changes, ipv4.hears()), (0, True))
+        self.assertEqual((self.receiver.changes, ipv4.hears(crafted.VHID)), (0, True))
         self.node.deleteInterface()
         self.links.tell("eth0", None)
-        self.assertEqual((self.receiver.changes, ipv4.hears()), (1, False))
+        self.assertEqual((self.receiver.changes, ipv4.hears(crafted.VHID)), (1, False))
         self.node.createInterface()
         opening = familyport.RawSocket
         self.patch(familyport, "RawSocket", self.refuse)
         self.tell()
         self.passTime(1.0)
-        self.assertEqual((self.receiver.changes, ipv4.hears()), (1, False))
+        self.assertEqual((self.receiver.changes, ipv4.hears(crafted.VHID)), (1, False))
         self.patch(familyport, "RawSocket", opening)
         self.passTime(1.0)
-        self.assertEqual((self.receiver.changes, ipv4.hears()), (2, True))
+        self.assertEqual((self.receiver.changes, ipv4.hears(crafted.VHID)), (2, True))
+
+    def test_oneGroupRefused(self) -> None:
+        """
+        A group that the kernel does not let this host join keeps from hearing who is in
+        it, and nobody else; it is tried again.
+        """
+        ipv4, _ = self.started(GROUP4, GROUP6)
+        other, receiver = b"\xe0\0\0\x11", FakeReceiver()
+        join = RawSocket._changeMembership
+        refuses = True
+
+        def change(raw: RawSocket, group: bytes, member: bool) -> None:
+            if refuses and group == other:
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+            join(raw, group, member)
+
+        self.patch(RawSocket, "_changeMembership", change)
+        self.tell()
+        self.receiver.changes = 0
+        with self.node.inside(), capturedLogs() as events:
+            self.port.add(99, other, receiver)
+            self.port.add(100, GROUP4, FakeReceiver())
+        self.assertEqual(
+            texts(events),
+            ["Unable to open interface [eth0] for IPv4: No buffer space available"],
+        )
+        self.assertEqual([ipv4.hears(one) for one in (crafted.VHID, 99, 100)], [True, False, True])
+        self.assertEqual((self.receiver.changes, receiver.changes), (0, 0))
+        # What it leaves and what is opened anew is the same for the others.
+        self.node.deleteInterface()
+        self.node.createInterface()
+        with capturedLogs():
+            self.tell()
+        self.assertEqual(len(self.readers(FrontDoor)), 2)
+        self.assertEqual([ipv4.hears(one) for one in (crafted.VHID, 99, 100)], [True, False, True])
+        refuses = False
+        self.passTime(1.0)
+        self.assertTrue(ipv4.hears(99))
+        self.assertEqual((self.receiver.changes, receiver.changes), (0, 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_hearingWhileExchanged(self) -> None:
         """
@@ -442,11 +483,11 @@ class InterfacePortTests(SynchronousTestCase):
                 (reader,) = self.readers(IPv6Reader)
                 self.reactor.readers.remove(reader)
                 reader.connectionLost(Failure(ConnectionDone()))
-                self.assertTrue(ipv6.hears())
+                self.assertTrue(ipv6.hears(crafted.VHID))
                 if refused:
                     self.patch(familyport, "RawSocket", self.refuse)
                 self.passTime(1.0)
-                self.assertEqual((self.receiver.changes, ipv6.hears()), (refused, not refused))
+                self.assertEqual((self.receiver.changes, ipv6.hears(crafted.VHID)), (refused, not refused))
 
     def test_noMoreMemory(self) -> None:
         """
@@ -473,10 +514,11 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertEqual(
             texts(events), ["Unable to open interface [eth0] for IPv4: Cannot allocate memory"]
         )
-        self.assertFalse(ipv4.hears())
+        self.assertTrue(ipv4.hears(99))
+        self.assertFalse(ipv4.hears(crafted.VHID))
         self.patch(socketFilter, "attach", attach)
         self.passTime(1.0)
-        self.assertTrue(ipv4.hears())
+        self.assertTrue(ipv4.hears(99))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_receiverFails(self) -> None:

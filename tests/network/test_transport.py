@@ -57,7 +57,7 @@ class FakeFamilyPort:
     def linkLocal(self) -> bytes:
         return packed("fe80::7")
 
-    def hears(self) -> bool:
+    def hears(self, vhid: int) -> bool:
         return self.error is None
 
     def hasUnread(self) -> bool:

@@ -59,7 +59,7 @@ class FamilyPort:
         self._reader: IPv4Reader | IPv6Reader | None = None
         self._front: FrontDoor | None = None
         self._linkLocal: LinkLocalAddress | None = None
-        self._hears = self._toldHears = False
+        self._toldHears: set[int] = set()
         self._saidFiltered = False
 
     @property
@@ -85,6 +85,7 @@ class FamilyPort:
             return
         del self._groups[vhid]
         self._watched.discard(vhid)
+        self._toldHears.discard(vhid)
         if self._raw is not None:
             try:
                 self._raw.admit(self._receivers, self._groups.values())
@@ -101,11 +102,13 @@ class FamilyPort:
         @raise OSError: If the kernel refuses something.  What is open then
             works.
         """
-        self._hears = False
         if self._raw is None:
             self._raw, self._reader = self._openRaw(index)
-        self._raw.admit(self._receivers, self._groups.values())
-        self._hears = True
+        refused: OSError | None = None
+        try:
+            self._raw.admit(self._receivers, self._groups.values())
+        except OSError as error:
+            refused = error  # which may concern one virtual host; the others go on
         if self._linkLocal is None and self.family is Family.IPV6:
             self._linkLocal = LinkLocalAddress(self._interface, index)
         if self._front is None:
@@ -117,12 +120,13 @@ class FamilyPort:
                 self._frontClosed,
             )
         self._front.watch(self._watched)
+        if refused is not None:
+            raise refused
 
     def close(self) -> None:
         """
         Close everything; who takes part stays known.
         """
-        self._hears = False
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
@@ -133,19 +137,24 @@ class FamilyPort:
 
     def tellHearing(self) -> None:
         """
-        Tell the virtual hosts if L{hears} is not what they were told last.
+        Tell each virtual host for which L{hears} is not what it was told last.
         """
-        if self._hears != self._toldHears:
-            self._toldHears = self._hears
-            for receiver in list(self._receivers.values()):
-                receiver.hearingChanged()
+        hearing = {vhid for vhid in self._receivers if self._hearsNow(vhid)}
+        changed, self._toldHears = hearing ^ self._toldHears, hearing
+        for vhid in changed & self._receivers.keys():
+            self._receivers[vhid].hearingChanged()
 
-    def hears(self) -> bool:
+    def hears(self, vhid: int) -> bool:
         """
-        Whether the raw socket is open, and a member of the groups; also while it is
-        exchanged for another, of which nobody is told unless that fails.
+        Whether the raw socket is open, lets the packets of a virtual host through, and is
+        a member of its group; also while it is exchanged for another, of which nobody is
+        told unless that fails.
         """
-        return self._hears or self._toldHears
+        return vhid in self._toldHears or self._hearsNow(vhid)
+
+    def _hearsNow(self, vhid: int) -> bool:
+        group = self._groups.get(vhid)
+        return self._raw is not None and group is not None and self._raw.hears(vhid, group)
 
     def send(self, packet: bytes, destination: bytes) -> None:
         """

@@ -79,7 +79,8 @@ class RawSocket:
         Receive the packets of these virtual hosts to these packed groups, and
         no others.
 
-        @raise OSError: If the kernel refuses.
+        @raise OSError: If the kernel refuses something.  What it does not refuse is done;
+            L{hears} knows for whom.
         """
         wanted = frozenset(vhids)
         if wanted != self._vhids:
@@ -91,9 +92,22 @@ class RawSocket:
             # The kernel may have forgotten it, with the interface.
             with contextlib.suppress(OSError):
                 self._changeMembership(group, False)
-        for group in members - self._groups:
-            self._changeMembership(group, True)
-            self._groups.add(group)
+        refused: OSError | None = None
+        for group in sorted(members - self._groups):
+            try:
+                self._changeMembership(group, True)
+            except OSError as error:
+                refused = refused or error
+            else:
+                self._groups.add(group)
+        if refused is not None:
+            raise refused
+
+    def hears(self, vhid: int, group: bytes) -> bool:
+        """
+        Whether the packets of a virtual host to its packed group arrive.
+        """
+        return vhid in self._vhids and (group in self._groups or not isMulticast(group))
 
     def send(self, packet: bytes, destination: bytes) -> None:
         """

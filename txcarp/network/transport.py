@@ -63,7 +63,7 @@ class AdvertisementTransport:
         return self._port.linkLocal()
 
     def hears(self) -> bool:
-        return self._port.hears()
+        return self._port.hears(self._vhid)
 
     def hasUnread(self) -> bool:
         return self._port.hasUnread()
