@@ -822,8 +822,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_deafInOneFamily(self) -> None:
         """
-        A host that cannot hear one family takes part all the same, but not where the
-        silence of one is enough to take over: it would take over again and again.
+        A host that cannot hear one family takes part all the same, also where the
+        silence of one is enough to take over.
         """
         for anyFamily in (False, True):
             stage = Stage(
@@ -835,17 +835,9 @@ class LinkTests(SynchronousTestCase):
             with capturedLogs() as events:
                 stage.start()
                 stage.run(60)
-            self.assertIs(stage.host.role, Role.BACKUP if anyFamily else Role.MASTER)
-            said = [formatEvent(event) or "" for event in events]
-            lines = [one for one in said if "Nothing can be heard" in one]
-            self.assertEqual(len(lines), 1 if anyFamily else 0)
-            if anyFamily:
-                self.assertIn(f"[{INTERFACE}] in IPv6:", lines[0])
-            deaf.hearing = True
-            assert stage.network.receiver is not None
-            stage.network.receiver.hearingChanged()
-            stage.run(3)
             self.assertIs(stage.host.role, Role.MASTER)
+            said = [formatEvent(event) or "" for event in events]
+            self.assertEqual([one for one in said if "Nothing can be heard" in one], [])
 
     def test_deafAtStart(self) -> None:
         """

@@ -231,6 +231,32 @@ class BothFamiliesTests(SynchronousTestCase):
         self.watched.run(3.5)
         self.assertEqual(self.watched.expired, [(3.0, 0.0)])
 
+    def test_anyDeaf(self) -> None:
+        """
+        The silence of one in which nobody can be heard is not enough, and has to last its
+        full time again once somebody can.
+        """
+        self.watched = Watched(*_BOTH, any=True)
+        self.watched.deadline.deafen([_6], 3.0)
+        self.watched.deadline.arm(3.0)
+        self.hear(_4, *range(1, 10))
+        self.assertEqual(self.watched.expired, [])
+        self.watched.deadline.deafen([], 3.0)
+        self.hear(_4, 10, 11)
+        self.assertEqual(self.watched.expired, [])
+        self.watched.run(12)
+        self.assertEqual(self.watched.expired, [(12.0, 0.0)])
+
+    def test_deafDisarmed(self) -> None:
+        """
+        What is heard again begins no deadline where none was.
+        """
+        self.watched.deadline.disarm()
+        self.watched.deadline.deafen([_4], 3.0)
+        self.watched.deadline.deafen([], 3.0)
+        self.watched.run(30)
+        self.assertEqual(self.watched.expired, [])
+
     def test_anyTold(self) -> None:
         """
         They are told as well, as long as nothing comes of it.

@@ -487,7 +487,8 @@ class InterfacePortTests(SynchronousTestCase):
                 if refused:
                     self.patch(familyport, "RawSocket", self.refuse)
                 self.passTime(1.0)
-                self.assertEqual((self.receiver.changes, ipv6.hears(crafted.VHID)), (refused, not refused))
+                hears = ipv6.hears(crafted.VHID)
+                self.assertEqual((self.receiver.changes, hears), (refused, not refused))
 
     def test_noMoreMemory(self) -> None:
         """

@@ -236,7 +236,7 @@ class Work:
         return deferLater(self._clock, self.pace, lambda: None)
 
 
-@implementer(IMastershipObserver, INetwork, IAdvertisementTransport)
+@implementer(IMastershipObserver, INetwork)
 class Computer:
     """
     One host, which may run a process with a virtual host in it.
@@ -247,9 +247,9 @@ class Computer:
         self.source = source
         self.plugged = True
         self.deaf = False
-        #: Whether the kernel refuses it sockets to hear with.
-        self.refused = False
         self.work: Work | None = None
+        #: In which families the kernel gives it no socket that hears.
+        self.deafIn: set[Family] = set()
         self.store: IStateStore | None = None
         #: Seconds by which its wall clock is wrong.
         self.clockError = 0.0
@@ -342,14 +342,6 @@ class Computer:
         if self.virtualHost is not None:
             self.virtualHost.startService()
 
-    def refuse(self, refused: bool) -> None:
-        """
-        Let the kernel refuse sockets to hear with, or give them.
-        """
-        self.refused = refused
-        if not self.frozen and self._receiver is not None:
-            self._receiver.hearingChanged()
-
     def plug(self, plugged: bool) -> None:
         """
         Pull the cable, or put it back.
@@ -366,7 +358,8 @@ class Computer:
         """
         A packet has travelled to here.
         """
-        if self._receiver is not None and not self.deaf and not self.refused:
+        family = familyOf(destinationOf(packet))
+        if self._receiver is not None and not self.deaf and family not in self.deafIn:
             self._unread.append(packet)
             if not self.frozen:
                 self._read()
@@ -396,7 +389,7 @@ class Computer:
             self.frozen = False
             self.clock.advance(self.segment.clock.seconds() - self.clock.seconds())
             self._tellLink()
-            self.refuse(self.refused)
+            self.deafen(*self.deafIn)
             self._read()
 
     # The process's view of the network.
@@ -419,7 +412,15 @@ class Computer:
         receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         self._receiver = receiver
-        return self
+        return _Way(self, familyOf(group))
+
+    def deafen(self, *families: Family) -> None:
+        """
+        Let the process know that it hears nothing in these families, and in no others.
+        """
+        self.deafIn = set(families)
+        if not self.frozen and self._receiver is not None:
+            self._receiver.hearingChanged()
 
     def detach(self, interface: str, vhid: int) -> None:
         self._receiver = None
@@ -431,14 +432,34 @@ class Computer:
         self.journal.append(("advertise", self.segment.clock.seconds()))
         self.segment.carry(self, packet)
 
-    def hears(self) -> bool:
-        return not self.refused
-
     def hasUnread(self) -> bool:
         return bool(self._unread)
 
     def linkLocal(self) -> bytes:
         return socket.inet_pton(socket.AF_INET6, f"fe80::{self.source.rpartition('.')[2]}")
+
+
+@implementer(IAdvertisementTransport)
+class _Way:
+    """
+    How one process sends and hears in one family.
+    """
+
+    def __init__(self, computer: Computer, family: Family) -> None:
+        self._computer = computer
+        self._family = family
+
+    def send(self, packet: bytes) -> None:
+        self._computer.send(packet)
+
+    def linkLocal(self) -> bytes:
+        return self._computer.linkLocal()
+
+    def hears(self) -> bool:
+        return self._family not in self._computer.deafIn
+
+    def hasUnread(self) -> bool:
+        return self._computer.hasUnread()
 
     def watchFront(self, wanted: bool) -> None:
         pass

@@ -149,7 +149,7 @@ class World:
                 if self.attentive(self.pick(index)) is not None:
                     getattr(self.pick(index), action)()
             case "refuse sockets" | "give sockets", index:
-                self.pick(index).refuse(action == "refuse sockets")
+                self.pick(index).deafen(*(Family if action == "refuse sockets" else ()))
             case "break" | "repair", index:
                 self.work(self.pick(index)).broken = action == "break"
             case "slow down", (index, pace):
@@ -195,7 +195,7 @@ class World:
         for computer in self.computers:
             computer.plug(True)
             computer.thaw()
-            computer.refuse(False)
+            computer.deafen()
             self.work(computer).broken = False
             self.work(computer).pace = 0.0
 

@@ -96,6 +96,34 @@ class FamilyTests(SynchronousTestCase):
         self.assertGreater(len(segment.reigns), 1)
         self.assertEqual(segment.reigns[1].host, second.source)
 
+    def test_deafInOne(self) -> None:
+        """
+        A family in which this host can hear nobody says nothing about the master, also
+        with the rule of the BSD kernels; once it hears in it again it does.
+        """
+        for family in Family:
+            segment, first, second = pair(BOTH, {**BOTH, "anyFamily": True, "advskew": 100})
+            second.deafen(family)
+            segment.run(30)
+            self.assertEqual(len(segment.reigns), 1, family)
+            segment.lost.add(family)
+            second.deafen()
+            segment.run(3.2)
+            self.assertEqual(len(segment.reigns), 1, family)
+            segment.run(0.3)
+            self.assertEqual(segment.reigns[1].host, second.source, family)
+            segment.lost.clear()
+            segment.run(10)
+            self.assertEqual(segment.masters(), [first], family)
+            second.deafen(*Family)
+            segment.run(10)
+            first.crash()
+            segment.run(10)
+            self.assertEqual(segment.masters(), [], family)
+            second.deafen(family)
+            segment.run(3.5)
+            self.assertEqual(segment.masters(), [second], family)
+
     def test_tie(self) -> None:
         """
         Equal hosts end with one master, also when the families would decide

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.network.scenery import FakeReceiver
 from tests.simulation.segment import ADDRESS, LATENCY, Computer, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
 from txcarp.mastership.handover import FOLLOW
+from txcarp.protocol import ipv4
 from txcarp.protocol.election import Role
 
 
@@ -42,7 +44,8 @@ class PairTests(SynchronousTestCase):
         """
         computer = Segment().add("10.99.0.1")
         verifyObject(INetwork, computer)
-        verifyObject(IAdvertisementTransport, computer)
+        way = computer.attach("eth0", 7, ipv4.GROUP, False, None, FakeReceiver())
+        verifyObject(IAdvertisementTransport, way)
 
     def test_start(self) -> None:
         """

@@ -186,6 +186,13 @@ class Candidate:
         self.held.add(why)
         self._input(lambda state, standing: state.resigned(standing, unfit))
 
+    def hearingChanged(self) -> None:
+        """
+        Packets can arrive in a family, or can no more.
+        """
+        deaf = [one for one, channel in self._channels.items() if not channel.transport.hears()]
+        self._masterDown.deafen(deaf, self.standing.deadTime)
+
     def resume(self, why: str) -> None:
         """
         One reason to be held back is gone.

@@ -264,20 +264,18 @@ class Participation:
     def hearingChanged(self) -> None:
         """
         Packets can arrive in a family, or can no more.  A host that hears nobody
-        would become master beside another, whatever the reason; and so would one
-        that does not hear one family, where the silence of one is enough.
+        would become master beside another, whatever the reason.
         """
+        self.candidate.hearingChanged()
         interface = self._configuration.interface
-        deaf = [one.family.value for one in self._channels if not one.transport.hears()]
-        if len(deaf) < (1 if self._configuration.anyFamily else len(self._channels)):
+        if any(channel.transport.hears() for channel in self._channels):
             self.candidate.resume(_DEAF)
         elif _DEAF not in self.candidate.held:
             if self._links.link(interface) is not None:
                 self._log.error(
-                    "Nothing can be heard on [{interface}] in {families}: vhid {vhid} takes no "
-                    "part until it can",
+                    "Nothing can be heard on [{interface}]: vhid {vhid} takes no part until "
+                    "it can",
                     interface=interface,
-                    families=" and ".join(deaf),
                     vhid=self._configuration.vhid,
                 )
             self.candidate.hold(_DEAF)

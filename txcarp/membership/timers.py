@@ -31,7 +31,8 @@ class MasterDown:
 
     A master that is heard in one family is not dead: the deadline has passed
     when that of every family has.  One that has passed alone is told when the
-    master is next heard in another.
+    master is next heard in another.  The silence of a family in which nobody can
+    be heard is never enough.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class MasterDown:
         self._any = any
         self._calls: dict[Family, IDelayedCall] = {}
         self._silent: set[Family] = set()
+        self._deaf: frozenset[Family] = frozenset()
         self._second: IDelayedCall | None = None
         self._looks = 0
 
@@ -70,18 +72,23 @@ class MasterDown:
 
         @param family: In what the master was heard; C{None} for all.
         """
-        families = self._families if family is None else (family,)
-        for one in families:
-            cancel(self._calls.get(one))
-            self._silent.discard(one)
-            self._calls[one] = self._clock.callLater(
-                delay, self._expired, one, self._clock.seconds() + delay
-            )
+        for one in self._families if family is None else (family,):
+            self._wait(delay, one)
         if not self._passed():
             self._forgetSecondLook()
         if family is not None:
             for other in self._silent:
                 self._tellSilent(other, family)
+
+    def deafen(self, families: Iterable[Family], delay: float) -> None:
+        """
+        Nobody can be heard in these families, and in no others.  Where somebody can be
+        again, the master has so many seconds from now to be heard.
+        """
+        before, self._deaf = self._deaf, frozenset(families)
+        for one in before - self._deaf:
+            if one in self._calls:
+                self._wait(delay, one)
 
     def disarm(self) -> None:
         """
@@ -102,6 +109,13 @@ class MasterDown:
         cancel(self._second)
         self._second = self._clock.callLater(delay, self._looked, delay)
 
+    def _wait(self, delay: float, family: Family) -> None:
+        cancel(self._calls.get(family))
+        self._silent.discard(family)
+        self._calls[family] = self._clock.callLater(
+            delay, self._expired, family, self._clock.seconds() + delay
+        )
+
     def _forgetSecondLook(self) -> None:
         cancel(self._second)
         self._second = None
@@ -113,7 +127,9 @@ class MasterDown:
             self._tellExpired(self._clock.seconds() - due, self._hasUnread())
 
     def _passed(self) -> bool:
-        return len(self._silent) >= (1 if self._any else len(self._families))
+        if self._any:
+            return not self._silent <= self._deaf
+        return len(self._silent) == len(self._families)
 
     def _looked(self, delay: float) -> None:
         self._looks += 1
