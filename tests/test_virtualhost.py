@@ -707,6 +707,26 @@ class HandOverTests(SynchronousTestCase):
         self.assertEqual(texts[0], f"BACKUP on {INTERFACE} id 10")
         self.assertEqual(texts[-1], f"MASTER on {INTERFACE} id 10")
 
+    def test_statusHeldBack(self) -> None:
+        """
+        Behind it is also why this host takes no part now.
+        """
+        stage = Stage(startDelay=5.0)
+        stage.start()
+        stage.links.change(running=False)
+        said = []
+        with capturedLogs() as events:
+            for seconds, running in ((0, False), (0, True), (5, True)):
+                stage.run(seconds)
+                stage.links.change(running=running)
+                events.clear()
+                stage.host.logStatus()
+                said.append([formatEvent(event) for event in events[1:]])
+        self.assertEqual(
+            said,
+            [["Takes no part now: just started, no link"], ["Takes no part now: just started"], []],
+        )
+
     def test_statusOfMore(self) -> None:
         """
         Behind it is why this host is demoted, and who was heard.

@@ -279,7 +279,8 @@ class VirtualHost(Service):
     def logStatus(self) -> None:
         """
         Log one line that says what this host is, in ucarp's words, and what
-        else there is to say: why it is demoted, and who was heard.
+        else there is to say: why it takes no part now, why it is demoted, and
+        who was heard.
         """
         self._log.info(
             "{role} on {interface} id {vhid}",
@@ -287,6 +288,10 @@ class VirtualHost(Service):
             interface=self.configuration.interface,
             vhid=self.configuration.vhid,
         )
+        if self._run is not None and self._run.candidate.held:
+            self._log.info(
+                "Takes no part now: {reasons}", reasons=", ".join(sorted(self._run.candidate.held))
+            )
         if self.demotion:
             reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotion.items())
             self._log.info(

@@ -56,7 +56,7 @@ class DemoOptions(usage.Options):
         "Two hosts share an address, on this machine and in networks of its own that vanish "
         "afterwards: one fails, and one is stopped, while a client pings. Needs no root where "
         "users may have namespaces. Exit status: 0 after both hand-overs, 1 if one was not seen, "
-        "2 if this machine cannot run it."
+        "2 if this machine cannot run it, 128 and its number after a signal."
     )
     optFlags = [["once", None, "plain lines without pictures"]]  # noqa: RUF012
     optParameters = [["keep-logs", None, None, "keep the logs of both daemons in this folder"]]  # noqa: RUF012

@@ -29,8 +29,7 @@ class Candidate:
     """
     Carries out what the election decides.
 
-    @ivar held: Why this host is held back now, if it is: no link, a
-        resignation.
+    @ivar held: Why this host is held back now, if it is, in words for people.
     """
 
     _log = Logger()

@@ -19,9 +19,9 @@ HOLD_OFF = 10.0
 #: The most that becomes of that where it fails each time and others suffer.
 LONGEST_HOLD_OFF = 320.0
 
-_RESIGNED = "resigned"
-_STARTING = "starting"
-_FLAPPING = "flapping"
+_RESIGNED = "handed over a moment ago"
+_STARTING = "just started"
+_FLAPPING = "backup too often"
 
 
 class Holds:

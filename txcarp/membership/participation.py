@@ -45,8 +45,8 @@ from txcarp.protocol.timing import LEAVING, Timing
 #: ucarp: the time in which somebody else takes over.
 RESIGNATION = 3.0
 
-_LINK = "link"
-_DEAF = "deaf"
+_LINK = "no link"
+_DEAF = "nothing can be heard"
 
 
 @attrs.frozen(kw_only=True)
