@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.segment import LATENCY, Computer, Moment, Segment, Work
 from txcarp.configuration import FlapLimit
+from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import DIALECTS, Dialect
 from txcarp.protocol.election import OFFER_AFTER, Reason, Role
@@ -288,7 +289,8 @@ class FaultTests(SynchronousTestCase):
         world.mend()
         mended = segment.clock.seconds()
         longest = max(map(world.deadTime, world.computers))
-        segment.run(_RESTING + 2 * longest)
+        failed = any(action in ("break", "slow down", "lose work") for (action, _), _ in story)
+        segment.run(_RESTING + 2 * longest + (LONGEST_HOLD_OFF if failed else 0.0))
         for computer in world.computers:
             for moment in computer.changes:
                 self.assertEqual(world.fault(computer, moment), "", (computer.source, moment))
