@@ -25,18 +25,21 @@ from txcarp import CARPService, VirtualHostConfiguration, parseIPv4
 
 VIRTUAL = os.environ.get("CARP_ADDRESS", "10.1.1.252/24")
 PORT = os.environ.get("WEB_PORT", "80")
+INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
+STATE = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/txcarp"))  # systemd's name for it
 PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
 
 carp = CARPService(
     [
         VirtualHostConfiguration(
-            interface=os.environ.get("CARP_INTERFACE", "eth0"),
+            interface=INTERFACE,
             vhid=1,
             password=PASSWORD.read_bytes().splitlines()[0],
             source=parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1")),
             addresses=[VIRTUAL],
             advskew=int(os.environ.get("CARP_SKEW", "0")),
             assign=True,
+            stateFile=str(STATE / f"{INTERFACE}-1.json"),
         )
     ]
 )
