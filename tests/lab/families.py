@@ -103,7 +103,6 @@ class FamilyTestCase(LabTestCase):
         master = first.txcarp(*QUICK, *options, virtual=virtual)
         await self.becomes(master, "MASTER")
         backup = second.txcarp(*QUICK, *SLOWER, *options, virtual=virtual)
-        await self.becomes(backup, "BACKUP")
-        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.listens(backup)
         await self.during(1.1)
         return master, backup

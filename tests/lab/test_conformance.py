@@ -228,8 +228,7 @@ class DemotionTests(FamilyTestCase):
         """
         a = self.host("a")
         daemon = a.steered("--assign", "-b", "5", "-r", "1", virtual=FOUR)
-        await self.becomes(daemon, "BACKUP")
-        await self.until(lambda: daemon.said("Local advertised"), "it takes part", 5)
+        await self.listens(daemon)
         for _ in range(2):
             daemon.tell("claim")
         await self.becomes(daemon, "MASTER", 1)
@@ -303,8 +302,7 @@ class DemotionTests(FamilyTestCase):
         master = a.steered(*options, virtual=FOUR)
         await self.becomes(master, "MASTER")
         backup = b.txcarp(*options, *SLOWER, virtual=FOUR)
-        await self.becomes(backup, "BACKUP")
-        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.listens(backup)
         pinger = self.pinger(client, VIRTUAL)
         await self.answers(pinger)
         told = master.tell("demote uplink 240")
@@ -335,8 +333,7 @@ class DemotionTests(FamilyTestCase):
         master = a.txcarp(*options, "--track-interface", other, virtual=FOUR)
         await self.becomes(master, "MASTER")
         backup = b.txcarp(*options, *SLOWER, virtual=FOUR)
-        await self.becomes(backup, "BACKUP")
-        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.listens(backup)
         pinger = self.pinger(client, VIRTUAL)
         await self.answers(pinger)
         for step, host, states in (
@@ -472,7 +469,7 @@ class UcarpTests(LabTestCase):
         a, b = self.host("a-zero", switch=switch), self.host("b-zero", switch=switch)
         daemon = a.txcarp("-b", "0", "-k", "50")
         await self.becomes(daemon, "MASTER")
-        peer = b.ucarp("-b", "0", "-k", "255")
+        peer = b.ucarp("-b", "0", "-k", "100")
         started = await self.becomes(peer, "BACKUP")
         await self.until(
             lambda: len(peer.said("going back to BACKUP")) > 2 and peer.state == "BACKUP",
@@ -512,8 +509,7 @@ class UcarpTests(LabTestCase):
         master = b.ucarp(*options)
         await self.becomes(master, "MASTER")
         backup = a.txcarp(*options)
-        await self.becomes(backup, "BACKUP")
-        await self.until(lambda: backup.said("Local advertised"), "it listens", 5)
+        await self.listens(backup)
         await self.during(8.0)
         self.assertEqual((backup.state, master.state), ("BACKUP", "MASTER"))
         self.assertEqual(wire.of(a.address), [])

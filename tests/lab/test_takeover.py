@@ -59,9 +59,7 @@ class CrashTests(LabTestCase):
         master = a.ucarp("-r", "1")
         await self.advertises(a)
         backup = b.txcarp("-k", "100")
-        await self.becomes(backup, "BACKUP")
-        # Until then its deadline counts from its own start.
-        ready = await self.until(lambda: backup.said("Local advertised"), "the link", 5)
+        ready = await self.listens(backup)
         await self.advertises(a, ready, 3)
         await self.stopped(master, signal.SIGKILL)
         last = self.wire.of(a.address)[-1].time

@@ -383,6 +383,17 @@ class LabTestCase(TestCase):
             host.node.plugIn()
         return began
 
+    async def listens(self, daemon: Daemon) -> float:
+        """
+        Wait until a backup knows its link: before, its deadline counts from its own start.
+
+        @return: the moment, on the monotonic clock.
+        """
+        await self.becomes(daemon, "BACKUP")
+        return await self.until(
+            lambda: daemon.said("Local advertised"), f"{daemon.name} listens", 5
+        )
+
     async def advertises(
         self, host: Host, since: float = 0.0, within: float = STARTING, wire: Wire | None = None
     ) -> float:
