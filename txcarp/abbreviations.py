@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from twisted.python import usage
 
 #: The long names that ucarp has, and abbreviates.
-UCARP_NAMES = (
+_UCARP_NAMES = (
     *("interface", "srcip", "vhid", "pass", "passfile", "preempt", "neutral", "addr", "help"),
     *("advbase", "advskew", "upscript", "downscript", "deadratio", "shutdown", "daemonize"),
     *("ignoreifstate", "nomcast", "facility", "xparam", "debug", "mcastip"),
@@ -66,7 +66,7 @@ def _inFull(name: str, names: Sequence[str]) -> str:
     """
     if name in names:
         return name
-    meant = [full for full in UCARP_NAMES if full.startswith(name)]
+    meant = [full for full in _UCARP_NAMES if full.startswith(name)]
     if len(meant) != 1:
         meant = [full for full in names if full.startswith(name)]
     if len(meant) > 1:

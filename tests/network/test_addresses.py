@@ -24,7 +24,8 @@ from txcarp.addresses import VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
 from txcarp.network.addresses import AddressTable
-from txcarp.network.netlink import AnswerLost, Netlink
+from txcarp.network.conversation import AnswerLost
+from txcarp.network.netlink import Netlink
 from txcarp.network.netlinkformat import Request
 from txcarp.network.presentaddresses import OURS
 from txcarp.network.requests import (

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from txcarp.interfaces import IVirtualInterfaces
 from txcarp.mastership.virtualmac import virtualHardwareAddress, virtualInterfaceName
-from txcarp.network.netlink import AnswerLost
+from txcarp.network.conversation import AnswerLost
 from txcarp.network.netlinkformat import Request, number, readAttributes, text
 from txcarp.network.requests import RTM_SETLINK
 from txcarp.network.rtnetlink import (

@@ -13,11 +13,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.change import Change
+from txcarp.configuration import MAXIMUM_INTERFACE
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IMastershipStep, IVirtualInterfaces
 from txcarp.network.rtnetlink import Link
-
-#: What the names of interfaces can hold, in bytes.
-_LONGEST_NAME = 15
 
 _TIME_LIMIT = 5.0
 
@@ -36,9 +34,9 @@ def virtualInterfaceName(interface: str, vhid: int) -> str:
     long names often differ only there.
     """
     name = f"vh{vhid}.{interface}".encode()
-    if len(name) > _LONGEST_NAME:
+    if len(name) > MAXIMUM_INTERFACE:
         checksum = f"~{crc32(name) & 0xFFFF:04x}".encode()
-        name = name[: _LONGEST_NAME - len(checksum)] + checksum
+        name = name[: MAXIMUM_INTERFACE - len(checksum)] + checksum
     return name.decode(errors="ignore")
 
 

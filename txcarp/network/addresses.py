@@ -17,7 +17,8 @@ from zope.interface import implementer
 from txcarp.addresses import VirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.mastership.leases import Holding
-from txcarp.network.netlink import AnswerLost, Netlink
+from txcarp.network.conversation import ATTEMPTS, AnswerLost
+from txcarp.network.netlink import Netlink
 from txcarp.network.netlinkformat import Request
 from txcarp.network.presentaddresses import OURS, PresentAddresses, isOurs
 from txcarp.network.requests import (
@@ -32,9 +33,6 @@ from txcarp.network.sockets import MissingCapability
 
 #: Seconds until a list that the kernel could not give is asked for again.
 _RETRY = 0.5
-
-#: How often something is asked for whose answer was lost.
-_ATTEMPTS = 3
 
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
 
@@ -247,7 +245,7 @@ class AddressTable:
             self._list()
 
     def _ask(
-        self, requests: Sequence[Request], attempts: int = _ATTEMPTS
+        self, requests: Sequence[Request], attempts: int = ATTEMPTS
     ) -> Deferred[list[OSError | None]]:
         """
         Ask for several things that may be done twice; again if the answers

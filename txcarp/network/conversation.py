@@ -20,6 +20,9 @@ _WINDOW = 32
 
 _DUMP_ATTEMPTS = 5
 
+ATTEMPTS = 3
+"""How often something that may be done twice is asked for, as long as its answers are lost."""
+
 
 class NetlinkClosed(ConnectionError):
     """

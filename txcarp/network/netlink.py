@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from txcarp.interfaces import IAddressObserver
 from txcarp.network import netlinkformat as wire
-from txcarp.network.conversation import AnswerLost, Conversation, NetlinkClosed
+from txcarp.network.conversation import Conversation
 from txcarp.network.netlinkformat import Message, NetlinkError, Request
 from txcarp.network.netlinksocket import openSocket
 from txcarp.network.news import ILinkNews, News
@@ -32,8 +32,6 @@ from txcarp.network.rtnetlink import (
     parseAll,
     parseLink,
 )
-
-__all__ = ["AnswerLost", "Netlink", "NetlinkClosed"]
 
 _BUFFER = 65536
 """Bytes: twice what the kernel puts into one datagram."""
@@ -80,8 +78,9 @@ class Netlink:
 
     def stop(self) -> None:
         """
-        Close the socket.  What waits for an answer fails with L{NetlinkClosed} before
-        this returns; after that neither a Deferred fires nor is an observer called.
+        Close the socket.  What waits for an answer fails with
+        L{NetlinkClosed<txcarp.network.conversation.NetlinkClosed>} before this returns;
+        after that neither a Deferred fires nor is an observer called.
         """
         if self._socket is None:
             return
@@ -95,7 +94,7 @@ class Netlink:
         Ask for one thing that is not a list.
 
         @return: fires when it is done; fails with an C{OSError} that has the kernel's
-            C{errno} and words, or a L{NetlinkClosed} or L{AnswerLost}.
+            C{errno} and words, or one of those of L{txcarp.network.conversation}.
         """
         return self._ask(request).addCallback(lambda messages: None)
 

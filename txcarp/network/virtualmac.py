@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.interfaces import IVirtualInterfaces
-from txcarp.network.netlink import AnswerLost, Netlink
+from txcarp.network.conversation import ATTEMPTS, AnswerLost
+from txcarp.network.netlink import Netlink
 from txcarp.network.requests import delLink, newMacvlan, setLink
 from txcarp.network.rtnetlink import Link
 
@@ -25,9 +26,6 @@ _SETTINGS = Path("/proc/sys/net")
 #: for what leaves with a virtual address, too, which would tell the neighbour that this
 #: address is at the hardware address of the parent.
 _PARENT_SETTINGS = {"arp_ignore": 1, "arp_announce": 2}
-
-#: How often something is begun whose answers are lost.
-_ATTEMPTS = 3
 
 #: What the alias of a macvlan of this program begins with.
 _MARK = "txcarp"
@@ -186,7 +184,7 @@ def _insist(do: Callable[[], Deferred[None]]) -> Generator[Deferred[Any], Any, N
     """
     Do something that may be done twice, and once more if an answer was lost.
     """
-    for _ in range(_ATTEMPTS - 1):
+    for _ in range(ATTEMPTS - 1):
         try:
             yield do()
         except AnswerLost:
