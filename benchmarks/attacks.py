@@ -39,7 +39,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from benchmarks.assaults import ATTACKS, Attack
 from benchmarks.siege import PAIRS, USUAL, Outcome, Pair, Siege
 from benchmarks.tables import layout, showSpan
-from txcarp.scheduling import stayOnTime
+from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import Testbed, TestbedUnavailable
 
 BROKEN, UNTOLD = 1, 3

@@ -32,7 +32,7 @@ from benchmarks.outcomes import PROBE, Outcome, measure, worst
 from benchmarks.scenes import FAULTS
 from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
-from txcarp.scheduling import stayOnTime
+from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
 
 BROKEN, UNTOLD = 1, 3

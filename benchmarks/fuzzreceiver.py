@@ -13,19 +13,21 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from benchmarks.fuzzgroup import ADDRESSES, OWN, PASSWORD, REMOTE, VHID, WALL
-from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import IAdvertisementTransport, ICARPState, IStateStore
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.interfaces import IAdvertisementTransport, IStateStore
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
 from txcarp.membership.reception import Heard, Reception
 from txcarp.membership.sealing import Sealing
-from txcarp.membership.statefile import State, decodeState, encodeState
+from txcarp.membership.statefile import decodeState, encodeState
 from txcarp.protocol import election
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.counter import Counter as OrdinaryCounter
 from txcarp.protocol.dialect import Dialect
-from txcarp.protocol.election import Peer, Standing
+from txcarp.protocol.effects import Peer
+from txcarp.protocol.election import ICARPState, Standing
 from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.freshness import State
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says

@@ -37,10 +37,10 @@ from twisted.internet.defer import Deferred
 from benchmarks.contestants import VIRTUAL, Contestant, Ucarp, strike
 from tests.lab.daemons import TXCARP, Daemon
 from tests.lab.wire import Wire
-from txcarp.clock import MonotonicClock
-from txcarp.pinger import Pinger, openSocket
-from txcarp.scheduling import stayOnTime
+from txcarp.clock.monotonic import MonotonicClock
+from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import Testbed, TestbedUnavailable
+from txcarp.testbed.pinger import Pinger, openSocket
 
 #: Seconds between probes.
 _PROBE = 0.002

@@ -21,9 +21,9 @@ from benchmarks.contestants import VIRTUAL, Contestant, strike
 from benchmarks.scenes import ADDRESSES, Fault, Scene
 from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders, Span
-from txcarp.clock import MonotonicClock
-from txcarp.pinger import Pinger, Probe, openSocket
+from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Testbed
+from txcarp.testbed.pinger import Pinger, Probe, openSocket
 
 #: Seconds that a host may take until it is master, or backup.
 _STARTING = 60.0

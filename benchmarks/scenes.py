@@ -12,7 +12,7 @@ import attrs
 
 from benchmarks.contestants import strike
 from tests.lab.daemons import Daemon
-from txcarp.network.requests import delAddress
+from txcarp.netlink.requests import delAddress
 from txcarp.testbed import Node, Testbed
 
 #: The hosts of a test network, and their own addresses.

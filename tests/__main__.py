@@ -27,13 +27,13 @@ COVERAGE_FLOOR = 90
 #: (epoll) being that of all other parts: what really uses it.
 OTHER_REACTORS = ("poll", "select", "asyncio")
 ON_EACH_REACTOR = (
-    "tests.test_clock.ReactorTests",
-    "tests.test_pinger.NetworkTests",
+    "tests.clock.test_monotonic.ReactorTests",
+    "tests.testbed.test_pinger.NetworkTests",
     "tests.test_reactors",
-    "tests.network.test_addresses",
+    "tests.network.test_addresstable",
     "tests.network.test_links",
-    "tests.network.test_netlink",
-    "tests.network.test_packets",
+    "tests.netlink.test_client",
+    "tests.network.test_linux",
 )
 
 #: What needs no test.
@@ -62,8 +62,8 @@ REAL_TIME = (
     "tests.mastership.test_scripts",
     "tests.observer.test_command",
     "tests.observer.test_wire",
-    "tests.test_clock",
-    "tests.test_pinger",
+    "tests.clock.test_monotonic",
+    "tests.testbed.test_pinger",
     "tests.test_reactors",
 )
 

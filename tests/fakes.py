@@ -19,8 +19,8 @@ from zope.interface import implementer
 
 from tests import crafted
 from txcarp.addresses import parseIPv4
-from txcarp.change import Change
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.change import Change, ScriptResult
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IAnnouncer,
@@ -31,8 +31,7 @@ from txcarp.interfaces import (
     IPacketReceiver,
     IScriptRunner,
 )
-from txcarp.mastership.scripts import ScriptResult
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import payloadOf
 from txcarp.protocol.family import Family, familyOf

@@ -37,7 +37,7 @@ from txcarp.interfaces import (
 )
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.seal import Verification

@@ -17,10 +17,10 @@ from zope.interface import implementer
 from tests import crafted
 from tests.fakes import INTERFACE, FakeObserver, Stage, configured, networkDown
 from txcarp.change import Change
+from txcarp.findings import Finding
 from txcarp.interfaces import IMastershipObserver, IMastershipStep
-from txcarp.membership.diagnosis import Finding
 from txcarp.protocol.advertisement import encode
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection

@@ -4,6 +4,7 @@ Addresses as people write them.
 
 from __future__ import annotations
 
+import enum
 import socket
 
 import attrs
@@ -120,3 +121,13 @@ def textOf(address: bytes) -> str:
     if len(address) == 4:
         return socket.inet_ntop(socket.AF_INET, address)
     return socket.inet_ntop(socket.AF_INET6, address) if len(address) == 16 else "?"
+
+
+class Holding(enum.Enum):
+    """
+    Who put an address on this host.
+    """
+
+    NOBODY = "nobody"
+    OURS = "this program"
+    FOREIGN = "somebody else"

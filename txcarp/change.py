@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 
 @attrs.frozen
@@ -45,3 +45,36 @@ class Change:
         if self.peer:
             words += f", peer {self.peer}"
         return words
+
+
+@attrs.frozen
+class ScriptResult:
+    """
+    How a script ended.
+
+    @ivar status: Its exit status; C{None} if it has none.
+    @ivar signal: The name of the signal that ended it, or an empty string.
+    @ivar timedOut: Whether it was ended because its time was over.
+    @ivar error: Why it could not be started, or an empty string.
+    """
+
+    status: int | None = None
+    signal: str = ""
+    timedOut: bool = False
+    error: str = ""
+
+    @property
+    def good(self) -> bool:
+        """
+        Whether it ended by itself with status zero.
+        """
+        return self.status == 0 and not self.timedOut
+
+    def explain(self) -> str:
+        """
+        How it ended, in a few words.
+        """
+        if self.error:
+            return self.error
+        end = f"killed by {self.signal}" if self.signal else f"exit status {self.status}"
+        return f"{end}, after its time limit" if self.timedOut else end

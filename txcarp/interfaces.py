@@ -15,87 +15,11 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from txcarp.addresses import VirtualAddress
-    from txcarp.change import Change
-    from txcarp.mastership.leases import Holding
-    from txcarp.mastership.scripts import ScriptResult
-    from txcarp.membership.diagnosis import Diagnosis
-    from txcarp.membership.statefile import State
-    from txcarp.network.rtnetlink import Address, Link
-    from txcarp.protocol.election import Peer, Standing, Transition
-
-
-class ICARPState(Interface):
-    """
-    One state of the election.
-
-    Each method is something that happened; it returns the next state and what
-    is to be done, and does nothing itself.
-    """
-
-    role = Attribute("""The L{Role} that this state has in the group.""")
-
-    def started(standing: Standing) -> Transition:
-        """
-        The virtual host begins to take part.
-        """
-
-    def heard(standing: Standing, peer: Peer) -> Transition:
-        """
-        A valid advertisement arrived.
-        """
-
-    def expired(standing: Standing, lateness: float, unread: bool) -> Transition:
-        """
-        The master-down deadline passed, and this was noticed C{lateness}
-        seconds after it did.  If C{unread}, packets wait that may speak for
-        the master.
-        """
-
-    def slept(standing: Standing, pause: float) -> Transition:
-        """
-        This host finds that it did not run for C{pause} seconds, longer than
-        its peers were willing to wait.
-        """
-
-    def linkLost(standing: Standing) -> Transition:
-        """
-        Nothing can be sent or heard until further notice.
-        """
-
-    def resigned(standing: Standing, unfit: bool) -> Transition:
-        """
-        This host is to hand over: because an administrator asked for it, or
-        because it found itself unfit to be master.
-        """
-
-    def resumed(standing: Standing) -> Transition:
-        """
-        What held this host back (no link, a resignation) is over.
-        """
-
-    def demotionChanged(standing: Standing, offer: bool) -> Transition:
-        """
-        This host says another timing or demotion than before.
-
-        @param offer: Whether it is demoted, and somebody better may be there to
-            take its place.
-        """
-
-    def notReplaced(standing: Standing) -> Transition:
-        """
-        Nobody took the place of a demoted master on hearing that it is one.
-        """
-
-    def claimed(standing: Standing) -> Transition:
-        """
-        An administrator wants this host to be master.
-        """
-
-    def stopped(standing: Standing) -> Transition:
-        """
-        The virtual host is to take no part any more.
-        """
+    from txcarp.addresses import Holding, VirtualAddress
+    from txcarp.change import Change, ScriptResult
+    from txcarp.findings import Diagnosis
+    from txcarp.links import Address, Link
+    from txcarp.protocol.freshness import State
 
 
 class IAdvertisementTransport(Interface):
@@ -465,7 +389,6 @@ __all__ = [
     "IAddressTable",
     "IAdvertisementTransport",
     "IAnnouncer",
-    "ICARPState",
     "IDiagnosisObserver",
     "ILeaseObserver",
     "ILinkMonitor",

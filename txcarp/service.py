@@ -12,8 +12,8 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
 
-from txcarp.clock import MonotonicClock, bootSeconds
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.clock.monotonic import MonotonicClock, bootSeconds
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAddressTable,
     ILinkMonitor,
@@ -23,11 +23,11 @@ from txcarp.interfaces import (
 )
 from txcarp.mastership.scripts import ProcessRunner
 from txcarp.membership.statefile import StateFile
-from txcarp.network.addresses import AddressTable
+from txcarp.netlink.client import Netlink
+from txcarp.network.addresstable import AddressTable
 from txcarp.network.links import LinkMonitor
-from txcarp.network.netlink import Netlink
-from txcarp.network.packets import LinuxNetwork
-from txcarp.network.virtualmac import Macvlans
+from txcarp.network.linux import LinuxNetwork
+from txcarp.network.macvlans import Macvlans
 from txcarp.virtualhost import VirtualHost
 
 

@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
 from txcarp.change import Change
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.findings import Finding
 from txcarp.interfaces import (
     IAddressTable,
     IDiagnosisObserver,
@@ -33,14 +34,13 @@ from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import Demotions
-from txcarp.membership.diagnosis import Finding
 from txcarp.membership.neighbourhood import Neighbourhood
 from txcarp.membership.participation import RESIGNATION, Participation, Surroundings
 from txcarp.membership.peers import KnownPeer
 from txcarp.membership.reception import Heard, Reception
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.demotion import FULL_DEMOTION
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejection

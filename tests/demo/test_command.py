@@ -78,7 +78,7 @@ class CommandTests(TestCase):
             run,
             "/bin/sh",
             ["sh", "-c", f'{limit}exec "$@" {redirection}', "sh", sys.executable]
-            + ["-m", "txcarp.console", "demo", *arguments],
+            + ["-m", "txcarp.commands.main", "demo", *arguments],
             env={
                 **environment(self.directory),  # its twistd finds this txcarp, too
                 "TMPDIR": str(self.directory),

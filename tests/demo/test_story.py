@@ -17,8 +17,8 @@ from txcarp.demo.outcome import HandOver, Outcome, summary
 from txcarp.demo.story import Story
 from txcarp.demo.waiting import StoryFailed, Waiting
 from txcarp.demo.witness import Advert
-from txcarp.pinger import Gap
 from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.testbed.pinger import Gap
 
 
 class FakeDaemon:

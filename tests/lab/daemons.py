@@ -22,7 +22,7 @@ import txcarp
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
 #: As an installed C{txcarp} is started.
-TXCARP = (sys.executable, "-m", "txcarp.console")
+TXCARP = (sys.executable, "-m", "txcarp.commands.main")
 
 #: As C{twistd} is started; it need not be installed beside this Python.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")

@@ -10,9 +10,9 @@ from twisted.internet import reactor
 
 from tests.lab.daemons import Daemon
 from tests.lab.world import VIRTUAL, Host, LabTestCase
-from txcarp.clock import MonotonicClock
-from txcarp.pinger import Pinger, openSocket
+from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Switch
+from txcarp.testbed.pinger import Pinger, openSocket
 
 #: The IPv6 address that hosts share.
 VIRTUAL6 = "fd00::100"

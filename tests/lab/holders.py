@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorFDSet
 from zope.interface import implementer
 
 from txcarp.interfaces import IAddressObserver
-from txcarp.network.netlink import Netlink
-from txcarp.network.rtnetlink import Address
+from txcarp.links import Address
+from txcarp.netlink.client import Netlink
 from txcarp.testbed import Node
 
 

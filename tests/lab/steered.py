@@ -15,9 +15,9 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineReceiver
 
+from txcarp.configuration.options import CARPOptions
+from txcarp.daemon.program import filtered
 from txcarp.logs import TerminalObserver
-from txcarp.options import CARPOptions
-from txcarp.plugin import filtered
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 

@@ -21,7 +21,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
 from txcarp.mastership.virtualmac import virtualHardwareAddress
-from txcarp.network.requests import delLink
+from txcarp.netlink.requests import delLink
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.timing import Timing
 

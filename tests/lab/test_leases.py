@@ -16,10 +16,10 @@ from twisted.internet import reactor
 from tests.lab.daemons import TWISTD, TXCARP, Daemon
 from tests.lab.holders import Holders, Span
 from tests.lab.world import VIRTUAL, Host, LabTestCase, pathOf
-from txcarp.clock import MonotonicClock
-from txcarp.network.requests import delAddress, newAddress
-from txcarp.pinger import Pinger, openSocket
+from txcarp.clock.monotonic import MonotonicClock
+from txcarp.netlink.requests import delAddress, newAddress
 from txcarp.testbed import Node
+from txcarp.testbed.pinger import Pinger, openSocket
 
 #: Seconds after which a backup takes over, with the default timing.
 DEAD = 3.0

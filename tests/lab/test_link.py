@@ -9,7 +9,7 @@ import time
 
 from tests.lab.daemons import Daemon
 from tests.lab.world import Host, LabTestCase
-from txcarp.network.requests import setLink
+from txcarp.netlink.requests import setLink
 
 
 class LinkTests(LabTestCase):

@@ -13,10 +13,9 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests.fakes import INTERFACE, FakeLinks, Journal, Stage, configured
-from txcarp.addresses import VirtualAddress
+from txcarp.addresses import Holding, VirtualAddress
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IVirtualInterfaces
-from txcarp.mastership.leases import Holding
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
 from txcarp.virtualhost import VirtualHost
 
 

@@ -17,7 +17,7 @@ from tests.fakes import FakeAnnouncer, Journal, runTo
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.announcements import Announcements
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 CHANGE = Change(
     role=Role.MASTER,

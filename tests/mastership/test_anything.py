@@ -17,7 +17,7 @@ from tests.fakes import INTERFACE
 from tests.mastership.table import LeaseStage, refused
 from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.membership.participation import RESIGNATION
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 
 #: How many lives are tried; more for a longer search.
 _EXAMPLES = int(os.environ.get("TXCARP_EXAMPLES", "60"))

@@ -18,7 +18,7 @@ from txcarp.change import Change
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.leases import AddressLeases, leaseFor
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 FIRST, SECOND = "10.0.0.100", "fd00::100"
 

@@ -19,7 +19,7 @@ from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.handover import FOLLOW
 from txcarp.membership.holds import HOLD_OFF
 from txcarp.membership.participation import RESIGNATION
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 
 @implementer(IMastershipStep)

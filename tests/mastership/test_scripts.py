@@ -22,16 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakeScripts, Journal
-from txcarp.change import Change
+from txcarp.change import Change, ScriptResult
 from txcarp.interfaces import IMastershipStep, IScriptRunner
-from txcarp.mastership.scripts import (
-    GRACE,
-    ProcessRunner,
-    ScriptFailed,
-    ScriptResult,
-    ScriptStep,
-)
-from txcarp.protocol.election import Reason, Role
+from txcarp.mastership.scripts import GRACE, ProcessRunner, ScriptFailed, ScriptStep
+from txcarp.protocol.effects import Reason, Role
 
 
 def texts(events: list[LogEvent]) -> list[str]:

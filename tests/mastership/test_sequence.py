@@ -27,7 +27,7 @@ from zope.interface.verify import verifyObject
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.sequence import MastershipSequence
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 
 def change(role: Role, reason: Reason = Reason.SILENCE) -> Change:

@@ -23,7 +23,7 @@ from tests.mastership.test_leases import BACKUP, MASTER
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.services import ServiceStep
 from txcarp.membership.holds import HOLD_OFF
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 

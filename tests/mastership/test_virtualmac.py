@@ -15,10 +15,10 @@ from tests.fakes import INTERFACE, FakeLinks, Journal
 from tests.mastership.table import FakeInterfaces, LeaseStage
 from tests.mastership.test_leases import BACKUP, MASTER, STARTED
 from txcarp.interfaces import ILinkObserver, IMastershipStep, IVirtualInterfaces
+from txcarp.links import Link
 from txcarp.mastership.virtualmac import VirtualMAC, virtualHardwareAddress
 from txcarp.membership.holds import HOLD_OFF
-from txcarp.network.rtnetlink import Link
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 NAME = f"vh10.{INTERFACE}"
 HARDWARE = virtualHardwareAddress(10)

@@ -11,9 +11,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
-from txcarp.membership.diagnosis import Diagnosis, Diagnostics, Finding
+from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.peers import MAXIMUM, KnownPeer, Peers
 from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejection

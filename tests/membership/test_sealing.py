@@ -24,23 +24,16 @@ from zope.interface.verify import verifyObject
 from tests.fakes import configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
+from txcarp.findings import Finding
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
-from txcarp.membership.diagnosis import Finding
 from txcarp.membership.sealing import LONGEST_SAVE, RESERVED, SAVE_EVERY, Sealing
-from txcarp.membership.statefile import (
-    BadState,
-    State,
-    StateFile,
-    bootIdentity,
-    decodeState,
-    encodeState,
-)
+from txcarp.membership.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.dialect import UCARP
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, State
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf

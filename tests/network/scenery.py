@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from tests import crafted
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
 from txcarp.testbed import Node
 
 GROUP4 = socket.inet_aton("224.0.0.18")

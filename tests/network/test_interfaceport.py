@@ -35,16 +35,16 @@ from tests.network.scenery import (
 from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.interfaces import ILinkObserver
+from txcarp.netlink.blocking import BlockingNetlink
+from txcarp.netlink.requests import setLink
 from txcarp.network import familyport, interfaceport
 from txcarp.network import filter as socketFilter
-from txcarp.network.blockingnetlink import BlockingNetlink
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv6Reader
-from txcarp.network.requests import setLink
 from txcarp.network.sockets import MissingCapability
 from txcarp.testbed import Node
 from txcarp.testbed.namespaces import NetworkNamespace

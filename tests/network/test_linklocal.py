@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.network.scenery import awaitIPv6, packed
 from tests.testbed.fixture import makeTestbed
+from txcarp.netlink.requests import IFA_F_NODAD, newAddress
 from txcarp.network.linklocal import LinkLocalAddress
-from txcarp.network.requests import IFA_F_NODAD, newAddress
 
 
 class LinkLocalAddressTests(SynchronousTestCase):

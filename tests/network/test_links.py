@@ -13,11 +13,11 @@ from zope.interface.verify import verifyObject
 
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
+from txcarp.links import Link
+from txcarp.netlink.client import Netlink
+from txcarp.netlink.news import ILinkNews
+from txcarp.netlink.requests import newBridge, setLink
 from txcarp.network.links import LinkMonitor
-from txcarp.network.netlink import Netlink
-from txcarp.network.news import ILinkNews
-from txcarp.network.requests import newBridge, setLink
-from txcarp.network.rtnetlink import Link
 
 ETH0 = Link(index=2, name="eth0", up=True, running=True, address=b"\2abcde", mtu=1500)
 

@@ -80,7 +80,7 @@ class CommandTests(TestCase):
             spawner,
             run,
             sys.executable,
-            [sys.executable, "-m", "txcarp.console", "observe", "-i", "eth0", *arguments],
+            [sys.executable, "-m", "txcarp.commands.main", "observe", "-i", "eth0", *arguments],
             env={**os.environ, "TERM": "xterm", "NO_COLOR": "" if colours else "1"},
             path=str(Path(__file__).parents[2]),
             usePTY=terminal,
@@ -211,7 +211,7 @@ class CommandTests(TestCase):
         process = Path("/proc", str(run.transport.pid))
         try:
             # Before it is another program, it has the handlers of this one.
-            started = b"txcarp.console" in (process / "cmdline").read_bytes()
+            started = b"txcarp.commands.main" in (process / "cmdline").read_bytes()
             words = (process / "status").read_text().split()
         except OSError:
             return False

@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed
 from tests.protocol.test_malformed import FAULTS
-from txcarp.interfaces import ICARPState
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
-from txcarp.protocol.election import BACKUP, MASTER, Peer, Role, Standing
+from txcarp.protocol.effects import Peer, Role
+from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
 from txcarp.protocol.envelope import Audience, isIPv6, sourceOf, unwrap
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness

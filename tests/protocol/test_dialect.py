@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.crafted import packed
-from txcarp.interfaces import ICARPState
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
-from txcarp.protocol.election import (
-    BACKUP,
-    MASTER,
+from txcarp.protocol.effects import (
     Advertise,
     ArmMasterDown,
     ChangeRole,
@@ -27,10 +24,10 @@ from txcarp.protocol.election import (
     Reason,
     Reassert,
     Role,
-    Standing,
     StartAdvertising,
     StopAdvertising,
 )
+from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
 

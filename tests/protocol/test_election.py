@@ -18,17 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import txcarp.protocol
-from txcarp.interfaces import ICARPState
 from txcarp.protocol.dialect import DIALECTS
-from txcarp.protocol.election import (
-    BACKUP,
-    INIT,
-    LEAST_INTERVALS,
-    MASTER,
-    OFFER_AFTER,
-    SECOND_LOOK,
-    TOLERATED_LATENESS,
-    WAITING,
+from txcarp.protocol.effects import (
     Advertise,
     ArmMasterDown,
     BowOut,
@@ -40,11 +31,22 @@ from txcarp.protocol.election import (
     Reason,
     Reassert,
     Role,
-    Standing,
     StartAdvertising,
     StopAdvertising,
-    Transition,
     WithdrawOffer,
+)
+from txcarp.protocol.election import (
+    BACKUP,
+    INIT,
+    LEAST_INTERVALS,
+    MASTER,
+    OFFER_AFTER,
+    SECOND_LOOK,
+    TOLERATED_LATENESS,
+    WAITING,
+    ICARPState,
+    Standing,
+    Transition,
 )
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing

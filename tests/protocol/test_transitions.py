@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
 from tests.protocol.transitions import SITUATIONS, rows, table
-from txcarp.interfaces import ICARPState
-from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, Effect
+from txcarp.protocol.effects import Effect
+from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState
 
 #: ucarp 1.5.2, src/carp.c: from where, on what (in the words of the table, the rest of which
 #: it does not have), to where, and what is done, in this order. Its up script runs before

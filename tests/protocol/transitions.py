@@ -14,19 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 
 from tests.crafted import packed
-from txcarp.interfaces import ICARPState
 from txcarp.protocol import election
 from txcarp.protocol.dialect import OPENBSD
-from txcarp.protocol.election import (
-    BACKUP,
-    INIT,
-    MASTER,
-    WAITING,
-    Peer,
-    Role,
-    Standing,
-    Transition,
-)
+from txcarp.protocol.effects import Peer, Role
+from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState, Standing, Transition
 from txcarp.protocol.timing import LEAVING, Timing
 
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))

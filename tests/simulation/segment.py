@@ -37,7 +37,7 @@ from txcarp.interfaces import (
     IStateStore,
 )
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.virtualhost import VirtualHost

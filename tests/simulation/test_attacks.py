@@ -23,11 +23,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fakes import configured
 from tests.membership.test_sealing import FakeStore, resent
 from tests.simulation.segment import Computer, Reign, Segment
-from txcarp.membership.statefile import State
 from txcarp.protocol.advertisement import decode, encode
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import LAG
+from txcarp.protocol.freshness import LAG, State
 from txcarp.protocol.seal import Says, Verification
 
 #: Seconds between two volleys.

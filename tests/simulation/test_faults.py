@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.segment import LATENCY, Computer, Moment, Segment, Work
-from txcarp.configuration import FlapLimit
+from txcarp.configuration.model import FlapLimit
 from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import DIALECTS, Dialect
-from txcarp.protocol.election import OFFER_AFTER, Reason, Role
+from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Timing

@@ -13,12 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fakes import GOOD_LINK, INTERFACE
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
-from txcarp.configuration import FlapLimit, TrackedInterface
-from txcarp.membership.diagnosis import Finding
-from txcarp.network.rtnetlink import Link
+from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.findings import Finding
+from txcarp.links import Link
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.protocol.election import OFFER_AFTER, Role
+from txcarp.protocol.effects import Role
+from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.ipv4 import GROUP

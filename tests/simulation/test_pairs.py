@@ -18,7 +18,7 @@ from tests.simulation.segment import ADDRESS, LATENCY, Computer, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol import ipv4
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 
 
 def pair(one: dict[str, Any], other: dict[str, Any]) -> tuple[Segment, Computer, Computer]:

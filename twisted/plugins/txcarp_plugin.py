@@ -7,7 +7,7 @@ from twisted.application.service import ServiceMaker
 
 carp = ServiceMaker(
     "CARP",
-    "txcarp.plugin",
+    "txcarp.daemon.program",
     "Share IP addresses between hosts by CARP; takes a ucarp command line.",
     "txcarp",
 )

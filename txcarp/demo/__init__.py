@@ -1,4 +1,3 @@
-# Tests: tests.demo
 """
 C{txcarp demo}: two hosts share an address on this machine, one of them fails, and one
 is stopped.

@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_cast
 """
 The hosts of the demonstration: real daemons, each in a network namespace of its own.
 """

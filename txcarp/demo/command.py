@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_command
 """
 The command: everything made, held together and taken away again.
 """
@@ -22,16 +21,16 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from txcarp.clock import MonotonicClock
+from txcarp.clock.monotonic import MonotonicClock
 from txcarp.demo import witness
 from txcarp.demo.cast import VHID, Equipment, Host
 from txcarp.demo.display import IDisplay, LiveDisplay, PlainDisplay, Screen
 from txcarp.demo.outcome import Outcome, summary
 from txcarp.demo.story import Story
 from txcarp.demo.waiting import StoryFailed
-from txcarp.pinger import Pinger, openSocket
 from txcarp.protocol.authentication import Authenticator
 from txcarp.testbed import Testbed, TestbedUnavailable
+from txcarp.testbed.pinger import Pinger, openSocket
 
 SEEN, FAILED, CANNOT_RUN = 0, 1, 2
 _WRONG_USAGE = 1

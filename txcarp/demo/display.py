@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_display
 """
 How the demonstration is shown: live on a terminal, or a line for each event.
 """

@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_story
 """
 What the hand-overs took, in numbers and in words.
 """
@@ -7,7 +6,7 @@ from __future__ import annotations
 
 import attrs
 
-from txcarp.pinger import Gap
+from txcarp.testbed.pinger import Gap
 
 #: Seconds between two pings above which the measurement is noticeably coarse, if
 #: that is also a noticeable part of the silence.

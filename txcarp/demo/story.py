@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_story
 """
 What happens in the demonstration, in which order.
 """
@@ -17,7 +16,7 @@ from txcarp.demo.outcome import HandOver, Outcome
 from txcarp.demo.timeline import Condition, Mark
 from txcarp.demo.waiting import StoryFailed, Waiting
 from txcarp.demo.witness import Advert, Witness
-from txcarp.pinger import Pinger
+from txcarp.testbed.pinger import Pinger
 
 #: Seconds that a daemon may take to start on a busy machine.
 _START = 60.0

@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_display
 """
 A picture of what happened when: a lane for each host and one for the client.
 """

@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_story
 """
 Waiting for something to become true, on the reactor and not for ever.
 """

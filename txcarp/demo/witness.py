@@ -1,4 +1,3 @@
-# Tests: tests.demo.test_witness
 """
 What the client's network card sees: who advertises, and who answers.
 """

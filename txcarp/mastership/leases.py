@@ -11,7 +11,6 @@ a master in good order, makes up for that.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.addresses import VirtualAddress
+from txcarp.addresses import Holding, VirtualAddress
 from txcarp.change import Change
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
@@ -38,16 +37,6 @@ _BACKUP_ANSWERS = "this host answers for it although it is not master"
 
 #: Seconds within which the kernel has to have added an address.
 _TIME_LIMIT = 5.0
-
-
-class Holding(enum.Enum):
-    """
-    Who put an address on this host.
-    """
-
-    NOBODY = "nobody"
-    OURS = "this program"
-    FOREIGN = "somebody else"
 
 
 def leaseFor(advbase: int, deadRatio: int) -> int:

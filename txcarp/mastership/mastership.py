@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txcarp.change import Change
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAddressTable,
     IAnnouncer,
@@ -28,7 +28,7 @@ from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
-from txcarp.protocol.election import Reason, Role
+from txcarp.protocol.effects import Reason, Role
 
 
 class Mastership:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from signal import Signals
 from typing import cast
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import (
@@ -23,9 +22,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.change import Change
+from txcarp.change import Change, ScriptResult
 from txcarp.interfaces import IMastershipStep, IScriptRunner
-from txcarp.protocol.election import Reason
+from txcarp.protocol.effects import Reason
 
 #: Seconds between the request to end and the end by force.
 GRACE = 2.0
@@ -44,39 +43,6 @@ class ScriptFailed(Exception):
     """
     A script did not do its work.
     """
-
-
-@attrs.frozen
-class ScriptResult:
-    """
-    How a script ended.
-
-    @ivar status: Its exit status; C{None} if it has none.
-    @ivar signal: The name of the signal that ended it, or an empty string.
-    @ivar timedOut: Whether it was ended because its time was over.
-    @ivar error: Why it could not be started, or an empty string.
-    """
-
-    status: int | None = None
-    signal: str = ""
-    timedOut: bool = False
-    error: str = ""
-
-    @property
-    def good(self) -> bool:
-        """
-        Whether it ended by itself with status zero.
-        """
-        return self.status == 0 and not self.timedOut
-
-    def explain(self) -> str:
-        """
-        How it ended, in a few words.
-        """
-        if self.error:
-            return self.error
-        end = f"killed by {self.signal}" if self.signal else f"exit status {self.status}"
-        return f"{end}, after its time limit" if self.timedOut else end
 
 
 class _Script(ProcessProtocol):

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
-from txcarp.protocol.election import Role
+from txcarp.protocol.effects import Role
 
 
 class MastershipSequence:
@@ -29,7 +29,7 @@ class MastershipSequence:
 
     A new sequence counts everything as acquired: what an earlier run of this
     program may have left is released with the first wish, whose reason is
-    L{Reason.STARTED<txcarp.protocol.election.Reason.STARTED>}.  Each step says
+    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}.  Each step says
     what that means for it.
     """
 

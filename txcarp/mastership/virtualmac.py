@@ -13,9 +13,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.change import Change
-from txcarp.configuration import MAXIMUM_INTERFACE
+from txcarp.configuration.model import MAXIMUM_INTERFACE
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IMastershipStep, IVirtualInterfaces
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
 
 _TIME_LIMIT = 5.0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import SEND_ERRORS

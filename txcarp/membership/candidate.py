@@ -11,13 +11,13 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.configuration import VirtualHostConfiguration
-from txcarp.interfaces import ICARPState
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
-from txcarp.protocol import election
-from txcarp.protocol.election import ChangeRole, Peer, Role, Standing, Transition
+from txcarp.protocol import effects, election
+from txcarp.protocol.effects import ChangeRole, Peer, Role
+from txcarp.protocol.election import ICARPState, Standing, Transition
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Timing
 
@@ -243,8 +243,8 @@ class Candidate:
         try:
             while self._events:
                 previous = self.role
-                self._state, effects = self._events.popleft()(self._state, self.standing)
-                for effect in effects:
+                self._state, ordered = self._events.popleft()(self._state, self.standing)
+                for effect in ordered:
                     try:
                         self._perform(effect, previous)
                     except Exception:
@@ -255,31 +255,31 @@ class Candidate:
         finally:
             self._deciding = False
 
-    def _perform(self, effect: election.Effect, previous: Role) -> None:
+    def _perform(self, effect: effects.Effect, previous: Role) -> None:
         match effect:
-            case election.ArmMasterDown(delay, family):
+            case effects.ArmMasterDown(delay, family):
                 self._masterDown.arm(delay, family)
-            case election.DisarmMasterDown():
+            case effects.DisarmMasterDown():
                 self._masterDown.disarm()
-            case election.LookAgain(delay):
+            case effects.LookAgain(delay):
                 self._masterDown.lookAgain(delay)
-            case election.Advertise():
+            case effects.Advertise():
                 self._advertise()
-            case election.BowOut():
+            case effects.BowOut():
                 self._advertiser.send(LEAVING)
-            case election.StartAdvertising():
+            case effects.StartAdvertising():
                 self._rhythm.start(self._interval, now=True)
-            case election.StopAdvertising():
+            case effects.StopAdvertising():
                 cancel(self._offer)
                 self._rhythm.stop()
-            case election.OfferMastership(delay):
+            case effects.OfferMastership(delay):
                 cancel(self._offer)
                 self._offer = self._clock.callLater(delay, self._notReplaced)
-            case election.WithdrawOffer():
+            case effects.WithdrawOffer():
                 cancel(self._offer)
-            case election.Reassert(peer):
+            case effects.Reassert(peer):
                 self._reassert(peer)
-            case election.ChangeRole():
+            case effects.ChangeRole():
                 self._backupSince = self._clock.seconds()
                 self._changed(effect, previous)
 

@@ -4,7 +4,7 @@ One family of a virtual host: where its advertisements come from and go to.
 
 from __future__ import annotations
 
-from txcarp.configuration import MAXIMUM_PEERS, VirtualHostConfiguration
+from txcarp.configuration.model import MAXIMUM_PEERS, VirtualHostConfiguration
 from txcarp.interfaces import IAdvertisementTransport
 from txcarp.protocol.envelope import Audience
 from txcarp.protocol.family import Family, familyOf

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 
 #: Why a host is demoted whose advertisements do not leave.

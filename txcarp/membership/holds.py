@@ -9,7 +9,7 @@ from collections import deque
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.candidate import Candidate
 from txcarp.membership.timers import cancel
 

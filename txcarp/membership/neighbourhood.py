@@ -8,13 +8,15 @@ from collections.abc import Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
-from txcarp.membership.diagnosis import Diagnostics, Finding
+from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.peers import KnownPeer, Peers
 from txcarp.membership.reception import Heard
-from txcarp.protocol.election import Peer, Standing
+from txcarp.protocol.effects import Peer
+from txcarp.protocol.election import Standing
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejected

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from txcarp.addresses import textOf
 from txcarp.change import Change
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAddressTable,
     ILinkMonitor,
@@ -25,6 +25,7 @@ from txcarp.interfaces import (
     IStateStore,
     IVirtualInterfaces,
 )
+from txcarp.links import Link
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
@@ -35,9 +36,8 @@ from txcarp.membership.holds import Holds
 from txcarp.membership.neighbourhood import Neighbourhood
 from txcarp.membership.reception import Heard, Reception
 from txcarp.membership.sealing import Sealing
-from txcarp.network.rtnetlink import Link
 from txcarp.protocol.demotion import FULL_DEMOTION
-from txcarp.protocol.election import ChangeRole, Peer, Reason, Role
+from txcarp.protocol.effects import ChangeRole, Peer, Reason, Role
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.timing import LEAVING, Timing
 

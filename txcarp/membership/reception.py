@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.addresses import textOf
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPacketReceiver
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel

@@ -13,13 +13,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.configuration import VirtualHostConfiguration
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
-from txcarp.membership.statefile import BadState, State
+from txcarp.membership.statefile import BadState
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness, resumedTicks
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness, State, resumedTicks
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
 

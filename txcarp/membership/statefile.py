@@ -9,7 +9,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from txcarp.addresses import parseSource, textOf
 from txcarp.interfaces import IStateStore
-from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
+from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource, State
 from txcarp.protocol.seal import TICKS, Says
 
 _VERSION = 1
@@ -35,19 +35,6 @@ class BadState(ValueError):
     """
     A state file that says what it cannot say.
     """
-
-
-@attrs.frozen
-class State:
-    """
-    What is remembered.
-
-    @ivar tick: A tick that this host will not have reached.
-    @ivar sources: The hosts that seal their advertisements, by packed address.
-    """
-
-    tick: int = 0
-    sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)
 
 
 def encodeState(state: State, boot: str) -> bytes:

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_interfaceport
 """
 The advertisements of one family on one interface.
 """

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_front
 """
 What arrives in front of the firewall.
 """

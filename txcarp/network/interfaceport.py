@@ -1,4 +1,3 @@
-# Tests: tests.network.test_interfaceport
 """
 All that is open on one interface.
 """
@@ -14,10 +13,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
+from txcarp.links import MINIMUM_MTU_IPV6, Link
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.neighbours import NoHardwareAddress
 from txcarp.network.packetsockets import openFrameSocket
-from txcarp.network.rtnetlink import MINIMUM_MTU_IPV6, Link
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.family import Family, familyOf
 

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_linklocal
 """
 The link-local address of an interface.
 """

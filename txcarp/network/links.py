@@ -1,4 +1,3 @@
-# Tests: tests.network.test_links
 """
 Interfaces by name: up, carrier, gone, back.
 """
@@ -15,9 +14,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
-from txcarp.network.netlink import Netlink
-from txcarp.network.news import ILinkNews
-from txcarp.network.rtnetlink import Link
+from txcarp.links import Link
+from txcarp.netlink.client import Netlink
+from txcarp.netlink.news import ILinkNews
 
 _RETRY = 1.0
 """Seconds until a list that the kernel could not give is asked for again."""

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_front
 """
 The packet sockets of an interface, which no firewall guards, with every option
 in one place.

@@ -1,11 +1,10 @@
-# Tests: tests.network.test_addresses
 """
 Which addresses this host has, and whose they are.
 """
 
 from __future__ import annotations
 
-from txcarp.network.rtnetlink import Address
+from txcarp.links import Address
 
 #: How the kernel is told, and tells, who added an address (IFA_PROTO, since
 #: Linux 5.18): the number of the protocol that moves it.

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_rawsocket
 """
 The raw sockets that send and receive advertisements, with every option in one
 place.

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_readers
 """
 Reading the raw sockets: whole IP packets of either family, a bounded number in
 each turn of the reactor.

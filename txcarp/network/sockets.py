@@ -1,4 +1,3 @@
-# Tests: tests.network.test_sockets
 """
 Opening sockets that need a capability, and whether this process has it.
 """
@@ -9,8 +8,8 @@ import contextlib
 import errno
 import socket
 
-from txcarp.network.blockingnetlink import BlockingNetlink
-from txcarp.network.requests import delAddress
+from txcarp.netlink.blocking import BlockingNetlink
+from txcarp.netlink.requests import delAddress
 from txcarp.protocol.advertisement import PROTOCOL
 
 #: What is read of one packet; an advertisement has 56 bytes, or 76 with an

@@ -1,4 +1,3 @@
-# Tests: tests.network.test_transport
 """
 The way out for the advertisements of one virtual host.
 """

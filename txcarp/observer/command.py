@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from txcarp.clock import MonotonicClock
+from txcarp.clock.monotonic import MonotonicClock
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
 from txcarp.observer.display import (

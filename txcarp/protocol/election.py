@@ -9,14 +9,27 @@ protocol notes in C{docs/protocol.rst}.
 
 from __future__ import annotations
 
-import enum
-
 import attrs
-from zope.interface import implementer
+from zope.interface import Attribute, Interface, implementer
 
-from txcarp.interfaces import ICARPState
 from txcarp.protocol.dialect import UCARP, Dialect
-from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.effects import (
+    Advertise,
+    ArmMasterDown,
+    BowOut,
+    ChangeRole,
+    DisarmMasterDown,
+    Effect,
+    LookAgain,
+    OfferMastership,
+    Peer,
+    Reason,
+    Reassert,
+    Role,
+    StartAdvertising,
+    StopAdvertising,
+    WithdrawOffer,
+)
 from txcarp.protocol.timing import LEAVING, Timing
 
 #: A deadline that is noticed this many seconds late says more about this host
@@ -35,35 +48,6 @@ LEAST_INTERVALS = 1.25
 #: Seconds that a backup which preempts has to take over from a master that was
 #: demoted, before that offers its place to those that do not.
 OFFER_AFTER = 0.05
-
-
-class Role(enum.Enum):
-    """
-    What a virtual host is in its group.
-    """
-
-    INIT = "INIT"
-    BACKUP = "BACKUP"
-    MASTER = "MASTER"
-
-
-class Reason(enum.Enum):
-    """
-    Why a role changed.  The value is what a log line says.
-    """
-
-    STARTED = "started"
-    SILENCE = "no advertisement within the dead time"
-    PREEMPTION = "preempting a master with slower advertisements"
-    SLOW_MASTER = "the master is leaving or too slow, it was going to time out"
-    DEMOTED_MASTER = "the master is more demoted than this host"
-    CLAIMED = "asked to take over"
-    PREFERRED_MASTER = "a preferred master advertises"
-    LINK_LOST = "the link was lost"
-    RESIGNED = "asked to hand over"
-    UNFIT = "a required step failed"
-    PAUSED = "this host did not run"
-    STOPPED = "stopped"
 
 
 @attrs.frozen
@@ -108,130 +92,77 @@ class Standing:
         return max(self.deadTime, interval * LEAST_INTERVALS)
 
 
-@attrs.frozen
-class Peer:
+class ICARPState(Interface):
     """
-    Who was heard.
+    One state of the election.
 
-    @ivar timing: What it advertised.
-    @ivar source: The packed address that it came from.
-    @ivar demotion: What it said in the field that OpenBSD has for that.
+    Each method is something that happened; it returns the next state and what
+    is to be done, and does nothing itself.
     """
 
-    timing: Timing
-    source: bytes
-    demotion: int = 0
+    role = Attribute("""The L{Role} that this state has in the group.""")
 
-    @property
-    def family(self) -> Family:
+    def started(standing: Standing) -> Transition:
         """
-        In what it was heard.
+        The virtual host begins to take part.
         """
-        return familyOf(self.source)
 
+    def heard(standing: Standing, peer: Peer) -> Transition:
+        """
+        A valid advertisement arrived.
+        """
 
-class Effect:
-    """
-    Something that is to be done.  The subclasses are all there are.
-    """
+    def expired(standing: Standing, lateness: float, unread: bool) -> Transition:
+        """
+        The master-down deadline passed, and this was noticed C{lateness}
+        seconds after it did.  If C{unread}, packets wait that may speak for
+        the master.
+        """
 
+    def slept(standing: Standing, pause: float) -> Transition:
+        """
+        This host finds that it did not run for C{pause} seconds, longer than
+        its peers were willing to wait.
+        """
 
-@attrs.frozen
-class Advertise(Effect):
-    """
-    Send one advertisement now, beside the rhythm.
-    """
+    def linkLost(standing: Standing) -> Transition:
+        """
+        Nothing can be sent or heard until further notice.
+        """
 
+    def resigned(standing: Standing, unfit: bool) -> Transition:
+        """
+        This host is to hand over: because an administrator asked for it, or
+        because it found itself unfit to be master.
+        """
 
-@attrs.frozen
-class BowOut(Effect):
-    """
-    Send an advertisement that lets the backups take over at once.
-    """
+    def resumed(standing: Standing) -> Transition:
+        """
+        What held this host back (no link, a resignation) is over.
+        """
 
+    def demotionChanged(standing: Standing, offer: bool) -> Transition:
+        """
+        This host says another timing or demotion than before.
 
-@attrs.frozen
-class StartAdvertising(Effect):
-    """
-    Send an advertisement now and after each interval.
-    """
+        @param offer: Whether it is demoted, and somebody better may be there to
+            take its place.
+        """
 
+    def notReplaced(standing: Standing) -> Transition:
+        """
+        Nobody took the place of a demoted master on hearing that it is one.
+        """
 
-@attrs.frozen
-class StopAdvertising(Effect):
-    """
-    Send no more advertisements.
-    """
+    def claimed(standing: Standing) -> Transition:
+        """
+        An administrator wants this host to be master.
+        """
 
-
-@attrs.frozen
-class OfferMastership(Effect):
-    """
-    Report, if this host is still master then, that nobody took its place.
-
-    @ivar delay: Seconds from now.
-    """
-
-    delay: float
-
-
-@attrs.frozen
-class WithdrawOffer(Effect):
-    """
-    Report nothing of the kind.
-    """
-
-
-@attrs.frozen
-class ArmMasterDown(Effect):
-    """
-    Set the master-down deadline, in place of one that is set.
-
-    @ivar delay: Seconds from now.
-    @ivar family: In what the master was heard; C{None} for every family.
-    """
-
-    delay: float
-    family: Family | None = None
-
-
-@attrs.frozen
-class DisarmMasterDown(Effect):
-    """
-    Forget the master-down deadline.
-    """
-
-
-@attrs.frozen
-class LookAgain(Effect):
-    """
-    Have the waiting packets read, then report the deadline once more.
-
-    @ivar delay: Seconds from now.
-    """
-
-    delay: float
-
-
-@attrs.frozen
-class Reassert(Effect):
-    """
-    Announce the addresses again: somebody else claimed them.
-    """
-
-    peer: Peer
-
-
-@attrs.frozen
-class ChangeRole(Effect):
-    """
-    Report a new role and do what it means.
-    """
-
-    role: Role
-    reason: Reason
-    peer: Peer | None = None
-    pause: float = 0.0
+    def stopped(standing: Standing) -> Transition:
+        """
+        The virtual host is to take no part any more.
+        """
 
 
 Transition = tuple[ICARPState, tuple[Effect, ...]]

@@ -6,7 +6,7 @@ ones that were.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -279,3 +279,16 @@ class Freshness:
             oldest = self._order.popleft()
             self._seen.discard(oldest)
             self._own.discard(oldest)
+
+
+@attrs.frozen
+class State:
+    """
+    What is remembered.
+
+    @ivar tick: A tick that this host will not have reached.
+    @ivar sources: The hosts that seal their advertisements, by packed address.
+    """
+
+    tick: int = 0
+    sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)

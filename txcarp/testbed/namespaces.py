@@ -1,4 +1,3 @@
-# Tests: tests.testbed.test_namespaces
 """
 Network namespaces of this process: made without a name, entered for a moment, gone with
 their descriptor.

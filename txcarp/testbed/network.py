@@ -1,4 +1,3 @@
-# Tests: tests.testbed.test_network
 """
 A throw-away network: what L{txcarp.testbed} is about.
 """

@@ -1,4 +1,3 @@
-# Tests: tests.testbed.test_network
 """
 The hosts of a test network, and their cables.
 """
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from txcarp.network.blockingnetlink import BlockingNetlink
-from txcarp.network.netlinkformat import Request
-from txcarp.network.requests import (
+from txcarp.links import Link
+from txcarp.netlink.blocking import BlockingNetlink
+from txcarp.netlink.format import Request
+from txcarp.netlink.requests import (
     IFA_F_NODAD,
     delAddress,
     delLink,
@@ -27,7 +27,6 @@ from txcarp.network.requests import (
     newVeth,
     setLink,
 )
-from txcarp.network.rtnetlink import Link
 from txcarp.testbed.namespaces import NetworkNamespace
 from txcarp.testbed.switch import Switch
 

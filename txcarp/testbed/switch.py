@@ -1,4 +1,3 @@
-# Tests: tests.testbed.test_network
 """
 What the nodes of a test network are connected to.
 """
@@ -7,8 +6,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, suppress
 
-from txcarp.network.blockingnetlink import BlockingNetlink
-from txcarp.network.requests import delLink, newBridge, setLink
+from txcarp.netlink.blocking import BlockingNetlink
+from txcarp.netlink.requests import delLink, newBridge, setLink
 from txcarp.testbed.namespaces import NetworkNamespace
 
 _FIRST_PORT = 1000

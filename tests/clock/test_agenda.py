@@ -1,0 +1,375 @@
+"""
+Tests for L{txcarp.clock.agenda}: the order of calls, on a time of the test's own.
+"""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txcarp.clock.agenda import Agenda, ScheduledCall
+
+
+class _Time:
+    """
+    An agenda whose time stands still but for L{advance}, with the interface of
+    L{Clock} as far as the tests need it.
+    """
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.now = 0.0
+        self.soonest: list[float] = []
+        self.limit = limit
+        self.agenda = Agenda(self.seconds, self.soonest.append)
+
+    def seconds(self) -> float:
+        return self.now
+
+    def callLater(self, delay, function, *args, **kw) -> ScheduledCall:  # type: ignore[no-untyped-def]
+        return self.agenda.add(delay, function, args, kw)
+
+    def advance(self, amount: float) -> None:
+        self.now += amount
+        while self.agenda.runDue(self.limit):
+            pass
+
+
+class AgendaTests(SynchronousTestCase):
+    """
+    Tests for L{Agenda} and L{ScheduledCall}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make an agenda and a list of what was called.
+        """
+        self.time = _Time()
+        self.agenda = self.time.agenda
+        self.made: list[object] = []
+
+    def later(self, delay: float, name: object) -> ScheduledCall:
+        """
+        Add a call that leaves its name.
+        """
+        return self.time.callLater(delay, self.made.append, name)
+
+    def test_interface(self) -> None:
+        """
+        A call is what callers of C{callLater} expect.
+        """
+        verifyObject(IDelayedCall, self.later(1, "a"))
+
+    def test_arguments(self) -> None:
+        """
+        Positional and keyword arguments reach the function.
+        """
+        self.time.callLater(0, lambda *a, **k: self.made.append((a, k)), 1, two=2)
+        self.time.advance(0)
+        self.assertEqual(self.made, [((1,), {"two": 2})])
+
+    def test_notBeforeItsTime(self) -> None:
+        """
+        A call is made at its time and not before, once.
+        """
+        call = self.later(2, "a")
+        self.assertEqual(call.getTime(), 2)
+        self.time.advance(1.75)
+        self.assertEqual(self.made, [])
+        self.assertTrue(call.active())
+        self.time.advance(0.25)
+        self.time.advance(5)
+        self.assertEqual(self.made, ["a"])
+        self.assertFalse(call.active())
+
+    def test_equalTimes(self) -> None:
+        """
+        Calls with equal times are made in the order in which they were asked
+        for; moving a call asks anew.
+        """
+        first = self.later(3, "first")
+        self.later(3, "second")
+        self.later(3, "third")
+        first.reset(3)
+        self.time.advance(3)
+        self.assertEqual(self.made, ["second", "third", "first"])
+
+    def test_inactive(self) -> None:
+        """
+        What was called or cancelled can neither be cancelled nor moved, with
+        the errors that Twisted has for it.
+        """
+        called, cancelled = self.later(0, "a"), self.later(9, "b")
+        cancelled.cancel()
+        self.time.advance(0)
+        for call, error in ((called, AlreadyCalled), (cancelled, AlreadyCancelled)):
+            self.assertRaises(error, call.cancel)
+            self.assertRaises(error, call.reset, 1)
+            self.assertRaises(error, call.delay, 1)
+        self.assertEqual(self.made, ["a"])
+
+    def test_ownCallIsCalled(self) -> None:
+        """
+        A function cannot cancel the call that is calling it.
+        """
+        call = self.time.callLater(0, lambda: self.assertRaises(AlreadyCalled, call.cancel))
+        self.time.advance(0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_putOffForNothing(self) -> None:
+        """
+        A deadline that is moved to later all the time, as the master-down one,
+        leaves one entry, wakes nobody and is due when it was last said to be.
+        """
+        call = self.later(3, "down")
+        self.later(1000, "other")
+        del self.time.soonest[:]
+        for _ in range(500):
+            self.time.advance(1)
+            call.reset(3)
+        self.assertEqual(len(self.agenda._heap), 2)
+        self.assertEqual(self.time.soonest, [])
+        self.time.advance(2.875)
+        self.assertEqual(self.made, [])
+        self.time.advance(0.125)
+        self.assertEqual(self.made, ["down"])
+
+    def test_sooner(self) -> None:
+        """
+        A call that becomes sooner is made then, and only then; whoever arms a
+        timer is told.
+        """
+        call = self.later(9, "a")
+        call.reset(5)
+        call.delay(-3)
+        self.assertEqual(self.time.soonest, [9, 5, 2])
+        self.assertEqual(self.agenda.nextTime(), 2)
+        self.time.advance(20)
+        self.assertEqual(self.made, ["a"])
+
+    def test_delay(self) -> None:
+        """
+        C{delay} counts from when the call was due, C{reset} from now.
+        """
+        delayed, reset = self.later(4, "delayed"), self.later(4, "reset")
+        self.time.advance(1)
+        delayed.delay(2)
+        reset.reset(2)
+        self.assertEqual((delayed.getTime(), reset.getTime()), (6, 3))
+
+    def test_cancelledDoNotAccumulate(self) -> None:
+        """
+        However many calls are made and cancelled or moved to sooner, the memory
+        stays in proportion to those that wait.
+        """
+        waiting = [self.later(1000 + number, number) for number in range(10)]
+        for number in range(1000):
+            self.later(2000, "cancelled").cancel()
+            waiting[number % 10].reset(1000 - number / 10)
+        self.assertLess(len(self.agenda._heap), 150)
+        self.assertEqual(len(self.agenda.calls()), 10)
+
+    def test_cancelReleases(self) -> None:
+        """
+        A cancelled call does not keep its arguments alive.
+        """
+        call = self.later(9, "a")
+        call.cancel()
+        self.assertEqual((call._function, call._arguments), (None, ()))
+
+    def test_addedWhileCalling(self) -> None:
+        """
+        What a call adds waits for the next turn, even with a delay of 0; so a
+        call that always adds another does not keep the reactor for itself.
+        """
+
+        def again() -> None:
+            self.made.append("again")
+            self.time.callLater(0, again)
+
+        self.time.callLater(0, again)
+        for turn in range(1, 4):
+            self.assertEqual(self.agenda.runDue(100), 1)
+            self.assertEqual(len(self.made), turn)
+        self.assertEqual(len(self.agenda.calls()), 1)
+
+    def test_addedAndChangedWhileCalling(self) -> None:
+        """
+        A call added during a turn can be moved and cancelled in it.
+        """
+
+        def add() -> None:
+            self.later(0, "cancelled").cancel()
+            self.later(0, "moved").reset(7)
+            self.later(9, "sooner").reset(0)
+            self.assertEqual(len(self.agenda.calls()), 2)
+
+        self.time.callLater(0, add)
+        self.agenda.runDue(100)
+        self.assertEqual(self.made, [])
+        self.time.advance(0)
+        self.assertEqual(self.made, ["sooner"])
+        self.time.advance(7)
+        self.assertEqual(self.made, ["sooner", "moved"])
+
+    def test_changedByAnEarlierCall(self) -> None:
+        """
+        A call that is due can still be cancelled or put off by one that is made
+        before it.
+        """
+        cancelled, putOff = self.later(2, "cancelled"), self.later(2, "putOff")
+        self.time.callLater(1, cancelled.cancel)
+        self.time.callLater(1, putOff.reset, 1)
+        self.time.advance(2)
+        self.assertEqual(self.made, [])
+        self.time.advance(1)
+        self.assertEqual(self.made, ["putOff"])
+
+    def test_limit(self) -> None:
+        """
+        No more than the limit are made in one turn, the rest in the next ones,
+        in order.
+        """
+        for number in range(7):
+            self.later(number, number)
+        self.time.now = 10
+        self.assertEqual([self.agenda.runDue(3) for _ in range(4)], [3, 3, 1, 0])
+        self.assertEqual(self.made, list(range(7)))
+
+    def test_exception(self) -> None:
+        """
+        A call that raises anything is logged with its name but not with its
+        arguments, and the others are made.
+        """
+
+        def fail(secret: str) -> None:
+            raise KeyboardInterrupt
+
+        call = self.time.callLater(0, fail, "hunter2")
+        self.assertIn("fail", repr(call))
+        self.assertNotIn("hunter2", repr(call))
+        self.later(0, "a")
+        self.time.advance(0)
+        self.assertEqual(self.made, ["a"])
+        self.assertEqual(len(self.flushLoggedErrors(KeyboardInterrupt)), 1)
+
+    def test_badRequests(self) -> None:
+        """
+        A negative or endless delay, one that is no number, and what cannot be
+        called are refused at once, naming the value.
+        """
+        for delay in (-0.001, math.inf, math.nan):
+            error = self.assertRaises(ValueError, self.later, delay, "a")
+            self.assertIn(str(delay), str(error))
+        error = self.assertRaises(TypeError, self.time.callLater, 1, "function")
+        self.assertIn("'function'", str(error))
+        self.assertRaises(ValueError, self.later(1, "a").reset, math.nan)
+
+    def test_clear(self) -> None:
+        """
+        Clearing cancels all calls, also from within one and those it added.
+        """
+        calls = [self.later(0, "a"), self.later(5, "b")]
+
+        def clear() -> None:
+            calls.append(self.later(0, "c"))
+            self.agenda.clear()
+
+        calls[0].cancel()
+        self.time.callLater(0, clear)
+        calls.append(self.later(0, "d"))
+        self.time.advance(9)
+        self.assertEqual(self.made, [])
+        self.assertEqual(self.agenda.calls(), [])
+        for call in calls:
+            self.assertRaises(AlreadyCancelled, call.cancel)
+
+
+# Whole numbers of quarters, made unique by far smaller binary fractions, so that
+# no two calls are due at the same moment and sums are exact.
+_QUARTERS = st.integers(0, 40)
+_ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("call"), _QUARTERS, st.just(0)),
+        st.tuples(st.just("cancel"), st.integers(0, 60), st.just(0)),
+        st.tuples(st.just("reset"), st.integers(0, 60), _QUARTERS),
+        st.tuples(st.just("delay"), st.integers(0, 60), _QUARTERS),
+        st.tuples(st.just("nested"), _QUARTERS, st.integers(0, 60)),
+    ),
+    max_size=60,
+)
+
+
+class _Script:
+    """
+    Plays a list of actions on a clock and writes down what happens.
+    """
+
+    def __init__(self, clock: _Time | Clock) -> None:
+        self.clock = clock
+        self.calls: list[IDelayedCall] = []
+        self.told: list[object] = []
+
+    def unique(self, quarters: int) -> float:
+        self.told.append(None)
+        return quarters / 4 + len(self.told) / 2**20
+
+    def play(self, what: str, one: int, two: int) -> None:
+        if what == "call":
+            name = len(self.calls)
+            self.calls.append(self.clock.callLater(self.unique(one), self.called, name))
+        elif what == "nested":
+            delay = self.unique(one)
+            self.calls.append(self.clock.callLater(delay, self.nested, two))
+        elif self.calls:
+            call = self.calls[one % len(self.calls)]
+            arguments = () if what == "cancel" else (self.unique(two),)
+            try:
+                getattr(call, what)(*arguments)
+            except (AlreadyCalled, AlreadyCancelled) as error:
+                self.told.append((what, one, type(error)))
+
+    def called(self, name: int) -> None:
+        self.told.append(("called", name))
+
+    def nested(self, two: int) -> None:
+        self.told.append(("nested", two))
+        self.play(("call", "cancel", "reset", "delay")[two % 4], two, two % 7)
+
+
+class SameAsTwistedTests(SynchronousTestCase):
+    """
+    Random histories come out as on L{Clock}.
+    """
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.tuples(_ACTIONS, _QUARTERS), max_size=8), st.sampled_from([1, 2, 1000]))
+    def test_order(self, history: list[tuple[list[tuple[str, int, int]], int]], limit: int) -> None:
+        """
+        The same calls are made in the same order, the same ones are active and
+        due at the same times, whatever is added, cancelled and moved, from
+        outside and from within calls.
+        """
+        ours, theirs = _Script(_Time(limit)), _Script(Clock())
+        for actions, advance in [*history, ([], 1000)]:
+            for script in (ours, theirs):
+                for action in actions:
+                    script.play(*action)
+                script.clock.advance(advance / 4)
+            self.assertEqual(ours.told, theirs.told)
+            self.assertEqual(
+                [call.active() for call in ours.calls], [call.active() for call in theirs.calls]
+            )
+            self.assertEqual(
+                [call.getTime() for call in ours.calls if call.active()],
+                [call.getTime() for call in theirs.calls if call.active()],
+            )
+            assert isinstance(ours.clock, _Time)
+            waiting = [call.getTime() for call in ours.clock.agenda.calls()]
+            self.assertEqual(ours.clock.agenda.nextTime(), min(waiting, default=None))

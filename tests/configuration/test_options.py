@@ -1,0 +1,936 @@
+"""
+Tests for L{txcarp.configuration.options}.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.python.usage import UsageError
+from twisted.scripts.twistd import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.vectors import load
+from txcarp import __version__
+from txcarp.addresses import parseIPv4, parseIPv6
+from txcarp.configuration import options
+from txcarp.configuration.model import (
+    MAXIMUM_PAIRS,
+    MAXIMUM_PEERS,
+    FlapLimit,
+    TrackedInterface,
+    VirtualHostConfiguration,
+)
+from txcarp.configuration.options import CannotRun, CARPOptions
+from txcarp.protocol.dialect import OPENBSD, UCARP
+from txcarp.protocol.family import Family
+from txcarp.protocol.ipv4 import GROUP
+from txcarp.protocol.seal import Verification
+
+#: A command line that is complete, by its parts.
+COMPLETE = {
+    "-i": "eth0",
+    "-s": "10.99.0.1",
+    "-v": "10",
+    "-p": "love",
+    "-a": "10.99.0.100",
+}
+
+#: The exit status of a command line that would run.
+RUNNING = "running"
+
+
+def commandLine(*more: str, **changes: str | None) -> list[str]:
+    """
+    The complete command line with changed (C{i="eth1"}) or left out (C{i=None})
+    parts, and more at its end.
+    """
+    whole = {**COMPLETE, **{f"-{name}": value for name, value in changes.items()}}
+    pairs = [(name, value) for name, value in whole.items() if value is not None]
+    return [word for pair in pairs for word in pair] + list(more)
+
+
+def parsed(*more: str, **changes: str | None) -> CARPOptions:
+    """
+    The options of such a command line.
+    """
+    result = CARPOptions()
+    result.parseOptions(commandLine(*more, **changes))
+    return result
+
+
+def configured(*more: str, **changes: str | None) -> VirtualHostConfiguration:
+    """
+    What such a command line asks for.
+    """
+    return parsed(*more, **changes).configuration()
+
+
+class _Case(SynchronousTestCase):
+    """
+    What the tests here have in common.
+    """
+
+    def outcome(self, arguments: Sequence[str]) -> tuple[int | str, str]:
+        """
+        The exit status that a command line leads to before anything is opened,
+        and what is said.
+        """
+        output = io.StringIO()
+        self.patch(sys, "stdout", output)
+        try:
+            result = CARPOptions()
+            result.parseOptions(arguments)
+            result.configuration()
+        except SystemExit as exit:
+            assert isinstance(exit.code, int)
+            return exit.code, output.getvalue()
+        except UsageError as error:
+            return 1, str(error)
+        except CannotRun as error:
+            return 2, str(error)
+        return RUNNING, ""
+
+    def usageError(self, *more: str, **changes: str | None) -> str:
+        """
+        The text of the error that a wrong command line gives.
+        """
+        status, text = self.outcome(commandLine(*more, **changes))
+        self.assertEqual(status, 1, (more, changes))
+        return text
+
+    def file(self, content: bytes, mode: int = 0o600) -> str:
+        """
+        A password file.
+        """
+        path = Path(self.mktemp())
+        path.write_bytes(content)
+        path.chmod(mode)
+        return str(path)
+
+
+class VectorTests(_Case):
+    """
+    The command lines that the real ucarp was given.
+    """
+
+    def cases(self) -> dict[str, list[str]]:
+        """
+        The command lines by their names in the vectors.
+        """
+        line = commandLine
+        twenty = "x" * 20
+        return {
+            "noargs": [],
+            "--help": ["--help"],
+            "-m 224.0.0.18 (short)": line("-m", "224.0.0.18"),
+            "--syslog=none": line("--syslog=none"),
+            "-v noarg": [*line(v=None), "-v"],
+            "--mcast abbreviation": line("--mcast=224.0.0.18"),
+            "--mcastip": line("--mcastip=224.0.0.18"),
+            "--mcast unicast": line("--mcastip=10.99.0.50"),
+            "--pass (exact, with passfile also)": line("--pass=love", p=None),
+            "--passf abbreviation": line(f"--passf={self.file(b'love')}", p=None),
+            "--pas ambiguous": line("--pas=love", p=None),
+            "no -i (autodetect)": line(i=None),
+            "-i toolong": line(i="a" * 20),
+            "-s bad": line(s="10.99.0"),
+            "-s host": line(s="localhost"),
+            "-s 0.0.0.0": line(s="0.0.0.0"),
+            "no -v": line(v=None),
+            "-v 0": line(v="0"),
+            "-v -1": line(v="-1"),
+            "-v abc": line(v="abc"),
+            "-v ' 5'": line(v=" 5"),
+            "no -p": line(p=None),
+            "-p 20": line(p=twenty),
+            "-o missing": line("-o", "/nonexistent", p=None),
+            "-o 20": line("-o", self.file(b"x" * 20 + b"\n"), p=None),
+            "-o 600": line("-o", self.file(b"x" * 600 + b"\n"), p=None),
+            "-o 18crlf": line("-o", self.file(b"x" * 18 + b"\r\n"), p=None),
+            "-o 19crlf": line("-o", self.file(b"x" * 19 + b"\r\n"), p=None),
+            "-o empty, no -p": line("-o", self.file(b"\n"), p=None),
+            "no -a": line(a=None),
+            "-a bad": line(a="300.1.1.1"),
+            "-a cidr": line(a="10.99.0.100/24"),
+            "-a 0.0.0.0": line(a="0.0.0.0"),
+            "-b 0": line("-b", "0"),
+            "-b 0 -k 1": line("-b", "0", "-k", "1"),
+            "-b abc": line("-b", "abc"),
+            "-b 256": line("-b", "256"),
+            "-b -1": line("-b", "-1"),
+            "-k abc": line("-k", "abc"),
+            "-r 0": line("-r", "0"),
+            "-r abc": line("-r", "abc"),
+            "-f bogus": line("-f", "bogus"),
+            "-f LOCAL3": line("-f", "LOCAL3"),
+            "-f mark": line("-f", "mark"),
+            "-f security": line("-f", "security"),
+            "extra positional": line("stray", "operands"),
+            "scripts missing": line(),
+            "-u nonexec": line("-u", "/nonexistent"),
+            "-d relative": line("-d", "down.sh"),
+            "-d ./relative": line("-d", "./down.sh"),
+            "-d noshebang": line("-d", "noshebang"),
+            "-d empty": line("-d", ""),
+            "bad -v after -h": ["-h", *line(v="0")],
+        }
+
+    #: What only shows when sockets are opened.
+    LATER = {"-s notlocal"}
+
+    #: Where ucarp prints its usage and exits with status 0, or takes what is
+    #: no number as 0 and others modulo 256, there is an error here, with these
+    #: words; and the short option that ucarp documents works.
+    DELIBERATE: dict[str, tuple[int | str, str]] = {
+        "-m 224.0.0.18 (short)": (RUNNING, ""),
+        "--syslog=none": (1, "option --syslog not recognized"),
+        "-v noarg": (1, "option -v requires argument"),
+        "--pas ambiguous": (1, "option --pas not a unique prefix"),
+        "-b abc": (1, "-b, --advbase: 'abc' is not a whole number from 0 to 255"),
+        "-b 256": (1, "-b, --advbase: 256 is not a number from 0 to 255"),
+        "-b -1": (1, "-b, --advbase: -1 is not a number from 0 to 255"),
+        "-k abc": (1, "-k, --advskew: 'abc' is not a whole number from 0 to 255"),
+        "-r abc": (1, "-r, --deadratio: 'abc' is not a whole number from 0 to 4294967295"),
+        # ucarp finds out when it joins the group, after the down script ran.
+        "--mcast unicast": (2, "-m, --mcastip: the group must be a multicast address"),
+    }
+
+    def test_allThere(self) -> None:
+        """
+        Each case of the vectors is tested.
+        """
+        self.assertEqual({*load("cli-behaviour")}, {*self.cases()} | self.LATER)
+
+    def test_status(self) -> None:
+        """
+        The exit status is ucarp's, and an error has its words, the deliberate
+        differences aside.
+        """
+        self.patch(options, "firstInterface", lambda: "eth0")
+        cases = self.cases()
+        for name, theirs in load("cli-behaviour").items():
+            if name in self.LATER:
+                continue
+            status, text = self.outcome(cases[name])
+            if name in self.DELIBERATE:
+                expected, words = self.DELIBERATE[name]
+                self.assertNotEqual((theirs["rc"], theirs["stderr"]), (status, text), name)
+                self.assertEqual(status, expected, name)
+                self.assertIn(words, text, name)
+                continue
+            self.assertEqual(status, theirs["rc"], (name, text))
+            if status == 0:
+                self.assertEqual(theirs["stdout"], "<USAGE>")
+                self.assertIn("--interface", text)
+            elif status != RUNNING:
+                errors = re.findall(r"\[ERROR\] (.*)\n", theirs["stderr"])
+                self.assertTrue([1 for words in errors if words in text], (name, text))
+
+    def test_advertisements(self) -> None:
+        """
+        The passwords that ucarp took from its command line and from files are
+        taken here as well.
+        """
+        for vector in load("advertisements")["vectors"]:
+            password = bytes.fromhex(vector["password_hex"])
+            self.assertEqual(configured(p=os.fsdecode(password)).password, password)
+
+
+class MeaningTests(_Case):
+    """
+    What each option means.
+    """
+
+    def test_defaults(self) -> None:
+        """
+        ucarp's defaults.
+        """
+        self.assertEqual(
+            configured(),
+            VirtualHostConfiguration(
+                interface="eth0",
+                vhid=10,
+                password=b"love",
+                source=parseIPv4("10.99.0.1"),
+                addresses=["10.99.0.100"],
+                group=GROUP,
+                broadcast=False,
+                advbase=1,
+                advskew=0,
+                deadRatio=3,
+                preempt=False,
+                neutral=False,
+                shutdown=False,
+                ignoreLink=False,
+                upScript=None,
+                downScript=None,
+                parameter=None,
+                scriptTimeout=None,
+                stateFile="/var/lib/txcarp/eth0-10.json",
+                debug=False,
+            ),
+        )
+
+    def test_each(self) -> None:
+        """
+        Every option, by its short and its long name.
+        """
+        cases: list[tuple[str, str, str | None, str, Any]] = [
+            ("-i", "--interface", "eth9", "interface", "eth9"),
+            ("-s", "--srcip", "10.0.0.9", "source", parseIPv4("10.0.0.9")),
+            ("-m", "--mcastip", "224.0.0.9", "group", parseIPv4("224.0.0.9")),
+            ("-v", "--vhid", "9", "vhid", 9),
+            ("-p", "--pass", "pw", "password", b"pw"),
+            ("-b", "--advbase", "9", "advbase", 9),
+            ("-k", "--advskew", "9", "advskew", 9),
+            ("-r", "--deadratio", "9", "deadRatio", 9),
+            ("-u", "--upscript", "/up", "upScript", "/up"),
+            ("-d", "--downscript", "/down", "downScript", "/down"),
+            ("-x", "--xparam", "x y", "parameter", "x y"),
+            ("-P", "--preempt", None, "preempt", True),
+            ("-n", "--neutral", None, "neutral", True),
+            ("-z", "--shutdown", None, "shutdown", True),
+            ("-S", "--ignoreifstate", None, "ignoreLink", True),
+            ("-M", "--nomcast", None, "broadcast", True),
+            ("-D", "--debug", None, "debug", True),
+        ]
+        for short, long, value, setting, expected in cases:
+            if value is None:
+                lines = [(short,), (long,)]
+            else:
+                lines = [
+                    (short, value),
+                    (short + value,),
+                    (long, value),
+                    (f"{long}={value}",),
+                ]
+            for line in lines:
+                self.assertEqual(getattr(configured(*line), setting), expected, line)
+        for line in (("-B",), ("--daemonize",)):
+            self.assertTrue(parsed(*line)["daemonize"])
+        self.assertFalse(parsed()["daemonize"])
+
+    def test_address(self) -> None:
+        """
+        The address is kept as it was written; the last one given counts.
+        """
+        for line in (("-a", "10.0.0.9"), ("--addr=10.0.0.9",)):
+            [address] = configured(*line).addresses
+            self.assertEqual(address.text, "10.0.0.9")
+
+    def test_abbreviations(self) -> None:
+        """
+        A long name may be as short as it is clear.
+        """
+        self.assertEqual(configured("--advb=7").advbase, 7)
+        self.assertEqual(configured("--int", "eth5").interface, "eth5")
+        self.assertTrue(configured("--pre").preempt)
+        error = self.usageError("--adv=7")
+        self.assertIn("--adv not a unique prefix of one of --advbase, --advskew", error)
+
+    def test_valuesThatLookShort(self) -> None:
+        """
+        A value stays what it is, also one that looks like an abbreviation.
+        """
+        for line in (
+            ("-x", "--v", "--v", "77"),
+            ("-Px", "--v", "--v=77"),
+            ("--xparam", "--v", "--v", "77"),
+            ("--xparam=--v", "--v", "77"),
+            ("--v", "77", "-x--v"),
+            ("--v", "77", "-x", "--v", "--", "--v", "5"),
+        ):
+            configuration = configured(*line, v=None)
+            self.assertEqual((configuration.vhid, configuration.parameter), (77, "--v"), line)
+
+    def test_clusters(self) -> None:
+        """
+        Short options may stand together, the last one with its value.
+        """
+        configuration = configured("-PnzSk7")
+        self.assertTrue(configuration.preempt and configuration.neutral)
+        self.assertTrue(configuration.shutdown and configuration.ignoreLink)
+        self.assertEqual(configuration.advskew, 7)
+        self.assertEqual(configured("-zk", "8").advskew, 8)
+
+    def test_operands(self) -> None:
+        """
+        Operands may stand anywhere, and mean nothing.
+        """
+        result = CARPOptions()
+        result.parseOptions(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
+        self.assertEqual(result.configuration().advskew, 9)
+
+    def test_lastCounts(self) -> None:
+        """
+        Of an option that is given twice the last one counts.
+        """
+        self.assertEqual(configured("-k", "5", "--advskew=6", "-k7").advskew, 7)
+
+    def test_lastAddress(self) -> None:
+        """
+        Nobody finds out at the take-over that only the last of several addresses does.
+        """
+        with capturedLogs() as events:
+            configuration = configured("-a", "10.99.0.101", "-a", "10.99.0.102")
+        self.assertEqual([one.text for one in configuration.addresses], ["10.99.0.102"])
+        [warning] = [text for text in map(formatEvent, events) if text and "ignored" in text]
+        self.assertIn("[10.99.0.102] is the virtual address", warning)
+        self.assertIn("[10.99.0.101] is ignored", warning)
+        for line in (
+            ("-a", "10.99.0.100"),
+            ("-a", "10.99.0.101", "--assign"),
+            ("--dialect", "ucarp"),
+        ):
+            with capturedLogs() as events:
+                configured(*line)
+            self.assertNotIn("ignored", " ".join(formatEvent(event) or "" for event in events))
+
+    def test_parameter(self) -> None:
+        """
+        An empty parameter is one, and a value may begin with a dash.
+        """
+        self.assertIsNone(configured().parameter)
+        for line in (("-x", ""), ("--xparam", ""), ("--xparam=",)):
+            self.assertEqual(configured(*line).parameter, "")
+        for line in (("-x", "-z"), ("-x-z",), ("--xparam=-z",)):
+            configuration = configured(*line)
+            self.assertEqual(configuration.parameter, "-z")
+            self.assertFalse(configuration.shutdown)
+
+    def test_numbers(self) -> None:
+        """
+        Numbers are read as C does: hexadecimal, octal, with a sign, after
+        blanks.
+        """
+        for text, number in (
+            ("10", 10),
+            ("0x0a", 10),
+            ("0X0A", 10),
+            ("012", 10),
+            ("010", 8),
+            (" 5", 5),
+            ("\t5", 5),
+            ("+5", 5),
+            ("00", 0),
+            ("0xff", 255),
+            ("0377", 255),
+        ):
+            self.assertEqual(configured("-k", text).advskew, number, text)
+
+    def test_noNumbers(self) -> None:
+        """
+        What is none is refused with option, value and range: ucarp would take
+        some number.
+        """
+        for text in ("", " ", "x", "5x", "1.5", "09", "0x", "1 2", "٣", "256", "-1", "1e1"):
+            words = self.usageError("-k", text)
+            self.assertIn("-k, --advskew", words)
+            self.assertIn("0 to 255", words)
+        self.assertIn("4294967296", self.usageError("-r", "4294967296"))
+        self.assertEqual(configured("-r", "4294967295").deadRatio, 2**32 - 1)
+
+    def test_hugeNumbers(self) -> None:
+        """
+        A number of thousands of digits is out of range, too, and not repeated.
+        """
+        for digits in ("9" * 5000, "0x" + "f" * 5000, "-" + "1" * 5000, "0" * 5000):
+            error = self.usageError("-b", digits)
+            self.assertTrue(error.endswith("... is not a number from 0 to 255"), error)
+            self.assertLess(len(error), 100)
+
+    def test_scriptTimeout(self) -> None:
+        """
+        The limit for scripts is in seconds; none is the default, and 0.
+        """
+        self.assertEqual(configured("--script-timeout=2.5").scriptTimeout, 2.5)
+        self.assertIsNone(configured("--script-timeout=0").scriptTimeout)
+        for text in ("-1", "nan", "inf", "x", ""):
+            self.assertIn("--script-timeout", self.usageError(f"--script-timeout={text}"))
+
+    def test_broadcast(self) -> None:
+        """
+        With -M the group may be any address.
+        """
+        self.assertEqual(configured("-M", "-m", "10.99.0.255").group, parseIPv4("10.99.0.255"))
+
+    def test_interface(self) -> None:
+        """
+        Without an interface the first one that is up is used, and said; also
+        if the name is empty. Where there is none, that is an error.
+        """
+        self.patch(options, "firstInterface", lambda: "eth3")
+        for given in (None, ""):
+            with capturedLogs() as events:
+                self.assertEqual(configured(i=given).interface, "eth3")
+            self.assertEqual(texts(events), ["Using [eth3] as a network interface"])
+        self.patch(options, "firstInterface", lambda: None)
+        self.assertIn("You must supply a network interface", self.usageError(i=None))
+
+    def test_order(self) -> None:
+        """
+        Of several things that are missing the one is named that ucarp would
+        name.
+        """
+        line = ["-i", "eth0"]
+        for words, more in (
+            ("a valid virtual host id", ["-v", "1"]),
+            ("a password", ["-p", "x"]),
+            ("a persistent source address", ["-s", "10.0.0.1"]),
+            ("a virtual host address", ["-a", "10.0.0.9"]),
+        ):
+            status, text = self.outcome(line)
+            self.assertEqual(status, 1)
+            self.assertIn(f"You must supply {words}", text)
+            line += more
+        self.assertEqual(self.outcome(line), (RUNNING, ""))
+        status, text = self.outcome([*line, "-r", "0", "-b", "0"])
+        self.assertIn("time base", text)
+
+    def test_version(self) -> None:
+        """
+        The version is printed.
+        """
+        self.assertEqual(self.outcome(["--version"]), (0, f"txcarp {__version__}\n"))
+
+    def test_help(self) -> None:
+        """
+        The help names every option, shows an example, and fits a terminal.
+        """
+        status, text = self.outcome(["-h"])
+        self.assertEqual(status, 0)
+        for name in ("--srcip", "--passfile", "--assign", "-z", "--script-timeout"):
+            self.assertIn(name, text)
+        self.assertIn("txcarp -i eth0 -s 10.1.1.1", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_synopsis(self) -> None:
+        """
+        As a command of twistd it begins with what is typed then.
+        """
+        whole = ServerOptions()
+        whole.subCommand = "txcarp"
+        result = CARPOptions()
+        result.parent = whole
+        self.assertEqual(str(result).splitlines()[0], "Usage: twistd [options] txcarp [options]")
+        self.assertEqual(str(CARPOptions()).splitlines()[0], "Usage: txcarp [options]")
+
+    def test_interfaceNames(self) -> None:
+        """
+        A name that no interface can have is not waited for; one that is no text
+        can be.
+        """
+        name = os.fsdecode(b"eth\xff")
+        self.assertEqual(configured(i=name).interface, name)
+        for wrong in ("a/b", "a b", "a\nb", "..", os.fsdecode(b"\xff" * 16)):
+            status, text = self.outcome(commandLine(i=wrong))
+            self.assertEqual(status, 2, wrong)
+            self.assertTrue(text.startswith("-i, --interface: "), text)
+        self.assertEqual(
+            self.outcome(commandLine(i="eth0:1")),
+            (
+                2,
+                "-i, --interface: 'eth0:1' is a label of addresses, not the name of an "
+                "interface: give 'eth0'",
+            ),
+        )
+
+    def test_sources(self) -> None:
+        """
+        A source is the address of one host.
+        """
+        for wrong in ("224.0.0.18", "255.255.255.255"):
+            status, text = self.outcome(commandLine(s=wrong))
+            self.assertEqual(status, 2)
+            self.assertTrue(text.startswith(f"-s, --srcip: {wrong} "), text)
+
+    def test_interfaceTooLong(self) -> None:
+        """
+        15 bytes fit.
+        """
+        self.assertEqual(configured(i="a" * 15).interface, "a" * 15)
+        self.assertEqual(self.outcome(commandLine(i="é" * 8))[0], 2)
+
+
+class GroupTests(_Case):
+    """
+    What ucarp does not have.
+    """
+
+    def test_families(self) -> None:
+        """
+        Sources, groups and addresses of both families.
+        """
+        configuration = configured(
+            *("--assign", "-a", "fd00::1/64", "-s", "fe80::9", "-m", "ff02::99", "-m", "224.0.0.9")
+        )
+        self.assertEqual(configuration.families, (Family.IPV4, Family.IPV6))
+        self.assertEqual(configuration.source, parseIPv4("10.99.0.1"))
+        self.assertEqual(configuration.source6, parseIPv6("fe80::9"))
+        self.assertEqual(configuration.group, parseIPv4("224.0.0.9"))
+        self.assertEqual(configuration.group6, parseIPv6("ff02::99"))
+        self.assertEqual(
+            [str(address) for address in configuration.addresses], ["10.99.0.100/32", "fd00::1/64"]
+        )
+
+    def test_onlyIPv6(self) -> None:
+        """
+        IPv6 addresses alone need no source.
+        """
+        configuration = configured(s=None, a="fd00::1")
+        self.assertEqual(configuration.families, (Family.IPV6,))
+        self.assertIsNone(configuration.source)
+        self.assertIn("-s", self.usageError("--assign", "-a", "fd00::1", s=None))
+
+    def test_severalAddresses(self) -> None:
+        """
+        With a dialect all addresses count, also without C{--assign}.
+        """
+        line = ("-a", "10.99.0.101")
+        self.assertEqual(len(configured(*line).addresses), 1)
+        self.assertEqual(len(configured(*line, "--dialect", "ucarp").addresses), 2)
+        self.assertIn("needs --assign", self.usageError("-a", "10.99.0.101/24"))
+
+    def test_dialect(self) -> None:
+        """
+        The dialect by its name; only one allows both timings to be 0.
+        """
+        self.assertIs(configured("--dialect=openbsd").dialect, OPENBSD)
+        self.assertIs(configured().dialect, UCARP)
+        error = self.usageError("--dialect=netbsd")
+        for words in ("--dialect", "'netbsd'", "ucarp, freebsd, openbsd"):
+            self.assertIn(words, error)
+        self.assertEqual(configured("--dialect=openbsd", "-b0", "-k0").advbase, 0)
+        self.assertIn("-b", self.usageError("--dialect=freebsd", "-b0", "-k0"))
+
+    def test_peers(self) -> None:
+        """
+        Peers of both families, with the scope that is the interface's anyway.
+        """
+        configuration = configured(
+            *("--peer", "10.99.0.2", "--peer=fe80::2%eth0", "--peer", "fe80::2")
+        )
+        self.assertEqual(configuration.peers, (parseIPv4("10.99.0.2"), parseIPv6("fe80::2")))
+        self.assertFalse(configuration.followPeers)
+        self.assertTrue(configured("--peer", "auto").followPeers)
+
+    def test_badPeers(self) -> None:
+        """
+        What is no peer, each with a reason.
+        """
+        for peer, words in (
+            ("host", "Invalid address: [host]"),
+            ("10.99.0.2%eth0", "only link-local addresses have"),
+            ("fe80::2%eth1", "the scope 'eth1' is not the interface, eth0"),
+        ):
+            self.assertIn(words, self.usageError("--peer", peer))
+        for peer, words in (
+            ("10.99.0.1", "a peer is another host, not this one"),
+            ("224.0.0.18", "a peer is one host"),
+        ):
+            status, text = self.outcome(commandLine("--peer", peer))
+            self.assertEqual(status, 2)
+            self.assertIn(words, text)
+            self.assertIn("--peer", text)
+
+    def test_tooManyPeers(self) -> None:
+        """
+        Each costs a packet: there is a limit.
+        """
+        peers = [f"--peer=10.99.1.{number}" for number in range(MAXIMUM_PEERS + 1)]
+        status, text = self.outcome(commandLine(*peers))
+        self.assertEqual(status, 2)
+        self.assertIn(str(MAXIMUM_PEERS), text)
+
+    def test_preemptDelay(self) -> None:
+        """
+        A delay is a kind of preemption.
+        """
+        configuration = configured("--preempt-delay", "7.5")
+        self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 7.5))
+        for words in (("-P",), ("--preempt-delay", "0"), ("-P", "--preempt-delay", "0")):
+            configuration = configured(*words)
+            self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 0.0))
+        self.assertFalse(configured().preempt)
+
+    def test_startDelay(self) -> None:
+        """
+        Seconds, none by default.
+        """
+        self.assertIsNone(configured().startDelay)
+        self.assertEqual(configured("--start-delay=30").startDelay, 30.0)
+        self.assertIn("--start-delay", self.usageError("--start-delay=soon"))
+
+    def test_flapLimit(self) -> None:
+        """
+        Changes and seconds, or none.
+        """
+        self.assertEqual(configured().flapLimit, FlapLimit(10, 60.0))
+        self.assertEqual(configured("--flap-limit=3/90").flapLimit, FlapLimit(3, 90.0))
+        self.assertIsNone(configured("--flap-limit=none").flapLimit)
+        for wrong in ("3", "1/60", "3/0", "-3/60", "3/1.5", "3/60/9", ""):
+            self.assertIn("CHANGES/SECONDS", self.usageError(f"--flap-limit={wrong}"))
+
+    def test_trackInterface(self) -> None:
+        """
+        Names, with or without an amount.
+        """
+        tracked = configured(
+            *("--track-interface", "eth1", "--track-interface=eth2:0x10"),
+            *("--track-interface", "eth3.1:20"),
+        ).trackedInterfaces
+        self.assertEqual(
+            tracked,
+            (
+                TrackedInterface("eth1", 240),
+                TrackedInterface("eth2", 16),
+                TrackedInterface("eth3.1", 20),
+            ),
+        )
+        for wrong in ("", "eth1:0", "eth1:241", "eth1:x", ":5", "a" * 16):
+            self.assertIn("--track-interface", self.usageError(f"--track-interface={wrong}"))
+
+    def test_seal(self) -> None:
+        """
+        What is demanded of seals.
+        """
+        for mode in Verification:
+            self.assertIs(configured(f"--seal={mode.value}").verification, mode)
+        self.assertIs(configured().verification, Verification.LEARN)
+        self.assertIn("off, learn, require", self.usageError("--seal=yes"))
+
+    def test_stateFile(self) -> None:
+        """
+        A file of its own for each virtual host, where systemd says if it does.
+        """
+        self.patch(os, "environ", {})
+        self.assertEqual(configured().stateFile, "/var/lib/txcarp/eth0-10.json")
+        os.environ["STATE_DIRECTORY"] = "/var/lib/one:/var/lib/two"
+        self.assertEqual(configured().stateFile, "/var/lib/one/eth0-10.json")
+        self.assertEqual(configured("--state-file=/x").stateFile, "/x")
+        self.assertEqual(configured("--state-file=x").stateFile, f"{os.getcwd()}/x")
+        self.assertIsNone(configured("--state-file=none").stateFile)
+
+    def test_accepted(self) -> None:
+        """
+        Other passwords and sets of addresses, which no text shows.
+        """
+        configuration = configured(
+            *("--accept-passfile", self.file(b"first\n"), "--accept-passfile", self.file(b"2nd")),
+            *("--accept-addrs=10.0.0.1,fd00::1", "--accept-addrs", "10.0.0.2"),
+        )
+        self.assertEqual(configuration.otherPasswords, (b"first", b"2nd"))
+        self.assertEqual(
+            [[address.text for address in one] for one in configuration.otherAddresses],
+            [["10.0.0.1", "fd00::1"], ["10.0.0.2"]],
+        )
+        self.assertNotIn("first", repr(configuration))
+
+    def test_badlyAccepted(self) -> None:
+        """
+        What cannot be accepted.
+        """
+        self.assertIn("--accept-addrs", self.usageError("--accept-addrs=10.0.0.1,x"))
+        self.assertIn("20 bytes", self.usageError("--accept-passfile", self.file(b"x" * 20)))
+        sets = [f"--accept-addrs=10.0.0.{number}" for number in range(MAXIMUM_PAIRS)]
+        status, text = self.outcome(commandLine(*sets))
+        self.assertEqual(status, 2)
+        self.assertIn(str(MAXIMUM_PAIRS), text)
+
+    def test_signedHardware(self) -> None:
+        """
+        The address that an OpenBSD host puts into its digests.
+        """
+        configuration = configured("--signed-lladdr=02:00:00:00:00:2a")
+        self.assertEqual(configuration.signedHardware, b"\2\0\0\0\0\x2a")
+        self.assertIn("--signed-lladdr", self.usageError("--signed-lladdr=01:00:00:00:00:01"))
+
+    def test_anyFamily(self) -> None:
+        """
+        The rule of the BSD kernels.
+        """
+        self.assertFalse(configured().anyFamily)
+        self.assertTrue(configured("--any-family").anyFamily)
+
+    def test_noNewAmbiguities(self) -> None:
+        """
+        What abbreviates an option of ucarp's does so whatever options there are.
+        """
+        for short, long in (
+            *(("v", "vhid"), ("vh", "vhid"), ("pr", "preempt"), ("se", None), ("sr", "srcip")),
+            *(("sh", "shutdown"), ("f", "facility"), ("i", None), ("ig", "ignoreifstate")),
+        ):
+            error = f"--{short} not a unique prefix"
+            status, text = self.outcome(commandLine(f"--{short}"))
+            if long is None:
+                self.assertNotEqual(status, RUNNING)
+            else:
+                self.assertNotIn(error, text)
+        self.assertEqual(configured("--v", "77").vhid, 77)
+        self.assertEqual(configured("--v=78").vhid, 78)
+
+
+class FacilityTests(_Case):
+    """
+    The syslog facility.
+    """
+
+    def test_known(self) -> None:
+        """
+        Every name is taken, in any case; none is none.
+        """
+        self.assertEqual(parsed().facility, "daemon")
+        self.assertEqual(parsed("-f", "LOCAL3").facility, "LOCAL3")
+        self.assertIsNone(parsed("-f", "none").facility)
+
+    def test_unknown(self) -> None:
+        """
+        An unknown one is reported, and the default used.
+        """
+        with capturedLogs() as events:
+            self.assertEqual(parsed("-f", "bogus").facility, "daemon")
+        self.assertRegex(
+            texts(events)[0], r"^Unknown syslog facility: \[bogus\]: 'bogus' is none of auth,"
+        )
+
+
+class PasswordTests(_Case):
+    """
+    Where the password comes from.
+    """
+
+    def test_file(self) -> None:
+        """
+        It is the first line of the file: a carriage return and blanks belong
+        to it, what follows a zero does not.
+        """
+        for content, password in (
+            (b"secret", b"secret"),
+            (b"secret\n", b"secret"),
+            (b"secret\nsecond line\n", b"secret"),
+            (b"secret\r\n", b"secret\r"),
+            (b" sec ret \n", b" sec ret "),
+            (b"sec\0ret\n", b"sec"),
+            (b"\xff\xfe\n", b"\xff\xfe"),
+        ):
+            configuration = configured("-o", self.file(content), p=None)
+            self.assertEqual(configuration.password, password)
+
+    def test_size(self) -> None:
+        """
+        511 bytes are read, and no more.
+        """
+        status, text = self.outcome(commandLine("-o", self.file(b"x" * 100000), p=None))
+        self.assertEqual(status, 2)
+        self.assertIn("Password too long: 511 bytes", text)
+
+    def test_nothingThere(self) -> None:
+        """
+        An empty file is an error of its own; an empty line is no password.
+        """
+        self.assertIn("unexpected end of file", self.usageError("-o", self.file(b""), p=None))
+        for content in (b"\n", b"\0secret", b"\nsecret"):
+            words = self.usageError("-o", self.file(content), p=None)
+            self.assertIn("You must supply a password", words)
+
+    def test_unreadable(self) -> None:
+        """
+        A file that cannot be read is named, with the reason.
+        """
+        missing = self.mktemp()
+        words = self.usageError("-o", missing, p=None)
+        self.assertIn(f"unable to open passfile {missing} for reading: No such file", words)
+        directory = self.mktemp()
+        Path(directory).mkdir()
+        self.assertIn("Is a directory", self.usageError("-o", directory, p=None))
+
+    def test_lastWins(self) -> None:
+        """
+        Of -p and -o the last one counts.
+        """
+        path = self.file(b"fromfile\n")
+        self.assertEqual(configured("-o", path).password, b"fromfile")
+        self.assertEqual(configured("-o", path, "-p", "again").password, b"again")
+
+    def test_empty(self) -> None:
+        """
+        An empty password is none, also behind a good one.
+        """
+        self.assertIn("You must supply a password", self.usageError(p=""))
+        path = self.file(b"good\n")
+        self.assertIn("You must supply a password", self.usageError("-o", path, "-p", ""))
+
+    def test_length(self) -> None:
+        """
+        19 bytes fit, and the text for 20 does not show them.
+        """
+        self.assertEqual(configured(p="y" * 19).password, b"y" * 19)
+        status, text = self.outcome(commandLine(p="hunter2" * 3))
+        self.assertEqual(status, 2)
+        self.assertNotIn("hunter2", text)
+
+    def test_bytes(self) -> None:
+        """
+        A password on the command line is used byte by byte.
+        """
+        self.assertEqual(configured(p="é").password, "é".encode())
+        self.assertEqual(configured(p=os.fsdecode(b"\xff")).password, b"\xff")
+
+    def test_othersCanRead(self) -> None:
+        """
+        A file that others can read is used with a warning that says what to
+        do.
+        """
+        for mode, warned in ((0o600, False), (0o400, False), (0o644, True), (0o640, True)):
+            path = self.file(b"secret\n", mode)
+            with capturedLogs() as events:
+                configured("-o", path, p=None)
+            self.assertEqual(bool(events), warned, oct(mode))
+            if warned:
+                self.assertIn(f"chmod 600 {path}", texts(events)[0])
+                self.assertIn(f"{mode:04o}", texts(events)[0])
+
+    def test_windows(self) -> None:
+        """
+        A carriage return belongs to the password, as in ucarp, and is warned about.
+        """
+        for content, warnings in ((b"love\r\n", 1), (b"love\n", 0), (b"lo\rve\n", 0)):
+            path = self.file(content)
+            with capturedLogs() as events:
+                configuration = configured("-o", path, p=None)
+            self.assertEqual(configuration.password, content[:-1])
+            said = [text for text in texts(events) if "carriage return" in text]
+            self.assertEqual(len(said), warnings, content)
+            self.assertNotIn("love", "".join(said))
+
+    def test_hidden(self) -> None:
+        """
+        All passwords of the command line are taken out of the process list,
+        those that did not count as well.
+        """
+        hidden: list[bytes] = []
+        self.patch(options, "hideArguments", hidden.append)
+        parsed("-p", "second", "-o", self.file(b"third\n")).hidePasswords()
+        self.assertEqual(hidden, [b"love", b"second"])
+
+    def test_notShown(self) -> None:
+        """
+        The options as text do not hold a password.
+        """
+        result = parsed(p="hunter2")
+        self.assertNotIn("hunter2", f"{dict(result)} {result!r} {result}")
+
+
+def texts(events: list[LogEvent]) -> list[str]:
+    """
+    What was logged, as people read it.
+    """
+    return [formatEvent(event) or "" for event in events]

@@ -1,0 +1,66 @@
+"""
+Tests for L{txcarp.daemon.precautions}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import configured
+from txcarp.addresses import parseIPv4
+from txcarp.daemon.precautions import warn
+
+
+class WarningTests(SynchronousTestCase):
+    """
+    What is said at the start.
+    """
+
+    def warnings(self, source: str = "127.0.0.1", **scripts: str | None) -> list[str]:
+        """
+        What is said about a configuration.
+        """
+        settings = {"upScript": None, "downScript": None, **scripts}
+        with capturedLogs() as events:
+            warn(configured(source=parseIPv4(source), **settings))
+        return [formatEvent(event) or "" for event in events]
+
+    def test_scripts(self) -> None:
+        """
+        A script that cannot be run is named, with the reason.
+        """
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        plain = directory / "plain"
+        plain.write_text("")
+        good = directory / "good"
+        good.write_text("#!/bin/sh\n")
+        good.chmod(0o755)
+        for path, why in (
+            (directory / "missing", "No such file or directory"),
+            (plain / "below", "Not a directory"),
+            (directory, "it is not a file"),
+            (plain, "it is not executable"),
+        ):
+            self.assertEqual(
+                self.warnings(upScript=str(path), downScript=str(good)),
+                [f"The up script {path} cannot be run: {why}"],
+            )
+            self.assertEqual(
+                self.warnings(downScript=str(path)),
+                [f"The down script {path} cannot be run: {why}"],
+            )
+        self.assertEqual(self.warnings(upScript=str(good), downScript=""), [])
+        [nul] = self.warnings(upScript="a\0b")
+        self.assertIn("cannot be run", nul)
+
+    def test_source(self) -> None:
+        """
+        A source that is no address of this host is named; all of 127.0.0.0/8 are.
+        """
+        self.assertEqual(self.warnings("127.1.2.3"), [])
+        [warning] = self.warnings("192.0.2.77")
+        self.assertTrue(warning.startswith("192.0.2.77 is not an address of this host now"))

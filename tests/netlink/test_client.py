@@ -1,0 +1,667 @@
+"""
+Tests for L{txcarp.netlink.client}, L{txcarp.netlink.socket} and
+L{txcarp.netlink.blocking}.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from functools import partial
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.testbed.fixture import makeTestbed, until
+from txcarp.interfaces import IAddressObserver
+from txcarp.links import Address, Link
+from txcarp.netlink.client import Netlink
+from txcarp.netlink.conversation import AnswerLost, NetlinkClosed
+from txcarp.netlink.format import (
+    NLM_F_DUMP_INTR,
+    NLM_F_MULTI,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Request,
+    readMessages,
+)
+from txcarp.netlink.messages import RTM_NEWADDR
+from txcarp.netlink.news import ILinkNews
+from txcarp.netlink.requests import (
+    IFA_F_NODAD,
+    delAddress,
+    delLink,
+    newAddress,
+    newBridge,
+    newMacvlan,
+    setLink,
+)
+
+V4 = socket.inet_aton("10.99.0.252")
+V6 = socket.inet_pton(socket.AF_INET6, "fd00::252")
+PORT = 4711
+
+
+@implementer(ILinkNews, IAddressObserver)
+class Tape:
+    """
+    Writes down what an observer is told.
+    """
+
+    def __init__(self) -> None:
+        self.links: list[tuple[Link, bool]] = []
+        self.addresses: list[tuple[Address, bool]] = []
+        self.uncertain = 0
+
+    def linkSeen(self, link: Link, present: bool) -> None:
+        """
+        See L{ILinkNews.linkSeen}.
+        """
+        self.links.append((link, present))
+
+    def linksUncertain(self) -> None:
+        """
+        See L{ILinkNews.linksUncertain}.
+        """
+        self.uncertain += 1
+
+    def addressChanged(self, address: Address, present: bool) -> None:
+        """
+        See L{IAddressObserver.addressChanged}.
+        """
+        self.addresses.append((address, present))
+
+    def addressesUncertain(self) -> None:
+        """
+        See L{IAddressObserver.addressesUncertain}.
+        """
+
+
+class KernelTests(TestCase):
+    """
+    Conversations with the kernel of this machine, in a network of the test's own.
+    """
+
+    timeout = 20.0
+
+    def setUp(self) -> None:
+        """
+        Begin a conversation inside a node.
+        """
+        from twisted.internet import reactor
+
+        self.node = makeTestbed(self).node("a", "10.99.0.1/24")
+        self.index = self.node.link().index
+        self.netlink = Netlink(reactor)
+        with self.node.inside():
+            self.netlink.start()
+        self.addCleanup(self.netlink.stop)
+        self.tape = Tape()
+        self.netlink.addLinkObserver(self.tape)
+        self.netlink.addAddressObserver(self.tape)
+
+    def test_interfaces(self) -> None:
+        """
+        The tape of these tests is an observer.
+        """
+        verifyObject(ILinkNews, self.tape)
+        verifyObject(IAddressObserver, self.tape)
+
+    def told(self, local: bytes) -> list[tuple[int, int, bool]]:
+        """
+        What was said of one address; the kernel adds others of its own accord.
+        """
+        return [
+            (address.index, address.prefixLength, present)
+            for address, present in self.tape.addresses
+            if address.local == local
+        ]
+
+    async def test_addAndRemove(self) -> None:
+        """
+        An address that is added is there, observers hear of it, and the same for its
+        end.
+        """
+        for local, prefixLength, flags in ((V4, 32, 0), (V6, 128, IFA_F_NODAD)):
+            told = partial(self.told, local)
+            await self.netlink.request(newAddress(self.index, local, prefixLength, flags=flags))
+            held = [a.local for a in await self.netlink.dumpAddresses()]
+            self.assertIn(local, held)
+            # Of an IPv6 address the kernel tells a moment later, and never if it is gone by then.
+            await until(told)
+            await self.netlink.request(delAddress(self.index, local, prefixLength))
+            await until(lambda told=told: not told()[-1][-1])
+            self.assertEqual(
+                set(told()), {(self.index, prefixLength, present) for present in (True, False)}
+            )
+            held = [a.local for a in await self.netlink.dumpAddresses()]
+            self.assertNotIn(local, held)
+
+    async def test_refused(self) -> None:
+        """
+        What the kernel refuses fails with its number.
+        """
+        answer = self.netlink.request(delAddress(self.index, V4, 32))
+        error = await self.assertFailure(answer, OSError)
+        self.assertEqual(error.errno, errno.EADDRNOTAVAIL)
+
+    async def test_explanation(self) -> None:
+        """
+        When the kernel says more than a number, its words are in the error.
+        """
+        answer = self.netlink.request(newAddress(999, V4, 32))
+        error = await self.assertFailure(answer, OSError)
+        self.assertEqual(error.errno, errno.ENODEV)
+        self.assertRegex(str(error), "No such device: .*Device not found")
+
+    async def test_lifetime(self) -> None:
+        """
+        The kernel removes an address at the end of its lifetime, and says so; a renewal
+        with C{replace} puts the end off.
+        """
+        for local, prefixLength, flags in ((V4, 32, 0), (V6, 128, IFA_F_NODAD)):
+            request = newAddress(
+                self.index, local, prefixLength, validLifetime=30, flags=flags, protocol=112
+            )
+            await self.netlink.request(request)
+            renewal = newAddress(
+                self.index, local, prefixLength, validLifetime=1, flags=flags, replace=True
+            )
+            await self.netlink.request(renewal)
+            lifetimes = [
+                a.validLifetime for a in await self.netlink.dumpAddresses() if a.local == local
+            ]
+            self.assertEqual(len(lifetimes), 1)
+            self.assertIn(lifetimes[0], (0, 1))
+        await until(lambda: sum(not present for _, present in self.tape.addresses) == 2)
+        self.assertEqual({a.local for a, present in self.tape.addresses if not present}, {V4, V6})
+
+    async def test_tag(self) -> None:
+        """
+        The kernel keeps the tag of who added an address.
+        """
+        await self.netlink.request(newAddress(self.index, V4, 32, protocol=112))
+        found = [a for a in await self.netlink.dumpAddresses(socket.AF_INET) if a.local == V4]
+        self.assertEqual([a.protocol for a in found], [112])
+
+    async def test_many(self) -> None:
+        """
+        Of many requests at once each gets its own outcome, at its place; one that fails
+        does not stop the others.
+        """
+        locals = [socket.inet_aton(f"10.99.1.{i}") for i in range(1, 201)]
+        locals[150] = locals[100]
+        outcomes = await self.netlink.requestAll(
+            [newAddress(self.index, each, 32) for each in locals]
+        )
+        errors = {i: error.errno for i, error in enumerate(outcomes) if error is not None}
+        self.assertEqual((len(outcomes), errors), (200, {150: errno.EEXIST}))
+        held = {a.local for a in await self.netlink.dumpAddresses(socket.AF_INET)}
+        self.assertTrue(held.issuperset(locals))
+
+    async def test_order(self) -> None:
+        """
+        A list that is asked for behind many requests shows what they did, and two lists
+        may be asked for at once.
+        """
+        many = [newAddress(self.index, socket.inet_aton(f"10.99.1.{i}"), 32) for i in range(1, 101)]
+        _, addresses, links = await gatherResults(
+            [
+                self.netlink.requestAll(many),
+                self.netlink.dumpAddresses(socket.AF_INET),
+                self.netlink.dumpLinks(),
+            ]
+        )
+        self.assertEqual(len(addresses), 102)
+        self.assertEqual([link.name for link in links], ["lo", "eth0"])
+
+    async def test_links(self) -> None:
+        """
+        Links are made, changed and deleted, and observers see each.
+        """
+        mac = bytes.fromhex("00005e000107")
+        await self.netlink.request(newMacvlan("carp7", self.index, address=mac))
+        link = {link.name: link for link in await self.netlink.dumpLinks()}["carp7"]
+        self.assertEqual((link.kind, link.address, link.parent), ("macvlan", mac, self.index))
+        await self.netlink.requestAll(
+            [setLink(link.index, name="carp8"), setLink(link.index, up=True), delLink(link.index)]
+        )
+
+        def seen() -> list[tuple[str, bool, bool]]:
+            # The kernel has something to say of the parent, too.
+            return [
+                (one.name, one.up, present)
+                for one, present in self.tape.links
+                if one.index == link.index
+            ]
+
+        await until(lambda: seen() and not seen()[-1][-1])
+        self.assertIn(("carp7", False, True), seen())
+        self.assertIn(("carp8", True, True), seen())
+        self.assertEqual({name for name, _, present in seen() if not present}, {"carp8"})
+
+    async def test_carrier(self) -> None:
+        """
+        A cable that is pulled is noticed.
+        """
+        self.node.unplug()
+        await until(lambda: self.tape.links and not self.tape.links[-1][0].running)
+        self.assertTrue(self.tape.links[-1][0].up)
+        self.node.plugIn()
+        await until(lambda: self.tape.links[-1][0].running)
+
+    async def test_overrun(self) -> None:
+        """
+        When the kernel had more to say than there is room for, observers are told that
+        they missed something, and the conversation goes on.
+        """
+        assert self.netlink._socket is not None
+        self.netlink._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with self.node.netlink() as other:
+            for i in range(100):
+                other.request(newAddress(self.index, socket.inet_aton(f"10.99.2.{i}"), 32))
+        await until(lambda: self.tape.uncertain)
+        self.assertGreater(self.netlink.overruns, 0)
+        addresses = await self.netlink.dumpAddresses(socket.AF_INET)
+        self.assertEqual(len(addresses), 102)
+
+    async def test_foreignSender(self) -> None:
+        """
+        What another process writes to the socket is not taken for the kernel's word.
+        """
+        assert self.netlink._socket is not None
+        port = self.netlink._socket.getsockname()[0]
+        forged = newAddress(self.index, V4, 32).packed(0)
+        with self.node.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as other:
+            other.sendto(forged, (port, 0))
+        await self.netlink.dumpLinks()
+        self.assertEqual(self.told(V4), [])
+
+    async def test_stopWhileWaiting(self) -> None:
+        """
+        What waits for an answer when the conversation ends fails with words that say
+        so, during C{stop}; observers hear nothing more.
+        """
+        answers = [
+            self.netlink.request(newAddress(self.index, V4, 32)),
+            self.netlink.dumpLinks(),
+        ]
+        self.netlink.stop()
+        for answer in answers:
+            error = self.failureResultOf(answer, NetlinkClosed).value
+            self.assertEqual(str(error), "the netlink socket is closed")
+        self.assertEqual(self.tape.addresses, [])
+        self.failureResultOf(self.netlink.request(delLink(1)), NetlinkClosed)
+
+    async def test_startAgain(self) -> None:
+        """
+        A conversation can begin again after its end.
+        """
+        self.netlink.stop()
+        self.netlink.stop()
+        with self.node.inside():
+            self.netlink.start()
+            self.netlink.start()
+        self.assertEqual(len(await self.netlink.dumpLinks()), 2)
+
+    async def test_errorWithoutData(self) -> None:
+        """
+        A reactor that gives the descriptor up because of an error without data does not
+        end the conversation.
+        """
+        from twisted.internet import reactor
+
+        reactor.removeReader(self.netlink)
+        self.netlink.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.tape.uncertain, 1)
+        self.assertEqual(len(await self.netlink.dumpLinks()), 2)
+
+    def test_blocking(self) -> None:
+        """
+        The blocking conversation does the same, and raises what the kernel refuses.
+        """
+        with self.node.netlink() as netlink:
+            netlink.request(newBridge("br0"), newAddress(self.index, V4, 32))
+            self.assertEqual(netlink.link("br0").kind, "bridge")
+            self.assertIn(V4, [a.local for a in netlink.addresses(socket.AF_INET)])
+            error = self.assertRaises(OSError, netlink.request, newBridge("br0"))
+            self.assertEqual(error.errno, errno.EEXIST)
+            self.assertRaises(LookupError, netlink.link, "eth7")
+
+
+class FakeSocket:
+    """
+    A socket whose kernel is the test.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.incoming: list[bytes | OSError] = []
+        self.refusal: OSError | None = None
+        self.closed = False
+
+    def send(self, data: bytes) -> int:
+        """
+        Remember what the kernel is asked.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append(data)
+        return len(data)
+
+    def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
+        """
+        The next that the test said.
+        """
+        if not self.incoming:
+            raise BlockingIOError
+        data = self.incoming.pop(0)
+        if isinstance(data, OSError):
+            raise data
+        return data, [], socket.MSG_TRUNC if len(data) > size else 0, (0, 0)
+
+    def close(self) -> None:
+        """
+        Remember that it was closed.
+        """
+        self.closed = True
+
+    def fileno(self) -> int:
+        """
+        Some descriptor.
+        """
+        return 99
+
+    def requests(self) -> list[tuple[int, int]]:
+        """
+        Type and number of all that was asked.
+        """
+        return [(m.type, m.sequence) for data in self.sent for m in readMessages(data)]
+
+    def answer(self, sequence: int, code: int = 0, type: int = NLMSG_ERROR, flags: int = 0) -> None:
+        """
+        Acknowledge a request, or end a dump.
+        """
+        self.say(type, struct.pack("=i", -code) + bytes(16), sequence, flags)
+
+    def say(self, type: int, body: bytes, sequence: int = 0, flags: int = 0) -> None:
+        """
+        Say something.
+        """
+        length = 16 + len(body)
+        header = struct.pack("=IHHII", length, type, flags, sequence, PORT if sequence else 0)
+        self.incoming.append(header + body)
+
+
+class ConversationTests(SynchronousTestCase):
+    """
+    What a kernel does rarely.
+    """
+
+    def setUp(self) -> None:
+        """
+        A conversation with the test.
+        """
+        self.reactor = MemoryReactorClock()
+        self.netlink = Netlink(self.reactor)
+        self.kernel = FakeSocket()
+        self.netlink._socket = self.kernel  # type: ignore[assignment]
+        self.netlink._conversation.open(PORT)
+        self.reactor.addReader(self.netlink)
+        self.tape = Tape()
+        self.netlink.addLinkObserver(self.tape)
+        self.netlink.addAddressObserver(self.tape)
+
+    def request(self) -> Deferred[None]:
+        """
+        Ask for something.
+        """
+        return self.netlink.request(delLink(5))
+
+    def addressEvent(self, sequence: int = 0) -> None:
+        """
+        Say that an address is there.
+        """
+        self.kernel.say(RTM_NEWADDR, newAddress(2, V4, 32).body, sequence)
+
+    def test_together(self) -> None:
+        """
+        Many requests leave in few writes, and no more are under way than there is room
+        for answers.
+        """
+        outcomes = self.netlink.requestAll([delLink(i) for i in range(1, 41)])
+        self.assertEqual([len(list(readMessages(data))) for data in self.kernel.sent], [32])
+        for sequence in range(1, 33):
+            self.kernel.answer(sequence)
+        while self.kernel.incoming:
+            self.netlink.doRead()
+        self.assertEqual(len(self.kernel.requests()), 40)
+        self.assertNoResult(outcomes)
+        for sequence in range(33, 41):
+            self.kernel.answer(sequence, errno.ENODEV)
+        self.netlink.doRead()
+        errors = [error.errno if error else 0 for error in self.successResultOf(outcomes)]
+        self.assertEqual(errors, [0] * 32 + [errno.ENODEV] * 8)
+
+    def test_boundedTurn(self) -> None:
+        """
+        However much is to be read, one turn reads a part of it only.
+        """
+        for _ in range(100):
+            self.addressEvent()
+        self.netlink.doRead()
+        self.assertEqual(len(self.tape.addresses), 16)
+
+    def test_oneDumpAtATime(self) -> None:
+        """
+        A second list is asked for when the first is complete: the kernel would say
+        busy.
+        """
+        first, second = self.netlink.dumpLinks(), self.netlink.dumpAddresses()
+        self.assertEqual(self.kernel.requests(), [(18, 1)])
+        self.kernel.answer(1, type=NLMSG_DONE, flags=NLM_F_MULTI)
+        self.netlink.doRead()
+        self.assertEqual(self.successResultOf(first), [])
+        self.assertEqual(self.kernel.requests(), [(18, 1), (22, 2)])
+        self.kernel.say(RTM_NEWADDR, newAddress(2, V4, 32).body, 2, NLM_F_MULTI)
+        self.kernel.answer(2, type=NLMSG_DONE, flags=NLM_F_MULTI)
+        self.netlink.doRead()
+        self.assertEqual([a.local for a in self.successResultOf(second)], [V4])
+        self.assertEqual(self.tape.addresses, [])
+
+    def test_interruptedDump(self) -> None:
+        """
+        A list that changed while it was read is read again, and what the first reading
+        said is forgotten; after several times it fails.
+        """
+        answer = self.netlink.dumpAddresses()
+        for sequence in range(1, 6):
+            self.assertNoResult(answer)
+            self.assertEqual(self.kernel.requests()[-1], (22, sequence))
+            self.kernel.say(
+                RTM_NEWADDR, newAddress(2, V4, 32).body, sequence, NLM_F_MULTI | NLM_F_DUMP_INTR
+            )
+            self.kernel.answer(sequence, type=NLMSG_DONE)
+            self.netlink.doRead()
+        self.failureResultOf(answer, OSError)
+        again = self.netlink.dumpAddresses()
+        self.kernel.answer(6, type=NLMSG_DONE, flags=NLM_F_DUMP_INTR)
+        self.netlink.doRead()
+        self.kernel.answer(7, type=NLMSG_DONE)
+        self.netlink.doRead()
+        self.assertEqual(self.successResultOf(again), [])
+
+    def test_ownEvent(self) -> None:
+        """
+        An event that a request of ours caused carries its number, and is an event all
+        the same.
+        """
+        answer = self.request()
+        self.addressEvent(sequence=1)
+        self.netlink.doRead()
+        self.assertEqual(len(self.tape.addresses), 1)
+        self.assertNoResult(answer)
+
+    def test_othersAnswer(self) -> None:
+        """
+        An acknowledgement for another socket is not ours, though the number is.
+        """
+        answer = self.request()
+        self.kernel.incoming.append(struct.pack("=IHHIIi", 20, NLMSG_ERROR, 0, 1, PORT + 1, 0))
+        self.netlink.doRead()
+        self.assertNoResult(answer)
+        self.kernel.answer(1)
+        self.netlink.doRead()
+        self.successResultOf(answer)
+
+    def test_lostAnswer(self) -> None:
+        """
+        After an overrun, what is not answered when all is read will never be: it fails.
+        """
+        kept, lost = self.request(), self.request()
+        self.kernel.incoming.append(OSError(errno.ENOBUFS, "No buffer space available"))
+        self.kernel.answer(1)
+        self.netlink.doRead()
+        self.successResultOf(kept)
+        self.failureResultOf(lost, AnswerLost)
+        self.assertEqual(self.tape.uncertain, 1)
+
+    def test_truncated(self) -> None:
+        """
+        A datagram that does not fit counts as lost.
+        """
+        self.kernel.incoming.append(bytes(70000))
+        self.netlink.doRead()
+        self.assertEqual((self.tape.uncertain, self.netlink.overruns), (1, 1))
+
+    def test_malformed(self) -> None:
+        """
+        A datagram that makes no sense is counted and logged, and the next one is read.
+        """
+        self.kernel.incoming.append(b"\xff" * 40)
+        self.addressEvent()
+        self.netlink.doRead()
+        self.assertEqual((self.netlink.malformed, len(self.tape.addresses)), (1, 1))
+
+    def test_refusedSend(self) -> None:
+        """
+        When a request cannot even be sent, it fails, and later ones are sent.
+        """
+        self.kernel.refusal = OSError(errno.ENOBUFS, "No buffer space available")
+        self.failureResultOf(self.netlink.dumpLinks(), OSError)
+        self.kernel.refusal = None
+        self.netlink.dumpLinks().addErrback(lambda failure: None)
+        self.assertEqual(len(self.kernel.sent), 1)
+
+    def test_cancelled(self) -> None:
+        """
+        A request that was given up before it could be sent is not sent.
+        """
+        self.netlink.dumpLinks()
+        second = self.netlink.dumpLinks()
+        third = self.request()
+        second.addErrback(lambda failure: None)
+        second.cancel()
+        self.kernel.answer(1, type=NLMSG_DONE)
+        self.netlink.doRead()
+        self.assertEqual(self.kernel.requests(), [(18, 1), (17, 2)])
+        self.assertNoResult(third)
+
+    def test_cancelledWhileWaiting(self) -> None:
+        """
+        The answer to a request that was given up meanwhile disturbs nothing.
+        """
+        answer = self.request()
+        answer.addErrback(lambda failure: None)
+        answer.cancel()
+        self.kernel.answer(1)
+        self.netlink.doRead()
+        self.assertEqual(self.netlink._conversation._waiting, {})
+
+    def test_raisingObserver(self) -> None:
+        """
+        An observer that raises is logged; the others are told.
+        """
+
+        @implementer(IAddressObserver)
+        class Broken(Tape):
+            def addressChanged(self, address: Address, present: bool) -> None:
+                raise ValueError("broken")
+
+        second = Tape()
+        self.netlink.removeAddressObserver(self.tape)
+        self.netlink.addAddressObserver(Broken())
+        self.netlink.addAddressObserver(second)
+        self.addressEvent()
+        self.netlink.doRead()
+        self.assertEqual(len(second.addresses), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_stopFromObserver(self) -> None:
+        """
+        When an observer ends the conversation nothing more is told, not even what was
+        read already.
+        """
+
+        netlink = self.netlink
+
+        @implementer(IAddressObserver)
+        class Stopping(Tape):
+            def addressChanged(self, address: Address, present: bool) -> None:
+                netlink.stop()
+
+        self.netlink.removeAddressObserver(self.tape)
+        self.netlink.addAddressObserver(Stopping())
+        self.netlink.addAddressObserver(self.tape)
+        self.addressEvent()
+        self.addressEvent()
+        # One is in the same datagram, one in the next.
+        self.kernel.incoming[0] += self.kernel.incoming[0]  # type: ignore[operator]
+        self.netlink.doRead()
+        self.assertEqual(self.tape.addresses, [])
+        self.assertTrue(self.kernel.closed)
+        self.assertEqual(self.reactor.getReaders(), [])
+
+    def test_shutdown(self) -> None:
+        """
+        When the reactor ends, so does the conversation.
+        """
+        answer = self.request()
+        self.netlink.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(answer, NetlinkClosed)
+        self.assertEqual(self.netlink.fileno(), -1)
+        # A reactor may say so again of a descriptor that is closed.
+        self.netlink.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.tape.uncertain, 0)
+
+    def test_numbersWrap(self) -> None:
+        """
+        Number 0 is never given: events have it.
+        """
+        self.netlink._conversation._sequence = 0xFFFFFFFE
+        for _ in range(2):
+            self.request().addErrback(lambda failure: None)
+        self.assertEqual([number for _, number in self.kernel.requests()], [0xFFFFFFFF, 1])
+
+    def test_unknownMessages(self) -> None:
+        """
+        Messages that nobody asked for are passed over.
+        """
+        self.kernel.answer(77)
+        self.kernel.say(24, b"route")
+        self.netlink.doRead()
+        self.assertEqual(self.netlink.malformed, 0)
+
+    def test_requestType(self) -> None:
+        """
+        A request is sent as it was given.
+        """
+        self.netlink.request(Request(17, 0x30, b"abcd")).addErrback(lambda failure: None)
+        (message,) = readMessages(self.kernel.sent[0])
+        self.assertEqual((message.type, message.flags, message.body), (17, 0x35, b"abcd"))

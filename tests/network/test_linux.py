@@ -1,0 +1,470 @@
+"""
+Tests for L{txcarp.network.linux}: two hosts on one reactor, and the kernel between
+them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet import reactor
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.network.scenery import (
+    GROUP4,
+    GROUP6,
+    FakeLinks,
+    FakeReceiver,
+    awaitIPv6,
+    ipv6Packet,
+    packed,
+)
+from tests.testbed.fixture import makeTestbed, until
+from txcarp.interfaces import IAdvertisementTransport, INetwork
+from txcarp.network.frames import gratuitousARP
+from txcarp.network.linux import LinuxNetwork
+from txcarp.protocol import envelope
+from txcarp.testbed import Node
+
+VIRTUAL = bytes.fromhex("00005e00010a")
+
+_RULES = """
+table inet filter {{
+    chain {hook} {{
+        type filter hook {hook} priority 0; policy accept;
+        meta l4proto 112 drop
+    }}
+}}
+"""
+
+
+def linkLocalOf(node: Node) -> str:
+    """
+    The IPv6 address that a host gave itself.
+    """
+    (address,) = (one for one in node.addresses() if one.startswith("fe80"))
+    return address.partition("/")[0]
+
+
+def firewall(node: Node, hook: str) -> None:
+    """
+    Have a host drop protocol 112.
+    """
+    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if nft is None:
+        raise SkipTest("nft is not installed: 'apt-get install nftables'")
+    with node.inside():
+        done = subprocess.run(
+            [nft, _RULES.format(hook=hook)], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise SkipTest(f"nft does not work here: {done.stderr}")
+
+
+class Host:
+    """
+    A node with a network of its own.
+    """
+
+    def __init__(self, case: SynchronousTestCase, node: Node) -> None:
+        awaitIPv6(node)
+        self.node = node
+        self.links = FakeLinks()
+        self.clock = Clock()
+        self.receiver = FakeReceiver()
+        installed: Any = reactor
+        self.network = LinuxNetwork(installed, self.clock, self.links)
+        self.vhids: set[int] = set()
+        case.addCleanup(self.leave)
+
+    def attach(
+        self,
+        group: bytes,
+        *,
+        vhid: int = crafted.VHID,
+        broadcast: bool = False,
+        hardware: bytes | None = None,
+        receiver: FakeReceiver | None = None,
+    ) -> IAdvertisementTransport:
+        """
+        Take part in a group.
+        """
+        with self.node.inside():
+            transport = self.network.attach(
+                "eth0", vhid, group, broadcast, hardware, receiver or self.receiver
+            )
+        self.vhids.add(vhid)
+        return transport
+
+    def leave(self) -> Any:
+        """
+        Leave all groups.
+
+        @return: Fires when the reactor has closed its ports.
+        """
+        for vhid in self.vhids:
+            self.network.detach("eth0", vhid)
+        self.vhids.clear()
+        installed: Any = reactor
+        return deferLater(installed, 0)
+
+    def tell(self) -> None:
+        """
+        Have the link monitor tell of the interface as it is.
+        """
+        with self.node.inside():
+            self.links.tell("eth0", self.node.link())
+
+
+class NetworkTests(TestCase):
+    """
+    Two hosts that take part in one group in both families.
+    """
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """
+        Make them.
+        """
+        self.testbed = makeTestbed(self)
+        self.a = Host(self, self.testbed.node("a", "10.99.0.1/24"))
+        self.b = Host(self, self.testbed.node("b", "10.99.0.2/24"))
+
+    async def passes(
+        self, transport: IAdvertisementTransport, packet: bytes, receiver: FakeReceiver
+    ) -> None:
+        """
+        Send a packet until it arrives, which takes a moment after an interface came up.
+        """
+
+        def arrived() -> bool:
+            if packet not in receiver.received:
+                transport.send(packet)
+            return packet in receiver.received
+
+        await until(arrived)
+
+    async def test_multicast(self) -> None:
+        """
+        What one sends the other hears in both families, as it was written, and nobody
+        hears himself.
+        """
+        a = [self.a.attach(group) for group in (GROUP4, GROUP6)]
+        b = [self.b.attach(group) for group in (GROUP4, GROUP6)]
+        for source, transports, receiver in (
+            (1, a, self.b.receiver),
+            (2, b, self.a.receiver),
+        ):
+            packets = [
+                crafted.packet(source=f"192.0.2.{source}"),
+                ipv6Packet(source=f"fe80::{source}"),
+            ]
+            for transport, packet in zip(transports, packets, strict=True):
+                transport.send(packet)
+            await until(lambda receiver=receiver: len(receiver.received) == 2)
+            self.assertEqual(set(receiver.received), set(packets))
+        self.assertEqual(len(self.a.receiver.received), 2)
+        self.assertEqual(self.a.receiver.filtered + self.b.receiver.filtered, [])
+
+    async def test_hopLimit(self) -> None:
+        """
+        The hop limit is told as it arrived; whether it is good is for others to say.
+        """
+        a, _ = self.a.attach(GROUP6), self.b.attach(GROUP6)
+        for hopLimit in 255, 254, 1, 64:
+            a.send(ipv6Packet(hopLimit=hopLimit))
+        await until(lambda: len(self.b.receiver.received) == 4)
+        self.assertEqual(
+            [envelope.hopsOf(packet) for packet in self.b.receiver.received], [255, 254, 1, 64]
+        )
+
+    async def test_unicast(self) -> None:
+        """
+        One host is reached in both families, by a packet from and to the cards' own
+        addresses whatever was asked for the group.
+        """
+        sniffer = self.b.node.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        self.addCleanup(sniffer.close)
+        sniffer.bind(("eth0", 0x0003))
+        linkLocal = linkLocalOf(self.b.node)
+        for group, packet in (
+            (GROUP4, crafted.packet(destination="10.99.0.2")),
+            (GROUP6, ipv6Packet(destination=linkLocal, source=linkLocalOf(self.a.node))),
+        ):
+            transport = self.a.attach(group, broadcast=True, hardware=VIRTUAL)
+            self.b.attach(group)
+            transport.send(packet)
+            await until(lambda: self.b.receiver.received)
+            self.assertEqual(self.b.receiver.received, [packet])
+            self.b.receiver.received.clear()
+            cards = self.b.node.link().address + self.a.node.link().address
+            frames = []
+            while packet not in [frame[14:] for frame in frames]:
+                frames.append(sniffer.recv(2048))
+            self.assertEqual(frames[-1][:12], cards)
+
+    async def test_router(self) -> None:
+        """
+        A host behind a router is reached in both families, with a hop less.
+        """
+        far = self.testbed.switch("far")
+        sides = (self.testbed.lan, "10.99.0.254/24"), (far, "10.98.0.254/24")
+        router = self.testbed.router("r", *sides)
+        router.addAddress("fd99::254/64", "eth0")
+        router.addAddress("fd98::254/64", "eth1")
+        self.a.node.addAddress("fd99::1/64")
+        self.a.node.route("10.98.0.0/24", "10.99.0.254")
+        self.a.node.route("fd98::/64", "fd99::254")
+        c = Host(self, self.testbed.node("c", "10.98.0.3/24", "fd98::3/64", switch=far))
+        c.node.route("10.99.0.0/24", "10.98.0.254")
+        c.node.route("fd99::/64", "fd98::254")
+        for node, interface in ((router, "eth0"), (router, "eth1"), (self.a.node, "eth0")):
+            awaitIPv6(node, interface)
+        for group, packet in (
+            (GROUP4, crafted.packet(source="10.99.0.1", destination="10.98.0.3")),
+            (GROUP6, ipv6Packet(source="fd99::1", destination="fd98::3")),
+        ):
+            transport = self.a.attach(group)
+            c.attach(group)
+            transport.send(packet)
+            await until(lambda: c.receiver.received)
+            (arrived,) = c.receiver.received
+            c.receiver.received.clear()
+            self.assertEqual(envelope.hopsOf(arrived), 254)
+            self.assertEqual(envelope.sourceOf(arrived), envelope.sourceOf(packet))
+            self.assertEqual(envelope.destinationOf(arrived), envelope.destinationOf(packet))
+            self.assertEqual(envelope.payloadOf(arrived), envelope.payloadOf(packet))
+
+    async def test_virtualHosts(self) -> None:
+        """
+        Each virtual host is given what names it, and nobody what names no virtual host
+        here.
+        """
+        second = FakeReceiver()
+        for group, make in (
+            (GROUP4, lambda vhid: crafted.packet(vhid=vhid)),
+            (GROUP6, lambda vhid: ipv6Packet(vhid)),
+        ):
+            transport = self.a.attach(group)
+            self.b.attach(group)
+            self.b.attach(group, vhid=20, receiver=second)
+            for vhid in 99, 20, crafted.VHID:
+                transport.send(make(vhid))
+            await until(lambda: self.b.receiver.received)
+            self.assertEqual(self.b.receiver.received, [make(crafted.VHID)])
+            self.assertEqual(second.received, [make(20)])
+            self.b.receiver.received.clear()
+            second.received.clear()
+
+    async def test_frames(self) -> None:
+        """
+        What is sent in frames arrives as well.
+        """
+        for group, packet in (GROUP4, crafted.packet()), (GROUP6, ipv6Packet()):
+            self.b.attach(group)
+            for vhid, how in ((1, {"broadcast": True}), (2, {"hardware": VIRTUAL})):
+                transport = self.a.attach(group, vhid=vhid, **how)  # type: ignore[arg-type]
+                transport.send(packet)
+                await until(lambda: self.b.receiver.received)
+                self.assertEqual(self.b.receiver.received, [packet])
+                self.b.receiver.received.clear()
+
+    async def test_recreated(self) -> None:
+        """
+        A host whose interface is deleted and made again hears the group and is heard, in
+        both families.
+        """
+        for group, packet, reply in (
+            (GROUP4, crafted.packet(), crafted.packet(source="10.99.0.2")),
+            (GROUP6, ipv6Packet(), ipv6Packet(source="fe80::78")),
+        ):
+            a, b = self.a.attach(group), self.b.attach(group)
+            self.b.node.deleteInterface()
+            self.assertRaises(OSError, b.send, packet)
+            self.b.links.tell("eth0", None)
+            self.assertRaises(OSError, b.send, packet)
+            self.b.node.createInterface()
+            self.b.tell()
+            awaitIPv6(self.b.node)
+            await self.passes(a, packet, self.b.receiver)
+            await self.passes(b, reply, self.a.receiver)
+
+    async def test_downAndUp(self) -> None:
+        """
+        The same where it was switched off and on.
+        """
+        for group, packet, reply in (
+            (GROUP4, crafted.packet(), crafted.packet(source="10.99.0.2")),
+            (GROUP6, ipv6Packet(), ipv6Packet(source="fe80::78")),
+        ):
+            a, b = self.a.attach(group), self.b.attach(group)
+            b.watchFront(True)
+            self.b.node.setInterface(False)
+            self.b.tell()
+            self.assertRaises(OSError, b.send, packet)
+            await deferLater(reactor, 0.05)  # type: ignore[arg-type]
+            self.b.node.setInterface(True)
+            self.b.tell()
+            awaitIPv6(self.b.node)
+            await self.passes(a, packet, self.b.receiver)
+            await until(lambda packet=packet: packet in self.b.receiver.filtered)
+            await self.passes(b, reply, self.a.receiver)
+
+    async def test_front(self) -> None:
+        """
+        What the firewall of a host drops is seen in front of it, in each family for
+        itself.
+        """
+        firewall(self.b.node, "input")
+        packets = crafted.packet(), ipv6Packet()
+        a = [self.a.attach(group) for group in (GROUP4, GROUP6)]
+        b = [self.b.attach(group) for group in (GROUP4, GROUP6)]
+        for own in 0, 1:
+            b[own].watchFront(True)
+            for transport, packet in zip(a, packets, strict=True):
+                transport.send(packet)
+            await until(lambda: self.b.receiver.filtered)
+            self.assertEqual(self.b.receiver.filtered, [packets[own]])
+            self.b.receiver.filtered.clear()
+            b[own].watchFront(False)
+        self.assertEqual(self.b.receiver.received, [])
+
+    async def test_outputFirewall(self) -> None:
+        """
+        What the firewall of a host does not let out for the group leaves around it, and
+        that is said once; what is for one host does not leave.
+        """
+        firewall(self.a.node, "output")
+        with capturedLogs() as events:
+            for group, packet, unicast in (
+                (GROUP4, crafted.packet(), crafted.packet(destination="10.99.0.2")),
+                (GROUP6, ipv6Packet(), ipv6Packet(destination=linkLocalOf(self.b.node))),
+            ):
+                transport = self.a.attach(group)
+                self.b.attach(group)
+                self.assertRaises(PermissionError, transport.send, unicast)
+                for _ in range(2):
+                    transport.send(packet)
+                await until(lambda: len(self.b.receiver.received) == 2)
+                self.assertEqual(self.b.receiver.received, [packet, packet])
+                self.b.receiver.received.clear()
+        said = [formatEvent(event) for event in events if event["log_level"] is LogLevel.error]
+        self.assertEqual(len(said), 2)
+        for text, rule in zip(said, ("ip protocol 112", "ip6 nexthdr 112"), strict=True):
+            self.assertIn(f'oifname "eth0" {rule} accept', text)
+
+    async def test_unread(self) -> None:
+        """
+        What waits in a socket is known before the reactor reads it, in each family for
+        itself.
+        """
+        a = [self.a.attach(group) for group in (GROUP4, GROUP6)]
+        b = [self.b.attach(group) for group in (GROUP4, GROUP6)]
+        for own, packet in enumerate((crafted.packet(), ipv6Packet())):
+            self.assertFalse(b[own].hasUnread())
+            a[own].send(packet)
+            while not b[own].hasUnread():
+                pass
+            self.assertFalse(b[1 - own].hasUnread())
+            await until(lambda: self.b.receiver.received)
+            self.b.receiver.received.clear()
+            self.assertFalse(b[own].hasUnread())
+
+    def test_linkLocal(self) -> None:
+        """
+        The address that advertisements are to come from is known where there is one.
+        """
+        transport = self.a.attach(GROUP6)
+        self.assertEqual(transport.linkLocal(), packed(linkLocalOf(self.a.node)))
+        self.assertRaises(OSError, self.a.attach(GROUP4).linkLocal)
+        self.a.node.deleteInterface()
+        self.assertRaises(OSError, transport.linkLocal)
+        self.a.links.tell("eth0", None)
+        gone = self.assertRaises(OSError, transport.linkLocal)
+        self.assertEqual(gone.errno, errno.ENODEV)
+
+    async def test_withoutIPv6(self) -> None:
+        """
+        Where IPv6 is switched off IPv4 works, and IPv6 as soon as it is switched on.
+        """
+        setting = "net/ipv6/conf/eth0/disable_ipv6"
+        self.b.node.sysctl(setting, "1")
+        a = [self.a.attach(group) for group in (GROUP6, GROUP4)]
+        b = [self.b.attach(group) for group in (GROUP6, GROUP4)]
+        await self.passes(a[1], crafted.packet(), self.b.receiver)
+        await self.passes(b[1], crafted.packet(source="10.99.0.2"), self.a.receiver)
+        self.assertRaises(OSError, b[0].send, ipv6Packet())
+        self.assertRaises(OSError, b[0].linkLocal)
+        self.b.node.sysctl(setting, "0")
+        awaitIPv6(self.b.node)
+        await self.passes(a[0], ipv6Packet(), self.b.receiver)
+        await self.passes(b[0], ipv6Packet(), self.a.receiver)
+
+    async def test_detached(self) -> None:
+        """
+        Who left is given nothing more in any family, while others are; and may come
+        back.
+        """
+        second = FakeReceiver()
+        for group, packet, other in (
+            (GROUP4, crafted.packet(), crafted.packet(vhid=20)),
+            (GROUP6, ipv6Packet(), ipv6Packet(20)),
+        ):
+            transport = self.a.attach(group)
+            self.b.attach(group)
+            self.b.attach(group, vhid=20, receiver=second)
+            self.b.network.detach("eth0", crafted.VHID)
+            transport.send(packet)
+            transport.send(other)
+            await until(lambda other=other: other in second.received)
+            self.assertEqual(self.b.receiver.received, [])
+            self.b.attach(group)
+            await self.passes(transport, packet, self.b.receiver)
+            self.b.receiver.received.clear()
+
+    def test_twice(self) -> None:
+        """
+        A virtual host takes part once in each family.
+        """
+        verifyObject(INetwork, self.a.network)
+        for group in GROUP4, GROUP6:
+            self.a.attach(group)
+            self.assertRaises(ValueError, self.a.attach, group)
+        self.a.network.detach("eth0", crafted.VHID)
+        self.a.network.detach("eth0", crafted.VHID)
+        self.assertEqual(self.a.links.observers, [])
+        for group in GROUP4, GROUP6:
+            self.a.attach(group)
+
+    def test_announcer(self) -> None:
+        """
+        The neighbours on an interface are told of addresses.
+        """
+        sniffer = self.b.node.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.addCleanup(sniffer.close)
+        sniffer.bind(("eth0", 0x0806))
+        sniffer.settimeout(10)
+        self.a.attach(GROUP6)
+        address = packed("10.99.0.100")
+        self.a.network.announcer("eth0", None).announce(address)
+        self.assertEqual(
+            sniffer.recv(2048)[:42], gratuitousARP(self.a.node.link().address, address)
+        )
+
+    def test_reactor(self) -> None:
+        """
+        A reactor that cannot take over sockets is of no use.
+        """
+        unable: Any = object()
+        self.assertRaises(TypeError, LinuxNetwork, unable, Clock(), FakeLinks())

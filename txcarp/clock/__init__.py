@@ -1,0 +1,3 @@
+"""
+Time: a monotonic clock for any reactor, and the calls that it makes.
+"""

@@ -1,0 +1,3 @@
+"""
+The C{txcarp} command and its subcommands.
+"""

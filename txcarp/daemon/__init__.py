@@ -1,0 +1,3 @@
+"""
+The process around the service: its start, signals, scheduling and secrets.
+"""

@@ -1,0 +1,3 @@
+"""
+A conversation with the Linux kernel about links, addresses and routes (rtnetlink).
+"""

@@ -1,0 +1,221 @@
+"""
+The netlink format: messages with a header and attributes inside, as bytes.
+
+Everything is in the host's byte order (RFC 3549; kernel
+C{include/uapi/linux/netlink.h}).  Nothing here knows what the messages are about.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+
+import attrs
+
+NLM_F_REQUEST = 0x01
+NLM_F_MULTI = 0x02
+NLM_F_ACK = 0x04
+NLM_F_DUMP_INTR = 0x10
+NLM_F_CAPPED = 0x100
+NLM_F_ACK_TLVS = 0x200
+NLM_F_DUMP = 0x300
+NLM_F_REPLACE = 0x100
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+
+NLMSG_NOOP = 1
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+NLMSG_OVERRUN = 4
+
+NLA_F_NESTED = 0x8000
+_NLA_TYPE_MASK = 0x3FFF
+_NLMSGERR_ATTR_MSG = 1
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_ERROR = struct.Struct("=i")
+
+
+class NetlinkError(ValueError):
+    """
+    Bytes that are not what netlink sends: the message says what was found and what was
+    expected.
+    """
+
+
+@attrs.frozen
+class Message:
+    """
+    One netlink message as it was received.
+
+    @ivar type: what it is: an C{RTM_...} or C{NLMSG_...} number.
+    @ivar sequence: the number of the request that it answers; 0 in most events.
+    @ivar port: the netlink port (socket) that caused it; 0 if the kernel did.
+    @ivar body: what follows the header: a fixed structure, then attributes.
+    """
+
+    type: int
+    flags: int
+    sequence: int
+    port: int
+    body: bytes
+
+
+@attrs.frozen
+class Request:
+    """
+    Something to ask of the kernel, not yet numbered.
+
+    @ivar flags: what to ask for beside C{NLM_F_REQUEST} and C{NLM_F_ACK}, which
+        L{packed} adds.
+    """
+
+    type: int
+    flags: int
+    body: bytes
+
+    @property
+    def isDump(self) -> bool:
+        """
+        Whether a list is asked for, answered by many messages.
+        """
+        return self.type % 4 == 2 and self.flags & NLM_F_DUMP == NLM_F_DUMP
+
+    def packed(self, sequence: int) -> bytes:
+        """
+        The request as bytes, padded so that another message may follow.
+
+        @param sequence: the number that comes back in the answers, 1 to 2**32 - 1.
+        """
+        flags = self.flags | NLM_F_REQUEST | (0 if self.isDump else NLM_F_ACK)
+        length = _HEADER.size + len(self.body)
+        return _pad(_HEADER.pack(length, self.type, flags, sequence, 0) + self.body)
+
+
+def readMessages(data: bytes) -> Iterator[Message]:
+    """
+    Go through the messages of one datagram.
+
+    @raise NetlinkError: (while iterating) when a header is cut short or claims a length
+        that is not there. Messages in front of it were already given.
+    """
+    offset, size = 0, len(data)
+    while offset < size:
+        if size - offset < _HEADER.size:
+            raise NetlinkError(
+                f"netlink message header of {_HEADER.size} bytes expected, {size - offset} left"
+            )
+        length, type, flags, sequence, port = _HEADER.unpack_from(data, offset)
+        if not _HEADER.size <= length <= size - offset:
+            raise NetlinkError(
+                f"netlink message of type {type} says it is {length} bytes long, "
+                f"expected {_HEADER.size} to {size - offset}"
+            )
+        yield Message(type, flags, sequence, port, data[offset + _HEADER.size : offset + length])
+        offset += _align(length)
+
+
+def readAttributes(data: bytes) -> dict[int, bytes]:
+    """
+    The attributes in C{data} by number.
+
+    As in the kernel's own parser, of an attribute that comes twice the last one counts,
+    and fewer bytes at the end than an attribute's header are passed over.
+
+    @raise NetlinkError: when an attribute claims a length that is not there.
+    """
+    found: dict[int, bytes] = {}
+    offset, size = 0, len(data)
+    while size - offset >= _ATTRIBUTE.size:
+        length, type = _ATTRIBUTE.unpack_from(data, offset)
+        if not _ATTRIBUTE.size <= length <= size - offset:
+            raise NetlinkError(
+                f"netlink attribute {type & _NLA_TYPE_MASK} says it is {length} bytes long, "
+                f"expected {_ATTRIBUTE.size} to {size - offset}"
+            )
+        found[type & _NLA_TYPE_MASK] = data[offset + _ATTRIBUTE.size : offset + length]
+        offset += _align(length)
+    return found
+
+
+def attribute(type: int, value: bytes) -> bytes:
+    """
+    One attribute as bytes, padded so that another may follow.
+
+    @raise ValueError: when C{value} is longer than an attribute can be.
+    """
+    length = _ATTRIBUTE.size + len(value)
+    if length > 0xFFFF:
+        raise ValueError(f"netlink attribute {type} of {len(value)} bytes, expected at most 65531")
+    return _pad(_ATTRIBUTE.pack(length, type) + value)
+
+
+def nested(type: int, *attributes: bytes) -> bytes:
+    """
+    An attribute that holds attributes.
+    """
+    return attribute(type | NLA_F_NESTED, b"".join(attributes))
+
+
+def number(value: bytes, name: str) -> int:
+    """
+    An unsigned number of 8, 16, 32 or 64 bits in host order.
+
+    @param name: what the number is, for the error.
+    @raise NetlinkError: for any other size.
+    """
+    form = {1: "=B", 2: "=H", 4: "=I", 8: "=Q"}.get(len(value))
+    if form is None:
+        raise NetlinkError(f"netlink {name} of {len(value)} bytes, expected 1, 2, 4 or 8")
+    result: int = struct.unpack(form, value)[0]
+    return result
+
+
+def text(value: bytes) -> str:
+    """
+    A string up to its NUL; bytes that are not UTF-8 survive as surrogates, as in file
+    names.
+    """
+    return value.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def readError(message: Message) -> OSError | None:
+    """
+    What an C{NLMSG_ERROR} or C{NLMSG_DONE} says: C{None} for success, otherwise the
+    error with its C{errno} and, where the kernel explains itself (extended
+    acknowledgements), its words.
+
+    @raise NetlinkError: when the message is too short to hold an error number.
+    """
+    body = message.body
+    if len(body) < _ERROR.size:
+        if message.type == NLMSG_DONE and not body:
+            return None
+        raise NetlinkError(f"netlink answer of {len(body)} bytes, expected at least {_ERROR.size}")
+    code = -_ERROR.unpack_from(body)[0]
+    if code <= 0:
+        return None
+    words = os.strerror(code)
+    explanation = _explanation(message) if message.flags & NLM_F_ACK_TLVS else ""
+    return OSError(code, f"{words}: {explanation}" if explanation else words)
+
+
+def _explanation(message: Message) -> str:
+    offset = _ERROR.size
+    if message.type == NLMSG_ERROR:
+        # The refused request follows: its header alone, or all of it.
+        if len(message.body) < offset + _HEADER.size:
+            return ""
+        (length,) = struct.unpack_from("=I", message.body, offset)
+        offset += _HEADER.size if message.flags & NLM_F_CAPPED else _align(length)
+    return text(readAttributes(message.body[offset:]).get(_NLMSGERR_ATTR_MSG, b""))
+
+
+def _align(length: int) -> int:
+    return length + 3 & ~3
+
+
+def _pad(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)

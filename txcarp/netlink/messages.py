@@ -1,0 +1,154 @@
+"""
+Links, addresses and routes as rtnetlink says them: values from messages, requests from
+values.
+
+Pure: no socket, no reactor.  Kernel C{include/uapi/linux/rtnetlink.h}, C{if_link.h},
+C{if_addr.h}. Addresses and MAC addresses are packed bytes, lifetimes are whole seconds.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from txcarp.links import Address, Link
+from txcarp.netlink.format import (
+    NLM_F_DUMP,
+    Message,
+    NetlinkError,
+    Request,
+    number,
+    readAttributes,
+    text,
+)
+
+_T = TypeVar("_T")
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+
+IFF_UP, IFF_RUNNING = 0x1, 0x40
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_WIRELESS, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 11, 16, 18, 20
+IF_OPER_UP = 6
+IFLA_INFO_KIND = 1
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+
+FOREVER = 0xFFFFFFFF
+"""A lifetime that does not end."""
+
+LINK_HEADER = struct.Struct("=BxHiII")
+ADDRESS_HEADER = struct.Struct("=BBBBI")
+LIFETIMES = struct.Struct("=IIII")
+ADDRESS_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
+"""Bytes of a packed address by family."""
+
+
+def parseLink(message: Message) -> Link | None:
+    """
+    The link of an C{RTM_NEWLINK} or C{RTM_DELLINK}.
+
+    @return: C{None} for messages of these types that do not describe a whole link: a
+        bridge says with a DELLINK of its own family that a port left it, wireless
+        drivers send news without an address.
+    @raise NetlinkError: when the message is malformed.
+    """
+    family, hardwareType, index, flags, _ = _unpack(LINK_HEADER, message, "link")
+    found = readAttributes(message.body[LINK_HEADER.size :])
+    if family != socket.AF_UNSPEC or IFLA_WIRELESS in found:
+        return None
+    name = text(found.get(IFLA_IFNAME, b""))
+    if index <= 0 or not name:
+        raise NetlinkError(f"netlink link with index {index} and name {name!r}, expected both")
+    kind = None
+    if IFLA_LINKINFO in found:
+        kind = text(readAttributes(found[IFLA_LINKINFO]).get(IFLA_INFO_KIND, b"")) or None
+    return Link(
+        index=index,
+        name=name,
+        up=bool(flags & IFF_UP),
+        running=flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING,
+        address=found.get(IFLA_ADDRESS, b""),
+        kind=kind,
+        hardwareType=hardwareType,
+        parent=_index(found, IFLA_LINK, "parent link"),
+        mtu=number(found[IFLA_MTU], "MTU") if IFLA_MTU in found else 0,
+        master=_index(found, IFLA_MASTER, "master link"),
+        alias=text(found.get(IFLA_IFALIAS, b"")),
+        operational=found.get(IFLA_OPERSTATE) == bytes([IF_OPER_UP]),
+    )
+
+
+def parseAddress(message: Message) -> Address:
+    """
+    The address of an C{RTM_NEWADDR} or C{RTM_DELADDR}.
+
+    @raise NetlinkError: when the message is malformed.
+    """
+    family, prefixLength, flags, scope, index = _unpack(ADDRESS_HEADER, message, "address")
+    found = readAttributes(message.body[ADDRESS_HEADER.size :])
+    local = found.get(IFA_LOCAL, found.get(IFA_ADDRESS))
+    if local is None:
+        raise NetlinkError(f"netlink address of family {family} on link {index} without an address")
+    if len(local) != ADDRESS_SIZES.get(family, len(local)):
+        raise NetlinkError(
+            f"netlink address of family {family} of {len(local)} bytes, "
+            f"expected {ADDRESS_SIZES[family]}"
+        )
+    preferred = valid = FOREVER
+    if IFA_CACHEINFO in found:
+        if len(found[IFA_CACHEINFO]) < LIFETIMES.size:
+            raise NetlinkError(
+                f"netlink address lifetimes of {len(found[IFA_CACHEINFO])} bytes, "
+                f"expected {LIFETIMES.size}"
+            )
+        preferred, valid, _, _ = LIFETIMES.unpack_from(found[IFA_CACHEINFO])
+    return Address(
+        index=index,
+        family=family,
+        prefixLength=prefixLength,
+        local=local,
+        flags=number(found[IFA_FLAGS], "address flags") if IFA_FLAGS in found else flags,
+        scope=scope,
+        validLifetime=None if valid == FOREVER else valid,
+        preferredLifetime=None if preferred == FOREVER else preferred,
+        protocol=number(found[IFA_PROTO], "address protocol") if IFA_PROTO in found else None,
+    )
+
+
+def parseAll(messages: Sequence[Message], parse: Callable[[Message], _T | None]) -> list[_T]:
+    """
+    The values of a dump's messages, without those that are none.
+
+    @raise NetlinkError: when one is malformed.
+    """
+    return [value for value in map(parse, messages) if value is not None]
+
+
+def getLinks() -> Request:
+    """
+    List every link.
+    """
+    return Request(RTM_GETLINK, NLM_F_DUMP, LINK_HEADER.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
+
+
+def getAddresses(family: int = socket.AF_UNSPEC) -> Request:
+    """
+    List every address, of one family or of all.
+    """
+    return Request(RTM_GETADDR, NLM_F_DUMP, ADDRESS_HEADER.pack(family, 0, 0, 0, 0))
+
+
+def _unpack(form: struct.Struct, message: Message, name: str) -> tuple[int, ...]:
+    if len(message.body) < form.size:
+        raise NetlinkError(
+            f"netlink {name} of {len(message.body)} bytes, expected at least {form.size}"
+        )
+    return form.unpack_from(message.body)
+
+
+def _index(found: dict[int, bytes], type: int, name: str) -> int | None:
+    return number(found[type], name) or None if type in found else None

@@ -1,0 +1,318 @@
+"""
+What to ask of the kernel about links, addresses and routes: requests from values.
+
+Pure: no socket, no reactor.  Addresses and MAC addresses are packed bytes, lifetimes
+are whole seconds.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from txcarp.netlink.format import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Request,
+    attribute,
+    nested,
+)
+from txcarp.netlink.messages import (
+    ADDRESS_HEADER,
+    ADDRESS_SIZES,
+    FOREVER,
+    IFA_ADDRESS,
+    IFA_CACHEINFO,
+    IFA_FLAGS,
+    IFA_LOCAL,
+    IFA_PROTO,
+    IFF_UP,
+    IFLA_ADDRESS,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    IFLA_INFO_KIND,
+    IFLA_LINK,
+    IFLA_LINKINFO,
+    IFLA_MASTER,
+    LIFETIMES,
+    LINK_HEADER,
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+)
+
+RTM_SETLINK = 19
+RTM_NEWROUTE = 24
+
+IFA_F_NODAD = 0x02
+"""Do not look for duplicates before an IPv6 address is used."""
+
+IFA_F_NOPREFIXROUTE = 0x200
+"""Do not make a route to the address's network."""
+
+_IFLA_NET_NS_FD, _IFLA_INFO_DATA = 28, 2
+_VETH_INFO_PEER = 1
+_IFLA_MACVLAN_MODE = 1
+_MACVLAN_MODES = {"private": 1, "bridge": 4}
+_IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
+_IFA_BROADCAST = 4
+_IFLA_AF_SPEC, _IFLA_INET_CONF = 26, 1
+_DEVCONF_PROMOTE_SECONDARIES = 20
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_ROUTE = struct.Struct("=BBBBBBBBI")
+
+
+def newVeth(
+    name: str,
+    peerName: str,
+    *,
+    peerNamespace: int | None = None,
+    address: bytes | None = None,
+    peerAddress: bytes | None = None,
+    index: int = 0,
+) -> Request:
+    """
+    Make a pair of interfaces that are each other's far end.
+
+    @param peerNamespace: descriptor of the network namespace to put the peer into;
+        C{None}: this one.
+    @param index: index for C{name}; 0: the kernel chooses.
+    """
+    peer = _linkBody(0, name=peerName, address=peerAddress, namespace=peerNamespace)
+    return _newLink("veth", nested(_VETH_INFO_PEER, peer), index, name=name, address=address)
+
+
+def newBridge(name: str, *, multicastSnooping: bool = False) -> Request:
+    """
+    Make a bridge without spanning tree, whose ports forward from the first moment.
+    """
+    data = (
+        attribute(_IFLA_BR_FORWARD_DELAY, struct.pack("=I", 0))
+        + attribute(_IFLA_BR_STP_STATE, struct.pack("=I", 0))
+        + attribute(_IFLA_BR_MCAST_SNOOPING, struct.pack("=B", multicastSnooping))
+    )
+    return _newLink("bridge", data, name=name)
+
+
+def newMacvlan(
+    name: str, parent: int, *, address: bytes | None = None, mode: str = "bridge"
+) -> Request:
+    """
+    Make an interface with a MAC address of its own on top of another.
+
+    @param parent: index of the link below.
+    @param mode: C{"bridge"} (siblings on the same parent hear each other) or
+        C{"private"}.
+    """
+    if mode not in _MACVLAN_MODES:
+        raise ValueError(f"macvlan mode {mode!r}, expected one of {', '.join(_MACVLAN_MODES)}")
+    data = attribute(_IFLA_MACVLAN_MODE, struct.pack("=I", _MACVLAN_MODES[mode]))
+    return _newLink("macvlan", data, name=name, address=address, parent=parent)
+
+
+def setLink(
+    index: int,
+    *,
+    up: bool | None = None,
+    name: str | None = None,
+    address: bytes | None = None,
+    master: int | None = None,
+    namespace: int | None = None,
+    alias: str | None = None,
+) -> Request:
+    """
+    Change a link; what is C{None} stays.
+
+    @param name: the new name; older kernels want the link down for that.
+    @param address: the new MAC address.
+    @param master: index of the bridge to become a port of; 0 to leave it.
+    @param namespace: descriptor of the network namespace to move to.
+    @param alias: a note about it, up to 255 bytes.
+    """
+    body = _linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
+    if alias is not None:
+        body += attribute(IFLA_IFALIAS, alias.encode())
+    return Request(RTM_SETLINK, 0, body)
+
+
+def promoteSecondaries(index: int) -> Request:
+    """
+    Have a link keep the other IPv4 addresses of a network when the first of them goes.
+
+    The kernel removes them with it otherwise (C{promote_secondaries} of
+    C{Documentation/networking/ip-sysctl.rst}).
+    """
+    setting = attribute(_DEVCONF_PROMOTE_SECONDARIES, struct.pack("=I", 1))
+    inet = nested(socket.AF_INET, nested(_IFLA_INET_CONF, setting))
+    return Request(RTM_SETLINK, 0, _linkBody(index) + nested(_IFLA_AF_SPEC, inet))
+
+
+def delLink(index: int) -> Request:
+    """
+    Delete a link; with one end of a veth pair goes the other, with a parent its
+    macvlans.
+    """
+    return Request(RTM_DELLINK, 0, _linkBody(index))
+
+
+def newAddress(
+    index: int,
+    local: bytes,
+    prefixLength: int,
+    *,
+    validLifetime: int | None = None,
+    preferredLifetime: int | None = None,
+    flags: int = 0,
+    scope: int = 0,
+    broadcast: bytes | None = None,
+    protocol: int | None = None,
+    replace: bool = False,
+) -> Request:
+    """
+    Add an address to a link, or change the one that is there.
+
+    @param local: packed, 4 bytes for IPv4 or 16 for IPv6.
+    @param validLifetime: seconds until the kernel removes it, at least 1; C{None}:
+        never.
+    @param preferredLifetime: seconds until it is avoided, at most C{validLifetime};
+        C{None}: as long as that.
+    @param flags: L{IFA_F_NODAD}, L{IFA_F_NOPREFIXROUTE}...
+    @param protocol: tag 1 to 255 that says who added it; kernels before 5.18 forget it.
+    @param replace: set the lifetimes of an address that is there instead of failing
+        with C{EEXIST}.
+    """
+    valid = _lifetime("validLifetime", validLifetime, 1)
+    preferred = valid if preferredLifetime is None else preferredLifetime
+    preferred = _lifetime("preferredLifetime", preferred, 0)
+    if preferred > valid:
+        raise ValueError(f"preferredLifetime {preferred}, expected at most validLifetime {valid}")
+    body = _addressBody(index, local, prefixLength, flags & 0xFF, scope)
+    body += attribute(IFA_FLAGS, struct.pack("=I", flags))
+    body += attribute(IFA_CACHEINFO, LIFETIMES.pack(preferred, valid, 0, 0))
+    if broadcast is not None:
+        body += attribute(_IFA_BROADCAST, broadcast)
+    if protocol is not None:
+        if not 1 <= protocol <= 255:
+            raise ValueError(f"address protocol {protocol}, expected 1 to 255")
+        body += attribute(IFA_PROTO, struct.pack("=B", protocol))
+    return Request(RTM_NEWADDR, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL), body)
+
+
+def delAddress(index: int, local: bytes, prefixLength: int) -> Request:
+    """
+    Remove an address from a link; C{EADDRNOTAVAIL} when it is not there.
+    """
+    return Request(RTM_DELADDR, 0, _addressBody(index, local, prefixLength, 0, 0))
+
+
+def newRoute(
+    destination: bytes,
+    prefixLength: int,
+    *,
+    gateway: bytes | None = None,
+    index: int | None = None,
+) -> Request:
+    """
+    Add a route to the main table.
+
+    @param destination: packed network; four or sixteen zero bytes with C{prefixLength}
+        0 is the default route.
+    @param gateway: packed address of the next hop; C{None}: the destination is on the
+        link itself.
+    @param index: the link to leave by; may be C{None} with a gateway that says it.
+    """
+    family = _family(destination)
+    _checkPrefixLength(destination, prefixLength)
+    if gateway is None and index is None:
+        raise ValueError("a route needs a gateway or a link")
+    scope = _RT_SCOPE_UNIVERSE
+    if gateway is None and family == socket.AF_INET:
+        scope = _RT_SCOPE_LINK
+    body = _ROUTE.pack(
+        family, prefixLength, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, 0
+    )
+    if prefixLength:
+        body += attribute(_RTA_DST, destination)
+    if gateway is not None:
+        body += attribute(_RTA_GATEWAY, gateway)
+    if index is not None:
+        body += attribute(_RTA_OIF, struct.pack("=I", index))
+    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def _newLink(
+    kind: str,
+    data: bytes,
+    index: int = 0,
+    *,
+    name: str,
+    address: bytes | None = None,
+    parent: int | None = None,
+) -> Request:
+    info = nested(
+        IFLA_LINKINFO,
+        attribute(IFLA_INFO_KIND, kind.encode("ascii")),
+        nested(_IFLA_INFO_DATA, data),
+    )
+    body = _linkBody(index, name=name, address=address, parent=parent) + info
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def _linkBody(
+    index: int,
+    *,
+    up: bool | None = None,
+    name: str | None = None,
+    address: bytes | None = None,
+    parent: int | None = None,
+    master: int | None = None,
+    namespace: int | None = None,
+) -> bytes:
+    change = 0 if up is None else IFF_UP
+    body = LINK_HEADER.pack(socket.AF_UNSPEC, 0, index, IFF_UP if up else 0, change)
+    if name is not None:
+        encoded = name.encode("utf-8", "surrogateescape")
+        if not 1 <= len(encoded) <= 15:
+            raise ValueError(f"interface name {name!r}, expected 1 to 15 bytes")
+        body += attribute(IFLA_IFNAME, encoded + b"\0")
+    if address is not None:
+        body += attribute(IFLA_ADDRESS, address)
+    for type, value in (
+        (IFLA_LINK, parent),
+        (IFLA_MASTER, master),
+        (_IFLA_NET_NS_FD, namespace),
+    ):
+        if value is not None:
+            body += attribute(type, struct.pack("=I", value))
+    return body
+
+
+def _addressBody(index: int, local: bytes, prefixLength: int, flags: int, scope: int) -> bytes:
+    family = _family(local)
+    _checkPrefixLength(local, prefixLength)
+    body = ADDRESS_HEADER.pack(family, prefixLength, flags, scope, index)
+    return body + attribute(IFA_LOCAL, local) + attribute(IFA_ADDRESS, local)
+
+
+def _family(packed: bytes) -> int:
+    for family, size in ADDRESS_SIZES.items():
+        if len(packed) == size:
+            return family
+    raise ValueError(f"packed address of {len(packed)} bytes, expected 4 (IPv4) or 16 (IPv6)")
+
+
+def _checkPrefixLength(packed: bytes, prefixLength: int) -> None:
+    if not 0 <= prefixLength <= 8 * len(packed):
+        raise ValueError(f"prefix length {prefixLength}, expected 0 to {8 * len(packed)}")
+
+
+def _lifetime(name: str, seconds: int | None, least: int) -> int:
+    if seconds is None or seconds == FOREVER:
+        return FOREVER
+    if not isinstance(seconds, int) or not least <= seconds < FOREVER:
+        raise ValueError(f"{name} {seconds!r}, expected whole seconds, {least} or more, or None")
+    return seconds
