@@ -30,7 +30,7 @@ def mended(packet: bytes, *, pseudo: bool = False) -> bytes:
     summed[_CHECKSUM] = b"\0\0"
     before = b""
     if isIPv6(packet):
-        before = ipv6.pseudoHeader(packet, SIZE) if pseudo else b""
+        before = ipv6.pseudoHeader(packet[8:24], packet[24:40], SIZE) if pseudo else b""
     else:
         changed[10:12] = b"\0\0"
         changed[10:12] = internetChecksum(changed[:length]).to_bytes(2, "big")

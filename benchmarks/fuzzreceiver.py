@@ -26,6 +26,7 @@ from txcarp.protocol.counter import Counter as OrdinaryCounter
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.effects import Peer
 from txcarp.protocol.election import ICARPState, Standing
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.freshness import State
 from txcarp.protocol.keyring import Keyring
@@ -214,7 +215,10 @@ class Receiver:
         @return: What was believed.
         """
         self._heard = None
-        self._reception.packetReceived(packet)
+        try:
+            self._reception.packetReceived(readPacket(packet))
+        except Rejected:
+            pass
         return self._heard
 
     def remembersMore(self) -> bool:

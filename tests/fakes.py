@@ -33,7 +33,7 @@ from txcarp.interfaces import (
 )
 from txcarp.links import Link
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.envelope import payloadOf
+from txcarp.protocol.envelope import payloadOf, readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.virtualhost import VirtualHost
 
@@ -75,6 +75,7 @@ class FakeTransport:
         self.attempts: list[Advertisement] = []
         self.error: BaseException | None = None
         self.unread = False
+        self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
         self.linkLocalAddress: bytes | None = socket.inet_pton(socket.AF_INET6, "fe80::1")
@@ -87,6 +88,9 @@ class FakeTransport:
         self.packets.append(packet)
         self.times.append(self.clock.seconds())
         self.journal.append(("advertise", advertisement.advbase, advertisement.advskew))
+
+    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
+        self.receiver = receiver
 
     def hears(self) -> bool:
         return self.hearing
@@ -139,7 +143,7 @@ class FakeNetwork:
         self.transport = FakeTransport(journal, clock)
         self.transports = dict.fromkeys(Family, self.transport)
         self.announcing = FakeAnnouncer(journal)
-        self.receiver: IPacketReceiver | None = None
+        self.open: list[FakeTransport] = []
         self.attached: list[tuple[Any, ...]] = []
 
     def attach(
@@ -149,15 +153,22 @@ class FakeNetwork:
         group: bytes,
         broadcast: bool,
         hardware: bytes | None,
-        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         self.attached.append((interface, vhid, group, broadcast, hardware))
-        self.receiver = receiver
-        return self.transports[familyOf(group)]
+        transport = self.transports[familyOf(group)]
+        self.open.append(transport)
+        return transport
 
     def detach(self, interface: str, vhid: int) -> None:
         self.journal.append(("detach", interface, vhid))
-        self.receiver = None
+        self.open.clear()
+
+    @property
+    def receiver(self) -> IPacketReceiver | None:
+        """
+        The receiver of the packets of the virtual host that is attached.
+        """
+        return self.open[0].receiver if self.open else None
 
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return self.announcing
@@ -343,7 +354,7 @@ class Stage:
         assert self.network.receiver is not None
         if packet is None:
             packet = crafted.packet(**{"advbase": 1, **fields})
-        self.network.receiver.packetReceived(packet)
+        self.network.receiver.packetReceived(readPacket(packet))
 
     def becomeMaster(self) -> None:
         """

@@ -20,7 +20,7 @@ from tests import crafted
 from tests.lab.holders import Span
 from txcarp.protocol import freshness
 from txcarp.protocol.dialect import DIALECTS, UCARP
-from txcarp.protocol.envelope import Audience, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import Audience, readPacket, sourceOf, unwrap, wrap
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection
@@ -51,7 +51,7 @@ class ForgeryTests(SynchronousTestCase):
             made = forged(packet, advbase=base, advskew=skew, demotion=demotion, source=address)
             if address == audience.own:
                 continue
-            was, said = unwrap(packet, audience), unwrap(made, audience)
+            was, said = unwrap(readPacket(packet), audience), unwrap(readPacket(made), audience)
             self.assertEqual(sourceOf(made), address)
             expected = attrs.evolve(was, advbase=base, advskew=skew, demotion=demotion)
             self.assertEqual(said, expected)
@@ -79,7 +79,9 @@ class ForgeryTests(SynchronousTestCase):
         self.assertNotEqual(crafted.checksum(made[40:]), 0)
         pseudo = made[8:40] + bytes((0, 0, 0, 36, 0, 0, 0, 112))
         self.assertEqual(crafted.checksum(pseudo + made[40:]), 0)
-        self.assertEqual(unwrap(made, _AUDIENCES[1]), unwrap(_PACKETS[1], _AUDIENCES[1]))
+        self.assertEqual(
+            *(unwrap(readPacket(one), _AUDIENCES[1]) for one in (made, _PACKETS[1]))
+        )
 
     @given(st.binary(max_size=60))
     def test_nonsense(self, packet: bytes) -> None:

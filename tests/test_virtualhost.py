@@ -38,8 +38,10 @@ from txcarp.interfaces import (
 from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
+from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Verification
 
 UP = ("script", "up", INTERFACE, crafted.ADDRESS)
@@ -476,20 +478,28 @@ class AcceptanceTests(SynchronousTestCase):
             stage = Stage(advbase=5, neutral=True)
             stage.start()
             stage.run(14)
+            data = CASES[name]()
+            refused = int(not case["accepted"])
             with capturedLogs() as events:
-                stage.deliver(CASES[name]())
+                try:
+                    stage.deliver(data)
+                except Rejected as rejected:
+                    # Without a header that makes sense it never reaches a virtual host.
+                    self.assertIs(rejected.reason, Rejection.SIZE)
+                    refused = 0
             # What ucarp keeps quiet about, and this program explains.
             quiet = ("(vrrp, ", "(own-echo, ", "(same-source, ")
             texts = [formatEvent(event) or "" for event in events]
             texts = [text for text in texts if not any(name in text for name in quiet)]
             self.assertEqual(stage.host.received, int(case["accepted"]), name)
-            self.assertEqual(stage.host.rejected.total(), int(not case["accepted"]), name)
+            self.assertEqual(stage.host.rejected.total(), refused, name)
             # One that is accepted begins the wait of 15 seconds anew.
             stage.run(1)
             self.assertIs(
                 stage.host.role, Role.BACKUP if case["accepted"] else Role.MASTER, name
             )
-            warned = "".join(case["log"]).startswith("[WARNING] ") and name not in DELIBERATE
+            warned = refused and "".join(case["log"]).startswith("[WARNING] ")
+            warned = warned and name not in DELIBERATE
             if not warned:
                 self.assertEqual(texts, [], name)
                 continue
@@ -1077,7 +1087,7 @@ class StopTests(SynchronousTestCase):
             stage.run(0.5)
             stage.journal.clear()
             stage.deliver(advbase=9)
-            stage.network.receiver.packetFiltered(crafted.packet(advbase=9))
+            stage.network.receiver.packetFiltered(readPacket(crafted.packet(advbase=9)))
             stage.host.resign()
             self.assertEqual(stage.journal.take(), [])
             stage.scripts.end()

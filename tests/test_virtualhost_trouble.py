@@ -9,6 +9,7 @@ import random
 import socket
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +22,7 @@ from txcarp.findings import Finding
 from txcarp.interfaces import IMastershipObserver, IMastershipStep
 from txcarp.protocol.advertisement import encode
 from txcarp.protocol.effects import Reason, Role
-from txcarp.protocol.envelope import wrap
+from txcarp.protocol.envelope import readPacket, wrap
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Verification
@@ -496,7 +497,7 @@ class FloodTests(SynchronousTestCase):
         packets.append((Rejection.CHECKSUM, crafted.plusOne(crafted.packet(), 26)))
         packets.append((Rejection.VRRP, crafted.packet(crafted.vrrp2(2))))
         packets.append((Rejection.VRRP, crafted.packet(crafted.vrrp2(5))))
-        packets.append((Rejection.SIZE, crafted.packet(b"")))
+        packets.append((Rejection.SIZE, crafted.packet(b"\x21\x0a")))
         stage = Stage(neutral=True)
         stage.start()
         with capturedLogs() as events:
@@ -764,7 +765,7 @@ class FilteredTests(SynchronousTestCase):
         self.assertTrue(stage.transport.front)
         with capturedLogs() as events:
             for _ in range(5):
-                stage.network.receiver.packetFiltered(crafted.packet(advbase=1))
+                stage.network.receiver.packetFiltered(readPacket(crafted.packet(advbase=1)))
                 stage.run(1)
         self.assertEqual(stage.host.received, 5)
         self.assertIs(stage.host.role, Role.BACKUP)
@@ -780,7 +781,7 @@ class FilteredTests(SynchronousTestCase):
         stage.start()
         packet = crafted.packet(advbase=1)
         with capturedLogs() as events:
-            stage.network.receiver.packetFiltered(packet)
+            stage.network.receiver.packetFiltered(readPacket(packet))
             stage.deliver(packet)
             stage.run(1)
         self.assertEqual(stage.host.received, 1)
@@ -800,7 +801,7 @@ class FilteredTests(SynchronousTestCase):
             for destination in ("10.99.0.77", crafted.OWN):
                 self.assertEqual(events, [])
                 packet = crafted.packet(advbase=1, destination=destination, ttl=254)
-                stage.network.receiver.packetFiltered(packet)
+                stage.network.receiver.packetFiltered(readPacket(packet))
                 stage.run(1)
         self.assertEqual(stage.host.received, 1)
         self.assertEqual(stage.host.rejected.total(), 0)
@@ -815,11 +816,11 @@ class FilteredTests(SynchronousTestCase):
         assert receiver is not None
         other = wrap(crafted.payload(), socket.inet_pton(socket.AF_INET6, "fe80::1"), GROUP6)
         for receive in (receiver.packetReceived, receiver.packetFiltered):
-            receive(other)
+            receive(readPacket(other))
         stage.host.stopService()
         stage.run(1)
         for receive in (receiver.packetReceived, receiver.packetFiltered):
-            receive(crafted.packet(advbase=1))
+            receive(readPacket(crafted.packet(advbase=1)))
         stage.run(1)
         self.assertEqual((stage.host.received, stage.host.rejected.total()), (0, 0))
 
@@ -831,7 +832,8 @@ class FilteredTests(SynchronousTestCase):
         stage.start()
         with capturedLogs() as events:
             for n in range(3):
-                stage.network.receiver.packetFiltered(crafted.packet(advbase=1, counter=2 * n + 9))
+                packet = crafted.packet(advbase=1, counter=2 * n + 9)
+                stage.network.receiver.packetFiltered(readPacket(packet))
                 stage.run(1)
                 stage.deliver(crafted.packet(advbase=1, counter=2 * n + 10))
                 stage.run(3)
@@ -847,8 +849,9 @@ class FilteredTests(SynchronousTestCase):
         stage = Stage(neutral=True)
         stage.start()
         data = random.Random(1).randbytes
-        for packet in (crafted.packet(badDigest=True), data(56), b""):
-            stage.network.receiver.packetFiltered(packet)
+        good = readPacket(crafted.packet(badDigest=True))
+        for payload in (good.payload, data(36), b""):
+            stage.network.receiver.packetFiltered(attrs.evolve(good, payload=payload))
             stage.run(0.5)
         self.assertEqual(stage.host.received, 0)
         self.assertEqual(stage.host.rejected.total(), 3)

@@ -19,13 +19,22 @@ if TYPE_CHECKING:
     from txcarp.change import Change, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import Address, Link
+    from txcarp.protocol.envelope import Packet
     from txcarp.protocol.freshness import State
 
 
 class IAdvertisementTransport(Interface):
     """
-    Where the advertisements of one virtual host leave, in one family.
+    The advertisements of one virtual host in one family, on their way out and in.
     """
+
+    def deliverTo(receiver: IPacketReceiver | None) -> None:
+        """
+        Give the packets of this virtual host to a receiver from now on, in place of an
+        earlier one.
+
+        @param receiver: The receiver; C{None} to drop the packets.
+        """
 
     def send(packet: bytes) -> None:
         """
@@ -65,26 +74,24 @@ class IAdvertisementTransport(Interface):
 
 class IPacketReceiver(Interface):
     """
-    Who is given the packets of one virtual host.
+    Takes the packets of one virtual host.
     """
 
-    def packetReceived(packet: bytes) -> None:
+    def packetReceived(packet: Packet) -> None:
         """
-        An IP packet of either family, header included, that names this
-        virtual host.  An IPv6 header says source, destination, length and hop
-        limit as they arrived, and no more.
+        Take a packet of either family that names this virtual host.
         """
 
-    def packetFiltered(packet: bytes) -> None:
+    def packetFiltered(packet: Packet) -> None:
         """
-        The same, but the packet was only seen in front of the firewall:
-        the socket that a firewall guards did not get it.
+        Take a packet that was only seen in front of the firewall: the socket
+        that a firewall guards did not get it, or was not read yet.
         """
 
     def hearingChanged() -> None:
         """
-        What L{IAdvertisementTransport.hears} says is different now, in one of
-        the families.
+        L{IAdvertisementTransport.hears} gives another answer than before in one
+        of the families.
         """
 
 
@@ -99,10 +106,11 @@ class INetwork(Interface):
         group: bytes,
         broadcast: bool,
         hardware: bytes | None,
-        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         """
         Take part in a group on an interface, and be reached there by peers.
+        Packets are dropped until there is a receiver for them
+        (L{IAdvertisementTransport.deliverTo}).
 
         @param interface: The name of the interface; it need not exist yet.
         @param vhid: The virtual host, 1 to 255.
@@ -112,7 +120,6 @@ class INetwork(Interface):
             address, whatever the group is.
         @param hardware: The Ethernet address that it comes from; C{None} for
             the card's own.
-        @param receiver: Who is given the packets.
         @raise ValueError: If this virtual host is attached already in this
             family.
         @raise OSError: If this process may not send and receive.

@@ -403,8 +403,8 @@ class VirtualHost(Service):
                     configuration.group if isIPv4 else configuration.group6,
                     configuration.broadcast and isIPv4,
                     configuration.virtualMAC,
-                    self._reception,
                 )
+                transport.deliverTo(self._reception)
                 self._channels.append(Channel(configuration, family, transport))
         return self._channels
 

@@ -4,12 +4,14 @@ Tests for L{txcarp.membership.firewall}.
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.fakes import FakeTransport, Journal, runTo
 from txcarp.membership.firewall import FirewallWatch
+from txcarp.protocol.envelope import Packet, readPacket
 
 #: Longer than the two sockets may be apart.
 MOMENT = 0.05
@@ -26,13 +28,13 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.clock = Clock()
         self.transport = FakeTransport(Journal(), self.clock)
-        self.delivered: list[bytes] = []
+        self.delivered: list[Packet] = []
         self.good = True
         self.discoveries = 0
         self.watch = FirewallWatch(self.clock, self.transport, self.deliver, self.discovered)
         self.watch.start()
 
-    def deliver(self, packet: bytes) -> bool:
+    def deliver(self, packet: Packet) -> bool:
         """
         Record a packet, and say that it is as good as the test has it.
         """
@@ -51,11 +53,11 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         runTo(self.clock, self.clock.seconds() + seconds)
 
-    def packet(self, counter: int, **fields: int) -> bytes:
+    def packet(self, counter: int, **fields: int) -> Packet:
         """
         One of a series of advertisements.
         """
-        return crafted.packet(counter=counter, **fields)
+        return readPacket(crafted.packet(counter=counter, **fields))
 
     def test_dropped(self) -> None:
         """
@@ -138,7 +140,8 @@ class FirewallWatchTests(SynchronousTestCase):
         or bytes follow.
         """
         self.watch.seen(self.packet(1))
-        self.watch.passed(crafted.packet(counter=1, tos=0, identification=5) + b"\0\0", None)
+        changed = crafted.packet(counter=1, tos=0, identification=5) + b"\0\0"
+        self.watch.passed(readPacket(changed), None)
         self.wait()
         self.assertEqual(self.delivered, [])
 
@@ -146,7 +149,8 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         A firewall may drop one sender and not another.
         """
-        good, bad = crafted.packet(source="10.99.0.7"), crafted.packet(source="10.99.0.8")
+        good = readPacket(crafted.packet(source="10.99.0.7"))
+        bad = readPacket(crafted.packet(source="10.99.0.8"))
         self.watch.seen(good)
         self.watch.seen(bad)
         self.watch.passed(good, None)
@@ -241,10 +245,11 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """
-        What is no packet is held and compared like one.
+        A payload that is no advertisement is held and compared like one.
         """
-        for data in (b"", b"x", b"\xff" * 30):
-            self.watch.seen(data)
-            self.watch.passed(data, None)
+        for payload in (b"", b"x", b"\xff" * 30):
+            packet = attrs.evolve(self.packet(1), payload=payload)
+            self.watch.seen(packet)
+            self.watch.passed(packet, None)
         self.wait()
         self.assertEqual(self.delivered, [])

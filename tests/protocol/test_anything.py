@@ -20,7 +20,7 @@ from tests.protocol.test_malformed import FAULTS
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
 from txcarp.protocol.effects import Peer, Role
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
-from txcarp.protocol.envelope import Audience, isIPv6, sourceOf, unwrap
+from txcarp.protocol.envelope import Audience, isIPv6, readPacket, sourceOf, unwrap
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.keyring import Keyring
@@ -81,7 +81,7 @@ class Receiver:
         @return: Whether it was believed.
         """
         try:
-            heard = unwrap(data, _AUDIENCES[isIPv6(data)])
+            heard = unwrap(readPacket(data), _AUDIENCES[isIPv6(data)])
             if self.keyring.recognise(heard.counter, heard.digest) is None:
                 raise Rejected(Rejection.DIGEST)
             self.freshness.judge(heard, sourceOf(data), now)

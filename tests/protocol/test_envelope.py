@@ -17,7 +17,15 @@ from tests.vectors import load
 from txcarp.addresses import parseIPv4
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import Audience, headerLength, payloadOf, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import (
+    Audience,
+    headerLength,
+    payloadOf,
+    readPacket,
+    sourceOf,
+    unwrap,
+    wrap,
+)
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -28,7 +36,7 @@ def opened(data: bytes) -> Advertisement:
     """
     As the virtual host of L{tests.crafted} opens a packet.
     """
-    return unwrap(data, Audience(crafted.VHID, _OWN, GROUP))
+    return unwrap(readPacket(data), Audience(crafted.VHID, _OWN, GROUP))
 
 
 class VectorTests(SynchronousTestCase):
@@ -61,7 +69,7 @@ class VectorTests(SynchronousTestCase):
         for vector in load("advertisements")["vectors"]:
             data = bytes.fromhex(vector["packet_hex"])[14:]
             audience = Audience(vector["vhid"], b"\xc0\0\2\1", parseIPv4(vector["dstip"]))
-            advertisement = unwrap(data, audience)
+            advertisement = unwrap(readPacket(data), audience)
             self.assertEqual(f"{advertisement.counter:016x}", vector["counter_hex"])
             self.assertEqual(sourceOf(data), parseIPv4(vector["srcip"]))
             self.assertEqual(payloadOf(data), data[20:])

@@ -15,7 +15,7 @@ from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.authentication import MAXIMUM_PASSWORD, Authenticator
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
-from txcarp.protocol.envelope import Audience, payloadOf, unwrap, wrap
+from txcarp.protocol.envelope import Audience, payloadOf, readPacket, unwrap, wrap
 from txcarp.protocol.keyring import CURRENT, Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -229,7 +229,7 @@ class HeaderTests(SynchronousTestCase):
             else:
                 data = crafted.packet(body)
                 audience = Audience(vhid, packed(crafted.OWN), packed(crafted.GROUP))
-            read = unwrap(data, audience)
+            read = unwrap(readPacket(data), audience)
             self.assertEqual(
                 (read.vhid, read.advbase, read.advskew, read.counter, read.demotion),
                 (vhid, advbase, advskew, counter, 0),
@@ -270,7 +270,7 @@ class IPv6ChecksumTests(SynchronousTestCase):
         Both are accepted, and say the same.
         """
         plain, pseudo = (
-            unwrap(crafted.packet6(self.body(checksum)), self._AUDIENCE)
+            unwrap(readPacket(crafted.packet6(self.body(checksum))), self._AUDIENCE)
             for checksum in ("0d77", "0f4c")
         )
         self.assertEqual(plain, pseudo)
@@ -282,10 +282,10 @@ class IPv6ChecksumTests(SynchronousTestCase):
         """
         for checksum in ("0d76", "0d78", "0f4b", "0f4d", "0000", "ffff"):
             data = crafted.packet6(self.body(checksum))
-            error = self.assertRaises(Rejected, unwrap, data, self._AUDIENCE)
+            error = self.assertRaises(Rejected, unwrap, readPacket(data), self._AUDIENCE)
             self.assertIs(error.reason, Rejection.CHECKSUM)
         data = crafted.packet6(self.body("0f4c"), source="fe80::3")
-        error = self.assertRaises(Rejected, unwrap, data, self._AUDIENCE)
+        error = self.assertRaises(Rejected, unwrap, readPacket(data), self._AUDIENCE)
         self.assertIs(error.reason, Rejection.CHECKSUM)
 
     def test_secondImplementation(self) -> None:

@@ -23,6 +23,7 @@ from txcarp.protocol.envelope import (
     hopsOf,
     isIPv6,
     payloadOf,
+    readPacket,
     sourceOf,
     unwrap,
     wrap,
@@ -71,7 +72,7 @@ def verdict(data: bytes, family: Family) -> Rejection | None:
     good.
     """
     try:
-        advertisement = unwrap(data, _AUDIENCES[family])
+        advertisement = unwrap(readPacket(data), _AUDIENCES[family])
         if _KEYRING.recognise(advertisement.counter, advertisement.digest) is None:
             raise Rejected(Rejection.DIGEST)
     except Rejected as rejected:
@@ -186,7 +187,9 @@ class FaultTests(SynchronousTestCase):
             (crafted.packet6(destination="ff02::13"), "ff02:0000:0000:0000:0000:0000:0000:0013"),
             (crafted.packet6()[:39], "39 bytes"),
         ):
-            error = self.assertRaises(Rejected, unwrap, data, _AUDIENCES[Family.IPV6])
+            with self.assertRaises(Rejected) as raised:
+                unwrap(readPacket(data), _AUDIENCES[Family.IPV6])
+            error = raised.exception
             self.assertEqual(error.detail, detail)
             self.assertIn(detail, str(error))
 
@@ -240,7 +243,7 @@ class FaultTests(SynchronousTestCase):
         for family in Family:
             audience = _AUDIENCES[family]
             unknown = Audience(audience.vhid, b"", audience.group)
-            self.assertEqual(unwrap(make(family), unknown).vhid, crafted.VHID)
+            self.assertEqual(unwrap(readPacket(make(family)), unknown).vhid, crafted.VHID)
 
 
 class PeerTests(SynchronousTestCase):
@@ -273,9 +276,9 @@ class PeerTests(SynchronousTestCase):
             group = crafted.GROUP if family is Family.IPV4 else crafted.GROUP6
             for destination in (_OWN[family], group):
                 fields = {"source": _LISTED[family], "destination": destination}
-                unwrap(make(family, **fields), own)
+                unwrap(readPacket(make(family, **fields)), own)
                 far = make(family, hops=254, **fields)
-                rejected = self.assertRaises(Rejected, unwrap, far, own)
+                rejected = self.assertRaises(Rejected, unwrap, readPacket(far), own)
                 self.assertIs(rejected.reason, Rejection.TTL)
 
     def test_others(self) -> None:
@@ -325,7 +328,7 @@ class PeerTests(SynchronousTestCase):
             own = packed(_OWN[family])
             audience = Audience(crafted.VHID, own, _AUDIENCES[family].group, [own])
             error = self.assertRaises(
-                Rejected, unwrap, make(family, source=_OWN[family]), audience
+                Rejected, unwrap, readPacket(make(family, source=_OWN[family])), audience
             )
             self.assertIs(error.reason, Rejection.OWN_ECHO)
 

@@ -38,7 +38,7 @@ from txcarp.interfaces import (
 )
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.effects import Role
-from txcarp.protocol.envelope import destinationOf, payloadOf
+from txcarp.protocol.envelope import destinationOf, payloadOf, readPacket
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.virtualhost import VirtualHost
 
@@ -266,7 +266,7 @@ class Computer:
         #: Its changes of role.
         self.changes: list[Moment] = []
         self._unread: list[bytes] = []
-        self._receiver: IPacketReceiver | None = None
+        self.receiver: IPacketReceiver | None = None
         self._random = random.Random(source)
 
     @property
@@ -319,7 +319,7 @@ class Computer:
         self.frozen = False
         self._unread.clear()
         self.links.observers.clear()
-        self.virtualHost = self._receiver = None
+        self.virtualHost = self.receiver = None
         self.segment.noteReign(self.source, False)
 
     def stop(self) -> None:
@@ -359,18 +359,18 @@ class Computer:
         A packet has travelled to here.
         """
         family = familyOf(destinationOf(packet))
-        if self._receiver is not None and not self.deaf and family not in self.deafIn:
+        if self.receiver is not None and not self.deaf and family not in self.deafIn:
             self._unread.append(packet)
             if not self.frozen:
                 self._read()
 
     def _read(self) -> None:
-        while self._unread and self._receiver is not None and self.virtualHost is not None:
+        while self._unread and self.receiver is not None and self.virtualHost is not None:
             packet = self._unread.pop(0)
             before = self.virtualHost, self.heard
             self.heard = (self.segment.clock.seconds(), decode(payloadOf(packet)))
             received = self.virtualHost.received
-            self._receiver.packetReceived(packet)
+            self.receiver.packetReceived(readPacket(packet))
             if before[0].received == received:
                 self.heard = before[1]  # it was refused
         self._unread.clear()
@@ -409,9 +409,7 @@ class Computer:
         group: bytes,
         broadcast: bool,
         hardware: bytes | None,
-        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
-        self._receiver = receiver
         return _Way(self, familyOf(group))
 
     def deafen(self, *families: Family) -> None:
@@ -419,11 +417,11 @@ class Computer:
         Let the process know that it hears nothing in these families, and in no others.
         """
         self.deafIn = set(families)
-        if not self.frozen and self._receiver is not None:
-            self._receiver.hearingChanged()
+        if not self.frozen and self.receiver is not None:
+            self.receiver.hearingChanged()
 
     def detach(self, interface: str, vhid: int) -> None:
-        self._receiver = None
+        self.receiver = None
 
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return FakeAnnouncer(self.journal)
@@ -451,6 +449,9 @@ class _Way:
 
     def send(self, packet: bytes) -> None:
         self._computer.send(packet)
+
+    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
+        self._computer.receiver = receiver
 
     def linkLocal(self) -> bytes:
         return self._computer.linkLocal()

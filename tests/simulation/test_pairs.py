@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from tests.network.scenery import FakeReceiver
 from tests.simulation.segment import ADDRESS, LATENCY, Computer, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
 from txcarp.mastership.handover import FOLLOW
@@ -44,7 +43,7 @@ class PairTests(SynchronousTestCase):
         """
         computer = Segment().add("10.99.0.1")
         verifyObject(INetwork, computer)
-        way = computer.attach("eth0", 7, ipv4.GROUP, False, None, FakeReceiver())
+        way = computer.attach("eth0", 7, ipv4.GROUP, False, None)
         verifyObject(IAdvertisementTransport, way)
 
     def test_start(self) -> None:

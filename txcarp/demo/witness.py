@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import Audience, headerLength, sourceOf, unwrap
+from txcarp.protocol.envelope import Audience, headerLength, readPacket, sourceOf, unwrap
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.timing import LEAVING, Timing
@@ -157,7 +157,7 @@ class Witness:
     def _saw(self, host: str, packet: bytes, at: float) -> None:
         if packet[9] == PROTOCOL:
             try:
-                found = unwrap(packet, Audience(self._vhid, b"", GROUP))
+                found = unwrap(readPacket(packet), Audience(self._vhid, b"", GROUP))
             except Rejected:
                 return
             if self._authenticator.verify(found.counter, found.digest):

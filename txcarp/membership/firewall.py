@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txcarp.interfaces import IAdvertisementTransport
 from txcarp.protocol.advertisement import SIZE
-from txcarp.protocol.envelope import payloadOf, sourceOf
+from txcarp.protocol.envelope import Packet
 
 #: Seconds in which the raw socket has to show a packet that was seen in front
 #: of the firewall.  Both get it within one interrupt; they are read in turns.
@@ -42,7 +42,7 @@ class FirewallWatch:
         self,
         clock: IReactorTime,
         transport: IAdvertisementTransport,
-        deliver: Callable[[bytes], bool],
+        deliver: Callable[[Packet], bool],
         discovered: Callable[[], None],
     ) -> None:
         """
@@ -55,7 +55,7 @@ class FirewallWatch:
         self._transport = transport
         self._deliver = deliver
         self._discovered = discovered
-        self._held: deque[tuple[bytes, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
+        self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         # The two sockets are read in any order.
         self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         self._lastPassed = float("-inf")
@@ -82,7 +82,7 @@ class FirewallWatch:
         self._held.clear()
         self._passed.clear()
 
-    def passed(self, packet: bytes, patience: float | None) -> None:
+    def passed(self, packet: Packet, patience: float | None) -> None:
         """
         The raw socket got a packet.
 
@@ -104,7 +104,7 @@ class FirewallWatch:
         else:
             self._quiet = self._clock.callLater(patience, self._watch, True)
 
-    def seen(self, packet: bytes) -> None:
+    def seen(self, packet: Packet) -> None:
         """
         A packet arrived in front of the firewall.
         """
@@ -139,8 +139,8 @@ class FirewallWatch:
             self._transport.watchFront(wanted)
 
 
-def _identity(packet: bytes) -> bytes:
+def _identity(packet: Packet) -> bytes:
     """
     What a packet has on both sides of the firewall.
     """
-    return sourceOf(packet) + payloadOf(packet)[:SIZE]
+    return packet.source + packet.payload[:SIZE]

@@ -21,8 +21,8 @@ from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.refusals import Refusals
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, looksLikeVRRP
-from txcarp.protocol.envelope import Audience, destinationOf, isIPv6, payloadOf, sourceOf, unwrap
-from txcarp.protocol.family import Family
+from txcarp.protocol.envelope import Audience, Packet, unwrap
+from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -143,11 +143,11 @@ class Reception:
         for firewall in self._firewalls.values():
             firewall.start()
 
-    def packetReceived(self, packet: bytes) -> None:
+    def packetReceived(self, packet: Packet) -> None:
         """
         The raw socket has a packet.
         """
-        firewall = self._firewalls.get(_familyOfPacket(packet))
+        firewall = self._firewalls.get(familyOf(packet.source))
         if firewall is None:
             return
         if self._expectsSilence():
@@ -157,11 +157,11 @@ class Reception:
         firewall.passed(packet, quiet)
         self._read(packet)
 
-    def packetFiltered(self, packet: bytes) -> None:
+    def packetFiltered(self, packet: Packet) -> None:
         """
         A packet was seen in front of the firewall.
         """
-        family = _familyOfPacket(packet)
+        family = familyOf(packet.source)
         firewall = self._firewalls.get(family)
         if firewall is None:
             return
@@ -171,7 +171,7 @@ class Reception:
         ours = (channel.group, channel.lastSource)
         audience = channel.audience
         alone = audience.peers or audience.followed
-        if not alone or destinationOf(packet) in ours:
+        if not alone or packet.destination in ours:
             firewall.seen(packet)
 
     def hearingChanged(self) -> None:
@@ -180,7 +180,7 @@ class Reception:
         """
         self._hearing()
 
-    def _read(self, packet: bytes) -> bool:
+    def _read(self, packet: Packet) -> bool:
         """
         Deal with a packet.
 
@@ -191,7 +191,7 @@ class Reception:
             heard = self._verified(packet)
         except Rejected as rejected:
             self.refusals.refuse(rejected, packet)
-            self._refused(rejected, sourceOf(packet))
+            self._refused(rejected, packet.source)
             return False
         self.received += 1
         if self._configuration.debug:
@@ -203,8 +203,8 @@ class Reception:
         self._deliver(heard)
         return True
 
-    def _verified(self, packet: bytes) -> Heard:
-        audience = self._channels[_familyOfPacket(packet)].audience
+    def _verified(self, packet: Packet) -> Heard:
+        audience = self._channels[familyOf(packet.source)].audience
         try:
             advertisement = unwrap(packet, audience)
         except Rejected as rejected:
@@ -213,16 +213,16 @@ class Reception:
             raise
         pair = self._keyring.recognise(advertisement.counter, advertisement.digest)
         if pair is None:
-            if looksLikeVRRP(payloadOf(packet)):
+            if looksLikeVRRP(packet.payload):
                 raise Rejected(Rejection.VRRP)
             raise Rejected(Rejection.DIGEST)
         if self._isEcho(advertisement.counter):
             raise Rejected(Rejection.OWN_ECHO, "with the counter of this host")
-        source = sourceOf(packet)
+        source = packet.source
         sealed = self._sealing.judge(advertisement, source)
         return Heard(advertisement, source, sealed, pair)
 
-    def _isAnothers(self, packet: bytes, audience: Audience) -> bool:
+    def _isAnothers(self, packet: Packet, audience: Audience) -> bool:
         """
         Whether a packet with this host's source is a good advertisement that
         this host did not send.
@@ -250,7 +250,3 @@ class Reception:
                 if family is Family.IPV4
                 else "",
             )
-
-
-def _familyOfPacket(packet: bytes) -> Family:
-    return Family.IPV6 if isIPv6(packet) else Family.IPV4

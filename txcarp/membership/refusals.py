@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from txcarp.addresses import textOf
 from txcarp.logs.limits import SayOnce
-from txcarp.protocol.envelope import sourceOf
+from txcarp.protocol.envelope import Packet
 from txcarp.protocol.rejection import Rejected, Rejection
 
 #: What is said here, in ucarp's words.  The other reasons are only counted, or
@@ -38,7 +38,7 @@ class Refusals:
         self._debug = debug
         self._sayOnce = sayOnce
 
-    def refuse(self, rejected: Rejected, packet: bytes) -> None:
+    def refuse(self, rejected: Rejected, packet: Packet) -> None:
         """
         Count one packet.
         """
@@ -46,7 +46,7 @@ class Refusals:
         self.counts[reason] += 1
         if self._debug:
             self._log.debug(
-                "Dropped from {source}: {why}", source=textOf(sourceOf(packet)), why=str(rejected)
+                "Dropped from {source}: {why}", source=textOf(packet.source), why=str(rejected)
             )
         words = _REPORTED.get(reason)
         if words is None:
@@ -57,7 +57,7 @@ class Refusals:
                 "{what} (vhid {vhid}, from {source}{more})",
                 what=words.format(detail=rejected.detail),
                 vhid=self._vhid,
-                source=textOf(sourceOf(packet)),
+                source=textOf(packet.source),
                 more=f"; {omitted} more like it since the last line" if omitted else "",
             )
 

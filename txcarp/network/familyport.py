@@ -15,7 +15,7 @@ from txcarp.network.front import FrontDoor
 from txcarp.network.linklocal import LinkLocalAddress
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv4Reader, IPv6Reader
-from txcarp.protocol.envelope import payloadOf
+from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
 
 #: How nftables names protocol 112.
@@ -51,7 +51,7 @@ class FamilyPort:
         self._interface = interface
         self._lost = lost
         self._gone = gone
-        self._receivers: dict[int, IPacketReceiver] = {}
+        self._receivers: dict[int, IPacketReceiver | None] = {}
         self._groups: dict[int, bytes] = {}
         self._watched: set[int] = set()
         self._raw: RawSocket | None = None
@@ -68,20 +68,28 @@ class FamilyPort:
         """
         return not self._receivers
 
-    def add(self, vhid: int, group: bytes, receiver: IPacketReceiver) -> None:
+    def add(self, vhid: int, group: bytes) -> None:
         """
-        Deliver the packets of a virtual host, and be a member of its group, from
+        Admit the packets of a virtual host, and be a member of its group, from
         the next L{open} on.
         """
-        self._receivers[vhid] = receiver
+        self._receivers[vhid] = None
         self._groups[vhid] = group
+
+    def deliverTo(self, vhid: int, receiver: IPacketReceiver | None) -> None:
+        """
+        Give the packets of a virtual host to a receiver; C{None} drops them.
+        """
+        if vhid in self._receivers:
+            self._receivers[vhid] = receiver
 
     def remove(self, vhid: int) -> None:
         """
         Deliver nothing more for a virtual host.
         """
-        if self._receivers.pop(vhid, None) is None:
+        if vhid not in self._receivers:
             return
+        del self._receivers[vhid]
         del self._groups[vhid]
         self._watched.discard(vhid)
         self._toldHears.discard(vhid)
@@ -140,8 +148,10 @@ class FamilyPort:
         """
         hearing = {vhid for vhid in self._receivers if self._hearsNow(vhid)}
         changed, self._toldHears = hearing ^ self._toldHears, hearing
-        for vhid in changed & self._receivers.keys():
-            self._receivers[vhid].hearingChanged()
+        for vhid in changed:
+            receiver = self._receivers.get(vhid)
+            if receiver is not None:
+                receiver.hearingChanged()
 
     def hears(self, vhid: int) -> bool:
         """
@@ -215,26 +225,28 @@ class FamilyPort:
             raw.close()
             raise
 
-    def _received(self, packet: bytes) -> None:
-        receiver = self._receiverOf(packet)
-        if receiver is not None:
-            self._deliver(receiver.packetReceived, packet)
+    def _received(self, packet: Packet) -> None:
+        self._deliver(packet, filtered=False)
 
-    def _frontReceived(self, packet: bytes) -> None:
-        receiver = self._receiverOf(packet)
-        if receiver is not None:
-            self._deliver(receiver.packetFiltered, packet)
+    def _frontReceived(self, packet: Packet) -> None:
+        self._deliver(packet, filtered=True)
 
-    def _receiverOf(self, packet: bytes) -> IPacketReceiver | None:
-        payload = payloadOf(packet)
-        return self._receivers.get(payload[1]) if len(payload) > 1 else None
-
-    def _deliver(self, receive: Callable[[bytes], None], packet: bytes) -> None:
+    def _deliver(self, packet: Packet, filtered: bool) -> None:
+        payload = packet.payload
+        receiver = self._receivers.get(payload[1]) if len(payload) > 1 else None
+        if receiver is None:
+            return
         try:
-            receive(packet)
+            if filtered:
+                receiver.packetFiltered(packet)
+            else:
+                receiver.packetReceived(packet)
         except Exception:
             # The reactor would close the socket, for all virtual hosts.
-            self._log.failure("A packet on {interface} was too much", interface=self._interface)
+            self._log.failure(
+                "Handling a packet on {interface} failed; the packet is dropped",
+                interface=self._interface,
+            )
 
     def _rawClosed(self) -> None:
         self._log.warn(

@@ -14,7 +14,9 @@ from zope.interface import implementer
 
 from txcarp.network.packetsockets import admitFront, openFrontSocket
 from txcarp.network.sockets import MAXIMUM_PACKET, PACKETS_A_TURN
+from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
+from txcarp.protocol.rejection import Rejected
 
 # linux/if_packet.h: what a card that listens to everything hears for others,
 # and what this host sends.
@@ -38,11 +40,11 @@ class FrontDoor:
         reactor: IReactorFDSet,
         interface: str,
         family: Family,
-        received: Callable[[bytes], None],
+        received: Callable[[Packet], None],
         closed: Callable[[], None],
     ) -> None:
         """
-        @param received: Called with each IP packet.
+        @param received: Called with each packet.
         @param closed: Called if the reactor closes the socket, which it does
             when the interface goes down.
         @raise OSError: If the socket cannot be opened.
@@ -93,8 +95,13 @@ class FrontDoor:
             except OSError:
                 # ENETDOWN: the link went down; its monitor says when it is back.
                 return
-            if sender[2] not in _NOT_FOR_US:
-                self._received(packet)
+            if sender[2] in _NOT_FOR_US:
+                continue
+            try:
+                read = readPacket(packet)
+            except Rejected:
+                continue
+            self._received(read)
 
     def connectionLost(self, reason: Failure) -> None:
         if self._socket is not None:

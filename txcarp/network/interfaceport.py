@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorSocket, IReactorTi
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
+from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import MINIMUM_MTU_IPV6, Link
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.neighbours import NoHardwareAddress
@@ -53,10 +53,10 @@ class InterfacePort:
         self._retry: IDelayedCall | None = None
         self._troubles: dict[str, str] = {}
 
-    def add(self, vhid: int, group: bytes, receiver: IPacketReceiver) -> FamilyPort:
+    def add(self, vhid: int, group: bytes) -> FamilyPort:
         """
-        Deliver the packets of a virtual host in the family of its packed group,
-        and be a member of that.
+        Admit the packets of a virtual host in the family of its packed group, and be
+        a member of that.
 
         @return: What its packets are sent by.
         """
@@ -66,7 +66,7 @@ class InterfacePort:
             port = self._families[family] = FamilyPort(
                 self._reactor, self._interface, family, self._reopenLater, self._gone
             )
-        port.add(vhid, group, receiver)
+        port.add(vhid, group)
         self._reopen()
         return port
 

@@ -13,7 +13,6 @@ from txcarp.interfaces import (
     IAnnouncer,
     ILinkMonitor,
     INetwork,
-    IPacketReceiver,
 )
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.neighbours import Announcer
@@ -47,17 +46,16 @@ class LinuxNetwork:
         group: bytes,
         broadcast: bool,
         hardware: bytes | None,
-        receiver: IPacketReceiver,
     ) -> IAdvertisementTransport:
         key = interface, vhid, familyOf(group)
         if key in self._attached:
             raise ValueError(f"virtual host {vhid} is configured twice on {interface}")
         port = self._ports.get(interface)
         if port is not None:
-            family = port.add(vhid, group, receiver)
+            family = port.add(vhid, group)
         else:
             port = InterfacePort(self._reactor, self._clock, self._links, interface)
-            family = port.add(vhid, group, receiver)
+            family = port.add(vhid, group)
             port.start()
             self._ports[interface] = port
         self._attached.add(key)

@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.network.sockets import MAXIMUM_PACKET, PACKETS_A_TURN
-from txcarp.protocol import ipv6
-from txcarp.protocol.advertisement import SIZE
+from txcarp.protocol.advertisement import PROTOCOL, SIZE
+from txcarp.protocol.envelope import Packet, readPacket
+from txcarp.protocol.rejection import Rejected
 
 #: An advertisement with an IPv4 header.  The default of Twisted lets a flood
 #: keep every timer waiting for a quarter of a second.
@@ -43,7 +44,7 @@ class IPv4Reader(DatagramProtocol):
         reactor: IReactorSocket,
         sock: socket.socket,
         interface: str,
-        received: Callable[[bytes], None],
+        received: Callable[[Packet], None],
         closed: Callable[[], None],
     ) -> None:
         """
@@ -67,8 +68,13 @@ class IPv4Reader(DatagramProtocol):
         self._port.stopListening()
 
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
-        if not self._stopped:
-            self._received(datagram)
+        if self._stopped:
+            return
+        try:
+            packet = readPacket(datagram)
+        except Rejected:
+            return  # the kernel checked the header: this cannot be
+        self._received(packet)
 
     def stopProtocol(self) -> None:
         if not self._stopped:
@@ -83,8 +89,7 @@ class IPv4Reader(DatagramProtocol):
 class IPv6Reader:
     """
     Reads one raw IPv6 socket.  The kernel keeps the header to itself, and a
-    datagram port would not ask for what it says of it; so this does, and puts a
-    header together.
+    datagram port would not ask for what it says of it; so this does.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class IPv6Reader:
         reactor: IReactorFDSet,
         sock: socket.socket,
         interface: str,
-        received: Callable[[bytes], None],
+        received: Callable[[Packet], None],
         closed: Callable[[], None],
     ) -> None:
         """
@@ -132,7 +137,7 @@ class IPv6Reader:
             except OSError:
                 # The link went down; its monitor says when it is back.
                 return
-            self._received(_header(payload, ancillary, sender[0]) + payload)
+            self._received(_packet(payload, ancillary, sender[0]))
 
     def connectionLost(self, reason: Failure) -> None:
         if not self._stopped:
@@ -140,18 +145,18 @@ class IPv6Reader:
             self._closed()
 
 
-def _header(payload: bytes, ancillary: list[tuple[int, int, bytes]], sender: str) -> bytes:
+def _packet(payload: bytes, ancillary: list[tuple[int, int, bytes]], sender: str) -> Packet:
     """
-    The header that a payload had.
+    The packet around a payload.
 
-    @param ancillary: What the kernel says of it.
+    @param ancillary: The hop limit and the destination, as control messages.
     @param sender: The source, perhaps with a scope.
     """
-    hopLimit, destination = 0, bytes(16)
+    hops, destination = 0, bytes(16)
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-            (hopLimit,) = _HOP_LIMIT.unpack(data)
+            (hops,) = _HOP_LIMIT.unpack(data)
         elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             destination, _ = _PACKET_INFO.unpack(data)
     source = socket.inet_pton(socket.AF_INET6, sender.partition("%")[0])
-    return ipv6.header(source, destination, len(payload), hopLimit)
+    return Packet(source, destination, hops, PROTOCOL, payload)

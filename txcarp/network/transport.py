@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from txcarp.interfaces import IAdvertisementTransport
+from txcarp.interfaces import IAdvertisementTransport, IPacketReceiver
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import BROADCAST, groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.interfaceport import InterfacePort
@@ -41,6 +41,9 @@ class AdvertisementTransport:
         self._broadcast = broadcast
         self._hardware = hardware
         self._frame = ipv4Frame if port.family is Family.IPV4 else ipv6Frame
+
+    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
+        self._port.deliverTo(self._vhid, receiver)
 
     def send(self, packet: bytes) -> None:
         destination = destinationOf(packet)

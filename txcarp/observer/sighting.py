@@ -145,5 +145,5 @@ def _readVRRP(packet: bytes, length: int, payload: bytes) -> Sighting:
 
 def _pseudoHeader(packet: bytes, length: int) -> bytes:
     if isIPv6(packet):
-        return ipv6.pseudoHeader(packet, length)
+        return ipv6.pseudoHeader(packet[8:24], packet[24:40], length)
     return _PSEUDO_IPV4.pack(sourceOf(packet), destinationOf(packet), PROTOCOL, length)

@@ -21,6 +21,27 @@ HOPS = 255
 
 
 @attrs.frozen
+class Packet:
+    """
+    An IP packet as it arrived, read once.
+
+    @ivar source: The packed address that it comes from.
+    @ivar destination: The packed address that it was sent to.
+    @ivar hops: Its time to live, or hop limit.
+    @ivar protocol: The number of the protocol of its payload.
+    @ivar payload: What follows the IP header.
+    @ivar header: The IPv4 header, which ucarp sums together with the payload; empty for IPv6.
+    """
+
+    source: bytes
+    destination: bytes
+    hops: int
+    protocol: int
+    payload: bytes
+    header: bytes = b""
+
+
+@attrs.frozen
 class Audience:
     """
     Whom a virtual host listens to, in one family.
@@ -103,7 +124,21 @@ def hopsOf(packet: bytes) -> int:
     return packet[7] if isIPv6(packet) else packet[8]
 
 
-def unwrap(packet: bytes, audience: Audience) -> Advertisement:
+def readPacket(data: bytes) -> Packet:
+    """
+    Read the IP header of a packet of either family.
+
+    @raise Rejected: If there is no header that makes sense.
+    """
+    length = headerLength(data)
+    if not length:
+        raise Rejected(Rejection.SIZE, f"{len(data)} bytes")
+    if isIPv6(data):
+        return Packet(data[8:24], data[24:40], data[7], data[6], data[length:])
+    return Packet(data[12:16], data[16:20], data[8], data[9], data[length:], data[:length])
+
+
+def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     """
     The advertisement in a packet, if this virtual host may look at it.  The
     digest remains to be verified.
@@ -111,26 +146,20 @@ def unwrap(packet: bytes, audience: Audience) -> Advertisement:
     What ucarp does not look at is not looked at here either: type, authlen,
     fragment bits, the total length, bytes after the advertisement.
 
-    @param packet: The packet from its IP header on.
     @raise Rejected: If it is not an advertisement for us.
     """
-    length = headerLength(packet)
-    if not length:
-        raise Rejected(Rejection.SIZE, f"{len(packet)} bytes")
-    source = sourceOf(packet)
+    source, payload = packet.source, packet.payload
     if source == audience.own:
         raise Rejected(Rejection.OWN_ECHO)
-    protocol = packet[6 if isIPv6(packet) else 9]
-    if protocol != PROTOCOL:
-        raise Rejected(Rejection.PROTOCOL, str(protocol))
-    payload = packet[length:]
+    if packet.protocol != PROTOCOL:
+        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
     if len(payload) < SIZE:
         if looksLikeVRRP(payload):
             raise Rejected(Rejection.VRRP)
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
     listed = source in audience.peers
-    if hopsOf(packet) != HOPS and not listed:
-        raise Rejected(Rejection.TTL, str(hopsOf(packet)))
+    if packet.hops != HOPS and not listed:
+        raise Rejected(Rejection.TTL, str(packet.hops))
     try:
         advertisement = decode(payload)
     except Rejected:
@@ -139,26 +168,26 @@ def unwrap(packet: bytes, audience: Audience) -> Advertisement:
         raise
     if advertisement.vhid != audience.vhid:
         raise Rejected(Rejection.VHID, str(advertisement.vhid))
-    destination = destinationOf(packet)
+    destination = packet.destination
     alone = listed or source in audience.followed
     if destination != audience.group and (not alone or isMulticast(destination)):
         text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
         raise Rejected(Rejection.DESTINATION, text)
-    if not _sumsUp(packet, length):
+    if not _sumsUp(packet):
         # VRRP sums all of its payload, which with many addresses is longer.
         raise Rejected(Rejection.VRRP if looksLikeVRRP(payload) else Rejection.CHECKSUM)
     return advertisement
 
 
-def _sumsUp(packet: bytes, length: int) -> bool:
+def _sumsUp(packet: Packet) -> bool:
     """
     Whether the checksum is right: for IPv4 one sum over both headers, as ucarp
     does it; for IPv6 with or without the pseudo-header.
     """
-    if not isIPv6(packet):
-        return internetChecksum(packet[: length + SIZE]) == 0
-    summed = packet[length : length + SIZE]
-    return (
-        internetChecksum(summed) == 0
-        or internetChecksum(ipv6.pseudoHeader(packet, SIZE) + summed) == 0
-    )
+    summed = packet.header + packet.payload[:SIZE]
+    if internetChecksum(summed) == 0:
+        return True
+    if packet.header:
+        return False
+    pseudo = ipv6.pseudoHeader(packet.source, packet.destination, SIZE)
+    return internetChecksum(pseudo + summed) == 0

@@ -40,9 +40,9 @@ def wrap(payload: bytes, source: bytes, destination: bytes) -> bytes:
     return header(source, destination, len(payload)) + payload
 
 
-def pseudoHeader(packet: bytes, length: int) -> bytes:
+def pseudoHeader(source: bytes, destination: bytes, length: int) -> bytes:
     """
     What newer NetBSD kernels sum together with an advertisement of so many
     bytes (RFC 8200, section 8.1).
     """
-    return _PSEUDO.pack(packet[8:24], packet[24:40], length, PROTOCOL)
+    return _PSEUDO.pack(source, destination, length, PROTOCOL)
