@@ -29,6 +29,7 @@ from txcarp.interfaces import (
     IMastershipObserver,
     INetwork,
     IPacketReceiver,
+    IPlatform,
     IScriptRunner,
 )
 from txcarp.links import Link
@@ -252,6 +253,45 @@ class FakeScripts:
         self.running.pop(0).callback(ScriptResult(status=status))
 
 
+@implementer(IPlatform)
+class FakePlatform:
+    """
+    A machine made of the other fakes.
+
+    @ivar asleep: Seconds that the machine slept, which the clock of the timers
+        did not count.
+    @ivar opened: Whether it is open.
+    @ivar draw: Draws random numbers.
+    """
+
+    def __init__(self, clock: Clock, journal: Journal) -> None:
+        self.clock: Any = clock
+        self.links: Any = FakeLinks()
+        self.network: Any = FakeNetwork(journal, clock)
+        self.scripts: Any = FakeScripts(journal)
+        self.addresses: Any = None
+        self.virtualInterfaces: Any = None
+        self.store: Any = None
+        self.asleep = 0.0
+        self.opened = False
+        self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits
+
+    def random(self, bits: int) -> int:
+        return self.draw(bits)
+
+    def pauseSeconds(self) -> float:
+        return float(self.clock.seconds()) + self.asleep
+
+    def wallSeconds(self) -> float:
+        return 1.8e9 + float(self.clock.seconds())
+
+    def open(self) -> None:
+        self.opened = True
+
+    def close(self) -> None:
+        self.opened = False
+
+
 @implementer(IMastershipObserver)
 class FakeObserver:
     """
@@ -300,31 +340,36 @@ class Stage:
     """
     One virtual host with everything around it.
 
-    @ivar asleep: Seconds that the machine slept, which the clock of the timers
-        did not count.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
         self.journal = Journal()
-        self.network = FakeNetwork(self.journal, self.clock)
+        self.platform = FakePlatform(self.clock, self.journal)
+        self.network: FakeNetwork = self.platform.network
         self.transport = self.network.transport
-        self.links = FakeLinks()
-        self.scripts = FakeScripts(self.journal)
-        self.asleep = 0.0
-        self.random: Callable[[int], int] = lambda bits: 0x5A % 2**bits
-        self.host = VirtualHost(
-            configured(**settings),
-            network=self.network,
-            links=self.links,
-            clock=self.clock,
-            scripts=self.scripts,
-            pauseSeconds=lambda: self.clock.seconds() + self.asleep,
-            wallSeconds=lambda: 1.8e9 + self.clock.seconds(),
-            random=lambda bits: self.random(bits),
-        )
+        self.links: FakeLinks = self.platform.links
+        self.scripts: FakeScripts = self.platform.scripts
+        self.equip()
+        self.host = VirtualHost(configured(**settings), self.platform)
         self.observer = FakeObserver()
         self.host.addObserver(self.observer)
+
+    @property
+    def asleep(self) -> float:
+        """
+        Seconds that the machine slept.
+        """
+        return self.platform.asleep
+
+    @asleep.setter
+    def asleep(self, seconds: float) -> None:
+        self.platform.asleep = seconds
+
+    def equip(self) -> None:
+        """
+        Change the platform before the host is made.
+        """
 
     def start(self) -> None:
         """

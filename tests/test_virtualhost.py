@@ -35,7 +35,7 @@ from txcarp.interfaces import (
     INetwork,
     IScriptRunner,
 )
-from txcarp.mastership.handover import FOLLOW
+from txcarp.mastership.mastership import FOLLOW
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import readPacket
@@ -537,7 +537,7 @@ class CounterTests(SynchronousTestCase):
         """
         stage = Stage(verification=Verification.OFF)
         numbers = iter(range(100, 200))
-        stage.random = lambda bits: next(numbers) if bits == 64 else 0
+        stage.platform.draw = lambda bits: next(numbers) if bits == 64 else 0
         stage.becomeMaster()
         stage.run(2)
         self.assertEqual(self.counters(stage), [100, 101, 102])

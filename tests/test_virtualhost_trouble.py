@@ -23,6 +23,7 @@ from txcarp.interfaces import IMastershipObserver, IMastershipStep
 from txcarp.protocol.advertisement import encode
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import readPacket, wrap
+from txcarp.protocol.events import StepFailed
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Verification
@@ -227,7 +228,7 @@ class RhythmTests(SynchronousTestCase):
             raise ZeroDivisionError
 
         run: Any = stage.host._run
-        self.patch(run.candidate, "_changed", fail)
+        self.patch(run, "_changeRole", fail)
         stage.deliver(advbase=0, advskew=1)
         self.assertIs(stage.host.role, Role.BACKUP)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -411,7 +412,7 @@ class PauseTests(SynchronousTestCase):
             lambda: self.stage.host.demote("link of eth8"),
             lambda: self.stage.links.change(mtu=9000),
             lambda: self.stage.host.resign(),
-            lambda: self.stage.host._run._stepFailed("work"),
+            lambda: self.stage.host._run.tell(StepFailed("work")),
         ):
             self.setUp()
             self.stage.asleep = 100

@@ -14,12 +14,15 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
     from txcarp.addresses import Holding, VirtualAddress
     from txcarp.change import Change, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import Address, Link
+    from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
+    from txcarp.protocol.events import Event
     from txcarp.protocol.freshness import State
 
 
@@ -369,6 +372,77 @@ class IDiagnosisObserver(Interface):
         """
 
 
+class ITrace(Interface):
+    """
+    Follows what happens to a virtual host, and what it does.
+    """
+
+    def happened(event: Event) -> None:
+        """
+        An event came in by the door.
+        """
+
+    def decided(effect: Effect) -> None:
+        """
+        The election asked for an effect, which is about to be carried out.
+        """
+
+
+class IPlatform(Interface):
+    """
+    Everything that virtual hosts need of the machine that they run on, made once for all
+    of them.
+    """
+
+    clock: IReactorTime = Attribute("""The clock of all timers.""")
+
+    links: ILinkMonitor = Attribute("""Knows the interfaces.""")
+
+    network: INetwork = Attribute("""Sends and receives.""")
+
+    addresses: IAddressTable | None = Attribute(
+        """Adds and removes addresses; C{None} if this machine cannot."""
+    )
+
+    virtualInterfaces: IVirtualInterfaces | None = Attribute(
+        """Makes interfaces with virtual hardware addresses; C{None} if this machine cannot."""
+    )
+
+    scripts: IScriptRunner = Attribute("""Runs scripts.""")
+
+    store: IStateStore | None = Attribute(
+        """Remembers over a restart what replays are told by; C{None} if nothing does."""
+    )
+
+    def pauseSeconds() -> float:
+        """
+        Seconds on a clock that is never set, and that also counts while the machine
+        sleeps.
+        """
+
+    def wallSeconds() -> float:
+        """
+        Seconds since 1970.
+        """
+
+    def random(bits: int) -> int:
+        """
+        A random number of so many bits that nobody can foresee.
+        """
+
+    def open() -> None:
+        """
+        Open what needs to be open, if it is not.
+
+        @raise OSError: If this process may not, or the kernel refuses.
+        """
+
+    def close() -> None:
+        """
+        Close it; L{open} may follow.
+        """
+
+
 class IStateStore(Interface):
     """
     Keeps what a host has to remember over a restart.
@@ -404,7 +478,9 @@ __all__ = [
     "IMastershipStep",
     "INetwork",
     "IPacketReceiver",
+    "IPlatform",
     "IScriptRunner",
     "IStateStore",
+    "ITrace",
     "IVirtualInterfaces",
 ]

@@ -4,30 +4,15 @@ The virtual hosts of one process as a Twisted service.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, cast
+from collections.abc import Generator, Iterable
+from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
 
-from txcarp.clock.monotonic import MonotonicClock, bootSeconds
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import (
-    IAddressTable,
-    ILinkMonitor,
-    INetwork,
-    IScriptRunner,
-    IVirtualInterfaces,
-)
-from txcarp.mastership.scripts import ProcessRunner
-from txcarp.membership.statefile import StateFile
-from txcarp.netlink.client import Netlink
-from txcarp.network.addresstable import AddressTable
-from txcarp.network.links import LinkMonitor
-from txcarp.network.linux import LinuxNetwork
-from txcarp.network.macvlans import Macvlans
+from txcarp.interfaces import IPlatform
+from txcarp.platform import LinuxPlatform
 from txcarp.virtualhost import VirtualHost
 
 
@@ -48,73 +33,72 @@ class CARPService(MultiService):
         self,
         configurations: Iterable[VirtualHostConfiguration],
         *,
-        reactor: Any = None,
-        clock: IReactorTime | None = None,
-        links: ILinkMonitor | None = None,
-        network: INetwork | None = None,
-        scripts: IScriptRunner | None = None,
-        addresses: IAddressTable | None = None,
-        virtualInterfaces: IVirtualInterfaces | None = None,
+        platform: IPlatform | None = None,
     ) -> None:
         """
-        What is not given is the real thing.
-
-        @param reactor: The reactor of the application; the global one if it is
-            not given.
-        @param clock: What all timers run on.
-        @param links: What knows the interfaces.
-        @param network: What sends and receives.
-        @param scripts: What runs scripts.
-        @param addresses: What adds and removes addresses.
-        @param virtualInterfaces: What makes interfaces with virtual hardware
-            addresses.
+        @param platform: The machine to run on; this Linux host with the global reactor, if
+            it is not given.
         @raise ValueError: If two virtual hosts have the same interface and
             vhid.
         """
         MultiService.__init__(self)
-        if reactor is None:
-            from twisted.internet import reactor as installed
+        self.platform: IPlatform = platform or LinuxPlatform()
+        self._opened = False
+        wanted = _byKey(configurations)
+        for configuration in wanted.values():
+            self._add(configuration)
 
-            reactor = installed
-        pauseSeconds: Callable[[], float] | None = None
-        self._ownClock: MonotonicClock | None = None
-        if clock is None:
-            clock = self._ownClock = MonotonicClock(cast(IReactorFDSet, reactor))
-            pauseSeconds = bootSeconds
-        self._netlink = Netlink(reactor)
-        self._ownLinks: LinkMonitor | None = None
-        if links is None:
-            links = self._ownLinks = LinkMonitor(self._netlink, clock)
-        self._ownAddresses: AddressTable | None = None
-        if addresses is None:
-            addresses = self._ownAddresses = AddressTable(self._netlink, clock, _indexes(links))
-        if virtualInterfaces is None:
-            virtualInterfaces = Macvlans(self._netlink)
-        if network is None:
-            network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
-        if scripts is None:
-            scripts = ProcessRunner(reactor, clock)
-        self.virtualHosts: list[VirtualHost] = []
-        seen = set()
-        for configuration in configurations:
-            key = (configuration.interface, configuration.vhid)
-            if key in seen:
-                raise ValueError(f"virtual host {key[1]} is configured twice on {key[0]}")
-            seen.add(key)
-            path = configuration.stateFile
-            host = VirtualHost(
-                configuration,
-                store=None if path is None else StateFile(path, reactor),
-                network=network,
-                links=links,
-                clock=clock,
-                scripts=scripts,
-                addresses=addresses,
-                virtualInterfaces=virtualInterfaces,
-                pauseSeconds=pauseSeconds,
-            )
-            host.setServiceParent(self)  # type: ignore[no-untyped-call]
-            self.virtualHosts.append(host)
+    @property
+    def virtualHosts(self) -> list[VirtualHost]:
+        """
+        The virtual hosts, in the order in which they were added.
+        """
+        return [service for service in self.services if isinstance(service, VirtualHost)]
+
+    def addVirtualHost(self, configuration: VirtualHostConfiguration) -> VirtualHost:
+        """
+        Add a virtual host.  If this service runs, it takes part in its group at once.
+
+        @raise ValueError: If there is one with this interface and vhid already.
+        @raise OSError: If this process may not open what it needs; the virtual host is not
+            added then.
+        """
+        key = _keyOf(configuration)
+        if any(_keyOf(host.configuration) == key for host in self.virtualHosts):
+            raise ValueError(_twice(key))
+        return self._add(configuration)
+
+    def removeVirtualHost(self, host: VirtualHost) -> Deferred[None]:
+        """
+        Have a virtual host leave its group, and forget it.
+
+        @return: Fires when it left.
+        @raise ValueError: If it is not one of this service.
+        """
+        if host not in self.virtualHosts:
+            raise ValueError(f"{host.name} is no virtual host of this service")
+        return maybeDeferred(host.disownServiceParent)
+
+    def reconfigure(self, configurations: Iterable[VirtualHostConfiguration]) -> Deferred[None]:
+        """
+        Have these virtual hosts, and no others.  Those whose configuration is the same
+        notice nothing; a changed one leaves its group in order and takes part again.
+
+        @return: Fires when all of that is done.
+        @raise ValueError: If two virtual hosts have the same interface and vhid; nothing is
+            changed then.
+        """
+        wanted = _byKey(configurations)
+        present = {_keyOf(host.configuration): host for host in self.virtualHosts}
+        done = [
+            self.removeVirtualHost(host) for key, host in present.items() if key not in wanted
+        ]
+        for key, configuration in wanted.items():
+            if key in present:
+                done.append(present[key].reconfigure(configuration))
+            else:
+                self._add(configuration)
+        return gatherResults(done, consumeErrors=True).addCallback(lambda _: None)
 
     def privilegedStartService(self) -> None:
         """
@@ -122,14 +106,14 @@ class CARPService(MultiService):
 
         @raise OSError: If this process may not.
         """
-        self._open()
+        self.platform.open()
         MultiService.privilegedStartService(self)
 
     def startService(self) -> None:
         """
         Take part in all groups.
         """
-        self._open()
+        self.platform.open()
         MultiService.startService(self)
 
     @inlineCallbacks
@@ -138,32 +122,30 @@ class CARPService(MultiService):
         Leave all groups; fires when everything was given back.
         """
         yield maybeDeferred(MultiService.stopService, self)
-        if self.running:
-            return  # started again meanwhile
-        for own in (self._ownLinks, self._ownAddresses):
-            if own is not None:
-                own.stop()
-        self._netlink.stop()
-        if self._ownClock is not None:
-            self._ownClock.stop()
+        if not self.running:  # otherwise it was started again meanwhile
+            self.platform.close()
 
-    def _open(self) -> None:
-        owned = [own for own in (self._ownLinks, self._ownAddresses) if own is not None]
-        if owned:
-            self._netlink.start()
-        for own in owned:
-            own.start()
+    def _add(self, configuration: VirtualHostConfiguration) -> VirtualHost:
+        host = VirtualHost(configuration, self.platform)
+        host.setServiceParent(self)  # type: ignore[no-untyped-call]
+        return host
 
 
-def _indexes(links: ILinkMonitor) -> Callable[[str], int]:
-    """
-    The index of an interface, from what is known anyway.
-    """
+def _keyOf(configuration: VirtualHostConfiguration) -> tuple[str, int]:
+    return configuration.interface, configuration.vhid
 
-    def indexOf(name: str) -> int:
-        link = links.link(name)
-        if link is None:
-            raise OSError(errno.ENODEV, f"there is no interface {name}")
-        return link.index
 
-    return indexOf
+def _byKey(
+    configurations: Iterable[VirtualHostConfiguration],
+) -> dict[tuple[str, int], VirtualHostConfiguration]:
+    found: dict[tuple[str, int], VirtualHostConfiguration] = {}
+    for configuration in configurations:
+        key = _keyOf(configuration)
+        if key in found:
+            raise ValueError(_twice(key))
+        found[key] = configuration
+    return found
+
+
+def _twice(key: tuple[str, int]) -> str:
+    return f"virtual host {key[1]} is configured twice on {key[0]}"

@@ -4,46 +4,34 @@ A virtual host as a Twisted service.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import Counter
-from collections.abc import Callable
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
-from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.interfaces import (
-    IAddressTable,
+    IAdvertisementTransport,
     IDiagnosisObserver,
-    ILinkMonitor,
     IMastershipObserver,
     IMastershipStep,
-    INetwork,
-    IScriptRunner,
-    IStateStore,
-    IVirtualInterfaces,
+    IPlatform,
+    ITrace,
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
-from txcarp.membership.channel import Channel
-from txcarp.membership.demotions import Demotions
-from txcarp.membership.neighbourhood import Neighbourhood
-from txcarp.membership.participation import RESIGNATION, Participation, Surroundings
+from txcarp.membership.memory import Memory
+from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
-from txcarp.membership.reception import Heard, Reception
-from txcarp.membership.sealing import Sealing
-from txcarp.protocol.demotion import FULL_DEMOTION
+from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
+from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
 from txcarp.protocol.family import Family
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejection
+from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
 
 #: Seconds between two log lines that say the same.
 _SAY_AGAIN = 60.0
@@ -52,87 +40,35 @@ _SAY_AGAIN = 60.0
 class VirtualHost(Service):
     """
     A set of addresses that several hosts share, seen from one of them.
+
+    It has a L{Memory}, which lives as long as this object, and while it runs one
+    L{Participation}, which is made anew for each run.
+
+    @ivar configuration: What it was told to be.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        configuration: VirtualHostConfiguration,
-        *,
-        network: INetwork,
-        links: ILinkMonitor,
-        clock: IReactorTime,
-        scripts: IScriptRunner,
-        addresses: IAddressTable | None = None,
-        virtualInterfaces: IVirtualInterfaces | None = None,
-        store: IStateStore | None = None,
-        pauseSeconds: Callable[[], float] | None = None,
-        wallSeconds: Callable[[], float] = time.time,
-        random: Callable[[int], int] = secrets.randbits,
-    ) -> None:
+    def __init__(self, configuration: VirtualHostConfiguration, platform: IPlatform) -> None:
         """
-        @param addresses: What adds and removes addresses, if the
-            configuration asks for it.
-        @param virtualInterfaces: What makes interfaces with virtual hardware
-            addresses, likewise.
-        @param store: What remembers, over a restart, what replays are told by.
-        @param pauseSeconds: Seconds on a clock that also counts while the
-            machine sleeps; the clock's own if it is not given.
-        @param wallSeconds: Seconds since 1970.
-        @param random: Draws a number of so many bits.
+        @param platform: What it needs of the machine; opened and closed by its owner.
         """
         self.configuration = configuration
-        self.setName(f"{configuration.interface}:{configuration.vhid}")  # type: ignore[no-untyped-call]
-        self._surroundings = Surroundings(
-            network=network,
-            links=links,
-            clock=clock,
-            scripts=scripts,
-            addresses=addresses,
-            virtualInterfaces=virtualInterfaces,
-            store=store,
-            pauseSeconds=pauseSeconds or clock.seconds,
-            wallSeconds=wallSeconds,
-            random=random,
-        )
-        self._keyring = _keyring(configuration)
+        self.setName(_nameOf(configuration))  # type: ignore[no-untyped-call]
+        self._platform = platform
+        self._memory = Memory(SayOnce(platform.clock, _SAY_AGAIN))
         self._observers: list[IMastershipObserver] = []
+        self._diagnosisObservers: list[IDiagnosisObserver] = []
         self._before: list[IMastershipStep] = []
         self._after: list[IMastershipStep] = []
-        self._sayOnce = SayOnce(clock, _SAY_AGAIN)
-        self._neighbourhood = Neighbourhood(configuration, clock, self._sayOnce)
-        self._demotions = Demotions(configuration, links, self._demotionChanged)
-        self._sealing = Sealing(
-            configuration,
-            self._keyring,
-            clock,
-            self._sayOnce,
-            running=self._surroundings.pauseSeconds,
-            wall=wallSeconds,
-            store=store,
-            caughtUp=self._caughtUp,
-        )
-        self._reception = Reception(
-            configuration,
-            self._keyring,
-            self._sealing,
-            clock,
-            self._sayOnce,
-            arrived=self._packetArrived,
-            deliver=self._heard,
-            refused=self._neighbourhood.refused,
-            hearing=self._hearingChanged,
-            isEcho=self._isEcho,
-            sentLately=self._sentLately,
-            expectsSilence=lambda: self.role is Role.MASTER,
-        )
-        self._channels: list[Channel] = []
-        self._waiting: list[Deferred[None]] = []
-        self._leaving = False
+        self._trace: ITrace | None = None
+        #: The transports, and the settings that they were attached with.
+        self._attached: tuple[object, dict[Family, IAdvertisementTransport]] | None = None
         self._run: Participation | None = None
+        self._leaving = False
+        self._stopped: list[Deferred[None]] = []
 
-    # What others may ask for.
+    # Questions.
 
     @property
     def role(self) -> Role:
@@ -146,85 +82,191 @@ class VirtualHost(Service):
         """
         How many good advertisements were heard.
         """
-        return self._reception.received
+        return self._memory.received
 
     @property
     def rejected(self) -> Counter[Rejection]:
         """
         How many packets were refused, for each reason.
         """
-        return self._reception.refusals.counts
+        return self._memory.rejected
 
     @property
     def sent(self) -> int:
         """
-        How many advertisements left in this run.
+        How many advertisements left.
         """
-        return self._run.advertiser.sent if self._run is not None else 0
+        return self._memory.sent
 
     @property
     def sendErrors(self) -> int:
         """
-        How many advertisements did not leave in this run.
+        How many advertisements did not leave.
         """
-        return self._run.advertiser.failed if self._run is not None else 0
+        return self._memory.sendErrors
 
     @property
     def findings(self) -> Counter[Finding]:
         """
         How often each thing that can go wrong in a group was seen.
         """
-        return self._neighbourhood.diagnostics.counts
+        return self._memory.findings
 
     @property
     def peers(self) -> list[KnownPeer]:
         """
         The other hosts that were heard, the one heard last at the end.
         """
-        return self._neighbourhood.peers.all
+        return self._memory.peers.all
 
     @property
     def demotion(self) -> dict[str, int]:
         """
         Why this host is demoted, with the amount of each reason.
         """
-        return self._demotions.ledger.reasons
+        return self._run.ledger.reasons if self._run is not None else dict(self._memory.demotions)
+
+    def status(self) -> Status:
+        """
+        Everything there is to know about this virtual host at this moment.
+        """
+        memory, run, configuration = self._memory, self._run, self.configuration
+        now = self._platform.clock.seconds()
+        ledger = run.ledger if run is not None else DemotionLedger(memory.demotions)
+        timing = ledger.apply(configuration.timing, configuration.dialect.highestSkew)
+        deadline = run.masterDown.deadline if run is not None else None
+        peers = memory.peers.all
+        known = self.role is Role.BACKUP and deadline is not None and bool(peers)
+        return Status(
+            name=_nameOf(configuration),
+            interface=configuration.interface,
+            vhid=configuration.vhid,
+            time=self._platform.wallSeconds(),
+            running=run is not None,
+            role=self.role,
+            since=now - memory.changes[-1][0] if memory.changes else None,
+            complete=run is not None and run.mastership.complete,
+            master=textOf(peers[-1].source) if known else "",
+            peers=[
+                PeerStatus(
+                    textOf(peer.source),
+                    peer.timing,
+                    peer.demotion,
+                    peer.sealed,
+                    peer.pair,
+                    now - peer.heard,
+                )
+                for peer in peers
+            ],
+            addresses=self._addresses(now),
+            holds=[
+                HoldStatus(reason, None if (end := run.holds.endOf(reason)) is None else end - now)
+                for reason in run.holds
+            ]
+            if run is not None
+            else [],
+            demotions=ledger.reasons,
+            demotion=ledger.total,
+            configured=configuration.timing,
+            advertised=timing,
+            dialect=configuration.dialect.name,
+            deadline=None if deadline is None else max(0.0, deadline - now),
+            received=memory.received,
+            sent=memory.sent,
+            sendErrors=memory.sendErrors,
+            rejected=dict(memory.rejected),
+            findings=dict(memory.findings),
+            changes=[PastChange(now - when, change) for when, change in memory.changes],
+        )
+
+    def _addresses(self, now: float) -> list[AddressStatus]:
+        leases = self._run.mastership.leases if self._run is not None else None
+        return [
+            AddressStatus(str(address))
+            if leases is None
+            else AddressStatus(
+                str(address),
+                leases.holds(address),
+                max(0.0, leases.end - now) if leases.holds(address) else None,
+            )
+            for address in self.configuration.addresses
+        ]
+
+    def logStatus(self) -> None:
+        """
+        Log what this host is, in ucarp's words, and what else there is to say: why it
+        takes no part now, why it is demoted, and which peers it heard.
+        """
+        for line in self.status().lines():
+            self._log.info("{line}", line=line)
+
+    # Requests.
 
     def demote(self, reason: str, amount: int = FULL_DEMOTION) -> None:
         """
         Let a reason for a demotion hold; once is enough.  A master says so at
-        once, and hands over if somebody better is there.
+        once, and hands over if a better host is there.
 
-        @param reason: What names it, for people and for L{promote}.
+        @param reason: A name for people and for L{promote}.
         @param amount: What is added to the skew, up to a skew of 240.
-        @raise ValueError: If the amount is not from -255 to 255.
+        @raise ValueError: If the amount is not from -255 to 255, or there are too many
+            reasons.
         """
-        self._demotions.set(reason, amount)
+        run = self._run
+        ledger = run.ledger if run is not None else DemotionLedger(self._memory.demotions)
+        ledger.check(reason, amount)
+        self._memory.demotions[reason] = amount
+        if run is not None:
+            run.tell(Demoted(reason, amount))
 
     def promote(self, reason: str) -> None:
         """
         Let a reason for a demotion hold no more; it is no error if it did not.
         """
-        self._demotions.clear(reason)
+        self._memory.demotions.pop(reason, None)
+        if self._run is not None:
+            self._run.tell(Promoted(reason))
 
     def claim(self) -> None:
         """
-        Become master if this host is a backup in good order.  What the
+        Become master, unless something keeps this host out of the election.  What the
         election says next holds: a better master takes it back.
         """
-        run = self._active
-        if run is not None and not run.candidate.held:
-            run.candidate.claim()
+        if self._active is not None:
+            self._active.tell(Claimed())
 
     def resign(self) -> None:
         """
         Hand over if this host is master, and take no part for a while so that
-        somebody else can take over.  The better host takes the mastership back
+        another host can take over.  The better host takes the mastership back
         later if its peers are so configured that they let it.
         """
-        run = self._active
-        if run is not None and run.role is Role.MASTER:
-            run.resign(RESIGNATION, unfit=False)
+        if self._active is not None:
+            self._active.tell(ResignAsked())
+
+    def reconfigure(self, configuration: VirtualHostConfiguration) -> Deferred[None]:
+        """
+        Be configured differently from now on.  A virtual host that runs leaves its group
+        in order and takes part again; what it knows of the group stays.
+
+        @return: Fires when it takes part with the new configuration, or when it is stopped.
+        @raise ValueError: If the interface or the number is another one: that is another
+            virtual host.
+        """
+        if _nameOf(configuration) != _nameOf(self.configuration):
+            raise ValueError(
+                f"{_nameOf(self.configuration)} cannot become {_nameOf(configuration)}: that is "
+                "another virtual host"
+            )
+        if configuration == self.configuration:
+            return succeed(None)
+        if not self.running:
+            self.configuration = configuration
+            return succeed(None)
+        stopped = self.stopService()
+        self.configuration = configuration
+        self.startService()
+        return stopped
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
@@ -264,9 +306,9 @@ class VirtualHost(Service):
 
     def addDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
-        Tell an observer what is seen to go wrong, from now on.
+        Tell an observer about each fault of the group from now on.
         """
-        self._neighbourhood.diagnostics.observers.append(observer)
+        self._diagnosisObservers.append(observer)
 
     def removeDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
@@ -274,41 +316,15 @@ class VirtualHost(Service):
 
         @raise ValueError: If it was not told anything.
         """
-        self._neighbourhood.diagnostics.observers.remove(observer)
+        self._diagnosisObservers.remove(observer)
 
-    def logStatus(self) -> None:
+    def follow(self, trace: ITrace | None) -> None:
         """
-        Log one line that says what this host is, in ucarp's words, and what
-        else there is to say: why it takes no part now, why it is demoted, and
-        who was heard.
+        Have a trace follow each event and each effect from now on; C{None} for none.
         """
-        self._log.info(
-            "{role} on {interface} id {vhid}",
-            role=self.role.value,
-            interface=self.configuration.interface,
-            vhid=self.configuration.vhid,
-        )
-        if self._run is not None and self._run.candidate.held:
-            self._log.info(
-                "Takes no part now: {reasons}", reasons=", ".join(sorted(self._run.candidate.held))
-            )
-        if self.demotion:
-            reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotion.items())
-            self._log.info(
-                "Demoted by {total}: {reasons}",
-                total=self._demotions.ledger.total,
-                reasons=reasons,
-            )
-        now = self._surroundings.clock.seconds()
-        for peer in self.peers:
-            self._log.info(
-                "Peer {source}: advbase {advbase} advskew {advskew}{seal}, heard {ago:.1f} s ago",
-                source=textOf(peer.source),
-                advbase=peer.timing.advbase,
-                advskew=peer.timing.advskew,
-                seal=", sealed" if peer.sealed else "",
-                ago=now - peer.heard,
-            )
+        self._trace = trace
+        if self._run is not None:
+            self._run.trace = trace
 
     # Service.
 
@@ -326,140 +342,105 @@ class VirtualHost(Service):
         """
         if self.running:
             return
-        channels = self._attach()  # if that fails this was no start
+        if self._run is None:
+            self._attach()  # if that fails this was no start
         Service.startService(self)
-        if not self._leaving:  # otherwise it begins when the run of now has ended
-            self._begin(channels)
+        if self._run is None:  # otherwise it begins when that run has ended
+            self._begin()
 
     def stopService(self) -> Deferred[None]:
         """
         Leave the group; a master gives back what it took.
+
+        @return: Fires when that is done.
         """
-        run = self._active
         Service.stopService(self)
-        if run is not None:
-            self._leaving = True
-            run.stop().addBoth(self._left)
-        elif not self._leaving:
+        if self._run is None:
             self._detach()
-        if not self._leaving:
             return succeed(None)
         stopped: Deferred[None] = Deferred()
-        self._waiting.append(stopped)
+        self._stopped.append(stopped)
+        if not self._leaving:
+            self._leaving = True
+            self._run.stop().addCallback(self._left)
         return stopped
 
     @property
     def _active(self) -> Participation | None:
         """
-        The run of now, unless it is leaving.
+        The run, unless it is leaving.
         """
-        return self._run if self.running and not self._leaving else None
+        return None if self._leaving else self._run
 
-    def _begin(self, channels: list[Channel]) -> None:
+    def _begin(self) -> None:
         self._run = Participation(
             self.configuration,
-            self._surroundings,
-            channels,
-            keyring=self._keyring,
-            sealing=self._sealing,
-            reception=self._reception,
-            demotions=self._demotions,
-            neighbourhood=self._neighbourhood,
-            sayOnce=self._sayOnce,
+            self._platform,
+            self._attach(),
+            self._memory,
             before=self._before,
             after=self._after,
-            notify=self._notify,
+            observers=self._observers,
+            diagnosisObservers=self._diagnosisObservers,
+            trace=self._trace,
         )
         self._run.start()
 
-    def _left(self, result: object) -> None:
-        if isinstance(result, Failure):
-            self._log.failure("{name} could not leave in order", failure=result, name=self.name)
-        self._reception.stop()
-        self._demotions.forget()
-        if not self.running:  # it may have been started again, with privileges that it had then
-            self._detach()
+    def _left(self, result: None) -> None:
         self._run = None
-        self._sealing.stop().addBoth(self._stopped)
-
-    def _stopped(self, result: object) -> None:
         self._leaving = False
         if self.running:
-            self._begin(self._attach())
+            # With the sockets that are open: the privileges to open them may be gone.
+            try:
+                self._begin()
+            except Exception:
+                self._log.failure("{name} cannot take part in its group again", name=self.name)
         else:
             self._detach()
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
+        stopped, self._stopped = self._stopped, []
+        for one in stopped:
             one.callback(None)
 
-    def _attach(self) -> list[Channel]:
-        if not self._channels:
-            configuration = self.configuration
+    def _attach(self) -> dict[Family, IAdvertisementTransport]:
+        """
+        Open what advertisements leave and arrive by, if it is not open as configured.
+        """
+        configuration = self.configuration
+        settings = (
+            configuration.families,
+            configuration.group,
+            configuration.group6,
+            configuration.broadcast,
+            configuration.virtualMAC,
+        )
+        if self._attached is not None:
+            if self._attached[0] == settings:
+                return self._attached[1]
+            self._detach()
+        network = self._platform.network
+        transports: dict[Family, IAdvertisementTransport] = {}
+        try:
             for family in configuration.families:
                 isIPv4 = family is Family.IPV4
-                transport = self._surroundings.network.attach(
+                transports[family] = network.attach(
                     configuration.interface,
                     configuration.vhid,
                     configuration.group if isIPv4 else configuration.group6,
                     configuration.broadcast and isIPv4,
                     configuration.virtualMAC,
                 )
-                transport.deliverTo(self._reception)
-                self._channels.append(Channel(configuration, family, transport))
-        return self._channels
+        except BaseException:
+            if transports:
+                network.detach(configuration.interface, configuration.vhid)
+            raise
+        self._attached = settings, transports
+        return transports
 
     def _detach(self) -> None:
-        if self._channels:
-            network = self._surroundings.network
-            network.detach(self.configuration.interface, self.configuration.vhid)
-            self._channels = []
-
-    # What is passed on to the run of now.
-
-    def _packetArrived(self) -> None:
-        if self._run is not None:
-            self._run.candidate.notePause()
-
-    def _heard(self, heard: Heard) -> None:
-        if self._run is not None:
-            self._run.heard(heard)
-
-    def _hearingChanged(self) -> None:
-        if self._run is not None:
-            self._run.hearingChanged()
-
-    def _caughtUp(self) -> None:
-        if self._run is not None:
-            self._run.candidate.speakUp()
-
-    def _isEcho(self, counter: int) -> bool:
-        return self._run is not None and self._run.advertiser.isEcho(counter)
-
-    def _sentLately(self, counter: int) -> bool:
-        return self._run is not None and self._run.advertiser.sentLately(counter)
-
-    def _demotionChanged(self) -> None:
-        if self._run is not None:
-            self._run.demotionChanged()
-
-    def _notify(self, change: Change) -> None:
-        for observer in list(self._observers):
-            try:
-                observer.roleChanged(change)
-            except Exception:
-                self._log.failure("An observer of {name} failed", name=self.name)
+        if self._attached is not None:
+            self._attached = None
+            self._platform.network.detach(self.configuration.interface, self.configuration.vhid)
 
 
-def _keyring(configuration: VirtualHostConfiguration) -> Keyring:
-    return Keyring(
-        configuration.vhid,
-        configuration.dialect,
-        configuration.password,
-        [address.packed for address in configuration.addresses],
-        otherPasswords=configuration.otherPasswords,
-        otherAddresses=[
-            [address.packed for address in addresses]
-            for addresses in configuration.otherAddresses
-        ],
-        hardware=configuration.signedHardware,
-    )
+def _nameOf(configuration: VirtualHostConfiguration) -> str:
+    return f"{configuration.interface}:{configuration.vhid}"

@@ -12,11 +12,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from tests.fakes import INTERFACE, FakeLinks, Journal, Stage, configured
+from tests.fakes import INTERFACE, FakeLinks, Journal, Stage
 from txcarp.addresses import Holding, VirtualAddress
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IVirtualInterfaces
 from txcarp.links import Link
-from txcarp.virtualhost import VirtualHost
 
 
 def refused() -> OSError:
@@ -165,19 +164,10 @@ class LeaseStage(Stage):
     def __init__(self, **settings: Any) -> None:
         settings = {"assign": True, "upScript": None, "downScript": None, **settings}
         super().__init__(**settings)
-        self.table = FakeTable(self.journal, self.clock)
-        self.host = VirtualHost(
-            configured(**settings),
-            network=self.network,
-            links=self.links,
-            clock=self.clock,
-            scripts=self.scripts,
-            addresses=self.table,
-            virtualInterfaces=FakeInterfaces(self.journal, self.links),
-            pauseSeconds=lambda: self.clock.seconds() + self.asleep,
-            random=lambda bits: self.random(bits),
-        )
-        self.host.addObserver(self.observer)
+
+    def equip(self) -> None:
+        self.table = self.platform.addresses = FakeTable(self.journal, self.clock)
+        self.platform.virtualInterfaces = FakeInterfaces(self.journal, self.links)
 
     def events(self, *kinds: str) -> list[tuple[Any, ...]]:
         """

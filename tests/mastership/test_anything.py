@@ -18,6 +18,7 @@ from tests.mastership.table import LeaseStage, refused
 from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.membership.participation import RESIGNATION
 from txcarp.protocol.effects import Role
+from txcarp.protocol.events import StepFailed
 
 #: How many lives are tried; more for a longer search.
 _EXAMPLES = int(os.environ.get("TXCARP_EXAMPLES", "60"))
@@ -87,7 +88,7 @@ class Life:
                     table.waiting.remove(waiting)
                     waiting.callback(None)
             case "unfit" if host._run is not None:
-                host._run._stepFailed("work")
+                host._run.tell(StepFailed("work"))
             case "resign" | "claim":
                 getattr(host, event)()
             case "stop":

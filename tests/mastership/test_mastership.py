@@ -16,10 +16,11 @@ from tests.fakes import INTERFACE, Journal, Stage
 from tests.mastership.table import LeaseStage, refused
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
-from txcarp.mastership.handover import FOLLOW
+from txcarp.mastership.mastership import FOLLOW
 from txcarp.membership.holds import HOLD_OFF
 from txcarp.membership.participation import RESIGNATION
 from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.events import HoldReason, StepFailed
 
 
 @implementer(IMastershipStep)
@@ -531,7 +532,7 @@ class HandOverTests(StageTestCase):
                 else:
                     stage.deliver(advbase=0, advskew=1)
                     stage.table.answer()
-                    self.assertEqual(stage.host._run.candidate.held, set())
+                    self.assertEqual(stage.host.status().holds, [])
                     reasons = [Reason.PREFERRED_MASTER]
                 said = [one.reason for one in stage.observer.changes if one.previous is Role.MASTER]
                 self.assertEqual(said, reasons)
@@ -545,7 +546,7 @@ class HandOverTests(StageTestCase):
         stage.becomeMaster()
         stage.table.slow = True
         with capturedLogs():
-            stage.host._run._stepFailed("check")
+            stage.host._run.tell(StepFailed("check"))
         self.assertEqual(self.leaves(), [("drop", ADDRESS)])
         stage.table.answer()
         self.assertEqual(self.leaves(), [("advertise", 255, 255)])
@@ -561,7 +562,7 @@ class HandOverTests(StageTestCase):
         stage.becomeMaster()
         stage.table.slow = True
         with capturedLogs():
-            stage.host._run._stepFailed("check")
+            stage.host._run.tell(StepFailed("check"))
         stage.deliver(advbase=0, advskew=1)
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.table.answer()
@@ -583,7 +584,8 @@ class HandOverTests(StageTestCase):
                 stage.becomeMaster()
                 stage.table.slow = True
                 with capturedLogs():
-                    stage.host._run.resign(HOLD_OFF, unfit=unfit)
+                    reason = HoldReason.UNFIT if unfit else HoldReason.RESIGNED
+                    stage.host._run._resign(reason, HOLD_OFF)
                 stage.deliver(advbase=0, advskew=1)
                 stage.deliver(advbase=255, advskew=255)
                 self.assertIs(stage.host.role, Role.MASTER)
@@ -634,7 +636,7 @@ class HandOverTests(StageTestCase):
         """
         A host that found itself unfit has nothing to go on with.
         """
-        self.stage.host._run._stepFailed("check")
+        self.stage.host._run.tell(StepFailed("check"))
         self.assertEqual(self.stage.table.present, {})
 
     def test_startAgain(self) -> None:

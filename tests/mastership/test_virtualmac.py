@@ -19,6 +19,7 @@ from txcarp.links import Link
 from txcarp.mastership.virtualmac import VirtualMAC, virtualHardwareAddress
 from txcarp.membership.holds import HOLD_OFF
 from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.events import HoldReason
 
 NAME = f"vh10.{INTERFACE}"
 HARDWARE = virtualHardwareAddress(10)
@@ -169,7 +170,8 @@ class LostWhileMasterTests(SynchronousTestCase):
             stage.links.set(INTERFACE, None)
             stage.links.set(NAME, None)
         self.assertIs(stage.observer.changes[-1].reason, Reason.LINK_LOST)
-        self.assertNotIn("resigned", stage.host._run.candidate.held)  # type: ignore[union-attr]
+        holds = [hold.reason for hold in stage.host.status().holds]
+        self.assertEqual(holds, [HoldReason.NO_LINK])
 
     def test_cannotPutBack(self) -> None:
         """

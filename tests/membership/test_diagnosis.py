@@ -15,7 +15,11 @@ from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.diagnosis import Diagnostics
-from txcarp.membership.peers import MAXIMUM, KnownPeer, Peers
+from txcarp.membership.memory import Memory
+from txcarp.membership.peers import MAXIMUM, Peers
+from txcarp.protocol.effects import Peer
+from txcarp.protocol.election import Standing
+from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
@@ -46,7 +50,9 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.diagnostics = Diagnostics(7, "eth0", self.clock, SayOnce(self.clock))
+        self.memory = Memory(SayOnce(self.clock))
+        self.observers: list[IDiagnosisObserver] = []
+        self.diagnostics = Diagnostics(7, "eth0", self.clock, self.memory, self.observers)
 
     def said(self, *sightings: tuple[Finding, bytes]) -> list[str]:
         """
@@ -85,7 +91,7 @@ class DiagnosticsTests(SynchronousTestCase):
             self.clock.advance(1.0)
             [line] = self.said((finding, _PEER))
             self.assertIn("6 more like it", line)
-            self.assertEqual(self.diagnostics.counts[finding], 8)
+            self.assertEqual(self.memory.findings[finding], 8)
 
     def test_spoofed(self) -> None:
         """
@@ -101,9 +107,9 @@ class DiagnosticsTests(SynchronousTestCase):
         ):
             with capturedLogs() as logs:
                 for source in sources:
-                    self.diagnostics.refused(reason, source, "", lambda source: False)
+                    self.diagnostics.refused(Refused(reason, source))
             self.assertEqual(len(logs), 1, reason)
-            self.assertEqual(self.diagnostics.counts[finding], len(sources))
+            self.assertEqual(self.memory.findings[finding], len(sources))
 
     def test_notDone(self) -> None:
         """
@@ -129,7 +135,7 @@ class DiagnosticsTests(SynchronousTestCase):
         Observers are told each time; one that fails is no harm to the others.
         """
         first, last = Listener(), Listener()
-        self.diagnostics.observers += [first, Listener(fails=True), last]
+        self.observers += [first, Listener(fails=True), last]
         with capturedLogs():
             for _ in range(2):
                 self.diagnostics.found(Finding.VRRP, _PEER, "more")
@@ -148,11 +154,12 @@ class DiagnosticsTests(SynchronousTestCase):
         A bad digest is told by whether its sender was a member.
         """
         with capturedLogs():
-            for members in ([_PEER], []):
-                self.diagnostics.refused(Rejection.DIGEST, _PEER, "", members.__contains__)
-            self.diagnostics.refused(Rejection.TTL, _PEER, "", lambda source: True)
+            self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+            self.memory.peers.heard(Heard(Peer(Timing(1, 0), _PEER)), 0.0)
+            self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+            self.diagnostics.refused(Refused(Rejection.TTL, _PEER))
         self.assertEqual(
-            self.diagnostics.counts, {Finding.WRONG_KEY: 1, Finding.FOREIGN_GROUP: 1}
+            self.memory.findings, {Finding.WRONG_KEY: 1, Finding.FOREIGN_GROUP: 1}
         )
 
     def test_rival(self) -> None:
@@ -160,15 +167,17 @@ class DiagnosticsTests(SynchronousTestCase):
         Two masters are said when it lasts, with for how long; a while without starts
         anew.
         """
+        own = Standing(timing=Timing(1, 0), deadRatio=3, preempt=False, source=_OTHER)
+        rival = Heard(Peer(Timing(1, 1), _PEER), pair=CURRENT), own
         with capturedLogs() as logs:
             for _ in range(4):
-                self.diagnostics.rival(_PEER, 1.0)
+                self.diagnostics.heard(*rival)
                 self.clock.advance(1.0)
-        self.assertEqual(self.diagnostics.counts, {Finding.TWO_MASTERS: 2})
+        self.assertEqual(self.memory.findings, {Finding.TWO_MASTERS: 2})
         self.assertIn("for 2.0 s now", formatEvent(logs[0]) or "")
         self.clock.advance(5.0)
-        self.diagnostics.rival(_PEER, 1.0)
-        self.assertEqual(self.diagnostics.counts, {Finding.TWO_MASTERS: 2})
+        self.diagnostics.heard(*rival)
+        self.assertEqual(self.memory.findings, {Finding.TWO_MASTERS: 2})
 
 
 class PeersTests(SynchronousTestCase):
@@ -183,7 +192,7 @@ class PeersTests(SynchronousTestCase):
         peers = Peers()
         for n in range(MAXIMUM + 10):
             for source in (_PEER, n.to_bytes(4, "big")):
-                peers.heard(KnownPeer(source, Timing(1, 0), 0, False, CURRENT, float(n)))
+                peers.heard(Heard(Peer(Timing(1, 0), source)), float(n))
         self.assertEqual(len(peers.all), MAXIMUM)
         self.assertTrue(peers.knows(_PEER))
         self.assertFalse(peers.knows((10).to_bytes(4, "big")))

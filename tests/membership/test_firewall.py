@@ -12,6 +12,7 @@ from tests import crafted
 from tests.fakes import FakeTransport, Journal, runTo
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.protocol.envelope import Packet, readPacket
+from txcarp.protocol.family import Family
 
 #: Longer than the two sockets may be apart.
 MOMENT = 0.05
@@ -31,7 +32,9 @@ class FirewallWatchTests(SynchronousTestCase):
         self.delivered: list[Packet] = []
         self.good = True
         self.discoveries = 0
-        self.watch = FirewallWatch(self.clock, self.transport, self.deliver, self.discovered)
+        self.watch = FirewallWatch(
+            self.clock, self.transport, Family.IPV4, self.deliver, self.discovered
+        )
         self.watch.start()
 
     def deliver(self, packet: Packet) -> bool:
@@ -41,7 +44,7 @@ class FirewallWatchTests(SynchronousTestCase):
         self.delivered.append(packet)
         return self.good
 
-    def discovered(self) -> None:
+    def discovered(self, family: Family) -> None:
         """
         A packet was found to be dropped.
         """

@@ -27,6 +27,7 @@ from tests.simulation.test_pairs import pair
 from txcarp.findings import Finding
 from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import LONGEST_SAVE, RESERVED, SAVE_EVERY, Sealing
 from txcarp.membership.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
 from txcarp.protocol.advertisement import Advertisement, decode, encode
@@ -93,6 +94,7 @@ class SealingTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.wall = 1.8e9
         self.caughtUp: list[float] = []
+        self.memories: list[Memory] = []
         self.store = FakeStore()
         self.sealing = self.make()
 
@@ -101,6 +103,8 @@ class SealingTestCase(SynchronousTestCase):
         A new process, with the state of the last one unless another store is given.
         """
         store = settings.pop("store", self.store)
+        if not settings.pop("sameProcess", False):
+            self.memories.append(Memory(SayOnce(self.clock)))
         configuration = configured(**settings)
         keyring = Keyring(
             configuration.vhid,
@@ -108,18 +112,26 @@ class SealingTestCase(SynchronousTestCase):
             configuration.password,
             [address.packed for address in configuration.addresses],
         )
-        sealing = Sealing(
+        return Sealing(
             configuration,
             keyring,
             self.clock,
-            SayOnce(self.clock),
+            self.memories[-1],
             running=self.clock.seconds,
             wall=lambda: self.wall + self.clock.seconds(),
             store=store,
-            caughtUp=lambda: self.caughtUp.append(self.clock.seconds()),
         )
-        sealing.start()
-        return sealing
+
+    def judge(self, sealing: Sealing, advertisement: Advertisement, source: bytes) -> bool:
+        """
+        Have an advertisement judged, and note whether the group is ahead of this host.
+
+        @return: Whether it is sealed.
+        """
+        sealed, isAhead = sealing.judge(advertisement, source)
+        if isAhead:
+            self.caughtUp.append(self.clock.seconds())
+        return sealed
 
     def sealed(self, seconds: float = 0.0, says: Says | None = None) -> Advertisement:
         """
@@ -180,7 +192,7 @@ class RememberTests(SealingTestCase):
         self.sealing.counter(Says(1, 0), _PEER)
         self.clock.advance(1.0)
         self.successResultOf(self.sealing.stop())
-        self.sealing.start()
+        self.sealing = self.make(sameProcess=True)
         self.clock.advance(1.0)
         counter = self.sealing.counter(Says(1, 0), _PEER)
         assert counter is not None and self.store.state is not None
@@ -214,7 +226,7 @@ class RememberTests(SealingTestCase):
         counter = sealing.counter(Says(1, 0), source)
         assert counter is not None
         vhid = configured().vhid
-        self.assertTrue(self.peer.judge(Advertisement(vhid, 1, 0, counter, b""), source))
+        self.assertTrue(self.judge(self.peer, Advertisement(vhid, 1, 0, counter, b""), source))
 
     def test_stopped(self) -> None:
         """
@@ -232,12 +244,12 @@ class RememberTests(SealingTestCase):
         now and then.
         """
         for when in (-1.0, 0.0):
-            self.assertTrue(self.sealing.judge(self.sealed(when), _PEER))
+            self.assertTrue(self.judge(self.sealing, self.sealed(when), _PEER))
         assert self.store.state is not None
         self.assertEqual(list(self.store.state.sources), [_PEER])
         for _ in range(int(SAVE_EVERY) * 10):
             self.clock.advance(1.0)
-            self.sealing.judge(self.sealed(), _PEER)
+            self.judge(self.sealing, self.sealed(), _PEER)
         self.assertLess(self.store.saves, 13)
         self.assertGreater(self.store.saves, 8)
         ahead = self.store.state.sources[_PEER].tick
@@ -249,7 +261,7 @@ class RememberTests(SealingTestCase):
         """
         self.store.slow = True
         for when in (-1.0, 0.0):
-            self.sealing.judge(self.sealed(when), _PEER)
+            self.judge(self.sealing, self.sealed(when), _PEER)
         self.assertEqual(self.store.saves, 1)
         done = self.sealing.stop()
         self.assertEqual(self.store.saves, 1)
@@ -283,7 +295,7 @@ class RememberTests(SealingTestCase):
         """
         self.store.error = OSError(errno.ENOSPC, "No space left on device")
         with capturedLogs() as logs:
-            self.assertTrue(self.sealing.judge(self.sealed(), _PEER))
+            self.assertTrue(self.judge(self.sealing, self.sealed(), _PEER))
             self.successResultOf(self.sealing.stop())
         lines = [formatEvent(event) or "" for event in logs]
         self.assertEqual(len(lines), 1)
@@ -305,7 +317,7 @@ class RememberTests(SealingTestCase):
         """
         sealing = self.make(verification=Verification.OFF)
         self.assertIsNone(sealing.counter(Says(1, 0), _PEER))
-        self.assertFalse(sealing.judge(self.sealed(), _PEER))
+        self.assertFalse(self.judge(sealing, self.sealed(), _PEER))
         self.successResultOf(sealing.stop())
         self.assertEqual(self.store.saves, 0)
 
@@ -340,13 +352,13 @@ class RememberTests(SealingTestCase):
         sealing = self.make()
         sealing.counter(Says(1, 0), _OWN)
         for when in (0.0, 1.0, 2.0):
-            sealing.judge(self.sealed(when), _PEER)
+            self.judge(sealing, self.sealed(when), _PEER)
         self.assertEqual(self.caughtUp, [])
         self.clock.advance(1.0)
-        sealing.judge(self.sealed(LAG + 3.0), _PEER)
+        self.judge(sealing, self.sealed(LAG + 3.0), _PEER)
         self.assertEqual(self.caughtUp, [1.0])
         self.clock.advance(1.0)
-        sealing.judge(self.sealed(LAG + 4.0), _PEER)
+        self.judge(sealing, self.sealed(LAG + 4.0), _PEER)
         self.assertEqual(self.caughtUp, [1.0])
 
     def test_byChance(self) -> None:
@@ -355,7 +367,7 @@ class RememberTests(SealingTestCase):
         away.
         """
         wall = self.wall - EPOCH
-        self.assertTrue(self.sealing.judge(self.sealed(wall + FAR_AHEAD), _PEER))
+        self.assertTrue(self.judge(self.sealing, self.sealed(wall + FAR_AHEAD), _PEER))
         counter = self.sealing.counter(Says(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), int(wall * PACE))
@@ -368,9 +380,9 @@ class RememberTests(SealingTestCase):
         sealing = self.make(store=None)
         heard = [self.sealed(when) for when in (-1.0, 0.0)]
         for each in heard:
-            self.assertTrue(sealing.judge(each, _PEER))
+            self.assertTrue(self.judge(sealing, each, _PEER))
         self.successResultOf(sealing.stop())
-        sealing.start()
+        sealing = self.make(sameProcess=True, store=None)
         for each in heard:
             self.assertRaises(Rejected, sealing.judge, each, _PEER)
 
@@ -379,9 +391,9 @@ class RememberTests(SealingTestCase):
         What was heard before a restart is refused after it, also what is newer than
         the last write but was held back for too long.
         """
-        self.sealing.judge(self.sealed(-1.0), _PEER)
+        self.judge(self.sealing, self.sealed(-1.0), _PEER)
         heard = self.sealed()
-        self.sealing.judge(heard, _PEER)
+        self.judge(self.sealing, heard, _PEER)
         self.clock.advance(1.0)
         heldBack = self.sealed()
         self.clock.advance(30.0)
@@ -390,7 +402,7 @@ class RememberTests(SealingTestCase):
         for old in (heard, heldBack):
             error = self.assertRaises(Rejected, again.judge, old, _PEER)
             self.assertIs(error.reason, Rejection.REPLAY)
-        self.assertTrue(again.judge(fresh, _PEER))
+        self.assertTrue(self.judge(again, fresh, _PEER))
 
 
 class StateFileTests(TestCase):

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
+from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
 from txcarp.protocol.family import Family
 
 _4, _6 = Family.IPV4, Family.IPV6
@@ -40,15 +41,21 @@ class Watched:
             families,
             self._expired,
             self._hasUnread,
-            silent=lambda silent, heard: self.silent.append(
-                (self.clock.seconds(), silent, heard)
-            ),
-            any=any,
+            anyFamily=any,
         )
 
-    def _expired(self, lateness: float, unread: bool) -> None:
-        self.expired.append((self.clock.seconds(), lateness))
-        self.waiting.append(unread)
+    def heard(self, delay: float, family: Family) -> None:
+        """
+        Have the master heard in a family.
+        """
+        self.deadline.arm(delay, family)
+        for silent in self.deadline.silent:
+            self.silent.append((self.clock.seconds(), silent, family))
+
+    def _expired(self, event: Event) -> None:
+        assert isinstance(event, DeadlinePassed)
+        self.expired.append((self.clock.seconds(), event.lateness))
+        self.waiting.append(event.unread)
 
     def _hasUnread(self) -> bool:
         self.looks += 1
@@ -88,7 +95,7 @@ class OneFamilyTests(SynchronousTestCase):
         watched.deadline.arm(3.0)
         for second in range(1, 11):
             watched.run(second)
-            watched.deadline.arm(3.0, _4)
+            watched.heard(3.0, _4)
         watched.run(30)
         self.assertEqual(watched.expired, [(13.0, 0.0)])
         self.assertEqual(watched.silent, [])
@@ -152,7 +159,7 @@ class BothFamiliesTests(SynchronousTestCase):
         """
         for second in seconds:
             self.watched.run(second)
-            self.watched.deadline.arm(3.0, family)
+            self.watched.heard(3.0, family)
 
     def test_allSilent(self) -> None:
         """
@@ -237,11 +244,11 @@ class BothFamiliesTests(SynchronousTestCase):
         full time again once somebody can.
         """
         self.watched = Watched(*_BOTH, any=True)
-        self.watched.deadline.deafen([_6], 3.0)
+        self.watched.deadline.deafen(frozenset([_6]), 3.0)
         self.watched.deadline.arm(3.0)
         self.hear(_4, *range(1, 10))
         self.assertEqual(self.watched.expired, [])
-        self.watched.deadline.deafen([], 3.0)
+        self.watched.deadline.deafen(frozenset(), 3.0)
         self.hear(_4, 10, 11)
         self.assertEqual(self.watched.expired, [])
         self.watched.run(12)
@@ -252,8 +259,8 @@ class BothFamiliesTests(SynchronousTestCase):
         What is heard again begins no deadline where none was.
         """
         self.watched.deadline.disarm()
-        self.watched.deadline.deafen([_4], 3.0)
-        self.watched.deadline.deafen([], 3.0)
+        self.watched.deadline.deafen(frozenset([_4]), 3.0)
+        self.watched.deadline.deafen(frozenset(), 3.0)
         self.watched.run(30)
         self.assertEqual(self.watched.expired, [])
 
@@ -286,7 +293,7 @@ class BothFamiliesTests(SynchronousTestCase):
             if due <= watched.clock.seconds():
                 expected = due
                 break
-            watched.deadline.arm(3.0, family)
+            watched.heard(3.0, family)
             last[family] = watched.clock.seconds()
         if expected is None:
             expected = choose(last.values()) + 3.0
@@ -344,7 +351,7 @@ class SecondLookTests(SynchronousTestCase):
         for _ in range(3):
             self.watched.deadline.lookAgain(0.25)
             self.watched.run(self.watched.clock.seconds() + 20)
-            self.watched.deadline.arm(1.0, _4)
+            self.watched.heard(1.0, _4)
             self.watched.clock.advance(5.0)
             self.assertEqual(self.watched.expired.pop()[1], 4.0)
             self.assertEqual(self.watched.expired, [])
@@ -354,7 +361,7 @@ class SecondLookTests(SynchronousTestCase):
         What was read spoke for the master.
         """
         self.watched.deadline.lookAgain(0.25)
-        self.watched.deadline.arm(3.0, _4)
+        self.watched.heard(3.0, _4)
         self.watched.run(12.875)
         self.assertEqual(self.watched.expired, [])
         self.watched.run(13)
@@ -385,18 +392,18 @@ class SecondLookTests(SynchronousTestCase):
         watched = Watched(*_BOTH, any=True)
         watched.deadline.arm(3.0)
         watched.run(2)
-        watched.deadline.arm(3.0, _4)
+        watched.heard(3.0, _4)
         watched.clock.advance(2.0)
         self.assertEqual(watched.expired, [(4.0, 1.0)])
         watched.deadline.lookAgain(0.25)
-        watched.deadline.arm(3.0, _4)
+        watched.heard(3.0, _4)
         watched.run(5)
         self.assertEqual(watched.expired[1:], [(4.25, 0.0)])
         # Unless that family is heard, too.
         watched.clock.advance(3.0)
         watched.deadline.lookAgain(0.25)
-        watched.deadline.arm(3.0, _4)
-        watched.deadline.arm(3.0, _6)
+        watched.heard(3.0, _4)
+        watched.heard(3.0, _6)
         before = len(watched.expired)
         watched.run(10)
         self.assertEqual(len(watched.expired), before)
@@ -410,7 +417,7 @@ class SecondLookTests(SynchronousTestCase):
         watched.clock.advance(10.0)
         self.assertEqual(watched.expired, [(10.0, 7.0)])
         watched.deadline.lookAgain(0.25)
-        watched.deadline.arm(3.0, _6)
+        watched.heard(3.0, _6)
         self.assertEqual(watched.silent, [(10.0, _4, _6)])
         watched.run(30)
         self.assertEqual(watched.expired[1:], [(13.0, 0.0)])
@@ -448,34 +455,36 @@ class RhythmTests(SynchronousTestCase):
         self.beats: list[float] = []
         self.rhythm = Rhythm(self.clock, self.beat, self.clock.seconds)
 
-    def beat(self) -> None:
+    def beat(self, event: Event) -> None:
         """
-        What it is for.
+        Note a beat.
         """
+        self.assertEqual(event, BeatDue())
         self.beats.append(self.clock.seconds())
         self.rhythm.beaten()
 
     def test_beats(self) -> None:
         """
-        Now or after the first interval, and then after each.
+        One after each interval.
         """
-        self.rhythm.start(1.25, now=True)
+        self.rhythm.start(1.25)
         self.clock.pump([0.25] * 20)
-        self.assertEqual(self.beats, [0.0, 1.25, 2.5, 3.75, 5.0])
+        self.assertEqual(self.beats, [1.25, 2.5, 3.75, 5.0])
         self.assertEqual((self.rhythm.running, self.rhythm.interval), (True, 1.25))
-        self.rhythm.start(2.0, now=False)
+        self.rhythm.start(2.0)
         self.clock.pump([0.25] * 20)
-        self.assertEqual(self.beats[5:], [7.0, 9.0])
+        self.assertEqual(self.beats[4:], [7.0, 9.0])
 
     def test_stop(self) -> None:
         """
         None after it was stopped, once or twice.
         """
-        self.rhythm.start(1.0, now=True)
+        self.rhythm.start(1.0)
+        self.clock.pump([0.25] * 4)
         self.rhythm.stop()
         self.rhythm.stop()
         self.clock.pump([0.25] * 20)
-        self.assertEqual(self.beats, [0.0])
+        self.assertEqual(self.beats, [1.0])
         self.assertFalse(self.rhythm.running)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -483,7 +492,7 @@ class RhythmTests(SynchronousTestCase):
         """
         Counted from the last beat, or from the start.
         """
-        self.rhythm.start(4.0, now=False)
+        self.rhythm.start(4.0)
         self.clock.advance(3.0)
         self.assertEqual(self.rhythm.silence(), 3.0)
         self.clock.advance(1.0)
@@ -494,26 +503,26 @@ class RhythmTests(SynchronousTestCase):
         """
         A beat may set another rhythm, and there is one.
         """
-        def slower() -> None:
+        def slower(event: Event) -> None:
             self.beats.append(self.clock.seconds())
             if self.rhythm.interval == 1.0:
-                self.rhythm.start(2.0, now=False)
+                self.rhythm.start(2.0)
 
         self.rhythm = Rhythm(self.clock, slower, self.clock.seconds)
-        self.rhythm.start(1.0, now=True)
+        self.rhythm.start(1.0)
         self.clock.pump([0.25] * 28)
-        self.assertEqual(self.beats, [0.0, 2.0, 4.0, 6.0])
+        self.assertEqual(self.beats, [1.0, 3.0, 5.0, 7.0])
 
     def test_stoppedByABeat(self) -> None:
         """
         Or end it.
         """
-        def last() -> None:
+        def last(event: Event) -> None:
             self.beats.append(self.clock.seconds())
             self.rhythm.stop()
 
         self.rhythm = Rhythm(self.clock, last, self.clock.seconds)
-        self.rhythm.start(1.0, now=False)
+        self.rhythm.start(1.0)
         self.clock.pump([0.25] * 28)
         self.assertEqual(self.beats, [1.0])
 
@@ -521,12 +530,12 @@ class RhythmTests(SynchronousTestCase):
         """
         A beat that fails is logged, and the next one comes.
         """
-        def fails() -> None:
+        def fails(event: Event) -> None:
             self.beats.append(self.clock.seconds())
             raise RuntimeError("broken")
 
         self.rhythm = Rhythm(self.clock, fails, self.clock.seconds)
-        self.rhythm.start(1.0, now=True)
+        self.rhythm.start(1.0)
         self.clock.pump([0.25] * 12)
-        self.assertEqual(self.beats, [0.0, 1.0, 2.0, 3.0])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 4)
+        self.assertEqual(self.beats, [1.0, 2.0, 3.0])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)

@@ -21,6 +21,7 @@ from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
 from txcarp.protocol.effects import Peer, Role
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
 from txcarp.protocol.envelope import Audience, isIPv6, readPacket, sourceOf, unwrap
+from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.keyring import Keyring
@@ -91,7 +92,7 @@ class Receiver:
         self.outcomes[None] += 1
         timing = Timing(heard.advbase, heard.advskew)
         peer = Peer(timing, sourceOf(data), heard.demotion)
-        self.state, _ = self.state.heard(self._standing, peer)
+        self.state, _ = self.state.decide(self._standing, Heard(peer))
         return True
 
     def snapshot(self) -> Any:

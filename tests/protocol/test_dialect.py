@@ -28,6 +28,7 @@ from txcarp.protocol.effects import (
     StopAdvertising,
 )
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
+from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
 
@@ -157,7 +158,7 @@ class TableTests(SynchronousTestCase):
                 timing, address = _PEERS[line]
                 for demotion, letter in zip(_COLUMNS, expected, strict=True):
                     peer = Peer(timing, packed(address), demotion)
-                    following, _ = state.heard(own, peer)
+                    following, _ = state.decide(own, Heard(peer))
                     where = (name, line, demotion, preempt)
                     self.assertIs(following, MASTER if letter == "M" else BACKUP, where)
 
@@ -189,7 +190,7 @@ class TableTests(SynchronousTestCase):
         for preempt, reason in ((False, Reason.DEMOTED_MASTER), (True, Reason.PREEMPTION)):
             own = standing(OPENBSD, preempt=preempt, demotion=4)
             self.assertEqual(
-                BACKUP.heard(own, demoted),
+                BACKUP.decide(own, Heard(demoted)),
                 (
                     MASTER,
                     (
@@ -211,10 +212,10 @@ class TableTests(SynchronousTestCase):
                 faster = Peer(Timing(1, 63), packed(address))
                 slower = Peer(Timing(1, 65), packed(address))
                 self.assertEqual(
-                    BACKUP.heard(own, faster), (BACKUP, (ArmMasterDown(deadTime, family),))
+                    BACKUP.decide(own, Heard(faster)), (BACKUP, (ArmMasterDown(deadTime, family),))
                 )
                 self.assertEqual(
-                    MASTER.heard(own, faster),
+                    MASTER.decide(own, Heard(faster)),
                     (
                         BACKUP,
                         (
@@ -225,7 +226,7 @@ class TableTests(SynchronousTestCase):
                         ),
                     ),
                 )
-                self.assertEqual(MASTER.heard(own, slower), (MASTER, (Reassert(slower),)))
+                self.assertEqual(MASTER.decide(own, Heard(slower)), (MASTER, (Reassert(slower),)))
 
 
 class ZeroBaseTests(SynchronousTestCase):
@@ -242,11 +243,12 @@ class ZeroBaseTests(SynchronousTestCase):
         for heard in (slow, leaving):
             own = standing(OPENBSD, Timing(0, 100))
             self.assertEqual(
-                BACKUP.heard(own, heard), (BACKUP, (ArmMasterDown(300 / 256, Family.IPV4),))
+                BACKUP.decide(own, Heard(heard)), (BACKUP, (ArmMasterDown(300 / 256, Family.IPV4),))
             )
-            self.assertIs(BACKUP.heard(standing(OPENBSD, Timing(1, 0)), heard)[0], MASTER)
+            self.assertIs(BACKUP.decide(standing(OPENBSD, Timing(1, 0)), Heard(heard))[0], MASTER)
             for dialect in (UCARP, FREEBSD):
-                self.assertIs(BACKUP.heard(standing(dialect, Timing(0, 100)), heard)[0], MASTER)
+                own = standing(dialect, Timing(0, 100))
+                self.assertIs(BACKUP.decide(own, Heard(heard))[0], MASTER)
 
     def test_preempts(self) -> None:
         """
@@ -254,9 +256,9 @@ class ZeroBaseTests(SynchronousTestCase):
         """
         slow = Peer(Timing(9, 0), packed("10.99.0.1"))
         own = standing(OPENBSD, Timing(0, 0), preempt=True)
-        self.assertIs(BACKUP.heard(own, slow)[0], MASTER)
+        self.assertIs(BACKUP.decide(own, Heard(slow))[0], MASTER)
         demoted = Peer(Timing(0, 0), packed("10.99.0.1"), 1)
-        self.assertIs(BACKUP.heard(standing(OPENBSD, Timing(0, 0)), demoted)[0], MASTER)
+        self.assertIs(BACKUP.decide(standing(OPENBSD, Timing(0, 0)), Heard(demoted))[0], MASTER)
 
     def test_which(self) -> None:
         """
@@ -429,8 +431,8 @@ class AnyPairTests(SynchronousTestCase):
             demotion=demotions[0],
         )
         peer = Peer(heard, addresses[1], demotions[1])
-        self.assertIs(MASTER.heard(own, peer)[0], MASTER if host.keeps(other) else BACKUP)
-        self.assertIs(BACKUP.heard(own, peer)[0], MASTER if host.takes(other) else BACKUP)
+        self.assertIs(MASTER.decide(own, Heard(peer))[0], MASTER if host.keeps(other) else BACKUP)
+        self.assertIs(BACKUP.decide(own, Heard(peer))[0], MASTER if host.takes(other) else BACKUP)
 
     @given(
         st.sampled_from(list(DIALECTS.values())),
@@ -453,9 +455,9 @@ class AnyPairTests(SynchronousTestCase):
         for own, peer in ((0, 1), (1, 0)):
             demotion = [demotions[n] if dialect.demotionByte else 0 for n in (own, peer)]
             timing = [(one, two)[n] for n in (own, peer)]
-            following, _ = MASTER.heard(
+            following, _ = MASTER.decide(
                 standing(dialect, timing[0], source=sources[own], demotion=demotion[0]),
-                Peer(timing[1], sources[peer], demotion[1]),
+                Heard(Peer(timing[1], sources[peer], demotion[1])),
             )
             stays.append(following is MASTER)
         equal = one == two and (not dialect.demotionByte or demotions[0] == demotions[1])
@@ -467,7 +469,7 @@ class AnyPairTests(SynchronousTestCase):
         A host that leaves ties to another family stays master on one in this.
         """
         own = standing(UCARP, timing, source=b"")
-        self.assertIs(MASTER.heard(own, Peer(timing, address))[0], MASTER)
+        self.assertIs(MASTER.decide(own, Heard(Peer(timing, address)))[0], MASTER)
 
 
 class DifferencesTests(SynchronousTestCase):

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import ast
 import pkgutil
+import re
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import txcarp.protocol
+from txcarp.protocol import election
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.effects import (
     Advertise,
@@ -46,7 +47,21 @@ from txcarp.protocol.election import (
     WAITING,
     ICARPState,
     Standing,
-    Transition,
+)
+from txcarp.protocol.events import (
+    Claimed,
+    DeadlinePassed,
+    DemotionChanged,
+    Event,
+    Heard,
+    Held,
+    HoldReason,
+    OfferUnanswered,
+    Released,
+    Resigned,
+    Slept,
+    Started,
+    Stopped,
 )
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
@@ -104,110 +119,103 @@ def steppedDown(who: Peer) -> tuple[Any, ...]:
     )
 
 
-def event(name: str, *facts: Any) -> Callable[[ICARPState, Standing], Transition]:
-    """
-    Something that happens to a state.
-    """
-    return lambda state, standing: getattr(state, name)(standing, *facts)
-
-
 #: What happened, on which state, with which standing: the next state and the
 #: effects in order. Whatever is not in this table changes nothing.
-TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
+TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     # Start.
     "start": (
         INIT,
         OWN,
-        ("started",),
+        Started(),
         (BACKUP, ChangeRole(Role.BACKUP, Reason.STARTED), ARM),
     ),
     "start with preempt": (
         INIT,
         PREEMPTING,
-        ("started",),
+        Started(),
         (BACKUP, ChangeRole(Role.BACKUP, Reason.STARTED), ARM),
     ),
     "start without link": (
         INIT,
         DEAF,
-        ("started",),
+        Started(),
         (WAITING, ChangeRole(Role.BACKUP, Reason.STARTED)),
     ),
-    "link comes": (WAITING, OWN, ("resumed",), (BACKUP, ARM)),
+    "link comes": (WAITING, OWN, Released(), (BACKUP, ARM)),
     # The master is silent.
-    "silence": (BACKUP, OWN, ("expired", 0.0, False), tookOver(Reason.SILENCE)),
+    "silence": (BACKUP, OWN, DeadlinePassed(0.0, False), tookOver(Reason.SILENCE)),
     "silence, but packets wait": (
         BACKUP,
         OWN,
-        ("expired", 0.0, True),
+        DeadlinePassed(0.0, True),
         (BACKUP, LookAgain(SECOND_LOOK)),
     ),
     "silence, noticed almost in time": (
         BACKUP,
         OWN,
-        ("expired", TOLERATED_LATENESS, False),
+        DeadlinePassed(TOLERATED_LATENESS, False),
         tookOver(Reason.SILENCE),
     ),
     "silence, noticed late": (
         BACKUP,
         OWN,
-        ("expired", TOLERATED_LATENESS + 0.001, False),
+        DeadlinePassed(TOLERATED_LATENESS + 0.001, False),
         (BACKUP, LookAgain(SECOND_LOOK)),
     ),
     # A backup hears somebody.
-    "backup hears faster": (BACKUP, OWN, ("heard", FASTER), (BACKUP, ARM4)),
-    "backup hears slower": (BACKUP, OWN, ("heard", SLOWER), (BACKUP, ARM4)),
-    "backup hears equal": (BACKUP, OWN, ("heard", EQUAL_HIGHER), (BACKUP, ARM4)),
-    "backup hears IPv6": (BACKUP, OWN, ("heard", FASTER6), (BACKUP, ARM6)),
-    "B1": (BACKUP, PREEMPTING, ("heard", SLOWER), tookOver(Reason.PREEMPTION, SLOWER)),
+    "backup hears faster": (BACKUP, OWN, Heard(FASTER), (BACKUP, ARM4)),
+    "backup hears slower": (BACKUP, OWN, Heard(SLOWER), (BACKUP, ARM4)),
+    "backup hears equal": (BACKUP, OWN, Heard(EQUAL_HIGHER), (BACKUP, ARM4)),
+    "backup hears IPv6": (BACKUP, OWN, Heard(FASTER6), (BACKUP, ARM6)),
+    "B1": (BACKUP, PREEMPTING, Heard(SLOWER), tookOver(Reason.PREEMPTION, SLOWER)),
     "B1 by a whole base": (
         BACKUP,
         PREEMPTING,
-        ("heard", peer(2, 0)),
+        Heard(peer(2, 0)),
         tookOver(Reason.PREEMPTION, peer(2, 0)),
     ),
-    "B1 not when equal": (BACKUP, PREEMPTING, ("heard", EQUAL_HIGHER), (BACKUP, ARM4)),
-    "B1 not when faster": (BACKUP, PREEMPTING, ("heard", FASTER), (BACKUP, ARM4)),
-    "B2": (BACKUP, OWN, ("heard", MISSED), tookOver(Reason.SLOW_MASTER, MISSED)),
+    "B1 not when equal": (BACKUP, PREEMPTING, Heard(EQUAL_HIGHER), (BACKUP, ARM4)),
+    "B1 not when faster": (BACKUP, PREEMPTING, Heard(FASTER), (BACKUP, ARM4)),
+    "B2": (BACKUP, OWN, Heard(MISSED), tookOver(Reason.SLOW_MASTER, MISSED)),
     "B2 not yet": (
         BACKUP,
         OWN,
-        ("heard", NOT_MISSED),
+        Heard(NOT_MISSED),
         (BACKUP, ArmMasterDown(3.25 * LEAST_INTERVALS, Family.IPV4)),
     ),
     "a fifth less than the dead time": (
         BACKUP,
         OWN,
-        ("heard", peer(2, 153)),
+        Heard(peer(2, 153)),
         (BACKUP, ARM4),
     ),
     "a little more than that": (
         BACKUP,
         OWN,
-        ("heard", peer(2, 154)),
+        Heard(peer(2, 154)),
         (BACKUP, ArmMasterDown((2 + 154 / 256) * LEAST_INTERVALS, Family.IPV4)),
     ),
-    "B2 on a bow-out": (BACKUP, OWN, ("heard", BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
+    "B2 on a bow-out": (BACKUP, OWN, Heard(BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
     "B1 comes first": (
         BACKUP,
         PREEMPTING,
-        ("heard", MISSED),
+        Heard(MISSED),
         tookOver(Reason.PREEMPTION, MISSED),
     ),
     # A master hears somebody.
-    "M1": (MASTER, OWN, ("heard", FASTER), steppedDown(FASTER)),
-    "M1 by a whole base": (MASTER, OWN, ("heard", peer(0, 255)), steppedDown(peer(0, 255))),
-    "M1 whether preempting or not": (MASTER, PREEMPTING, ("heard", FASTER), steppedDown(FASTER)),
-    "M1 on a tie": (MASTER, OWN, ("heard", EQUAL_LOWER), steppedDown(EQUAL_LOWER)),
-    "M2": (MASTER, OWN, ("heard", SLOWER), (MASTER, Reassert(SLOWER))),
-    "M2 on a tie": (MASTER, OWN, ("heard", EQUAL_HIGHER), (MASTER, Reassert(EQUAL_HIGHER))),
-    "M2 on a bow-out": (MASTER, OWN, ("heard", BOWING), (MASTER, Reassert(BOWING))),
+    "M1": (MASTER, OWN, Heard(FASTER), steppedDown(FASTER)),
+    "M1 by a whole base": (MASTER, OWN, Heard(peer(0, 255)), steppedDown(peer(0, 255))),
+    "M1 whether preempting or not": (MASTER, PREEMPTING, Heard(FASTER), steppedDown(FASTER)),
+    "M1 on a tie": (MASTER, OWN, Heard(EQUAL_LOWER), steppedDown(EQUAL_LOWER)),
+    "M2": (MASTER, OWN, Heard(SLOWER), (MASTER, Reassert(SLOWER))),
+    "M2 on a tie": (MASTER, OWN, Heard(EQUAL_HIGHER), (MASTER, Reassert(EQUAL_HIGHER))),
+    "M2 on a bow-out": (MASTER, OWN, Heard(BOWING), (MASTER, Reassert(BOWING))),
     # This host was not there.
-    "backup slept": (BACKUP, OWN, ("slept", 9.0), (BACKUP, ARM)),
+    "backup slept": (BACKUP, OWN, Slept(9.0), (BACKUP, ARM)),
     "master slept": (
         MASTER,
         OWN,
-        ("slept", 9.0),
+        Slept(9.0),
         (
             BACKUP,
             StopAdvertising(),
@@ -215,62 +223,67 @@ TABLE: dict[str, tuple[Any, Standing, tuple[Any, ...], tuple[Any, ...]]] = {
             ARM,
         ),
     ),
-    "backup loses its link": (BACKUP, DEAF, ("linkLost",), (WAITING, DisarmMasterDown())),
+    "backup loses its link": (
+        BACKUP,
+        DEAF,
+        Held(HoldReason.NO_LINK),
+        (WAITING, DisarmMasterDown()),
+    ),
     "master loses its link": (
         MASTER,
         DEAF,
-        ("linkLost",),
+        Held(HoldReason.NO_LINK),
         (WAITING, StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST)),
     ),
     # Handing over.
     "resigned": (
         MASTER,
         DEAF,
-        ("resigned", False),
+        Resigned(False),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.RESIGNED)),
     ),
     "unfit": (
         MASTER,
         DEAF,
-        ("resigned", True),
+        Resigned(True),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
     ),
-    "unfit, and backup by now": (BACKUP, DEAF, ("resigned", True), (WAITING, DisarmMasterDown())),
+    "unfit, and backup by now": (BACKUP, DEAF, Resigned(True), (WAITING, DisarmMasterDown())),
     # Demotion.
     "demoted, somebody better may be there": (
         MASTER,
         OWN,
-        ("demotionChanged", True),
+        DemotionChanged(True),
         (MASTER, Advertise(), OfferMastership(OFFER_AFTER)),
     ),
     "demoted, nobody is better, or promoted": (
         MASTER,
         OWN,
-        ("demotionChanged", False),
+        DemotionChanged(False),
         (MASTER, Advertise(), WithdrawOffer()),
     ),
-    "nobody took over": (MASTER, OWN, ("notReplaced",), (MASTER, BowOut())),
-    "claimed": (BACKUP, OWN, ("claimed",), tookOver(Reason.CLAIMED)),
+    "nobody took over": (MASTER, OWN, OfferUnanswered(), (MASTER, BowOut())),
+    "claimed": (BACKUP, OWN, Claimed(), tookOver(Reason.CLAIMED)),
     # Stop.
-    "backup stops": (BACKUP, OWN, ("stopped",), (INIT, DisarmMasterDown())),
-    "waiting stops": (WAITING, DEAF, ("stopped",), (INIT, DisarmMasterDown())),
-    "master stops": (MASTER, OWN, ("stopped",), (INIT, BowOut(), StopAdvertising())),
+    "backup stops": (BACKUP, OWN, Stopped(), (INIT, DisarmMasterDown())),
+    "waiting stops": (WAITING, DEAF, Stopped(), (INIT, DisarmMasterDown())),
+    "master stops": (MASTER, OWN, Stopped(), (INIT, BowOut(), StopAdvertising())),
 }
 
-#: Every kind of event, to find what the table leaves out.
-_KINDS: dict[str, tuple[Any, ...]] = {
-    "started": (),
-    "heard": (FASTER,),
-    "expired": (0.0, False),
-    "slept": (9.0,),
-    "linkLost": (),
-    "resigned": (False,),
-    "resumed": (),
-    "demotionChanged": (True,),
-    "notReplaced": (),
-    "claimed": (),
-    "stopped": (),
-}
+#: One of each kind of event, to find what the table leaves out.
+_KINDS: tuple[Event, ...] = (
+    Started(),
+    Heard(FASTER),
+    DeadlinePassed(),
+    Slept(9.0),
+    Held(HoldReason.NO_LINK),
+    Resigned(),
+    Released(),
+    DemotionChanged(True),
+    OfferUnanswered(),
+    Claimed(),
+    Stopped(),
+)
 
 
 class TableTests(SynchronousTestCase):
@@ -282,8 +295,8 @@ class TableTests(SynchronousTestCase):
         """
         Each line of the table is what happens, effects in this order.
         """
-        for name, (state, standing, (kind, *facts), (expected, *effects)) in TABLE.items():
-            following, done = event(kind, *facts)(state, standing)
+        for name, (state, standing, event, (expected, *effects)) in TABLE.items():
+            following, done = state.decide(standing, event)
             self.assertIs(following, expected, name)
             self.assertEqual(list(done), effects, name)
 
@@ -291,21 +304,22 @@ class TableTests(SynchronousTestCase):
         """
         An event that the table does not have for a state does nothing to it.
         """
-        known = {(state, kind[0]) for state, _, kind, _ in TABLE.values()}
+        known = {(state, type(event)) for state, _, event, _ in TABLE.values()}
         for state in STATES:
-            for kind, facts in _KINDS.items():
-                if (state, kind) not in known:
-                    self.assertEqual(
-                        event(kind, *facts)(state, OWN), (state, ()), (state.role, kind)
-                    )
+            for event in _KINDS:
+                if (state, type(event)) not in known:
+                    self.assertEqual(state.decide(OWN, event), (state, ()), (state.role, event))
 
     def test_provided(self) -> None:
         """
-        Each state is one, and each event of the interface is known here.
+        Each state is one, and each event that the election decides about is known here.
         """
         for state in STATES:
             verifyObject(ICARPState, state)
-        self.assertEqual({*ICARPState.names()}, {*_KINDS, "role"})
+        source = Path(election.__file__).read_text()
+        decided = set(re.findall(r"\b(\w+)\(", "".join(re.findall(r"case (.*):\n", source))))
+        decided.add("Started")  # INIT knows nothing else
+        self.assertEqual(decided, {type(event).__name__ for event in _KINDS})
 
     def test_roles(self) -> None:
         """
@@ -321,8 +335,8 @@ class TableTests(SynchronousTestCase):
         """
         one = attrs.evolve(OWN, source=socket.inet_aton("10.99.1.1"))
         two = attrs.evolve(OWN, source=socket.inet_aton("10.99.0.2"))
-        self.assertIs(MASTER.heard(one, peer(1, 64, "10.99.0.2"))[0], MASTER)
-        self.assertIs(MASTER.heard(two, peer(1, 64, "10.99.1.1"))[0], BACKUP)
+        self.assertIs(MASTER.decide(one, Heard(peer(1, 64, "10.99.0.2")))[0], MASTER)
+        self.assertIs(MASTER.decide(two, Heard(peer(1, 64, "10.99.1.1")))[0], BACKUP)
 
     @given(
         st.builds(Timing, st.integers(0, 3), st.integers(0, 255)),
@@ -338,8 +352,8 @@ class TableTests(SynchronousTestCase):
         own = Standing(timing=one, deadRatio=3, preempt=False, source=first)
         other = Standing(timing=two, deadRatio=3, preempt=False, source=second)
         if first != second:
-            left, _ = MASTER.heard(own, Peer(two, second))
-            right, _ = MASTER.heard(other, Peer(one, first))
+            left, _ = MASTER.decide(own, Heard(Peer(two, second)))
+            right, _ = MASTER.decide(other, Heard(Peer(one, first)))
             self.assertEqual({left, right}, {MASTER, BACKUP})
 
 
@@ -362,17 +376,17 @@ _PEERS = st.builds(
     demotion=st.integers(0, 255),
 )
 _EVENTS = st.one_of(
-    st.just(("started",)),
-    st.tuples(st.just("heard"), _PEERS),
-    st.tuples(st.just("expired"), st.floats(0, 10), st.booleans()),
-    st.tuples(st.just("slept"), st.floats(0, 100)),
-    st.just(("linkLost",)),
-    st.tuples(st.just("resigned"), st.booleans()),
-    st.just(("resumed",)),
-    st.tuples(st.just("demotionChanged"), st.booleans()),
-    st.just(("notReplaced",)),
-    st.just(("claimed",)),
-    st.just(("stopped",)),
+    st.just(Started()),
+    st.builds(Heard, _PEERS),
+    st.builds(DeadlinePassed, st.floats(0, 10), st.booleans()),
+    st.builds(Slept, st.floats(0, 100)),
+    st.builds(Held, st.sampled_from(HoldReason)),
+    st.builds(Resigned, st.booleans()),
+    st.just(Released()),
+    st.builds(DemotionChanged, st.booleans()),
+    st.just(OfferUnanswered()),
+    st.just(Claimed()),
+    st.just(Stopped()),
 )
 
 #: Which role may follow which.
@@ -391,7 +405,7 @@ class AnyOrderTests(SynchronousTestCase):
     """
 
     @given(st.lists(st.tuples(_EVENTS, _STANDINGS), max_size=30))
-    def test_invariants(self, history: list[tuple[tuple[Any, ...], Standing]]) -> None:
+    def test_invariants(self, history: list[tuple[Event, Standing]]) -> None:
         """
         Roles follow each other as they may, each change is reported once
         (except to INIT, which is no surprise to who asked for it), a master
@@ -400,8 +414,8 @@ class AnyOrderTests(SynchronousTestCase):
         """
         state: ICARPState = INIT
         advertising = armed = False
-        for (kind, *facts), standing in history:
-            following, effects = event(kind, *facts)(state, standing)
+        for event, standing in history:
+            following, effects = state.decide(standing, event)
             changes = [effect for effect in effects if isinstance(effect, ChangeRole)]
             if following.role is not state.role:
                 self.assertIn((state.role, following.role), _LEGAL)
@@ -471,7 +485,7 @@ class PurityTests(SynchronousTestCase):
                 {
                     module
                     for module in inside
-                    if not module.startswith("txcarp.protocol") and module != "txcarp.interfaces"
+                    if not module.startswith("txcarp.protocol") and module != "txcarp.links"
                 },
                 set(),
                 name,

@@ -73,7 +73,7 @@ class PrintedTests(SynchronousTestCase):
         pairs: set[tuple[ICARPState, ICARPState]] = set()
         effects: set[type[Effect]] = set()
         for one in SITUATIONS:
-            following, done = one.event(one.state, one.standing)
+            following, done = one.state.decide(one.standing, one.event)
             pairs.add((one.state, following))
             effects.update(map(type, done))
         everything = {(one, other) for one in _STATES for other in _STATES if one is not other}

@@ -9,15 +9,30 @@ written here but asked.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from tests.crafted import packed
-from txcarp.protocol import election
+from txcarp.protocol import effects
 from txcarp.protocol.dialect import OPENBSD
 from txcarp.protocol.effects import Peer, Role
-from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState, Standing, Transition
+from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState, Standing
+from txcarp.protocol.events import (
+    Claimed,
+    DeadlinePassed,
+    DemotionChanged,
+    Event,
+    Heard,
+    Held,
+    HoldReason,
+    OfferUnanswered,
+    Released,
+    Resigned,
+    Slept,
+    Started,
+    Stopped,
+)
 from txcarp.protocol.timing import LEAVING, Timing
 
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
@@ -28,9 +43,8 @@ _OPENBSD = attrs.evolve(_OWN, dialect=OPENBSD, demotion=4)
 
 def _heard(
     advbase: int, advskew: int, source: str = "10.99.0.1", demotion: int = 0
-) -> Callable[[ICARPState, Standing], Transition]:
-    peer = Peer(Timing(advbase, advskew), packed(source), demotion)
-    return lambda state, standing: state.heard(standing, peer)
+) -> Heard:
+    return Heard(Peer(Timing(advbase, advskew), packed(source), demotion))
 
 
 @attrs.frozen
@@ -41,30 +55,30 @@ class Situation:
     @ivar state: What it is.
     @ivar words: What happens; C{mine} and C{theirs} are pairs of advbase and advskew.
     @ivar standing: The facts about the host.
-    @ivar event: What tells the state.
+    @ivar event: What happens.
     """
 
     state: ICARPState
     words: str
     standing: Standing
-    event: Callable[[ICARPState, Standing], Transition]
+    event: Event
 
 
 SITUATIONS = (
-    Situation(INIT, "started", _OWN, lambda s, own: s.started(own)),
-    Situation(INIT, "started, held back", _HELD, lambda s, own: s.started(own)),
-    Situation(BACKUP, "deadline", _OWN, lambda s, own: s.expired(own, 0.0, False)),
+    Situation(INIT, "started", _OWN, Started()),
+    Situation(INIT, "started, held back", _HELD, Started()),
+    Situation(BACKUP, "deadline", _OWN, DeadlinePassed(0.0, False)),
     Situation(
         BACKUP,
         "deadline, but packets wait unread",
         _OWN,
-        lambda s, own: s.expired(own, 0.0, True),
+        DeadlinePassed(0.0, True),
     ),
     Situation(
         BACKUP,
         "deadline, noticed more than 50 ms late",
         _OWN,
-        lambda s, own: s.expired(own, 0.051, False),
+        DeadlinePassed(0.051, False),
     ),
     Situation(BACKUP, "heard; preempting, mine < theirs (B1)", _PREEMPTING, _heard(1, 65)),
     Situation(
@@ -73,44 +87,44 @@ SITUATIONS = (
     Situation(BACKUP, "heard; a bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
     Situation(BACKUP, "heard; more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
     Situation(BACKUP, "heard; otherwise (B3)", _OWN, _heard(1, 65)),
-    Situation(BACKUP, "told to be master", _OWN, lambda s, own: s.claimed(own)),
-    Situation(BACKUP, "link lost", _HELD, lambda s, own: s.linkLost(own)),
+    Situation(BACKUP, "told to be master", _OWN, Claimed()),
+    Situation(BACKUP, "link lost", _HELD, Held(HoldReason.NO_LINK)),
     Situation(
         BACKUP,
         "a required step failed, and somebody else was faster",
         _HELD,
-        lambda s, own: s.resigned(own, True),
+        Resigned(True),
     ),
-    Situation(BACKUP, "stopped", _OWN, lambda s, own: s.stopped(own)),
+    Situation(BACKUP, "stopped", _OWN, Stopped()),
     Situation(MASTER, "heard; mine > theirs (M1)", _OWN, _heard(1, 63)),
     Situation(MASTER, "heard; equal, they win the tie (M1)", _OWN, _heard(1, 64, "10.99.0.4")),
     Situation(MASTER, "heard; equal, I win the tie (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
     Situation(MASTER, "heard; mine < theirs (M2)", _OWN, _heard(1, 65)),
     Situation(MASTER, "heard; a bow-out (M2)", _OWN, _heard(*attrs.astuple(LEAVING))),
-    Situation(MASTER, "slept longer than peers wait", _OWN, lambda s, own: s.slept(own, 9.0)),
+    Situation(MASTER, "slept longer than peers wait", _OWN, Slept(9.0)),
     Situation(
         MASTER,
         "demoted, somebody may be better",
         _OWN,
-        lambda s, own: s.demotionChanged(own, True),
+        DemotionChanged(True),
     ),
     Situation(
         MASTER,
         "demotion changed otherwise",
         _OWN,
-        lambda s, own: s.demotionChanged(own, False),
+        DemotionChanged(False),
     ),
-    Situation(MASTER, "nobody took what was offered", _OWN, lambda s, own: s.notReplaced(own)),
+    Situation(MASTER, "nobody took what was offered", _OWN, OfferUnanswered()),
     Situation(
         MASTER,
         "told to resign, or a required step failed",
         _HELD,
-        lambda s, own: s.resigned(own, False),
+        Resigned(False),
     ),
-    Situation(MASTER, "link lost", _HELD, lambda s, own: s.linkLost(own)),
-    Situation(MASTER, "stopped", _OWN, lambda s, own: s.stopped(own)),
-    Situation(WAITING, "nothing holds it back any more", _OWN, lambda s, own: s.resumed(own)),
-    Situation(WAITING, "stopped", _HELD, lambda s, own: s.stopped(own)),
+    Situation(MASTER, "link lost", _HELD, Held(HoldReason.NO_LINK)),
+    Situation(MASTER, "stopped", _OWN, Stopped()),
+    Situation(WAITING, "nothing holds it back any more", _OWN, Released()),
+    Situation(WAITING, "stopped", _HELD, Stopped()),
 )
 
 
@@ -121,36 +135,36 @@ def nameOf(state: ICARPState) -> str:
     return "waiting" if state is WAITING else str(state.role.value)
 
 
-def wordsOf(effect: election.Effect) -> str:
+def wordsOf(effect: effects.Effect) -> str:
     """
     What an effect is called in the table.
     """
     match effect:
-        case election.ArmMasterDown(family=None):
+        case effects.ArmMasterDown(family=None):
             return "deadline in T"
-        case election.ArmMasterDown():
+        case effects.ArmMasterDown():
             return "deadline in T, of that family"
-        case election.DisarmMasterDown():
+        case effects.DisarmMasterDown():
             return "no deadline"
-        case election.LookAgain():
+        case effects.LookAgain():
             return "read them, then as above"
-        case election.StartAdvertising():
+        case effects.StartAdvertising():
             return "advertise in rhythm"
-        case election.StopAdvertising():
+        case effects.StopAdvertising():
             return "be quiet"
-        case election.Advertise():
+        case effects.Advertise():
             return "advertise once"
-        case election.BowOut():
+        case effects.BowOut():
             return "bow out"
-        case election.Reassert():
+        case effects.Reassert():
             return "announce again"
-        case election.OfferMastership():
+        case effects.OfferMastership():
             return "offer the place in 50 ms"
-        case election.WithdrawOffer():
+        case effects.WithdrawOffer():
             return "offer nothing"
-        case election.ChangeRole(role=Role.MASTER):
+        case effects.ChangeRole(role=Role.MASTER):
             return "acquire"
-        case election.ChangeRole():
+        case effects.ChangeRole():
             return "release"
     raise ValueError(f"{effect!r} has no words")
 
@@ -160,8 +174,8 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     The table: a state, what happens, the next state, and what is done in this order.
     """
     for one in SITUATIONS:
-        following, effects = one.event(one.state, one.standing)
-        done = "; ".join(map(wordsOf, effects))
+        following, ordered = one.state.decide(one.standing, one.event)
+        done = "; ".join(map(wordsOf, ordered))
         yield nameOf(one.state), one.words, nameOf(following), done
 
 

@@ -21,7 +21,7 @@ from tests.fakes import (
     INTERFACE,
     FakeAnnouncer,
     FakeLinks,
-    FakeScripts,
+    FakePlatform,
     Journal,
     configured,
 )
@@ -39,6 +39,7 @@ from txcarp.interfaces import (
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, readPacket
+from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.virtualhost import VirtualHost
 
@@ -62,7 +63,7 @@ class Moment:
     change: Change
     heard: tuple[float, Advertisement] | None
     unread: int
-    held: frozenset[str]
+    held: frozenset[HoldReason]
 
 
 @attrs.frozen
@@ -295,15 +296,14 @@ class Computer:
         self.heard = None
         self.links.observers.clear()
         self._tellLink()
+        platform = FakePlatform(self.clock, self.journal)
+        platform.network, platform.links, platform.store = self, self.links, self.store
+        platform.draw = self._random.getrandbits
+        platform.wallSeconds = (  # type: ignore[method-assign]
+            lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError
+        )
         host = self.virtualHost = VirtualHost(
-            configured(**{"source": parseIPv4(self.source), **self.settings}),
-            network=self,
-            links=self.links,
-            clock=self.clock,
-            scripts=FakeScripts(self.journal),
-            store=self.store,
-            random=self._random.getrandbits,
-            wallSeconds=lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError,
+            configured(**{"source": parseIPv4(self.source), **self.settings}), platform
         )
         host.addObserver(self)
         self.work = Work(self.clock)
@@ -326,6 +326,12 @@ class Computer:
         """
         Stop the process in good order.
         """
+        platform = FakePlatform(self.clock, self.journal)
+        platform.network, platform.links, platform.store = self, self.links, self.store
+        platform.draw = self._random.getrandbits
+        platform.wallSeconds = (  # type: ignore[method-assign]
+            lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError
+        )
         host = self.virtualHost
         if host is not None:
             host.stopService().addCallback(lambda _: self._stopped(host))
@@ -396,8 +402,9 @@ class Computer:
 
     def roleChanged(self, change: Change) -> None:
         now = self.segment.clock.seconds()
-        run = self.virtualHost._run if self.virtualHost is not None else None
-        held = frozenset(run.candidate.held) if run is not None else frozenset()
+        held: frozenset[HoldReason] = frozenset()
+        if self.virtualHost is not None:
+            held = frozenset(hold.reason for hold in self.virtualHost.status().holds)
         self.changes.append(Moment(now, change, self.heard, len(self._unread), held))
         if change.role is Role.MASTER or change.previous is Role.MASTER:
             self.segment.noteReign(self.source, change.role is Role.MASTER)

@@ -159,7 +159,7 @@ class World:
             case "lose work", index:
                 one = self.pick(index)
                 if self.attentive(one) is not None and self.work(one).done:
-                    self.runOf(one)._mastership._noLonger("work", self.runOf(one)._stepFailed)
+                    self.runOf(one).mastership._lost("work")
             case "unplug" | "plug", index:
                 self.pick(index).plug(action == "plug")
             case _, index:
@@ -302,8 +302,8 @@ class FaultTests(SynchronousTestCase):
         masters = segment.masters()
         self.assertEqual(len(masters), min(1, len(left)))
         for one in left:
-            self.assertEqual(world.runOf(one).candidate.held, set())
-            self.assertEqual(world.runOf(one)._mastership.complete, one in masters)
+            self.assertEqual(len(world.runOf(one).holds), 0)
+            self.assertEqual(world.runOf(one).mastership.complete, one in masters)
             self.assertEqual(world.work(one).done, one in masters)
         if left and all(one.settings["preempt"] for one in left):
             self.assertEqual(world.rank(masters[0]), min(ranks))

@@ -730,7 +730,7 @@ class ChangeTests(SynchronousTestCase):
         [line] = [
             text for text in (formatEvent(event) or "" for event in logs) if "other-key" in text
         ]
-        self.assertIn("10.99.0.1 still signs with", line)
+        self.assertIn("10.99.0.1 has not changed yet", line)
         self.assertNotIn("old", line)
 
 

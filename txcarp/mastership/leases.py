@@ -135,6 +135,19 @@ class AddressLeases:
         yield self._table.drop(self._interface, tuple(held.values()))
         self._notForeign(_BACKUP_ANSWERS)
 
+    @property
+    def end(self) -> float:
+        """
+        When the lease ends unless it is renewed, in seconds of the clock.
+        """
+        return self._confirmed + self._lease
+
+    def holds(self, address: VirtualAddress) -> bool:
+        """
+        Whether an address is on lease here now.
+        """
+        return self._active and address.packed in self._held
+
     def renew(self) -> None:
         """
         Extend the lease: an advertisement left, and this host is in good order.

@@ -8,32 +8,87 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import (
-    IAddressTable,
-    IAnnouncer,
-    ILinkMonitor,
-    IMastershipStep,
-    IScriptRunner,
-    IVirtualInterfaces,
-)
+from txcarp.interfaces import IMastershipStep, IPlatform
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.announcements import Announcements
-from txcarp.mastership.handover import HandOver
 from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.effects import Reason, Role
 
+#: Seconds for which a master that bowed out goes on answering, unless it hears
+#: its successor earlier.
+LINGER = 0.5
+
+#: Seconds for which it still does after it heard the successor's first
+#: advertisement: that leaves before the successor has the addresses, and long
+#: before the neighbours know.
+FOLLOW = 0.05
+
+#: Seconds after which leased addresses are announced again; where scripts add
+#: them it is done with the advertisements, as in ucarp.
+_SOON = (1.0, 5.0)
+
+
+class HandOver:
+    """
+    The moment between a bow-out and the release of what a master holds.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+        self._then: Callable[[], None] | None = None
+
+    def begin(self, then: Callable[[], None]) -> None:
+        """
+        Call something L{FOLLOW} seconds after a successor is heard, or when
+        none was for L{LINGER} seconds.
+        """
+        self.forget()
+        self._then = then
+        self._call = self._clock.callLater(LINGER, self.end)
+
+    def successorHeard(self) -> None:
+        """
+        A successor is heard: go, as soon as it can have everything.
+        """
+        call = self._call
+        if call is not None and call.active():
+            remaining = call.getTime() - self._clock.seconds()
+            call.reset(max(0.0, min(FOLLOW, remaining)))
+
+    def end(self) -> None:
+        """
+        Go now.
+        """
+        then = self._then
+        self.forget()
+        if then is not None:
+            then()
+
+    def forget(self) -> None:
+        """
+        Something else happened that settles the matter.
+        """
+        self._then = None
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
 
 class Mastership:
     """
-    The steps of a virtual host in their order, and the moment of handing over.
+    The steps of a virtual host in their order, and the moment of handing over: a master
+    that leaves of its own accord goes on answering until its successor does.
+
+    @ivar leases: The addresses on lease; C{None} if scripts add them.
     """
 
     _log = Logger()
@@ -41,47 +96,40 @@ class Mastership:
     def __init__(
         self,
         configuration: VirtualHostConfiguration,
-        clock: IReactorTime,
+        platform: IPlatform,
         *,
-        announcer: IAnnouncer,
-        links: ILinkMonitor,
-        addresses: IAddressTable | None,
-        virtualInterfaces: IVirtualInterfaces | None,
-        scripts: IScriptRunner,
         before: Sequence[IMastershipStep],
         after: Sequence[IMastershipStep],
         fit: Callable[[], bool],
         interval: Callable[[], float],
-        unfit: Callable[[str], None],
-        sayOnce: SayOnce,
+        failed: Callable[[str], None],
+        limits: SayOnce,
     ) -> None:
         """
-        @param links: What knows the interfaces.
-        @param addresses: What adds and removes addresses, if the
-            configuration asks for it.
-        @param virtualInterfaces: What makes interfaces with virtual hardware
-            addresses, likewise.
         @param before: Steps to take before the addresses appear.
         @param after: Steps to take when everything else is done.
         @param fit: Whether this host is a master in good order.
-        @param interval: Seconds from one advertisement to the next, as it is now.
-        @param unfit: Called with the name of a required step that failed, or
-            is not what it was any more.
+        @param interval: Seconds from one advertisement to the next, at this moment.
+        @param failed: Called with the name of a required step that failed, or
+            does not hold any more.
+        @param limits: Limits how often each log line is written.
         """
+        self.leases: AddressLeases | None = None
         self._configuration = configuration
-        self._handOver = HandOver(clock)
+        self._failed = failed
         self._leaving = False
+        self._handOver = HandOver(platform.clock)
+        hardware = configuration.virtualMAC
         self._announcements = Announcements(
-            announcer,
+            platform.network.announcer(configuration.interface, hardware),
             [address.packed for address in configuration.addresses],
-            clock,
+            platform.clock,
             refresh=configuration.announceEvery,
             soon=_SOON if configuration.assign else (),
             fit=fit,
         )
-        self._leases: AddressLeases | None = None
         script = ScriptStep(
-            scripts,
+            platform.scripts,
             up=configuration.upScript,
             down=configuration.downScript,
             parameter=configuration.parameter,
@@ -90,43 +138,40 @@ class Mastership:
             downAtStop=configuration.shutdown,
         )
         steps: tuple[IMastershipStep, ...] = (script, self._announcements)
-        if configuration.assign and addresses is not None:
-            hardware = configuration.virtualMAC
+        if configuration.assign and platform.addresses is not None:
             interface = configuration.interface
             if hardware is not None:
                 interface = virtualInterfaceName(interface, configuration.vhid)
-            self._leases = AddressLeases(
-                addresses,
+            self.leases = AddressLeases(
+                platform.addresses,
                 interface,
                 configuration.addresses,
                 leaseFor(configuration.advbase, configuration.deadRatio),
-                clock,
+                platform.clock,
                 fit=fit,
-                sayOnce=sayOnce,
+                sayOnce=limits,
                 interval=interval,
                 routed=hardware is None,
                 restored=self._announcements.again,
-                unfit=lambda: self._noLonger(AddressLeases.name, unfit),
+                unfit=lambda: self._lost(AddressLeases.name),
             )
             # The script does not add the address, but may want to use it.
-            steps = (self._leases, self._announcements, script)
-            if hardware is not None and virtualInterfaces is not None:
+            steps = (self.leases, self._announcements, script)
+            if hardware is not None and platform.virtualInterfaces is not None:
                 ipv6 = not all(address.isIPv4 for address in configuration.addresses)
-                steps = (
-                    VirtualMAC(
-                        virtualInterfaces,
-                        links,
-                        configuration.interface,
-                        configuration.vhid,
-                        hardware,
-                        ipv6,
-                        unfit=lambda: self._noLonger(VirtualMAC.name, unfit),
-                    ),
-                    *steps,
+                virtualMAC = VirtualMAC(
+                    platform.virtualInterfaces,
+                    platform.links,
+                    configuration.interface,
+                    configuration.vhid,
+                    hardware,
+                    ipv6,
+                    unfit=lambda: self._lost(VirtualMAC.name),
                 )
+                steps = (virtualMAC, *steps)
         else:
             self._warnWithoutScripts()
-        self._sequence = MastershipSequence([*before, *steps, *after], clock, unfit)
+        self._sequence = MastershipSequence([*before, *steps, *after], platform.clock, failed)
 
     @property
     def complete(self) -> bool:
@@ -159,7 +204,7 @@ class Mastership:
         """
         Give everything back while this host is master still.
 
-        @param change: What the role is about to become.
+        @param change: The role that it is about to have.
         @return: Fires when that is done, or something newer that was wished.
         """
         self._sequence.wish(change)
@@ -193,7 +238,8 @@ class Mastership:
 
     def successorHeard(self) -> None:
         """
-        Another master advertises.
+        Another master advertises.  If this host is handing over, it stops answering as
+        soon as its successor can have everything.
         """
         self._handOver.successorHeard()
 
@@ -205,8 +251,8 @@ class Mastership:
             keep its addresses for another while.
         """
         self._announcements.advertised()
-        if inOrder and self._leases is not None:
-            self._leases.renew()
+        if inOrder and self.leases is not None:
+            self.leases.renew()
 
     def announceAgain(self) -> None:
         """
@@ -214,12 +260,12 @@ class Mastership:
         """
         self._announcements.again()
 
-    def _noLonger(self, name: str, unfit: Callable[[str], None]) -> None:
+    def _lost(self, name: str) -> None:
         """
         A step that was acquired does not hold any more.
         """
         if self._sequence.wanted:
-            unfit(name)
+            self._failed(name)
 
     def _warnWithoutScripts(self) -> None:
         for path, direction in (
@@ -230,8 +276,3 @@ class Mastership:
                 self._log.warn(
                     "Warning: no script called when going {direction}", direction=direction
                 )
-
-
-#: Seconds after which leased addresses are announced again; where scripts add
-#: them it is done with the advertisements, as in ucarp.
-_SOON = (1.0, 5.0)

@@ -5,14 +5,13 @@ The advertisements of one virtual host on their way out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
-from txcarp.membership.demotions import SEND_ERRORS
+from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.counter import Counter
@@ -22,6 +21,9 @@ from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
 
+#: The reason for the demotion of a host whose advertisements do not leave.
+SEND_ERRORS = "send errors"
+
 #: How many of the last counters are remembered.
 _RECENT = 32
 
@@ -30,8 +32,6 @@ class Advertiser:
     """
     Signs and sends, and knows whether what it sends leaves this host.
 
-    @ivar sent: How many advertisements left.
-    @ivar failed: How many did not.
     @ivar lastLeft: Whether the last one left.
     @ivar said: What the last one that left said, a bow-out not counted;
         C{None} if none did.
@@ -45,17 +45,16 @@ class Advertiser:
         keyring: Keyring,
         sealing: Sealing,
         ledger: DemotionLedger,
-        channels: Sequence[Channel],
+        channels: Iterable[Channel],
         random: Callable[[int], int],
-        sayOnce: SayOnce,
+        memory: Memory,
     ) -> None:
         """
         @param ledger: Why this host is demoted; send errors are added to it.
         @param channels: The families to send in.
         @param random: Draws a number of so many bits.
+        @param memory: Has the counts of advertisements that left, and did not.
         """
-        self.sent = 0
-        self.failed = 0
         self.lastLeft = False
         self.said: Says | None = None
         self._configuration = configuration
@@ -64,7 +63,9 @@ class Advertiser:
         self._ledger = ledger
         self._channels = tuple(channels)
         self._random = random
-        self._sayOnce = sayOnce
+        self._memory = memory
+        self._timing = ledger.apply(configuration.timing, configuration.dialect.highestSkew)
+        self._demotedBy = ledger.total
         self._counter = Counter(
             lambda: random(64), constant=configuration.dialect.constantCounter
         )
@@ -77,9 +78,12 @@ class Advertiser:
         What is advertised: the configured timing, or a worse one as long as
         this host is demoted.
         """
-        return self._ledger.apply(
-            self._configuration.timing, self._configuration.dialect.highestSkew
-        )
+        if self._ledger.total != self._demotedBy:
+            self._demotedBy = self._ledger.total
+            self._timing = self._ledger.apply(
+                self._configuration.timing, self._configuration.dialect.highestSkew
+            )
+        return self._timing
 
     @property
     def demotion(self) -> int:
@@ -145,11 +149,11 @@ class Advertiser:
         left = [self._sendIn(channel, timing) for channel in self._channels]
         self.lastLeft = any(left)
         if not self.lastLeft:
-            self.failed += 1
+            self._memory.sendErrors += 1
             if self._errors.failed():
                 self._ledger.set(SEND_ERRORS)
             return False
-        self.sent += 1
+        self._memory.sent += 1
         if self._errors.succeeded():
             self._ledger.clear(SEND_ERRORS)
             self._log.info("Advertisements leave again: advertising with the configured skew")
@@ -191,7 +195,7 @@ class Advertiser:
         )
 
     def _complain(self, channel: Channel, error: OSError) -> None:
-        if self._sayOnce.ready(("send", channel.family)) is not None:
+        if self._memory.limits.ready(("send", channel.family)) is not None:
             self._log.warn(
                 "write() has failed: {reason}{family}",
                 reason=error.strerror or str(error),

@@ -1,5 +1,6 @@
 """
-One family of a virtual host: where its advertisements come from and go to.
+One family of a virtual host: the source, the destinations and the audience of its
+advertisements.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ class Channel:
     The way out and in for one family.
 
     @ivar family: The family.
-    @ivar transport: Where packets leave.
-    @ivar group: The packed address of the group.
+    @ivar transport: Sends the packets.
+    @ivar audience: The packets to accept.  Its C{own} is the source that was used last;
+        empty if there was none.
     """
 
     def __init__(
@@ -28,15 +30,19 @@ class Channel:
         self.family = family
         self.transport = transport
         isIPv4 = family is Family.IPV4
-        self.group = configuration.group if isIPv4 else configuration.group6
-        self._vhid = configuration.vhid
         self._configured = configuration.source if isIPv4 else configuration.source6
-        self._last = self._configured or b""
-        listed = [peer for peer in configuration.peers if familyOf(peer) is family]
-        self._peers = tuple(dict.fromkeys(listed))
-        self._followed: list[bytes] = []
+        listed = tuple(
+            dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is family)
+        )
         self._follow = configuration.followPeers
         self._useGroup = configuration.followPeers or not listed
+        self.audience = Audience(
+            configuration.vhid,
+            self._configured or b"",
+            configuration.group if isIPv4 else configuration.group6,
+            listed,
+            [],
+        )
 
     def source(self) -> bytes:
         """
@@ -45,34 +51,25 @@ class Channel:
         @raise OSError: If the interface has none.
         """
         if self._configured is None:
-            self._last = self.transport.linkLocal()
-        return self._last
-
-    @property
-    def lastSource(self) -> bytes:
-        """
-        The one that was used last; empty if there was none.
-        """
-        return self._last
-
-    @property
-    def audience(self) -> Audience:
-        """
-        Whom to listen to.
-        """
-        return Audience(self._vhid, self._last, self.group, self._peers, self._followed)
+            self.audience.own = self.transport.linkLocal()
+        return self.audience.own
 
     @property
     def destinations(self) -> list[bytes]:
         """
-        Where each advertisement is sent to.
+        The packed addresses that each advertisement is sent to.
         """
-        return [*([self.group] if self._useGroup else []), *self._peers, *self._followed]
+        audience = self.audience
+        group = [audience.group] if self._useGroup else []
+        return [*group, *audience.peers, *audience.followed]
 
     def follow(self, peer: bytes) -> None:
         """
         A host of the group was heard: send to it, too, if that is wanted.
         """
-        known = (*self._peers, *self._followed)
-        if self._follow and peer not in known and len(known) < MAXIMUM_PEERS:
-            self._followed.append(peer)
+        if not self._follow:
+            return
+        audience = self.audience
+        known = (*audience.peers, *audience.followed)
+        if peer not in known and len(known) < MAXIMUM_PEERS:
+            audience.followed.append(peer)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txcarp.interfaces import IAdvertisementTransport
+from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import SIZE
 from txcarp.protocol.envelope import Packet
+from txcarp.protocol.family import Family
 
 #: Seconds in which the raw socket has to show a packet that was seen in front
 #: of the firewall.  Both get it within one interrupt; they are read in turns.
@@ -42,17 +44,19 @@ class FirewallWatch:
         self,
         clock: IReactorTime,
         transport: IAdvertisementTransport,
+        family: Family,
         deliver: Callable[[Packet], bool],
-        discovered: Callable[[], None],
+        discovered: Callable[[Family], None],
     ) -> None:
         """
         @param deliver: Called with each packet that the raw socket did not
             show; says whether it was a good advertisement.
-        @param discovered: Called when a good one was found to be dropped, after
+        @param discovered: Called with the family when a good one was found to be dropped, after
             a time in which none was known to be.
         """
         self._clock = clock
         self._transport = transport
+        self._family = family
         self._deliver = deliver
         self._discovered = discovered
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
@@ -61,6 +65,7 @@ class FirewallWatch:
         self._lastPassed = float("-inf")
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
+        self._patience = 0.0
         self._watching = False
         self._dropping = False
 
@@ -75,9 +80,8 @@ class FirewallWatch:
         Look no more.
         """
         self._watch(False)
-        for call in (self._release, self._quiet):
-            if call is not None and call.active():
-                call.cancel()
+        cancel(self._release)
+        cancel(self._quiet)
         self._release = self._quiet = None
         self._held.clear()
         self._passed.clear()
@@ -89,20 +93,21 @@ class FirewallWatch:
         @param patience: Seconds of silence after which to look in front
             again; C{None} to look on without a pause.
         """
-        identity = _identity(packet)
         self._lastPassed = self._clock.seconds()
+        if patience is not None:
+            self._patience = patience
+            if not self._watching:
+                # The front will show nothing that arrived before it is watched.
+                return
+        identity = _identity(packet)
         self._passed.append((identity, self._lastPassed + _MEMORY))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
-        if patience is None:
-            self._watch(True)
-            return
-        self._watch(False)
-        if self._quiet is not None and self._quiet.active():
-            self._quiet.reset(patience)
-        else:
-            self._quiet = self._clock.callLater(patience, self._watch, True)
+        self._watch(patience is None)
+        if patience is not None:
+            cancel(self._quiet)
+            self._quiet = self._clock.callLater(patience, self._waited)
 
     def seen(self, packet: Packet) -> None:
         """
@@ -129,9 +134,21 @@ class FirewallWatch:
             # Nor is it for what the kernel drops because its IP header is wrong.
             if self._deliver(packet) and not self._dropping and not busy:
                 self._dropping = True
-                self._discovered()
+                self._discovered(self._family)
         if self._held:
             self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
+
+    def _waited(self) -> None:
+        """
+        Look in front if the raw socket has been silent for long enough, or wait on.
+        """
+        if self._watching:
+            return
+        remaining = self._lastPassed + self._patience - self._clock.seconds()
+        if remaining > 0:
+            self._quiet = self._clock.callLater(remaining, self._waited)
+        else:
+            self._watch(True)
 
     def _watch(self, wanted: bool) -> None:
         if wanted != self._watching:

@@ -1,120 +1,140 @@
 """
-Times for which a host is kept out of the election.
+What keeps a host out of the election, and for how long.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
-from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.membership.candidate import Candidate
+from txcarp.configuration.model import FlapLimit
 from txcarp.membership.timers import cancel
+from txcarp.protocol.events import Event, HoldEnded, HoldReason
 
 #: Seconds until a host where a required step failed tries again.
 HOLD_OFF = 10.0
 
-#: The most that becomes of that where it fails each time and others suffer.
+#: The most that this grows to where it fails each time and others suffer, in seconds.
 LONGEST_HOLD_OFF = 320.0
-
-_RESIGNED = "handed over a moment ago"
-_STARTING = "just started"
-_FLAPPING = "backup too often"
 
 
 class Holds:
     """
-    Keeps a candidate back for a while: after a resignation, after the start,
-    and when it changes its role too often.
+    The reasons that keep a host out of the election now, each with an optional end.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self, configuration: VirtualHostConfiguration, clock: IReactorTime, candidate: Candidate
-    ) -> None:
-        self._configuration = configuration
+    def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
+        """
+        @param tell: Called with L{HoldEnded} when the time of a hold is over.
+        """
         self._clock = clock
-        self._candidate = candidate
-        self._ends: dict[str, IDelayedCall] = {}
+        self._tell = tell
+        self._ends: dict[HoldReason, IDelayedCall | None] = {}
+
+    def __contains__(self, reason: HoldReason) -> bool:
+        return reason in self._ends
+
+    def __iter__(self) -> Iterator[HoldReason]:
+        return iter(self._ends)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def hold(self, reason: HoldReason, seconds: float | None = None) -> None:
+        """
+        Let a reason hold, with a new end if it holds already.
+
+        @param seconds: The time until its end; C{None} for none.
+        """
+        cancel(self._ends.get(reason))
+        self._ends[reason] = (
+            None
+            if seconds is None
+            else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
+        )
+
+    def release(self, reason: HoldReason) -> bool:
+        """
+        Let a reason hold no more.
+
+        @return: Whether it did, and no other does.
+        """
+        if reason not in self._ends:
+            return False
+        cancel(self._ends.pop(reason))
+        return not self._ends
+
+    def endOf(self, reason: HoldReason) -> float | None:
+        """
+        When a reason that holds ends, in seconds of the clock; C{None} if it has no end.
+        """
+        call = self._ends.get(reason)
+        return None if call is None or not call.active() else call.getTime()
+
+    def stop(self) -> None:
+        """
+        Report no end any more.
+        """
+        for call in self._ends.values():
+            cancel(call)
+
+
+class Damping:
+    """
+    Decides how long a host stays out that became master again and again, or
+    fails as master.
+    """
+
+    def __init__(self, clock: IReactorTime, limit: FlapLimit | None) -> None:
+        """
+        @param limit: How often a master may become backup; C{None} for any number of times.
+        """
+        self._clock = clock
+        self._limit = limit
         self._returns: deque[float] = deque()
         self._masterSince = float("-inf")
         self._displaced = False
         self._holdOff = 0.0
 
-    def stop(self) -> None:
+    def becameMaster(self, displaced: bool) -> None:
         """
-        The candidate is leaving: nothing is to bring it back.
-        """
-        for call in self._ends.values():
-            cancel(call)
-        self._ends.clear()
+        A backup became master.
 
-    def starting(self) -> None:
+        @param displaced: Whether it took the place of a master that goes on.
         """
-        This host has just been started, and may have services that are not
-        ready yet.
-        """
-        delay = self._configuration.startDelay
-        if delay is not None:
-            self._candidate.hold(_STARTING)
-            self._release(_STARTING, delay)
+        self._masterSince = self._clock.seconds()
+        self._displaced = displaced
 
-    def resign(self, seconds: float, *, unfit: bool) -> None:
+    def becameBackup(self) -> bool:
         """
-        Hand over, and take no part for so many seconds.
+        A master became backup again.
 
-        @param unfit: Whether this host cannot do what a master has to.
+        @return: Whether that happened too often, so that it is to stay out for the
+            seconds of the limit.
         """
-        self._candidate.resign(_RESIGNED, unfit=unfit)
-        self._release(_RESIGNED, seconds)
+        limit = self._limit
+        if limit is None:
+            return False
+        now = self._clock.seconds()
+        self._returns.append(now)
+        while self._returns[0] < now - limit.seconds:
+            self._returns.popleft()
+        if len(self._returns) < limit.changes:
+            return False
+        self._returns.clear()
+        return True
 
-    def unfit(self) -> float:
+    def failed(self) -> float:
         """
-        A required step failed: how many seconds to take no part.  Twice as long
-        each time where this host takes the place of a master that works, only to
-        fail again soon; as long as ever where nobody else is master.
+        A required step failed.
+
+        @return: The seconds to stay out.  They double each time where this host takes the
+            place of a master that works, only to fail again soon; where no other host is
+            master they stay as short as ever.
         """
         lasted = self._clock.seconds() - self._masterSince
         soon = self._displaced and lasted < self._holdOff
         self._holdOff = min(self._holdOff * 2, LONGEST_HOLD_OFF) if soon else HOLD_OFF
         return self._holdOff
-
-    def becameMaster(self, displaced: bool) -> None:
-        """
-        A backup became master.
-
-        @param displaced: Whether it took the place of another that goes on.
-        """
-        self._masterSince = self._clock.seconds()
-        self._displaced = displaced
-
-    def becameBackup(self) -> None:
-        """
-        A master became backup again: keep it back if that happens too often.
-        """
-        limit = self._configuration.flapLimit
-        if limit is None:
-            return
-        now = self._clock.seconds()
-        self._returns.append(now)
-        while self._returns[0] < now - limit.seconds:
-            self._returns.popleft()
-        if len(self._returns) >= limit.changes:
-            self._returns.clear()
-            self._log.error(
-                "This host became backup {changes} times within {seconds:.0f} s: it waits for "
-                "{seconds:.0f} s before it takes part again (vhid {vhid} on {interface})",
-                changes=limit.changes,
-                seconds=limit.seconds,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
-            self._candidate.hold(_FLAPPING)
-            self._release(_FLAPPING, limit.seconds)
-
-    def _release(self, why: str, seconds: float) -> None:
-        cancel(self._ends.get(why))
-        self._ends[why] = self._clock.callLater(seconds, self._candidate.resume, why)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import attrs
 
+from txcarp.protocol.events import Heard
 from txcarp.protocol.timing import Timing
 
 #: How many are remembered; the one not heard for longest gives way.
@@ -19,11 +20,11 @@ class KnownPeer:
     """
     What was last heard from a host.
 
-    @ivar source: The packed address that it came from.
+    @ivar source: The packed address that it sends from.
     @ivar timing: What it advertised; not a bow-out, if it ever said more.
-    @ivar demotion: What it said in OpenBSD's field.
-    @ivar sealed: Whether it was sealed.
-    @ivar pair: Which password and addresses it used.
+    @ivar demotion: OpenBSD's demotion counter, as it advertised it.
+    @ivar sealed: Whether its advertisement was sealed.
+    @ivar pair: The password and addresses that it was signed with.
     @ivar heard: When, in seconds of the program's clock.
     """
 
@@ -37,7 +38,7 @@ class KnownPeer:
 
 class Peers:
     """
-    A small table of them.
+    A bounded table of the hosts that were heard.
     """
 
     def __init__(self) -> None:
@@ -50,23 +51,28 @@ class Peers:
         """
         return list(self._known.values())
 
-    def heard(self, peer: KnownPeer) -> None:
+    def heard(self, heard: Heard, now: float) -> None:
         """
         Remember what a peer says, in place of what it said before.
+
+        @param now: Seconds of the program's clock.
         """
-        self._known[peer.source] = peer
+        peer = heard.peer
+        self._known[peer.source] = KnownPeer(
+            peer.source, peer.timing, peer.demotion, heard.sealed, heard.pair, now
+        )
         self._known.move_to_end(peer.source)
         if len(self._known) > MAXIMUM:
             self._known.popitem(last=False)
 
     def knows(self, source: bytes) -> bool:
         """
-        Whether this host was heard before.
+        Whether a host was heard before.
         """
         return source in self._known
 
     def anyBetter(self, timing: Timing) -> bool:
         """
-        Whether one of them said a better timing when it was last heard.
+        Whether any of them advertised a better timing when it was last heard.
         """
         return any(peer.timing < timing for peer in self._known.values())

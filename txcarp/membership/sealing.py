@@ -15,13 +15,13 @@ from twisted.python.failure import Failure
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IStateStore
-from txcarp.logs.limits import SayOnce
+from txcarp.membership.memory import Memory, SealMemory
 from txcarp.membership.statefile import BadState
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness, State, resumedTicks
 from txcarp.protocol.keyring import Keyring
-from txcarp.protocol.seal import EPOCH, PACE, Says, Ticks, Verification, tickOf
+from txcarp.protocol.seal import EPOCH, PACE, Says, Verification, tickOf
 
 #: Seconds for which ticks are reserved in the state file.
 RESERVED = 60
@@ -45,56 +45,47 @@ class Sealing:
         configuration: VirtualHostConfiguration,
         keyring: Keyring,
         clock: IReactorTime,
-        sayOnce: SayOnce,
+        memory: Memory,
         *,
         running: Callable[[], float],
         wall: Callable[[], float] = time.time,
         store: IStateStore | None = None,
-        caughtUp: Callable[[], None] = lambda: None,
     ) -> None:
         """
+        @param memory: Has what earlier runs in this process knew.
         @param running: Seconds on a clock that is never set and does not stop
             while the machine sleeps.
         @param wall: Seconds since 1970.
-        @param store: What remembers over a restart.
-        @param caughtUp: Called when the group is so far ahead of the ticks of
-            this host that what it sent until now was not believed.
+        @param store: Has what earlier processes knew; C{None} if nothing is kept over a
+            restart of the process.
         """
         self._seals = configuration.verification is not Verification.OFF
-        self._verification = configuration.verification
         self._keyring = keyring
         self._clock = clock
-        self._sayOnce = sayOnce
+        self._limits = memory.limits
         self._running = running
         self._wall = wall
         self._store = store if self._seals else None
-        self._caughtUp = caughtUp
-        self._lag = configuration.dialect.deadTime(
-            configuration.timing, configuration.deadRatio
-        )
-        self._ticks = Ticks()
-        self._freshness = Freshness(self._verification, keyring.seals, lag=self._lag)
-        self._reserved = 0
         self._timer: IDelayedCall | None = None
         self._busy = False
         self._wanted: int | None = None
         self._waiting: list[Deferred[None]] = []
-        self._recalled = False
-
-    def start(self) -> None:
-        """
-        Recall what an earlier process knew; what an earlier run in this one did
-        was not forgotten.
-        """
-        if self._recalled:
-            return
-        self._recalled = True
-        state = self._recall()
-        self._ticks = resumedTicks(state.tick, state.sources.values())
-        self._reserved = state.tick
-        self._freshness = Freshness(
-            self._verification, self._keyring.seals, lag=self._lag, sources=state.sources.items()
-        )
+        lag = configuration.dialect.deadTime(configuration.timing, configuration.deadRatio)
+        if memory.seals is None:
+            state = self._recall()
+            memory.seals = SealMemory(
+                resumedTicks(state.tick, state.sources.values()),
+                Freshness(
+                    configuration.verification,
+                    keyring.seals,
+                    lag=lag,
+                    sources=state.sources.items(),
+                ),
+                state.tick,
+            )
+        else:
+            memory.seals.freshness.adopt(configuration.verification, keyring.seals, lag)
+        self._memory = memory.seals
 
     def stop(self) -> Deferred[None]:
         """
@@ -107,8 +98,8 @@ class Sealing:
         if self._store is None:
             return succeed(None)
         # Another run may begin right away: nothing needs to be reserved.
-        self._reserved = self._ticks.last
-        saved = self._save(self._reserved)
+        self._memory.reserved = self._memory.ticks.last
+        saved = self._save(self._memory.reserved)
         return saved.addTimeout(LONGEST_SAVE, self._clock).addErrback(self._failed)
 
     def counter(self, says: Says, source: bytes) -> int | None:
@@ -120,44 +111,43 @@ class Sealing:
         if not self._seals:
             return None
         now = self._running()
-        tick = self._ticks.next(self._wall(), now)
+        tick = self._memory.ticks.next(self._wall(), now)
         if tick is None:
-            if self._sayOnce.ready("ticks") is not None:
+            if self._limits.ready("ticks") is not None:
                 self._log.error(
                     "There are no ticks left to seal advertisements with: the clock of a host of "
                     "this group is wrong by centuries. They leave without a seal"
                 )
             return None
         counter = self._keyring.seal.counter(tick, says, source)
-        if self._freshness.sent(counter, says, source, now) or tick > self._reserved:
+        if self._memory.freshness.sent(counter, says, source, now) or tick > self._memory.reserved:
             self._saveNow()
         return counter
 
-    def judge(self, advertisement: Advertisement, source: bytes) -> bool:
+    def judge(self, advertisement: Advertisement, source: bytes) -> tuple[bool, bool]:
         """
         Decide about an advertisement whose digest is good.
 
-        @return: Whether it is sealed.
+        @return: Whether it is sealed, and whether the group is so far ahead of the ticks
+            of this host that nobody believed what it sent until now.
         @raise txcarp.protocol.rejection.Rejected: If it must not be believed.
         """
-        before = source in self._freshness.sources
+        before = source in self._memory.freshness.sources
         now = self._running()
-        sealed = self._freshness.judge(advertisement, source, now)
-        if sealed:
-            known = source in self._freshness.sources
-            tick = tickOf(advertisement.counter)
-            # A seal by chance is not to carry this host away by centuries.
-            behind = False
-            if known or tick < (self._wall() - EPOCH + FAR_AHEAD) * PACE:
-                behind = tick - self._ticks.last > LAG * PACE
-                self._ticks.heard(tick, now)
-            if before:
-                self._saveLater()
-            elif known:
-                self._saveNow()
-            if behind:
-                self._caughtUp()
-        return sealed
+        if not self._memory.freshness.judge(advertisement, source, now):
+            return False, False
+        known = source in self._memory.freshness.sources
+        tick = tickOf(advertisement.counter)
+        # A seal by chance is not to carry this host away by centuries.
+        isAhead = False
+        if known or tick < (self._wall() - EPOCH + FAR_AHEAD) * PACE:
+            isAhead = tick - self._memory.ticks.last > LAG * PACE
+            self._memory.ticks.heard(tick, now)
+        if before:
+            self._saveLater()
+        elif known:
+            self._saveNow()
+        return True, isAhead
 
     def _recall(self) -> State:
         if self._store is None:
@@ -183,8 +173,8 @@ class Sealing:
         if self._store is None:
             return
         cancel(self._timer)
-        self._reserved = self._ticks.last + RESERVED * PACE
-        self._save(self._reserved)
+        self._memory.reserved = self._memory.ticks.last + RESERVED * PACE
+        self._save(self._memory.reserved)
 
     def _save(self, tick: int) -> Deferred[None]:
         """
@@ -203,7 +193,7 @@ class Sealing:
         assert self._wanted is not None
         tick, self._wanted = self._wanted, None
         waiting, self._waiting = self._waiting, []
-        saving = self._store.save(State(tick, dict(self._freshness.sources)))
+        saving = self._store.save(State(tick, dict(self._memory.freshness.sources)))
         saving.addErrback(self._failed).addCallback(lambda _: self._written(waiting))
 
     def _written(self, waiting: list[Deferred[None]]) -> None:
@@ -215,7 +205,7 @@ class Sealing:
             done.callback(None)
 
     def _failed(self, failure: Failure) -> None:
-        if self._sayOnce.ready("state") is not None:
+        if self._limits.ready("state") is not None:
             self._log.error(
                 "{store} cannot be written: {reason}. After a restart of this program old "
                 "advertisements may be taken for new ones",

@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
 from txcarp.protocol.family import Family
 
 #: How often a deadline waits for the socket to be read, at most.
@@ -30,64 +31,74 @@ class MasterDown:
     The master-down deadlines, one for each family.
 
     A master that is heard in one family is not dead: the deadline has passed
-    when that of every family has.  One that has passed alone is told when the
-    master is next heard in another.  The silence of a family in which nobody can
+    when that of every family has.  The silence of a family in which nobody can
     be heard is never enough.
+
+    @ivar silent: The families whose own deadline has passed.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         families: Iterable[Family],
-        expired: Callable[[float, bool], None],
+        tell: Callable[[Event], None],
         hasUnread: Callable[[], bool],
         *,
-        silent: Callable[[Family, Family], None] = lambda silent, heard: None,
-        any: bool = False,
+        anyFamily: bool = False,
     ) -> None:
         """
-        @param expired: Called when the deadline passed, with how many seconds
-            late this was noticed, and whether packets wait.
+        @param tell: Called with L{DeadlinePassed}.
         @param hasUnread: Whether packets wait that may speak for the master.
-        @param silent: Called with a family that is silent, and one in which
-            the master is heard.
-        @param any: Whether the silence of one family is enough, as in the BSD
+        @param anyFamily: Whether the silence of one family is enough, as in the BSD
             kernels.
         """
+        self.silent: set[Family] = set()
         self._clock = clock
         self._families = tuple(families)
-        self._tellExpired = expired
-        self._tellSilent = silent
+        self._tell = tell
         self._hasUnread = hasUnread
-        self._any = any
+        self._anyFamily = anyFamily
+        self._due: dict[Family, float] = {}
         self._calls: dict[Family, IDelayedCall] = {}
-        self._silent: set[Family] = set()
         self._deaf: frozenset[Family] = frozenset()
         self._second: IDelayedCall | None = None
         self._looks = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """
+        When this host takes over if nothing is heard until then, in seconds of the
+        clock; C{None} if no deadline is set.
+        """
+        waiting = [due for family, due in self._due.items() if family not in self.silent]
+        if not waiting:
+            return None
+        return min(waiting) if self._anyFamily else max(waiting)
 
     def arm(self, delay: float, family: Family | None = None) -> None:
         """
         Set the deadline to so many seconds from now.
 
-        @param family: In what the master was heard; C{None} for all.
+        @param family: The family in which the master was heard; C{None} for all.
         """
-        for one in self._families if family is None else (family,):
-            self._wait(delay, one)
-        if not self._passed():
-            self._forgetSecondLook()
         if family is not None:
-            for other in self._silent:
-                self._tellSilent(other, family)
+            self._wait(delay, family)
+        else:
+            for one in self._families:
+                self._wait(delay, one)
+        if self._second is not None and not self._passed():
+            self._forgetSecondLook()
 
-    def deafen(self, families: Iterable[Family], delay: float) -> None:
+    def deafen(self, families: frozenset[Family], delay: float) -> None:
         """
-        Nobody can be heard in these families, and in no others.  Where somebody can be
-        again, the master has so many seconds from now to be heard.
+        Nobody can be heard in these families, and in no others.
+
+        @param delay: Seconds from now that the master has to be heard in a family in which
+            it can be heard again.
         """
-        before, self._deaf = self._deaf, frozenset(families)
-        for one in before - self._deaf:
-            if one in self._calls:
+        before, self._deaf = self._deaf, families
+        for one in before - families:
+            if one in self._due:
                 self._wait(delay, one)
 
     def disarm(self) -> None:
@@ -98,7 +109,8 @@ class MasterDown:
         for call in self._calls.values():
             cancel(call)
         self._calls.clear()
-        self._silent.clear()
+        self._due.clear()
+        self.silent.clear()
 
     def lookAgain(self, delay: float) -> None:
         """
@@ -110,33 +122,36 @@ class MasterDown:
         self._second = self._clock.callLater(delay, self._looked, delay)
 
     def _wait(self, delay: float, family: Family) -> None:
-        cancel(self._calls.get(family))
-        self._silent.discard(family)
-        self._calls[family] = self._clock.callLater(
-            delay, self._expired, family, self._clock.seconds() + delay
-        )
+        self.silent.discard(family)
+        self._due[family] = self._clock.seconds() + delay
+        call = self._calls.get(family)
+        if call is not None and call.active():
+            call.reset(delay)
+        else:
+            self._calls[family] = self._clock.callLater(delay, self._expired, family)
 
     def _forgetSecondLook(self) -> None:
         cancel(self._second)
         self._second = None
         self._looks = 0
 
-    def _expired(self, family: Family, due: float) -> None:
-        self._silent.add(family)
+    def _expired(self, family: Family) -> None:
+        self.silent.add(family)
         if self._passed():
-            self._tellExpired(self._clock.seconds() - due, self._hasUnread())
+            lateness = self._clock.seconds() - self._due[family]
+            self._tell(DeadlinePassed(lateness, self._hasUnread()))
 
     def _passed(self) -> bool:
-        if self._any:
-            return not self._silent <= self._deaf
-        return len(self._silent) == len(self._families)
+        if self._anyFamily:
+            return not self.silent <= self._deaf
+        return len(self.silent) == len(self._families)
 
     def _looked(self, delay: float) -> None:
         self._looks += 1
         if self._looks < _MAXIMUM_LOOKS and self._hasUnread():
             self.lookAgain(delay)
         else:
-            self._tellExpired(0.0, False)
+            self._tell(DeadlinePassed())
 
 
 class Rhythm:
@@ -149,16 +164,16 @@ class Rhythm:
     def __init__(
         self,
         clock: IReactorTime,
-        beat: Callable[[], None],
+        tell: Callable[[Event], None],
         pauseSeconds: Callable[[], float],
     ) -> None:
         """
-        @param beat: Called at each beat.
+        @param tell: Called with L{BeatDue} at each beat.
         @param pauseSeconds: Seconds on a clock that also counts while the
             machine sleeps.
         """
         self._clock = clock
-        self._beat = beat
+        self._tell = tell
         self._pauseSeconds = pauseSeconds
         self._loop: LoopingCall | None = None
         self._interval = 0.0
@@ -178,11 +193,9 @@ class Rhythm:
         """
         return self._interval
 
-    def start(self, interval: float, *, now: bool) -> None:
+    def start(self, interval: float) -> None:
         """
-        Beat after each interval of so many seconds, in place of another rhythm.
-
-        @param now: Whether to begin with a beat.
+        Beat after each interval of so many seconds from now, in place of another rhythm.
         """
         self.stop()
         # A new one each time: one that is stopped and started again within its
@@ -191,7 +204,7 @@ class Rhythm:
         self._loop.clock = self._clock
         self._interval = interval
         self._last = self._pauseSeconds()
-        self._loop.start(interval, now=now).addErrback(self._failed)
+        self._loop.start(interval, now=False).addErrback(self._failed)
 
     def stop(self) -> None:
         """
@@ -214,10 +227,10 @@ class Rhythm:
         self._last = self._pauseSeconds()
 
     def _call(self) -> None:
-        self._beat()
+        self._tell(BeatDue())
 
     def _failed(self, failure: Failure) -> None:
         # A LoopingCall ends for good when its function raises.
         self._log.failure("Advertising failed and goes on", failure=failure)
         if self._loop is not None:
-            self.start(self._interval, now=False)
+            self.start(self._interval)

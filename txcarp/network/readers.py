@@ -19,6 +19,7 @@ from zope.interface import implementer
 from txcarp.network.sockets import MAXIMUM_PACKET, PACKETS_A_TURN
 from txcarp.protocol.advertisement import PROTOCOL, SIZE
 from txcarp.protocol.envelope import Packet, readPacket
+from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejected
 
 #: An advertisement with an IPv4 header.  The default of Twisted lets a flood
@@ -159,4 +160,4 @@ def _packet(payload: bytes, ancillary: list[tuple[int, int, bytes]], sender: str
         elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             destination, _ = _PACKET_INFO.unpack(data)
     source = socket.inet_pton(socket.AF_INET6, sender.partition("%")[0])
-    return Packet(source, destination, hops, PROTOCOL, payload)
+    return Packet(Family.IPV6, source, destination, hops, PROTOCOL, payload)

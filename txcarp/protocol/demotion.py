@@ -4,6 +4,8 @@ How a host that cannot do its work well steps back in the ranking.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from txcarp.protocol.advertisement import MAXIMUM_DEMOTED_SKEW
@@ -33,10 +35,16 @@ class DemotionLedger:
 
     The total is computed from the reasons that hold, never counted up and
     down: whatever the order of events, nothing is left when no reason is.
+
+    @ivar total: All amounts together; may be negative.
     """
 
-    def __init__(self) -> None:
-        self._amounts: dict[str, int] = {}
+    def __init__(self, amounts: Mapping[str, int] | None = None) -> None:
+        """
+        @param amounts: The reasons that hold from the start.
+        """
+        self._amounts = dict(amounts or {})
+        self.total = sum(self._amounts.values())
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -44,13 +52,6 @@ class DemotionLedger:
         The amount of each reason that holds now.
         """
         return dict(self._amounts)
-
-    @property
-    def total(self) -> int:
-        """
-        All amounts together; may be negative.
-        """
-        return sum(self._amounts.values())
 
     @property
     def byte(self) -> int:
@@ -68,16 +69,26 @@ class DemotionLedger:
         @raise ValueError: If the amount is out of range, or there are too many
             reasons.
         """
+        self.check(reason, amount)
+        if self._amounts.get(reason) == amount:
+            return False
+        self._amounts[reason] = amount
+        self.total = sum(self._amounts.values())
+        return True
+
+    def check(self, reason: str, amount: int) -> None:
+        """
+        Check whether a reason could hold with this amount.
+
+        @raise ValueError: If the amount is out of range, or there are too many
+            reasons.
+        """
         if not -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT:
             raise ValueError(
                 f"a demotion is from -{_LARGEST_AMOUNT} to {_LARGEST_AMOUNT}, not {amount}"
             )
-        if self._amounts.get(reason) == amount:
-            return False
         if reason not in self._amounts and len(self._amounts) >= _MAXIMUM_REASONS:
             raise ValueError(f"there are {_MAXIMUM_REASONS} reasons for a demotion already")
-        self._amounts[reason] = amount
-        return True
 
     def clear(self, reason: str) -> bool:
         """
@@ -85,7 +96,10 @@ class DemotionLedger:
 
         @return: Whether it did.
         """
-        return self._amounts.pop(reason, None) is not None
+        if self._amounts.pop(reason, None) is None:
+            return False
+        self.total = sum(self._amounts.values())
+        return True
 
     def apply(self, timing: Timing, highestSkew: int) -> Timing:
         """

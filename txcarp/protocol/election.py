@@ -1,10 +1,11 @@
 """
-Who is master: INIT, BACKUP, MASTER.
+The election of the master: the states INIT, BACKUP and MASTER.
 
-An event goes in with the facts of the moment, and the next state comes out
-with the effects that somebody else carries out, in their order.  The rules are
-those of ucarp, and their names below (M1, M2, B1, B2, B3) those of the
-protocol notes in C{docs/protocol.rst}.
+An event (L{txcarp.protocol.events}) goes in with the facts of the moment, and the next
+state comes out with effects (L{txcarp.protocol.effects}), which the virtual host carries
+out in their order.  Nothing in here does anything else.  The rules are those of ucarp;
+their names below (M1, M2, B1, B2, B3) are those of the protocol notes in
+C{docs/protocol.rst}.
 """
 
 from __future__ import annotations
@@ -29,6 +30,20 @@ from txcarp.protocol.effects import (
     StartAdvertising,
     StopAdvertising,
     WithdrawOffer,
+)
+from txcarp.protocol.events import (
+    Claimed,
+    DeadlinePassed,
+    DemotionChanged,
+    Event,
+    Heard,
+    Held,
+    OfferUnanswered,
+    Released,
+    Resigned,
+    Slept,
+    Started,
+    Stopped,
 )
 from txcarp.protocol.timing import LEAVING, Timing
 
@@ -95,73 +110,17 @@ class Standing:
 class ICARPState(Interface):
     """
     One state of the election.
-
-    Each method is something that happened; it returns the next state and what
-    is to be done, and does nothing itself.
     """
 
     role = Attribute("""The L{Role} that this state has in the group.""")
 
-    def started(standing: Standing) -> Transition:
+    def decide(standing: Standing, event: Event) -> Transition:
         """
-        The virtual host begins to take part.
-        """
+        Decide what an event means.  Events that mean nothing in this state leave it as it
+        is, without effects.
 
-    def heard(standing: Standing, peer: Peer) -> Transition:
-        """
-        A valid advertisement arrived.
-        """
-
-    def expired(standing: Standing, lateness: float, unread: bool) -> Transition:
-        """
-        The master-down deadline passed, and this was noticed C{lateness}
-        seconds after it did.  If C{unread}, packets wait that may speak for
-        the master.
-        """
-
-    def slept(standing: Standing, pause: float) -> Transition:
-        """
-        This host finds that it did not run for C{pause} seconds, longer than
-        its peers were willing to wait.
-        """
-
-    def linkLost(standing: Standing) -> Transition:
-        """
-        Nothing can be sent or heard until further notice.
-        """
-
-    def resigned(standing: Standing, unfit: bool) -> Transition:
-        """
-        This host is to hand over: because an administrator asked for it, or
-        because it found itself unfit to be master.
-        """
-
-    def resumed(standing: Standing) -> Transition:
-        """
-        What held this host back (no link, a resignation) is over.
-        """
-
-    def demotionChanged(standing: Standing, offer: bool) -> Transition:
-        """
-        This host says another timing or demotion than before.
-
-        @param offer: Whether it is demoted, and somebody better may be there to
-            take its place.
-        """
-
-    def notReplaced(standing: Standing) -> Transition:
-        """
-        Nobody took the place of a demoted master on hearing that it is one.
-        """
-
-    def claimed(standing: Standing) -> Transition:
-        """
-        An administrator wants this host to be master.
-        """
-
-    def stopped(standing: Standing) -> Transition:
-        """
-        The virtual host is to take no part any more.
+        @param standing: The facts about this host at this moment.
+        @return: The next state, and the effects to carry out in their order.
         """
 
 
@@ -169,164 +128,126 @@ Transition = tuple[ICARPState, tuple[Effect, ...]]
 
 
 @implementer(ICARPState)
-class _Unmoved:
-    """
-    What a state does where nothing else is said: nothing.
-    """
-
-    role: Role
-
-    def started(self, standing: Standing) -> Transition:
-        return self, ()
-
-    def heard(self, standing: Standing, peer: Peer) -> Transition:
-        return self, ()
-
-    def expired(self, standing: Standing, lateness: float, unread: bool) -> Transition:
-        return self, ()
-
-    def slept(self, standing: Standing, pause: float) -> Transition:
-        return self, ()
-
-    def linkLost(self, standing: Standing) -> Transition:
-        return self, ()
-
-    def resigned(self, standing: Standing, unfit: bool) -> Transition:
-        return self, ()
-
-    def resumed(self, standing: Standing) -> Transition:
-        return self, ()
-
-    def demotionChanged(self, standing: Standing, offer: bool) -> Transition:
-        return self, ()
-
-    def notReplaced(self, standing: Standing) -> Transition:
-        return self, ()
-
-    def claimed(self, standing: Standing) -> Transition:
-        return self, ()
-
-    def stopped(self, standing: Standing) -> Transition:
-        return INIT, (DisarmMasterDown(),)
-
-
-class Init(_Unmoved):
+class Init:
     """
     Takes no part.
     """
 
     role = Role.INIT
 
-    def started(self, standing: Standing) -> Transition:
+    def decide(self, standing: Standing, event: Event) -> Transition:
+        if not isinstance(event, Started):
+            return self, ()
         change = ChangeRole(Role.BACKUP, Reason.STARTED)
         if standing.deaf:
             return WAITING, (change,)
         return BACKUP, (change, ArmMasterDown(standing.deadTime))
 
-    def stopped(self, standing: Standing) -> Transition:
-        return INIT, ()
 
-
-class Waiting(_Unmoved):
+@implementer(ICARPState)
+class Waiting:
     """
-    A backup that is held back: it can hear nobody, or has just resigned.
-    Nothing that it might still read from a socket moves it.
+    A backup that is kept out of the election: it can hear nobody, or has just
+    resigned.  Nothing that it might still read from a socket moves it.
     """
 
     role = Role.BACKUP
 
-    def resumed(self, standing: Standing) -> Transition:
-        return BACKUP, (ArmMasterDown(standing.deadTime),)
+    def decide(self, standing: Standing, event: Event) -> Transition:
+        match event:
+            case Released():
+                return BACKUP, (ArmMasterDown(standing.deadTime),)
+            case Stopped():
+                return INIT, (DisarmMasterDown(),)
+        return self, ()
 
 
-class Backup(_Unmoved):
+@implementer(ICARPState)
+class Backup:
     """
     Listens to the master.
     """
 
     role = Role.BACKUP
 
-    def heard(self, standing: Standing, peer: Peer) -> Transition:
-        dialect = standing.dialect
-        if standing.preempt and dialect.preempts(standing, peer):  # B1
-            return _takeOver(Reason.PREEMPTION, peer)
-        if dialect.replaces(standing, peer):
-            return _takeOver(Reason.DEMOTED_MASTER, peer)
-        guesses = standing.timing.advbase > 0 or not dialect.zeroBase
-        if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
-            return _takeOver(Reason.SLOW_MASTER, peer)
-        return BACKUP, (ArmMasterDown(standing.patience(peer), peer.family),)  # B3
+    def decide(self, standing: Standing, event: Event) -> Transition:
+        match event:
+            case Heard(peer=peer):
+                dialect = standing.dialect
+                if standing.preempt and dialect.preempts(standing, peer):  # B1
+                    return _takeOver(Reason.PREEMPTION, peer)
+                if dialect.replaces(standing, peer):
+                    return _takeOver(Reason.DEMOTED_MASTER, peer)
+                guesses = standing.timing.advbase > 0 or not dialect.zeroBase
+                if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
+                    return _takeOver(Reason.SLOW_MASTER, peer)
+                return self, (ArmMasterDown(standing.patience(peer), peer.family),)  # B3
+            case DeadlinePassed(lateness=lateness, unread=unread):
+                # A host that stood still may go on just before the deadline.
+                if unread or lateness > TOLERATED_LATENESS:
+                    return self, (LookAgain(SECOND_LOOK),)
+                return _takeOver(Reason.SILENCE)
+            case Claimed():
+                return _takeOver(Reason.CLAIMED)
+            case Slept():
+                return self, (ArmMasterDown(standing.deadTime),)
+            case Held() | Resigned():
+                # A host that resigns as a backup was master when it found out that it has
+                # to, and gave everything back before it said so.
+                return WAITING, (DisarmMasterDown(),)
+            case Stopped():
+                return INIT, (DisarmMasterDown(),)
+        return self, ()
 
-    def expired(self, standing: Standing, lateness: float, unread: bool) -> Transition:
-        # A host that stood still may go on just before the deadline.
-        if unread or lateness > TOLERATED_LATENESS:
-            return BACKUP, (LookAgain(SECOND_LOOK),)
-        return _takeOver(Reason.SILENCE, None)
 
-    def slept(self, standing: Standing, pause: float) -> Transition:
-        return BACKUP, (ArmMasterDown(standing.deadTime),)
-
-    def claimed(self, standing: Standing) -> Transition:
-        return _takeOver(Reason.CLAIMED, None)
-
-    def linkLost(self, standing: Standing) -> Transition:
-        return WAITING, (DisarmMasterDown(),)
-
-    def resigned(self, standing: Standing, unfit: bool) -> Transition:
-        # It was master when it found out, and gave everything back before it said so.
-        return WAITING, (DisarmMasterDown(),)
-
-
-class Master(_Unmoved):
+@implementer(ICARPState)
+class Master:
     """
     Advertises, and answers for the addresses.
     """
 
     role = Role.MASTER
 
-    def heard(self, standing: Standing, peer: Peer) -> Transition:
-        # Who leaves claims nothing, whatever it says about its demotion.
-        leaves = standing.timing < peer.timing == LEAVING
-        if leaves or not standing.dialect.yields(standing, peer):  # M2
-            return MASTER, (Reassert(peer),)
-        # M1: the farewell lets the winner hear of us, and announce once more.
-        return BACKUP, (
-            Advertise(),
-            StopAdvertising(),
-            ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
-            ArmMasterDown(standing.patience(peer)),
-        )
-
-    def slept(self, standing: Standing, pause: float) -> Transition:
-        # Somebody else is master by now: be quiet, let go, listen.
-        return BACKUP, (
-            StopAdvertising(),
-            ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
-            ArmMasterDown(standing.deadTime),
-        )
-
-    def linkLost(self, standing: Standing) -> Transition:
-        return WAITING, (StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST))
-
-    def demotionChanged(self, standing: Standing, offer: bool) -> Transition:
-        if offer:
-            return MASTER, (Advertise(), OfferMastership(OFFER_AFTER))
-        return MASTER, (Advertise(), WithdrawOffer())
-
-    def notReplaced(self, standing: Standing) -> Transition:
-        # Backups that do not preempt take over on a bow-out.  This host goes on
-        # until it hears one that is better: there may be none.
-        return MASTER, (BowOut(),)
-
-    def resigned(self, standing: Standing, unfit: bool) -> Transition:
-        reason = Reason.UNFIT if unfit else Reason.RESIGNED
-        return WAITING, (BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, reason))
-
-    def stopped(self, standing: Standing) -> Transition:
-        return INIT, (BowOut(), StopAdvertising())
+    def decide(self, standing: Standing, event: Event) -> Transition:
+        match event:
+            case Heard(peer=peer):
+                # A host that leaves claims nothing, whatever it says about its demotion.
+                leaves = standing.timing < peer.timing == LEAVING
+                if leaves or not standing.dialect.yields(standing, peer):  # M2
+                    return self, (Reassert(peer),)
+                # M1: the farewell lets the winner hear of us, and announce once more.
+                return BACKUP, (
+                    Advertise(),
+                    StopAdvertising(),
+                    ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
+                    ArmMasterDown(standing.patience(peer)),
+                )
+            case Slept(pause=pause):
+                # Another host is master by now: be quiet, let go, listen.
+                return BACKUP, (
+                    StopAdvertising(),
+                    ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
+                    ArmMasterDown(standing.deadTime),
+                )
+            case DemotionChanged(offer=True):
+                return self, (Advertise(), OfferMastership(OFFER_AFTER))
+            case DemotionChanged():
+                return self, (Advertise(), WithdrawOffer())
+            case OfferUnanswered():
+                # Backups that do not preempt take over on a bow-out.  This host goes on
+                # until it hears one that is better: there may be none.
+                return self, (BowOut(),)
+            case Held():
+                return WAITING, (StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST))
+            case Resigned(unfit=unfit):
+                reason = Reason.UNFIT if unfit else Reason.RESIGNED
+                return WAITING, (BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, reason))
+            case Stopped():
+                return INIT, (BowOut(), StopAdvertising())
+        return self, ()
 
 
-def _takeOver(reason: Reason, peer: Peer | None) -> Transition:
+def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
     """
     Become master.  The advertisement leaves before anything that might take
     its time, or other backups would time out meanwhile.

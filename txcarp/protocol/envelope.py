@@ -12,7 +12,7 @@ import attrs
 from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.advertisement import PROTOCOL, SIZE, Advertisement, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.protocol.family import isMulticast
+from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 
 #: What a router would have lowered: whoever sends 255 that arrives as 255 is
@@ -25,6 +25,7 @@ class Packet:
     """
     An IP packet as it arrived, read once.
 
+    @ivar family: The family of its addresses.
     @ivar source: The packed address that it comes from.
     @ivar destination: The packed address that it was sent to.
     @ivar hops: Its time to live, or hop limit.
@@ -33,6 +34,7 @@ class Packet:
     @ivar header: The IPv4 header, which ucarp sums together with the payload; empty for IPv6.
     """
 
+    family: Family
     source: bytes
     destination: bytes
     hops: int
@@ -41,10 +43,10 @@ class Packet:
     header: bytes = b""
 
 
-@attrs.frozen
+@attrs.define
 class Audience:
     """
-    Whom a virtual host listens to, in one family.
+    The packets that a virtual host accepts, in one family.
 
     @ivar vhid: The virtual host.
     @ivar own: The packed address that its own advertisements come from; empty
@@ -60,7 +62,7 @@ class Audience:
     own: bytes
     group: bytes
     peers: Collection[bytes] = ()
-    followed: Collection[bytes] = ()
+    followed: list[bytes] = attrs.field(factory=list)
 
 
 def wrap(payload: bytes, source: bytes, destination: bytes, identification: int = 0) -> bytes:
@@ -134,8 +136,10 @@ def readPacket(data: bytes) -> Packet:
     if not length:
         raise Rejected(Rejection.SIZE, f"{len(data)} bytes")
     if isIPv6(data):
-        return Packet(data[8:24], data[24:40], data[7], data[6], data[length:])
-    return Packet(data[12:16], data[16:20], data[8], data[9], data[length:], data[:length])
+        return Packet(Family.IPV6, data[8:24], data[24:40], data[7], data[6], data[length:])
+    return Packet(
+        Family.IPV4, data[12:16], data[16:20], data[8], data[9], data[length:], data[:length]
+    )
 
 
 def unwrap(packet: Packet, audience: Audience) -> Advertisement:

@@ -142,9 +142,7 @@ class Freshness:
         @param sources: What an earlier run knew.
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
-        self._verification = verification
-        self._seals = tuple(seals)
-        self._lag = max(lag, LAG)
+        self.adopt(verification, seals, lag)
         self._order: deque[int] = deque()
         self._seen: set[int] = set()
         self._own: set[int] = set()
@@ -154,6 +152,15 @@ class Freshness:
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
             self._advance(familyOf(address), source)
+
+    def adopt(self, verification: Verification, seals: Sequence[Seal], lag: float) -> None:
+        """
+        Judge by other settings from now on, with what is known.  The parameters are those
+        of the constructor.
+        """
+        self._verification = verification
+        self._seals = tuple(seals)
+        self._lag = max(lag, LAG)
 
     def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
