@@ -47,6 +47,13 @@ class Link:
     operational: bool = attrs.field(default=False, eq=False)
 
     @property
+    def works(self) -> bool:
+        """
+        Whether it is switched on and can carry packets.
+        """
+        return self.up and self.running
+
+    @property
     def carriesIPv6(self) -> bool:
         """
         Whether the kernel does IPv6 here: not where the smallest packet that every link

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.fakes import configured
 from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
@@ -52,7 +53,9 @@ class DiagnosticsTests(SynchronousTestCase):
         self.clock = Clock()
         self.memory = Memory(SayOnce(self.clock))
         self.observers: list[IDiagnosisObserver] = []
-        self.diagnostics = Diagnostics(7, "eth0", self.clock, self.memory, self.observers)
+        self.diagnostics = Diagnostics(
+            configured(vhid=7, interface="eth0"), self.clock, self.memory, self.observers
+        )
 
     def said(self, *sightings: tuple[Finding, bytes]) -> list[str]:
         """

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import FakeTransport, Journal, runTo
+from tests.fakes import FakeTransport, Journal, configured, runTo
+from txcarp.logs.limits import SayOnce
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
@@ -33,8 +34,14 @@ class FirewallWatchTests(SynchronousTestCase):
         self.good = True
         self.discoveries = 0
         self.watch = FirewallWatch(
-            self.clock, self.transport, Family.IPV4, self.deliver, self.discovered
+            self.clock,
+            self.transport,
+            Family.IPV4,
+            configured(),
+            self.deliver,
+            SayOnce(self.clock),
         )
+        self.patch(self.watch, "_sayDropped", self.discovered)
         self.watch.start()
 
     def deliver(self, packet: Packet) -> bool:
@@ -44,7 +51,7 @@ class FirewallWatchTests(SynchronousTestCase):
         self.delivered.append(packet)
         return self.good
 
-    def discovered(self, family: Family) -> None:
+    def discovered(self) -> None:
         """
         A packet was found to be dropped.
         """
@@ -103,7 +110,7 @@ class FirewallWatchTests(SynchronousTestCase):
         A busy host may read the second socket long after the first; the same
         packet is still the same packet.
         """
-        self.watch.passed(self.packet(1), None)
+        self.watch.passed(self.packet(1), expectsSilence=True)
         self.wait(0.5)
         self.watch.seen(self.packet(1))
         self.wait()
@@ -116,7 +123,7 @@ class FirewallWatchTests(SynchronousTestCase):
         not lost either.
         """
         self.watch.seen(self.packet(1))
-        self.watch.passed(self.packet(2), None)
+        self.watch.passed(self.packet(2), expectsSilence=True)
         self.wait()
         self.assertEqual((self.delivered, self.discoveries), ([self.packet(1)], 0))
         self.transport.unread = True
@@ -130,8 +137,8 @@ class FirewallWatchTests(SynchronousTestCase):
         socket is read first.
         """
         self.watch.seen(self.packet(1))
-        self.watch.passed(self.packet(1), None)
-        self.watch.passed(self.packet(2), None)
+        self.watch.passed(self.packet(1), expectsSilence=True)
+        self.watch.passed(self.packet(2), expectsSilence=True)
         self.watch.seen(self.packet(2))
         self.wait()
         self.assertEqual(self.delivered, [])
@@ -144,7 +151,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.watch.seen(self.packet(1))
         changed = crafted.packet(counter=1, tos=0, identification=5) + b"\0\0"
-        self.watch.passed(readPacket(changed), None)
+        self.watch.passed(readPacket(changed), expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [])
 
@@ -156,7 +163,7 @@ class FirewallWatchTests(SynchronousTestCase):
         bad = readPacket(crafted.packet(source="10.99.0.8"))
         self.watch.seen(good)
         self.watch.seen(bad)
-        self.watch.passed(good, None)
+        self.watch.passed(good, expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [bad])
 
@@ -167,7 +174,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.watch.seen(self.packet(1))
         self.wait()
-        self.watch.passed(self.packet(2), None)
+        self.watch.passed(self.packet(2), expectsSilence=True)
         self.watch.seen(self.packet(2))
         self.wait()
         self.assertEqual(self.delivered, [self.packet(1)])
@@ -181,7 +188,7 @@ class FirewallWatchTests(SynchronousTestCase):
         passed once does not mean that it passes now.
         """
         for _ in range(40):
-            self.watch.passed(self.packet(1), 5.0)
+            self.watch.passed(self.packet(1), expectsSilence=False)
             self.wait(1)
         self.wait(5)
         self.watch.seen(self.packet(1))
@@ -198,7 +205,7 @@ class FirewallWatchTests(SynchronousTestCase):
         self.watch.seen(self.packet(2))
         self.wait(0.01)
         self.assertEqual(len(self.delivered), 1)
-        self.watch.passed(self.packet(2), None)
+        self.watch.passed(self.packet(2), expectsSilence=True)
         self.wait()
         self.assertEqual(len(self.delivered), 1)
 
@@ -209,7 +216,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.assertTrue(self.transport.front)
         for counter in range(5):
-            self.watch.passed(self.packet(counter), 2.0)
+            self.watch.passed(self.packet(counter), expectsSilence=False)
             self.assertFalse(self.transport.front)
             self.wait(1.9)
         self.assertFalse(self.transport.front)
@@ -220,7 +227,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         A master, who expects silence, looks on without a pause.
         """
-        self.watch.passed(self.packet(1), None)
+        self.watch.passed(self.packet(1), expectsSilence=True)
         self.assertTrue(self.transport.front)
 
     def test_bounded(self) -> None:
@@ -237,7 +244,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         After the end nothing is delivered, asked for, or left on the clock.
         """
-        self.watch.passed(self.packet(1), 5.0)
+        self.watch.passed(self.packet(1), expectsSilence=False)
         self.watch.start()
         self.watch.seen(self.packet(2))
         self.watch.stop()
@@ -253,6 +260,6 @@ class FirewallWatchTests(SynchronousTestCase):
         for payload in (b"", b"x", b"\xff" * 30):
             packet = attrs.evolve(self.packet(1), payload=payload)
             self.watch.seen(packet)
-            self.watch.passed(packet, None)
+            self.watch.passed(packet, expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [])

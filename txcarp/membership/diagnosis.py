@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txcarp.addresses import textOf
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
@@ -82,25 +83,21 @@ class Diagnostics:
 
     def __init__(
         self,
-        vhid: int,
-        interface: str,
+        configuration: VirtualHostConfiguration,
         clock: IReactorTime,
         memory: Memory,
         observers: Sequence[IDiagnosisObserver],
-        *,
-        debug: bool = False,
     ) -> None:
         """
         @param memory: Has the counts.
         @param observers: Are told each finding; others may be added to it later.
-        @param debug: Whether to log each packet.
         """
-        self._vhid = vhid
-        self._interface = interface
+        self._vhid = configuration.vhid
+        self._interface = configuration.interface
+        self._debug = configuration.debug
         self._clock = clock
         self._memory = memory
         self._observers = observers
-        self._debug = debug
         # Apart from the rest: without seals, an attacker with a capture can invent hosts.
         self._otherKeys = SayOnce(clock, maximumKeys=_NOT_DONE)
         self._rivalSince: float | None = None

@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IAdvertisementTransport
+from txcarp.logs.limits import SayOnce
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import SIZE
 from txcarp.protocol.envelope import Packet
@@ -23,6 +26,14 @@ _GRACE = 0.02
 #: sockets may be read that far apart.  Less than the second after which hosts that send
 #: the same bytes for ever (OpenBSD) send them again.
 _MEMORY = 0.9
+
+#: Intervals of silence of the raw socket after which to look in front again, and the least
+#: seconds of it.
+_SILENCE = 2
+_SHORTEST_SILENCE = 0.05
+
+#: How nftables names what a firewall must let through.
+_RULES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
 #: Packets that are held for that time.
 _MAXIMUM_HELD = 32
@@ -40,32 +51,36 @@ class FirewallWatch:
     raw socket hears something again.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         clock: IReactorTime,
         transport: IAdvertisementTransport,
         family: Family,
+        configuration: VirtualHostConfiguration,
         deliver: Callable[[Packet], bool],
-        discovered: Callable[[Family], None],
+        limits: SayOnce,
     ) -> None:
         """
         @param deliver: Called with each packet that the raw socket did not
             show; says whether it was a good advertisement.
-        @param discovered: Called with the family when a good one was found to be dropped, after
-            a time in which none was known to be.
+        @param limits: Limits how often each log line is written.
         """
         self._clock = clock
         self._transport = transport
         self._family = family
+        self._interface = configuration.interface
+        #: Seconds of silence of the raw socket after which to look in front again.
+        self._patience = max(configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
         self._deliver = deliver
-        self._discovered = discovered
+        self._limits = limits
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         # The two sockets are read in any order.
         self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         self._lastPassed = float("-inf")
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
-        self._patience = 0.0
         self._watching = False
         self._dropping = False
 
@@ -86,28 +101,25 @@ class FirewallWatch:
         self._held.clear()
         self._passed.clear()
 
-    def passed(self, packet: Packet, patience: float | None) -> None:
+    def passed(self, packet: Packet, expectsSilence: bool) -> None:
         """
         The raw socket got a packet.
 
-        @param patience: Seconds of silence after which to look in front
-            again; C{None} to look on without a pause.
+        @param expectsSilence: Whether the silence of the raw socket says nothing about the
+            firewall, so that the front is watched all the time.
         """
         self._lastPassed = self._clock.seconds()
-        if patience is not None:
-            self._patience = patience
-            if not self._watching:
-                # The front will show nothing that arrived before it is watched.
-                return
+        if not expectsSilence and not self._watching:
+            return  # the front will show nothing that arrived before it is watched
         identity = _identity(packet)
         self._passed.append((identity, self._lastPassed + _MEMORY))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
-        self._watch(patience is None)
-        if patience is not None:
+        self._watch(expectsSilence)
+        if not expectsSilence:
             cancel(self._quiet)
-            self._quiet = self._clock.callLater(patience, self._waited)
+            self._quiet = self._clock.callLater(self._patience, self._waited)
 
     def seen(self, packet: Packet) -> None:
         """
@@ -134,7 +146,7 @@ class FirewallWatch:
             # Nor is it for what the kernel drops because its IP header is wrong.
             if self._deliver(packet) and not self._dropping and not busy:
                 self._dropping = True
-                self._discovered(self._family)
+                self._sayDropped()
         if self._held:
             self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
 
@@ -149,6 +161,23 @@ class FirewallWatch:
             self._quiet = self._clock.callLater(remaining, self._waited)
         else:
             self._watch(True)
+
+    def _sayDropped(self) -> None:
+        if self._limits.ready(("firewall", self._family)) is None:
+            return
+        self._log.error(
+            "The firewall of this host drops protocol 112 on {interface}; advertisements are "
+            "read in front of it. Let them in, for example with: "
+            'nft insert rule inet filter input iifname "{interface}" {rule} accept'
+            "{other}",
+            interface=self._interface,
+            rule=_RULES[self._family],
+            # Without an IPv4 address on the interface no source is routed there.
+            other=". (If there is no such rule: net.ipv4.conf.*.rp_filter drops packets whose "
+            "source is not reached by this interface)"
+            if self._family is Family.IPV4
+            else "",
+        )
 
     def _watch(self, wanted: bool) -> None:
         if wanted != self._watching:

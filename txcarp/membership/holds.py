@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
-from txcarp.configuration.model import FlapLimit
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.timers import cancel
-from txcarp.protocol.events import Event, HoldEnded, HoldReason
+from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released
 
 #: Seconds until a host where a required step failed tries again.
 HOLD_OFF = 10.0
@@ -27,7 +28,8 @@ class Holds:
 
     def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
         """
-        @param tell: Called with L{HoldEnded} when the time of a hold is over.
+        @param tell: Called with L{Held} for each hold, L{HoldEnded} when the time of one is
+            over, and L{Released} when none is left.
         """
         self._clock = clock
         self._tell = tell
@@ -42,11 +44,14 @@ class Holds:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def hold(self, reason: HoldReason, seconds: float | None = None) -> None:
+    def hold(
+        self, reason: HoldReason, seconds: float | None = None, event: Event | None = None
+    ) -> None:
         """
         Let a reason hold, with a new end if it holds already.
 
         @param seconds: The time until its end; C{None} for none.
+        @param event: What to tell in place of L{Held}.
         """
         cancel(self._ends.get(reason))
         self._ends[reason] = (
@@ -54,17 +59,16 @@ class Holds:
             if seconds is None
             else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
         )
+        self._tell(event or Held(reason))
 
-    def release(self, reason: HoldReason) -> bool:
+    def release(self, reason: HoldReason) -> None:
         """
-        Let a reason hold no more.
-
-        @return: Whether it did, and no other does.
+        Let a reason hold no more; it is no error if it did not.
         """
-        if reason not in self._ends:
-            return False
-        cancel(self._ends.pop(reason))
-        return not self._ends
+        if reason in self._ends:
+            cancel(self._ends.pop(reason))
+            if not self._ends:
+                self._tell(Released())
 
     def endOf(self, reason: HoldReason) -> float | None:
         """
@@ -87,12 +91,14 @@ class Damping:
     fails as master.
     """
 
-    def __init__(self, clock: IReactorTime, limit: FlapLimit | None) -> None:
-        """
-        @param limit: How often a master may become backup; C{None} for any number of times.
-        """
+    _log = Logger()
+
+    def __init__(
+        self, configuration: VirtualHostConfiguration, clock: IReactorTime, holds: Holds
+    ) -> None:
+        self._configuration = configuration
         self._clock = clock
-        self._limit = limit
+        self._holds = holds
         self._returns: deque[float] = deque()
         self._masterSince = float("-inf")
         self._displaced = False
@@ -107,24 +113,28 @@ class Damping:
         self._masterSince = self._clock.seconds()
         self._displaced = displaced
 
-    def becameBackup(self) -> bool:
+    def becameBackup(self) -> None:
         """
-        A master became backup again.
-
-        @return: Whether that happened too often, so that it is to stay out for the
-            seconds of the limit.
+        A master became backup again: hold it back if that happens too often.
         """
-        limit = self._limit
+        limit = self._configuration.flapLimit
         if limit is None:
-            return False
+            return
         now = self._clock.seconds()
         self._returns.append(now)
         while self._returns[0] < now - limit.seconds:
             self._returns.popleft()
-        if len(self._returns) < limit.changes:
-            return False
-        self._returns.clear()
-        return True
+        if len(self._returns) >= limit.changes:
+            self._returns.clear()
+            self._log.error(
+                "This host became backup {changes} times within {seconds:.0f} s: it waits for "
+                "{seconds:.0f} s before it takes part again (vhid {vhid} on {interface})",
+                changes=limit.changes,
+                seconds=limit.seconds,
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+            self._holds.hold(HoldReason.FLAPPING, limit.seconds)
 
     def failed(self) -> float:
         """

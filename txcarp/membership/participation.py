@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.addresses import textOf
-from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
@@ -34,60 +33,23 @@ from txcarp.links import Link
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
+from txcarp.membership.demotions import Demotions
 from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.memory import Memory
+from txcarp.membership.ownlink import OwnLink
 from txcarp.membership.reception import Reception
+from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
 from txcarp.membership.standing import OwnStanding
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
-from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
-from txcarp.protocol.effects import (
-    Advertise,
-    ArmMasterDown,
-    BowOut,
-    ChangeRole,
-    DisarmMasterDown,
-    Effect,
-    LookAgain,
-    OfferMastership,
-    Peer,
-    Reason,
-    Reassert,
-    Role,
-    StartAdvertising,
-    StopAdvertising,
-    WithdrawOffer,
-)
+from txcarp.protocol import effects, events
+from txcarp.protocol.demotion import DemotionLedger
+from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.election import INIT, MASTER, ICARPState
 from txcarp.protocol.envelope import Packet
-from txcarp.protocol.events import (
-    BeatDue,
-    Claimed,
-    Demoted,
-    DemotionChanged,
-    Event,
-    FitnessAsked,
-    GivenBack,
-    Heard,
-    HearingChanged,
-    Held,
-    HoldEnded,
-    HoldReason,
-    LinkChanged,
-    OfferUnanswered,
-    Promoted,
-    Refused,
-    Released,
-    ResignAsked,
-    Resigned,
-    Slept,
-    Started,
-    StepFailed,
-    StopAsked,
-    Stopped,
-)
+from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Verification
@@ -99,25 +61,6 @@ RESIGNATION = 3.0
 
 #: Intervals without a beat that are a pause, whatever the dead time is.
 _PAUSE = 1.5
-
-#: Intervals of silence after which to look in front of the firewall.
-_SILENCE = 2
-
-#: The shortest such silence in seconds.
-_SHORTEST_SILENCE = 0.05
-
-#: The line that ucarp writes after some changes.
-_UCARP_WORDS = {
-    Reason.PREEMPTION: "Putting MASTER down - preemption",
-    Reason.SLOW_MASTER: "Putting MASTER DOWN (going to time out)",
-    Reason.PREFERRED_MASTER: "Preferred master advertised: going back to BACKUP state",
-}
-
-#: How a firewall is told to let a family through.
-_RULES = {
-    Family.IPV4: "ip protocol 112",
-    Family.IPV6: "ip6 nexthdr 112",
-}
 
 
 @implementer(ILinkObserver, IPacketReceiver)
@@ -159,11 +102,13 @@ class Participation:
         clock = platform.clock
         keyring = _keyring(configuration)
         self.trace = trace
+        self._state: ICARPState = INIT
+        self._events: deque[Event] = deque()
+        self._telling = False
         self._configuration = configuration
         self._platform = platform
         self._clock = clock
         self._memory = memory
-        self._observers = observers
         self._channels = {
             family: Channel(configuration, family, transport)
             for family, transport in transports.items()
@@ -171,7 +116,8 @@ class Participation:
         channels = self._channels.values()
         self.ledger = DemotionLedger(memory.demotions)
         self.holds = Holds(clock, self.tell)
-        self._damping = Damping(clock, configuration.flapLimit)
+        self._damping = Damping(configuration, clock, self.holds)
+        self._ownLink = OwnLink(configuration, platform.links, self.holds)
         self._sealing = Sealing(
             configuration,
             keyring,
@@ -184,23 +130,19 @@ class Participation:
         self.advertiser = Advertiser(
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
         )
+        self._demotions = Demotions(
+            configuration, self.ledger, self.advertiser, memory, self.tell
+        )
         self._reception = Reception(
             configuration, self._channels, keyring, self._sealing, self.advertiser
         )
         self._firewalls = {
-            channel.family: FirewallWatch(
-                clock, channel.transport, channel.family, self._readBehind, self._sayFirewall
+            family: FirewallWatch(
+                clock, transport, family, configuration, self._readBehind, memory.limits
             )
-            for channel in channels
+            for family, transport in transports.items()
         }
-        self._diagnostics = Diagnostics(
-            configuration.vhid,
-            configuration.interface,
-            clock,
-            memory,
-            diagnosisObservers,
-            debug=configuration.debug,
-        )
+        self._diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
         self.masterDown = MasterDown(
             clock,
             self._channels,
@@ -212,6 +154,7 @@ class Participation:
         self._own = OwnStanding(
             configuration, clock, self._channels, self.advertiser, self.holds
         )
+        self._roles = Roles(configuration, clock, memory, observers)
         self.mastership = Mastership(
             configuration,
             platform,
@@ -219,23 +162,16 @@ class Participation:
             after=after,
             fit=self.isFit,
             interval=lambda: self.advertiser.timing.interval,
-            failed=lambda name: self.tell(StepFailed(name)),
+            failed=lambda name: self.tell(events.StepFailed(name)),
             limits=memory.limits,
         )
-        self._tracked = {one.name: one.amount for one in configuration.trackedInterfaces}
-        self._watched = dict.fromkeys((configuration.interface, *self._tracked))
+        self._watched = dict.fromkeys((configuration.interface, *self._demotions.tracked))
         self._seals = configuration.verification is not Verification.OFF
         # The most eager peer has no skew.
         self._eager = configuration.dialect.deadTime(
             Timing(configuration.advbase, 0), configuration.deadRatio
         )
-        self._quiet = max(configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
-        self._state: ICARPState = INIT
-        self._events: deque[Event] = deque()
-        self._telling = False
         self._offer: IDelayedCall | None = None
-        self._link: Link | None = None
-        self._linkKnown = False
         self._resigning = False
         self._leaving = False
         self._left: Deferred[None] = Deferred()
@@ -253,11 +189,11 @@ class Participation:
             channel.transport.deliverTo(self)
         for firewall in self._firewalls.values():
             firewall.start()
-        self.holds.hold(HoldReason.NO_LINK)  # until the link is known
+        self._ownLink.start()
         if self._configuration.startDelay is not None:
             self.holds.hold(HoldReason.STARTING, self._configuration.startDelay)
         self.hearingChanged()
-        self.tell(Started())
+        self.tell(events.Started())
         for name in self._watched:
             self._platform.links.watch(name, self)
 
@@ -267,7 +203,7 @@ class Participation:
 
         @return: Fires when that is done, and what this host knows is saved.
         """
-        self.tell(StopAsked())
+        self.tell(events.StopAsked())
         return self._left
 
     def isFit(self) -> bool:
@@ -275,7 +211,7 @@ class Participation:
         Whether this host is a master in good order: it did not sleep, nothing
         holds it back, and its last advertisement left.
         """
-        self.tell(FitnessAsked())
+        self.tell(events.FitnessAsked())
         return self._isInOrder()
 
     # The door.
@@ -315,44 +251,45 @@ class Participation:
             self._log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
             )
-            self._decide(Slept(pause))
+            self._decide(events.Slept(pause))
 
     def _handle(self, event: Event) -> None:
         match event:
             case Heard():
                 self._heard(event)
-            case Refused():
+            case events.Refused():
                 self._diagnostics.refused(event)
-            case BeatDue():
+            case events.BeatDue():
                 if self._state is MASTER:
                     self._rhythm.beaten()
                     self._advertise()
-            case LinkChanged(name=name, link=link):
-                if name == self._configuration.interface:
-                    self._ownLinkChanged(link)
-                if name in self._tracked:
-                    self._trackedLinkChanged(name, link)
-            case HearingChanged(deaf=deaf):
-                self._hearingChanged(deaf)
-            case HoldEnded(reason=reason):
-                self._release(reason)
-            case Demoted(reason=reason, amount=amount):
-                self._demote(reason, amount)
-            case Promoted(reason=reason):
-                self._promote(reason)
-            case Claimed():
+            case events.LinkChanged(name=name, link=link):
+                self._linkChanged(name, link)
+            case events.HearingChanged(deaf=deaf):
+                self.masterDown.deafen(deaf, self._own.now().deadTime)
+                self._ownLink.hearingChanged(len(deaf) < len(self._channels))
+            case events.HoldEnded(reason=reason):
+                self.holds.release(reason)
+            case events.Released():
+                self._own.backupAgain()
+                self._decide(event)
+            case events.Demoted(reason=reason, amount=amount):
+                self._demotions.demote(reason, amount)
+            case events.Promoted(reason=reason):
+                self._demotions.promote(reason)
+            case events.Claimed():
                 if not self.holds:
                     self._decide(event)
-            case ResignAsked():
+            case events.ResignAsked():
                 if self._state is MASTER:
                     self._resign(HoldReason.RESIGNED, RESIGNATION)
-            case StepFailed(name=name):
+            case events.StepFailed(name=name):
                 self._stepFailed(name)
-            case GivenBack(reason=reason, seconds=seconds):
+            case events.GivenBack(reason=reason, seconds=seconds):
                 self._givenBack(reason, seconds)
-            case StopAsked():
+            case events.StopAsked():
                 self._stop()
-            case FitnessAsked():
+            case events.FitnessAsked():
                 pass
             case _:
                 self._decide(event)
@@ -363,8 +300,8 @@ class Participation:
         """
         previous = self.role
         family = event.peer.family if isinstance(event, Heard) else None
-        self._state, effects = self._state.decide(self._own.now(family), event)
-        for effect in effects:
+        self._state, ordered = self._state.decide(self._own.now(family), event)
+        for effect in ordered:
             if self.trace is not None:
                 self.trace.decided(effect)
             try:
@@ -377,33 +314,33 @@ class Participation:
 
     def _carryOut(self, effect: Effect, previous: Role) -> None:
         match effect:
-            case ArmMasterDown(delay=delay, family=family):
+            case effects.ArmMasterDown(delay=delay, family=family):
                 self.masterDown.arm(delay, family)
                 if family is not None:
                     for silent in self.masterDown.silent:
                         self._diagnostics.familySilent(silent, family)
-            case DisarmMasterDown():
+            case effects.DisarmMasterDown():
                 self.masterDown.disarm()
-            case LookAgain(delay=delay):
+            case effects.LookAgain(delay=delay):
                 self.masterDown.lookAgain(delay)
-            case Advertise():
+            case effects.Advertise():
                 self._advertise()
-            case BowOut():
+            case effects.BowOut():
                 self.advertiser.send(LEAVING)
-            case StartAdvertising():
+            case effects.StartAdvertising():
                 self._rhythm.start(self._interval)
                 self._advertise()
-            case StopAdvertising():
+            case effects.StopAdvertising():
                 cancel(self._offer)
                 self._rhythm.stop()
-            case OfferMastership(delay=delay):
+            case effects.OfferMastership(delay=delay):
                 cancel(self._offer)
-                self._offer = self._clock.callLater(delay, self.tell, OfferUnanswered())
-            case WithdrawOffer():
+                self._offer = self._clock.callLater(delay, self.tell, events.OfferUnanswered())
+            case effects.WithdrawOffer():
                 cancel(self._offer)
-            case Reassert(peer=peer):
+            case effects.Reassert(peer=peer):
                 self._reassert(peer)
-            case ChangeRole():
+            case effects.ChangeRole():
                 self._changeRole(effect, previous)
 
     # Packets.
@@ -415,7 +352,7 @@ class Participation:
         firewall = self._firewalls.get(packet.family)
         if firewall is not None:
             # A master expects to hear nobody: silence says nothing about its firewall.
-            firewall.passed(packet, None if self._state is MASTER else self._quiet)
+            firewall.passed(packet, expectsSilence=self._state is MASTER)
             self.tell(self._reception.read(packet))
 
     def packetFiltered(self, packet: Packet) -> None:
@@ -437,7 +374,7 @@ class Participation:
         Packets can arrive in a family, or can no more.
         """
         deaf = (one for one, channel in self._channels.items() if not channel.transport.hears())
-        self.tell(HearingChanged(frozenset(deaf)))
+        self.tell(events.HearingChanged(frozenset(deaf)))
 
     def _readBehind(self, packet: Packet) -> bool:
         """
@@ -448,25 +385,6 @@ class Participation:
         event = self._reception.read(packet)
         self.tell(event)
         return isinstance(event, Heard)
-
-    def _sayFirewall(self, family: Family) -> None:
-        """
-        The firewall drops good advertisements.
-        """
-        if self._memory.limits.ready(("firewall", family)) is not None:
-            self._log.error(
-                "The firewall of this host drops protocol 112 on {interface}; advertisements are "
-                "read in front of it. Let them in, for example with: "
-                'nft insert rule inet filter input iifname "{interface}" {rule} accept'
-                "{other}",
-                interface=self._configuration.interface,
-                rule=_RULES[family],
-                # Without an IPv4 address on the interface no source is routed there.
-                other=". (If there is no such rule: net.ipv4.conf.*.rp_filter drops packets whose "
-                "source is not reached by this interface)"
-                if family is Family.IPV4
-                else "",
-            )
 
     def _heard(self, event: Heard) -> None:
         peer = event.peer
@@ -507,7 +425,7 @@ class Participation:
     def _isInOrder(self) -> bool:
         return self._state is MASTER and not self.holds and self.advertiser.lastLeft
 
-    def _reassert(self, peer: Peer) -> None:
+    def _reassert(self, peer: effects.Peer) -> None:
         """
         A worse master claims the addresses.
         """
@@ -519,111 +437,20 @@ class Participation:
             )
         self.mastership.announceAgain()
 
-    # What keeps it out of the election.
+    # Its interfaces.
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """
         An interface came, went or changed.
         """
-        self.tell(LinkChanged(name, link))
+        self.tell(events.LinkChanged(name, link))
 
-    def _ownLinkChanged(self, link: Link | None) -> None:
-        name = self._configuration.interface
-        self._logLink(name, link)
-        atStart = not self._linkKnown
-        self._link = link
-        self._linkKnown = True
-        if link is not None and (self._configuration.ignoreLink or _works(link)):
-            self._release(HoldReason.NO_LINK)
-            if self._state is MASTER:
-                self.mastership.announceAgain()  # the cable may be in another switch now
-        elif HoldReason.NO_LINK not in self.holds or (atStart and link is not None):
-            self._log.warn(
-                "Interface [{interface}] is {what}",
-                interface=name,
-                what="gone" if link is None else "without carrier" if link.up else "down",
-            )
-            self._hold(HoldReason.NO_LINK)
-
-    def _logLink(self, name: str, link: Link | None) -> None:
-        previous = self._link
-        if link is None:
-            if previous is not None or not self._linkKnown:
-                self._log.warn(
-                    "There is no interface [{interface}]: waiting for it", interface=name
-                )
-        elif link.address and (previous is None or previous.address != link.address):
-            self._log.info(
-                "Local advertised ethernet address is [{address}]", address=link.address.hex(":")
-            )
-
-    def _hearingChanged(self, deaf: frozenset[Family]) -> None:
-        # A host that hears nobody would become master beside another, whatever the reason.
-        self.masterDown.deafen(deaf, self._own.now().deadTime)
-        interface = self._configuration.interface
-        if len(deaf) < len(self._channels):
-            self._release(HoldReason.DEAF)
-        elif HoldReason.DEAF not in self.holds:
-            if self._platform.links.link(interface) is not None:
-                self._log.error(
-                    "Nothing can be heard on [{interface}]: vhid {vhid} takes no part until "
-                    "it can",
-                    interface=interface,
-                    vhid=self._configuration.vhid,
-                )
-            self._hold(HoldReason.DEAF)
-
-    def _hold(self, reason: HoldReason, seconds: float | None = None) -> None:
-        self.holds.hold(reason, seconds)
-        self.tell(Held(reason))
-
-    def _release(self, reason: HoldReason) -> None:
-        if self.holds.release(reason):
-            self._own.backupAgain()
-            self.tell(Released())
-
-    # Demotion.
-
-    def _trackedLinkChanged(self, name: str, link: Link | None) -> None:
-        reason = f"link of {name}"
-        if link is not None and _works(link):
-            self._promote(reason)
-        else:
-            self._demote(reason, self._tracked[name])
-
-    def _demote(self, reason: str, amount: int) -> None:
-        if self.ledger.set(reason, amount):
-            self._log.warn(
-                "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})",
-                amount=amount,
-                total=self.ledger.total,
-                reason=reason,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
-            self._demotionChanged()
-
-    def _promote(self, reason: str) -> None:
-        if self.ledger.clear(reason):
-            self._log.warn(
-                "Not demoted any more for {reason}; demoted to {total} (vhid {vhid} on "
-                "{interface})",
-                reason=reason,
-                total=self.ledger.total,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
-            self._demotionChanged()
-
-    def _demotionChanged(self) -> None:
-        if self.advertiser.says == self.advertiser.said:
-            return  # nobody would see it
-        timing = self.advertiser.timing
-        # Backups are silent: what is known of them is old, if anything is. One that said
-        # something better may be there still; and any host may be better than the last.
-        hopeless = timing.advskew >= FULL_DEMOTION
-        better = hopeless or self._memory.peers.anyBetter(timing)
-        self.tell(DemotionChanged(better and timing > self._configuration.timing))
+    def _linkChanged(self, name: str, link: Link | None) -> None:
+        isOwn = name == self._configuration.interface
+        if isOwn and self._ownLink.changed(link) and self._state is MASTER:
+            self.mastership.announceAgain()  # the cable may be in another switch now
+        if name in self._demotions.tracked:
+            self._demotions.linkChanged(name, link)
 
     # Handing over.
 
@@ -649,9 +476,10 @@ class Participation:
             self._handOver(reason, seconds)
         elif not self._resigning:
             self._resigning = True
-            change = self._change(ChangeRole(Role.BACKUP, _REASONS[reason]), Role.MASTER)
+            effect = effects.ChangeRole(Role.BACKUP, _REASONS[reason])
+            change = self._roles.change(effect, Role.MASTER)
             self.mastership.release(change).addBoth(
-                lambda _: self.tell(GivenBack(reason, seconds))
+                lambda _: self.tell(events.GivenBack(reason, seconds))
             )
 
     def _givenBack(self, reason: HoldReason, seconds: float) -> None:
@@ -665,8 +493,7 @@ class Participation:
             self._handOver(reason, seconds)
 
     def _handOver(self, reason: HoldReason, seconds: float) -> None:
-        self.holds.hold(reason, seconds)
-        self.tell(Resigned(reason is HoldReason.UNFIT))
+        self.holds.hold(reason, seconds, events.Resigned(reason is HoldReason.UNFIT))
 
     def _stop(self) -> None:
         self._leaving = True
@@ -675,14 +502,10 @@ class Participation:
         self.holds.stop()
         previous = self.role
         if previous is Role.MASTER:
-            self._log.warn(
-                "Stopping: bowing out as master (vhid {vhid} on {interface})",
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
-        change = self._change(ChangeRole(Role.INIT, Reason.STOPPED), previous)
-        self._notify(change)
-        leaving = self.mastership.leave(change, lambda: self.tell(Stopped()))
+            self._roles.logStop()
+        change = self._roles.change(effects.ChangeRole(Role.INIT, Reason.STOPPED), previous)
+        self._roles.notify(change)
+        leaving = self.mastership.leave(change, lambda: self.tell(events.Stopped()))
         leaving.addErrback(
             lambda failure: self._log.failure("A virtual host did not leave in order", failure)
         )
@@ -698,20 +521,10 @@ class Participation:
 
     # Changes of role.
 
-    def _changeRole(self, effect: ChangeRole, previous: Role) -> None:
+    def _changeRole(self, effect: effects.ChangeRole, previous: Role) -> None:
         self._own.backupAgain()
-        change = self._change(effect, previous)
-        self._log.warn(
-            "Switching to state: {role} ({why}; vhid {vhid} on {interface})",
-            role=change.role.value,
-            why=change.explain(),
-            vhid=change.vhid,
-            interface=change.interface,
-            change=change,
-        )
-        words = _UCARP_WORDS.get(effect.reason)
-        if words is not None:
-            self._log.warn(words)
+        change = self._roles.change(effect, previous)
+        self._roles.log(change)
         self._diagnostics.roleChanged()
         if effect.role is Role.MASTER:
             for firewall in self._firewalls.values():
@@ -719,65 +532,14 @@ class Participation:
             peer = effect.peer
             self._damping.becameMaster(peer is not None and peer.timing != LEAVING)
         elif previous is Role.MASTER and not self._leaving:
-            self._dampFlapping()
-        self._notify(change)
+            self._damping.becameBackup()
+        self._roles.notify(change)
         if self._leaving:
-            self.tell(Stopped())  # another host is master: nothing is left to wait for
+            self.tell(events.Stopped())  # another host is master: nothing is left to wait for
         self.mastership.changed(change)
-
-    def _dampFlapping(self) -> None:
-        limit = self._configuration.flapLimit
-        if limit is not None and self._damping.becameBackup():
-            self._log.error(
-                "This host became backup {changes} times within {seconds:.0f} s: it waits for "
-                "{seconds:.0f} s before it takes part again (vhid {vhid} on {interface})",
-                changes=limit.changes,
-                seconds=limit.seconds,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
-            self._hold(HoldReason.FLAPPING, limit.seconds)
-
-    def _change(self, effect: ChangeRole, previous: Role) -> Change:
-        detail = ""
-        if effect.reason is Reason.SILENCE:
-            detail = f"{self._own.now().deadTime:.3f} s"
-        elif effect.reason is Reason.PAUSED:
-            detail = f"for {effect.pause:.3f} s"
-        elif effect.peer is not None:
-            timing = effect.peer.timing
-            detail = f"advbase {timing.advbase} advskew {timing.advskew}"
-            if effect.peer.demotion:
-                detail += f" demoted by {effect.peer.demotion}"
-        return Change(
-            role=effect.role,
-            previous=previous,
-            reason=effect.reason,
-            vhid=self._configuration.vhid,
-            interface=self._configuration.interface,
-            addresses=tuple(address.text for address in self._configuration.addresses),
-            peer=textOf(effect.peer.source) if effect.peer else "",
-            detail=detail,
-        )
-
-    def _notify(self, change: Change) -> None:
-        self._memory.changes.append((self._clock.seconds(), change))
-        for observer in list(self._observers):
-            try:
-                observer.roleChanged(change)
-            except Exception:
-                self._log.failure(
-                    "An observer of vhid {vhid} on {interface} failed",
-                    vhid=change.vhid,
-                    interface=change.interface,
-                )
 
 
 _REASONS = {HoldReason.RESIGNED: Reason.RESIGNED, HoldReason.UNFIT: Reason.UNFIT}
-
-
-def _works(link: Link) -> bool:
-    return link.up and link.running
 
 
 def _keyring(configuration: VirtualHostConfiguration) -> Keyring:

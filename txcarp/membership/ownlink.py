@@ -1,0 +1,89 @@
+"""
+The interface of a group: without it, or where nothing can be heard on it, a host stays
+out of the election.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.interfaces import ILinkMonitor
+from txcarp.links import Link
+from txcarp.membership.holds import Holds
+from txcarp.protocol.events import HoldReason
+
+
+class OwnLink:
+    """
+    Holds a host back while its interface does not work.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, configuration: VirtualHostConfiguration, links: ILinkMonitor, holds: Holds
+    ) -> None:
+        self._configuration = configuration
+        self._links = links
+        self._holds = holds
+        self._link: Link | None = None
+        self._isKnown = False
+
+    def start(self) -> None:
+        """
+        Hold this host back until the link is known.
+        """
+        self._holds.hold(HoldReason.NO_LINK)
+
+    def changed(self, link: Link | None) -> bool:
+        """
+        The interface came, went or changed.
+
+        @return: Whether advertisements can leave and arrive by it.
+        """
+        name = self._configuration.interface
+        self._logLink(name, link)
+        atStart = not self._isKnown
+        self._link, self._isKnown = link, True
+        if link is not None and (self._configuration.ignoreLink or link.works):
+            self._holds.release(HoldReason.NO_LINK)
+            return True
+        if HoldReason.NO_LINK not in self._holds or (atStart and link is not None):
+            self._log.warn(
+                "Interface [{interface}] is {what}",
+                interface=name,
+                what="gone" if link is None else "without carrier" if link.up else "down",
+            )
+            self._holds.hold(HoldReason.NO_LINK)
+        return False
+
+    def hearingChanged(self, hears: bool) -> None:
+        """
+        Packets can arrive, or can no more.  A host that hears nobody would become
+        master beside another, whatever the reason.
+        """
+        if hears:
+            self._holds.release(HoldReason.DEAF)
+        elif HoldReason.DEAF not in self._holds:
+            interface = self._configuration.interface
+            if self._links.link(interface) is not None:
+                self._log.error(
+                    "Nothing can be heard on [{interface}]: vhid {vhid} takes no part until "
+                    "it can",
+                    interface=interface,
+                    vhid=self._configuration.vhid,
+                )
+            self._holds.hold(HoldReason.DEAF)
+
+    def _logLink(self, name: str, link: Link | None) -> None:
+        previous = self._link
+        if link is None:
+            if previous is not None or not self._isKnown:
+                self._log.warn(
+                    "There is no interface [{interface}]: waiting for it", interface=name
+                )
+        elif link.address and (previous is None or previous.address != link.address):
+            self._log.info(
+                "Local advertised ethernet address is [{address}]", address=link.address.hex(":")
+            )
