@@ -18,6 +18,7 @@ from zope.interface import implementer
 from tests import crafted
 from tests.fakes import INTERFACE, FakeObserver, Stage, configured, networkDown
 from txcarp.change import Change
+from txcarp.configuration.model import FlapLimit
 from txcarp.findings import Finding
 from txcarp.interfaces import IMastershipObserver, IMastershipStep
 from txcarp.protocol.advertisement import encode
@@ -345,7 +346,13 @@ class PauseTests(SynchronousTestCase):
         """
         Make a master that just advertised.
         """
-        self.stage = Stage()
+        self.master()
+
+    def master(self, **settings: Any) -> None:
+        """
+        The same, with other settings.
+        """
+        self.stage = Stage(**settings)
         self.stage.becomeMaster()
         self.stage.run(5)
         self.stage.journal.clear()
@@ -422,6 +429,32 @@ class PauseTests(SynchronousTestCase):
             self.stage.asleep = 0
             self.stage.run(0.5)
             self.assertEqual(self.stage.journal, [DOWN])
+
+    def test_asleepInItsOffer(self) -> None:
+        """
+        A demoted master that sleeps before its offer is due finds that out first: its
+        bow-out would call a third host to be master beside the one that is.
+        """
+        self.stage.host.demote("link of eth8")
+        self.assertEqual(self.stage.journal.take(), [("advertise", 1, 240)])
+        self.stage.asleep = 100
+        with capturedLogs() as events:
+            self.stage.run(0.05)
+        self.checkPaused(events, "100.050")
+
+    def test_asleepInAnyTimer(self) -> None:
+        """
+        Whatever timer wakes it: the first thing that it does is to be a backup.
+        """
+        for settings in ({"announceEvery": 0.5}, {"flapLimit": FlapLimit(2, 1.0)}, {}):
+            self.master(**settings)
+            self.stage.asleep = 100
+            with capturedLogs() as events:
+                self.stage.run(1.0)
+            said = [text for text in texts(events) if "longer than its peers wait" in text]
+            self.assertEqual(len(said), 1, settings)
+            sent = [event for event in self.stage.journal if event[0] != "script"]
+            self.assertEqual(sent, [], settings)
 
     def test_stoppedAfterIt(self) -> None:
         """

@@ -260,13 +260,10 @@ class VirtualHost(Service):
             )
         if configuration == self.configuration:
             return succeed(None)
-        if not self.running:
-            self.configuration = configuration
-            return succeed(None)
-        stopped = self.stopService()
         self.configuration = configuration
-        self.startService()
-        return stopped
+        if not self.running:
+            return succeed(None)
+        return self._leave()  # with the new configuration another run begins
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
@@ -358,12 +355,7 @@ class VirtualHost(Service):
         if self._run is None:
             self._detach()
             return succeed(None)
-        stopped: Deferred[None] = Deferred()
-        self._stopped.append(stopped)
-        if not self._leaving:
-            self._leaving = True
-            self._run.stop().addCallback(self._left)
-        return stopped
+        return self._leave()
 
     @property
     def _active(self) -> Participation | None:
@@ -385,6 +377,19 @@ class VirtualHost(Service):
             trace=self._trace,
         )
         self._run.start()
+
+    def _leave(self) -> Deferred[None]:
+        """
+        End the run.
+
+        @return: Fires when it ended, and the next one began if there is to be one.
+        """
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        if self._run is not None and not self._leaving:
+            self._leaving = True
+            self._run.stop().addCallback(self._left)
+        return stopped
 
     def _left(self, result: None) -> None:
         self._run = None

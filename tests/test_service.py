@@ -1,0 +1,146 @@
+"""
+Tests for L{txcarp.service}: virtual hosts come, change and go while it runs.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import FakePlatform, Journal, configured, runTo
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.protocol.effects import Role
+from txcarp.service import CARPService
+
+
+class ManyTests(SynchronousTestCase):
+    """
+    A service that runs.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.journal = Journal()
+        self.platform = FakePlatform(self.clock, self.journal)
+        self.carp = CARPService([self.one(1), self.one(2)], platform=self.platform)
+
+    def one(self, vhid: int, **settings: int) -> VirtualHostConfiguration:
+        """
+        One of several virtual hosts.
+        """
+        return configured(vhid=vhid, neutral=True, **settings)
+
+    def start(self, seconds: float = 0.0) -> None:
+        """
+        Start the service, and let time pass.
+        """
+        self.carp.privilegedStartService()
+        self.carp.startService()
+        self.run_(seconds)
+
+    def run_(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        runTo(self.clock, self.clock.seconds() + seconds)
+
+    def numbers(self) -> list[int]:
+        """
+        Which virtual hosts there are.
+        """
+        return [host.configuration.vhid for host in self.carp.virtualHosts]
+
+    def test_platform(self) -> None:
+        """
+        What all share is opened with the first start, and closed when the last
+        virtual host left.
+        """
+        self.assertFalse(self.platform.opened)
+        self.start(3)
+        self.assertTrue(self.platform.opened)
+        done = self.carp.stopService()
+        self.assertTrue(self.platform.opened)
+        self.run_(1)
+        self.successResultOf(done)
+        self.assertFalse(self.platform.opened)
+
+    def test_twice(self) -> None:
+        """
+        Two of the same are refused, and nothing is changed.
+        """
+        self.assertRaises(
+            ValueError, CARPService, [self.one(1), self.one(1)], platform=self.platform
+        )
+        self.assertRaises(ValueError, self.carp.addVirtualHost, self.one(2))
+        self.assertRaises(ValueError, self.carp.reconfigure, [self.one(3), self.one(3)])
+        self.assertEqual(self.numbers(), [1, 2])
+
+    def test_add(self) -> None:
+        """
+        One that is added takes part at once, if the service runs.
+        """
+        early = self.carp.addVirtualHost(self.one(3))
+        self.assertIs(early.role, Role.INIT)
+        self.start()
+        late = self.carp.addVirtualHost(self.one(4))
+        self.assertEqual([early.role, late.role], [Role.BACKUP] * 2)
+        self.run_(3)
+        self.assertEqual({host.role for host in self.carp.virtualHosts}, {Role.MASTER})
+        self.assertEqual(self.numbers(), [1, 2, 3, 4])
+
+    def test_remove(self) -> None:
+        """
+        One that is removed leaves in order; the others notice nothing.
+        """
+        self.start(3)
+        first, second = self.carp.virtualHosts
+        self.journal.clear()
+        done = self.carp.removeVirtualHost(first)
+        self.assertNoResult(done)
+        self.assertEqual(self.journal.take(), [("advertise", 255, 255)])
+        self.run_(0.5)
+        self.successResultOf(done)
+        self.assertEqual(self.journal, [("detach", "eth7", 1)])
+        self.assertEqual((self.numbers(), second.role), ([2], Role.MASTER))
+        self.assertRaises(ValueError, self.carp.removeVirtualHost, first)
+
+    def test_reconfigure(self) -> None:
+        """
+        Of a new set of configurations only those that differ do anything.
+        """
+        self.start(3)
+        first, second = self.carp.virtualHosts
+        self.journal.clear()
+        done = self.carp.reconfigure([self.one(2), self.one(5), self.one(1, advskew=9)])
+        self.assertEqual(self.journal.take(), [("advertise", 255, 255)])
+        self.assertEqual(self.numbers(), [1, 2, 5])
+        self.assertEqual(self.carp.virtualHosts[:2], [first, second])
+        self.run_(0.5)
+        self.successResultOf(done)
+        self.assertEqual((first.role, first.status().configured.advskew), (Role.BACKUP, 9))
+        self.assertIs(second.role, Role.MASTER)
+        self.successResultOf(self.carp.reconfigure([self.one(2)]))
+        self.assertEqual(self.numbers(), [2])
+
+    def test_removedWhileLeaving(self) -> None:
+        """
+        One that is asked to become another, and is then removed, is gone.
+        """
+        self.start(3)
+        first = self.carp.virtualHosts[0]
+        done = [self.carp.reconfigure([self.one(1, advskew=9), self.one(2)])]
+        done.append(self.carp.reconfigure([self.one(2)]))
+        self.run_(1)
+        for each in done:
+            self.successResultOf(each)
+        self.assertEqual((first.role, first.running), (Role.INIT, False))
+        self.assertEqual(self.numbers(), [2])
+
+    def test_stopped(self) -> None:
+        """
+        A service that does not run is changed, too.
+        """
+        self.successResultOf(self.carp.reconfigure([self.one(2, advskew=3), self.one(7)]))
+        self.assertEqual(self.numbers(), [2, 7])
+        self.start(4)
+        self.assertEqual({host.role for host in self.carp.virtualHosts}, {Role.MASTER})

@@ -1,0 +1,340 @@
+"""
+Tests for L{txcarp.status} and L{VirtualHost.status<txcarp.virtualhost.VirtualHost.status>}.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests import crafted
+from tests.fakes import INTERFACE, FakePlatform, Journal, Stage, configured
+from tests.mastership.table import LeaseStage
+from txcarp.findings import Finding
+from txcarp.interfaces import IPlatform, ITrace
+from txcarp.protocol.effects import ArmMasterDown, ChangeRole, Effect, Reason, Role
+from txcarp.protocol.events import (
+    DeadlinePassed,
+    Demoted,
+    Event,
+    Heard,
+    HoldReason,
+    Refused,
+    Slept,
+    Started,
+    StopAsked,
+)
+from txcarp.protocol.family import Family
+from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.timing import Timing
+from txcarp.status import AddressStatus, HoldStatus
+
+
+class StatusTests(SynchronousTestCase):
+    """
+    One frozen value with everything that there is to know.
+    """
+
+    def test_stopped(self) -> None:
+        """
+        A virtual host that does not run has a status, too.
+        """
+        status = Stage(advskew=7).host.status()
+        self.assertEqual((status.name, status.role), (f"{INTERFACE}:{crafted.VHID}", Role.INIT))
+        self.assertEqual((status.running, status.since, status.deadline), (False, None, None))
+        self.assertEqual((status.configured, status.advertised), (Timing(1, 7), Timing(1, 7)))
+        self.assertEqual((status.peers, status.holds, status.changes), ([], [], []))
+        self.assertEqual(status.dialect, "ucarp")
+
+    def test_backup(self) -> None:
+        """
+        A backup knows the master, when it was heard, and when it takes over.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(advskew=9)
+        stage.run(0.25)
+        stage.deliver(badDigest=True)
+        status = stage.host.status()
+        self.assertEqual((status.role, status.running), (Role.BACKUP, True))
+        self.assertEqual(status.master, crafted.PEER)
+        [peer] = status.peers
+        self.assertEqual((peer.source, peer.timing, peer.age), (crafted.PEER, Timing(1, 9), 0.25))
+        self.assertEqual((peer.sealed, peer.pair, peer.demotion), (False, "current", 0))
+        self.assertEqual(status.deadline, 2.75)
+        self.assertEqual((status.since, status.received, status.sent), (0.25, 1, 0))
+        self.assertEqual(status.rejected, {Rejection.DIGEST: 1})
+        self.assertEqual(status.findings, {Finding.WRONG_KEY: 1})
+        self.assertEqual(status.time, 1.8e9 + 0.25)
+        [change] = status.changes
+        self.assertEqual((change.age, change.change.reason), (0.25, Reason.STARTED))
+
+    def test_master(self) -> None:
+        """
+        A master has no deadline, and no other master; its addresses have a lease.
+        """
+        stage = LeaseStage()
+        stage.becomeMaster()
+        status = stage.host.status()
+        self.assertEqual((status.role, status.master, status.deadline), (Role.MASTER, "", None))
+        self.assertTrue(status.complete)
+        self.assertEqual(status.addresses, [AddressStatus("10.99.0.100/32", True, 2.0)])
+        self.assertEqual(status.sent, 1)
+        stage.run(0.75)
+        self.assertEqual(stage.host.status().addresses[0].lease, 1.25)
+        stage.deliver(advbase=0, advskew=1)
+        self.assertEqual(stage.host.status().addresses[0], AddressStatus("10.99.0.100/32", False))
+
+    def test_scripts(self) -> None:
+        """
+        Of addresses that scripts add nothing is known.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        self.assertEqual(stage.host.status().addresses, [AddressStatus("10.99.0.100/32")])
+
+    def test_holds(self) -> None:
+        """
+        Each thing that keeps a host out of the election is there with its end.
+        """
+        stage = Stage(startDelay=5.0, neutral=True)
+        stage.links.change(running=False)
+        stage.start()
+        stage.run(2)
+        self.assertEqual(
+            stage.host.status().holds,
+            [HoldStatus(HoldReason.NO_LINK, None), HoldStatus(HoldReason.STARTING, 3.0)],
+        )
+        stage.run(3)
+        stage.links.change(running=True)
+        self.assertEqual(stage.host.status().holds, [])
+
+    def test_demoted(self) -> None:
+        """
+        A demotion is there by reason, and what it makes of the timing, running or not.
+        """
+        stage = Stage(advskew=10)
+        stage.host.demote("slow disk", 20)
+        for _ in range(2):
+            status = stage.host.status()
+            self.assertEqual((status.demotions, status.demotion), ({"slow disk": 20}, 20))
+            self.assertEqual(status.advertised, Timing(1, 30))
+            stage.start()
+        stage.host.promote("slow disk")
+        self.assertEqual(stage.host.status().demotions, {})
+        self.assertEqual(stage.host.status().advertised, Timing(1, 10))
+
+    def test_silentFamily(self) -> None:
+        """
+        The deadline is that of all families together.
+        """
+        stage = Stage(
+            neutral=True, addresses=[crafted.ADDRESS, crafted.ADDRESS6], advbase=2
+        )
+        stage.start()
+        stage.run(1)
+        stage.deliver(advbase=2, addresses=[crafted.ADDRESS, crafted.ADDRESS6])
+        stage.run(1)
+        self.assertEqual(stage.host.status().deadline, 5.0)
+
+    def test_frozen(self) -> None:
+        """
+        It says what was so when it was taken, whatever happens afterwards.
+        """
+        stage = Stage()
+        stage.start()
+        status = stage.host.status()
+        before = attrs.asdict(status, recurse=False)
+        stage.run(10)
+        stage.host.demote("late")
+        stage.deliver(badDigest=True)
+        self.assertEqual(attrs.asdict(status, recurse=False), before)
+        self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, status, "vhid", 9)
+
+    def test_secrets(self) -> None:
+        """
+        Nothing in it shows the password.
+        """
+        stage = Stage(password=b"hunter2")
+        stage.becomeMaster()
+        self.assertNotIn("hunter2", repr(stage.host.status()))
+
+
+@implementer(ITrace)
+class Recorder:
+    """
+    Keeps what it follows.
+    """
+
+    def __init__(self) -> None:
+        self.record: list[Event | Effect] = []
+
+    def happened(self, event: Event) -> None:
+        self.record.append(event)
+
+    def decided(self, effect: Effect) -> None:
+        self.record.append(effect)
+
+    def kinds(self) -> list[type[Any]]:
+        """
+        What there was, in order.
+        """
+        return list(map(type, self.record))
+
+
+class TraceTests(SynchronousTestCase):
+    """
+    Events and effects as they come.
+    """
+
+    def setUp(self) -> None:
+        self.stage = Stage(neutral=True)
+        self.recorder = Recorder()
+        self.stage.host.follow(self.recorder)
+
+    def test_provided(self) -> None:
+        """
+        The fakes are what they stand for.
+        """
+        verifyObject(ITrace, self.recorder)
+        verifyObject(IPlatform, FakePlatform(self.stage.clock, Journal()))
+
+    def test_order(self) -> None:
+        """
+        Each event is followed by its effects.
+        """
+        self.stage.start()
+        self.recorder.record.clear()
+        self.stage.deliver(advskew=3)
+        self.stage.deliver(badDigest=True)
+        source = socket.inet_aton(crafted.PEER)
+        heard, effect, refused = self.recorder.record
+        assert isinstance(heard, Heard)
+        self.assertEqual((heard.peer.timing, heard.peer.source), (Timing(1, 3), source))
+        self.assertEqual(effect, ArmMasterDown(3.0, Family.IPV4))
+        self.assertEqual(refused, Refused(Rejection.DIGEST, source))
+
+    def test_start(self) -> None:
+        """
+        A run that begins is followed from its first event to its last.
+        """
+        self.stage.start()
+        self.assertIn(Started(), self.recorder.record)
+        self.stage.run(3)
+        self.assertIn(DeadlinePassed, self.recorder.kinds())
+        self.stage.host.stopService()
+        self.stage.run(1)
+        self.assertIn(StopAsked(), self.recorder.record)
+        self.stage.host.startService()
+        self.assertEqual(self.recorder.record.count(Started()), 2)
+
+    def test_pause(self) -> None:
+        """
+        What an event finds out first is before it.
+        """
+        self.stage.becomeMaster()
+        self.recorder.record.clear()
+        self.stage.asleep = 50
+        self.stage.host.demote("late", 20)
+        kinds = self.recorder.kinds()
+        self.assertIn(ChangeRole, kinds[: kinds.index(Demoted)])
+        self.assertNotIn(Slept, kinds)  # it did not come in by the door
+
+    def test_ended(self) -> None:
+        """
+        It can be told to follow no more.
+        """
+        self.stage.start()
+        self.recorder.record.clear()
+        self.stage.host.follow(None)
+        self.stage.deliver()
+        self.assertEqual(self.recorder.record, [])
+
+
+class ReconfigureTests(SynchronousTestCase):
+    """
+    A virtual host becomes another one.
+    """
+
+    def setUp(self) -> None:
+        self.stage = Stage(neutral=True)
+
+    def test_stopped(self) -> None:
+        """
+        One that does not run is just told.
+        """
+        self.successResultOf(self.stage.host.reconfigure(configured(advskew=50)))
+        self.stage.becomeMaster()
+        self.assertEqual(self.stage.transport.advertisements[-1].advskew, 50)
+
+    def test_same(self) -> None:
+        """
+        The same configuration is no change at all.
+        """
+        self.stage.becomeMaster()
+        self.successResultOf(self.stage.host.reconfigure(configured(neutral=True)))
+        self.assertEqual(self.stage.journal, [])
+
+    def test_backup(self) -> None:
+        """
+        A backup takes part with the new configuration at once, and knows whom it knew.
+        """
+        self.stage.start()
+        self.stage.deliver(advskew=1)
+        self.successResultOf(self.stage.host.reconfigure(configured(advskew=50, advbase=2)))
+        status = self.stage.host.status()
+        self.assertEqual((status.role, status.configured), (Role.BACKUP, Timing(2, 50)))
+        self.assertEqual([peer.source for peer in status.peers], [crafted.PEER])
+        self.assertEqual(status.received, 1)
+
+    def test_master(self) -> None:
+        """
+        A master hands over in order first.
+        """
+        self.stage.becomeMaster()
+        done = self.stage.host.reconfigure(configured(advskew=50, password=b"other"))
+        self.assertNoResult(done)
+        self.assertEqual(self.stage.journal[0], ("advertise", 255, 255))
+        self.stage.run(0.5)
+        self.successResultOf(done)
+        self.stage.deliver(advskew=1, password=b"other")
+        self.assertEqual(self.stage.host.received, 1)
+
+    def test_sockets(self) -> None:
+        """
+        Sockets stay open where they can, as the privileges to open them may be gone; where
+        a setting of theirs changes they are opened anew.
+        """
+        self.stage.start()
+        attached = self.stage.network.attached
+        self.assertEqual(len(attached), 1)
+        self.stage.host.reconfigure(configured(neutral=True, advskew=3))
+        self.assertEqual((len(attached), self.stage.network.receiver), (1, self.stage.host._run))
+        self.stage.host.reconfigure(configured(neutral=True, broadcast=True))
+        self.assertEqual([one[3] for one in attached], [False, True])
+        self.assertIs(self.stage.network.receiver, self.stage.host._run)
+
+    def test_another(self) -> None:
+        """
+        Neither the interface nor the number changes: that is another virtual host.
+        """
+        for settings in ({"vhid": 11}, {"interface": "eth8"}):
+            self.assertRaises(
+                ValueError, self.stage.host.reconfigure, configured(**settings)  # type: ignore
+            )
+
+    def test_again(self) -> None:
+        """
+        The last of several configurations holds, and each is told when it is over.
+        """
+        self.stage.becomeMaster()
+        done = [self.stage.host.reconfigure(configured(advskew=skew)) for skew in (10, 20, 30)]
+        self.stage.run(0.5)
+        for each in done:
+            self.successResultOf(each)
+        self.assertEqual(self.stage.host.status().configured, Timing(1, 30))
