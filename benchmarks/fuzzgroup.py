@@ -13,9 +13,9 @@ import attrs
 from benchmarks.forgery import mended
 from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.advertisement import BOW_OUT, Advertisement, encode
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.envelope import HOPS, wrap
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Says, Ticks, tickOf
 
 VHID = 10

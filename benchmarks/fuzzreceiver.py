@@ -22,17 +22,16 @@ from txcarp.membership.sealing import Sealing
 from txcarp.membership.statefile import decodeState, encodeState
 from txcarp.protocol import election
 from txcarp.protocol.advertisement import Advertisement
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.counter import Counter as OrdinaryCounter
 from txcarp.protocol.dialect import Dialect
-from txcarp.protocol.effects import Peer
 from txcarp.protocol.election import ICARPState, Standing
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.freshness import State
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: The same kernel all the time: its clock does not begin anew.
 _BOOT = "boot"

@@ -18,12 +18,11 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.memory import Memory
 from txcarp.membership.peers import MAXIMUM, Peers
-from txcarp.protocol.effects import Peer
+from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
-from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejection
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import Peer, Timing
 
 _PEER, _OTHER = (socket.inet_aton(address) for address in ("10.99.0.1", "10.99.0.3"))
 

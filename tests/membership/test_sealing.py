@@ -31,11 +31,11 @@ from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import LONGEST_SAVE, RESERVED, SAVE_EVERY, Sealing
 from txcarp.membership.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
 from txcarp.protocol.advertisement import Advertisement, decode, encode
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
 from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, State
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf
 

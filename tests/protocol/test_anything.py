@@ -17,17 +17,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed
 from tests.protocol.test_malformed import FAULTS
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
-from txcarp.protocol.effects import Peer, Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
 from txcarp.protocol.envelope import Audience, isIPv6, readPacket, sourceOf, unwrap
 from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says, Verification
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: What this host has sealed itself, and some attacker captured.
 _MINE = 10**9

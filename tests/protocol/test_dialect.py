@@ -20,7 +20,6 @@ from txcarp.protocol.effects import (
     ArmMasterDown,
     ChangeRole,
     DisarmMasterDown,
-    Peer,
     Reason,
     Reassert,
     Role,
@@ -30,7 +29,7 @@ from txcarp.protocol.effects import (
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
 from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: Advertises every 1.25 s; takes over from whoever speaks less often than every
 #: 3.25 s.

@@ -28,7 +28,6 @@ from txcarp.protocol.effects import (
     DisarmMasterDown,
     LookAgain,
     OfferMastership,
-    Peer,
     Reason,
     Reassert,
     Role,
@@ -64,7 +63,7 @@ from txcarp.protocol.events import (
     Stopped,
 )
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 STATES = (INIT, WAITING, BACKUP, MASTER)
 

@@ -13,10 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode, encode
-from txcarp.protocol.authentication import MAXIMUM_PASSWORD, Authenticator
+from txcarp.protocol.authentication import CURRENT, MAXIMUM_PASSWORD, Authenticator, Keyring
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
 from txcarp.protocol.envelope import Audience, payloadOf, readPacket, unwrap, wrap
-from txcarp.protocol.keyring import CURRENT, Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 
 _C = 0x0123456789ABCDEF

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.protocol.keyring}.
+Tests for L{txcarp.protocol.authentication}.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.crafted import packed
+from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
-from txcarp.protocol.keyring import CURRENT, Keyring
 from txcarp.protocol.seal import Says
 
 _OLD, _NEW, _OLDER = b"old", b"new", b"older"

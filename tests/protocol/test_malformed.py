@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.crafted import packed
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.envelope import (
     Audience,
@@ -29,7 +30,6 @@ from txcarp.protocol.envelope import (
     wrap,
 )
 from txcarp.protocol.family import Family, familyOf, isLinkLocal, isMulticast
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
 
 _KEYRING = Keyring(crafted.VHID, UCARP, crafted.PASSWORD, [packed(crafted.ADDRESS)])

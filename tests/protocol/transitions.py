@@ -16,7 +16,7 @@ import attrs
 from tests.crafted import packed
 from txcarp.protocol import effects
 from txcarp.protocol.dialect import OPENBSD
-from txcarp.protocol.effects import Peer, Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState, Standing
 from txcarp.protocol.events import (
     Claimed,
@@ -33,7 +33,7 @@ from txcarp.protocol.events import (
     Started,
     Stopped,
 )
-from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
 _PREEMPTING = attrs.evolve(_OWN, preempt=True)

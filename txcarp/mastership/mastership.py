@@ -39,12 +39,15 @@ _SOON = (1.0, 5.0)
 class HandOver:
     """
     The moment between a bow-out and the release of what a master holds.
+
+    @ivar isWaiting: Whether it is now.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._call: IDelayedCall | None = None
         self._then: Callable[[], None] | None = None
+        self.isWaiting = False
 
     def begin(self, then: Callable[[], None]) -> None:
         """
@@ -53,6 +56,7 @@ class HandOver:
         """
         self.forget()
         self._then = then
+        self.isWaiting = True
         self._call = self._clock.callLater(LINGER, self.end)
 
     def successorHeard(self) -> None:
@@ -78,6 +82,7 @@ class HandOver:
         Something else happened that settles the matter.
         """
         self._then = None
+        self.isWaiting = False
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
@@ -88,6 +93,7 @@ class Mastership:
     The steps of a virtual host in their order, and the moment of handing over: a master
     that leaves of its own accord goes on answering until its successor does.
 
+    @ivar handOver: The moment of handing over.
     @ivar leases: The addresses on lease; C{None} if scripts add them.
     """
 
@@ -118,7 +124,7 @@ class Mastership:
         self._configuration = configuration
         self._failed = failed
         self._leaving = False
-        self._handOver = HandOver(platform.clock)
+        self.handOver = HandOver(platform.clock)
         hardware = configuration.virtualMAC
         self._announcements = Announcements(
             platform.network.announcer(configuration.interface, hardware),
@@ -194,9 +200,9 @@ class Mastership:
         """
         if self._leaving:
             return
-        self._handOver.forget()
+        self.handOver.forget()
         if change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
-            self._handOver.begin(lambda: self._sequence.wish(change))
+            self.handOver.begin(lambda: self._sequence.wish(change))
         else:
             self._sequence.wish(change)
 
@@ -219,14 +225,14 @@ class Mastership:
         first and then waits for its successor; or last, if the configuration
         says so.  Whatever the election still decides means nothing any more.
         """
-        self._handOver.end()  # what was resigned is given back as such
+        self.handOver.end()  # what was resigned is given back as such
         self._leaving = True
         last = change.previous is Role.MASTER and self._configuration.releaseFirst
         if not last:
             leaveElection()
             if change.previous is Role.MASTER:
                 successor: Deferred[None] = Deferred()
-                self._handOver.begin(lambda: successor.callback(None))
+                self.handOver.begin(lambda: successor.callback(None))
                 yield successor
         if change.previous is Role.MASTER:
             self._sequence.wish(change)
@@ -235,13 +241,6 @@ class Mastership:
         yield self._sequence.settled()
         if last:
             leaveElection()
-
-    def successorHeard(self) -> None:
-        """
-        Another master advertises.  If this host is handing over, it stops answering as
-        soon as its successor can have everything.
-        """
-        self._handOver.successorHeard()
 
     def advertised(self, inOrder: bool) -> None:
         """

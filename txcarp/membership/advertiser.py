@@ -14,10 +14,10 @@ from txcarp.membership.channel import Channel
 from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import Advertisement, encode
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.counter import Counter
 from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
 from txcarp.protocol.envelope import wrap
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import Timing
 
@@ -32,6 +32,7 @@ class Advertiser:
     """
     Signs and sends, and knows whether what it sends leaves this host.
 
+    @ivar counter: The counters of ordinary advertisements.
     @ivar lastLeft: Whether the last one left.
     @ivar said: What the last one that left said, a bow-out not counted;
         C{None} if none did.
@@ -66,7 +67,7 @@ class Advertiser:
         self._memory = memory
         self._timing = ledger.apply(configuration.timing, configuration.dialect.highestSkew)
         self._demotedBy = ledger.total
-        self._counter = Counter(
+        self.counter = Counter(
             lambda: random(64), constant=configuration.dialect.constantCounter
         )
         self._errors = SendErrors()
@@ -99,18 +100,6 @@ class Advertiser:
         """
         timing = self.timing
         return Says(timing.advbase, timing.advskew, self.demotion)
-
-    def heard(self, counter: int) -> None:
-        """
-        Continue from the counter of a valid advertisement.
-        """
-        self._counter.heard(counter)
-
-    def isEcho(self, counter: int) -> bool:
-        """
-        Whether a packet with this counter can only be one of ours.
-        """
-        return self._counter.isEcho(counter)
 
     def sentLately(self, counter: int) -> bool:
         """
@@ -183,7 +172,7 @@ class Advertiser:
         says = Says(timing.advbase, timing.advskew, self.demotion)
         counter = self._sealing.counter(says, source)
         if counter is None:
-            counter = self._counter.next()
+            counter = self.counter.next()
         self._recent.append(counter)
         return Advertisement(
             vhid=self._configuration.vhid,

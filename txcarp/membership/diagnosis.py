@@ -15,10 +15,10 @@ from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
+from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.family import Family
-from txcarp.protocol.keyring import CURRENT
 from txcarp.protocol.rejection import Rejection
 
 #: How many hosts are named in a minute that still use the other password or addresses.

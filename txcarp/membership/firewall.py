@@ -49,6 +49,9 @@ class FirewallWatch:
     for a moment each: one that the raw socket does not show either was
     dropped on the way.  From then on they are taken from the front, until the
     raw socket hears something again.
+
+    @ivar watching: Whether the front is watched now.
+    @ivar lastPassed: When the raw socket got a packet last, in seconds of the clock.
     """
 
     _log = Logger()
@@ -78,10 +81,10 @@ class FirewallWatch:
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         # The two sockets are read in any order.
         self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
-        self._lastPassed = float("-inf")
+        self.lastPassed = float("-inf")
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
-        self._watching = False
+        self.watching = False
         self._dropping = False
 
     def start(self) -> None:
@@ -103,16 +106,15 @@ class FirewallWatch:
 
     def passed(self, packet: Packet, expectsSilence: bool) -> None:
         """
-        The raw socket got a packet.
+        The raw socket got a packet.  While the front is not watched, L{lastPassed} is all
+        that has to be kept of it: the front shows nothing that arrived before.
 
         @param expectsSilence: Whether the silence of the raw socket says nothing about the
             firewall, so that the front is watched all the time.
         """
-        self._lastPassed = self._clock.seconds()
-        if not expectsSilence and not self._watching:
-            return  # the front will show nothing that arrived before it is watched
+        self.lastPassed = self._clock.seconds()
         identity = _identity(packet)
-        self._passed.append((identity, self._lastPassed + _MEMORY))
+        self._passed.append((identity, self.lastPassed + _MEMORY))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
@@ -142,7 +144,7 @@ class FirewallWatch:
             packet, _, until = self._held.popleft()
             # In a flood, or on a starved host, the raw socket's queue is read late, or
             # was too full for this one: where others pass no firewall is to blame.
-            busy = self._lastPassed >= until - _GRACE or self._transport.hasUnread()
+            busy = self.lastPassed >= until - _GRACE or self._transport.hasUnread()
             # Nor is it for what the kernel drops because its IP header is wrong.
             if self._deliver(packet) and not self._dropping and not busy:
                 self._dropping = True
@@ -154,9 +156,9 @@ class FirewallWatch:
         """
         Look in front if the raw socket has been silent for long enough, or wait on.
         """
-        if self._watching:
+        if self.watching:
             return
-        remaining = self._lastPassed + self._patience - self._clock.seconds()
+        remaining = self.lastPassed + self._patience - self._clock.seconds()
         if remaining > 0:
             self._quiet = self._clock.callLater(remaining, self._waited)
         else:
@@ -180,8 +182,8 @@ class FirewallWatch:
         )
 
     def _watch(self, wanted: bool) -> None:
-        if wanted != self._watching:
-            self._watching = wanted
+        if wanted != self.watching:
+            self.watching = wanted
             self._transport.watchFront(wanted)
 
 

@@ -24,6 +24,8 @@ LONGEST_HOLD_OFF = 320.0
 class Holds:
     """
     The reasons that keep a host out of the election now, each with an optional end.
+
+    @ivar ends: The timer of each reason that holds; C{None} for one without an end.
     """
 
     def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
@@ -33,16 +35,16 @@ class Holds:
         """
         self._clock = clock
         self._tell = tell
-        self._ends: dict[HoldReason, IDelayedCall | None] = {}
+        self.ends: dict[HoldReason, IDelayedCall | None] = {}
 
     def __contains__(self, reason: HoldReason) -> bool:
-        return reason in self._ends
+        return reason in self.ends
 
     def __iter__(self) -> Iterator[HoldReason]:
-        return iter(self._ends)
+        return iter(self.ends)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     def hold(
         self, reason: HoldReason, seconds: float | None = None, event: Event | None = None
@@ -53,8 +55,8 @@ class Holds:
         @param seconds: The time until its end; C{None} for none.
         @param event: What to tell in place of L{Held}.
         """
-        cancel(self._ends.get(reason))
-        self._ends[reason] = (
+        cancel(self.ends.get(reason))
+        self.ends[reason] = (
             None
             if seconds is None
             else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
@@ -65,23 +67,23 @@ class Holds:
         """
         Let a reason hold no more; it is no error if it did not.
         """
-        if reason in self._ends:
-            cancel(self._ends.pop(reason))
-            if not self._ends:
+        if reason in self.ends:
+            cancel(self.ends.pop(reason))
+            if not self.ends:
                 self._tell(Released())
 
     def endOf(self, reason: HoldReason) -> float | None:
         """
         When a reason that holds ends, in seconds of the clock; C{None} if it has no end.
         """
-        call = self._ends.get(reason)
+        call = self.ends.get(reason)
         return None if call is None or not call.active() else call.getTime()
 
     def stop(self) -> None:
         """
         Report no end any more.
         """
-        for call in self._ends.values():
+        for call in self.ends.values():
             cancel(call)
 
 

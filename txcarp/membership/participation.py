@@ -45,15 +45,15 @@ from txcarp.membership.sealing import Sealing
 from txcarp.membership.standing import OwnStanding
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
+from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.election import INIT, MASTER, ICARPState
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import Verification
-from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Timing
+from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Peer, Timing
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which another host takes over.
@@ -152,7 +152,7 @@ class Participation:
         )
         self._rhythm = Rhythm(clock, self.tell, platform.pauseSeconds)
         self._own = OwnStanding(
-            configuration, clock, self._channels, self.advertiser, self.holds
+            configuration, clock, self._channels, self.advertiser, self.ledger, self.holds
         )
         self._roles = Roles(configuration, clock, memory, observers)
         self.mastership = Mastership(
@@ -166,6 +166,7 @@ class Participation:
             limits=memory.limits,
         )
         self._watched = dict.fromkeys((configuration.interface, *self._demotions.tracked))
+        self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
         # The most eager peer has no skew.
         self._eager = configuration.dialect.deadTime(
@@ -298,7 +299,7 @@ class Participation:
         """
         Let the election decide, and do what it says.
         """
-        previous = self.role
+        previous: Role = self._state.role
         family = event.peer.family if isinstance(event, Heard) else None
         self._state, ordered = self._state.decide(self._own.now(family), event)
         for effect in ordered:
@@ -350,10 +351,15 @@ class Participation:
         The raw socket has a packet.
         """
         firewall = self._firewalls.get(packet.family)
-        if firewall is not None:
-            # A master expects to hear nobody: silence says nothing about its firewall.
-            firewall.passed(packet, expectsSilence=self._state is MASTER)
-            self.tell(self._reception.read(packet))
+        if firewall is None:
+            return
+        # A master expects to hear nobody: silence says nothing about its firewall.
+        isMaster = self._state is MASTER
+        if isMaster or firewall.watching:
+            firewall.passed(packet, expectsSilence=isMaster)
+        else:
+            firewall.lastPassed = self._clock.seconds()
+        self.tell(self._reception.read(packet))
 
     def packetFiltered(self, packet: Packet) -> None:
         """
@@ -389,22 +395,23 @@ class Participation:
     def _heard(self, event: Heard) -> None:
         peer = event.peer
         self._memory.received += 1
-        self.advertiser.heard(event.counter)
+        self.advertiser.counter.last = event.counter
         isMaster = self._state is MASTER
         leaving = peer.timing == LEAVING
         if not leaving:
-            self._diagnostics.heard(event, self._own.now() if isMaster else None)
+            if isMaster or event.pair != CURRENT:
+                self._diagnostics.heard(event, self._own.now() if isMaster else None)
             self._memory.peers.heard(event, self._clock.seconds())
             # Without a seal an attacker can name as many as there is room for.
-            if event.sealed or not self._seals:
+            if self._follows and (event.sealed or not self._seals):
                 self._channels[peer.family].follow(peer.source)
         if event.isAhead and isMaster:
             # Nobody believed what this host sent until now, and another host is master
             # for that reason.
             self._advertise()
         self._decide(event)
-        if not leaving:
-            self.mastership.successorHeard()  # which may be the end of this run
+        if not leaving and self.mastership.handOver.isWaiting:
+            self.mastership.handOver.successorHeard()  # which may be the end of this run
 
     # Its voice.
 
@@ -425,7 +432,7 @@ class Participation:
     def _isInOrder(self) -> bool:
         return self._state is MASTER and not self.holds and self.advertiser.lastLeft
 
-    def _reassert(self, peer: effects.Peer) -> None:
+    def _reassert(self, peer: Peer) -> None:
         """
         A worse master claims the addresses.
         """

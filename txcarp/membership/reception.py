@@ -15,13 +15,12 @@ from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import looksLikeVRRP
-from txcarp.protocol.effects import Peer
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.envelope import Audience, Packet, unwrap
 from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.family import Family
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import Peer, Timing
 
 
 class Reception:
@@ -72,7 +71,7 @@ class Reception:
         if pair is None:
             vrrp = looksLikeVRRP(packet.payload)
             raise Rejected(Rejection.VRRP if vrrp else Rejection.DIGEST)
-        if self._advertiser.isEcho(counter):
+        if counter == self._advertiser.counter.constant:
             raise Rejected(Rejection.OWN_ECHO, "with the counter of this host")
         sealed, isAhead = self._sealing.judge(advertisement, source)
         if self._debug:
@@ -96,5 +95,5 @@ class Reception:
             return False
         counter = advertisement.counter
         genuine = self._keyring.recognise(counter, advertisement.digest) is not None
-        sent = self._advertiser.isEcho(counter) or self._advertiser.sentLately(counter)
+        sent = self._advertiser.sentLately(counter)
         return genuine and not sent

@@ -19,8 +19,8 @@ from txcarp.membership.memory import Memory, SealMemory
 from txcarp.membership.statefile import BadState
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import Advertisement
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.freshness import FAR_AHEAD, LAG, Freshness, State, resumedTicks
-from txcarp.protocol.keyring import Keyring
 from txcarp.protocol.seal import EPOCH, PACE, Says, Verification, tickOf
 
 #: Seconds for which ticks are reserved in the state file.

@@ -12,13 +12,14 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
 from txcarp.membership.holds import Holds
+from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.election import Standing
 from txcarp.protocol.family import Family
 
 
 class OwnStanding:
     """
-    Puts a L{Standing} together when one is asked for.
+    Puts a L{Standing} together when one is asked for, and keeps it until a fact changes.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class OwnStanding:
         clock: IReactorTime,
         channels: Mapping[Family, Channel],
         advertiser: Advertiser,
+        ledger: DemotionLedger,
         holds: Holds,
     ) -> None:
         """
@@ -37,6 +39,7 @@ class OwnStanding:
         self._clock = clock
         self._channels = channels
         self._advertiser = advertiser
+        self._ledger = ledger
         self._holds = holds
         self._primary = next(iter(channels))
         self._primaryHeard = float("-inf")
@@ -44,6 +47,7 @@ class OwnStanding:
             configuration.timing, configuration.deadRatio
         )
         self._preemptFrom = 0.0
+        self._known: tuple[tuple[object, ...], Standing] | None = None
         self.backupAgain()
 
     def backupAgain(self) -> None:
@@ -59,30 +63,36 @@ class OwnStanding:
         @param family: The family in which the peer was heard that they are compared with,
             if there is one.
         """
-        configuration, advertiser = self._configuration, self._advertiser
-        return Standing(
-            advertiser.timing,
-            configuration.deadRatio,
-            configuration.preempt and self._clock.seconds() >= self._preemptFrom,
-            self._tieBreaker(family),
-            bool(self._holds),
-            configuration.dialect,
-            advertiser.demotion,
-            configuration.timing,
-        )
+        configuration = self._configuration
+        if family is None or len(self._channels) == 1:
+            source = self._channels[self._primary].audience.own
+        else:
+            source = self._tieBreaker(family)
+        preempt = configuration.preempt and self._clock.seconds() >= self._preemptFrom
+        facts = self._ledger.total, source, preempt, bool(self._holds.ends)
+        if self._known is None or self._known[0] != facts:
+            standing = Standing(
+                timing=self._advertiser.timing,
+                deadRatio=configuration.deadRatio,
+                preempt=preempt,
+                source=source,
+                deaf=bool(self._holds.ends),
+                dialect=configuration.dialect,
+                demotion=self._advertiser.demotion,
+                configured=configuration.timing,
+            )
+            self._known = facts, standing
+        return self._known[1]
 
-    def _tieBreaker(self, family: Family | None) -> bytes:
+    def _tieBreaker(self, family: Family) -> bytes:
         """
         The address of ours that decides a tie with a peer that was heard in
         this family; empty, which wins every tie, if another family decides.
         Two families might decide differently, for ever.
         """
-        if family is None:
-            return self._channels[self._primary].audience.own
-        if len(self._channels) > 1:
-            now = self._clock.seconds()
-            if family is self._primary:
-                self._primaryHeard = now
-            elif now - self._primaryHeard < self._deadTime:
-                return b""
+        now = self._clock.seconds()
+        if family is self._primary:
+            self._primaryHeard = now
+        elif now - self._primaryHeard < self._deadTime:
+            return b""
         return self._channels[family].audience.own

@@ -14,6 +14,8 @@ from twisted.python.failure import Failure
 from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
 from txcarp.protocol.family import Family
 
+_NEVER = float("inf")
+
 #: How often a deadline waits for the socket to be read, at most.
 _MAXIMUM_LOOKS = 100
 
@@ -60,6 +62,7 @@ class MasterDown:
         self._anyFamily = anyFamily
         self._due: dict[Family, float] = {}
         self._calls: dict[Family, IDelayedCall] = {}
+        self._wakes: dict[Family, float] = {}
         self._deaf: frozenset[Family] = frozenset()
         self._second: IDelayedCall | None = None
         self._looks = 0
@@ -109,6 +112,7 @@ class MasterDown:
         for call in self._calls.values():
             cancel(call)
         self._calls.clear()
+        self._wakes.clear()
         self._due.clear()
         self.silent.clear()
 
@@ -123,22 +127,30 @@ class MasterDown:
 
     def _wait(self, delay: float, family: Family) -> None:
         self.silent.discard(family)
-        self._due[family] = self._clock.seconds() + delay
-        call = self._calls.get(family)
-        if call is not None and call.active():
-            call.reset(delay)
-        else:
-            self._calls[family] = self._clock.callLater(delay, self._expired, family)
+        due = self._due[family] = self._clock.seconds() + delay
+        if due < self._wakes.get(family, _NEVER):
+            self._wakeAfter(delay, family)
+        # Otherwise the timer that is set finds out that it was too soon: most deadlines
+        # are put off again and again.
+
+    def _wakeAfter(self, delay: float, family: Family) -> None:
+        cancel(self._calls.get(family))
+        self._calls[family] = self._clock.callLater(delay, self._woke, family)
+        self._wakes[family] = self._clock.seconds() + delay
 
     def _forgetSecondLook(self) -> None:
         cancel(self._second)
         self._second = None
         self._looks = 0
 
-    def _expired(self, family: Family) -> None:
+    def _woke(self, family: Family) -> None:
+        del self._wakes[family]
+        lateness = self._clock.seconds() - self._due[family]
+        if lateness < 0:
+            self._wakeAfter(-lateness, family)
+            return
         self.silent.add(family)
         if self._passed():
-            lateness = self._clock.seconds() - self._due[family]
             self._tell(DeadlinePassed(lateness, self._hasUnread()))
 
     def _passed(self) -> bool:

@@ -18,6 +18,10 @@ class Counter:
     after that, sets the counter; its own next one is that plus one.
 
     OpenBSD draws one number for ever, and knows by it what it sent itself.
+
+    @ivar constant: The number of a host that does as OpenBSD; C{None} elsewhere.  Only this
+        host can have sent it.
+    @ivar last: The counter that was sent or heard last; C{None} if there was none.
     """
 
     def __init__(self, random64: Callable[[], int], *, constant: bool = False) -> None:
@@ -26,28 +30,16 @@ class Counter:
         @param constant: Whether to do as OpenBSD.
         """
         self._random64 = random64
-        self._constant = random64() if constant else None
-        self._last: int | None = None
+        self.constant = random64() if constant else None
+        self.last: int | None = None
 
     def next(self) -> int:
         """
         The counter for one more advertisement of our own.
         """
-        if self._constant is not None:
-            return self._constant
-        if self._last is None:
+        if self.constant is not None:
+            return self.constant
+        if self.last is None:
             return self._random64()
-        self._last = (self._last + 1) % _MODULUS
-        return self._last
-
-    def heard(self, counter: int) -> None:
-        """
-        Continue from the counter of a valid advertisement.
-        """
-        self._last = counter
-
-    def isEcho(self, counter: int) -> bool:
-        """
-        Whether only this host can have sent this counter.
-        """
-        return counter == self._constant
+        self.last = (self.last + 1) % _MODULUS
+        return self.last

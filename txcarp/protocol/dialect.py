@@ -72,10 +72,6 @@ def _soonerAndNotMoreDemoted(own: Claim, peer: Claim) -> bool:
     return own.timing < peer.timing and peer.demotion >= own.demotion
 
 
-def _never(own: Claim, peer: Claim) -> bool:
-    return False
-
-
 def _moreDemoted(own: Claim, peer: Claim) -> bool:
     # OpenBSD, carp_proto_input_c, BACKUP: whatever preemption says.
     return peer.demotion > own.demotion
@@ -99,8 +95,8 @@ class Dialect:
         Only ucarp looks at the addresses, there.
     @ivar preempts: Whether a backup that preempts takes over from a master.
         The first rule of the case BACKUP, there.
-    @ivar replaces: Whether a backup takes over even if it does not preempt.
-        OpenBSD, the second rule there; the others have none.
+    @ivar replaces: Whether a backup takes over even if it does not preempt; C{None} for
+        never.  OpenBSD, the second rule there; the others have none.
     @ivar deadTime: Seconds of silence after which a backup takes over, from
         its timing without demotion and the dead ratio.  C{carp_setrun} in all
         three; the kernels have a ratio of 3.
@@ -128,7 +124,7 @@ class Dialect:
     yields: Callable[[Claim, Claim], bool]
     breaksTies: bool
     preempts: Callable[[Claim, Claim], bool]
-    replaces: Callable[[Claim, Claim], bool]
+    replaces: Callable[[Claim, Claim], bool] | None
     deadTime: Callable[[Timing, int], float]
     zeroBase: bool
     signsLinkLocal: bool
@@ -146,7 +142,7 @@ DIALECTS = {
             yields=_lowerAddressStays,
             breaksTies=True,
             preempts=_sooner,
-            replaces=_never,
+            replaces=None,
             deadTime=Timing.deadTime,
             zeroBase=False,
             signsLinkLocal=True,  # it has no IPv6: as FreeBSD
@@ -160,7 +156,7 @@ DIALECTS = {
             yields=_equalYields,
             breaksTies=False,
             preempts=_sooner,
-            replaces=_never,
+            replaces=None,
             deadTime=Timing.deadTime,
             zeroBase=False,
             signsLinkLocal=True,

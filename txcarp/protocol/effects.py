@@ -8,8 +8,8 @@ import enum
 
 import attrs
 
-from txcarp.protocol.family import Family, familyOf
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.family import Family
+from txcarp.protocol.timing import Peer
 
 
 class Role(enum.Enum):
@@ -39,28 +39,6 @@ class Reason(enum.Enum):
     UNFIT = "a required step failed"
     PAUSED = "this host did not run"
     STOPPED = "stopped"
-
-
-@attrs.frozen
-class Peer:
-    """
-    Who was heard.
-
-    @ivar timing: What it advertised.
-    @ivar source: The packed address that it came from.
-    @ivar demotion: What it said in the field that OpenBSD has for that.
-    """
-
-    timing: Timing
-    source: bytes
-    demotion: int = 0
-
-    @property
-    def family(self) -> Family:
-        """
-        In what it was heard.
-        """
-        return familyOf(self.source)
 
 
 class Effect:

@@ -23,7 +23,6 @@ from txcarp.protocol.effects import (
     Effect,
     LookAgain,
     OfferMastership,
-    Peer,
     Reason,
     Reassert,
     Role,
@@ -45,7 +44,7 @@ from txcarp.protocol.events import (
     Started,
     Stopped,
 )
-from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: A deadline that is noticed this many seconds late says more about this host
 #: than about the master: advertisements may wait unread in the socket.
@@ -78,6 +77,9 @@ class Standing:
     @ivar dialect: The rules of the group.
     @ivar demotion: What it says in the field that OpenBSD has for that.
     @ivar configured: Its timing without demotion; C{None} if that is the same.
+    @ivar deadTime: Seconds of silence after which this host takes over.  Demotion does not
+        make it slower, in no implementation.
+    @ivar longest: The longest interval, in seconds, that it waits for.
     """
 
     timing: Timing
@@ -88,21 +90,23 @@ class Standing:
     dialect: Dialect = UCARP
     demotion: int = 0
     configured: Timing | None = None
+    deadTime: float = attrs.field(init=False)
+    longest: float = attrs.field(init=False)
 
-    @property
-    def deadTime(self) -> float:
-        """
-        Seconds of silence after which this host takes over.  Demotion does not
-        make it slower, in no implementation.
-        """
+    @deadTime.default
+    def _deadTime(self) -> float:
         return self.dialect.deadTime(self.configured or self.timing, self.deadRatio)
+
+    @longest.default
+    def _longest(self) -> float:
+        return self.timing.deadTime(self.deadRatio)
 
     def patience(self, peer: Peer) -> float:
         """
         Seconds of silence of this peer after which this host takes over.
         """
         interval = peer.timing.interval
-        if interval > self.timing.deadTime(self.deadRatio):
+        if interval > self.longest:
             return self.deadTime  # as OpenBSD without a base: it is not guessed about
         return max(self.deadTime, interval * LEAST_INTERVALS)
 
@@ -176,7 +180,7 @@ class Backup:
                 dialect = standing.dialect
                 if standing.preempt and dialect.preempts(standing, peer):  # B1
                     return _takeOver(Reason.PREEMPTION, peer)
-                if dialect.replaces(standing, peer):
+                if dialect.replaces is not None and dialect.replaces(standing, peer):
                     return _takeOver(Reason.DEMOTED_MASTER, peer)
                 guesses = standing.timing.advbase > 0 or not dialect.zeroBase
                 if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2

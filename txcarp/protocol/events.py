@@ -15,9 +15,9 @@ import enum
 import attrs
 
 from txcarp.links import Link
-from txcarp.protocol.effects import Peer
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.timing import Peer
 
 
 class HoldReason(enum.Enum):
@@ -58,7 +58,7 @@ class Heard(Event):
     @ivar counter: Its 64-bit counter.
     @ivar sealed: Whether it is sealed.
     @ivar pair: The password and addresses that it was signed with, in the words of
-        L{txcarp.protocol.keyring.Keyring.recognise}.
+        L{txcarp.protocol.authentication.Keyring.recognise}.
     @ivar isAhead: Whether the group turned out to be so far ahead of this host's ticks
         that nobody believed what this host sent until now.
     """

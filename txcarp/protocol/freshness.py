@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT, Advertisement
-from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, Says, Seal, Ticks, Verification, saidBy, tickOf
 
@@ -89,6 +88,8 @@ class SealedSource:
         """
         self.tick = tick
         self.promise(tick / PACE - now, now)
+        if self.sayings and self.sayings[-1] == says:
+            return False
         before = tuple(one for one in self.sayings if one != says)
         new = len(before) == len(self.sayings)
         self.sayings = (*before[-SAYINGS + 1 :], says)
@@ -147,11 +148,12 @@ class Freshness:
         self._seen: set[int] = set()
         self._own: set[int] = set()
         # What may be expected of anybody: the latest of all that were heard.
-        self._anybody = {family: SealedSource(0) for family in Family}
+        # By the length of an address, which says its family.
+        self._anybody = {4: SealedSource(0), 16: SealedSource(0)}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
-            self._advance(familyOf(address), source)
+            self._advance(address, source)
 
     def adopt(self, verification: Verification, seals: Sequence[Seal], lag: float) -> None:
         """
@@ -193,7 +195,11 @@ class Freshness:
         if counter in self._own:
             raise Rejected(Rejection.OWN_ECHO, "with another source")
         says = saidBy(advertisement)
-        sealed = any(seal.opens(counter, says, source) for seal in self._seals)
+        sealed = False
+        for seal in self._seals:
+            if seal.opens(counter, says, source):
+                sealed = True
+                break
         if counter in self._seen:
             last = self._lastOf(source)
             if sealed and last is not None and last.tick == tickOf(counter):
@@ -216,7 +222,7 @@ class Freshness:
         known = self._lastOf(source)
         # Whoever hears the group is about as late as the latest of it: a source
         # that is not may have been dead for long.
-        anybody = self._anybody[familyOf(source)]
+        anybody = self._anybody[len(source)]
         floor = anybody.tick - int(self._lag * PACE)
         if known is not None:
             floor = max(floor, known.tick)
@@ -259,7 +265,7 @@ class Freshness:
         self.sources.move_to_end(source)
         if len(self.sources) > SOURCES:
             self.sources.popitem(last=False)
-        self._advance(familyOf(source), known)
+        self._advance(source, known)
 
     def _sealedByAnother(self, counter: int) -> bool:
         """
@@ -273,8 +279,8 @@ class Freshness:
             for seal in self._seals
         )
 
-    def _advance(self, family: Family, source: SealedSource) -> None:
-        anybody = self._anybody[family]
+    def _advance(self, address: bytes, source: SealedSource) -> None:
+        anybody = self._anybody[len(address)]
         anybody.tick = max(anybody.tick, source.tick)
         if source.offset is not None:
             anybody.promise(source.offset, source.at)

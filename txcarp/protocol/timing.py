@@ -1,5 +1,5 @@
 """
-advbase and advskew: how often a host speaks, when it is missed, and who is
+advbase and advskew: how often a host speaks, when it is missed, and which host is
 preferred.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT
+from txcarp.protocol.family import Family
 
 #: Seconds between advertisements where advbase and advskew are both 0, which
 #: only OpenBSD allows.
@@ -48,6 +49,28 @@ class Timing:
         that timing spoke again.
         """
         return (self.advbase * ratio, self.advskew) < (peer.advbase, peer.advskew)
+
+
+@attrs.frozen
+class Peer:
+    """
+    Another host, as it was heard.
+
+    @ivar timing: What it advertised.
+    @ivar source: The packed address that it sends from.
+    @ivar demotion: OpenBSD's demotion counter, as it advertised it.
+    """
+
+    timing: Timing
+    source: bytes
+    demotion: int = 0
+
+    @property
+    def family(self) -> Family:
+        """
+        The family in which it was heard.
+        """
+        return Family.IPV4 if len(self.source) == 4 else Family.IPV6
 
 
 #: The timing that says good-bye.
