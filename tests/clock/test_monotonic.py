@@ -5,6 +5,7 @@ Tests for L{txcarp.clock.monotonic}: the timer descriptor on real reactors.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,23 +19,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from tests.clock.manual import ManualTime
 from txcarp.clock import monotonic as clock
+from txcarp.clock import timerfd
 from txcarp.clock.monotonic import CALLS_PER_TURN, MonotonicClock, bootSeconds
-
-
-class _Readers:
-    """
-    The part of a reactor that a clock needs.
-    """
-
-    def __init__(self) -> None:
-        self.readers: list[Any] = []
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        self.readers.append(reader)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        self.readers.remove(reader)
 
 
 class DescriptorTests(SynchronousTestCase):
@@ -46,20 +34,8 @@ class DescriptorTests(SynchronousTestCase):
         """
         Make a clock on a reactor that only collects descriptors.
         """
-        self.readers = _Readers()
-        self.now = 100.0
-        self.set: list[float] = []
-        self.clock = MonotonicClock(self.readers, lambda: self.now)  # type: ignore[arg-type]
-        self.patch(clock, "setTimer", lambda descriptor, when: self.set.append(when))
-        self.addCleanup(self.clock.stop)
-
-    def expire(self) -> None:
-        """
-        Let the timer expire as far as the clock can tell.
-        """
-        timer = self.readers.readers[0]
-        self.patch(os, "read", lambda descriptor, length: bytes(length))
-        timer.doRead()
+        self.time = ManualTime(self, 100.0)
+        self.clock = self.time.clock
 
     def test_interfaces(self) -> None:
         """
@@ -67,8 +43,8 @@ class DescriptorTests(SynchronousTestCase):
         """
         verifyObject(IReactorTime, self.clock)
         self.clock.start()
-        verifyObject(IReadDescriptor, self.readers.readers[0])
-        self.assertEqual(self.readers.readers[0].logPrefix(), "clock")
+        verifyObject(IReadDescriptor, self.time.readers[0])
+        self.assertEqual(self.time.readers[0].logPrefix(), "clock")
 
     def test_lazy(self) -> None:
         """
@@ -78,11 +54,11 @@ class DescriptorTests(SynchronousTestCase):
         self.clock.seconds()
         self.clock.getDelayedCalls()
         self.clock.stop()
-        self.assertEqual(self.readers.readers, [])
+        self.assertEqual(self.time.readers, [])
         self.clock.callLater(1, str)
         self.clock.start()
         self.clock.callLater(1, str)
-        self.assertEqual(len(self.readers.readers), 1)
+        self.assertEqual(len(self.time.readers), 1)
 
     def test_stop(self) -> None:
         """
@@ -90,14 +66,14 @@ class DescriptorTests(SynchronousTestCase):
         another.
         """
         call = self.clock.callLater(1, str)
-        descriptor = self.readers.readers[0].fileno()
+        descriptor = self.time.readers[0].fileno()
         os.fstat(descriptor)
         self.clock.stop()
         self.assertRaises(OSError, os.fstat, descriptor)
         self.assertFalse(call.active())
-        self.assertEqual((self.readers.readers, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.time.readers, self.clock.getDelayedCalls()), ([], []))
         self.clock.callLater(1, str)
-        self.assertEqual(len(self.readers.readers), 1)
+        self.assertEqual(len(self.time.readers), 1)
 
     def test_reactorLetsGo(self) -> None:
         """
@@ -105,14 +81,14 @@ class DescriptorTests(SynchronousTestCase):
         calls that still wait get the next one.
         """
         self.clock.callLater(5, str)
-        timer = self.readers.readers.pop()
+        timer = self.time.readers.pop()
         descriptor = timer.fileno()
         timer.connectionLost(Failure(CONNECTION_LOST))
         self.assertRaises(OSError, os.fstat, descriptor)
         self.assertEqual(timer.fileno(), -1)
-        del self.set[:]
+        del self.time.set[:]
         self.clock.start()
-        self.assertEqual(self.set, [105.0])
+        self.assertEqual(self.time.set, [105.0])
 
     def test_lateLossOfAClosedTimer(self) -> None:
         """
@@ -120,13 +96,13 @@ class DescriptorTests(SynchronousTestCase):
         the clock may have another, and keeps it.
         """
         self.clock.start()
-        old = self.readers.readers[0]
+        old = self.time.readers[0]
         self.clock.stop()
         self.clock.start()
         old.connectionLost(Failure(CONNECTION_LOST))
         self.clock.start()
-        self.assertEqual(len(self.readers.readers), 1)
-        os.fstat(self.readers.readers[0].fileno())
+        self.assertEqual(len(self.time.readers), 1)
+        os.fstat(self.time.readers[0].fileno())
 
     def test_setOnlyForSooner(self) -> None:
         """
@@ -136,9 +112,9 @@ class DescriptorTests(SynchronousTestCase):
         self.clock.callLater(4, str)
         call.reset(5)
         call.cancel()
-        self.assertEqual(self.set, [103.0])
+        self.assertEqual(self.time.set, [103.0])
         self.clock.callLater(1, str)
-        self.assertEqual(self.set, [103.0, 101.0])
+        self.assertEqual(self.time.set, [103.0, 101.0])
 
     def test_setAgainAfterExpiry(self) -> None:
         """
@@ -147,12 +123,12 @@ class DescriptorTests(SynchronousTestCase):
         """
         call = self.clock.callLater(3, self.clock.callLater, 7, str)
         call.reset(4)
-        self.now = 103.0
-        self.expire()
-        self.assertEqual(self.set, [103.0, 104.0])
-        self.now = 104.0
-        self.expire()
-        self.assertEqual(self.set, [103.0, 104.0, 111.0])
+        self.time.now = 103.0
+        self.time.expire()
+        self.assertEqual(self.time.set, [103.0, 104.0])
+        self.time.now = 104.0
+        self.time.expire()
+        self.assertEqual(self.time.set, [103.0, 104.0, 111.0])
 
     def test_manyDue(self) -> None:
         """
@@ -161,9 +137,9 @@ class DescriptorTests(SynchronousTestCase):
         made: list[int] = []
         for number in range(CALLS_PER_TURN + 1):
             self.clock.callLater(1, made.append, number)
-        self.now = 105.0
-        self.expire()
-        self.assertEqual((len(made), self.set), (CALLS_PER_TURN, [101.0, 101.0]))
+        self.time.now = 105.0
+        self.time.expire()
+        self.assertEqual((len(made), self.time.set), (CALLS_PER_TURN, [101.0, 101.0]))
 
     def test_stoppedByACall(self) -> None:
         """
@@ -171,26 +147,57 @@ class DescriptorTests(SynchronousTestCase):
         """
         self.clock.callLater(0, self.clock.stop)
         other = self.clock.callLater(0, self.fail, "stopped")
-        self.expire()
+        self.time.expire()
         self.assertFalse(other.active())
+
+    def test_restartedByACall(self) -> None:
+        """
+        A call may stop the clock and request another call, which gets a new
+        descriptor.
+        """
+
+        def restart() -> None:
+            self.clock.stop()
+            self.clock.callLater(7, str)
+
+        self.clock.callLater(3, restart)
+        self.time.now = 103.0
+        self.time.expire()
+        self.assertEqual(self.time.set, [103.0, 110.0])
+        self.assertEqual(len(self.time.readers), 1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_setOnceAfterExpiry(self) -> None:
+        """
+        However many calls are requested by those that are made, the kernel is
+        asked once.
+        """
+        for delay in (9, 8, 7):
+            self.clock.callLater(1, self.clock.callLater, delay, str)
+        self.time.now = 101.0
+        self.time.expire()
+        self.assertEqual(self.time.set, [101.0, 108.0])
 
     def test_nothingToRead(self) -> None:
         """
         A reactor that reports readiness where there is none does no harm.
         """
         self.clock.callLater(9, str)
-        self.readers.readers[0].doRead()
+        self.time.readers[0].doRead()
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_farAway(self) -> None:
         """
-        A call in the far future does not overflow what the kernel takes: the
-        timer is set to one day ahead, as often as it needs.
+        A call in the far future does not overflow what the kernel takes, and is
+        not made before.
         """
+        self.patch(clock, "setTimer", timerfd.setTimer)
         self.clock.callLater(1e300, self.fail, "too soon")
-        self.now += 86400
-        self.expire()
-        self.assertEqual(self.set, [86500.0, 172900.0])
+        (timer,) = self.time.readers
+        with open(f"/proc/self/fdinfo/{timer.fileno()}") as state:
+            found = re.search(r"it_value: \((\d+), \d+\)", state.read())
+        assert found is not None
+        self.assertGreater(int(found[1]), 10 * 365 * 86400)
 
 
 class ReactorTests(TestCase):

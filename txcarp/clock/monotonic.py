@@ -1,92 +1,142 @@
 """
-The time that txcarp's timers run on.
+The clock that txcarp's timers run on.
 
-Twisted's reactors count the wall clock, so that a correction of the host's time
-makes every timer fire at once or none for as long.  Everything in txcarp that
-waits does it on an C{IReactorTime} it was given; in a daemon that is
-L{MonotonicClock}, in a test C{twisted.internet.task.Clock}.
+Twisted's reactors schedule calls by the wall clock.  When the wall clock is set, their
+timers fire all at once, or not until it has caught up.  Everything in txcarp that waits
+is therefore given an C{IReactorTime}: L{MonotonicClock} in a daemon,
+C{twisted.internet.task.Clock} in a test.
 """
 
 from __future__ import annotations
 
+import builtins
+import heapq
+import itertools
 import os
 import time
 from collections.abc import Callable
+from math import inf, isfinite
 
+from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorFDSet,
     IReactorTime,
     IReadDescriptor,
 )
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.clock.agenda import Agenda
 from txcarp.clock.timerfd import openTimer, setTimer
 
-#: Calls made in one turn of the reactor; more that are due wait for the next,
-#: so that sockets are read in between.
+#: The most calls that are made in one turn of the reactor.  The other calls that are due
+#: wait for the next turn, so that sockets are read in between.
 CALLS_PER_TURN = 100
 
-#: Seconds that the timer is set ahead at most, far from any limit of the
-#: kernel's types.  Waking once a day for nothing is harmless.
-_FARTHEST = 86400.0
+#: Up to this many stale entries stay in the heap.
+_FEW = 50
+
+_orders = itertools.count()
 
 
 def bootSeconds() -> float:
     """
-    Seconds since the machine was started, those included that it was suspended,
-    which L{MonotonicClock} does not count: the difference of the two tells how
-    long it slept.
+    Seconds since the machine was started, including the time that it was suspended.
+
+    L{MonotonicClock} stands still while the machine is suspended; this does not.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class _Call(DelayedCall):
+    """
+    Twisted's timed call, with three differences.  Its representation hides the arguments,
+    which may be secret.  It cannot be moved to a time that is not a finite number.  When it
+    is moved, it goes behind the other calls that are due at the same time.
+
+    C{time} is where its entry stands in the clock's heap.  A call that is put off keeps the
+    entry; the clock moves it when that time has come.
+
+    @ivar order: A number that is higher the later the call was requested or moved.
+    """
+
+    order = 0
+
+    def reset(self, secondsFromNow: float) -> None:
+        if not isfinite(secondsFromNow):
+            raise ValueError(f"a call cannot be moved to {secondsFromNow} seconds from now")
+        self.order = next(_orders)
+        DelayedCall.reset(self, secondsFromNow)
+
+    def delay(self, secondsLater: float) -> None:
+        if not isfinite(secondsLater):
+            raise ValueError(f"a call cannot be delayed by {secondsLater} seconds")
+        self.order = next(_orders)
+        DelayedCall.delay(self, secondsLater)
+
+    def __repr__(self) -> str:
+        when = f"{self.getTime():.6f}"
+        if self.cancelled:  # Twisted has deleted the function
+            return f"<cancelled call at {when}>"
+        name = getattr(self.func, "__qualname__", type(self.func).__qualname__)
+        return f"<call of {name}, {'called' if self.called else 'due'} at {when}>"
+
+
+_Entry = tuple[float, int, _Call]
 
 
 @implementer(IReactorTime)
 class MonotonicClock:
     """
-    Timed calls on CLOCK_MONOTONIC, for any reactor that can watch a descriptor.
-    The reactor's own timers stay as they are.
+    Timed calls on CLOCK_MONOTONIC, for any reactor that can watch a descriptor.  The
+    reactor's own timers stay as they are.
 
-    The timer descriptor is opened by L{start} or the first L{callLater}.  A
-    process that forks to become a daemon must do so before: a child that was
-    forked later shares the timer with its parent, and the two steal each
-    other's expiries.
+    L{start} or the first L{callLater} opens the timer descriptor.  A process that forks to
+    become a daemon must fork before that: parent and child would share the timer, and each
+    would miss the expiries that the other one reads.
 
-    Calls of L{callLater} come from the reactor's thread, as with a reactor.
+    Like a reactor's, the methods are called in the reactor's thread only.
     """
+
+    _log = Logger()
 
     def __init__(
         self, reactor: IReactorFDSet, seconds: Callable[[], float] = time.monotonic
     ) -> None:
         """
-        @param reactor: What watches the timer descriptor.
-        @param seconds: Seconds of CLOCK_MONOTONIC.
+        @param reactor: Watches the timer descriptor.
+        @param seconds: Returns the seconds of CLOCK_MONOTONIC.
         """
         self._reactor = reactor
         self._seconds = seconds
-        self._agenda = Agenda(seconds, self._becameSooner)
         self._timer: _Timer | None = None
+        # An entry is stale when its call was cancelled, or was moved to sooner and thus has
+        # another entry.  Stale entries are dropped when they come up or are the majority.
+        self._heap: list[_Entry] = []
+        self._stale = 0
 
     def start(self) -> None:
         """
-        Open the timer descriptor now, so that L{callLater} cannot fail later for
-        want of one.  Nothing if it is open.
+        Open the timer descriptor, unless it is open, so that no later L{callLater} can fail
+        for want of one.
 
-        @raise OSError: if the process may not open more descriptors.
+        @raise OSError: If the process may not open another descriptor.
         """
         if self._timer is None:
-            self._timer = _Timer(self._expired, self._timerLost)
+            self._timer = _Timer(self._makeCalls, self._timerLost)
             self._reactor.addReader(self._timer)
-            self._watchSoonest()
+            self._timer.expireBy(self._nextTime())
 
     def stop(self) -> None:
         """
-        Cancel all calls and close the timer descriptor.  The clock can be used
-        again and then opens another.
+        Cancel all calls and close the timer descriptor.  L{start} and L{callLater} open
+        another one.
         """
-        self._agenda.clear()
+        for call in self.getDelayedCalls():
+            call.cancel()
+        self._heap.clear()
+        self._stale = 0
         timer, self._timer = self._timer, None
         if timer is not None:
             self._reactor.removeReader(timer)
@@ -94,7 +144,7 @@ class MonotonicClock:
 
     def seconds(self) -> float:
         """
-        Seconds since some moment before this process: no date, but never set.
+        Seconds since an unspecified moment.  Setting the wall clock does not change them.
         """
         return self._seconds()
 
@@ -102,36 +152,102 @@ class MonotonicClock:
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """
-        Call something C{delay} seconds from now, in a later turn of the reactor
-        even if that is 0.  An exception it raises is logged.
+        Call C{callable} in C{delay} seconds, in a later turn of the reactor even if that is
+        0.  Calls that are due at the same time are made in the order in which they were
+        requested.  An exception that the call raises is logged.
 
-        @raise ValueError: if C{delay} is negative or not finite.
-        @raise OSError: if the timer descriptor cannot be opened.
+        @raise ValueError: If C{delay} is negative or not finite.
+        @raise TypeError: If C{callable} cannot be called.
+        @raise OSError: If the timer descriptor cannot be opened.
         """
-        self.start()
-        return self._agenda.add(delay, callable, args, kw)
+        if not 0 <= delay < inf:
+            raise ValueError(f"the delay of a call must be 0 seconds or more, not {delay}")
+        if not builtins.callable(callable):
+            raise TypeError(f"a function to call later was expected, not {callable!r}")
+        if self._timer is None:
+            self.start()
+        call = _Call(
+            self._seconds() + delay,
+            callable,
+            args,
+            kw,
+            self._cancelled,
+            self._movedSooner,
+            self._seconds,
+        )
+        call.order = next(_orders)
+        self._push(call)
+        return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
         """
-        The calls that are still to be made.
+        The calls that are still to be made, in no particular order.
         """
-        return list(self._agenda.calls())
+        return list({call for _, _, call in self._heap if call.active()})
 
-    def _becameSooner(self, when: float) -> None:
+    def _push(self, call: _Call) -> None:
+        if self._stale > _FEW and self._stale * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if _isCurrent(entry)]
+            heapq.heapify(self._heap)
+            self._stale = 0
+        heapq.heappush(self._heap, (call.time, call.order, call))
         if self._timer is not None:
-            self._timer.expireBy(min(when, self._seconds() + _FARTHEST))
+            self._timer.expireBy(call.time)
 
-    def _expired(self) -> None:
-        self._agenda.runDue(CALLS_PER_TURN)
-        self._watchSoonest()
+    def _cancelled(self, call: DelayedCall) -> None:
+        self._stale += 1
 
-    def _watchSoonest(self) -> None:
-        when = self._agenda.nextTime()
-        if when is not None:
-            self._becameSooner(when)
+    def _movedSooner(self, call: DelayedCall) -> None:
+        assert isinstance(call, _Call)
+        self._stale += 1
+        self._push(call)
+
+    def _nextTime(self) -> float:
+        """
+        When the soonest call is due, infinity if there is none.  That call's entry is the
+        first of the heap then.
+        """
+        heap = self._heap
+        while heap:
+            when, order, call = entry = heap[0]
+            if not _isCurrent(entry):
+                heapq.heappop(heap)
+                self._stale -= 1
+            elif order != call.order:
+                call.activate_delay()
+                heapq.heapreplace(heap, (call.time, call.order, call))
+            else:
+                return when
+        return inf
+
+    def _makeCalls(self) -> float:
+        """
+        Make the calls that are due, except those that these calls request or move: they
+        have higher orders and wait for the next turn.
+
+        @return: When the next call is due.
+        """
+        now, newest = self._seconds(), next(_orders)
+        for _ in range(CALLS_PER_TURN):
+            if self._nextTime() > now or self._heap[0][1] > newest:
+                break
+            call = heapq.heappop(self._heap)[2]
+            call.called = 1
+            try:
+                call.func(*call.args, **call.kw)
+            except BaseException:
+                # As in Twisted's reactors.  A reactor that sees an exception of a
+                # descriptor closes it, and with it every timer would be lost.
+                self._log.failure("A timed call raised an exception: {call}", call=call)
+        return self._nextTime()
 
     def _timerLost(self) -> None:
         self._timer = None
+
+
+def _isCurrent(entry: _Entry) -> bool:
+    when, _, call = entry
+    return when == call.time and not (call.called or call.cancelled)
 
 
 @implementer(IReadDescriptor)
@@ -140,19 +256,20 @@ class _Timer:
     The timer descriptor as a reactor sees it.
     """
 
-    def __init__(self, expired: Callable[[], None], lost: Callable[[], None]) -> None:
+    def __init__(self, expired: Callable[[], float], lost: Callable[[], None]) -> None:
         """
-        @param expired: Called when the time has come.
-        @param lost: Called when the reactor let go of the descriptor.
+        @param expired: Called when the timer has expired; returns when it shall expire next,
+            in seconds of CLOCK_MONOTONIC, or infinity.
+        @param lost: Called when the reactor has let go of the descriptor.
         """
         self._descriptor = openTimer()
         self._expired = expired
         self._lost = lost
-        self._setTo = float("inf")
+        self._setTo = inf
 
     def expireBy(self, when: float) -> None:
         """
-        Expire at that time, or before if it was set sooner.
+        Expire at that time, unless the timer is set to a sooner one.
 
         @param when: Seconds of CLOCK_MONOTONIC.
         """
@@ -161,41 +278,29 @@ class _Timer:
             self._setTo = when
 
     def close(self) -> None:
-        """
-        Close the descriptor, once.
-        """
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
     def fileno(self) -> int:
-        """
-        The descriptor, -1 when closed.
-        """
         return self._descriptor
 
     def doRead(self) -> None:
-        """
-        Take note of the expiry.
-        """
         try:
             os.read(self._descriptor, 8)
         except BlockingIOError:
             return
-        self._setTo = float("inf")
-        self._expired()
+        # Calls requested meanwhile set nothing: they are due no sooner than the timer was set to.
+        soonest = self._expired()
+        if self._descriptor >= 0:  # no call has stopped the clock
+            self._setTo = inf
+            self.expireBy(soonest)
 
     def connectionLost(self, reason: Failure) -> None:
-        """
-        The reactor shuts down and lets go of everything it watches, or has
-        noticed that this was closed by a call it made.
-        """
+        # The reactor is shutting down, or a call has closed this descriptor.
         if self._descriptor >= 0:
             self.close()
             self._lost()
 
     def logPrefix(self) -> str:
-        """
-        What log lines of calls are attributed to.
-        """
         return "clock"

@@ -1,5 +1,6 @@
 """
-Tests for L{txcarp.clock.agenda}: the order of calls, on a time of the test's own.
+Tests for the calls of L{txcarp.clock.monotonic}: which are made when and in what order, on
+a time that the tests set.
 """
 
 from __future__ import annotations
@@ -14,47 +15,23 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txcarp.clock.agenda import Agenda, ScheduledCall
+from tests.clock.manual import ManualTime
+from txcarp.clock import monotonic
 
 
-class _Time:
+class CallTests(SynchronousTestCase):
     """
-    An agenda whose time stands still but for L{advance}, with the interface of
-    L{Clock} as far as the tests need it.
-    """
-
-    def __init__(self, limit: int = 1000) -> None:
-        self.now = 0.0
-        self.soonest: list[float] = []
-        self.limit = limit
-        self.agenda = Agenda(self.seconds, self.soonest.append)
-
-    def seconds(self) -> float:
-        return self.now
-
-    def callLater(self, delay, function, *args, **kw) -> ScheduledCall:  # type: ignore[no-untyped-def]
-        return self.agenda.add(delay, function, args, kw)
-
-    def advance(self, amount: float) -> None:
-        self.now += amount
-        while self.agenda.runDue(self.limit):
-            pass
-
-
-class AgendaTests(SynchronousTestCase):
-    """
-    Tests for L{Agenda} and L{ScheduledCall}.
+    Calls and the order in which they are made.
     """
 
     def setUp(self) -> None:
         """
-        Make an agenda and a list of what was called.
+        Make a clock and a list of what was called.
         """
-        self.time = _Time()
-        self.agenda = self.time.agenda
+        self.time = ManualTime(self)
         self.made: list[object] = []
 
-    def later(self, delay: float, name: object) -> ScheduledCall:
+    def later(self, delay: float, name: object) -> IDelayedCall:
         """
         Add a call that leaves its name.
         """
@@ -125,16 +102,17 @@ class AgendaTests(SynchronousTestCase):
     def test_putOffForNothing(self) -> None:
         """
         A deadline that is moved to later all the time, as the master-down one,
-        leaves one entry, wakes nobody and is due when it was last said to be.
+        leaves one entry, does not set the timer and is due when it was last said
+        to be.
         """
         call = self.later(3, "down")
         self.later(1000, "other")
-        del self.time.soonest[:]
         for _ in range(500):
             self.time.advance(1)
+            settings = len(self.time.set)
             call.reset(3)
-        self.assertEqual(len(self.agenda._heap), 2)
-        self.assertEqual(self.time.soonest, [])
+            self.assertEqual(len(self.time.set), settings)
+        self.assertEqual(len(self.time.clock._heap), 2)
         self.time.advance(2.875)
         self.assertEqual(self.made, [])
         self.time.advance(0.125)
@@ -142,14 +120,13 @@ class AgendaTests(SynchronousTestCase):
 
     def test_sooner(self) -> None:
         """
-        A call that becomes sooner is made then, and only then; whoever arms a
-        timer is told.
+        A call that becomes sooner is made then, and only then; the timer is set
+        for it.
         """
         call = self.later(9, "a")
         call.reset(5)
         call.delay(-3)
-        self.assertEqual(self.time.soonest, [9, 5, 2])
-        self.assertEqual(self.agenda.nextTime(), 2)
+        self.assertEqual(self.time.set, [9, 5, 2])
         self.time.advance(20)
         self.assertEqual(self.made, ["a"])
 
@@ -172,8 +149,8 @@ class AgendaTests(SynchronousTestCase):
         for number in range(1000):
             self.later(2000, "cancelled").cancel()
             waiting[number % 10].reset(1000 - number / 10)
-        self.assertLess(len(self.agenda._heap), 150)
-        self.assertEqual(len(self.agenda.calls()), 10)
+        self.assertLess(len(self.time.clock._heap), 150)
+        self.assertEqual(len(self.time.clock.getDelayedCalls()), 10)
 
     def test_cancelReleases(self) -> None:
         """
@@ -181,7 +158,7 @@ class AgendaTests(SynchronousTestCase):
         """
         call = self.later(9, "a")
         call.cancel()
-        self.assertEqual((call._function, call._arguments), (None, ()))
+        self.assertFalse(hasattr(call, "func") or hasattr(call, "args") or hasattr(call, "kw"))
 
     def test_addedWhileCalling(self) -> None:
         """
@@ -195,9 +172,9 @@ class AgendaTests(SynchronousTestCase):
 
         self.time.callLater(0, again)
         for turn in range(1, 4):
-            self.assertEqual(self.agenda.runDue(100), 1)
+            self.time.expire()
             self.assertEqual(len(self.made), turn)
-        self.assertEqual(len(self.agenda.calls()), 1)
+        self.assertEqual(len(self.time.clock.getDelayedCalls()), 1)
 
     def test_addedAndChangedWhileCalling(self) -> None:
         """
@@ -208,10 +185,10 @@ class AgendaTests(SynchronousTestCase):
             self.later(0, "cancelled").cancel()
             self.later(0, "moved").reset(7)
             self.later(9, "sooner").reset(0)
-            self.assertEqual(len(self.agenda.calls()), 2)
+            self.assertEqual(len(self.time.clock.getDelayedCalls()), 2)
 
         self.time.callLater(0, add)
-        self.agenda.runDue(100)
+        self.time.expire()
         self.assertEqual(self.made, [])
         self.time.advance(0)
         self.assertEqual(self.made, ["sooner"])
@@ -238,9 +215,13 @@ class AgendaTests(SynchronousTestCase):
         """
         for number in range(7):
             self.later(number, number)
+        self.patch(monotonic, "CALLS_PER_TURN", 3)
         self.time.now = 10
-        self.assertEqual([self.agenda.runDue(3) for _ in range(4)], [3, 3, 1, 0])
-        self.assertEqual(self.made, list(range(7)))
+        for made in (3, 6, 7):
+            self.assertLessEqual(self.time.armed, 10)
+            self.time.expire()
+            self.assertEqual(self.made, list(range(made)))
+        self.assertEqual(self.time.armed, math.inf)
 
     def test_exception(self) -> None:
         """
@@ -279,14 +260,14 @@ class AgendaTests(SynchronousTestCase):
 
         def clear() -> None:
             calls.append(self.later(0, "c"))
-            self.agenda.clear()
+            self.time.clock.stop()
 
         calls[0].cancel()
         self.time.callLater(0, clear)
         calls.append(self.later(0, "d"))
         self.time.advance(9)
         self.assertEqual(self.made, [])
-        self.assertEqual(self.agenda.calls(), [])
+        self.assertEqual(self.time.clock.getDelayedCalls(), [])
         for call in calls:
             self.assertRaises(AlreadyCancelled, call.cancel)
 
@@ -311,7 +292,7 @@ class _Script:
     Plays a list of actions on a clock and writes down what happens.
     """
 
-    def __init__(self, clock: _Time | Clock) -> None:
+    def __init__(self, clock: ManualTime | Clock) -> None:
         self.clock = clock
         self.calls: list[IDelayedCall] = []
         self.told: list[object] = []
@@ -356,7 +337,9 @@ class SameAsTwistedTests(SynchronousTestCase):
         due at the same times, whatever is added, cancelled and moved, from
         outside and from within calls.
         """
-        ours, theirs = _Script(_Time(limit)), _Script(Clock())
+        self.patch(monotonic, "CALLS_PER_TURN", limit)
+        time = ManualTime(self)
+        ours, theirs = _Script(time), _Script(Clock())
         for actions, advance in [*history, ([], 1000)]:
             for script in (ours, theirs):
                 for action in actions:
@@ -370,6 +353,9 @@ class SameAsTwistedTests(SynchronousTestCase):
                 [call.getTime() for call in ours.calls if call.active()],
                 [call.getTime() for call in theirs.calls if call.active()],
             )
-            assert isinstance(ours.clock, _Time)
-            waiting = [call.getTime() for call in ours.clock.agenda.calls()]
-            self.assertEqual(ours.clock.agenda.nextTime(), min(waiting, default=None))
+            soonest = min(
+                (call.getTime() for call in time.clock.getDelayedCalls()), default=math.inf
+            )
+            self.assertLessEqual(time.armed, soonest)
+            self.assertEqual(time.clock._nextTime(), soonest)
+        time.clock.stop()
