@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService, IServiceMaker, MultiService
-from twisted.logger import LogEvent, Logger, LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, Logger, globalLogPublisher
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedModule
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +19,7 @@ from tests.configuration.test_options import commandLine
 from twisted import plugins
 from txcarp.configuration.options import CARPOptions
 from txcarp.daemon import program as plugin
-from txcarp.daemon.program import SchedulingService, SyslogService, filtered, makeService
+from txcarp.daemon.program import SchedulingService, SyslogService, makeService
 from txcarp.daemon.signals import SignalService
 from txcarp.network.sockets import MissingCapability
 from txcarp.service import CARPService
@@ -151,18 +151,6 @@ class PluginTests(SynchronousTestCase):
         service.privilegedStartService()
         service.startService()
         service.stopService()
-
-    def test_filtered(self) -> None:
-        """
-        An observer hears nothing below information, unless everything is wanted.
-        """
-        for debug, expected in ((False, LogLevel.info), (True, LogLevel.debug)):
-            heard: list[LogEvent] = []
-            observer = filtered(heard.append, debug)
-            for level in LogLevel.iterconstants():
-                observer({"log_level": level, "log_format": "x", "log_namespace": "x"})
-            self.assertIs(heard[0]["log_level"], expected)
-            self.assertIs(heard[-1]["log_level"], LogLevel.critical)
 
     def test_mayNot(self) -> None:
         """

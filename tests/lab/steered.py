@@ -16,8 +16,7 @@ from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineReceiver
 
 from txcarp.configuration.options import CARPOptions
-from txcarp.daemon.program import filtered
-from txcarp.logs import TerminalObserver
+from txcarp.logs import TerminalObserver, filtered
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 

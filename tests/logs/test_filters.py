@@ -9,53 +9,44 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.protocol import DatagramProtocol, Factory
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    globalLogPublisher,
-)
+from twisted.logger import LogEvent, Logger, LogLevel, globalLogPublisher
 from twisted.python import log as legacyLog
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from txcarp.logs.filters import minimumLevel, withoutPortNoise
+from txcarp.logs.filters import filtered
 from txcarp.logs.text import messageLines
 
 
-class MinimumLevelTests(SynchronousTestCase):
+class LevelTests(SynchronousTestCase):
     """
-    Tests for L{minimumLevel}.
+    Which levels L{filtered} lets through.
     """
 
-    def test_drops(self) -> None:
+    def test_lowest(self) -> None:
         """
-        Only events below the level are dropped.
+        An observer hears nothing below information, unless it debugs.
         """
-        said: list[str] = []
-        observer = FilteringLogObserver(
-            lambda event: said.extend(messageLines(event)), [minimumLevel(LogLevel.info)]
-        )
-        logger = Logger(observer=observer)
-        logger.debug("debug")
-        logger.info("info")
-        logger.warn("warn")
-        logger.critical("critical")
-        self.assertEqual(said, ["info", "warn", "critical"])
+        for debug, dropped in ((False, 1), (True, 0)):
+            heard: list[LogEvent] = []
+            logger = Logger(observer=filtered(heard.append, debug))
+            levels = list(LogLevel.iterconstants())
+            for level in levels:
+                logger.emit(level, "x")
+            self.assertEqual([event["log_level"] for event in heard], levels[dropped:])
 
 
-class PortNoiseTests(TestCase):
+class PortTests(TestCase):
     """
-    Tests for L{withoutPortNoise}.
+    L{filtered} drops what Twisted logs of its ports.
     """
 
     def setUp(self) -> None:
         """
-        Collect what is said through the predicate, and what without it.
+        Collect what is logged through the filter, and what without it.
         """
         self.said: list[str] = []
         self.all: list[str] = []
-        filtered = FilteringLogObserver(self._say, [withoutPortNoise])
-        for observer in (filtered, self._all):
+        for observer in (filtered(self._say, False), self._all):
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 

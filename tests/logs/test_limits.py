@@ -59,6 +59,15 @@ class SayOnceTests(SynchronousTestCase):
         self.assertIsNone(self.once.ready("a"))
         self.assertIsNone(self.once.ready("b"))
 
+    def test_countWhileFull(self) -> None:
+        """
+        Keys that are remembered are counted also while there is no room for others.
+        """
+        for key in "abca":
+            self.once.ready(key)
+        self.clock.advance(60)
+        self.assertEqual(self.once.ready("a"), 1)
+
     def test_saidAgainIsNotOldest(self) -> None:
         """
         A key that was said again is not what makes room next.
@@ -85,6 +94,6 @@ class SayOnceTests(SynchronousTestCase):
             clock.advance(pause)
             if once.ready(key) is not None:
                 said.append(clock.seconds())
-            self.assertLessEqual(len(once._said), 3)
+            self.assertLessEqual(len(once._lines), 3)
         for first, fourth in zip(said, said[3:], strict=False):
             self.assertGreaterEqual(fourth - first, 60)

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import socket
+import syslog as library
 import time
 from typing import Any
 
@@ -17,7 +18,7 @@ from twisted.logger import ILogObserver, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txcarp.logs.syslog import LONGEST_PACKET, SyslogObserver
+from txcarp.logs.syslog import FACILITIES, LONGEST_PACKET, SyslogObserver, facilityNumber
 
 #: Seconds that all messages of a test may take: far more than they need, far
 #: less than waiting for the log daemon would, which is for ever.
@@ -263,6 +264,7 @@ class SyslogTests(SynchronousTestCase):
         """
 
         class Stream:
+            type = socket.SOCK_STREAM
             taken = b""
             room = 0
 
@@ -278,9 +280,8 @@ class SyslogTests(SynchronousTestCase):
                 pass
 
         stream = Stream()
-        link = self.observer._link
-        link._kind = socket.SOCK_STREAM
-        link._socket, link._connected = stream, True  # type: ignore[assignment]
+        link = self.observer._connection
+        link._socket = stream  # type: ignore[assignment]
         stream.room = 9
         self.assertEqual([link.send(b"first line"), link.send(b"lost")], [True, False])
         stream.room = 100
@@ -309,10 +310,51 @@ class SyslogTests(SynchronousTestCase):
         """
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         far.setblocking(False)
-        self.observer._link._socket, self.observer._link._connected = near, True
+        self.observer._connection._socket = near
         with near, far:
             self.say("{said}", said=text)
             packet = far.recv(65536)
             self.assertLessEqual(len(packet), LONGEST_PACKET)
             self.assertTrue(packet.decode().startswith("<30>Jan "))
-        self.observer._link._socket = None
+        self.observer._connection._socket = None
+
+
+class FacilityTests(SynchronousTestCase):
+    """
+    Tests for L{facilityNumber}.
+    """
+
+    def test_asTheLibraryHasThem(self) -> None:
+        """
+        Every facility that Python's binding of C{syslog(3)} knows has its number.
+        """
+        for name in FACILITIES:
+            value = getattr(library, f"LOG_{name.upper()}", None)
+            if value is not None:
+                self.assertEqual(FACILITIES[name] << 3, value, name)
+        self.assertEqual(FACILITIES["security"], FACILITIES["auth"])
+        self.assertEqual(FACILITIES["mark"], 24)
+        self.assertEqual(len(FACILITIES), 22)
+
+    def test_anyCase(self) -> None:
+        """
+        Names are found however they are capitalized.
+        """
+        self.assertEqual(facilityNumber("LOCAL3"), 19)
+        self.assertEqual(facilityNumber("Daemon"), 3)
+
+    def test_none(self) -> None:
+        """
+        C{none} is a name for not logging there, in any case too.
+        """
+        self.assertIsNone(facilityNumber("None"))
+
+    def test_unknown(self) -> None:
+        """
+        Other names are refused with the name and what could have been said.
+        """
+        for name in ("bogus", "", "local8"):
+            error = str(self.assertRaises(ValueError, facilityNumber, name))
+            self.assertIn(repr(name), error)
+            for expected in ("daemon", "local7", "none"):
+                self.assertIn(expected, error)

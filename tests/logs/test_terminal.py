@@ -169,9 +169,9 @@ class TerminalTests(SynchronousTestCase):
             self.say(str(number))
         self.assertFalse(self.observer.flush(0.01))
         self.assertLess(time.monotonic() - started, _PATIENCE)
-        waiting = self.observer._writer._waiting
-        self.assertLessEqual(len(waiting.lines), 1000)
-        lost = waiting.lost
+        writer = self.observer._writer
+        self.assertLessEqual(len(writer._lines), 1000)
+        lost = writer.lost
         self.assertIn(lost, (1999, 2000))  # one line may be with the thread
         kept = self.output.lines(filled + 3000 - lost)[filled:]
         self.assertEqual([int(line.split()[1]) for line in kept], list(range(3000 - lost)))
@@ -196,7 +196,7 @@ class TerminalTests(SynchronousTestCase):
             observer({"log_format": str(number)})
             if number == 48:
                 writer._limit = 12
-        lost = writer._waiting.lost
+        lost = writer.lost
         self.assertIn(lost, (39, 40))
         writer._limit = 100
         observer({"log_format": "50"})
@@ -213,6 +213,19 @@ class TerminalTests(SynchronousTestCase):
             self.say("x")
         self.assertTrue(self.observer.flush(_PATIENCE))
         self.assertEqual(len(os.read(self.output.reader, 65536).splitlines()), 50)
+
+    def test_flushWaitsForTheLastLine(self) -> None:
+        """
+        A line that the thread has taken is not written yet.
+        """
+        filled = self.output.fill()
+        self.say("x")
+        deadline = time.monotonic() + _PATIENCE
+        while self.observer._writer._lines and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.assertFalse(self.observer.flush(0.01))
+        self.output.lines(filled + 1)
+        self.assertTrue(self.observer.flush(_PATIENCE))
 
     def test_flushIsBounded(self) -> None:
         """
@@ -308,22 +321,22 @@ class TerminalTests(SynchronousTestCase):
         """
         self.say("parent")
         self.assertTrue(self.observer.flush(_PATIENCE))
-        first = self.observer._writer._waiting
+        first = self.observer._writer
         real = os.getpid()
         self.patch(os, "getpid", lambda: real + 1)
         self.assertTrue(self.observer.flush(0))
         self.say("child")
         self.assertTrue(self.observer.flush(_PATIENCE))
-        self.assertIsNot(self.observer._writer._waiting, first)
+        self.assertIsNot(self.observer._writer, first)
         self.assertEqual(self.output.lines(2), ["[INFO] parent", "[INFO] child"])
 
     def test_lazy(self) -> None:
         """
         No thread runs before the first line, so that a process can fork.
         """
-        self.assertEqual(self.observer._writer._process, 0)
+        self.assertIsNone(self.observer._writer.process)
         self.say("x")
-        self.assertEqual(self.observer._writer._process, os.getpid())
+        self.assertEqual(self.observer._writer.process, os.getpid())
 
     def test_neverRaises(self) -> None:
         """

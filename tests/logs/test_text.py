@@ -13,7 +13,7 @@ from twisted.python import log as legacyLog
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.logs.text import LONGEST_LINE, MOST_LINES, messageLines
+from txcarp.logs.text import LONGEST_LINE, MOST_LINES, levelOf, messageLines
 
 
 class _Unprintable:
@@ -151,6 +151,14 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(lines[0], "while testing")
         self.assertEqual(lines.count("Traceback (most recent call last):"), 1)
         self.assertEqual(lines[-1], "builtins.OSError: no route")
+
+    def test_level(self) -> None:
+        """
+        An event without a level, or with something else there, is information.
+        """
+        self.assertIs(levelOf({"log_level": LogLevel.warn}), LogLevel.warn)
+        self.assertIs(levelOf({}), LogLevel.info)
+        self.assertIs(levelOf({"log_level": "warn"}), LogLevel.info)
 
     @settings(deadline=None)
     @given(st.one_of(st.text(), st.binary()), st.dictionaries(st.text(), st.text()))

@@ -16,8 +16,8 @@ from twisted.python import usage
 from twisted.scripts._twistd_unix import ServerOptions, UnixApplicationRunner
 
 from txcarp.configuration.options import CannotRun, CARPOptions
-from txcarp.daemon.program import CANNOT_RUN, LAST_LINES, buildService, filtered, syslogObserver
-from txcarp.logs import TerminalObserver
+from txcarp.daemon.program import CANNOT_RUN, LAST_LINES, buildService, syslogObserver
+from txcarp.logs import TerminalObserver, filtered
 
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1

@@ -7,29 +7,17 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IServiceCollection, MultiService, Service
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogFilterPredicate,
-    ILogObserver,
-    LogLevel,
-    globalLogPublisher,
-)
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.components import Componentized
 
 from txcarp.configuration.options import CannotRun, CARPOptions
 from txcarp.daemon import precautions
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.daemon.signals import SignalService
-from txcarp.logs import (
-    SyslogObserver,
-    TerminalObserver,
-    facilityNumber,
-    minimumLevel,
-    withoutPortNoise,
-)
+from txcarp.logs import SyslogObserver, TerminalObserver, facilityNumber, filtered
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.service import CARPService
 
@@ -80,15 +68,6 @@ class SchedulingService(Service):
         Ask for it while there are privileges, and after any fork.
         """
         stayOnTime()
-
-
-def filtered(observer: ILogObserver, debug: bool) -> ILogObserver:
-    """
-    An observer that is told what an administrator wants to read.
-    """
-    lowest = LogLevel.debug if debug else LogLevel.info
-    predicates = [minimumLevel(lowest), withoutPortNoise]
-    return FilteringLogObserver(observer, cast(list[ILogFilterPredicate], predicates))
 
 
 def syslogObserver(facility: str | None, debug: bool) -> ILogObserver | None:

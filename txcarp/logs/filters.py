@@ -1,57 +1,51 @@
 """
-Which events are said at all.  Predicates for
-C{twisted.logger.FilteringLogObserver}.
+Which events are logged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import cast
 
-from twisted.logger import LogEvent, LogLevel, PredicateResult
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    PredicateResult,
+)
 
-from txcarp.logs.levels import levelOf
+from txcarp.logs.text import levelOf
 
-# The legacy log's name in twisted.logger, through which Twisted's ports and
-# datagram protocols tell of their comings and goings.
-_LEGACY = "log_legacy"
+# What Twisted's ports and datagram protocols log, through the legacy log.
+_PORT_PREFIXES = ("Starting protocol ", "Stopping protocol ")
+_PORT_PARTS = (" starting on ", " Closed)")
 
-_NOISE_INSIDE = (" starting on ", " Closed)")
-_NOISE_BEFORE = ("Starting protocol ", "Stopping protocol ")
-
-# Factories do so in the name of their own class.
-_NOISE_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
+# What its factories log, in the namespace of their own class.
+_FACTORY_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
 
 
-def minimumLevel(lowest: LogLevel) -> Callable[[LogEvent], PredicateResult]:
+def filtered(observer: ILogObserver, debug: bool) -> ILogObserver:
     """
-    A predicate that drops events below a level: C{info} unless C{-D} was given.
+    Pass on to C{observer} what an administrator wants to read: without C{debug} no event
+    below the level C{info}, and never the lines with which Twisted tells that a port, a
+    factory or a datagram protocol started or stopped.
     """
-
-    def predicate(event: LogEvent) -> PredicateResult:
-        return _unless(bool(levelOf(event) < lowest))
-
-    return predicate
+    predicates = [LogLevelFilterPredicate(LogLevel.debug if debug else LogLevel.info), _notOfAPort]
+    return FilteringLogObserver(observer, cast(list[ILogFilterPredicate], predicates))
 
 
-def withoutPortNoise(event: LogEvent) -> PredicateResult:
-    """
-    A predicate that drops the lines with which Twisted tells that a port, a
-    factory or a datagram protocol started or stopped; ucarp has nothing like
-    them.
-    """
-    quiet = bool(levelOf(event) <= LogLevel.info)
-    return _unless(quiet and _isNoise(event))
-
-
-def _unless(dropped: bool) -> PredicateResult:
+def _notOfAPort(event: LogEvent) -> PredicateResult:
+    dropped = levelOf(event) <= LogLevel.info and _isOfAPort(event)
     result: PredicateResult = PredicateResult.no if dropped else PredicateResult.maybe
     return result
 
 
-def _isNoise(event: LogEvent) -> bool:
-    if event.get("log_namespace") != _LEGACY:
-        return event.get("log_format") in _NOISE_FORMATS
+def _isOfAPort(event: LogEvent) -> bool:
+    if event.get("log_namespace") != "log_legacy":
+        return event.get("log_format") in _FACTORY_FORMATS
     text = event.get("log_text")
     return isinstance(text, str) and (
-        text.startswith(_NOISE_BEFORE) or any(part in text for part in _NOISE_INSIDE)
+        text.startswith(_PORT_PREFIXES) or any(part in text for part in _PORT_PARTS)
     )

@@ -1,10 +1,9 @@
 """
-Saying a thing once instead of as often as it happens.
+Logging a recurring event now and then instead of each time.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 
 import attrs
@@ -12,54 +11,48 @@ from twisted.internet.interfaces import IReactorTime
 
 
 @attrs.define
-class _Said:
+class _Line:
     until: float
-    leftOut: int = 0
+    omitted: int = 0
 
 
 class SayOnce:
     """
-    At most one log line per key and interval, and at most C{maximumKeys} lines
-    of all keys together in that time: whoever makes the keys up, as a network
-    may, neither fills the log nor the memory.
+    Limits the rate of log lines: one line per key and interval, and no more than
+    C{maximumKeys} lines of all keys together in that time.  Keys may thus come from the
+    network: nothing that a host sends fills the log or the memory.
     """
 
     def __init__(self, clock: IReactorTime, interval: float = 60.0, maximumKeys: int = 256) -> None:
         """
-        @param interval: Seconds of quiet after a line.
-        @param maximumKeys: Keys to remember; while all of them are in their
-            interval, a new key is not ready.
+        @param interval: Seconds after a line in which no other line has its key.
+        @param maximumKeys: The number of keys to remember.  While all of them are in their
+            interval, no line has a new key.
         """
         self._clock = clock
         self._interval = interval
         self._maximumKeys = maximumKeys
-        # In the order in which they were said, which is that of their ends.
-        self._said: OrderedDict[Hashable, _Said] = OrderedDict()
+        # In the order of the lines, which is that of the ends of their intervals.
+        self._lines: dict[Hashable, _Line] = {}
 
     def ready(self, key: Hashable) -> int | None:
         """
-        Ask whether to say something now.  The answer other than C{None} counts
-        as saying it.
+        Decide whether to log a line now.  The caller must log it unless the answer is
+        C{None}.
 
-        @return: C{None} to stay quiet; otherwise how many times that was the
-            answer since the last line with this key.
+        @return: C{None} to log nothing; otherwise how many times that was the answer since
+            the last line with this key.
         """
         now = self._clock.seconds()
-        said = self._said.get(key)
-        if said is not None and now < said.until:
-            said.leftOut += 1
+        if key not in self._lines and len(self._lines) >= self._maximumKeys:
+            oldest = next(iter(self._lines))
+            if now < self._lines[oldest].until:
+                return None
+            del self._lines[oldest]
+        line = self._lines.get(key)
+        if line is not None and now < line.until:
+            line.omitted += 1
             return None
-        if said is None and not self._hasRoom(now):
-            return None
-        self._said[key] = _Said(now + self._interval)
-        self._said.move_to_end(key)
-        return 0 if said is None else said.leftOut
-
-    def _hasRoom(self, now: float) -> bool:
-        if len(self._said) < self._maximumKeys:
-            return True
-        oldest, said = next(iter(self._said.items()))
-        if now < said.until:
-            return False
-        del self._said[oldest]
-        return True
+        self._lines.pop(key, None)
+        self._lines[key] = _Line(now + self._interval)
+        return 0 if line is None else line.omitted

@@ -1,9 +1,8 @@
 """
 The system's log, written without ever waiting for it.
 
-C{syslog(3)} waits when the log daemon does not read, and with it everything else
-that the process should do.  Here a line that cannot be handed over at once is
-dropped and counted.
+C{syslog(3)} waits while the log daemon does not read, and the whole process waits with it.
+Here a line that cannot be handed over at once is dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,64 +11,108 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Mapping
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
-from txcarp.logs.levels import levelOf, levelWord, priority
-from txcarp.logs.text import CUT, messageLines
+from txcarp.logs.text import CUT, LEVEL_WORDS, levelOf, messageLines
 
 #: Where log daemons listen.
 LOG_SOCKET = "/dev/log"
 
-#: Bytes of one line at most, with everything in front of the text (RFC 3164,
-#: section 4.1).
+#: The most bytes of a packet, header included (RFC 3164, section 4.1).
 LONGEST_PACKET = 1024
 
+#: The name that stands for no syslog at all.
+NO_FACILITY = "none"
+
+#: The numbers of syslog's facilities by glibc's names.  C{security} is an old name of
+#: C{auth}; syslog daemons use C{mark} internally.
+FACILITIES: Mapping[str, int] = {
+    "kern": 0,
+    "user": 1,
+    "mail": 2,
+    "daemon": 3,
+    "auth": 4,
+    "security": 4,
+    "syslog": 5,
+    "lpr": 6,
+    "news": 7,
+    "uucp": 8,
+    "cron": 9,
+    "authpriv": 10,
+    "ftp": 11,
+    **{f"local{number}": 16 + number for number in range(8)},
+    "mark": 24,
+}
+
+_SEVERITIES: Mapping[LogLevel, int] = {
+    LogLevel.debug: 7,
+    LogLevel.info: 6,
+    LogLevel.warn: 4,
+    LogLevel.error: 3,
+    LogLevel.critical: 2,
+}
+
+# Not from strftime, which follows the locale.
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-# The daemon is slow, not gone: the connection is good.
+# The log daemon is slow, but the connection is good.
 _FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
+
+
+def facilityNumber(name: str) -> int | None:
+    """
+    The number of a facility, whose name may be in upper or lower case.
+
+    @return: C{None} for C{"none"}: no syslog.
+    @raise ValueError: If there is no such facility; the message lists those that exist.
+    """
+    folded = name.lower()
+    if folded == NO_FACILITY:
+        return None
+    if folded not in FACILITIES:
+        raise ValueError(f"{name!r} is none of {', '.join(sorted(FACILITIES))} or {NO_FACILITY}")
+    return FACILITIES[folded]
 
 
 @implementer(ILogObserver)
 class SyslogObserver:
     """
-    Writes events as lines of the local syslog protocol: as C{syslog(3)} does with
-    C{LOG_PID}, the text preceded by the level as ucarp does.
+    Writes events as C{syslog(3)} with C{LOG_PID} does, with the level in front of the text
+    as in ucarp.
 
-    Never waits and never raises.  The socket is opened at the first event, and
-    again at the next event after the log daemon was replaced.
+    Never waits and never raises.  The first event opens the socket.  After the log daemon
+    was replaced, the next event opens another.
 
-    @ivar lost: Lines dropped and not yet told of.  One line tells of them after
-        the next that gets through.
+    @ivar lost: The number of dropped lines that no line has reported yet.  They are reported
+        behind the next line that gets through.
     """
 
     def __init__(self, facility: int, identity: str = "ucarp", address: str = LOG_SOCKET) -> None:
         """
-        @param facility: The number of a facility, see
-            L{txcarp.logs.levels.facilityNumber}.
+        @param facility: The number of a facility, see L{facilityNumber}.
         @param identity: The name in front of the process number.
-        @param address: Path of the log daemon's socket.
+        @param address: The path of the log daemon's socket.
         """
         self.lost = 0
         self._facility = facility
         self._identity = identity
-        self._link = _Link(address)
+        self._connection = _Connection(address)
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Write an event, one line of the log for each line of its message.
+        Write each line of the event's message as a line of the log.
         """
         try:
             level = levelOf(event)
             when = event.get("log_time")
             for line in messageLines(event):
-                packet = self._packet(level, when, line)
-                if not self._link.send(packet):
+                if not self._connection.send(self._packet(level, when, line)):
                     self.lost += 1
                 elif self.lost:
-                    self._tellLost(when)
+                    self._reportLost(when)
         except Exception:
             self.lost += 1
 
@@ -77,24 +120,24 @@ class SyslogObserver:
         """
         Close the socket.  The next event opens another.
         """
-        self._link.close()
+        self._connection.close()
 
-    def _tellLost(self, when: float | None) -> None:
+    def _reportLost(self, when: float | None) -> None:
         if self.lost == 1:
             text = "1 log line before the previous one was lost"
         else:
             text = f"{self.lost} log lines before the previous one were lost"
         packet = self._packet(LogLevel.warn, when, f"{text}: the log daemon did not take more")
-        if self._link.send(packet):
+        if self._connection.send(packet):
             self.lost = 0
 
     def _packet(self, level: LogLevel, when: float | None, line: str) -> bytes:
         local = time.localtime(when)
         packet = (
-            f"<{priority(self._facility, level)}>"
+            f"<{self._facility << 3 | _SEVERITIES[level]}>"
             f"{_MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} "
             f"{local.tm_hour:02d}:{local.tm_min:02d}:{local.tm_sec:02d} "
-            f"{self._identity}[{os.getpid()}]: [{levelWord(level)}] {line}"
+            f"{self._identity}[{os.getpid()}]: [{LEVEL_WORDS[level]}] {line}"
         ).encode("utf-8", "backslashreplace")
         if len(packet) <= LONGEST_PACKET:
             return packet
@@ -103,17 +146,15 @@ class SyslogObserver:
         return whole.encode() + end
 
 
-class _Link:
+class _Connection:
     """
-    A connection to the log daemon, made and made again as it is needed.
+    A connection to the log daemon that is made when it is needed.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._kind = socket.SOCK_DGRAM
         self._socket: socket.socket | None = None
-        self._connected = False
-        # The end of a line that a stream took only the beginning of.
+        # The rest of a line that a stream took only the beginning of.
         self._rest = b""
 
     def send(self, packet: bytes) -> bool:
@@ -122,72 +163,54 @@ class _Link:
 
         @return: Whether it was taken.
         """
-        if not self._connected:
-            return self._connect() and self._try(packet) is None
-        number = self._try(packet)
-        if number is None or number in _FULL:
-            return number is None
-        # The daemon was replaced since: its successor may be there already.
-        return self._connect() and self._try(packet) is None
+        # If an open connection fails, the log daemon may have been replaced: connect again.
+        for _ in range(1 if self._socket is None else 2):
+            try:
+                if self._socket is None:
+                    self._socket = _connect(self._address)
+                self._write(self._socket, packet)
+                return True
+            except OSError as error:
+                if error.errno in _FULL:
+                    return False
+                self.close()
+        return False
 
     def close(self) -> None:
         """
-        Close the socket, if open.
+        Close the socket, if it is open.
         """
-        self._connected = False
         self._rest = b""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _try(self, packet: bytes) -> int | None:
-        """
-        @return: The error number, C{None} if the line was taken.
-        """
-        assert self._socket is not None
-        try:
-            if self._kind == socket.SOCK_DGRAM:
-                self._socket.send(packet)
-            else:
-                self._sendPart(self._socket, packet)
-        except OSError as error:
-            if error.errno not in _FULL:
-                self._connected = False
-            return error.errno
-        return None
-
-    def _sendPart(self, stream: socket.socket, packet: bytes) -> None:
+    def _write(self, connected: socket.socket, packet: bytes) -> None:
+        if connected.type == socket.SOCK_DGRAM:
+            connected.send(packet)
+            return
         while self._rest:
-            self._rest = self._rest[stream.send(self._rest) :]
-        # Daemons read a stream up to the zero byte that syslog(3) appends.
+            self._rest = self._rest[connected.send(self._rest) :]
+        # In a stream, a zero byte ends the line, as syslog(3) has it.
         packet += b"\0"
-        self._rest = packet[stream.send(packet) :]
+        self._rest = packet[connected.send(packet) :]
 
-    def _connect(self) -> bool:
-        for _ in ("with the kind of socket known", "with the other"):
-            try:
-                self._connectOnce()
-            except OSError as error:
-                if error.errno == errno.EPROTOTYPE:
-                    self._changeKind()
-                    continue
-                if self._kind != socket.SOCK_DGRAM:
-                    self.close()
-                return False
-            self._connected = True
-            return True
-        return False
 
-    def _connectOnce(self) -> None:
-        if self._socket is not None and self._kind != socket.SOCK_DGRAM:
-            self.close()  # a stream connects once; a datagram socket again and again
-        if self._socket is None:
-            self._socket = socket.socket(
-                socket.AF_UNIX, self._kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-            )
-        self._socket.connect(self._address)
+def _connect(address: str) -> socket.socket:
+    try:
+        return _connected(address, socket.SOCK_DGRAM)
+    except OSError as error:
+        if error.errno != errno.EPROTOTYPE:
+            raise
+        return _connected(address, socket.SOCK_STREAM)
 
-    def _changeKind(self) -> None:
-        self.close()
-        datagram = self._kind == socket.SOCK_DGRAM
-        self._kind = socket.SOCK_STREAM if datagram else socket.SOCK_DGRAM
+
+def _connected(address: str, kind: socket.SocketKind) -> socket.socket:
+    flags = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    connection = socket.socket(socket.AF_UNIX, kind | flags)
+    try:
+        connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

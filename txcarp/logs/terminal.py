@@ -1,9 +1,9 @@
 """
-ucarp's terminal output, written without ever waiting for who reads it.
+ucarp's terminal output, written without ever waiting for its reader.
 
-A full pipe, a stopped terminal and a slow disk make C{write} wait, and making the
-descriptor non-blocking would do so for the shell as well, which shares it.  So a
-thread of its own does the waiting.
+A full pipe, a stopped terminal and a slow disk make C{write} wait.  A non-blocking
+descriptor would not, but the shell shares the descriptor and would get the same mode.  So a
+thread does the waiting.
 """
 
 from __future__ import annotations
@@ -17,21 +17,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-import attrs
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
-from txcarp.logs.levels import isComplaint, levelOf, levelWord
-from txcarp.logs.text import messageLines
+from txcarp.logs.text import LEVEL_WORDS, levelOf, messageLines
 
-#: Lines that wait to be written at most.
+#: The most lines that wait to be written.
 QUEUE_LIMIT = 1000
 
-#: Seconds until writing is tried again on a disk without room.
+#: Seconds until the next attempt to write to a full disk.
 PATIENCE = 1.0
 
-# A disk without room may have some later; what else can go wrong with an open
-# descriptor is for good.
+# A full disk may have room later.  Other errors of an open descriptor are permanent.
 _PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.ENOBUFS, errno.ENOMEM))
 
 _COLOURS: Mapping[LogLevel, str] = {
@@ -47,12 +44,11 @@ _PLAIN = "\x1b[0m"
 @implementer(ILogObserver)
 class TerminalObserver:
     """
-    Writes events to the standard output and, from level C{warn} on, the standard
-    error output, each line at once and all in order.
+    Writes events to the standard output and, from level C{warn} on, to the standard error
+    output: each line at once, and all in order.
 
-    Never waits and never raises.  Lines that find the queue full are dropped, and
-    a line in their place says how many.  A descriptor whose reader is gone is not
-    written to again.
+    Never waits and never raises.  Lines that find the queue full are dropped; a line in
+    their place says how many.  A descriptor whose reader has gone is not written to again.
     """
 
     def __init__(
@@ -63,45 +59,54 @@ class TerminalObserver:
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         """
-        @param output: Descriptor for levels below C{warn}.
-        @param errors: Descriptor for levels from C{warn} on.
-        @param queueLimit: Lines that may wait at most.
-        @param environment: Where C{NO_COLOR} and C{TERM} are looked up.
+        @param output: The descriptor for levels below C{warn}.
+        @param errors: The descriptor for levels from C{warn} on.
+        @param queueLimit: The most lines that may wait.
+        @param environment: Has C{NO_COLOR} and C{TERM}.
         """
         self._output = _Stream(output, environment)
         self._errors = _Stream(errors, environment)
+        self._queueLimit = queueLimit
         self._writer = _Writer(queueLimit, self._lost)
 
     def __call__(self, event: LogEvent) -> None:
         """
-        Queue an event, one line for each line of its message.
+        Queue each line of the event's message.
         """
+        writer = self._writerHere()
         try:
             level = levelOf(event)
             when = event.get("log_time")
             for line in messageLines(event):
-                self._writer.put(self._line(level, when, line))
+                writer.put(self._line(level, when, line))
         except Exception:
-            self._writer.drop()
+            writer.drop()
 
     def flush(self, timeout: float) -> bool:
         """
-        Wait until everything queued was written; for the end of the process, as
-        it blocks.
+        Wait until everything queued is written.  As this blocks, it is for the end of the
+        process only.
 
-        @param timeout: Seconds to wait at most.
-        @return: Whether all was written.
+        @param timeout: The most seconds to wait.
+        @return: Whether everything was written.
         """
-        return self._writer.flush(timeout)
+        return self._writerHere().flush(timeout)
+
+    def _writerHere(self) -> _Writer:
+        if self._writer.process not in (None, os.getpid()):
+            # Forked: the parent's thread is not in this process, its lock may be held for
+            # ever, and its lines are the parent's to write.
+            self._writer = _Writer(self._queueLimit, self._lost)
+        return self._writer
 
     def _line(self, level: LogLevel, when: float | None, text: str, stands: int = 1) -> _Line:
-        stream = self._errors if isComplaint(level) else self._output
+        stream = self._errors if level >= LogLevel.warn else self._output
         stamp = datetime.fromtimestamp(time.time() if when is None else when)
-        word = levelWord(level)
+        word = LEVEL_WORDS[level]
         if stream.coloured:
             word = f"{_COLOURS[level]}{word}{_PLAIN}"
         line = f"{stamp.isoformat(timespec='microseconds')}: [{word}] {text}\n"
-        return _Line(stream, line.encode("utf-8", "backslashreplace"), stands)
+        return stream, line.encode("utf-8", "backslashreplace"), stands
 
     def _lost(self, count: int) -> _Line:
         lines = "1 log line was" if count == 1 else f"{count} log lines were"
@@ -117,30 +122,29 @@ class _Stream:
     def __init__(self, descriptor: int, environment: Mapping[str, str]) -> None:
         self._descriptor = descriptor
         self._ended = False
-        self.coloured = False
         try:
             os.fstat(descriptor)
         except OSError:
-            # Not open: the number may soon belong to a socket.
+            # Not open.  Its number may soon be a socket's.
             self._ended = True
-            return
         self.coloured = (
-            os.isatty(descriptor)
+            not self._ended
+            and os.isatty(descriptor)
             and not environment.get("NO_COLOR")
             and environment.get("TERM", "dumb") != "dumb"
         )
 
     def write(self, line: bytes) -> bool:
         """
-        Write a line, however long it takes.
+        Write a line, however long that takes.
 
-        @return: Whether it was written, or nobody will ever read here.
+        @return: C{False} if it was lost, although a later line may get through.
         """
         while line and not self._ended:
             try:
                 line = line[os.write(self._descriptor, line) :]
             except BlockingIOError:
-                # Somebody who shares the descriptor made it non-blocking.
+                # Another process that shares the descriptor made it non-blocking.
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll(1000)
@@ -151,110 +155,81 @@ class _Stream:
         return True
 
 
-@attrs.frozen
-class _Line:
-    """
-    One line, and how many lines are lost if it is not written: a line that tells
-    of lost ones stands for them all.
-    """
-
-    stream: _Stream
-    text: bytes
-    stands: int
-
-
-@attrs.define
-class _Waiting:
-    """
-    What a writer thread and its process's other threads share.
-    """
-
-    lines: deque[_Line] = attrs.field(factory=deque)
-    lost: int = 0
-    writing: bool = False
-    changed: threading.Condition = attrs.field(factory=threading.Condition)
+#: A line, its stream, and the number of lines that are lost if it is not written: a line
+#: that reports lost lines stands for them all.
+_Line = tuple[_Stream, bytes, int]
 
 
 class _Writer:
     """
-    A bounded queue of lines and the thread that writes them, which starts with
-    the first: threads do not survive a fork.
+    A bounded queue of lines and the thread that writes them.  The thread starts with the
+    first line: threads do not survive a fork.
+
+    @ivar process: The process that the thread runs in, C{None} before it starts.
+    @ivar lost: The number of lines that were dropped since the last line that reports them.
     """
 
     def __init__(self, limit: int, lostLine: Callable[[int], _Line]) -> None:
         """
-        @param limit: Lines that may wait at most.
-        @param lostLine: Makes the line that tells how many were dropped.
+        @param limit: The most lines that may wait.
+        @param lostLine: Makes the line that reports how many were dropped.
         """
+        self.process: int | None = None
+        self.lost = 0
         self._limit = limit
         self._lostLine = lostLine
-        self._waiting = _Waiting()
-        self._process = 0
+        self._lines: deque[_Line] = deque()
+        self._writing = False
+        self._changed = threading.Condition()
 
     def put(self, line: _Line) -> None:
         """
         Queue a line, or count it as lost.
         """
-        self._startThread()
-        waiting = self._waiting
-        with waiting.changed:
-            # Once lines are lost, room for one more would alternate lines with
-            # notices; half the queue makes one gap of them.
-            room = self._limit // 2 if waiting.lost else self._limit
-            if len(waiting.lines) >= room:
-                waiting.lost += 1
+        if self.process is None:
+            threading.Thread(target=self._write, name="txcarp log", daemon=True).start()
+            self.process = os.getpid()
+        with self._changed:
+            # Once lines are lost, room for a single one would alternate lines and reports.
+            # Waiting for half of the queue makes one gap.
+            if len(self._lines) >= (self._limit // 2 if self.lost else self._limit):
+                self.lost += 1
                 return
-            if waiting.lost:
-                waiting.lines.append(self._takeLost(waiting))
-            waiting.lines.append(line)
-            waiting.changed.notify_all()
+            self._reportLost()
+            self._lines.append(line)
+            self._changed.notify_all()
 
     def drop(self) -> None:
         """
         Count a line as lost.
         """
-        with self._waiting.changed:
-            self._waiting.lost += 1
+        with self._changed:
+            self.lost += 1
 
     def flush(self, timeout: float) -> bool:
         """
         Wait for the thread to write what is queued.
         """
-        waiting = self._waiting
-        if self._process != os.getpid():
-            return not waiting.lines
-        with waiting.changed:
-            return waiting.changed.wait_for(lambda: not (waiting.lines or waiting.writing), timeout)
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._lines or self._writing), timeout)
 
-    def _startThread(self) -> None:
-        process = os.getpid()
-        if self._process == process:
-            return
-        if self._process:
-            # Forked: the parent's thread is not here, its lock may be held for
-            # good, and its lines are the parent's to write.
-            self._waiting = _Waiting()
-        threading.Thread(
-            target=self._write, args=(self._waiting,), name="txcarp log", daemon=True
-        ).start()
-        self._process = process
+    def _reportLost(self) -> None:
+        if self.lost:
+            count, self.lost = self.lost, 0
+            self._lines.append(self._lostLine(count))
 
-    def _write(self, waiting: _Waiting) -> None:
+    def _write(self) -> None:
         while True:
-            with waiting.changed:
-                waiting.writing = False
-                if not waiting.lines and waiting.lost:
-                    waiting.lines.append(self._takeLost(waiting))
-                if not waiting.lines:
-                    waiting.changed.notify_all()
-                    waiting.changed.wait_for(lambda: bool(waiting.lines))
-                line = waiting.lines.popleft()
-                waiting.writing = True
-            if not line.stream.write(line.text):
-                with waiting.changed:
-                    waiting.lost += line.stands
+            with self._changed:
+                self._writing = False
+                if not self._lines:
+                    self._reportLost()
+                if not self._lines:
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: bool(self._lines))
+                stream, text, stands = self._lines.popleft()
+                self._writing = True
+            if not stream.write(text):
+                with self._changed:
+                    self.lost += stands
                 time.sleep(PATIENCE)
-
-    def _takeLost(self, waiting: _Waiting) -> _Line:
-        count, waiting.lost = waiting.lost, 0
-        return self._lostLine(count)
