@@ -1,17 +1,19 @@
 """
-Tests for the calls of L{txcarp.clock.monotonic}: which are made when and in what order, on
-a time that the tests set.
+Tests for L{txcarp.clock.monotonic}: when calls are made and in what order, with a time that
+the tests set.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -26,20 +28,20 @@ class CallTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Make a clock and a list of what was called.
+        Make a clock and a list of the calls that were made.
         """
         self.time = ManualTime(self)
         self.made: list[object] = []
 
     def later(self, delay: float, name: object) -> IDelayedCall:
         """
-        Add a call that leaves its name.
+        Request a call that adds its name to the list.
         """
         return self.time.callLater(delay, self.made.append, name)
 
     def test_interface(self) -> None:
         """
-        A call is what callers of C{callLater} expect.
+        A call provides the interface that callers of C{callLater} expect.
         """
         verifyObject(IDelayedCall, self.later(1, "a"))
 
@@ -67,8 +69,8 @@ class CallTests(SynchronousTestCase):
 
     def test_equalTimes(self) -> None:
         """
-        Calls with equal times are made in the order in which they were asked
-        for; moving a call asks anew.
+        Calls with equal times are made in the order of the requests.  Moving a call
+        is another request.
         """
         first = self.later(3, "first")
         self.later(3, "second")
@@ -79,8 +81,8 @@ class CallTests(SynchronousTestCase):
 
     def test_inactive(self) -> None:
         """
-        What was called or cancelled can neither be cancelled nor moved, with
-        the errors that Twisted has for it.
+        A call that was made or cancelled can neither be cancelled nor moved; the
+        errors are Twisted's.
         """
         called, cancelled = self.later(0, "a"), self.later(9, "b")
         cancelled.cancel()
@@ -93,7 +95,7 @@ class CallTests(SynchronousTestCase):
 
     def test_ownCallIsCalled(self) -> None:
         """
-        A function cannot cancel the call that is calling it.
+        A function cannot cancel the call that is running it.
         """
         call = self.time.callLater(0, lambda: self.assertRaises(AlreadyCalled, call.cancel))
         self.time.advance(0)
@@ -101,9 +103,8 @@ class CallTests(SynchronousTestCase):
 
     def test_putOffForNothing(self) -> None:
         """
-        A deadline that is moved to later all the time, as the master-down one,
-        leaves one entry, does not set the timer and is due when it was last said
-        to be.
+        A deadline that is put off all the time, as the master-down timer is, has one
+        entry and does not set the timer.  It is due at the last time it was given.
         """
         call = self.later(3, "down")
         self.later(1000, "other")
@@ -120,8 +121,7 @@ class CallTests(SynchronousTestCase):
 
     def test_sooner(self) -> None:
         """
-        A call that becomes sooner is made then, and only then; the timer is set
-        for it.
+        A call that is moved to sooner sets the timer, and is made then and not again.
         """
         call = self.later(9, "a")
         call.reset(5)
@@ -132,7 +132,7 @@ class CallTests(SynchronousTestCase):
 
     def test_delay(self) -> None:
         """
-        C{delay} counts from when the call was due, C{reset} from now.
+        C{delay} counts from the time of the call, C{reset} from now.
         """
         delayed, reset = self.later(4, "delayed"), self.later(4, "reset")
         self.time.advance(1)
@@ -142,8 +142,8 @@ class CallTests(SynchronousTestCase):
 
     def test_cancelledDoNotAccumulate(self) -> None:
         """
-        However many calls are made and cancelled or moved to sooner, the memory
-        stays in proportion to those that wait.
+        The memory stays in proportion to the waiting calls, however many are cancelled
+        or moved to sooner.
         """
         waiting = [self.later(1000 + number, number) for number in range(10)]
         for number in range(1000):
@@ -162,8 +162,9 @@ class CallTests(SynchronousTestCase):
 
     def test_addedWhileCalling(self) -> None:
         """
-        What a call adds waits for the next turn, even with a delay of 0; so a
-        call that always adds another does not keep the reactor for itself.
+        A call that is requested by another one waits for the next turn, even with a
+        delay of 0.  So a call that always requests another does not occupy the
+        reactor.
         """
 
         def again() -> None:
@@ -178,7 +179,7 @@ class CallTests(SynchronousTestCase):
 
     def test_addedAndChangedWhileCalling(self) -> None:
         """
-        A call added during a turn can be moved and cancelled in it.
+        A call that is requested during a turn can be moved and cancelled in it.
         """
 
         def add() -> None:
@@ -197,7 +198,7 @@ class CallTests(SynchronousTestCase):
 
     def test_changedByAnEarlierCall(self) -> None:
         """
-        A call that is due can still be cancelled or put off by one that is made
+        A call that is due can be cancelled or put off by another one that is made
         before it.
         """
         cancelled, putOff = self.later(2, "cancelled"), self.later(2, "putOff")
@@ -210,8 +211,8 @@ class CallTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """
-        No more than the limit are made in one turn, the rest in the next ones,
-        in order.
+        One turn makes no more calls than the limit.  The next turns make the rest, in
+        order.
         """
         for number in range(7):
             self.later(number, number)
@@ -225,45 +226,68 @@ class CallTests(SynchronousTestCase):
 
     def test_exception(self) -> None:
         """
-        A call that raises anything is logged with its name but not with its
-        arguments, and the others are made.
+        A call that raises anything is logged with its name but without its arguments,
+        and the others are made.
         """
 
         def fail(secret: str) -> None:
             raise KeyboardInterrupt
 
-        call = self.time.callLater(0, fail, "hunter2")
-        self.assertIn("fail", repr(call))
-        self.assertNotIn("hunter2", repr(call))
+        self.time.callLater(0, fail, "hunter2")
         self.later(0, "a")
-        self.time.advance(0)
+        with capturedLogs() as events:
+            self.time.advance(0)
         self.assertEqual(self.made, ["a"])
         self.assertEqual(len(self.flushLoggedErrors(KeyboardInterrupt)), 1)
+        (event,) = events
+        self.assertIn("fail, called at 0.0", formatEvent(event))
+        self.assertNotIn("hunter2", formatEvent(event))
+
+    def test_representation(self) -> None:
+        """
+        The representation of a call has its function, its state and its time, but no
+        argument.
+        """
+        call = self.later(4, "hunter2")
+        self.assertEqual(repr(call), "<call of list.append, due at 4.000000>")
+        call.reset(3)
+        self.time.advance(3)
+        self.assertEqual(repr(call), "<call of list.append, called at 3.000000>")
+        call = self.time.callLater(1, partial(str, "hunter2"))
+        self.assertEqual(repr(call), "<call of partial, due at 4.000000>")
+        call.cancel()
+        self.assertEqual(repr(call), "<cancelled call at 4.000000>")
 
     def test_badRequests(self) -> None:
         """
-        A negative or endless delay, one that is no number, and what cannot be
-        called are refused at once, naming the value.
+        A delay that is negative or not finite, and a function that cannot be called,
+        are refused at once; the error has the value.
         """
         for delay in (-0.001, math.inf, math.nan):
             error = self.assertRaises(ValueError, self.later, delay, "a")
             self.assertIn(str(delay), str(error))
         error = self.assertRaises(TypeError, self.time.callLater, 1, "function")
         self.assertIn("'function'", str(error))
-        self.assertRaises(ValueError, self.later(1, "a").reset, math.nan)
+        call = self.later(1, "a")
+        for seconds in (-math.inf, math.inf, math.nan):
+            for move in (call.reset, call.delay):
+                error = self.assertRaises(ValueError, move, seconds)
+                self.assertIn(str(seconds), str(error))
+        self.assertEqual(call.getTime(), 1)
 
-    def test_clear(self) -> None:
+    def test_stop(self) -> None:
         """
-        Clearing cancels all calls, also from within one and those it added.
+        Stopping the clock cancels all calls, also when a call does it, and also those
+        which that call requested.
         """
         calls = [self.later(0, "a"), self.later(5, "b")]
 
-        def clear() -> None:
+        def stop() -> None:
             calls.append(self.later(0, "c"))
             self.time.clock.stop()
 
         calls[0].cancel()
-        self.time.callLater(0, clear)
+        self.time.callLater(0, stop)
         calls.append(self.later(0, "d"))
         self.time.advance(9)
         self.assertEqual(self.made, [])
@@ -289,7 +313,7 @@ _ACTIONS = st.lists(
 
 class _Script:
     """
-    Plays a list of actions on a clock and writes down what happens.
+    Carries out actions on a clock and records what happens.
     """
 
     def __init__(self, clock: ManualTime | Clock) -> None:
@@ -326,16 +350,16 @@ class _Script:
 
 class SameAsTwistedTests(SynchronousTestCase):
     """
-    Random histories come out as on L{Clock}.
+    Random histories have the same result as on L{Clock}.
     """
 
     @settings(max_examples=60, deadline=None)
     @given(st.lists(st.tuples(_ACTIONS, _QUARTERS), max_size=8), st.sampled_from([1, 2, 1000]))
     def test_order(self, history: list[tuple[list[tuple[str, int, int]], int]], limit: int) -> None:
         """
-        The same calls are made in the same order, the same ones are active and
-        due at the same times, whatever is added, cancelled and moved, from
-        outside and from within calls.
+        Whatever is requested, cancelled and moved, from outside and by calls, the same
+        calls are made in the same order, and the same calls are active and due at the
+        same times.
         """
         self.patch(monotonic, "CALLS_PER_TURN", limit)
         time = ManualTime(self)

@@ -27,7 +27,7 @@ from txcarp.clock.monotonic import CALLS_PER_TURN, MonotonicClock, bootSeconds
 
 class DescriptorTests(SynchronousTestCase):
     """
-    When the timer descriptor is there, and what it is set to.
+    When the timer descriptor is open, and the times that it is set to.
     """
 
     def setUp(self) -> None:
@@ -39,7 +39,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_interfaces(self) -> None:
         """
-        The clock and its descriptor are what they say.
+        The clock and its descriptor provide their interfaces.
         """
         verifyObject(IReactorTime, self.clock)
         self.clock.start()
@@ -48,8 +48,8 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_lazy(self) -> None:
         """
-        Nothing is opened before C{start} or the first call, so that a process
-        can fork between making a clock and using it; then one descriptor is.
+        One descriptor is opened, by C{start} or the first call and not before, so that
+        a process can fork between making a clock and using it.
         """
         self.clock.seconds()
         self.clock.getDelayedCalls()
@@ -62,8 +62,8 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        Stopping closes the descriptor and cancels all; a later call opens
-        another.
+        Stopping closes the descriptor and cancels all calls.  A later call opens
+        another descriptor.
         """
         call = self.clock.callLater(1, str)
         descriptor = self.time.readers[0].fileno()
@@ -77,8 +77,8 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_reactorLetsGo(self) -> None:
         """
-        A reactor that shuts down closes the descriptor by C{connectionLost};
-        calls that still wait get the next one.
+        A reactor that shuts down closes the descriptor by C{connectionLost}.  The next
+        descriptor is set for the calls that still wait.
         """
         self.clock.callLater(5, str)
         timer = self.time.readers.pop()
@@ -92,8 +92,8 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_lateLossOfAClosedTimer(self) -> None:
         """
-        Reactors report a descriptor that its own call closed as lost; by then
-        the clock may have another, and keeps it.
+        A reactor reports a descriptor as lost that was closed while it was read.  If
+        the clock has another one by then, it keeps that.
         """
         self.clock.start()
         old = self.time.readers[0]
@@ -106,7 +106,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_setOnlyForSooner(self) -> None:
         """
-        The kernel is asked only when the soonest call changes to sooner.
+        The timer is set only for a call that is sooner than all others.
         """
         call = self.clock.callLater(3, str)
         self.clock.callLater(4, str)
@@ -118,8 +118,8 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_setAgainAfterExpiry(self) -> None:
         """
-        Each expiry sets the timer for the next call, also one that came from
-        within a call, and when it expired for a call that was put off.
+        Each expiry sets the timer for the next call, also when that was requested by a
+        call, and when the timer expired for a call that was put off.
         """
         call = self.clock.callLater(3, self.clock.callLater, 7, str)
         call.reset(4)
@@ -132,7 +132,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_manyDue(self) -> None:
         """
-        More calls than one turn makes set the timer for at once.
+        If more calls are due than one turn makes, the timer expires again at once.
         """
         made: list[int] = []
         for number in range(CALLS_PER_TURN + 1):
@@ -169,8 +169,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_setOnceAfterExpiry(self) -> None:
         """
-        However many calls are requested by those that are made, the kernel is
-        asked once.
+        The timer is set once, however many calls are requested by those that are made.
         """
         for delay in (9, 8, 7):
             self.clock.callLater(1, self.clock.callLater, delay, str)
@@ -180,7 +179,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_nothingToRead(self) -> None:
         """
-        A reactor that reports readiness where there is none does no harm.
+        It does no harm if a reactor reads a timer that has not expired.
         """
         self.clock.callLater(9, str)
         self.time.readers[0].doRead()
@@ -188,8 +187,7 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_farAway(self) -> None:
         """
-        A call in the far future does not overflow what the kernel takes, and is
-        not made before.
+        A call in the far future does not overflow the timer.
         """
         self.patch(clock, "setTimer", timerfd.setTimer)
         self.clock.callLater(1e300, self.fail, "too soon")
@@ -215,7 +213,7 @@ class ReactorTests(TestCase):
     @inlineCallbacks
     def test_order(self) -> Any:
         """
-        Calls come in the order of their times, none before its time.
+        Calls are made in the order of their times, none before its time.
         """
         made: list[tuple[float, bool]] = []
         done: Deferred[None] = Deferred()
@@ -234,14 +232,14 @@ class ReactorTests(TestCase):
     @inlineCallbacks
     def test_deferLater(self) -> Any:
         """
-        C{task.deferLater} takes the clock.
+        C{task.deferLater} works on the clock.
         """
         self.assertEqual((yield task.deferLater(self.clock, 0.001, lambda: "a")), "a")
 
     @inlineCallbacks
     def test_loopingCall(self) -> Any:
         """
-        A LoopingCall runs on it.
+        A C{LoopingCall} runs on the clock.
         """
         ticks: list[float] = []
 
@@ -259,8 +257,8 @@ class ReactorTests(TestCase):
     @inlineCallbacks
     def test_wallClock(self) -> Any:
         """
-        A wall clock that is set back or forth by an hour while a call waits
-        changes nothing.
+        Setting the wall clock back or forth by an hour while a call waits changes
+        nothing.
         """
         for step in (3600, -3600):
             real = time.time
@@ -274,7 +272,7 @@ class ReactorTests(TestCase):
     @inlineCallbacks
     def test_reactorNotStarved(self) -> Any:
         """
-        A call that adds itself again with a delay of 0 leaves the reactor its
+        A call that requests itself again with a delay of 0 leaves the reactor its
         turns.
         """
         turns: list[None] = []
@@ -360,8 +358,8 @@ class BootSecondsTests(SynchronousTestCase):
 
     def test_countsSuspension(self) -> None:
         """
-        It is the clock that counts on while the machine is suspended, so never
-        behind the monotonic one.
+        The clock counts while the machine is suspended, and so is never behind the
+        monotonic one.
         """
         monotonic = time.monotonic()
         self.assertGreaterEqual(bootSeconds(), monotonic)

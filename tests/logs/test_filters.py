@@ -24,7 +24,7 @@ class LevelTests(SynchronousTestCase):
 
     def test_lowest(self) -> None:
         """
-        An observer hears nothing below information, unless it debugs.
+        Events below information pass only for debugging.
         """
         for debug, dropped in ((False, 1), (True, 0)):
             heard: list[LogEvent] = []
@@ -59,7 +59,8 @@ class PortTests(TestCase):
     @inlineCallbacks
     def test_ports(self) -> Any:
         """
-        Real ports come and go without a line, where they would say some.
+        Ports log nothing through the filter when they start and stop, and something
+        without it.
         """
         port = reactor.listenUDP(0, DatagramProtocol(), interface="127.0.0.1")  # type: ignore[attr-defined]
         yield port.stopListening()
@@ -71,7 +72,7 @@ class PortTests(TestCase):
     def test_others(self) -> None:
         """
         Other lines of the legacy log, errors, and the same words from a Logger
-        are said.
+        pass.
         """
         legacyLog.msg("a script said: hello")
         legacyLog.msg("CARP starting on eth0", isError=1)

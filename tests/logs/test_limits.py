@@ -19,15 +19,15 @@ class SayOnceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Make one for three keys and a minute.
+        Make a limit of three keys and one minute.
         """
         self.clock = Clock()
         self.once = SayOnce(self.clock, 60, 3)
 
     def test_counts(self) -> None:
         """
-        The first is said, the next not until the interval has passed; the one
-        after that knows how many were not.
+        After a line the next is logged when the interval has passed, and it is told
+        how many were omitted.
         """
         self.assertEqual([self.once.ready("a") for _ in range(4)], [0, None, None, None])
         self.clock.advance(59.5)
@@ -47,8 +47,8 @@ class SayOnceTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """
-        A new key finds no room while all others are in their interval; then the
-        one that was said longest ago makes room.
+        A new key is not logged while all remembered keys are in their interval;
+        then it takes the place of the key that was logged longest ago.
         """
         for key in "abc":
             self.assertEqual(self.once.ready(key), 0)
@@ -61,16 +61,16 @@ class SayOnceTests(SynchronousTestCase):
 
     def test_countWhileFull(self) -> None:
         """
-        Keys that are remembered are counted also while there is no room for others.
+        Omitted lines are counted while there is no room for another key.
         """
         for key in "abca":
             self.once.ready(key)
         self.clock.advance(60)
         self.assertEqual(self.once.ready("a"), 1)
 
-    def test_saidAgainIsNotOldest(self) -> None:
+    def test_loggedAgainIsNotOldest(self) -> None:
         """
-        A key that was said again is not what makes room next.
+        A key that was logged again is no longer the oldest.
         """
         for key in "abc":
             self.once.ready(key)
@@ -84,7 +84,7 @@ class SayOnceTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=200))
     def test_bounded(self, history: list[tuple[int, int]]) -> None:
         """
-        Whatever the keys are, memory is bounded, and so are the lines in any
+        For any keys, memory is bounded, and so is the number of lines in any
         interval.
         """
         clock = Clock()

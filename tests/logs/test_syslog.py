@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.logs.syslog}: against log daemons of the test's own.
+Tests for L{txcarp.logs.syslog}, against log daemons that the tests run.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from zope.interface.verify import verifyObject
 
 from txcarp.logs.syslog import FACILITIES, LONGEST_PACKET, SyslogObserver, facilityNumber
 
-#: Seconds that all messages of a test may take: far more than they need, far
-#: less than waiting for the log daemon would, which is for ever.
+#: Seconds that all messages of a test may take: far more than they need.  An observer
+#: that waited for the log daemon would wait for ever.
 _PATIENCE = 30
 
 
@@ -32,7 +32,7 @@ class SyslogTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Find a path for the log socket and make an observer on it.
+        Choose a path for the log socket and make an observer of it.
         """
         # A temporary directory of trial may be too deep for the name of a socket.
         self.address = f"/tmp/txcarp-test-{os.getpid()}-{id(self):x}"
@@ -81,7 +81,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """
-        A line is to the byte what C{syslog(3)} with C{LOG_PID} sends: priority,
+        A line has the same bytes as one of C{syslog(3)} with C{LOG_PID}: priority,
         local time with the day padded by a space, name, process, text.
         """
         daemon = self.daemon()
@@ -99,7 +99,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_facility(self) -> None:
         """
-        The facility and the name are those asked for, the time is local.
+        The facility and the name are the given ones, the time is local.
         """
         daemon = self.daemon()
         observer = SyslogObserver(19, "txcarp", self.address)
@@ -112,8 +112,8 @@ class SyslogTests(SynchronousTestCase):
 
     def test_processNumber(self) -> None:
         """
-        The process number is that of the process that logs, not of the one that
-        made the observer: a daemon forks between.
+        The process number is that of the process that logs, which a daemon forked
+        after it made the observer.
         """
         daemon = self.daemon()
         self.patch(os, "getpid", lambda: 4711)
@@ -122,8 +122,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """
-        Each line of a message is a line of the log; control characters are
-        shown, not sent.
+        Each line of a message is a line of the log.  Control characters are escaped.
         """
         daemon = self.daemon()
         self.say("one\ntwo\x1b\0")
@@ -131,7 +130,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """
-        A long line is cut to what any log daemon takes, never within a
+        A long line is cut to the length that every log daemon takes, never within a
         character.
         """
         daemon = self.daemon()
@@ -144,9 +143,9 @@ class SyslogTests(SynchronousTestCase):
 
     def test_nobodyReads(self) -> None:
         """
-        A log daemon that stops reading holds up nothing: a thousand messages end
-        at once, those that do not fit are counted, and when it reads again it
-        gets to know how many they were.
+        While the log daemon does not read, a thousand messages return at once and
+        those that do not fit are counted.  When it reads again, a line reports the
+        count.
         """
         daemon = self.daemon()
         started = time.monotonic()
@@ -171,9 +170,9 @@ class SyslogTests(SynchronousTestCase):
         )
         self.assertEqual(self.observer.lost, 0)
 
-    def test_lostNoticeDoesNotFit(self) -> None:
+    def test_reportDoesNotFit(self) -> None:
         """
-        If there is room for the line and not for the notice, the count stays.
+        The count stays if there is room for the line and not for the report.
         """
         daemon = self.daemon()
         for number in range(1000):
@@ -188,7 +187,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        Without a log daemon lines are counted, and told of when there is one.
+        Without a log daemon lines are counted, and reported to the next one.
         """
         self.say("unheard")
         self.assertEqual(self.observer.lost, 1)
@@ -200,8 +199,8 @@ class SyslogTests(SynchronousTestCase):
 
     def test_restart(self) -> None:
         """
-        A log daemon that was replaced gets the very next message, and none is
-        lost but those sent while there was none.
+        A new log daemon gets the very next message.  Only the messages of the time
+        without a log daemon are lost.
         """
         for _ in range(3):
             daemon = self.daemon()
@@ -217,7 +216,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_oneDescriptor(self) -> None:
         """
-        However often it connects, it holds one descriptor, and none after
+        An observer holds one descriptor, however often it connects, and none after
         C{close}.
         """
         before = len(os.listdir("/proc/self/fd"))
@@ -230,8 +229,8 @@ class SyslogTests(SynchronousTestCase):
     def test_stream(self) -> None:
         """
         A log daemon that listens on a stream gets lines that end with a zero
-        byte, whole and in order even if the stream takes only parts of them; and
-        one that comes after it with datagrams gets those.
+        byte, whole and in order even if the stream takes only parts of them.  The
+        next log daemon, which listens for datagrams, gets datagrams.
         """
         daemon = self.daemon(socket.SOCK_STREAM)
         started = time.monotonic()
@@ -260,7 +259,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_streamTakesParts(self) -> None:
         """
-        A line that a stream took the beginning of is continued before the next.
+        The rest of a line that a stream took in part goes before the next line.
         """
 
         class Stream:
@@ -290,7 +289,7 @@ class SyslogTests(SynchronousTestCase):
 
     def test_neverRaises(self) -> None:
         """
-        Whatever goes wrong, nothing comes out of the observer.
+        The observer raises nothing, whatever fails.
         """
         for address in ("/", "x" * 500, "/dev/null", "\0", "a\0b"):
             observer = SyslogObserver(3, "ucarp", address)
@@ -306,7 +305,7 @@ class SyslogTests(SynchronousTestCase):
     @given(st.text(max_size=3000))
     def test_anyText(self, text: str) -> None:
         """
-        Any text arrives as lines that can be decoded and are not too long.
+        Any text arrives as packets of UTF-8 that are not too long.
         """
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         far.setblocking(False)
@@ -326,7 +325,7 @@ class FacilityTests(SynchronousTestCase):
 
     def test_asTheLibraryHasThem(self) -> None:
         """
-        Every facility that Python's binding of C{syslog(3)} knows has its number.
+        The facilities have the numbers of Python's C{syslog} module.
         """
         for name in FACILITIES:
             value = getattr(library, f"LOG_{name.upper()}", None)
@@ -338,20 +337,20 @@ class FacilityTests(SynchronousTestCase):
 
     def test_anyCase(self) -> None:
         """
-        Names are found however they are capitalized.
+        Upper and lower case mean the same.
         """
         self.assertEqual(facilityNumber("LOCAL3"), 19)
         self.assertEqual(facilityNumber("Daemon"), 3)
 
     def test_none(self) -> None:
         """
-        C{none} is a name for not logging there, in any case too.
+        C{none} has no number, in upper or lower case.
         """
         self.assertIsNone(facilityNumber("None"))
 
     def test_unknown(self) -> None:
         """
-        Other names are refused with the name and what could have been said.
+        The error for another name has that name and the possible ones.
         """
         for name in ("bogus", "", "local8"):
             error = str(self.assertRaises(ValueError, facilityNumber, name))

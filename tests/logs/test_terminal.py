@@ -42,7 +42,7 @@ class _Pipe:
 
     def closeReader(self) -> None:
         """
-        Let nobody read it any more.
+        Close the reading end.
         """
         reader, self.reader = self.reader, -1
         if reader >= 0:
@@ -50,9 +50,9 @@ class _Pipe:
 
     def fill(self) -> int:
         """
-        Fill it with empty lines.
+        Fill the pipe with empty lines.
 
-        @return: How many fitted.
+        @return: The number of lines that fitted.
         """
         os.set_blocking(self.writer, False)
         filled = 0
@@ -89,8 +89,8 @@ class TerminalTests(SynchronousTestCase):
 
     def observe(self, output: int, errors: int, **options: Any) -> TerminalObserver:
         """
-        Make an observer whose thread is done with the descriptors before they
-        are closed, since the next test's may have the same numbers.
+        Make an observer whose thread stops writing before the test's descriptors are
+        closed: the next test's may have the same numbers.
         """
         observer = TerminalObserver(output, errors, **options)
 
@@ -117,9 +117,8 @@ class TerminalTests(SynchronousTestCase):
 
     def test_format(self) -> None:
         """
-        A line has the local time to the microsecond, the level, the text, and is
-        there at once, although nothing was flushed and nobody looks like a
-        terminal.
+        A line has the local time to the microsecond, the level and the text.  It is
+        written at once, without a flush and not only to a terminal.
         """
         when = 1234567890.25
         self.say("hello", log_time=when)
@@ -130,7 +129,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_streams(self) -> None:
         """
-        Information goes to the output, complaints to the errors.
+        Levels below a warning go to the output, the others to the errors.
         """
         for level in LogLevel.iterconstants():
             self.say(level.name, level)
@@ -141,8 +140,8 @@ class TerminalTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        Lines for both streams come in the order in which they were said, as can
-        be seen where both are one.
+        Lines for both streams are written in the order in which they were logged,
+        seen where both are the same pipe.
         """
         observer = self.observe(self.output.writer, self.output.writer)
         for number in range(100):
@@ -160,8 +159,9 @@ class TerminalTests(SynchronousTestCase):
 
     def test_nobodyReads(self) -> None:
         """
-        A pipe that nobody reads holds up nothing; what did not fit the queue is
-        counted, and said in its place when somebody reads.
+        While a pipe is not read, logging returns at once and lines that do not fit
+        the queue are counted.  When it is read again, a line reports the count in
+        their place.
         """
         filled = self.output.fill()
         started = time.monotonic()
@@ -183,11 +183,11 @@ class TerminalTests(SynchronousTestCase):
         self.assertEqual(self.output.lines(1), ["[INFO] again"])
         self.assertTrue(self.observer.flush(_PATIENCE))
 
-    def test_lossIsSaidInItsPlace(self) -> None:
+    def test_lossIsReportedInItsPlace(self) -> None:
         """
-        If there is room again before all was written, the notice stands between
-        the lines before and after the gap; room for a few lines only makes the
-        gap longer, not many of them.
+        If there is room again before all was written, the report stands between
+        the lines before and after the gap.  Room for a few lines makes one gap
+        longer instead of making another.
         """
         observer = self.observe(self.output.writer, self.output.writer, queueLimit=10)
         filled = self.output.fill()
@@ -206,7 +206,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_flush(self) -> None:
         """
-        C{flush} waits for the lines, and at once returns if there are none.
+        C{flush} waits for the lines, and returns at once if there are none.
         """
         self.assertTrue(self.observer.flush(0))
         for _ in range(50):
@@ -216,7 +216,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_flushWaitsForTheLastLine(self) -> None:
         """
-        A line that the thread has taken is not written yet.
+        C{flush} waits for a line that the thread is still writing.
         """
         filled = self.output.fill()
         self.say("x")
@@ -229,7 +229,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_flushIsBounded(self) -> None:
         """
-        C{flush} gives up when the time is over.
+        C{flush} waits no longer than the time it is given.
         """
         for _ in range(2000):
             self.say("x" * 500)
@@ -239,7 +239,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_readerGone(self) -> None:
         """
-        Output to a pipe without reader ends; the other stream goes on.
+        Output to a pipe without a reader ends.  The other stream goes on.
         """
         self.output.closeReader()
         for _ in range(10):
@@ -251,8 +251,8 @@ class TerminalTests(SynchronousTestCase):
 
     def test_closed(self) -> None:
         """
-        A descriptor that was not open at first is never written to, whatever
-        gets its number later.
+        A descriptor that was not open at first is never written to, even when
+        another file has got its number.
         """
         pipe = _Pipe(self)
         number = pipe.writer
@@ -266,7 +266,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_nonBlocking(self) -> None:
         """
-        A descriptor that somebody made non-blocking loses nothing.
+        No line is lost on a descriptor that another program made non-blocking.
         """
         os.set_blocking(self.output.writer, False)
         for number in range(900):
@@ -277,7 +277,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_noRoom(self) -> None:
         """
-        A disk that is full costs the lines in that time, not those after it.
+        Lines are lost while the disk is full, not afterwards.
         """
         self.patch(terminal, "PATIENCE", 0.01)
         real, failing = os.write, [True]
@@ -296,9 +296,9 @@ class TerminalTests(SynchronousTestCase):
         self.assertTrue(self.observer.flush(_PATIENCE))
         self.assertIn(b"[INFO] found", os.read(self.output.reader, 65536))
 
-    def test_noRoomForNotice(self) -> None:
+    def test_noRoomForReport(self) -> None:
         """
-        If the notice cannot be written either, its count is not forgotten.
+        If the report cannot be written either, a later one has its count.
         """
         self.patch(terminal, "PATIENCE", 0.01)
         real, failures = os.write, [None] * 8
@@ -316,8 +316,8 @@ class TerminalTests(SynchronousTestCase):
 
     def test_fork(self) -> None:
         """
-        After a fork the child gets a thread of its own and leaves the lines that
-        waited to its parent.
+        After a fork the child gets a thread of its own, and leaves the waiting lines
+        to its parent.
         """
         self.say("parent")
         self.assertTrue(self.observer.flush(_PATIENCE))
@@ -340,7 +340,7 @@ class TerminalTests(SynchronousTestCase):
 
     def test_neverRaises(self) -> None:
         """
-        An event that makes no line is counted as lost.
+        An event that cannot be made a line is counted as lost.
         """
         self.say("x", log_time="yesterday")
         self.say("y")
@@ -373,7 +373,7 @@ class ColourTests(SynchronousTestCase):
 
     def said(self, **environment: str) -> str:
         """
-        What a warning looks like on a terminal.
+        A warning as a terminal shows it.
         """
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
@@ -385,14 +385,14 @@ class ColourTests(SynchronousTestCase):
 
     def test_terminal(self) -> None:
         """
-        On a terminal only the word is coloured.
+        On a terminal the level is coloured, and nothing else.
         """
         self.assertEqual(self.said(TERM="xterm"), "[\x1b[33mWARNING\x1b[0m] hi")
         self.assertEqual(self.said(TERM="xterm", NO_COLOR=""), "[\x1b[33mWARNING\x1b[0m] hi")
 
     def test_plain(self) -> None:
         """
-        Whoever asks for no colour gets none, nor does a terminal that has none.
+        C{NO_COLOR} is obeyed, and a dumb terminal gets no colour.
         """
         self.assertEqual(self.said(TERM="xterm", NO_COLOR="1"), "[WARNING] hi")
         self.assertEqual(self.said(TERM="dumb"), "[WARNING] hi")

@@ -18,7 +18,7 @@ from txcarp.logs.text import LONGEST_LINE, MOST_LINES, levelOf, messageLines
 
 class _Unprintable:
     """
-    What raises when it is formatted.
+    Raises when it is formatted.
     """
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_sameAsTwisted(self) -> None:
         """
-        An event of a Logger comes out as it was written.
+        An event of a Logger has the message that Twisted would format.
         """
         events: list[dict[str, Any]] = []
         Logger(observer=events.append).warn("{who} is master", who="eth0")  # type: ignore[arg-type]
@@ -71,15 +71,15 @@ class MessageTests(SynchronousTestCase):
 
     def test_noMessage(self) -> None:
         """
-        An event without a format says nothing.
+        An event without a format has no lines.
         """
         self.assertEqual(messageLines({}), [])
         self.assertEqual(messageLines({"log_format": None}), [])
 
     def test_secrets(self) -> None:
         """
-        Values that the format does not name do not appear, not even when a value
-        it names is missing or cannot be formatted.
+        Values that the format does not name do not appear, even when a named value is
+        missing or cannot be formatted.
         """
         for template in ("plain", "{missing}", "{bad}", "{bad.worse}", "{", "{0}"):
             lines = self.lines(template, password="hunter2", bad=_Unprintable())
@@ -94,13 +94,13 @@ class MessageTests(SynchronousTestCase):
 
     def test_severalLines(self) -> None:
         """
-        Line breaks make lines; the last one makes no empty line.
+        A message is split at line breaks.  One at its end makes no empty line.
         """
         self.assertEqual(self.lines("one\n\ntwo\n"), ["one", "", "two"])
 
     def test_controls(self) -> None:
         """
-        What a terminal or a reader of the log would obey is shown instead.
+        Characters that a terminal or a reader of the log would obey are escaped.
         """
         self.assertEqual(
             self.lines("a\x00b\x1b[2Jc\rd\te\x7ff\x9bg\u2028h"),
@@ -111,7 +111,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """
-        Lines are cut at their end, events of many lines in their middle.
+        Lines are cut at their end, events of many lines lose their middle.
         """
         (line,) = self.lines("x" * 100000)
         self.assertEqual(line, "x" * (LONGEST_LINE - 3) + "...")
@@ -132,7 +132,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_unprintableFailure(self) -> None:
         """
-        A failure that cannot be shown does not hide the message.
+        A failure that cannot be formatted does not hide the message.
         """
         lines = self.lines("sending failed", log_failure=object())
         self.assertEqual(lines[0], "sending failed")
@@ -140,8 +140,8 @@ class MessageTests(SynchronousTestCase):
 
     def test_legacyFailure(self) -> None:
         """
-        C{twisted.python.log.err}, whose text has the traceback already, does not
-        say it twice.
+        The traceback appears once in an event of C{twisted.python.log.err}, whose text
+        has it already.
         """
         events: list[dict[str, Any]] = []
         publisher = legacyLog.LogPublisher()
@@ -154,7 +154,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_level(self) -> None:
         """
-        An event without a level, or with something else there, is information.
+        An event without a level, or with an invalid one, is information.
         """
         self.assertIs(levelOf({"log_level": LogLevel.warn}), LogLevel.warn)
         self.assertIs(levelOf({}), LogLevel.info)
@@ -164,7 +164,7 @@ class MessageTests(SynchronousTestCase):
     @given(st.one_of(st.text(), st.binary()), st.dictionaries(st.text(), st.text()))
     def test_anything(self, template: str | bytes, values: dict[str, str]) -> None:
         """
-        Whatever the event is, lines are printable, bounded and can be encoded.
+        For any event, lines are printable, bounded and can be encoded.
         """
         for line in messageLines({**values, "log_format": template}):
             self.assertLessEqual(len(line), LONGEST_LINE)
