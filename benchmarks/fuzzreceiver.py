@@ -8,33 +8,30 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
+from txcarp.protocol.keyring import Keyring
 from zope.interface import implementer
 
 from benchmarks.fuzzgroup import ADDRESSES, OWN, PASSWORD, REMOTE, VHID, WALL
+from tests.fakes import MemoryFile
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IAdvertisementTransport, IStateStore
+from txcarp.interfaces import IAdvertisementTransport
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
 from txcarp.membership.reception import Heard, Reception
 from txcarp.membership.sealing import Sealing
-from txcarp.membership.statefile import decodeState, encodeState
 from txcarp.protocol import election
 from txcarp.protocol.advertisement import Advertisement
-from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.counter import Counter as OrdinaryCounter
 from txcarp.protocol.dialect import Dialect
+from txcarp.protocol.effects import Peer
 from txcarp.protocol.election import ICARPState, Standing
-from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
-from txcarp.protocol.freshness import State
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says
-from txcarp.protocol.timing import Peer, Timing
-
-#: The same kernel all the time: its clock does not begin anew.
-_BOOT = "boot"
+from txcarp.protocol.timing import Timing
+from txcarp.statestore import StateStore
 
 #: How many counters it knows to be its own: as many as a virtual host.
 _RECENT = 32
@@ -62,25 +59,6 @@ class _Nowhere:
         pass
 
 
-@implementer(IStateStore)
-class _Memory:
-    """
-    A state file in memory.
-    """
-
-    def __init__(self) -> None:
-        self._text: bytes | None = None
-
-    def load(self) -> State:
-        if self._text is None:
-            raise FileNotFoundError
-        return decodeState(self._text, _BOOT)
-
-    def save(self, state: State) -> Deferred[None]:
-        self._text = encodeState(state, _BOOT)
-        return succeed(None)
-
-
 class Receiver:
     """
     The way of a packet, as a virtual host has it.
@@ -97,7 +75,7 @@ class Receiver:
         self.why = ""
         self._clock = Clock()
         self._keyring = keyring
-        self._store = _Memory()
+        self._disk = MemoryFile()
         self._heard: Heard | None = None
         self._sent: deque[int] = deque(maxlen=_RECENT)
         self._configuration = VirtualHostConfiguration(
@@ -134,7 +112,7 @@ class Receiver:
             sayOnce,
             running=self._clock.seconds,
             wall=lambda: WALL + self.now,
-            store=self._store,
+            store=StateStore(self._disk, self._clock, maybeDeferred),
         )
         self._reception = Reception(
             self._configuration,
@@ -214,10 +192,7 @@ class Receiver:
         @return: What was believed.
         """
         self._heard = None
-        try:
-            self._reception.packetReceived(readPacket(packet))
-        except Rejected:
-            pass
+        self._reception.packetReceived(packet)
         return self._heard
 
     def remembersMore(self) -> bool:

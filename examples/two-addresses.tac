@@ -14,12 +14,12 @@ from zope.interface import implementer
 
 from txcarp import CARPService, Change, VirtualHostConfiguration, parseIPv4
 from txcarp.interfaces import IMastershipObserver
+from txcarp.statestore import defaultStateDirectory
 
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
 SOURCE = parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1"))
 PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
 SCRIPTS = Path(os.environ.get("CARP_SCRIPTS", "/etc/txcarp"))
-STATE = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/txcarp"))  # systemd's name for it
 SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")
 
 
@@ -54,7 +54,7 @@ carp = CARPService(
         upScript=str(SCRIPTS / "vip-up.sh"),
         downScript=str(SCRIPTS / "vip-down.sh"),
         parameter="24",
-        stateFile=str(STATE / f"{INTERFACE}-{vhid}.json"),
+        stateFile=str(defaultStateDirectory() / "state.json"),
     )
     for vhid, address, skew in ((1, "10.1.1.252", SKEWS[0]), (2, "10.1.1.253", SKEWS[1]))
 )

@@ -22,11 +22,11 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 from txcarp import CARPService, VirtualHostConfiguration, parseIPv4
+from txcarp.statestore import defaultStateDirectory
 
 VIRTUAL = os.environ.get("CARP_ADDRESS", "10.1.1.252/24")
 PORT = os.environ.get("WEB_PORT", "80")
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
-STATE = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/txcarp"))  # systemd's name for it
 PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
 
 carp = CARPService(
@@ -39,7 +39,7 @@ carp = CARPService(
             addresses=[VIRTUAL],
             advskew=int(os.environ.get("CARP_SKEW", "0")),
             assign=True,
-            stateFile=str(STATE / f"{INTERFACE}-1.json"),
+            stateFile=str(defaultStateDirectory() / f"{INTERFACE}-1.json"),
         )
     ]
 )

@@ -9,10 +9,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -36,6 +37,9 @@ from txcarp.links import Link
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import payloadOf, readPacket
 from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.freshness import SealState
+from txcarp.statefile import Lines, StateFile
+from txcarp.statestore import StateStore
 from txcarp.virtualhost import VirtualHost
 
 INTERFACE = "eth7"
@@ -288,8 +292,9 @@ class FakePlatform:
     def open(self) -> None:
         self.opened = True
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         self.opened = False
+        return succeed(None)
 
 
 @implementer(IMastershipObserver)
@@ -415,3 +420,71 @@ def networkDown() -> OSError:
     What a send raises while the interface is down.
     """
     return OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+
+
+class MemoryFile(StateFile):
+    """
+    A state file in memory, which stays when the process that wrote it is gone.
+
+    @ivar texts: The text of each file in its directory.
+    @ivar writes: How many writes were good.
+    @ivar readError: Raised by each attempt to read, if it is one.
+    @ivar writeError: Raised by each attempt to write, if it is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("/memory/state.json")
+        self.texts: dict[Path, str] = {}
+        self.writes = 0
+        self.readError: Exception | None = None
+        self.writeError: Exception | None = None
+
+    def claim(self) -> bool:
+        return False
+
+    def read(self, path: Path) -> str | None:
+        if self.readError is not None:
+            raise self.readError
+        return self.texts.get(path)
+
+    def write(self, text: str) -> None:
+        if self.writeError is not None:
+            raise self.writeError
+        self.writes += 1
+        self.texts[self.path] = text
+
+    def saved(self, group: str) -> SealState:
+        """
+        The state that another process would find.
+        """
+        return StateStore(self, Clock(), maybeDeferred).load(group)
+
+
+class FakeThreads:
+    """
+    Calls a function at once, or, while the disk is slow, when L{finish} is called.
+    """
+
+    def __init__(self) -> None:
+        self.slow = False
+        self._unfinished: list[tuple[Callable[[], Lines], Deferred[Lines]]] = []
+
+    def __call__(self, function: Callable[[], Lines]) -> Deferred[Lines]:
+        if not self.slow:
+            return maybeDeferred(function)
+        self._unfinished.append((function, Deferred()))
+        return self._unfinished[-1][1]
+
+    @property
+    def unfinished(self) -> int:
+        """
+        How many calls wait for L{finish}.
+        """
+        return len(self._unfinished)
+
+    def finish(self) -> None:
+        """
+        Have the disk do what it was asked for first.
+        """
+        function, done = self._unfinished.pop(0)
+        maybeDeferred(function).chainDeferred(done)

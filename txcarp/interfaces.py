@@ -7,7 +7,7 @@ operating system, or by another program that holds virtual hosts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
-    from txcarp.protocol.freshness import State
+    from txcarp.protocol.freshness import SealState
 
 
 class IAdvertisementTransport(Interface):
@@ -437,31 +437,54 @@ class IPlatform(Interface):
         @raise OSError: If this process may not, or the kernel refuses.
         """
 
-    def close() -> None:
+    def close() -> Deferred[None]:
         """
         Close it; L{open} may follow.
+
+        @return: Fires when that is done.
         """
 
 
 class IStateStore(Interface):
     """
-    Keeps what a host has to remember over a restart.
+    Keeps the seal states of all groups of a process over a restart.  A group is named
+    by interface and vhid, as in "eth0:7".
     """
 
-    def load() -> State:
+    def load(group: str) -> SealState:
         """
-        What was saved last.
+        The state that was saved last; an empty one if this group was never saved.
 
-        @raise OSError: If it cannot be read.
-        @raise txcarp.membership.statefile.BadState: If it makes no sense.
+        @raise OSError: If the state cannot be read, or another process uses the file.
+        @raise txcarp.statefile.BadState: If the content of the file makes no sense.
         """
 
-    def save(state: State) -> Deferred[None]:
+    def changed(group: str, snapshot: Callable[[], SealState], within: float) -> None:
         """
-        Remember.  Nobody waits for a slow disk: the state is taken as it is
-        when this is called.
+        Save the state of a group within some time, together with others.
 
-        @return: Fires when it is safe; fails with C{OSError} if it cannot be.
+        A failure is logged, and the state is saved as soon as that is possible.
+
+        @param snapshot: Returns the state; called when the state is written.
+        @param within: Seconds.  Writes are at least a second apart, so that 0 means at
+            once or with the next write.
+        """
+
+    def save(group: str, snapshot: Callable[[], SealState]) -> Deferred[None]:
+        """
+        Save the state of a group now.
+
+        @return: Fires when the state is safe on disk; fails with C{OSError} if it cannot
+            be written, or the disk does not answer within some seconds.  As with
+            L{changed}, it is not given up then.
+        """
+
+    def close() -> Deferred[None]:
+        """
+        Save what is pending, and let other processes use the file.  The store can be used
+        again afterwards.
+
+        @return: Fires when that is done, or failed, or takes more than some seconds.
         """
 
 

@@ -8,8 +8,10 @@ import errno
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
 from zope.interface import implementer
 
@@ -29,6 +31,8 @@ from txcarp.network.addresstable import AddressTable
 from txcarp.network.links import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
+from txcarp.statefile import StateFile
+from txcarp.statestore import StateStore, inDaemonThread
 
 
 @implementer(IPlatform)
@@ -50,7 +54,7 @@ class LinuxPlatform:
         scripts: IScriptRunner | None = None,
         addresses: IAddressTable | None = None,
         virtualInterfaces: IVirtualInterfaces | None = None,
-        store: IStateStore | None = None,
+        stateFile: str | None = None,
         pauseSeconds: Callable[[], float] | None = None,
         wallSeconds: Callable[[], float] = time.time,
         random: Callable[[int], int] = secrets.randbits,
@@ -60,6 +64,8 @@ class LinuxPlatform:
 
         @param reactor: The reactor of the application; the global one if it is
             not given.
+        @param stateFile: The file that keeps, over a restart, what replays are told by;
+            C{None} for none.
         @param pauseSeconds: See L{IPlatform.pauseSeconds}; the seconds of the clock, if one
             is given and this is not.
         """
@@ -70,6 +76,7 @@ class LinuxPlatform:
         self._netlink = Netlink(reactor)
         #: The parts that are made here, in the order of opening them.
         self._opened: list[Any] = []
+        self._isOpen = False
         self._clock: MonotonicClock | None = None
         if clock is None:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
@@ -90,7 +97,11 @@ class LinuxPlatform:
             virtualInterfaces or Macvlans(self._netlink)
         )
         self.scripts: IScriptRunner = scripts or ProcessRunner(reactor, clock)
-        self.store = store
+        self.store: IStateStore | None = (
+            None
+            if stateFile is None
+            else StateStore(StateFile(stateFile), clock, partial(inDaemonThread, reactor))
+        )
         self.pauseSeconds = pauseSeconds or clock.seconds
         self.wallSeconds = wallSeconds
         self.random = random
@@ -99,15 +110,23 @@ class LinuxPlatform:
         """
         See L{IPlatform.open}.
         """
+        self._isOpen = True
         if self._opened:
             self._netlink.start()
         for part in self._opened:
             part.start()
 
-    def close(self) -> None:
+    def close(self) -> Deferred[None]:
         """
         See L{IPlatform.close}.
         """
+        self._isOpen = False
+        closed = succeed(None) if self.store is None else self.store.close()
+        return closed.addCallback(self._close)
+
+    def _close(self, result: None) -> None:
+        if self._isOpen:
+            return  # it was opened again meanwhile
         for part in self._opened:
             part.stop()
         self._netlink.stop()

@@ -33,16 +33,19 @@ class CARPService(MultiService):
         self,
         configurations: Iterable[VirtualHostConfiguration],
         *,
+        stateFile: str | None = None,
         platform: IPlatform | None = None,
     ) -> None:
         """
-        @param platform: The machine to run on; this Linux host with the global reactor, if
-            it is not given.
+        @param stateFile: The file that keeps, over a restart, what replays are told by;
+            C{None} for none.
+        @param platform: The machine to run on; this Linux host with the global reactor and
+            the state file, if it is not given.
         @raise ValueError: If two virtual hosts have the same interface and
             vhid.
         """
         MultiService.__init__(self)
-        self.platform: IPlatform = platform or LinuxPlatform()
+        self.platform: IPlatform = platform or LinuxPlatform(stateFile=stateFile)
         self._opened = False
         wanted = _byKey(configurations)
         for configuration in wanted.values():
@@ -123,7 +126,7 @@ class CARPService(MultiService):
         """
         yield maybeDeferred(MultiService.stopService, self)
         if not self.running:  # otherwise it was started again meanwhile
-            self.platform.close()
+            yield self.platform.close()
 
     def _add(self, configuration: VirtualHostConfiguration) -> VirtualHost:
         host = VirtualHost(configuration, self.platform)

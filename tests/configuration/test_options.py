@@ -253,6 +253,8 @@ class MeaningTests(_Case):
         """
         ucarp's defaults.
         """
+        self.patch(os, "environ", {})
+        self.patch(os, "geteuid", lambda: 0)
         self.assertEqual(
             configured(),
             VirtualHostConfiguration(
@@ -709,9 +711,14 @@ class GroupTests(_Case):
 
     def test_stateFile(self) -> None:
         """
-        A file of its own for each virtual host, where systemd says if it does.
+        Each daemon has a file of its own, in the directory for its user, or where systemd
+        says.
         """
-        self.patch(os, "environ", {})
+        self.patch(os, "environ", {"XDG_STATE_HOME": "/home/one/state"})
+        self.patch(os, "access", lambda path, mode: False)
+        self.patch(os, "geteuid", lambda: 1000)
+        self.assertEqual(configured().stateFile, "/home/one/state/txcarp/eth0-10.json")
+        self.patch(os, "geteuid", lambda: 0)
         self.assertEqual(configured().stateFile, "/var/lib/txcarp/eth0-10.json")
         os.environ["STATE_DIRECTORY"] = "/var/lib/one:/var/lib/two"
         self.assertEqual(configured().stateFile, "/var/lib/one/eth0-10.json")

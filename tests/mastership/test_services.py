@@ -590,7 +590,7 @@ class CollectionTests(SynchronousTestCase):
         """
         carp, host = self.whole()
         closed: list[str] = []
-        self.patch(self.stage.platform, "close", lambda: closed.append("platform"))
+        self.patch(self.stage.platform, "close", lambda: succeed(closed.append("platform")))
         carp.startService()
         self.stage.run(3.0)
         first = carp.stopService()

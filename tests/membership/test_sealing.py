@@ -1,88 +1,40 @@
 """
-Tests for L{txcarp.membership.sealing} and L{txcarp.membership.statefile}: what is remembered, and
-what an attacker gets who replays.
+Tests for L{txcarp.membership.sealing}: what a host remembers over a restart, and what an
+attacker achieves with replays.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
-from twisted.python.filepath import FilePath
-from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
+from twisted.trial.unittest import SynchronousTestCase
+from txcarp.protocol.keyring import Keyring
 
-from tests.fakes import configured
+from tests.fakes import INTERFACE, FakeThreads, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
 from txcarp.findings import Finding
-from txcarp.interfaces import IStateStore
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
-from txcarp.membership.sealing import LONGEST_SAVE, RESERVED, SAVE_EVERY, Sealing
-from txcarp.membership.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
+from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
 from txcarp.protocol.advertisement import Advertisement, decode, encode
-from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, State
+from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, SealState
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf
+from txcarp.statefile import bootIdentity, encodeState
+from txcarp.statestore import LONGEST_WRITE, StateStore
 
+_GROUP = f"{INTERFACE}:{configured().vhid}"
 _PEER = socket.inet_aton("10.99.0.1")
 _OWN = socket.inet_aton("10.99.0.2")
 _STRANGER = socket.inet_aton("10.99.0.66")
-
-
-@implementer(IStateStore)
-class FakeStore:
-    """
-    Remembers in memory.
-
-    @ivar slow: Whether a save waits for L{finish}.
-    """
-
-    def __init__(self, state: State | None = None) -> None:
-        self.state = state
-        self.saves = 0
-        self.slow = False
-        self.error: OSError | None = None
-        self._pending: list[Deferred[None]] = []
-
-    def load(self) -> State:
-        if self.error is not None:
-            raise self.error
-        if self.state is None:
-            raise FileNotFoundError(errno.ENOENT, "no such file")
-        return decodeState(encodeState(self.state, "boot"), "boot")
-
-    def save(self, state: State) -> Deferred[None]:
-        if self.error is not None:
-            failed: Deferred[None] = Deferred()
-            failed.errback(self.error)
-            return failed
-        self.saves += 1
-        self.state = decodeState(encodeState(state, "boot"), "boot")
-        if not self.slow:
-            return succeed(None)
-        self._pending.append(Deferred())
-        return self._pending[-1]
-
-    def finish(self) -> None:
-        """
-        End the write that is under way.
-        """
-        self._pending.pop(0).callback(None)
 
 
 class SealingTestCase(SynchronousTestCase):
@@ -95,16 +47,18 @@ class SealingTestCase(SynchronousTestCase):
         self.wall = 1.8e9
         self.caughtUp: list[float] = []
         self.memories: list[Memory] = []
-        self.store = FakeStore()
+        self.disk = MemoryFile()
+        self.threads = FakeThreads()
         self.sealing = self.make()
 
-    def make(self, **settings: Any) -> Sealing:
+    def make(self, disk: MemoryFile | None = None, **settings: Any) -> Sealing:
         """
-        A new process, with the state of the last one unless another store is given.
+        A new process, on the same disk as the last one unless another one is given.
         """
-        store = settings.pop("store", self.store)
         if not settings.pop("sameProcess", False):
             self.memories.append(Memory(SayOnce(self.clock)))
+        disk = self.disk if disk is None else disk
+        store = settings.pop("store", StateStore(disk, self.clock, self.threads))
         configuration = configured(**settings)
         keyring = Keyring(
             configuration.vhid,
@@ -115,12 +69,19 @@ class SealingTestCase(SynchronousTestCase):
         return Sealing(
             configuration,
             keyring,
-            self.clock,
             self.memories[-1],
             running=self.clock.seconds,
             wall=lambda: self.wall + self.clock.seconds(),
             store=store,
         )
+
+    @property
+    def saved(self) -> SealState:
+        """
+        The state on disk, after a turn of the reactor.
+        """
+        self.clock.advance(0.0)
+        return self.disk.saved(_GROUP)
 
     def judge(self, sealing: Sealing, advertisement: Advertisement, source: bytes) -> bool:
         """
@@ -150,36 +111,22 @@ class RememberTests(SealingTestCase):
     What is written, and when.
     """
 
-    def test_provided(self) -> None:
-        """
-        Both stores are one.
-        """
-        verifyObject(IStateStore, self.store)
-        verifyObject(IStateStore, StateFile("/nowhere", reactor))
-
-    def test_firstTime(self) -> None:
-        """
-        A missing file is no fault.
-        """
-        with capturedLogs() as logs:
-            self.make()
-        [line] = [formatEvent(event) or "" for event in logs]
-        self.assertIn("does not exist yet", line)
-
     def test_reserved(self) -> None:
         """
         Ticks are reserved ahead, so that a host that crashes and whose clock was set
         back meanwhile uses none twice.
         """
-        counters = []
+        counters: list[int] = []
         for _ in range(RESERVED * 3):
+            reserved = self.saved.tick
             counter = self.sealing.counter(Says(1, 0), _PEER)
             assert counter is not None
+            if counters:  # those of the first advertisement cannot be reserved before
+                self.assertGreaterEqual(reserved, tickOf(counter))
             counters.append(tickOf(counter))
-            assert self.store.state is not None
-            self.assertGreaterEqual(self.store.state.tick, counters[-1])
+            self.assertGreaterEqual(self.saved.tick, counters[-1])
             self.clock.advance(1.0)
-        self.assertLess(self.store.saves, 8)
+        self.assertLess(self.disk.writes, 8)
         self.wall -= 86400.0
         again = self.make().counter(Says(1, 0), _PEER)
         assert again is not None
@@ -195,8 +142,8 @@ class RememberTests(SealingTestCase):
         self.sealing = self.make(sameProcess=True)
         self.clock.advance(1.0)
         counter = self.sealing.counter(Says(1, 0), _PEER)
-        assert counter is not None and self.store.state is not None
-        self.assertGreaterEqual(self.store.state.tick, tickOf(counter))
+        assert counter is not None
+        self.assertGreaterEqual(self.saved.tick, tickOf(counter))
 
     def test_clockSetBack(self) -> None:
         """
@@ -219,9 +166,7 @@ class RememberTests(SealingTestCase):
         Have this host seal something, and a peer with a memory of its own believe it.
         """
         if not hasattr(self, "peer"):
-            store, self.store = self.store, FakeStore()
-            self.peer = self.make()
-            self.store = store
+            self.peer = self.make(MemoryFile())
         source = socket.inet_aton("10.99.0.2")
         counter = sealing.counter(Says(1, 0), source)
         assert counter is not None
@@ -235,8 +180,7 @@ class RememberTests(SealingTestCase):
         counter = self.sealing.counter(Says(1, 0), _PEER)
         assert counter is not None
         self.successResultOf(self.sealing.stop())
-        assert self.store.state is not None
-        self.assertEqual(self.store.state.tick, tickOf(counter))
+        self.assertEqual(self.saved.tick, tickOf(counter))
 
     def test_newPeer(self) -> None:
         """
@@ -245,55 +189,60 @@ class RememberTests(SealingTestCase):
         """
         for when in (-1.0, 0.0):
             self.assertTrue(self.judge(self.sealing, self.sealed(when), _PEER))
-        assert self.store.state is not None
-        self.assertEqual(list(self.store.state.sources), [_PEER])
+        self.assertEqual(list(self.saved.sources), [_PEER])
         for _ in range(int(SAVE_EVERY) * 10):
             self.clock.advance(1.0)
             self.judge(self.sealing, self.sealed(), _PEER)
-        self.assertLess(self.store.saves, 13)
-        self.assertGreater(self.store.saves, 8)
-        ahead = self.store.state.sources[_PEER].tick
+        self.assertLess(self.disk.writes, 13)
+        self.assertGreater(self.disk.writes, 8)
+        ahead = self.saved.sources[_PEER].tick
         self.assertGreater(ahead, 4000)
 
     def test_oneAtATime(self) -> None:
         """
         While a slow disk writes nothing else is written; the newest state is next.
         """
-        self.store.slow = True
+        self.threads.slow = True
         for when in (-1.0, 0.0):
             self.judge(self.sealing, self.sealed(when), _PEER)
-        self.assertEqual(self.store.saves, 1)
+        self.clock.advance(0.0)
+        self.assertEqual(self.threads.unfinished, 1)
         done = self.sealing.stop()
-        self.assertEqual(self.store.saves, 1)
+        self.assertEqual(self.threads.unfinished, 1)
         self.assertNoResult(done)
-        self.store.finish()
-        self.assertEqual(self.store.saves, 2)
-        self.store.finish()
+        self.threads.finish()
+        self.assertEqual(self.disk.writes, 1)
+        self.assertNoResult(done)
+        self.threads.finish()
+        self.assertEqual(self.disk.writes, 2)
         self.successResultOf(done)
 
     def test_hungDisk(self) -> None:
         """
-        Nor does a disk that does not answer at all keep a host from ending, and what it
-        says later is no harm.
+        A disk that does not answer at all does not keep a host from ending, and is free to
+        answer later.
         """
-        self.store.slow = True
+        self.threads.slow = True
         self.sealing.counter(Says(1, 0), _OWN)
+        self.clock.advance(0.0)
+        self.assertEqual(self.threads.unfinished, 1)
         with capturedLogs() as logs:
             done = self.sealing.stop()
-            self.clock.advance(LONGEST_SAVE - 0.1)
+            self.clock.advance(LONGEST_WRITE - 0.1)
             self.assertNoResult(done)
             self.clock.advance(0.1)
             self.successResultOf(done)
-        self.assertIn("the disk does not answer", formatEvent(logs[-1]) or "")
-        self.store.finish()
-        self.store.finish()
+        self.assertIn("no answer from the disk", formatEvent(logs[-1]) or "")
+        self.threads.finish()
+        self.threads.finish()
+        self.assertEqual(self.threads.unfinished, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cannotWrite(self) -> None:
         """
-        A disk that is full is said, and nobody waits for it.
+        A full disk is reported, and nothing waits for it.
         """
-        self.store.error = OSError(errno.ENOSPC, "No space left on device")
+        self.disk.writeError = OSError(errno.ENOSPC, "No space left on device")
         with capturedLogs() as logs:
             self.assertTrue(self.judge(self.sealing, self.sealed(), _PEER))
             self.successResultOf(self.sealing.stop())
@@ -304,12 +253,31 @@ class RememberTests(SealingTestCase):
 
     def test_cannotRead(self) -> None:
         """
-        A file that cannot be read is said, and the host begins anew.
+        A file that cannot be read is reported, and the host begins anew.
         """
-        self.store.error = OSError(errno.EIO, "Input/output error")
+        self.disk.readError = OSError(errno.EIO, "Input/output error")
         with capturedLogs() as logs:
-            self.make()
+            sealing = self.make()
         self.assertIn("cannot be read", formatEvent(logs[0]) or "")
+        self.assertIn(_GROUP, formatEvent(logs[0]) or "")
+        self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+
+    def test_noThread(self) -> None:
+        """
+        Where the system allows no more threads, this host advertises all the same.
+        """
+
+        def refuse(function: object) -> Any:
+            raise RuntimeError("can't start new thread")
+
+        sealing = self.make(store=StateStore(self.disk, self.clock, refuse))
+        with capturedLogs() as logs:
+            self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+            self.clock.advance(1.0)
+            self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+            self.successResultOf(sealing.stop())
+        self.assertEqual(len(logs), 1)
+        self.assertIn("can't start new thread", formatEvent(logs[0]) or "")
 
     def test_off(self) -> None:
         """
@@ -319,7 +287,7 @@ class RememberTests(SealingTestCase):
         self.assertIsNone(sealing.counter(Says(1, 0), _PEER))
         self.assertFalse(self.judge(sealing, self.sealed(), _PEER))
         self.successResultOf(sealing.stop())
-        self.assertEqual(self.store.saves, 0)
+        self.assertEqual(self.disk.writes, 0)
 
     def test_noTicksLeft(self) -> None:
         """
@@ -339,7 +307,8 @@ class RememberTests(SealingTestCase):
         hears it and is in step again.
         """
         far = TICKS // 2
-        self.store = FakeStore(State(7, {_PEER: SealedSource(far)}))
+        state = SealState(7, {_PEER: SealedSource(far)})
+        self.disk.write(f'{{"version": 2}}\n{encodeState(_GROUP, state, bootIdentity())}\n')
         counter = self.make().counter(Says(1, 0), _OWN)
         assert counter is not None
         self.assertGreater(tickOf(counter), far)
@@ -405,163 +374,6 @@ class RememberTests(SealingTestCase):
         self.assertTrue(self.judge(again, fresh, _PEER))
 
 
-class StateFileTests(TestCase):
-    """
-    The file.
-    """
-
-    def setUp(self) -> None:
-        self.path = FilePath(self.mktemp()).child("deep").child("eth0-1.json")
-        self.file = StateFile(self.path.path, reactor)
-        self.state = State(
-            7,
-            {
-                _PEER: SealedSource(5, 1.5, 3.0, (Says(1, 0), Says(255, 255, 3))),
-                socket.inet_pton(socket.AF_INET6, "fe80::1"): SealedSource(9),
-            },
-        )
-
-    async def test_roundTrip(self) -> None:
-        """
-        What is saved is loaded; its directory is made; others cannot read it.
-        """
-        await self.file.save(self.state)
-        self.assertEqual(self.file.load(), self.state)
-        self.assertEqual(self.path.getPermissions().shorthand(), "rw-------")
-        await self.file.save(State(8))
-        self.assertEqual(self.file.load(), State(8))
-        self.assertEqual(os.listdir(self.path.dirname()), ["eth0-1.json"])
-
-    async def test_openUmask(self) -> None:
-        """
-        Others can neither write nor replace it where the umask would let them.
-        """
-        self.addCleanup(os.umask, os.umask(0))
-        file = StateFile(self.path.parent().child("deeper").child("eth0-1.json").path, reactor)
-        await file.save(self.state)
-        for directory in (self.path.parent(), self.path.parent().child("deeper")):
-            self.assertEqual(directory.getPermissions().shorthand(), "rwxr-xr-x")
-
-    def test_missing(self) -> None:
-        """
-        The first time there is none.
-        """
-        self.assertRaises(FileNotFoundError, self.file.load)
-
-    async def test_notWritable(self) -> None:
-        """
-        A path through a file cannot be written.
-        """
-        inTheWay = FilePath(self.mktemp())
-        inTheWay.setContent(b"")
-        file = StateFile(f"{inTheWay.path}/eth0-1.json", reactor)
-        with self.assertRaises(OSError):
-            await file.save(self.state)
-
-    def test_fifo(self) -> None:
-        """
-        Something else with that name keeps nobody waiting.
-        """
-        self.path.parent().makedirs()
-        os.mkfifo(self.path.path)
-        self.assertRaises(BadState, self.file.load)
-
-    def test_anotherBoot(self) -> None:
-        """
-        After a boot the clock that offsets are of has begun anew.
-        """
-        text = encodeState(self.state, "one boot")
-        found = decodeState(text, "another")
-        self.assertIsNone(found.sources[_PEER].offset)
-        self.assertEqual(found.sources[_PEER].tick, 5)
-        self.assertEqual(decodeState(text, "one boot"), self.state)
-
-    def test_impossible(self) -> None:
-        """
-        A state that is another program's, or that no host can have had, is none.
-        """
-        many = State(0, {socket.inet_aton(f"10.99.1.{n}"): SealedSource(1) for n in range(65)})
-        text = encodeState(self.state, "boot")
-        for wrong, words in (
-            (text.replace(b'"version": 1', b'"version": 2'), "version 2"),
-            (encodeState(many, "boot"), "65 sources"),
-            (text.replace(b'"tick": 7', b'"tick": -1'), "-1 is not"),
-            (text.replace(b'"tick": 7', b'"tick": 1099511627776'), "1099511627776 is not"),
-            (text.replace(b'"tick": 7', b'"tick": "7"'), "'7' is not"),
-            (text.replace(b"10.99.0.1", b"10.99.0.1.2"), "10.99.0.1.2"),
-        ):
-            error = self.assertRaises(BadState, decodeState, wrong, "boot")
-            self.assertIn(words, str(error))
-
-    def test_large(self) -> None:
-        """
-        Nor is a file that is far too large, of which no more is read.
-        """
-        self.path.parent().makedirs()
-        self.path.setContent(b" " * (1 << 21))
-        self.assertIn("bytes", str(self.assertRaises(BadState, self.file.load)))
-
-    async def test_inTheWay(self) -> None:
-        """
-        What somebody put where the new file is written is not followed, and no fifo is
-        waited for.
-        """
-        self.path.parent().makedirs()
-        elsewhere = FilePath(self.mktemp())
-        fresh = self.path.sibling(".eth0-1.json.new")
-        elsewhere.linkTo(fresh)
-        with self.assertRaises(OSError):
-            await self.file.save(self.state)
-        self.assertFalse(elsewhere.exists())
-        fresh.remove()
-        os.mkfifo(fresh.path)
-        with self.assertRaises(OSError):
-            await self.file.save(self.state)
-
-    def test_nameOfTheBoot(self) -> None:
-        """
-        Where the kernel does not say which boot this is, the host's name stands for it.
-        """
-
-        def refuse() -> str:
-            raise OSError(errno.ENOENT, "no such file")
-
-        self.assertEqual(bootIdentity(refuse), socket.gethostname())
-        self.assertEqual(bootIdentity(lambda: "one boot\n"), "one boot")
-
-    def test_noNumber(self) -> None:
-        """
-        Numbers that JSON does not have, and Python reads, are none; nor are endless ones.
-        """
-        text = encodeState(self.state, "boot")
-        for wrong in (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 400):
-            for name in (b'"offset": 1.5', b'"at": 3.0'):
-                self.assertIn(name, text)
-                changed = text.replace(name, name[: name.index(b":") + 2] + wrong)
-                self.assertRaises(BadState, decodeState, changed, "boot")
-
-    @given(st.binary(max_size=200))
-    def test_nonsense(self, text: bytes) -> None:
-        """
-        Whatever is in the file, there is one kind of error.
-        """
-        self.assertRaises(BadState, decodeState, text, "boot")
-
-    @given(st.data())
-    def test_mutated(self, data: st.DataObject) -> None:
-        """
-        Nor is there another with a few bytes changed.
-        """
-        text = bytearray(encodeState(self.state, "boot"))
-        for _ in range(data.draw(st.integers(1, 4))):
-            text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-        try:
-            state = decodeState(bytes(text), "boot")
-        except BadState:
-            return
-        self.assertLess(state.tick, TICKS)
-
-
 def resent(
     packet: bytes,
     *,
@@ -597,7 +409,7 @@ class AttackTests(SynchronousTestCase):
         first = segment.add("10.99.0.1", **more)
         second = segment.add("10.99.0.2", advskew=100, **more)
         for computer in (first, second):
-            computer.store = FakeStore()
+            computer.disk = MemoryFile()
             computer.start()
         segment.run(20)
         return segment, first, second
@@ -723,7 +535,7 @@ class AttackTests(SynchronousTestCase):
         second.stop()
         first.crash()
         segment.run(1)
-        second.store = None
+        second.disk = None
         second.start()
         for packet in captured:
             self.inject(segment, packet)
@@ -790,7 +602,7 @@ class AttackTests(SynchronousTestCase):
         first.crash()
         segment.run(5)
         self.assertEqual(segment.masters(), [second])
-        first.store = FakeStore()
+        first.disk = MemoryFile()
         first.clockError = -365 * 86400.0
         first.settings["preempt"] = True
         first.start()
@@ -808,7 +620,7 @@ class AttackTests(SynchronousTestCase):
         for computer in (first, second):
             computer.crash()
         segment.run(60)
-        first.store = FakeStore()
+        first.disk = MemoryFile()
         first.clockError = -365 * 86400.0
         first.start()
         segment.run(10)
@@ -829,7 +641,7 @@ class AttackTests(SynchronousTestCase):
         second = segment.add("10.99.0.2", advskew=100, preempt=True)
         second.clockError = 7200.0
         for computer in (second, first):
-            computer.store = FakeStore()
+            computer.disk = MemoryFile()
             computer.start()
             segment.run(10)
         self.assertEqual(segment.masters(), [first])

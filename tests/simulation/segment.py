@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
@@ -23,6 +23,7 @@ from tests.fakes import (
     FakeLinks,
     FakePlatform,
     Journal,
+    MemoryFile,
     configured,
 )
 from txcarp.addresses import parseIPv4
@@ -34,13 +35,13 @@ from txcarp.interfaces import (
     IMastershipStep,
     INetwork,
     IPacketReceiver,
-    IStateStore,
 )
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
+from txcarp.statestore import StateStore
 from txcarp.virtualhost import VirtualHost
 
 #: Seconds that a packet travels.
@@ -251,7 +252,8 @@ class Computer:
         self.work: Work | None = None
         #: In which families the kernel gives it no socket that hears.
         self.deafIn: set[Family] = set()
-        self.store: IStateStore | None = None
+        #: What is left of the process on disk.
+        self.disk: MemoryFile | None = None
         #: Seconds by which its wall clock is wrong.
         self.clockError = 0.0
         self.journal = Journal()
@@ -297,7 +299,9 @@ class Computer:
         self.links.observers.clear()
         self._tellLink()
         platform = FakePlatform(self.clock, self.journal)
-        platform.network, platform.links, platform.store = self, self.links, self.store
+        platform.network, platform.links = self, self.links
+        if self.disk is not None:
+            platform.store = StateStore(self.disk, self.clock, maybeDeferred)
         platform.draw = self._random.getrandbits
         platform.wallSeconds = (  # type: ignore[method-assign]
             lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError
@@ -327,7 +331,9 @@ class Computer:
         Stop the process in good order.
         """
         platform = FakePlatform(self.clock, self.journal)
-        platform.network, platform.links, platform.store = self, self.links, self.store
+        platform.network, platform.links = self, self.links
+        if self.disk is not None:
+            platform.store = StateStore(self.disk, self.clock, maybeDeferred)
         platform.draw = self._random.getrandbits
         platform.wallSeconds = (  # type: ignore[method-assign]
             lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError

@@ -20,13 +20,13 @@ import attrs
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fakes import configured
-from tests.membership.test_sealing import FakeStore, resent
+from tests.fakes import MemoryFile, configured
+from tests.membership.test_sealing import resent
 from tests.simulation.segment import Computer, Reign, Segment
 from txcarp.protocol.advertisement import decode, encode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
-from txcarp.protocol.freshness import LAG, State
+from txcarp.protocol.freshness import LAG
 from txcarp.protocol.seal import Says, Verification
 
 #: Seconds between two volleys.
@@ -108,7 +108,7 @@ class Story:
         self._missed: dict[bytes, float] = {}
         self._noted = 0
         for computer in (self.second, self.first):
-            computer.store = FakeStore()
+            computer.disk = MemoryFile()
             computer.start()
             self.segment.run(10.3)  # so that nothing is on its way when the attacker sends
 
@@ -200,11 +200,12 @@ def _setBack(story: Story) -> None:
     """
     The backup's state file is put back from a copy, a minute old.
     """
-    assert isinstance(story.second.store, FakeStore)
-    copy = story.second.store.state
+    disk = story.second.disk
+    assert disk is not None
+    copy = dict(disk.texts)
     story.wait(60)
     story.second.stop()
-    story.second.store.state = copy
+    disk.texts = copy
     story.first.crash()
     story.wait(LAG + 1)
     story.second.start()
@@ -215,8 +216,8 @@ def _readOnly(story: Story) -> None:
     """
     It could not be written for a minute.
     """
-    assert isinstance(story.second.store, FakeStore)
-    story.second.store = _ReadOnly(story.second.store.state)
+    assert story.second.disk is not None
+    story.second.disk.writeError = OSError("Read-only file system")
     story.second.stop()
     story.second.start()
     story.wait(60)
@@ -241,7 +242,7 @@ def _newHardware(story: Story) -> None:
     story.first.crash()
     story.wait(10)
     for error in (-20 * _YEAR, 8 * _YEAR):
-        story.first.store = FakeStore()
+        story.first.disk = MemoryFile()
         story.first.clockError = error
         story.first.start()
         story.segment.run(3)  # until it has heard somebody twice, it can be fooled
@@ -293,22 +294,6 @@ _STORIES = (
     _newHardware,
     _partition,
 )
-
-
-class _ReadOnly(FakeStore):
-    """
-    A disk that can be read.
-    """
-
-    def __init__(self, state: State | None) -> None:
-        super().__init__(state)
-        self.readable = state
-
-    def load(self) -> State:
-        self.error, self.state = None, self.readable
-        found = super().load()
-        self.error = OSError("Read-only file system")
-        return found
 
 
 class StoryTests(SynchronousTestCase):
@@ -393,7 +378,7 @@ class SegmentTests(SynchronousTestCase):
         backup = here.add("10.99.0.2", advskew=100)
         other = there.add("10.99.0.1", **settings)
         for computer in (master, backup, other):
-            computer.store = FakeStore()
+            computer.disk = MemoryFile()
             computer.start()
         with capturedLogs():
             for _ in range(20):

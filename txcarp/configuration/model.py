@@ -238,8 +238,8 @@ class VirtualHostConfiguration:
         again, over and over; C{None} for never.
     @ivar verification: What is demanded of the seals of others; with C{OFF}
         nothing is sealed either.
-    @ivar stateFile: The file that keeps, over a restart, what replays are told
-        by; C{None} for none.
+    @ivar stateFile: The file that keeps, over a restart, what replays are recognized
+        by; C{None} for none.  Virtual hosts of a process may share one.
     @ivar otherPasswords: Passwords that are accepted, too, while a group
         changes its password.
     @ivar otherAddresses: Sets of addresses that are accepted, too.

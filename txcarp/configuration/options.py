@@ -29,13 +29,11 @@ from txcarp.protocol.authentication import MAXIMUM_PASSWORD
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.family import Family, familyOf, isLinkLocal
 from txcarp.protocol.seal import Verification
+from txcarp.statestore import defaultStateDirectory, fileNameOf
 
 _log = Logger()
 
 _UNSET = b"\0\0\0\0"
-
-#: Where a daemon keeps what it has to remember (FHS 3.0, section 5.8).
-STATE_DIRECTORY = "/var/lib/txcarp"
 
 
 class CannotRun(Exception):
@@ -349,14 +347,15 @@ class CARPOptions(usage.Options):
 
     def _stateFile(self) -> str | None:
         """
-        Where to remember; systemd names a directory for that.
+        The state file.  Each daemon has a file of its own, since two processes must not
+        write the same one.
         """
         path: str | None = self["state-file"]
         if path == "none":
             return None
-        directory = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or STATE_DIRECTORY
-        # A daemon goes to another directory.
-        return os.path.abspath(path or f"{directory}/{self['interface']}-{self['vhid']}.json")
+        name = fileNameOf(f"{self['interface']}:{self['vhid']}")
+        # Absolute, because a daemon changes its working directory.
+        return os.path.abspath(path or defaultStateDirectory() / name)
 
     def _virtualMAC(self) -> bytes | None:
         chosen: bytes | None = self["virtual-mac-address"]

@@ -87,8 +87,9 @@ PARAMETERS: list[list[Any]] = [
         "state-file",
         None,
         None,
-        "what is remembered over a restart against replays, or none "
-        "[/var/lib/txcarp/INTERFACE-VHID.json]",
+        "the file that keeps, over a restart, what replays are recognized by; or none "
+        "[INTERFACE-VHID.json in /var/lib/txcarp; for users other than root, in "
+        "~/.local/state/txcarp]",
     ],
     [
         "signed-lladdr",

@@ -121,7 +121,6 @@ class Participation:
         self._sealing = Sealing(
             configuration,
             keyring,
-            clock,
             memory,
             running=platform.pauseSeconds,
             wall=platform.wallSeconds,

@@ -295,11 +295,11 @@ class Freshness:
 
 
 @attrs.frozen
-class State:
+class SealState:
     """
-    What is remembered.
+    What a virtual host must still know of seals after a restart.
 
-    @ivar tick: A tick that this host will not have reached.
+    @ivar tick: The last tick that this host may have used: later ones are unused.
     @ivar sources: The hosts that seal their advertisements, by packed address.
     """
 

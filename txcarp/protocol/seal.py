@@ -132,6 +132,8 @@ class Ticks:
     that a receiver can tell old advertisements from new ones.  And it is later
     than every tick that was heard: a host whose clock is wrong, and that has
     forgotten what it sent, is back in step as soon as it hears one other.
+
+    @ivar last: The last tick that was used or heard.
     """
 
     def __init__(self, last: int = 0, ahead: float = float("-inf")) -> None:
@@ -140,15 +142,8 @@ class Ticks:
         @param ahead: By how many seconds the ticks have to be ahead, at least,
             of the clock that is never set, to keep the pace of an earlier run.
         """
-        self._last = last
+        self.last = last
         self._offset = ahead * PACE
-
-    @property
-    def last(self) -> int:
-        """
-        The last tick that was used or heard.
-        """
-        return self._last
 
     def next(self, wall: float, running: float) -> int | None:
         """
@@ -161,7 +156,7 @@ class Ticks:
         clock = int((wall - EPOCH) * PACE)
         if paced > clock:
             clock = int(paced)
-        tick = max(self._last + 1, clock)
+        tick = max(self.last + 1, clock)
         if tick >= TICKS:
             return None
         # Several in one moment, as for two families, do not make the pace faster:
@@ -174,12 +169,12 @@ class Ticks:
         """
         Be later than this from now on.
         """
-        if tick > self._last:
+        if tick > self.last:
             self._use(tick, running)
 
     def _use(self, tick: int, running: float, ahead: int = 0) -> None:
         """
         @param ahead: By how many ticks this one may be ahead of the pace.
         """
-        self._last = tick
+        self.last = tick
         self._offset = max(self._offset, tick - ahead - running * PACE)
