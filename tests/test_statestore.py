@@ -38,6 +38,7 @@ from tests.fakes import (
 from tests.lab.daemons import environment
 from txcarp import statefile, statestore
 from txcarp.interfaces import IStateStore
+from txcarp.platform import LinuxPlatform
 from txcarp.protocol.effects import Role
 from txcarp.protocol.freshness import SealedSource, SealState
 from txcarp.protocol.seal import TICKS, Says
@@ -1008,22 +1009,21 @@ class ServiceTests(TestCase):
     The stores of a service.
     """
 
-    def service(self, *stateFiles: Path | None) -> CARPService:
+    def service(self, path: Path, hosts: int = 1) -> CARPService:
         """
-        Virtual hosts with these files.
+        A service with some virtual hosts and this file.
         """
         clock, journal = Clock(), Journal()
-        return CARPService(
-            [
-                configured(vhid=vhid, stateFile=None if path is None else str(path))
-                for vhid, path in enumerate(stateFiles, 1)
-            ],
-            reactor=reactor,
+        platform = LinuxPlatform(
+            reactor,
             clock=clock,
             links=FakeLinks(),
             network=FakeNetwork(journal, clock),
             scripts=FakeScripts(journal),
+            stateFile=str(path),
         )
+        configurations = [configured(vhid=vhid) for vhid in range(1, hosts + 1)]
+        return CARPService(configurations, platform=platform)
 
     async def test_inUse(self) -> None:
         """
@@ -1049,19 +1049,17 @@ class ServiceTests(TestCase):
 
     async def test_shared(self) -> None:
         """
-        Virtual hosts with the same file share a store, also over a stop and a start; after
-        the stop another process can have the file.
+        All virtual hosts share a store, also over a stop and a start; after the stop
+        another process can have the file.
         """
-        directory = Path(self.mktemp()).resolve()
-        one, two = directory / "one.json", directory / "two.json"
-        carp = self.service(one, one, two, None)
+        path = Path(self.mktemp()).resolve() / "state.json"
+        carp = self.service(path, 3)
         for _ in range(2):
             carp.privilegedStartService()
             carp.startService()
             await carp.stopService()
-        for path, vhids in ((one, [1, 2]), (two, [3])):
-            file = StateFile(str(path))
-            self.assertTrue(file.claim())
-            file.release()
-            found = [json.loads(line).get("group") for line in path.read_text().splitlines()[1:]]
-            self.assertEqual(sorted(found), [f"{INTERFACE}:{vhid}" for vhid in vhids])
+        file = StateFile(str(path))
+        self.assertTrue(file.claim())
+        file.release()
+        found = [json.loads(line).get("group") for line in path.read_text().splitlines()[1:]]
+        self.assertEqual(sorted(found), [f"{INTERFACE}:{vhid}" for vhid in (1, 2, 3)])

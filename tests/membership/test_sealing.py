@@ -12,7 +12,6 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
-from txcarp.protocol.keyring import Keyring
 
 from tests.fakes import INTERFACE, FakeThreads, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
@@ -22,6 +21,7 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
 from txcarp.protocol.advertisement import Advertisement, decode, encode
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap

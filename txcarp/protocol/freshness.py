@@ -1,6 +1,6 @@
 """
-Which advertisements are new, and which were heard before or are made from
-ones that were.
+Tells new advertisements from replayed ones, and from those made out of parts of
+earlier ones.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from txcarp.protocol.advertisement import BOW_OUT, Advertisement
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, Says, Seal, Ticks, Verification, saidBy, tickOf
 
-#: How many sealed counters are remembered, ours included; those of one master
-#: that advertises once a second in both families for two hours and a quarter.
+#: How many sealed counters are remembered, this host's own included: as many as a master
+#: that advertises once a second in both families uses in two hours and a quarter.
 REMEMBERED = 16384
 
-#: How many sealed sources are remembered; the one not heard for longest gives
-#: way.
+#: How many sealed sources are remembered.  One more replaces the source that has been
+#: silent for longest.
 SOURCES = 64
 
-#: How many different things one source has said that are remembered.
+#: How many different sayings of one source are remembered.
 SAYINGS = 8
 
-#: Seconds by which an advertisement may lag behind what its sender's earlier
-#: ones promised, at least.  More than a virtual machine is moved in; what an
-#: attacker gains who kept advertisements back.
+#: Seconds by which an advertisement may arrive later than the earlier ones of its sender
+#: let expect, at least.  The migration of a virtual machine takes less.  An attacker who
+#: holds advertisements back gains no more than this.
 LAG = 10.0
 
-#: Seconds by which one advertisement alone may be ahead of all others.  A tag that
-#: somebody guessed for a counter of a host that does not seal has any tick, which is
-#: nearly always later by centuries.
+#: Seconds by which a single advertisement may be ahead of all others.  The counter of a
+#: host that does not seal can carry a valid tag by chance; its tick is then random, and
+#: nearly always centuries ahead.
 FAR_AHEAD = 10 * 365 * 86400
 
-#: By how much the clocks of two hosts may run apart, seconds in a second.
+#: Seconds per second by which the clocks of two hosts may run apart.
 _DRIFT = 0.001
 
 
@@ -44,11 +44,11 @@ class SealedSource:
     """
     A host that seals its advertisements.
 
-    @ivar tick: The last tick that was heard from it.
-    @ivar offset: By how many seconds its ticks were ahead of the clock of this
-        host when they were; C{None} if that clock has begun anew.
-    @ivar at: That clock, in seconds.
-    @ivar sayings: What it said, newest last.
+    @ivar tick: The last tick that was heard from the host.
+    @ivar offset: By how many seconds its ticks are ahead of the clock of this host;
+        C{None} if that clock has started again since.
+    @ivar at: When C{offset} was measured, in seconds on that clock.
+    @ivar sayings: What the host said, newest last.
     """
 
     tick: int
@@ -59,7 +59,7 @@ class SealedSource:
     @property
     def sayable(self) -> set[Says]:
         """
-        What it said, and how it would say farewell.
+        What the host said, and the bow-outs that it could send.
         """
         demotions = {0, *(says.demotion for says in self.sayings)}
         return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
@@ -75,8 +75,8 @@ class SealedSource:
 
     def promise(self, offset: float, at: float) -> None:
         """
-        Expect that its ticks are so far ahead from now on, if they are not expected to
-        be further ahead anyway.
+        Expect the ticks of the host to be this far ahead, unless they are expected to be
+        further ahead already.
         """
         if self.offset is not None:
             offset = max(offset, self.offset - _DRIFT * max(0.0, at - self.at))
@@ -84,7 +84,9 @@ class SealedSource:
 
     def heard(self, tick: int, says: Says, now: float) -> bool:
         """
-        @return: Whether it said something that it had not said before.
+        Note an advertisement.
+
+        @return: Whether it says something that the host had not said before.
         """
         self.tick = tick
         self.promise(tick / PACE - now, now)
@@ -98,15 +100,14 @@ class SealedSource:
 
 def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
     """
-    The ticks of a host that begins anew, and remembers.
+    The ticks of a host that has restarted and remembers its state.
 
-    They are later than all that it heard, so that whoever has to be refused at
-    first, because his ticks look old, hears later ones from this host and is in
-    step again.  And they keep the pace of before: what this host and its peers
-    promised, others remember, and with the wall clock set back meanwhile nobody
-    would believe it any more.
+    They are later than all ticks that the host has heard.  A peer whose ticks look old
+    is refused at first; it then hears later ones from this host, and catches up.  They
+    also keep their earlier pace, which the peers remember: if the wall clock was set back
+    meanwhile, slower ticks would be refused.
 
-    @param last: A tick that this host may have used already.
+    @param last: The last tick that this host may have used.
     @param sources: The hosts that are known to seal, this one among them.
     """
     known = tuple(sources)
@@ -120,12 +121,12 @@ class Freshness:
     """
     Judges advertisements whose digest is good.
 
-    A tag has 24 bits: of the counters that ucarp draws one in sixteen million
-    is sealed by chance, one in half a year.  So, where hosts need not seal,
-    only two sealed advertisements in a row make a host one that does.
+    A tag has 24 bits: one in sixteen million of the random counters that ucarp draws is
+    sealed by chance, which is one in half a year.  Where sealing is optional, a host
+    therefore counts as sealing only after two sealed advertisements in a row.
 
-    @ivar sources: The sources that are known to seal, by packed address; those
-        of this host among them.
+    @ivar sources: The sources that are known to seal, by packed address, with those of
+        this host.
     """
 
     def __init__(
@@ -166,10 +167,10 @@ class Freshness:
 
     def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
-        Remember what this host sealed.
+        Remember an advertisement that this host sealed.
 
         @param now: As for L{judge}.
-        @return: Whether it said something that it had not said before.
+        @return: Whether it says something that this host had not said before.
         """
         self._remember(counter)
         self._own.add(counter)
@@ -181,12 +182,12 @@ class Freshness:
 
     def judge(self, advertisement: Advertisement, source: bytes, now: float) -> bool:
         """
-        Decide about an advertisement.
+        Judge an advertisement.
 
-        @param source: The packed address that it comes from.
+        @param source: The packed address that the advertisement comes from.
         @param now: Seconds on a clock that is never set and does not stop
             while the host sleeps.
-        @return: Whether it is sealed.
+        @return: Whether the advertisement is sealed.
         @raise Rejected: If it must not be believed.
         """
         if self._verification is Verification.OFF:
@@ -220,8 +221,8 @@ class Freshness:
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         known = self._lastOf(source)
-        # Whoever hears the group is about as late as the latest of it: a source
-        # that is not may have been dead for long.
+        # A host that hears the group keeps its ticks close to the latest of the group.  A
+        # source whose ticks are older may have been dead for long.
         anybody = self._anybody[len(source)]
         floor = anybody.tick - int(self._lag * PACE)
         if known is not None:
@@ -248,7 +249,7 @@ class Freshness:
 
     def _goesOn(self, tick: int, source: bytes) -> bool:
         """
-        Whether a source that leaps ahead did so just before.
+        Whether a source that leaps ahead did so in its previous advertisement, too.
         """
         before = self._leaps.pop(source, 0)
         self._leaps[source] = tick
@@ -269,8 +270,7 @@ class Freshness:
 
     def _sealedByAnother(self, counter: int) -> bool:
         """
-        Whether a source that is known sealed this counter for something that
-        it said before.
+        Whether another known source sealed this counter for one of its sayings.
         """
         return any(
             seal.opens(counter, says, address)
