@@ -12,9 +12,14 @@ from twisted.application.service import Application
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txcarp import CARPService, Change, VirtualHostConfiguration, parseIPv4
+from txcarp import (
+    CARPService,
+    Change,
+    VirtualHostConfiguration,
+    defaultStateDirectory,
+    parseIPv4,
+)
 from txcarp.interfaces import IMastershipObserver
-from txcarp.statestore import defaultStateDirectory
 
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
 SOURCE = parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1"))
@@ -42,21 +47,23 @@ class Reporter:
 
 
 carp = CARPService(
-    VirtualHostConfiguration(
-        interface=INTERFACE,
-        vhid=vhid,
-        password=PASSWORD.read_bytes().splitlines()[0],
-        source=SOURCE,
-        addresses=[address],
-        advskew=int(skew),
-        preempt=True,
-        shutdown=True,
-        upScript=str(SCRIPTS / "vip-up.sh"),
-        downScript=str(SCRIPTS / "vip-down.sh"),
-        parameter="24",
-        stateFile=str(defaultStateDirectory() / "state.json"),
-    )
-    for vhid, address, skew in ((1, "10.1.1.252", SKEWS[0]), (2, "10.1.1.253", SKEWS[1]))
+    [
+        VirtualHostConfiguration(
+            interface=INTERFACE,
+            vhid=vhid,
+            password=PASSWORD.read_bytes().splitlines()[0],
+            source=SOURCE,
+            addresses=[address],
+            advskew=int(skew),
+            preempt=True,
+            shutdown=True,
+            upScript=str(SCRIPTS / "vip-up.sh"),
+            downScript=str(SCRIPTS / "vip-down.sh"),
+            parameter="24",
+        )
+        for vhid, address, skew in ((1, "10.1.1.252", SKEWS[0]), (2, "10.1.1.253", SKEWS[1]))
+    ],
+    stateFile=str(defaultStateDirectory() / "state.json"),
 )
 for host in carp.virtualHosts:
     host.addObserver(Reporter())

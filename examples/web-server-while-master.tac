@@ -21,8 +21,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from txcarp import CARPService, VirtualHostConfiguration, parseIPv4
-from txcarp.statestore import defaultStateDirectory
+from txcarp import CARPService, VirtualHostConfiguration, defaultStateDirectory, parseIPv4
 
 VIRTUAL = os.environ.get("CARP_ADDRESS", "10.1.1.252/24")
 PORT = os.environ.get("WEB_PORT", "80")
@@ -39,9 +38,9 @@ carp = CARPService(
             addresses=[VIRTUAL],
             advskew=int(os.environ.get("CARP_SKEW", "0")),
             assign=True,
-            stateFile=str(defaultStateDirectory() / f"{INTERFACE}-1.json"),
         )
-    ]
+    ],
+    stateFile=str(defaultStateDirectory() / f"{INTERFACE}-1.json"),
 )
 [host] = carp.virtualHosts
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.effects import Reason, Role
     from txcarp.protocol.seal import Verification
     from txcarp.service import CARPService
+    from txcarp.statestore import defaultStateDirectory
     from txcarp.virtualhost import VirtualHost
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _MODULES = {
     "Verification": "txcarp.protocol.seal",
     "VirtualHost": "txcarp.virtualhost",
     "VirtualHostConfiguration": "txcarp.configuration.model",
+    "defaultStateDirectory": "txcarp.statestore",
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "VirtualHost",
     "VirtualHostConfiguration",
     "__version__",
+    "defaultStateDirectory",
     "parseIPv4",
     "parseIPv6",
 ]

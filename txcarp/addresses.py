@@ -113,6 +113,13 @@ def parseHardwareAddress(text: str) -> bytes:
     return packed
 
 
+def virtualHardwareAddress(vhid: int) -> bytes:
+    """
+    The Ethernet address that CARP and VRRP reserve for a group.
+    """
+    return bytes((0x00, 0x00, 0x5E, 0x00, 0x01, vhid))
+
+
 def textOf(address: bytes) -> str:
     """
     A packed address of either family for people; a question mark if it is

@@ -13,9 +13,11 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
-from tests.configuration.test_options import commandLine
-from txcarp.commands.main import _Runner, main
-from txcarp.configuration.options import CARPOptions
+from tests.configuration.test_ucarp import commandLine
+from txcarp import __version__
+from txcarp.commands.main import main
+from txcarp.commands.run import settings
+from txcarp.configuration.manual import helpText
 
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
@@ -70,9 +72,9 @@ class DescriptorTests(SynchronousTestCase):
         )
 
 
-class RunnerTests(SynchronousTestCase):
+class SettingsTests(SynchronousTestCase):
     """
-    What is asked of twistd.
+    What twistd is told.
     """
 
     def test_umask(self) -> None:
@@ -81,23 +83,95 @@ class RunnerTests(SynchronousTestCase):
         """
         self.addCleanup(os.umask, os.umask(0o027))
         for more in ([], ["-B"]):
-            options = CARPOptions()
-            options.parseOptions(commandLine(*more))
-            self.assertEqual(_Runner(options).config["umask"], 0o027)
+            self.assertEqual(settings(commandLine(*more))["umask"], 0o027)
         self.assertEqual(os.umask(0o027), 0o027)
+
+    def test_directory(self) -> None:
+        """
+        A daemon changes to the root directory, and has no pid file.
+        """
+        for more, directory in (([], "."), (["-B"], "/")):
+            told = settings(commandLine(*more))
+            self.assertEqual((told["rundir"], told["pidfile"]), (directory, ""))
+
+    def test_program(self) -> None:
+        """
+        twistd finds this program without a search for plugins.
+        """
+        told = settings(commandLine())
+        self.assertEqual((told.subCommand, list(told.loadedPlugins)), ("txcarp", ["txcarp"]))
+        self.assertTrue(told.subOptions.command)
 
 
 class CommandTests(SynchronousTestCase):
     """
-    What stands first.
+    What the arguments ask for.
     """
+
+    def run_(self, *arguments: str) -> tuple[object, str, str]:
+        """
+        Run the command.
+
+        @return: The exit status, and what was written to the standard output and error.
+        """
+        output, errors = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", output)
+        self.patch(sys, "stderr", errors)
+        self.patch(sys, "argv", ["txcarp", *arguments])
+        try:
+            main()
+            status: object = 0
+        except SystemExit as exit:
+            status = exit.code
+        return status, output.getvalue(), errors.getvalue()
 
     def test_unknown(self) -> None:
         """
         A word without any option is meant to be a command.
         """
-        errors = io.StringIO()
-        self.patch(sys, "stderr", errors)
-        self.patch(sys, "argv", ["txcarp", "dmeo"])
-        self.assertEqual(self.assertRaises(SystemExit, main).code, 1)
-        self.assertTrue(errors.getvalue().startswith("txcarp: there is no command 'dmeo': "))
+        status, output, errors = self.run_("dmeo")
+        self.assertEqual((status, output), (1, ""))
+        self.assertTrue(errors.startswith("txcarp: there is no command 'dmeo': "))
+
+    def test_information(self) -> None:
+        """
+        The help and the version go to the standard output.
+        """
+        self.assertEqual(self.run_("--help"), (0, helpText(), ""))
+        self.assertEqual(self.run_(), (0, helpText(), ""))
+        self.assertEqual(self.run_("--version"), (0, f"txcarp {__version__}\n", ""))
+
+    def test_wrong(self) -> None:
+        """
+        A wrong command line is one line of text and a hint, whatever is wrong with it.
+        """
+        for line, words in (
+            (["--nonsense"], "option --nonsense not recognized"),
+            (["-i", "eth0"], "You must supply a valid virtual host id (-v)"),
+        ):
+            expected = f"txcarp: {words}\nTry 'txcarp --help'.\n"
+            self.assertEqual(self.run_(*line), (1, "", expected))
+
+    def test_impossible(self) -> None:
+        """
+        What cannot be done has another status and no hint.
+        """
+        status, output, errors = self.run_(*commandLine(p="x" * 20))
+        self.assertEqual((status, output), (2, ""))
+        self.assertEqual(errors, "txcarp: Password too long: 20 bytes; a password has 1 to 19\n")
+
+    def test_quick(self) -> None:
+        """
+        The help and the version start without anything that takes its time to be imported.
+        """
+        for argument in ("--help", "--version"):
+            process = subprocess.run(
+                [sys.executable, "-X", "importtime", "-m", "txcarp.commands.main", argument],
+                env={**os.environ, "PYTHONPATH": _ROOT},
+                capture_output=True,
+                check=True,
+                text=True,
+            )
+            self.assertIn("txcarp.configuration.options", process.stderr)
+            for slow in ("twisted", "attr", "netaddr", "zope.interface", "txcarp.protocol"):
+                self.assertNotRegex(process.stderr, rf"(?m)\| +{slow}$")

@@ -14,6 +14,8 @@ from txcarp.configuration.model import (
     MAXIMUM_PAIRS,
     MAXIMUM_PEERS,
     ConfigurationError,
+    FlapLimit,
+    TrackedInterface,
     VirtualHostConfiguration,
 )
 from txcarp.protocol.dialect import DIALECTS
@@ -44,29 +46,38 @@ class ConfigurationTests(SynchronousTestCase):
             ("interface", "", "'' is not the name of an interface (1 to 15 bytes)"),
             ("interface", "a" * 16, "'aaaaaaaaaaaaaaaa' is not the name of an interface"),
             ("interface", "eth0/1", "'eth0/1' is not the name of an interface"),
-            ("vhid", 0, "vhid must be from 1 to 255, not 0"),
-            ("vhid", 256, "vhid must be from 1 to 255, not 256"),
-            ("advbase", -1, "advbase must be from 0 to 255, not -1"),
-            ("advskew", 256, "advskew must be from 0 to 255, not 256"),
-            ("deadRatio", 0, "deadRatio must be from 1 to 4294967295, not 0"),
-            ("source", b"abc", "source must be 4 packed bytes, not b'abc'"),
-            ("source6", b"abcd", "source6 must be 16 packed bytes"),
-            ("group", b"abc", "group must be 4 packed bytes"),
-            ("group6", b"abcd", "group6 must be 16 packed bytes"),
+            ("vhid", 0, "vhid: 0 is not a number from 1 to 255"),
+            ("vhid", 256, "vhid: 256 is not a number from 1 to 255"),
+            ("advbase", -1, "advbase: -1 is not a number from 0 to 255"),
+            ("advskew", 256, "advskew: 256 is not a number from 0 to 255"),
+            ("deadRatio", 0, "deadRatio: 0 is not a number from 1 to 4294967295"),
+            ("source", b"abc", "source: must be 4 packed bytes, not b'abc'"),
+            ("source6", b"abcd", "source6: must be 16 packed bytes"),
+            ("group", b"abc", "group: must be 4 packed bytes"),
+            ("group6", b"abcd", "group6: must be 16 packed bytes"),
             ("group", parseIPv4(IPV4), "a multicast address (224.0.0.0/4)"),
             ("group6", parseIPv6(IPV6), "a multicast address (ff00::/8)"),
-            ("dialect", "netbsd", f"'netbsd' is not a dialect: it is one of {', '.join(DIALECTS)}"),
-            ("preemptDelay", -1.0, "preemptDelay must not be less than 0 seconds, as -1.0 is"),
-            ("preemptDelay", float("inf"), "preemptDelay must not be"),
-            ("startDelay", 0.0, "startDelay must be more than 0 seconds, not 0.0"),
-            ("scriptTimeout", float("nan"), "scriptTimeout must be more than 0 seconds, not nan"),
-            ("announceEvery", -5.0, "announceEvery must be more than 0 seconds, not -5.0"),
-            ("virtualMAC", b"\1\0\0\0\0\1", "virtualMAC must be an Ethernet address that is no"),
-            ("virtualMAC", b"\0\0\0\0\1", "virtualMAC must be an Ethernet address"),
+            ("dialect", "netbsd", f"dialect: 'netbsd' is none of {', '.join(DIALECTS)}"),
+            ("preemptDelay", -1.0, "preemptDelay: -1.0 is not a number of seconds, 0 or"),
+            ("preemptDelay", float("inf"), "preemptDelay: inf is not a"),
+            ("startDelay", 0.0, "startDelay: 0.0 is not a number of seconds greater than 0"),
+            ("scriptTimeout", float("nan"), "scriptTimeout: nan is not a number of seconds"),
+            ("announceEvery", -5.0, "announceEvery: -5.0 is not a number of seconds"),
+            ("virtualMAC", b"\1\0\0\0\0\1", "virtualMAC: must be the Ethernet address of one host"),
+            ("virtualMAC", b"\0\0\0\0\1", "virtualMAC: must be the Ethernet address"),
             ("addresses", [], "at least one address"),
             ("addresses", ["10.0.0"], "'10.0.0' is not an address such as 192.0.2.1"),
             ("addresses", [IPV4, "fd00::1", IPV4], f"the address {IPV4} is given twice"),
             ("addresses", ["10.0.0.1/24"], "without assign an address has no prefix length"),
+            ("advskew", "soon", "advskew: 'soon' is not a whole number from 0 to 255"),
+            ("startDelay", 1e9, "startDelay: 1000000000.0 is not a number of seconds"),
+            ("flapLimit", FlapLimit(1, 60.0), "flapLimit: 1 is not a number from 2 to 1000000"),
+            ("flapLimit", FlapLimit(2, 0.0), "flapLimit: 0.0 is not a number of seconds"),
+            ("trackedInterfaces", (TrackedInterface("a/b"),), "'a/b' is not the name of an"),
+            ("trackedInterfaces", (TrackedInterface("a", 241),), "241 is not a number from 1 to"),
+            ("verification", "yes", "verification: 'yes' is none of off, learn, require"),
+            ("signedHardware", b"\1\0\0\0\0\1", "signedHardware: must be the Ethernet address of"),
+            ("otherAddresses", [["x"]], "otherAddresses: 'x' is not an address"),
             ("peers", (b"abc",), "a peer is one host, 4 or 16 packed bytes, not b'abc'"),
             ("peers", (parseIPv4("224.0.0.18"),), "a peer is one host"),
         ):
@@ -79,7 +90,7 @@ class ConfigurationTests(SynchronousTestCase):
         own = parseIPv4("10.0.0.7")
         self.assertIn("IPv4 addresses need a source", self.refused("source", source=None))
         self.assertIn("needs assign", self.refused("virtualMAC", virtualMAC=b"\0\0\x5e\0\1\7"))
-        self.assertIn("no time between", self.refused("advbase", advbase=0, advskew=0))
+        self.assertIn("nothing separates", self.refused("advbase", advbase=0, advskew=0))
         self.assertIn("another host", self.refused("peers", source=own, peers=(own,)))
         many = tuple(parseIPv4(f"10.1.{n // 250}.{n % 250}") for n in range(MAXIMUM_PEERS + 1))
         self.assertIn(f"more than {MAXIMUM_PEERS} peers", self.refused("peers", peers=many))
@@ -115,7 +126,7 @@ class ConfigurationTests(SynchronousTestCase):
                 self.refused("password", password=password),
                 self.refused("otherPasswords", otherPasswords=(b"fine", password)),
             ):
-                self.assertIn(f"this one has {len(password)}", text)
+                self.assertIn(f"{len(password)} bytes; a password has 1 to 19", text)
                 self.assertNotIn("Geheimnis", text)
         shown = repr(configured(password=b"Geheimnis", otherPasswords=(b"Geheimnis2",)))
         self.assertNotIn("Geheimnis", shown)

@@ -8,19 +8,24 @@ import io
 import sys
 from typing import Any
 
-from twisted.application.service import IService, IServiceMaker, MultiService
-from twisted.logger import LogEvent, Logger, globalLogPublisher
+from twisted.application.app import AppLogger
+from twisted.application.service import Application, IService, IServiceMaker
+from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, Logger, LogPublisher
 from twisted.plugin import IPlugin
+from twisted.python import usage
 from twisted.python.reflect import namedModule
+from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from tests.configuration.test_options import commandLine
+from tests.configuration.test_ucarp import commandLine
 from twisted import plugins
-from txcarp.configuration.options import CARPOptions
+from txcarp.configuration.manual import helpText
+from txcarp.configuration.options import OPTIONS
 from txcarp.daemon import program as plugin
-from txcarp.daemon.program import SchedulingService, SyslogService, makeService
+from txcarp.daemon.program import Options, Program, makeService
 from txcarp.daemon.signals import SignalService
+from txcarp.logs import filtered
 from txcarp.network.sockets import MissingCapability
 from txcarp.service import CARPService
 
@@ -52,7 +57,9 @@ class PluginTests(SynchronousTestCase):
         self.syslogs: list[FakeSyslog] = []
         self.patch(plugin, "checkCapabilities", self.asked.append)
         self.patch(plugin, "SyslogObserver", self.syslog)
-        self.patch(CARPOptions, "hidePasswords", self.hide)
+        self.patch(plugin, "hideArguments", self.hidden.append)
+        self.publisher = LogPublisher()
+        self.patch(plugin, "globalLogPublisher", self.publisher)
 
     def syslog(self, facility: int, identity: str) -> FakeSyslog:
         """
@@ -61,27 +68,22 @@ class PluginTests(SynchronousTestCase):
         self.syslogs.append(FakeSyslog(facility, identity))
         return self.syslogs[-1]
 
-    def hide(self) -> None:
-        """
-        Take the passwords out of the process list.
-        """
-        self.hidden.append(b"")
-
-    def parsed(self, *more: str, parent: Any = None) -> CARPOptions:
+    def parsed(self, *more: str, parent: Any = None, command: bool = False) -> Options:
         """
         A command line as twistd hands it over.
         """
-        options = CARPOptions()
+        options = Options()
         options.parent = parent
+        options.command = command
         options.parseOptions(commandLine(*more))
         return options
 
-    def made(self, *more: str, parent: Any = None) -> MultiService:
+    def made(self, *more: str, **settings: Any) -> Program:
         """
         The whole program for a command line.
         """
-        made = makeService(self.parsed(*more, parent=parent))
-        assert isinstance(made, MultiService)
+        made = makeService(self.parsed(*more, **settings))
+        assert isinstance(made, Program)
         return made
 
     def refused(self, *more: str) -> str:
@@ -90,7 +92,7 @@ class PluginTests(SynchronousTestCase):
         """
         errors = io.StringIO()
         self.patch(sys, "stderr", errors)
-        ended = self.assertRaises(SystemExit, makeService, self.parsed(*more))
+        ended = self.assertRaises(SystemExit, lambda: makeService(self.parsed(*more)))
         self.assertEqual(ended.code, 2)
         return errors.getvalue()
 
@@ -102,41 +104,35 @@ class PluginTests(SynchronousTestCase):
         verifyObject(IServiceMaker, maker)
         verifyObject(IPlugin, maker)
         self.assertEqual(maker.tapname, "txcarp")
-        self.assertIs(maker.options, CARPOptions)
+        self.assertIs(maker.options, Options)
         self.assertTrue(plugins.__path__)
 
-    def test_order(self) -> None:
+    def test_services(self) -> None:
         """
-        The system log begins before anything else may have something to say, and the
-        virtual hosts end before the log does.
+        There are the signals and the virtual hosts, after what they need was asked for and the
+        passwords were taken out of the process list.
         """
         made = self.made()
         verifyObject(IService, made)
-        self.assertEqual(
-            [type(service) for service in made],
-            [SyslogService, SchedulingService, SignalService, CARPService],
-        )
-        self.assertEqual((self.asked, self.hidden), ([False], [b""]))
+        self.assertEqual([type(service) for service in made], [SignalService, CARPService])
+        self.assertEqual((self.asked, self.hidden), ([False], [b"love"]))
         self.made("--assign")
         self.assertEqual(self.asked, [False, True])
 
     def test_syslog(self) -> None:
         """
-        What is logged while the program runs goes to the facility that was asked for, as
-        far as an administrator wants to read it.
+        What is logged from the moment on in which the program becomes part of an application
+        goes to the facility that was asked for, as far as an administrator wants to read it.
         """
         for options, debugging in (((), False), (("-D",), True)):
-            service = next(iter(self.made("-f", "local3", *options)))
+            made = self.made("-f", "local3", *options)
+            logger = Logger(observer=self.publisher)
+            logger.info("before")
+            made.setServiceParent(Application("test"))
             log = self.syslogs[-1]
             self.assertEqual((log.facility, log.identity), (19, "txcarp"))
-            logger = Logger(observer=globalLogPublisher)
-            logger.info("before")
-            service.privilegedStartService()
-            service.startService()
             logger.info("shown")
             logger.debug("detail")
-            service.stopService()
-            logger.info("after")
             said = [event["log_format"] for event in log.events]
             self.assertEqual(said, ["shown", "detail"] if debugging else ["shown"])
 
@@ -144,13 +140,55 @@ class PluginTests(SynchronousTestCase):
         """
         With the facility none there is no system log.
         """
-        made = self.made("-f", "none")
-        self.assertNotIn(SyslogService, [type(service) for service in made])
+        self.made("-f", "none").setServiceParent(Application("test"))
         self.assertEqual(self.syslogs, [])
-        service = SyslogService("none", False)
-        service.privilegedStartService()
-        service.startService()
-        service.stopService()
+
+    def log(self, *more: str, command: bool = False, **changes: Any) -> ILogObserver | None:
+        """
+        The log that the program gives to twistd.
+        """
+        twistd = {"nodaemon": True, "syslog": False, "logfile": None, **changes}
+        application = Application("test")
+        made = self.made(*more, parent=twistd, command=command)
+        self.patch(plugin.atexit, "register", lambda call: None)
+        made.setServiceParent(application)
+        made.flushLog()
+        log: ILogObserver | None = application.getComponent(ILogObserver, None)
+        return log
+
+    def test_terminal(self) -> None:
+        """
+        In the foreground twistd gets the log of the C{txcarp} command, in place of its own.
+        """
+        for changes in ({}, {"logfile": "-"}, {"command": True}):
+            self.assertIsInstance(self.log(**changes), FilteringLogObserver)
+
+    def test_ownLog(self) -> None:
+        """
+        twistd keeps its log if it was told what to log to, and as a daemon.
+        """
+        for changes in ({"logfile": "x"}, {"syslog": True}, {"nodaemon": False}):
+            self.assertIsNone(self.log(**changes))
+        self.assertIsNone(self.log("-B"))
+
+    def test_noLog(self) -> None:
+        """
+        The C{txcarp} command in the background logs to syslog only.
+        """
+        log = self.log("-B", command=True)
+        self.assertIsInstance(log, LogPublisher)
+
+    def test_aboutTwistd(self) -> None:
+        """
+        The C{txcarp} command is silent about twistd; C{twistd} is not.
+        """
+        for command in (False, True):
+            heard: list[LogEvent] = []
+            more = [plugin._withoutTwistd] if command else []
+            observer = filtered(heard.append, False, *more)
+            for source in (AppLogger({}), self):
+                Logger(source=source, observer=observer).info("x")
+            self.assertEqual(len(heard), 1 if command else 2)
 
     def test_mayNot(self) -> None:
         """
@@ -185,12 +223,50 @@ class PluginTests(SynchronousTestCase):
 
     def test_onTime(self) -> None:
         """
-        What keeps this process on time is asked for once, while it may be.
+        What keeps this process on time is asked for once, while it may be, and before anything
+        else starts.
         """
         asked: list[None] = []
         self.patch(plugin, "stayOnTime", lambda: asked.append(None))
-        service = SchedulingService()
-        service.privilegedStartService()
-        service.startService()
-        service.stopService()
+        made = self.made()
+        while made.services:
+            made.services.pop()
+        made.privilegedStartService()
+        made.startService()
+        made.stopService()
         self.assertEqual(len(asked), 1)
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    The command line in the form that twistd needs.
+    """
+
+    def test_wrong(self) -> None:
+        """
+        A wrong command line is an error of twistd's kind.
+        """
+        error = self.assertRaises(usage.UsageError, Options().parseOptions, ["-i", "eth0"])
+        self.assertEqual(str(error), "You must supply a valid virtual host id (-v)")
+
+    def test_help(self) -> None:
+        """
+        As a command of twistd the help begins with what is typed then.
+        """
+        whole = ServerOptions()
+        whole.subCommand = "txcarp"
+        options = Options()
+        options.parent = whole
+        output = io.StringIO()
+        self.patch(sys, "stdout", output)
+        self.assertEqual(self.assertRaises(SystemExit, options.parseOptions, ["-h"]).code, 0)
+        self.assertEqual(output.getvalue(), str(options))
+        self.assertEqual(str(options).splitlines()[0], "Usage: twistd [options] txcarp [options]")
+        self.assertEqual(str(Options()), helpText())
+
+    def test_completion(self) -> None:
+        """
+        Shells complete every option.
+        """
+        names = {name.rstrip("=") for name in Options().longOpt}
+        self.assertEqual(names, {option.name for option in OPTIONS})

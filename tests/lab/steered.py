@@ -15,7 +15,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineReceiver
 
-from txcarp.configuration.options import CARPOptions
+from txcarp.configuration.ucarp import read
 from txcarp.logs import TerminalObserver, filtered
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
@@ -52,11 +52,10 @@ def main() -> None:
     """
     Run until a signal comes.
     """
-    options = CARPOptions()
-    options.parseOptions(sys.argv[1:])
     terminal = filtered(TerminalObserver(), False)
     globalLogBeginner.beginLoggingTo([terminal], redirectStandardIO=False)
-    service = CARPService([options.configuration()])
+    line = read(sys.argv[1:])
+    service = CARPService([line.configuration], stateFile=line.stateFile)
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

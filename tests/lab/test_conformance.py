@@ -20,7 +20,7 @@ import txcarp
 from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
-from txcarp.mastership.virtualmac import virtualHardwareAddress
+from txcarp.addresses import virtualHardwareAddress
 from txcarp.netlink.requests import delLink
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.timing import Timing

@@ -14,9 +14,10 @@ from zope.interface.verify import verifyObject
 from tests.fakes import INTERFACE, FakeLinks, Journal
 from tests.mastership.table import FakeInterfaces, LeaseStage
 from tests.mastership.test_leases import BACKUP, MASTER, STARTED
+from txcarp.addresses import virtualHardwareAddress
 from txcarp.interfaces import ILinkObserver, IMastershipStep, IVirtualInterfaces
 from txcarp.links import Link
-from txcarp.mastership.virtualmac import VirtualMAC, virtualHardwareAddress
+from txcarp.mastership.virtualmac import VirtualMAC
 from txcarp.membership.holds import HOLD_OFF
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason

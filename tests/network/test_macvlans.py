@@ -13,9 +13,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txcarp.addresses import virtualHardwareAddress
 from txcarp.interfaces import IVirtualInterfaces
 from txcarp.links import Link
-from txcarp.mastership.virtualmac import virtualHardwareAddress, virtualInterfaceName
+from txcarp.mastership.virtualmac import virtualInterfaceName
 from txcarp.netlink.conversation import AnswerLost
 from txcarp.netlink.format import Request, number, readAttributes, text
 from txcarp.netlink.messages import (

@@ -1,13 +1,12 @@
 """
-What an administrator asked for: one frozen, validated model.
+The configuration of a virtual host: one frozen model that checks every setting.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -23,45 +22,40 @@ from txcarp.protocol.timing import Timing
 #: The longest name of an interface, in bytes (IFNAMSIZ - 1).
 MAXIMUM_INTERFACE = 15
 
-#: How many hosts advertisements are sent to one by one.
+#: How many peers a master sends its advertisements to, each separately.
 MAXIMUM_PEERS = 32
 
-#: How many pairs of password and addresses are accepted at a time: each costs
-#: a digest for every packet that is none of ours.
+#: How many pairs of a password and a set of addresses are accepted at the same time.  Each
+#: costs a digest for every packet that none of them has signed.
 MAXIMUM_PAIRS = 16
+
+#: A time of this many seconds (32 years) or more is a mistake.
+_FOREVER = 1e9
 
 _LIMITED_BROADCAST = b"\xff\xff\xff\xff"
 
 
 class ConfigurationError(ValueError):
     """
-    A setting that cannot be.
+    A setting has a value that it cannot have.
 
     @ivar setting: The name of the attribute of L{VirtualHostConfiguration}.
+    @ivar problem: What is wrong with the value, without the name of the setting.
     """
 
-    def __init__(self, setting: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
         self.setting = setting
-
-
-def _between(low: int, high: int) -> Callable[[Any, attrs.Attribute[int], int], None]:
-    def check(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
-        if not low <= value <= high:
-            raise ConfigurationError(
-                attribute.name, f"{attribute.name} must be from {low} to {high}, not {value}"
-            )
-
-    return check
+        self.problem = problem
 
 
 @attrs.frozen
 class TrackedInterface:
     """
-    Another interface, without whose link this host is demoted.
+    Another interface.  This host is demoted while it has no link.
 
-    @ivar name: Its name; it need not exist yet.
-    @ivar amount: By how much, 1 to 240.
+    @ivar name: Its name.  It need not exist yet.
+    @ivar amount: How much this host is demoted, 1 to 240.
     """
 
     name: str
@@ -71,120 +65,45 @@ class TrackedInterface:
 @attrs.frozen
 class FlapLimit:
     """
-    When a host changes its role too often.
+    How often a host may change its role.
 
-    @ivar changes: So many times a backup again...
-    @ivar seconds: ...within so many seconds; and for how long it then waits.
+    @ivar changes: A host that becomes backup this many times, at least 2...
+    @ivar seconds: ...within this time does not become master for the same time.
     """
 
     changes: int
     seconds: float
 
 
-def _packed(size: int) -> Callable[[Any, attrs.Attribute[Any], bytes | None], None]:
-    def check(instance: object, attribute: attrs.Attribute[Any], value: bytes | None) -> None:
-        if value is not None and len(value) != size:
-            raise ConfigurationError(
-                attribute.name, f"{attribute.name} must be {size} packed bytes, not {value!r}"
-            )
+def _readAddresses(
+    given: Iterable[str | VirtualAddress], setting: str = "addresses"
+) -> tuple[VirtualAddress, ...]:
+    try:
+        return tuple(parseVirtualAddress(one) if isinstance(one, str) else one for one in given)
+    except ValueError as error:
+        raise ConfigurationError(setting, str(error)) from None
 
-    return check
+
+def _readAddressSets(
+    sets: Iterable[Iterable[str | VirtualAddress]],
+) -> tuple[tuple[VirtualAddress, ...], ...]:
+    return tuple(_readAddresses(one, "otherAddresses") for one in sets)
 
 
-def _dialect(value: str | Dialect) -> Dialect:
+def _readDialect(value: str | Dialect) -> Dialect:
     if isinstance(value, Dialect):
         return value
     if value not in DIALECTS:
-        raise ConfigurationError(
-            "dialect", f"{value!r} is not a dialect: it is one of {', '.join(DIALECTS)}"
-        )
+        raise ConfigurationError("dialect", f"{value!r} is none of {', '.join(DIALECTS)}")
     return DIALECTS[value]
 
 
-def _notNegative(
-    instance: object, attribute: attrs.Attribute[Any], value: float | None
-) -> None:
-    if value is not None and not 0 <= value < float("inf"):
-        raise ConfigurationError(
-            attribute.name, f"{attribute.name} must not be less than 0 seconds, as {value} is"
-        )
-
-
-def _hardware(
-    instance: object, attribute: attrs.Attribute[Any], value: bytes | None
-) -> None:
-    if value is not None and (len(value) != 6 or value[0] & 1):
-        raise ConfigurationError(
-            attribute.name,
-            f"{attribute.name} must be an Ethernet address that is no group, not {value.hex(':')}",
-        )
-
-
-def _readAddressSets(sets: Iterable[Iterable[str]]) -> tuple[tuple[VirtualAddress, ...], ...]:
-    return tuple(map(_readAddresses, sets))
-
-
-def _readAddresses(texts: Iterable[str]) -> tuple[VirtualAddress, ...]:
+def _readVerification(value: str | Verification) -> Verification:
     try:
-        return tuple(map(parseVirtualAddress, texts))
-    except ValueError as error:
-        raise ConfigurationError("addresses", str(error)) from None
-
-
-def notAnInterface(name: str) -> str:
-    """
-    Why a name cannot be that of an interface, by the rules of Linux
-    (C{dev_valid_name}); an empty string if it can.  An interface may be missing
-    and is waited for, but not one that can never be.
-    """
-    interface, colon, _ = name.partition(":")
-    if colon and interface:
-        return (
-            f"{name!r} is a label of addresses, not the name of an interface: "
-            f"give {interface!r}"
-        )
-    if (
-        not 1 <= len(os.fsencode(name)) <= MAXIMUM_INTERFACE
-        or name in (".", "..")
-        or any(letter in "/:" or letter.isspace() for letter in name)
-    ):
-        return f"{name!r} is not the name of an interface (1 to {MAXIMUM_INTERFACE} bytes)"
-    return ""
-
-
-def _interface(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-    problem = notAnInterface(value)
-    if problem:
-        raise ConfigurationError(attribute.name, problem)
-
-
-def _source(instance: object, attribute: attrs.Attribute[Any], value: bytes | None) -> None:
-    if value is not None and (isMulticast(value) or value == _LIMITED_BROADCAST):
-        raise ConfigurationError(
-            attribute.name, f"{textOf(value)} cannot be the source of anything: it is no one host"
-        )
-
-
-def _passwords(
-    instance: object, attribute: attrs.Attribute[tuple[bytes, ...]], value: tuple[bytes, ...]
-) -> None:
-    for password in value:
-        _password(instance, attribute, password)
-
-
-def _password(instance: object, attribute: attrs.Attribute[Any], value: bytes) -> None:
-    if not 1 <= len(value) <= MAXIMUM_PASSWORD:
-        raise ConfigurationError(
-            attribute.name,
-            f"a password has 1 to {MAXIMUM_PASSWORD} bytes, this one has {len(value)}",
-        )
-
-
-def _positive(instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is not None and not 0 < value < float("inf"):
-        raise ConfigurationError(
-            attribute.name, f"{attribute.name} must be more than 0 seconds, not {value}"
-        )
+        return Verification(value)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in Verification)
+        raise ConfigurationError("verification", f"{value!r} is none of {modes}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -192,80 +111,74 @@ class VirtualHostConfiguration:
     """
     One virtual host.
 
-    @ivar interface: The name of the interface that its group is on.
-    @ivar vhid: Its number in the group, 1 to 255.
-    @ivar password: The secret of the group, 1 to 19 bytes; never shown.
-    @ivar source: The packed IPv4 address that advertisements come from; needed
-        if there are IPv4 addresses.
-    @ivar source6: The packed IPv6 address that they come from; C{None} for the
-        link-local address of the interface.
-    @ivar addresses: The virtual addresses, given as they are written.  They
-        say in which families this host advertises.
-    @ivar group: The packed IPv4 address that advertisements go to.
-    @ivar group6: The packed IPv6 address that they go to.
-    @ivar peers: The packed addresses of hosts that advertisements are sent to,
-        each alone, in place of the group of their family.  From these they may
-        come through a router.
-    @ivar followPeers: Whether advertisements go to the group, to the peers,
-        and to every host that was heard.
-    @ivar dialect: Whose rules hold in the group; a name or a L{Dialect}.
-    @ivar broadcast: Whether they go to the Ethernet broadcast address.
+    @ivar interface: The name of the interface that the group is on.
+    @ivar vhid: The number of the group, 1 to 255.
+    @ivar password: The secret of the group, 1 to 19 bytes.  It is never shown.
     @ivar advbase: Whole seconds between advertisements, 0 to 255.
-    @ivar advskew: 256ths of a second more, 0 to 255; higher is less preferred.
-    @ivar deadRatio: How many bases of silence are tolerated, at least 1.
-    @ivar preempt: Whether to take over from a slower master that lives.
-    @ivar preemptDelay: Seconds as a backup in good order before it does that.
-    @ivar startDelay: Seconds after the start for which this host does not
-        become master.
-    @ivar flapLimit: When it changes its role too often; C{None} for never.
-    @ivar anyFamily: Whether the silence of one family is enough to take over,
-        as in the BSD kernels.
-    @ivar trackedInterfaces: Interfaces whose links this host is demoted
-        without.
-    @ivar neutral: Whether the down script is left out at start.
+    @ivar advskew: 256ths of a second added to that, 0 to 255.  The host with the highest is the
+        least preferred.
+    @ivar source: The packed IPv4 address that advertisements come from.  IPv4 addresses need it.
+    @ivar source6: The packed IPv6 address that advertisements come from; C{None} for the
+        link-local address of the interface.
+    @ivar addresses: The virtual addresses, as text or read by L{parseVirtualAddress}.  This host
+        advertises in their families.
+    @ivar deadRatio: How many times advbase a master may be silent, at least 1.
+    @ivar group: The packed IPv4 address that advertisements go to.
+    @ivar group6: The packed IPv6 address that advertisements go to.
+    @ivar broadcast: Whether they go to the Ethernet broadcast address.
+    @ivar peers: The packed addresses of hosts that advertisements go to, in place of the group
+        of their family.  Advertisements from these hosts may come through a router.
+    @ivar followPeers: Whether advertisements go to the group, and a copy of each to the peers
+        and to every host that was heard.
+    @ivar dialect: The rules of the group: a name or a L{Dialect}.
+    @ivar preempt: Whether to take over from a master that is less preferred.
+    @ivar preemptDelay: Seconds as a healthy backup before that.
+    @ivar startDelay: Seconds after the start in which this host does not become master.
+    @ivar flapLimit: How often this host may change its role; C{None} for no limit.
+    @ivar anyFamily: Whether the silence of one family is enough to take over, as in the BSD
+        kernels.
+    @ivar trackedInterfaces: Interfaces whose lost links demote this host.
+    @ivar neutral: Whether the down script is left out at the start.
     @ivar shutdown: Whether the down script runs when a master is stopped.
     @ivar ignoreLink: Whether a lost carrier is ignored.
     @ivar upScript: The file to run on becoming master.
     @ivar downScript: The file to run on becoming backup.
     @ivar parameter: One more argument for both scripts.
-    @ivar scriptTimeout: Seconds that a script may take; C{None} for no limit.
+    @ivar scriptTimeout: Seconds that a script may run; C{None} for no limit.
     @ivar assign: Whether this program adds and removes the addresses itself.
-    @ivar releaseFirst: Whether a master that leaves gives everything back
-        before it says so, for services that must never run twice.
-    @ivar virtualMAC: The six bytes of the hardware address that moves with the
-        addresses; C{None} for the card's own, which stays.
-    @ivar announceEvery: Seconds after which a master announces its addresses
-        again, over and over; C{None} for never.
-    @ivar verification: What is demanded of the seals of others; with C{OFF}
-        nothing is sealed either.
-    @ivar stateFile: The file that keeps, over a restart, what replays are recognized
-        by; C{None} for none.  Virtual hosts of a process may share one.
-    @ivar otherPasswords: Passwords that are accepted, too, while a group
-        changes its password.
-    @ivar otherAddresses: Sets of addresses that are accepted, too.
-    @ivar signedHardware: The hardware address that an OpenBSD peer puts into
-        the digest because it was set by hand; empty for none.
+    @ivar releaseFirst: Whether a master that leaves releases everything before it bows out, for
+        services that must never run on two hosts.
+    @ivar virtualMAC: The six bytes of a hardware address that moves with the virtual addresses;
+        C{None} to use that of the card.
+    @ivar announceEvery: Seconds between announcements of the addresses by a master; C{None} to
+        announce them once.
+    @ivar verification: Which seals are demanded of peers.  With C{OFF}, this host does not seal
+        its own advertisements either.
+    @ivar otherPasswords: Passwords that are accepted as well, while a group changes its own.
+    @ivar otherAddresses: Sets of addresses that are accepted as well.
+    @ivar signedHardware: The hardware address that OpenBSD peers sign because it was set by
+        hand; empty for none.
     @ivar debug: Whether to log each packet.
     """
 
-    interface: str = attrs.field(validator=_interface)
-    vhid: int = attrs.field(validator=_between(1, 255))
-    password: bytes = attrs.field(validator=_password, repr=False)
-    source: bytes | None = attrs.field(default=None, validator=[_packed(4), _source])
-    source6: bytes | None = attrs.field(default=None, validator=[_packed(16), _source])
+    interface: str
+    vhid: int
+    password: bytes = attrs.field(repr=False)
+    advbase: int = 1
+    advskew: int = 0
+    source: bytes | None = None
+    source6: bytes | None = None
     addresses: tuple[VirtualAddress, ...] = attrs.field(converter=_readAddresses)
-    group: bytes = attrs.field(default=ipv4.GROUP, validator=_packed(4))
-    group6: bytes = attrs.field(default=ipv6.GROUP, validator=_packed(16))
+    deadRatio: int = 3
+    group: bytes = ipv4.GROUP
+    group6: bytes = ipv6.GROUP
+    broadcast: bool = False
     peers: tuple[bytes, ...] = ()
     followPeers: bool = False
-    dialect: Dialect = attrs.field(default=UCARP, converter=_dialect)
-    broadcast: bool = False
-    advbase: int = attrs.field(default=1, validator=_between(0, 255))
-    advskew: int = attrs.field(default=0, validator=_between(0, 255))
-    deadRatio: int = attrs.field(default=3, validator=_between(1, 2**32 - 1))
+    dialect: Dialect = attrs.field(default=UCARP, converter=_readDialect)
     preempt: bool = False
-    preemptDelay: float = attrs.field(default=0.0, validator=_notNegative)
-    startDelay: float | None = attrs.field(default=None, validator=_positive)
+    preemptDelay: float = 0.0
+    startDelay: float | None = None
     flapLimit: FlapLimit | None = FlapLimit(10, 60.0)
     anyFamily: bool = False
     trackedInterfaces: tuple[TrackedInterface, ...] = ()
@@ -275,16 +188,15 @@ class VirtualHostConfiguration:
     upScript: str | None = None
     downScript: str | None = None
     parameter: str | None = None
-    scriptTimeout: float | None = attrs.field(default=None, validator=_positive)
+    scriptTimeout: float | None = None
     assign: bool = False
     releaseFirst: bool = False
-    virtualMAC: bytes | None = attrs.field(default=None, validator=_hardware)
-    announceEvery: float | None = attrs.field(default=60.0, validator=_positive)
-    verification: Verification = Verification.LEARN
-    stateFile: str | None = None
-    otherPasswords: tuple[bytes, ...] = attrs.field(
-        default=(), validator=_passwords, repr=False
+    virtualMAC: bytes | None = None
+    announceEvery: float | None = 60.0
+    verification: Verification = attrs.field(
+        default=Verification.LEARN, converter=_readVerification
     )
+    otherPasswords: tuple[bytes, ...] = attrs.field(default=(), repr=False)
     otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
         default=(), converter=_readAddressSets
     )
@@ -293,71 +205,88 @@ class VirtualHostConfiguration:
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what several settings say together.
-
-        @raise ConfigurationError: If they cannot be together.
+        @raise ConfigurationError: If a setting has a value that it cannot have.
         """
-        if not self.addresses:
-            raise ConfigurationError("addresses", "a virtual host has at least one address")
+        for setting, problem in self._checks():
+            if problem:
+                raise ConfigurationError(setting, problem)
+
+    def _checks(self) -> Iterator[tuple[str, str]]:
+        """
+        Each setting that is checked, with what is wrong with its value or an empty string.  The
+        order is that in which ucarp checks its options.
+        """
+        yield "interface", _notAnInterface(self.interface)
+        yield "vhid", _outside(self.vhid, 1, 255)
+        yield "password", _notAPassword(self.password)
+        yield "advbase", _outside(self.advbase, 0, 255)
+        yield "advskew", _outside(self.advskew, 0, 255)
+        if self.advbase == 0 and self.advskew == 0 and not self.dialect.zeroBase:
+            yield "advbase", "advbase and advskew are both 0: nothing separates advertisements"
+        if self.source is not None:
+            yield "source", _notASource(self.source, 4)
+        elif self.families != (Family.IPV6,):
+            yield "source", "IPv4 addresses need a source for advertisements"
+        if self.source6 is not None:
+            yield "source6", _notASource(self.source6, 16)
+        yield "addresses", self._wrongAddresses()
+        yield "deadRatio", _outside(self.deadRatio, 1, 2**32 - 1)
+        yield "preemptDelay", _notATime(self.preemptDelay)
+        for setting in ("startDelay", "scriptTimeout", "announceEvery"):
+            yield setting, _notALimit(getattr(self, setting))
+        if self.flapLimit is not None:
+            yield "flapLimit", _outside(self.flapLimit.changes, 2, 10**6)
+            yield "flapLimit", _notALimit(self.flapLimit.seconds)
+        for tracked in self.trackedInterfaces:
+            yield "trackedInterfaces", _notAnInterface(tracked.name)
+            yield "trackedInterfaces", _outside(tracked.amount, 1, FULL_DEMOTION)
+        for password in self.otherPasswords:
+            yield "otherPasswords", _notAPassword(password)
+        passwords, sets = len(self.otherPasswords), len(self.otherAddresses)
+        pairs = (1 + passwords) * (1 + sets)
+        if pairs > MAXIMUM_PAIRS:
+            yield (
+                "otherAddresses" if sets > passwords else "otherPasswords",
+                f"there are {pairs} pairs of a password and a set of addresses to accept, and "
+                f"{MAXIMUM_PAIRS} at most are possible",
+            )
+        if self.signedHardware:
+            yield "signedHardware", _notHardware(self.signedHardware)
+        yield "group", _notAGroup(self.group, 4, "224.0.0.0/4", self.broadcast)
+        yield "group6", _notAGroup(self.group6, 16, "ff00::/8")
+        yield "peers", self._wrongPeers()
+        if self.virtualMAC is not None:
+            yield "virtualMAC", _notHardware(self.virtualMAC)
+            if not self.assign:
+                yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
+
+    def _wrongAddresses(self) -> str:
         for address in self.addresses:
             if not self.assign and address.prefixLength != 8 * len(address.packed):
-                raise ConfigurationError(
-                    "addresses",
+                return (
                     f"without assign an address has no prefix length, as {address} has: the "
-                    "scripts add it",
+                    "scripts add it"
                 )
-        if Family.IPV4 in self.families and self.source is None:
-            raise ConfigurationError("source", "IPv4 addresses need a source for advertisements")
-        if self.virtualMAC is not None and not self.assign:
-            raise ConfigurationError(
-                "virtualMAC", "a virtual hardware address needs assign: no script can add it"
-            )
-        times = Counter(address.packed for address in self.addresses)
-        for packed, count in times.items():
+        for packed, count in Counter(address.packed for address in self.addresses).items():
             if count > 1:
-                raise ConfigurationError(
-                    "addresses", f"the address {textOf(packed)} is given twice"
-                )
-        if self.advbase == 0 and self.advskew == 0 and not self.dialect.zeroBase:
-            raise ConfigurationError(
-                "advbase", "advbase and advskew are both 0: there is no time between advertisements"
-            )
-        if not isMulticast(self.group) and not self.broadcast:
-            raise ConfigurationError(
-                "group",
-                f"the group must be a multicast address (224.0.0.0/4), not {textOf(self.group)}",
-            )
-        if not isMulticast(self.group6):
-            raise ConfigurationError(
-                "group6",
-                f"the group must be a multicast address (ff00::/8), not {textOf(self.group6)}",
-            )
+                return f"the address {textOf(packed)} is given twice"
+        return "" if self.addresses else "a virtual host has at least one address"
+
+    def _wrongPeers(self) -> str:
         for peer in self.peers:
             if len(peer) not in (4, 16) or isMulticast(peer):
                 what = repr(peer) if textOf(peer) == "?" else textOf(peer)
-                raise ConfigurationError(
-                    "peers", f"a peer is one host, 4 or 16 packed bytes, not {what}"
-                )
+                return f"a peer is one host, 4 or 16 packed bytes, not {what}"
             if peer in (self.source, self.source6):
-                raise ConfigurationError(
-                    "peers", f"a peer is another host, not this one: {textOf(peer)}"
-                )
+                return f"a peer is another host, not this one: {textOf(peer)}"
         if len(self.peers) > MAXIMUM_PEERS:
-            raise ConfigurationError(
-                "peers", f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
-            )
-        pairs = (1 + len(self.otherPasswords)) * (1 + len(self.otherAddresses))
-        if pairs > MAXIMUM_PAIRS:
-            raise ConfigurationError(
-                "otherPasswords",
-                f"there are {pairs} pairs of password and addresses to accept; the most is "
-                f"{MAXIMUM_PAIRS}",
-            )
+            return f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
+        return ""
 
     @property
     def families(self) -> tuple[Family, ...]:
         """
-        In which families this host advertises.
+        The families of the virtual addresses, in which this host advertises.
         """
         present = {familyOf(address.packed) for address in self.addresses}
         return tuple(family for family in Family if family in present)
@@ -368,3 +297,72 @@ class VirtualHostConfiguration:
         advbase and advskew together.
         """
         return Timing(self.advbase, self.advskew)
+
+
+# What is wrong with a value; an empty string if nothing is.
+
+
+def _outside(value: object, low: int, high: int) -> str:
+    if isinstance(value, int) and low <= value <= high:
+        return ""
+    kind = "number" if isinstance(value, int) else "whole number"
+    return f"{value!r} is not a {kind} from {low} to {high}"
+
+
+def _notATime(value: object) -> str:
+    if isinstance(value, int | float) and 0 <= value < _FOREVER:
+        return ""
+    return f"{value!r} is not a number of seconds, 0 or more"
+
+
+def _notALimit(value: object) -> str:
+    if value is None or (value != 0 and not _notATime(value)):
+        return ""
+    return f"{value!r} is not a number of seconds greater than 0"
+
+
+def _notAPassword(value: bytes) -> str:
+    if 1 <= len(value) <= MAXIMUM_PASSWORD:
+        return ""
+    return f"{len(value)} bytes; a password has 1 to {MAXIMUM_PASSWORD}"
+
+
+def _notAnInterface(name: str) -> str:
+    """
+    By the rules of Linux (C{dev_valid_name}).  An interface may be missing and is waited for,
+    but not one that can never exist.
+    """
+    interface, colon, _ = name.partition(":")
+    if colon and interface:
+        return (
+            f"{name!r} is a label of addresses, not the name of an interface: give {interface!r}"
+        )
+    wrong = f"{name!r} is not the name of an interface"
+    size = len(os.fsencode(name))
+    if size > MAXIMUM_INTERFACE:
+        return f"{wrong}: Interface name too long, {size} bytes, at most {MAXIMUM_INTERFACE}"
+    if name in ("", ".", "..") or any(letter in "/:" or letter.isspace() for letter in name):
+        return f"{wrong} (1 to {MAXIMUM_INTERFACE} bytes)"
+    return ""
+
+
+def _notASource(value: bytes, size: int) -> str:
+    if len(value) != size:
+        return f"must be {size} packed bytes, not {value!r}"
+    if isMulticast(value) or value == _LIMITED_BROADCAST:
+        return f"{textOf(value)} is not the address of one host, as a source must be"
+    return ""
+
+
+def _notAGroup(value: bytes, size: int, network: str, broadcast: bool = False) -> str:
+    if len(value) != size:
+        return f"must be {size} packed bytes, not {value!r}"
+    if not isMulticast(value) and not broadcast:
+        return f"the group must be a multicast address ({network}), not {textOf(value)}"
+    return ""
+
+
+def _notHardware(value: bytes) -> str:
+    if len(value) == 6 and not value[0] & 1:
+        return ""
+    return f"must be the Ethernet address of one host, not {value.hex(':')}"

@@ -1,397 +1,310 @@
 """
-ucarp's command line.
+The options of C{txcarp}: one table, and the grammar of a command line.
+
+The table is the source of C{--help}, of the manual page and of the reference; see
+L{txcarp.configuration.manual}.  L{txcarp.configuration.ucarp} says what the options mean.
+Only C{typing} is imported, so that C{txcarp --help} starts at once.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from twisted.logger import Logger
-from twisted.python import usage
-
-from txcarp.addresses import parseSource, parseVirtualAddress
-from txcarp.configuration.abbreviations import split
-from txcarp.configuration.model import (
-    MAXIMUM_INTERFACE,
-    ConfigurationError,
-    TrackedInterface,
-    VirtualHostConfiguration,
-)
-from txcarp.configuration.optiontable import EXAMPLES, FLAGS, PARAMETERS
-from txcarp.configuration.optionvalues import flapLimit, passwordFrom, trackedInterface
-from txcarp.daemon.secrecy import hideArguments
-from txcarp.logs import facilityNumber
-from txcarp.mastership.virtualmac import virtualHardwareAddress
-from txcarp.network.defaults import firstInterface
-from txcarp.protocol import ipv4, ipv6
-from txcarp.protocol.authentication import MAXIMUM_PASSWORD
-from txcarp.protocol.dialect import DIALECTS
-from txcarp.protocol.family import Family, familyOf, isLinkLocal
-from txcarp.protocol.seal import Verification
-from txcarp.statestore import defaultStateDirectory, fileNameOf
-
-_log = Logger()
-
-_UNSET = b"\0\0\0\0"
+#: The directory of the state files (FHS 3.0, section 5.8).
+STATE_DIRECTORY = "/var/lib/txcarp"
 
 
-class CannotRun(Exception):
+class CommandLineError(Exception):
     """
-    The command line is well formed, but this program cannot do what it says.
+    The command line is wrong.  The exit status is 1, as in ucarp.
     """
 
 
-class CARPOptions(usage.Options):
+class Option(NamedTuple):
     """
-    The options of one virtual host, with ucarp's meaning and defaults.
+    One option.  Those that ucarp has as well are exactly those with a short name.
 
-    What differs from ucarp: an unknown option, and a number that is none or is
-    out of range, is an error; ucarp prints its usage and exits with status 0,
-    or takes the number modulo 256.
+    @ivar spelling: Its names and the name of its value, as C{--help} shows them.
+    @ivar setting: The attribute of L{VirtualHostConfiguration
+        <txcarp.configuration.model.VirtualHostConfiguration>} or of L{CommandLine
+        <txcarp.configuration.ucarp.CommandLine>} that it sets.
+    @ivar default: The value without this option, as it would be written; an empty string if
+        there is none.
+    @ivar help: One line for C{--help}.
+    @ivar text: Paragraphs that the reference adds.  C{``Literals``} stand in double backquotes.
     """
 
-    synopsis = "Usage: txcarp [options]"
-    longdesc = ""
-
-    # Twisted builds its own parser from these; see twisted.python.usage.
-    optParameters = PARAMETERS
-    optFlags = FLAGS
-
-    def __init__(self) -> None:
-        usage.Options.__init__(self)
-        self.passwords: list[bytes] = []
-        self.addresses: list[str] = []
-        self._sources: dict[Family, bytes] = {}
-        self._groups: dict[Family, bytes] = {}
-        self._peers: list[bytes] = []
-        self._scopes: set[str] = set()
-        self._followPeers = False
-        self._tracked: list[TrackedInterface] = []
-        self._otherPasswords: list[bytes] = []
-        self._otherAddresses: list[list[str]] = []
-        self._chosenDialect = False
-        self._readPassword: Callable[[], bytes] | None = None
-
-    def opt_help(self) -> None:
-        """
-        print this text and exit
-        """
-        print(str(self), end="")
-        raise SystemExit(0)
-
-    opt_h = opt_help
-
-    def opt_version(self) -> None:
-        """
-        print the version and exit
-        """
-        from txcarp import __version__
-
-        print(f"txcarp {__version__}")
-        raise SystemExit(0)
-
-    def opt_srcip(self, address: str) -> None:
-        """
-        source address of this host, a real one; for IPv6 the link-local one by default
-        """
-        try:
-            packed = parseSource(address)
-        except ValueError as error:
-            raise usage.UsageError(f"-s, --srcip: Invalid address: [{address}]: {error}") from None
-        self._sources[familyOf(packed)] = packed
-
-    opt_s = opt_srcip
-
-    def opt_mcastip(self, address: str) -> None:
-        """
-        multicast group of the advertisements [224.0.0.18, ff02::12]
-        """
-        try:
-            packed = parseSource(address)
-        except ValueError as error:
-            raise usage.UsageError(
-                f"-m, --mcastip: Invalid address: [{address}]: {error}"
-            ) from None
-        self._groups[familyOf(packed)] = packed
-
-    opt_m = opt_mcastip
-
-    def opt_peer(self, address: str) -> None:
-        """
-        send to this host, not to the group (repeatable); auto: also to all who were heard
-        """
-        if address == "auto":
-            self._followPeers = True
-            return
-        bare, percent, scope = address.partition("%")
-        try:
-            packed = parseSource(bare)
-            if percent and not isLinkLocal(packed):
-                raise ValueError(f"{address!r} has a scope, which only link-local addresses have")
-        except ValueError as error:
-            raise usage.UsageError(f"--peer: Invalid address: [{address}]: {error}") from None
-        if percent:
-            self._scopes.add(scope)
-        self._peers.append(packed)
-
-    def opt_track_interface(self, text: str) -> None:
-        """
-        NAME or NAME:AMOUNT [240]: be demoted while it has no link (repeatable)
-        """
-        self._tracked.append(trackedInterface(text))
-
-    def opt_accept_passfile(self, path: str) -> None:
-        """
-        accept the password in this file, too, while the group changes it (repeatable)
-        """
-        secret = passwordFrom(path)
-        if not 1 <= len(secret) <= MAXIMUM_PASSWORD:
-            raise usage.UsageError(
-                f"--accept-passfile: the password in {path} has {len(secret)} bytes, not 1 to "
-                f"{MAXIMUM_PASSWORD}"
-            )
-        self._otherPasswords.append(secret)
-
-    def opt_accept_addrs(self, text: str) -> None:
-        """
-        A,B,...: accept this set of addresses, too, while the group changes it (repeatable)
-        """
-        addresses = text.split(",")
-        for address in addresses:
-            try:
-                parseVirtualAddress(address)
-            except ValueError as error:
-                raise usage.UsageError(
-                    f"--accept-addrs: Invalid address: [{address}]: {error}"
-                ) from None
-        self._otherAddresses.append(addresses)
-
-    def opt_addr(self, address: str) -> None:
-        """
-        virtual shared address; repeatable with --assign (each with its prefix length) or --dialect
-        """
-        try:
-            parseVirtualAddress(address)
-        except ValueError as error:
-            raise usage.UsageError(f"-a, --addr: Invalid address: [{address}]: {error}") from None
-        self.addresses.append(address)
-
-    opt_a = opt_addr
-
-    def opt_pass(self, password: str) -> None:
-        """
-        password of the group; better is --passfile
-        """
-        secret = os.fsencode(password)
-        self.passwords.append(secret)
-        self._readPassword = lambda: secret
-
-    opt_p = opt_pass
-
-    def opt_passfile(self, path: str) -> None:
-        """
-        read the password from the first line of this file
-        """
-        secret = passwordFrom(path)
-        self._readPassword = lambda: secret
-
-    opt_o = opt_passfile
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Read a command line.  Options and operands may be mixed and operands
-        are ignored, as GNU getopt_long has it for ucarp.
-        """
-        given = list(options or ())
-        if not given:
-            self.opt_help()
-        pairs = split(given, self.shortOpt, self.longOpt)
-        # A value stays in one piece with its option, however it begins.
-        self._chosenDialect = any(name == "--dialect" for name, _ in pairs)
-        flat: list[str] = []
-        for name, value in pairs:
-            takesValue = name[2:] + "=" in self.longOpt or name[1:] + ":" in self.shortOpt
-            flat += [name, value] if takesValue else [name]
-        usage.Options.parseOptions(self, flat)
-
-    def postOptions(self) -> None:
-        """
-        Check what is missing, in ucarp's order.
-
-        @raise usage.UsageError: If something is.
-        """
-        if not self["interface"]:
-            self["interface"] = firstInterface()
-            if self["interface"] is None:
-                raise usage.UsageError("You must supply a network interface (-i)")
-            _log.info("Using [{name}] as a network interface", name=self["interface"])
-        if self["vhid"] is None:
-            raise usage.UsageError("You must supply a valid virtual host id (-v)")
-        if self._readPassword is None or not self._readPassword():
-            raise usage.UsageError("You must supply a password (-o FILE or -p)")
-        zeroBase = DIALECTS[self["dialect"]].zeroBase
-        if self["advbase"] == 0 and self["advskew"] == 0 and not zeroBase:
-            raise usage.UsageError("You must supply an advertisement time base (-b)")
-        if self._sources.get(Family.IPV4) == _UNSET:
-            del self._sources[Family.IPV4]
-        if not self["assign"] and not self._chosenDialect:
-            self._keepLastAddress()
-        needed = not self.addresses or any(":" not in address for address in self.addresses)
-        if needed and Family.IPV4 not in self._sources:
-            raise usage.UsageError("You must supply a persistent source address (-s)")
-        if not self.addresses or self.addresses == ["0.0.0.0"]:
-            raise usage.UsageError("You must supply a virtual host address (-a)")
-        if not self["assign"]:
-            for address in self.addresses:
-                if "/" in address:
-                    raise usage.UsageError(
-                        f"-a, --addr: Invalid address: [{address}]: a prefix length needs --assign"
-                    )
-        for scope in self._scopes - {self["interface"]}:
-            raise usage.UsageError(
-                f"--peer: the scope {scope!r} is not the interface, {self['interface']}"
-            )
-        flapLimit(self["flap-limit"])
-        if self["deadratio"] == 0:
-            raise usage.UsageError("Dead ratio can't be zero (-r)")
-
-    def _keepLastAddress(self) -> None:
-        """
-        Do as ucarp, which has one address, with several.
-        """
-        last = self.addresses[-1:]
-        ignored = [address for address in self.addresses if address not in last]
-        if ignored:
-            _log.warn(
-                "-a, --addr: [{last}] is the virtual address, as in ucarp the last one given; "
-                "[{ignored}] is ignored. With --assign or --dialect all of them count",
-                last=last[0],
-                ignored="], [".join(ignored),
-            )
-        self.addresses = last
+    spelling: str
+    setting: str
+    default: str
+    help: str
+    text: str = ""
 
     @property
-    def facility(self) -> str | None:
+    def names(self) -> str:
         """
-        The name of the syslog facility; C{None} for no syslog.  A name that
-        nobody knows is reported, and the default used, as in ucarp.
+        The short and the long name, such as C{-k, --advskew}.
         """
-        name: str = self["facility"]
-        try:
-            return None if facilityNumber(name) is None else name
-        except ValueError as error:
-            _log.error("Unknown syslog facility: [{name}]: {error}", name=name, error=error)
-            return "daemon"
+        return self.spelling.partition("=")[0]
 
-    def configuration(self) -> VirtualHostConfiguration:
+    @property
+    def name(self) -> str:
         """
-        What the command line asks for.
+        The long name without its dashes.
+        """
+        return self.names.rpartition("--")[2]
 
-        @raise CannotRun: If it cannot be.
+    @property
+    def short(self) -> str:
         """
-        assert self._readPassword is not None
-        password = self._readPassword()
-        if len(password) > MAXIMUM_PASSWORD:
-            raise CannotRun(
-                f"Password too long: {len(password)} bytes, a CARP key holds {MAXIMUM_PASSWORD}"
-            )
-        if len(os.fsencode(self["interface"])) > MAXIMUM_INTERFACE:
-            raise CannotRun(
-                f"-i, --interface: Interface name too long: [{self['interface']}] has more than "
-                f"{MAXIMUM_INTERFACE} bytes"
-            )
-        try:
-            return VirtualHostConfiguration(
-                interface=self["interface"],
-                vhid=self["vhid"],
-                password=password,
-                source=self._sources.get(Family.IPV4),
-                source6=self._sources.get(Family.IPV6),
-                addresses=self.addresses,
-                dialect=self["dialect"],
-                peers=tuple(dict.fromkeys(self._peers)),
-                followPeers=self._followPeers,
-                trackedInterfaces=tuple(self._tracked),
-                otherPasswords=tuple(self._otherPasswords),
-                otherAddresses=self._otherAddresses,
-                verification=Verification(self["seal"]),
-                stateFile=self._stateFile(),
-                signedHardware=self["signed-lladdr"] or b"",
-                startDelay=self["start-delay"],
-                flapLimit=flapLimit(self["flap-limit"]),
-                anyFamily=bool(self["any-family"]),
-                assign=bool(self["assign"]),
-                virtualMAC=self._virtualMAC(),
-                releaseFirst=bool(self["release-first"]),
-                announceEvery=self["announce-every"],
-                group=self._groups.get(Family.IPV4, ipv4.GROUP),
-                group6=self._groups.get(Family.IPV6, ipv6.GROUP),
-                broadcast=bool(self["nomcast"]),
-                advbase=self["advbase"],
-                advskew=self["advskew"],
-                deadRatio=self["deadratio"],
-                preempt=bool(self["preempt"]) or self["preempt-delay"] is not None,
-                preemptDelay=self["preempt-delay"] or 0.0,
-                neutral=bool(self["neutral"]),
-                shutdown=bool(self["shutdown"]),
-                ignoreLink=bool(self["ignoreifstate"]),
-                upScript=self["upscript"],
-                downScript=self["downscript"],
-                parameter=self["xparam"],
-                scriptTimeout=self["script-timeout"],
-                debug=bool(self["debug"]),
-            )
-        except ConfigurationError as error:
-            raise CannotRun(f"{_OPTION_OF.get(error.setting, error.setting)}: {error}") from None
+        The letter of the short name; an empty string if there is none.
+        """
+        return self.spelling[1].strip("-")
 
-    def _stateFile(self) -> str | None:
+    @property
+    def takesValue(self) -> bool:
         """
-        The state file.  Each daemon has a file of its own, since two processes must not
-        write the same one.
+        Whether a value follows.
         """
-        path: str | None = self["state-file"]
-        if path == "none":
-            return None
-        name = fileNameOf(f"{self['interface']}:{self['vhid']}")
-        # Absolute, because a daemon changes its working directory.
-        return os.path.abspath(path or defaultStateDirectory() / name)
-
-    def _virtualMAC(self) -> bytes | None:
-        chosen: bytes | None = self["virtual-mac-address"]
-        if chosen is None and self["virtual-mac"]:
-            return virtualHardwareAddress(self["vhid"])
-        return chosen
-
-    def hidePasswords(self) -> None:
-        """
-        Take the passwords out of the process list.
-        """
-        for secret in self.passwords:
-            hideArguments(secret)
-
-    def getSynopsis(self) -> str:
-        """
-        The first line of the help text; Twisted would put twistd's in front of
-        this program's.
-        """
-        return self.synopsis if self.parent is None else "Usage: twistd [options] txcarp [options]"
-
-    def getUsage(self, width: int | None = None) -> str:
-        """
-        The help text; Twisted would fill the lines of the examples.
-        """
-        return str(usage.Options.getUsage(self, width)).rstrip() + "\n" + EXAMPLES
+        return "=" in self.spelling
 
 
-_OPTION_OF = {
-    "group": "-m, --mcastip",
-    "group6": "-m, --mcastip",
-    "peers": "--peer",
-    "otherPasswords": "--accept-passfile",
-    "interface": "-i, --interface",
-    "source": "-s, --srcip",
-    "source6": "-s, --srcip",
-    "addresses": "-a, --addr",
-    "virtualMAC": "--virtual-mac",
+# fmt: off
+GROUPS: dict[str, tuple[Option, ...]] = {
+    "Group": (
+        Option("-i, --interface=NAME", "interface", "",
+            "network interface of the group [first one up]", """
+            It may appear later: txcarp waits for it. By default, txcarp uses the first
+            interface that is up and is not the loopback, and logs its name."""),
+        Option("-v, --vhid=NUMBER", "vhid", "",
+            "number of the group, 1 to 255", """
+            All hosts of a group have the same number. The numbers in options are read as C
+            reads them: ``0x0a`` and ``012`` are ten."""),
+        Option("-o, --passfile=FILE", "password", "",
+            "read the password from the first line of FILE", """
+            A password has 1 to 19 bytes. Only the owner should be able to read the file. The
+            last ``-o`` or ``-p`` counts."""),
+        Option("-p, --pass=PASSWORD", "password", "",
+            "password of the group; --passfile is safer", """
+            Other users can read the password in the process list until txcarp has
+            overwritten it there."""),
+        Option("--dialect=NAME", "dialect", "ucarp",
+            "rules of the group: ucarp, freebsd, openbsd", """
+            The implementation that this host follows where they differ. In a group with FreeBSD
+            or OpenBSD hosts, give every host a different ``--advskew``, because a tie leaves
+            the group without a master, and use no link-local virtual addresses. Balancing
+            (``carpnodes``), VRRP, and ``carpdev`` by subnet are not supported."""),
+    ),
+    "Addresses": (
+        Option("-a, --addr=ADDRESS", "addresses", "",
+            "virtual address; repeatable with --assign or --dialect", """
+            An IPv4 or IPv6 address that the hosts of the group share. All hosts need the same
+            addresses, in any order, because advertisements are signed with them. Advertisements
+            are sent in each family that has an address. With ``--assign``, append the prefix
+            length (``10.1.1.252/24``); the default is /32 or /128.
+
+            ucarp has one address. Unless ``--assign`` or ``--dialect`` is given, the last
+            ``-a`` counts, and a warning names the others."""),
+        Option("--assign", "assign", "",
+            "manage the addresses on lease, without scripts", """
+            txcarp adds and removes the addresses itself, and the kernel removes an address that
+            the master no longer renews. See "Addresses on lease" in the guide."""),
+        Option("--release-first", "releaseFirst", "",
+            "when leaving, release everything before the bow-out", """
+            A master that leaves bows out first and answers until its successor advertises.
+            With this option it first removes the addresses and stops what depends on them: for
+            services that must never run on two hosts."""),
+        Option("--virtual-mac", "virtualMAC", "",
+            "virtual MAC address 00:00:5e:00:01:VHID", """
+            Needs ``--assign``. The MAC address moves to the next master together with the
+            virtual addresses, on an interface of its own. See "Virtual MAC" in the guide."""),
+        Option("--virtual-mac-address=MAC", "virtualMAC", "",
+            "like --virtual-mac, with this MAC address"),
+        Option("--announce-every=SECONDS", "announceEvery", "60",
+            "time between repeated announcements; 0 for none", """
+            A new master announces its addresses to the neighbours (gratuitous ARP,
+            unsolicited neighbour advertisements), and repeats that at this interval. With 0
+            nothing is repeated."""),
+    ),
+    "Election": (
+        Option("-b, --advbase=SECONDS", "advbase", "1",
+            "time between advertisements, 0 to 255", """
+            A master advertises every ``advbase + advskew/256`` seconds. All hosts of a group
+            should have the same advbase. It may be 0 if advskew is not, or with
+            ``--dialect=openbsd``."""),
+        Option("-k, --advskew=NUMBER", "advskew", "0",
+            "addition to that interval in 1/256 s, 0 to 255", """
+            The host that advertises most often is preferred as master: a higher advskew makes
+            this host less preferred."""),
+        Option("-r, --deadratio=NUMBER", "deadRatio", "3",
+            "missed advbase intervals before a takeover", """
+            A backup takes over after ``advbase * deadratio + advskew/256`` seconds of
+            silence, but not before 1.25 intervals of the master are over."""),
+        Option("-P, --preempt", "preempt", "",
+            "take over from a less preferred master", """
+            Without it, a backup waits until the master leaves or falls silent."""),
+        Option("--preempt-delay=SECONDS", "preemptDelay", "",
+            "preempt only after this time as a healthy backup"),
+        Option("--start-delay=SECONDS", "startDelay", "",
+            "do not become master for this time after the start", """
+            For services that take time to start."""),
+        Option("--flap-limit=CHANGES/SECONDS", "flapLimit", "10/60",
+            "become backup at most this often; or none", """
+            A host that becomes backup CHANGES times within SECONDS does not become master for
+            the next SECONDS, and logs that. CHANGES is at least 2."""),
+        Option("--track-interface=NAME[:AMOUNT]", "trackedInterfaces", "",
+            "demote this host while NAME has no link; repeatable", """
+            AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240."""),
+        Option("--any-family", "anyFamily", "",
+            "take over when one address family falls silent", """
+            The rule of the BSD kernels. By default, a master that is heard in one family is
+            not replaced."""),
+        Option("-S, --ignoreifstate", "ignoreLink", "",
+            "ignore a lost carrier of the interface", """
+            By default, a host takes no part in the election while its interface has no
+            carrier."""),
+    ),
+    "Scripts": (
+        Option("-u, --upscript=FILE", "upScript", "",
+            "run FILE on becoming master", """
+            It gets the arguments INTERFACE, ADDRESS and, if given, that of ``--xparam``. See
+            "Scripts" in the guide."""),
+        Option("-d, --downscript=FILE", "downScript", "",
+            "run FILE on becoming backup, and at the start", """
+            Arguments as for ``--upscript``."""),
+        Option("-x, --xparam=TEXT", "parameter", "",
+            "one more argument for both scripts"),
+        Option("-n, --neutral", "neutral", "",
+            "do not run the down script at the start"),
+        Option("-z, --shutdown", "shutdown", "",
+            "run the down script when a master is stopped", """
+            A signal then ends txcarp with exit status 0. Without this option, txcarp ends by
+            the signal that it received."""),
+        Option("--script-timeout=SECONDS", "scriptTimeout", "0",
+            "end a script that runs longer; 0 for no limit", """
+            The script gets TERM, and KILL two seconds later. Processes that the script has
+            started get neither."""),
+    ),
+    "Network": (
+        Option("-s, --srcip=ADDRESS", "source", "",
+            "address of this host that advertisements come from", """
+            A real address, not a virtual one. It is needed if a virtual address is IPv4. For
+            IPv6 it is the link-local address of the interface by default. Give the option once
+            for each family."""),
+        Option("-m, --mcastip=ADDRESS", "group", "224.0.0.18, ff02::12",
+            "multicast group that advertisements go to", """
+            Give the option once for each family."""),
+        Option("-M, --nomcast", "broadcast", "",
+            "send to the Ethernet broadcast address"),
+        Option("--peer=ADDRESS", "peers", "",
+            "send to this host, not to the group; repeatable", """
+            Name each other host of the group, 32 at most, where multicast is not forwarded,
+            and across routers. Advertisements that came through a router are accepted from
+            these addresses only.
+
+            ``--peer auto`` sends to the group, and a copy to each peer that is named here or
+            was heard with a seal, as a second path within a network."""),
+    ),
+    "Security": (
+        Option("--seal=MODE", "verification", "learn",
+            "replay protection: off, learn or require", """
+            Hosts that run txcarp seal their advertisements, so that nobody can repeat or
+            change them; ucarp and BSD hosts do not notice. With ``learn``, a host that was heard
+            with a seal must keep its seal. ``require`` also refuses hosts that never had one:
+            use it where all hosts run txcarp. ``off`` neither seals nor checks."""),
+        Option("--state-file=FILE", "stateFile", f"{STATE_DIRECTORY}/INTERFACE-VHID.json",
+            "seal state that survives a restart; or none", """
+            It tells replays from new advertisements after a restart, and contains no secrets.
+            If systemd sets STATE_DIRECTORY, the file is there; for users other than root it is
+            in ~/.local/state/txcarp. A cloned virtual machine must not
+            keep it. To make a host forget which peers sealed, stop txcarp and remove the
+            file."""),
+        Option("--accept-passfile=FILE", "otherPasswords", "",
+            "also accept the password in FILE; repeatable", """
+            For the time in which the hosts of a group change to a new password."""),
+        Option("--accept-addrs=ADDRESS,...", "otherAddresses", "",
+            "also accept this set of addresses; repeatable", """
+            For the time in which the hosts of a group change to new addresses."""),
+        Option("--signed-lladdr=MAC", "signedHardware", "",
+            "MAC address that OpenBSD peers sign, if set by hand"),
+    ),
+    "Process": (
+        Option("-B, --daemonize", "daemonize", "",
+            "run in the background"),
+        Option("-f, --facility=NAME", "facility", "daemon",
+            "syslog facility; or none"),
+        Option("-D, --debug", "debug", "",
+            "log every packet"),
+        Option("-h, --help", "", "",
+            "print this text and exit"),
+        Option("--version", "", "",
+            "print the version and exit"),
+    ),
 }
+# fmt: on
+
+OPTIONS = tuple(option for options in GROUPS.values() for option in options)
+
+
+def split(arguments: Iterable[str]) -> list[tuple[Option, str]]:
+    """
+    The options of a command line with their values, which are empty strings for flags.  Options
+    and operands may be mixed, and operands are ignored, as by GNU getopt_long in ucarp.
+
+    @raise CommandLineError: If an option is unknown or ambiguous, lacks a value, or has one that
+        it does not take.
+    """
+    found: list[tuple[Option, str]] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            break
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            option = _named(name)
+            if equals and not option.takesValue:
+                raise CommandLineError(f"option --{option.name} must not have an argument")
+            found.append((option, value if equals else _nextValue(option, words)))
+        elif word.startswith("-"):
+            letters = word[1:]
+            while letters:
+                option, letters = _lettered(letters[0]), letters[1:]
+                if option.takesValue and letters:
+                    found.append((option, letters))
+                    break
+                found.append((option, _nextValue(option, words)))
+    return found
+
+
+def _nextValue(option: Option, words: Iterator[str]) -> str:
+    value = next(words, None) if option.takesValue else ""
+    if value is None:
+        name = f"-{option.short}" if option.short else f"--{option.name}"
+        raise CommandLineError(f"option {name} requires argument")
+    return value
+
+
+def _lettered(letter: str) -> Option:
+    for option in OPTIONS:
+        if option.short == letter:
+            return option
+    raise CommandLineError(f"option -{letter} not recognized")
+
+
+def _named(name: str) -> Option:
+    """
+    The option with a long name or with an abbreviation of one.  An abbreviation that ucarp
+    understands means the option that it means in ucarp.
+    """
+    ucarp = [option for option in OPTIONS if option.short]
+    meant = [option for option in OPTIONS if option.name == name]
+    for known in (ucarp, OPTIONS):
+        if len(meant) != 1:
+            meant = [option for option in known if option.name.startswith(name)]
+    if not meant:
+        raise CommandLineError(f"option --{name} not recognized")
+    if len(meant) > 1:
+        listed = ", ".join(f"--{option.name}" for option in meant)
+        raise CommandLineError(f"option --{name} not a unique prefix of one of {listed}")
+    return meant[0]

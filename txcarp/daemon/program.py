@@ -1,166 +1,183 @@
 """
-What C{twistd txcarp} runs.
+The program that C{twistd txcarp} and the C{txcarp} command run: its options, its services and
+its logs.
 """
 
 from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import NoReturn
 
-from twisted.application.service import IServiceCollection, MultiService, Service
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.application.app import AppLogger
+from twisted.application.service import IService, IServiceCollection, MultiService
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogPublisher,
+    PredicateResult,
+    globalLogPublisher,
+)
+from twisted.python import usage
 from twisted.python.components import Componentized
 
-from txcarp.configuration.options import CannotRun, CARPOptions
+from txcarp.configuration.manual import helpText, information
+from txcarp.configuration.options import OPTIONS, CommandLineError
+from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.daemon import precautions
 from txcarp.daemon.scheduling import stayOnTime
+from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
-from txcarp.logs import SyslogObserver, TerminalObserver, facilityNumber, filtered
+from txcarp.logs import SyslogObserver, TerminalObserver, filtered
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.service import CARPService
-
-if TYPE_CHECKING:
-    from twisted.application.service import IService
-
-#: What twistd looks for.
-Options = CARPOptions
 
 #: The exit status of a process that cannot do what it was asked for.
 CANNOT_RUN = 2
 
-#: Seconds that the last lines have to reach a slow terminal.
-LAST_LINES = 1.0
+#: Seconds that the last log lines have to reach a slow terminal.
+_LAST_LINES = 1.0
 
 
-class SyslogService(Service):
+class Options(usage.Options):
     """
-    Sends the log of this process to syslog while it runs.
-    """
+    The command line in the form that twistd needs.
 
-    def __init__(self, facility: str, debug: bool) -> None:
-        self._observer = syslogObserver(facility, debug)
-
-    def privilegedStartService(self) -> None:
-        """
-        Begin before anything else may have something to say.
-        """
-        if self._observer is not None:
-            globalLogPublisher.addObserver(self._observer)
-
-    def stopService(self) -> None:
-        """
-        End.
-        """
-        if self._observer is not None:
-            globalLogPublisher.removeObserver(self._observer)
-        Service.stopService(self)
-
-
-class SchedulingService(Service):
-    """
-    Has this process run on time, from its start as a daemon on.
+    @ivar commandLine: What was parsed.
+    @ivar command: Whether the C{txcarp} command runs the program, and not C{twistd}.
     """
 
-    def privilegedStartService(self) -> None:
+    # For the completion of command lines in shells, which reads nothing else.
+    optFlags = [[one.name, one.short, one.help] for one in OPTIONS if not one.takesValue]  # noqa: RUF012
+    optParameters = [  # noqa: RUF012
+        [one.name, one.short, None, one.help] for one in OPTIONS if one.takesValue
+    ]
+
+    commandLine: CommandLine
+    command = False
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Ask for it while there are privileges, and after any fork.
+        Parse a command line.  If it asks for the help or the version, print that and exit.
+
+        @raise usage.UsageError: If the command line is wrong.
+        @raise SystemExit: With status 2, if it asks for what is impossible.
         """
-        stayOnTime()
+        try:
+            text = information(options or (), self.getSynopsis())
+            if text is not None:
+                print(text, end="")
+                raise SystemExit(0)
+            self.commandLine = read(options or ())
+        except CommandLineError as error:
+            raise usage.UsageError(str(error)) from None
+        except CannotRun as error:
+            _exit(error)
+
+    def getSynopsis(self) -> str:
+        """
+        The first line of the help.
+        """
+        twistd = "" if self.parent is None else "twistd [options] "
+        return f"Usage: {twistd}txcarp [options]"
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The other lines of the help.
+        """
+        return helpText().partition("\n")[2]
 
 
-def syslogObserver(facility: str | None, debug: bool) -> ILogObserver | None:
+def _withoutTwistd(event: LogEvent) -> PredicateResult:
     """
-    What sends log lines to syslog; C{None} if the facility is none.
+    Drops what twistd says about itself.
     """
-    number = None if facility is None else facilityNumber(facility)
-    if number is None:
-        return None
-    return filtered(SyslogObserver(number, identity="txcarp"), debug)
+    ours = not isinstance(event.get("log_source"), AppLogger)
+    result: PredicateResult = PredicateResult.maybe if ours else PredicateResult.no
+    return result
 
 
 class Program(MultiService):
     """
-    The whole program.
-
-    In the foreground it gives twistd the log of the C{txcarp} command, in place of
-    twistd's own, which waits for whoever does not read it.  If twistd was told what to
-    log to, it does that.
+    All services of the process, and its logs: syslog, and in the foreground the terminal.
     """
 
-    def __init__(self, options: CARPOptions) -> None:
+    def __init__(self, options: Options) -> None:
         MultiService.__init__(self)
         self._options = options
         self._terminal: TerminalObserver | None = None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """
-        Become part of an application, which twistd asks for its log afterwards.
+        Become part of an application, and set up the logs.  twistd begins to log right after
+        this, and then repeats to all observers what was logged before.
         """
         MultiService.setServiceParent(self, parent)
-        twistd = self._options.parent
-        if (
-            isinstance(parent, Componentized)
-            and twistd is not None
-            and twistd.get("nodaemon")
-            and not twistd.get("syslog")
-            and twistd.get("logfile") in (None, "", "-")
+        line, twistd = self._options.commandLine, self._options.parent
+        if line.facility is not None:
+            syslog = SyslogObserver(line.facility, identity="txcarp")
+            globalLogPublisher.addObserver(self._filtered(syslog))
+        if not isinstance(parent, Componentized) or twistd is None:
+            return
+        log: ILogObserver | None = None
+        if self._options.command and line.daemonize:
+            log = LogPublisher()  # nowhere, in place of the file twistd.log
+        elif (
+            twistd["nodaemon"] and not twistd["syslog"] and twistd["logfile"] in (None, "", "-")
         ):
+            # twistd's own log would wait for a terminal that is not read.
             self._terminal = TerminalObserver()
-            log = filtered(self._terminal, bool(self._options["debug"]))
+            log = self._filtered(self._terminal)
             atexit.register(self.flushLog)
+        if log is not None:
             parent.setComponent(ILogObserver, log)  # type: ignore[no-untyped-call]
+
+    def _filtered(self, observer: ILogObserver) -> ILogObserver:
+        options = self._options
+        aboutTwistd = [_withoutTwistd] if options.command else []
+        return filtered(observer, options.commandLine.configuration.debug, *aboutTwistd)
+
+    def privilegedStartService(self) -> None:
+        """
+        Start, first with what keeps this process on time: after any fork, which undoes it, and
+        while there are privileges.
+        """
+        stayOnTime()
+        MultiService.privilegedStartService(self)
 
     def flushLog(self) -> None:
         """
-        Give the last lines time to reach a slow terminal, before the process ends.
+        Let the last lines reach a slow terminal before the process ends.
         """
         if self._terminal is not None:
-            self._terminal.flush(LAST_LINES)
+            self._terminal.flush(_LAST_LINES)
 
 
-def buildService(
-    options: CARPOptions, lastWords: Callable[[], None] | None = None
-) -> Program:
+def makeService(options: Options) -> IService:
     """
-    The whole program: the virtual host and the signals.
+    Called by twistd after it has parsed the command line.
 
-    @param lastWords: Called before the process ends, to write what was logged.
-    @raise CannotRun: If the options or this machine do not allow it.
+    @raise SystemExit: With status 2, if this process lacks a capability.
     """
-    configuration = options.configuration()
-    options.hidePasswords()
+    configuration = options.commandLine.configuration
+    for password in options.commandLine.passwords:
+        hideArguments(password)
     try:
         checkCapabilities(configuration.assign)
     except MissingCapability as error:
-        raise CannotRun(error.strerror) from None
+        _exit(error.strerror)
     precautions.warn(configuration)
-    whole = Program(options)
-    SchedulingService().setServiceParent(whole)  # type: ignore[no-untyped-call]
-    carp = CARPService([configuration])
-    signals = SignalService(
-        carp, exitQuietly=configuration.shutdown, lastWords=lastWords or whole.flushLog
-    )
-    signals.setServiceParent(whole)  # type: ignore[no-untyped-call]
-    carp.setServiceParent(whole)  # type: ignore[no-untyped-call]
-    return whole
-
-
-def makeService(options: CARPOptions) -> IService:
-    """
-    Called by twistd with the parsed command line.
-    """
-    try:
-        whole = buildService(options)
-    except CannotRun as error:
-        print(f"txcarp: {error}", file=sys.stderr)
-        raise SystemExit(CANNOT_RUN) from None
-    facility = options.facility
-    if facility is not None:
-        syslog = SyslogService(facility, bool(options["debug"]))
-        syslog.setServiceParent(whole)  # type: ignore[no-untyped-call]
-        whole.services.insert(0, whole.services.pop())
-    if options["daemonize"] and options.parent is not None:
+    program = Program(options)
+    carp = CARPService([configuration], stateFile=options.commandLine.stateFile)
+    signals = SignalService(carp, exitQuietly=configuration.shutdown, lastWords=program.flushLog)
+    signals.setServiceParent(program)  # type: ignore[no-untyped-call]
+    carp.setServiceParent(program)  # type: ignore[no-untyped-call]
+    if options.commandLine.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False
-    return whole
+    return program
+
+
+def _exit(reason: object) -> NoReturn:
+    print(f"txcarp: {reason}", file=sys.stderr)
+    raise SystemExit(CANNOT_RUN)

@@ -4,6 +4,7 @@ Which events are logged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from twisted.logger import (
@@ -26,13 +27,18 @@ _PORT_PARTS = (" starting on ", " Closed)")
 _FACTORY_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r}")
 
 
-def filtered(observer: ILogObserver, debug: bool) -> ILogObserver:
+def filtered(
+    observer: ILogObserver, debug: bool, *more: Callable[[LogEvent], PredicateResult]
+) -> ILogObserver:
     """
     Pass on to C{observer} what an administrator wants to read: without C{debug} no event
     below the level C{info}, and never the lines with which Twisted tells that a port, a
     factory or a datagram protocol started or stopped.
+
+    @param more: More predicates that an event has to pass.
     """
-    predicates = [LogLevelFilterPredicate(LogLevel.debug if debug else LogLevel.info), _notOfAPort]
+    lowest = LogLevelFilterPredicate(LogLevel.debug if debug else LogLevel.info)
+    predicates = [lowest, _notOfAPort, *more]
     return FilteringLogObserver(observer, cast(list[ILogFilterPredicate], predicates))
 
 

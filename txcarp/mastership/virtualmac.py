@@ -20,13 +20,6 @@ from txcarp.links import Link
 _TIME_LIMIT = 5.0
 
 
-def virtualHardwareAddress(vhid: int) -> bytes:
-    """
-    The hardware address that CARP and VRRP have for a virtual host.
-    """
-    return bytes((0x00, 0x00, 0x5E, 0x00, 0x01, vhid))
-
-
 def virtualInterfaceName(interface: str, vhid: int) -> str:
     """
     What the interface with the virtual hardware address is called.  A name

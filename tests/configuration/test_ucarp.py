@@ -1,26 +1,22 @@
 """
-Tests for L{txcarp.configuration.options}.
+Tests for L{txcarp.configuration.ucarp}: what a command line means.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.logger import LogEvent, capturedLogs, formatEvent
-from twisted.python.usage import UsageError
-from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
-from txcarp import __version__
 from txcarp.addresses import parseIPv4, parseIPv6
-from txcarp.configuration import options
+from txcarp.configuration import ucarp
+from txcarp.configuration.manual import information
 from txcarp.configuration.model import (
     MAXIMUM_PAIRS,
     MAXIMUM_PEERS,
@@ -28,7 +24,8 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import CannotRun, CARPOptions
+from txcarp.configuration.options import OPTIONS, CommandLineError
+from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.protocol.dialect import OPENBSD, UCARP
 from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
@@ -57,20 +54,18 @@ def commandLine(*more: str, **changes: str | None) -> list[str]:
     return [word for pair in pairs for word in pair] + list(more)
 
 
-def parsed(*more: str, **changes: str | None) -> CARPOptions:
+def parsed(*more: str, **changes: str | None) -> CommandLine:
     """
-    The options of such a command line.
+    Such a command line, read.
     """
-    result = CARPOptions()
-    result.parseOptions(commandLine(*more, **changes))
-    return result
+    return read(commandLine(*more, **changes))
 
 
 def configured(*more: str, **changes: str | None) -> VirtualHostConfiguration:
     """
-    What such a command line asks for.
+    The virtual host that such a command line asks for.
     """
-    return parsed(*more, **changes).configuration()
+    return parsed(*more, **changes).configuration
 
 
 class _Case(SynchronousTestCase):
@@ -83,16 +78,12 @@ class _Case(SynchronousTestCase):
         The exit status that a command line leads to before anything is opened,
         and what is said.
         """
-        output = io.StringIO()
-        self.patch(sys, "stdout", output)
         try:
-            result = CARPOptions()
-            result.parseOptions(arguments)
-            result.configuration()
-        except SystemExit as exit:
-            assert isinstance(exit.code, int)
-            return exit.code, output.getvalue()
-        except UsageError as error:
+            text = information(arguments)
+            if text is not None:
+                return 0, text
+            read(arguments)
+        except CommandLineError as error:
             return 1, str(error)
         except CannotRun as error:
             return 2, str(error)
@@ -198,7 +189,7 @@ class VectorTests(_Case):
         "-b 256": (1, "-b, --advbase: 256 is not a number from 0 to 255"),
         "-b -1": (1, "-b, --advbase: -1 is not a number from 0 to 255"),
         "-k abc": (1, "-k, --advskew: 'abc' is not a whole number from 0 to 255"),
-        "-r abc": (1, "-r, --deadratio: 'abc' is not a whole number from 0 to 4294967295"),
+        "-r abc": (1, "-r, --deadratio: 'abc' is not a whole number from 1 to 4294967295"),
         # ucarp finds out when it joins the group, after the down script ran.
         "--mcast unicast": (2, "-m, --mcastip: the group must be a multicast address"),
     }
@@ -214,7 +205,7 @@ class VectorTests(_Case):
         The exit status is ucarp's, and an error has its words, the deliberate
         differences aside.
         """
-        self.patch(options, "firstInterface", lambda: "eth0")
+        self.patch(ucarp, "firstInterface", lambda: "eth0")
         cases = self.cases()
         for name, theirs in load("cli-behaviour").items():
             if name in self.LATER:
@@ -276,10 +267,19 @@ class MeaningTests(_Case):
                 downScript=None,
                 parameter=None,
                 scriptTimeout=None,
-                stateFile="/var/lib/txcarp/eth0-10.json",
                 debug=False,
             ),
         )
+
+    def test_documented(self) -> None:
+        """
+        The default that the reference gives for an option means the same as nothing.
+        """
+        for option in OPTIONS:
+            default = option.default.replace("INTERFACE-VHID", "eth0-10")
+            values = default.split(", ") if default else []
+            line = parsed(*(f"--{option.name}={value}" for value in values))
+            self.assertEqual(line, parsed(), option)
 
     def test_each(self) -> None:
         """
@@ -317,8 +317,8 @@ class MeaningTests(_Case):
             for line in lines:
                 self.assertEqual(getattr(configured(*line), setting), expected, line)
         for line in (("-B",), ("--daemonize",)):
-            self.assertTrue(parsed(*line)["daemonize"])
-        self.assertFalse(parsed()["daemonize"])
+            self.assertTrue(parsed(*line).daemonize)
+        self.assertFalse(parsed().daemonize)
 
     def test_address(self) -> None:
         """
@@ -367,9 +367,8 @@ class MeaningTests(_Case):
         """
         Operands may stand anywhere, and mean nothing.
         """
-        result = CARPOptions()
-        result.parseOptions(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
-        self.assertEqual(result.configuration().advskew, 9)
+        result = read(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
+        self.assertEqual(result.configuration.advskew, 9)
 
     def test_lastCounts(self) -> None:
         """
@@ -446,7 +445,7 @@ class MeaningTests(_Case):
         """
         for digits in ("9" * 5000, "0x" + "f" * 5000, "-" + "1" * 5000, "0" * 5000):
             error = self.usageError("-b", digits)
-            self.assertTrue(error.endswith("... is not a number from 0 to 255"), error)
+            self.assertTrue(error.endswith("...' is not a whole number from 0 to 255"), error)
             self.assertLess(len(error), 100)
 
     def test_scriptTimeout(self) -> None:
@@ -469,12 +468,12 @@ class MeaningTests(_Case):
         Without an interface the first one that is up is used, and said; also
         if the name is empty. Where there is none, that is an error.
         """
-        self.patch(options, "firstInterface", lambda: "eth3")
+        self.patch(ucarp, "firstInterface", lambda: "eth3")
         for given in (None, ""):
             with capturedLogs() as events:
                 self.assertEqual(configured(i=given).interface, "eth3")
             self.assertEqual(texts(events), ["Using [eth3] as a network interface"])
-        self.patch(options, "firstInterface", lambda: None)
+        self.patch(ucarp, "firstInterface", lambda: None)
         self.assertIn("You must supply a network interface", self.usageError(i=None))
 
     def test_order(self) -> None:
@@ -496,34 +495,6 @@ class MeaningTests(_Case):
         self.assertEqual(self.outcome(line), (RUNNING, ""))
         status, text = self.outcome([*line, "-r", "0", "-b", "0"])
         self.assertIn("time base", text)
-
-    def test_version(self) -> None:
-        """
-        The version is printed.
-        """
-        self.assertEqual(self.outcome(["--version"]), (0, f"txcarp {__version__}\n"))
-
-    def test_help(self) -> None:
-        """
-        The help names every option, shows an example, and fits a terminal.
-        """
-        status, text = self.outcome(["-h"])
-        self.assertEqual(status, 0)
-        for name in ("--srcip", "--passfile", "--assign", "-z", "--script-timeout"):
-            self.assertIn(name, text)
-        self.assertIn("txcarp -i eth0 -s 10.1.1.1", text)
-        self.assertLessEqual(max(map(len, text.splitlines())), 80)
-
-    def test_synopsis(self) -> None:
-        """
-        As a command of twistd it begins with what is typed then.
-        """
-        whole = ServerOptions()
-        whole.subCommand = "txcarp"
-        result = CARPOptions()
-        result.parent = whole
-        self.assertEqual(str(result).splitlines()[0], "Usage: twistd [options] txcarp [options]")
-        self.assertEqual(str(CARPOptions()).splitlines()[0], "Usage: txcarp [options]")
 
     def test_interfaceNames(self) -> None:
         """
@@ -717,14 +688,14 @@ class GroupTests(_Case):
         self.patch(os, "environ", {"XDG_STATE_HOME": "/home/one/state"})
         self.patch(os, "access", lambda path, mode: False)
         self.patch(os, "geteuid", lambda: 1000)
-        self.assertEqual(configured().stateFile, "/home/one/state/txcarp/eth0-10.json")
+        self.assertEqual(parsed().stateFile, "/home/one/state/txcarp/eth0-10.json")
         self.patch(os, "geteuid", lambda: 0)
-        self.assertEqual(configured().stateFile, "/var/lib/txcarp/eth0-10.json")
+        self.assertEqual(parsed().stateFile, "/var/lib/txcarp/eth0-10.json")
         os.environ["STATE_DIRECTORY"] = "/var/lib/one:/var/lib/two"
-        self.assertEqual(configured().stateFile, "/var/lib/one/eth0-10.json")
-        self.assertEqual(configured("--state-file=/x").stateFile, "/x")
-        self.assertEqual(configured("--state-file=x").stateFile, f"{os.getcwd()}/x")
-        self.assertIsNone(configured("--state-file=none").stateFile)
+        self.assertEqual(parsed().stateFile, "/var/lib/one/eth0-10.json")
+        self.assertEqual(parsed("--state-file=/x").stateFile, "/x")
+        self.assertEqual(parsed("--state-file=x").stateFile, f"{os.getcwd()}/x")
+        self.assertIsNone(parsed("--state-file=none").stateFile)
 
     def test_accepted(self) -> None:
         """
@@ -794,8 +765,8 @@ class FacilityTests(_Case):
         """
         Every name is taken, in any case; none is none.
         """
-        self.assertEqual(parsed().facility, "daemon")
-        self.assertEqual(parsed("-f", "LOCAL3").facility, "LOCAL3")
+        self.assertEqual(parsed().facility, 3)
+        self.assertEqual(parsed("-f", "LOCAL3").facility, 19)
         self.assertIsNone(parsed("-f", "none").facility)
 
     def test_unknown(self) -> None:
@@ -803,7 +774,7 @@ class FacilityTests(_Case):
         An unknown one is reported, and the default used.
         """
         with capturedLogs() as events:
-            self.assertEqual(parsed("-f", "bogus").facility, "daemon")
+            self.assertEqual(parsed("-f", "bogus").facility, 3)
         self.assertRegex(
             texts(events)[0], r"^Unknown syslog facility: \[bogus\]: 'bogus' is none of auth,"
         )
@@ -918,22 +889,19 @@ class PasswordTests(_Case):
             self.assertEqual(len(said), warnings, content)
             self.assertNotIn("love", "".join(said))
 
-    def test_hidden(self) -> None:
+    def test_given(self) -> None:
         """
-        All passwords of the command line are taken out of the process list,
-        those that did not count as well.
+        The passwords that are to be taken out of the process list are all that the command line
+        has, also those that did not count.
         """
-        hidden: list[bytes] = []
-        self.patch(options, "hideArguments", hidden.append)
-        parsed("-p", "second", "-o", self.file(b"third\n")).hidePasswords()
-        self.assertEqual(hidden, [b"love", b"second"])
+        line = parsed("-p", "second", "-o", self.file(b"third\n"))
+        self.assertEqual(line.passwords, (b"love", b"second"))
 
     def test_notShown(self) -> None:
         """
-        The options as text do not hold a password.
+        What was read does not show a password.
         """
-        result = parsed(p="hunter2")
-        self.assertNotIn("hunter2", f"{dict(result)} {result!r} {result}")
+        self.assertNotIn("hunter2", repr(parsed(p="hunter2")))
 
 
 def texts(events: list[LogEvent]) -> list[str]:

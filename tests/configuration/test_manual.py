@@ -1,0 +1,88 @@
+"""
+Tests for L{txcarp.configuration.manual}.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+from txcarp import __version__
+from txcarp.configuration.manual import helpText, information, manualPage, reference
+from txcarp.configuration.options import OPTIONS, CommandLineError
+
+_DOCS = Path(txcarp.__file__).parent.parent / "docs"
+
+
+class InformationTests(SynchronousTestCase):
+    """
+    Tests for L{information}.
+    """
+
+    def test_version(self) -> None:
+        """
+        The version is one line.
+        """
+        self.assertEqual(information(["--version"]), f"txcarp {__version__}\n")
+
+    def test_help(self) -> None:
+        """
+        The help is asked for by name, or by nothing at all as in ucarp.
+        """
+        for line in (["-h"], ["--help"], ["--he"], [], ["-zh"], ["-i", "eth0", "word", "-h"]):
+            self.assertEqual(information(line), helpText(), line)
+        first, *_ = (information([], "Usage: other") or "").splitlines()
+        self.assertEqual(first, "Usage: other")
+
+    def test_nothing(self) -> None:
+        """
+        Other command lines do not ask for information, whatever the values of their options look
+        like.
+        """
+        for line in (["-i", "eth0"], ["-x", "-h"], ["--", "-h"], ["stray"], ["-x--version"]):
+            self.assertIsNone(information(line), line)
+
+    def test_wrong(self) -> None:
+        """
+        A wrong command line is an error, also if it asks for help.
+        """
+        self.assertRaises(CommandLineError, information, ["-h", "--nonsense"])
+
+
+class TextTests(SynchronousTestCase):
+    """
+    The table as text.
+    """
+
+    def test_help(self) -> None:
+        """
+        The help has every option in a group, shows an example, and fits a terminal.
+        """
+        text = helpText()
+        for option in OPTIONS:
+            self.assertRegex(text, rf"(?m)^ +{re.escape(option.spelling)}(  |$)")
+        for heading in ("Group:", "Addresses:", "Election:", "Security:", "Process:"):
+            self.assertIn(f"\n\n{heading}\n  ", text)
+        self.assertIn("txcarp -i eth0 -s 10.1.1.1", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_written(self) -> None:
+        """
+        The reference and the manual page are those of the table.  If not, write them again:
+        C{python -m txcarp.configuration.manual docs}.
+        """
+        for name, text in (("options.rst", reference()), ("txcarp.8", manualPage())):
+            self.assertEqual((_DOCS / name).read_text(encoding="utf-8"), text)
+
+    def test_complete(self) -> None:
+        """
+        Every option is in both, by all its names.
+        """
+        for option in OPTIONS:
+            for name in option.names.split(", "):
+                self.assertRegex(reference(), rf"(?m)^(``.*, )?``{name}( \S+)?``")
+                escaped = name.replace("-", r"\-")
+                self.assertIn(rf"\fB{escaped}\fR", manualPage())

@@ -1,0 +1,71 @@
+"""
+C{txcarp} without a subcommand: a ucarp command line, run as C{twistd txcarp} would run it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import ServiceMaker
+from twisted.python import usage
+
+# Twisted documents runApp, but not the options that it takes.
+from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
+
+from txcarp.configuration.options import CommandLineError
+from txcarp.daemon.program import CANNOT_RUN, Options
+
+
+class _Settings(ServerOptions):
+    """
+    twistd's own options, with this program as the only subcommand.  No plugins are searched for.
+    """
+
+    subCommands: Any = (("txcarp", None, Options, ""),)
+    loadedPlugins: Any = {"txcarp": ServiceMaker("CARP", "txcarp.daemon.program", "", "txcarp")}  # noqa: RUF012
+
+
+def settings(arguments: Sequence[str]) -> ServerOptions:
+    """
+    What twistd is told.
+
+    @raise usage.UsageError: If the command line is wrong.
+    """
+    result = _Settings()  # type: ignore[no-untyped-call]
+    result.parseOptions(  # type: ignore[no-untyped-call]
+        # As a daemon, twistd would set the umask to 077, which the scripts would inherit.
+        ["--nodaemon", "--pidfile=", f"--umask={_umask():o}", "txcarp", *arguments]
+    )
+    result.subOptions.command = True
+    if result.subOptions.commandLine.daemonize:
+        result["rundir"] = "/"
+    return result
+
+
+def run(arguments: Sequence[str]) -> None:
+    """
+    Run a virtual host until it ends.
+
+    @raise CommandLineError: If the command line is wrong.
+    @raise SystemExit: With status 2, if the virtual host cannot run.
+    """
+    errors = sys.stderr  # twistd redirects it to the log
+    try:
+        runApp(settings(arguments))
+    except usage.UsageError as error:
+        raise CommandLineError(str(error)) from None
+    except OSError as error:
+        print(f"txcarp: {error}", file=errors)
+        raise SystemExit(CANNOT_RUN) from None
+
+
+def _umask() -> int:
+    """
+    The file mode creation mask of this process.  It can be read only by setting it.
+    """
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

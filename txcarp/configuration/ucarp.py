@@ -1,0 +1,362 @@
+"""
+ucarp's command line: what its options mean for a virtual host.
+
+Each value is read from its text here and checked by the model.  What differs from ucarp: an
+unknown option, or a number that is none or is out of range, is an error.  ucarp prints its
+usage and exits with status 0, or takes the number modulo 256.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from txcarp.addresses import (
+    VirtualAddress,
+    parseHardwareAddress,
+    parseSource,
+    parseVirtualAddress,
+    virtualHardwareAddress,
+)
+from txcarp.configuration.model import (
+    ConfigurationError,
+    FlapLimit,
+    TrackedInterface,
+    VirtualHostConfiguration,
+)
+from txcarp.configuration.options import (
+    OPTIONS,
+    CommandLineError,
+    Option,
+    split,
+)
+from txcarp.logs import facilityNumber
+from txcarp.network.defaults import firstInterface
+from txcarp.protocol.family import isLinkLocal
+from txcarp.statestore import defaultStateDirectory, fileNameOf
+
+_log = Logger()
+
+#: How many bytes of a password file ucarp reads.
+_PASSWORD_FILE = 511
+
+#: No number has more characters.  Python refuses to convert some thousand digits.
+_LONGEST_NUMBER = 40
+
+#: ucarp's words for a value that is missing or zero.
+_MISSING = (
+    ("interface", "", "You must supply a network interface (-i)"),
+    ("vhid", None, "You must supply a valid virtual host id (-v)"),
+    ("password", b"", "You must supply a password (-o FILE or -p)"),
+    ("advbase", 0, "You must supply an advertisement time base (-b)"),
+    ("source", None, "You must supply a persistent source address (-s)"),
+    ("addresses", (), "You must supply a virtual host address (-a)"),
+    ("deadRatio", 0, "Dead ratio can't be zero (-r)"),
+)
+
+#: What ucarp fails with only after it has read its command line, with exit status 2, and what
+#: is like that.
+_LATER = frozenset(
+    ("interface", "password", "source", "source6", "addresses", "group", "group6", "peers")
+    + ("virtualMAC", "otherAddresses")
+)
+
+#: The settings that every use of their option adds a value to.
+_LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAddresses")
+
+#: The default syslog facility.
+_FACILITY = "daemon"
+
+_UNSET = b"\0\0\0\0"
+
+
+class CannotRun(Exception):
+    """
+    txcarp cannot do what a command line asks for.  The exit status is 2, as in ucarp.
+    """
+
+
+@attrs.frozen
+class CommandLine:
+    """
+    What a command line asks for.
+
+    @ivar configuration: The virtual host.
+    @ivar stateFile: The path of its state file; C{None} for none.
+    @ivar facility: The number of the syslog facility; C{None} for no syslog.
+    @ivar daemonize: Whether to run in the background.
+    @ivar passwords: The passwords in the command line itself.
+    """
+
+    configuration: VirtualHostConfiguration
+    stateFile: str | None
+    facility: int | None
+    daemonize: bool
+    passwords: tuple[bytes, ...] = attrs.field(repr=False)
+
+
+def read(arguments: Iterable[str]) -> CommandLine:
+    """
+    Read a command line.
+
+    @raise CommandLineError: If it is wrong.
+    @raise CannotRun: If what it asks for is impossible.
+    """
+    given = [(option, text) for option, text in split(arguments) if option.setting]
+    settings = _settings(given)
+    facility = _facility(settings.pop("facility", _FACILITY))
+    daemonize = settings.pop("daemonize", False)
+    stateFile = settings.pop("stateFile", "")
+    virtualMAC = settings.pop("virtualMAC", None)
+    try:
+        configuration = VirtualHostConfiguration(**settings)
+        if virtualMAC is True:
+            virtualMAC = virtualHardwareAddress(configuration.vhid)
+        configuration = attrs.evolve(configuration, virtualMAC=virtualMAC)
+    except ConfigurationError as error:
+        kind = CannotRun if error.setting in _LATER else CommandLineError
+        for setting, value, words in _MISSING:
+            if setting == error.setting and settings.get(setting) == value:
+                raise CommandLineError(words) from None
+        raise kind(_explain(error)) from None
+    passwords = tuple(os.fsencode(text) for option, text in given if option.name == "pass")
+    stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
+    return CommandLine(configuration, stateFile, facility, daemonize, passwords)
+
+
+def _explain(error: ConfigurationError) -> str:
+    """
+    An error of the model in the terms of the command line, with ucarp's words.
+    """
+    if error.setting == "password":
+        return f"Password too long: {error.problem}"
+    [label, *_] = [_label(one) for one in OPTIONS if one.setting == error.setting.rstrip("6")]
+    words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
+    return f"{label}: {error.problem}{words}"
+
+
+def _label(option: Option) -> str:
+    """
+    What an error calls an option.  One without a short name shows what its value is.
+    """
+    return option.names if option.short else option.spelling
+
+
+def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
+    """
+    The settings that a command line has values for, and those that have to be there.
+    """
+    settings: dict[str, Any] = {"vhid": None, "password": b"", **{name: [] for name in _LISTS}}
+    assign = any(option.name == "assign" for option, _ in given)
+    readers = _READERS if assign else {**_READERS, "addr": _bareAddress}
+    for option, text in given:
+        setting = option.setting
+        try:
+            value = readers.get(option.name, str)(text)
+        except ValueError as error:
+            raise CommandLineError(f"{_label(option)}: {error}") from None
+        if setting in ("source", "group") and len(value) == 16:
+            setting += "6"
+        if setting in _LISTS:
+            settings[setting].append(value)
+        elif option.takesValue:
+            settings[setting] = value
+        else:
+            settings.setdefault(setting, True)  # --virtual-mac besides --virtual-mac-address
+    settings["interface"] = settings.get("interface") or _someInterface()
+    if settings.get("source") == _UNSET:
+        del settings["source"]
+    if not assign and "dialect" not in settings:
+        settings["addresses"] = _lastOf(settings["addresses"])
+    if [address.packed for address in settings["addresses"]] == [_UNSET]:
+        settings["addresses"] = []
+    if "preemptDelay" in settings:
+        settings["preempt"] = True
+    for _, scope in settings["peers"]:
+        if scope not in (None, settings["interface"]):
+            raise CommandLineError(
+                f"--peer: the scope {scope!r} is not the interface, {settings['interface']}"
+            )
+    settings["followPeers"] = (b"", None) in settings["peers"]
+    settings["peers"] = dict.fromkeys(packed for packed, _ in settings["peers"] if packed)
+    return {**settings, **{name: tuple(settings[name]) for name in _LISTS}}
+
+
+def _someInterface() -> str:
+    name = firstInterface() or ""
+    if name:
+        _log.info("Using [{name}] as a network interface", name=name)
+    return name
+
+
+def _lastOf(addresses: Sequence[VirtualAddress]) -> Sequence[VirtualAddress]:
+    """
+    The last of several addresses.  ucarp has only one.
+    """
+    last = addresses[-1:]
+    ignored = [address.text for address in addresses if address not in last]
+    if ignored:
+        _log.warn(
+            "-a, --addr: [{last}] is the virtual address, because the last one counts as in "
+            "ucarp; [{ignored}] is ignored. With --assign or --dialect all of them count",
+            last=last[0].text,
+            ignored="], [".join(ignored),
+        )
+    return last
+
+
+def _facility(name: str) -> int | None:
+    """
+    The number of a syslog facility; C{None} for no syslog.  An unknown one is reported and
+    replaced by the default, as in ucarp.
+    """
+    try:
+        return facilityNumber(name)
+    except ValueError as error:
+        _log.error("Unknown syslog facility: [{name}]: {error}", name=name, error=error)
+        return facilityNumber(_FACILITY)
+
+
+def _statePath(given: str, group: str) -> str | None:
+    """
+    The absolute path of the state file, because a daemon changes its directory.  Each daemon
+    has a file of its own: two processes must not write the same one.
+    """
+    if given == "none":
+        return None
+    return os.path.abspath(given or defaultStateDirectory() / fileNameOf(group))
+
+
+
+# Readers: the value that a text means.  A text that is no number is returned as it is: the
+# model says what is expected there.
+
+
+def _number(text: str) -> Any:
+    """
+    A number as C reads it with base 0: C{0x0a} and C{012} are 10.
+    """
+    match = re.fullmatch(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", text)
+    if len(text) > _LONGEST_NUMBER:
+        return f"{text[:_LONGEST_NUMBER]}..."
+    if match is None:
+        return text
+    sign, digits = match.groups()
+    base = 16 if digits[:2].lower() == "0x" else 8 if digits[0] == "0" else 10
+    return int(sign + digits, base)
+
+
+def _seconds(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _limit(text: str) -> Any:
+    return None if _seconds(text) == 0 else _seconds(text)
+
+
+def _flapLimit(text: str) -> FlapLimit | None:
+    changes, _, seconds = text.partition("/")
+    return None if text == "none" else FlapLimit(_number(changes), _number(seconds))
+
+
+def _trackedInterface(text: str) -> TrackedInterface:
+    name, colon, amount = text.rpartition(":")
+    return TrackedInterface(name, _number(amount)) if colon else TrackedInterface(text)
+
+
+def _invalid(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """
+    A reader of addresses with ucarp's words for one that is wrong.
+    """
+
+    def readOrExplain(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ValueError(f"Invalid address: [{text}]: {error}") from None
+
+    return readOrExplain
+
+
+@_invalid
+def _bareAddress(text: str) -> VirtualAddress:
+    if "/" in text:
+        raise ValueError("a prefix length needs --assign")
+    return parseVirtualAddress(text)
+
+
+@_invalid
+def _peer(text: str) -> tuple[bytes, str | None]:
+    """
+    The packed address of a peer and its scope, if there is one; C{(b"", None)} for C{auto}.
+    """
+    if text == "auto":
+        return b"", None
+    bare, percent, scope = text.partition("%")
+    packed = parseSource(bare)
+    if percent and not isLinkLocal(packed):
+        raise ValueError("it has a scope, which only link-local addresses have")
+    return packed, scope if percent else None
+
+
+def _addressSet(text: str) -> tuple[VirtualAddress, ...]:
+    return tuple(map(_invalid(parseVirtualAddress), text.split(",")))
+
+
+def _passwordIn(path: str) -> bytes:
+    """
+    The password in a file: the first line, as ucarp reads it.
+
+    @raise ValueError: If the file cannot be read or is empty.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_PASSWORD_FILE)
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise ValueError(f"unable to open passfile {path} for reading: {error.strerror}") from None
+    if not text:
+        raise ValueError(f"error reading passfile {path}: unexpected end of file")
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        _log.warn(
+            "Others can read the password in {path} (mode {mode:04o}): chmod 600 {path}",
+            path=path,
+            mode=stat.S_IMODE(mode),
+        )
+    password = text.split(b"\n", 1)[0].split(b"\0", 1)[0]
+    if password.endswith(b"\r"):
+        _log.warn(
+            "The password in {path} ends with a carriage return, which is part of the password. "
+            "The file seems to come from Windows: remove the carriage return, unless all hosts "
+            "have it",
+            path=path,
+        )
+    return password
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "pass": os.fsencode,
+    "passfile": _passwordIn,
+    "accept-passfile": _passwordIn,
+    **dict.fromkeys(("vhid", "advbase", "advskew", "deadratio"), _number),
+    **dict.fromkeys(("announce-every", "start-delay", "script-timeout"), _limit),
+    "preempt-delay": _seconds,
+    "flap-limit": _flapLimit,
+    "track-interface": _trackedInterface,
+    "srcip": _invalid(parseSource),
+    "mcastip": _invalid(parseSource),
+    "addr": _invalid(parseVirtualAddress),
+    "accept-addrs": _addressSet,
+    "peer": _peer,
+    "signed-lladdr": parseHardwareAddress,
+    "virtual-mac-address": parseHardwareAddress,
+}
