@@ -17,7 +17,7 @@ from tests.configuration.test_ucarp import commandLine
 from txcarp import __version__
 from txcarp.commands.main import main
 from txcarp.commands.run import settings
-from txcarp.configuration.manual import helpText
+from txcarp.configuration.options import helpText
 
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
@@ -34,13 +34,13 @@ os.write(int(sys.argv[1]), " ".join(names).encode())
 
 class DescriptorTests(SynchronousTestCase):
     """
-    Standard descriptors that are closed.
+    Tests for L{completeDescriptors}.
     """
 
     def names(self, redirections: str) -> list[str]:
         """
-        What the descriptors of a process are that is started by a shell with
-        such redirections.
+        The files behind the standard descriptors of a process that a shell starts with some
+        redirections.
         """
         reading, writing = os.pipe()
         try:
@@ -58,14 +58,14 @@ class DescriptorTests(SynchronousTestCase):
 
     def test_closed(self) -> None:
         """
-        They are nowhere, and can be written to.
+        Closed descriptors are opened on C{/dev/null}, and can be written to.
         """
         self.assertEqual(self.names("<&- >&- 2>&-"), [os.devnull] * 3)
         self.assertEqual(self.names("</dev/zero >/dev/null 2>&-")[2], os.devnull)
 
     def test_open(self) -> None:
         """
-        Those that are open stay what they are.
+        Open descriptors do not change.
         """
         self.assertEqual(
             self.names("</dev/zero >&- 2>/dev/null"), ["/dev/zero", os.devnull, "/dev/null"]
@@ -79,7 +79,7 @@ class SettingsTests(SynchronousTestCase):
 
     def test_umask(self) -> None:
         """
-        The umask stays what it is.
+        The umask does not change.
         """
         self.addCleanup(os.umask, os.umask(0o027))
         for more in ([], ["-B"]):
@@ -105,7 +105,7 @@ class SettingsTests(SynchronousTestCase):
 
 class CommandTests(SynchronousTestCase):
     """
-    What the arguments ask for.
+    Tests for L{main}.
     """
 
     def run_(self, *arguments: str) -> tuple[object, str, str]:
@@ -127,7 +127,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """
-        A word without any option is meant to be a command.
+        A word without any option is an unknown command.
         """
         status, output, errors = self.run_("dmeo")
         self.assertEqual((status, output), (1, ""))
@@ -154,7 +154,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_impossible(self) -> None:
         """
-        What cannot be done has another status and no hint.
+        An impossible command line leads to exit status 2, without a hint.
         """
         status, output, errors = self.run_(*commandLine(p="x" * 20))
         self.assertEqual((status, output), (2, ""))
@@ -162,7 +162,7 @@ class CommandTests(SynchronousTestCase):
 
     def test_quick(self) -> None:
         """
-        The help and the version start without anything that takes its time to be imported.
+        The help and the version do not import anything slow.
         """
         for argument in ("--help", "--version"):
             process = subprocess.run(

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.configuration.model}: what programs that use the library are told.
+Tests for L{txcarp.configuration.model}, as programs use it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def refused(self, setting: str, **settings: Any) -> str:
         """
-        What is said of settings that cannot be, of which one is to blame.
+        The error text for impossible settings, one of which is to blame.
         """
         error = self.assertRaises(ConfigurationError, configured, **settings)
         self.assertIsInstance(error, ValueError)
@@ -40,7 +40,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        A setting that cannot be is refused by its name, with what was expected of it.
+        The error for an impossible value has the name of the setting and what was expected.
         """
         for setting, value, words in (
             ("interface", "", "'' is not the name of an interface (1 to 15 bytes)"),
@@ -85,7 +85,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_together(self) -> None:
         """
-        So are settings that cannot be together.
+        Settings that contradict each other are errors.
         """
         own = parseIPv4("10.0.0.7")
         self.assertIn("IPv4 addresses need a source", self.refused("source", source=None))
@@ -100,7 +100,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_possible(self) -> None:
         """
-        What is at the edge of this is possible.
+        Values at the limits are possible.
         """
         peers = tuple(parseIPv4(f"10.1.{n // 250}.{n % 250}") for n in range(MAXIMUM_PEERS))
         for settings in (
@@ -118,8 +118,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_passwords(self) -> None:
         """
-        A password that cannot be one, or is one of too many, is not in what is said of it,
-        nor is any in what a configuration shows of itself.
+        Neither error texts nor the representation of a configuration show a password.
         """
         for password in (b"", b"Geheimnis" * 10):
             for text in (
@@ -133,7 +132,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_families(self) -> None:
         """
-        The addresses say in which families a host advertises.
+        A host advertises in the families of its addresses.
         """
         for addresses, families in (
             ([IPV4], (Family.IPV4,)),

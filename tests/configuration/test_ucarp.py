@@ -16,7 +16,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.vectors import load
 from txcarp.addresses import parseIPv4, parseIPv6
 from txcarp.configuration import ucarp
-from txcarp.configuration.manual import information
 from txcarp.configuration.model import (
     MAXIMUM_PAIRS,
     MAXIMUM_PEERS,
@@ -24,7 +23,7 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import OPTIONS, CommandLineError
+from txcarp.configuration.options import OPTIONS, CommandLineError, information
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.protocol.dialect import OPENBSD, UCARP
 from txcarp.protocol.family import Family
@@ -46,8 +45,8 @@ RUNNING = "running"
 
 def commandLine(*more: str, **changes: str | None) -> list[str]:
     """
-    The complete command line with changed (C{i="eth1"}) or left out (C{i=None})
-    parts, and more at its end.
+    The complete command line with parts changed (C{i="eth1"}) or left out (C{i=None}), and with
+    more at its end.
     """
     whole = {**COMPLETE, **{f"-{name}": value for name, value in changes.items()}}
     pairs = [(name, value) for name, value in whole.items() if value is not None]
@@ -56,7 +55,7 @@ def commandLine(*more: str, **changes: str | None) -> list[str]:
 
 def parsed(*more: str, **changes: str | None) -> CommandLine:
     """
-    Such a command line, read.
+    What L{read} returns for such a command line.
     """
     return read(commandLine(*more, **changes))
 
@@ -75,8 +74,8 @@ class _Case(SynchronousTestCase):
 
     def outcome(self, arguments: Sequence[str]) -> tuple[int | str, str]:
         """
-        The exit status that a command line leads to before anything is opened,
-        and what is said.
+        The exit status of a command line, before anything is opened, and the text that is
+        printed.
         """
         try:
             text = information(arguments)
@@ -91,7 +90,7 @@ class _Case(SynchronousTestCase):
 
     def usageError(self, *more: str, **changes: str | None) -> str:
         """
-        The text of the error that a wrong command line gives.
+        The error text of a wrong command line.
         """
         status, text = self.outcome(commandLine(*more, **changes))
         self.assertEqual(status, 1, (more, changes))
@@ -99,7 +98,7 @@ class _Case(SynchronousTestCase):
 
     def file(self, content: bytes, mode: int = 0o600) -> str:
         """
-        A password file.
+        The path of a password file.
         """
         path = Path(self.mktemp())
         path.write_bytes(content)
@@ -174,12 +173,12 @@ class VectorTests(_Case):
             "bad -v after -h": ["-h", *line(v="0")],
         }
 
-    #: What only shows when sockets are opened.
+    #: Errors that show only when sockets are opened.
     LATER = {"-s notlocal"}
 
-    #: Where ucarp prints its usage and exits with status 0, or takes what is
-    #: no number as 0 and others modulo 256, there is an error here, with these
-    #: words; and the short option that ucarp documents works.
+    #: Deliberate differences: the exit status and words of the error.  ucarp prints its usage and
+    #: exits with status 0, or takes text that is not a number as 0, and numbers modulo 256.  The
+    #: option -m, which ucarp documents, works here.
     DELIBERATE: dict[str, tuple[int | str, str]] = {
         "-m 224.0.0.18 (short)": (RUNNING, ""),
         "--syslog=none": (1, "option --syslog not recognized"),
@@ -196,14 +195,14 @@ class VectorTests(_Case):
 
     def test_allThere(self) -> None:
         """
-        Each case of the vectors is tested.
+        Every case of the vectors is tested.
         """
         self.assertEqual({*load("cli-behaviour")}, {*self.cases()} | self.LATER)
 
     def test_status(self) -> None:
         """
-        The exit status is ucarp's, and an error has its words, the deliberate
-        differences aside.
+        Apart from deliberate differences, the exit status is ucarp's, and an error has its
+        words.
         """
         self.patch(ucarp, "firstInterface", lambda: "eth0")
         cases = self.cases()
@@ -227,8 +226,7 @@ class VectorTests(_Case):
 
     def test_advertisements(self) -> None:
         """
-        The passwords that ucarp took from its command line and from files are
-        taken here as well.
+        Passwords that ucarp accepted are read unchanged.
         """
         for vector in load("advertisements")["vectors"]:
             password = bytes.fromhex(vector["password_hex"])
@@ -273,7 +271,7 @@ class MeaningTests(_Case):
 
     def test_documented(self) -> None:
         """
-        The default that the reference gives for an option means the same as nothing.
+        To give an option with its documented default is the same as not to give it.
         """
         for option in OPTIONS:
             default = option.default.replace("INTERFACE-VHID", "eth0-10")
@@ -283,7 +281,7 @@ class MeaningTests(_Case):
 
     def test_each(self) -> None:
         """
-        Every option, by its short and its long name.
+        Every option of ucarp works with its short and its long name.
         """
         cases: list[tuple[str, str, str | None, str, Any]] = [
             ("-i", "--interface", "eth9", "interface", "eth9"),
@@ -322,7 +320,7 @@ class MeaningTests(_Case):
 
     def test_address(self) -> None:
         """
-        The address is kept as it was written; the last one given counts.
+        The address is kept as it was written, and the last one counts.
         """
         for line in (("-a", "10.0.0.9"), ("--addr=10.0.0.9",)):
             [address] = configured(*line).addresses
@@ -330,7 +328,7 @@ class MeaningTests(_Case):
 
     def test_abbreviations(self) -> None:
         """
-        A long name may be as short as it is clear.
+        A long name can be abbreviated as long as it stays unambiguous.
         """
         self.assertEqual(configured("--advb=7").advbase, 7)
         self.assertEqual(configured("--int", "eth5").interface, "eth5")
@@ -340,7 +338,7 @@ class MeaningTests(_Case):
 
     def test_valuesThatLookShort(self) -> None:
         """
-        A value stays what it is, also one that looks like an abbreviation.
+        A value that looks like an abbreviated option is not changed.
         """
         for line in (
             ("-x", "--v", "--v", "77"),
@@ -355,7 +353,7 @@ class MeaningTests(_Case):
 
     def test_clusters(self) -> None:
         """
-        Short options may stand together, the last one with its value.
+        Short options can be combined in one word, the last one with its value.
         """
         configuration = configured("-PnzSk7")
         self.assertTrue(configuration.preempt and configuration.neutral)
@@ -365,20 +363,20 @@ class MeaningTests(_Case):
 
     def test_operands(self) -> None:
         """
-        Operands may stand anywhere, and mean nothing.
+        Operands can stand anywhere, and are ignored.
         """
         result = read(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
         self.assertEqual(result.configuration.advskew, 9)
 
     def test_lastCounts(self) -> None:
         """
-        Of an option that is given twice the last one counts.
+        If an option is given several times, the last one counts.
         """
         self.assertEqual(configured("-k", "5", "--advskew=6", "-k7").advskew, 7)
 
     def test_lastAddress(self) -> None:
         """
-        Nobody finds out at the take-over that only the last of several addresses does.
+        A warning says that only the last of several addresses counts, and how to use all.
         """
         with capturedLogs() as events:
             configuration = configured("-a", "10.99.0.101", "-a", "10.99.0.102")
@@ -397,7 +395,7 @@ class MeaningTests(_Case):
 
     def test_parameter(self) -> None:
         """
-        An empty parameter is one, and a value may begin with a dash.
+        A parameter can be empty, and can begin with a dash.
         """
         self.assertIsNone(configured().parameter)
         for line in (("-x", ""), ("--xparam", ""), ("--xparam=",)):
@@ -409,8 +407,7 @@ class MeaningTests(_Case):
 
     def test_numbers(self) -> None:
         """
-        Numbers are read as C does: hexadecimal, octal, with a sign, after
-        blanks.
+        Numbers are read as C reads them: hexadecimal, octal, with a sign, after blanks.
         """
         for text, number in (
             ("10", 10),
@@ -429,8 +426,8 @@ class MeaningTests(_Case):
 
     def test_noNumbers(self) -> None:
         """
-        What is none is refused with option, value and range: ucarp would take
-        some number.
+        Text that is not a number in the range is an error that names the option and the range.
+        ucarp would use some number.
         """
         for text in ("", " ", "x", "5x", "1.5", "09", "0x", "1 2", "٣", "256", "-1", "1e1"):
             words = self.usageError("-k", text)
@@ -441,7 +438,7 @@ class MeaningTests(_Case):
 
     def test_hugeNumbers(self) -> None:
         """
-        A number of thousands of digits is out of range, too, and not repeated.
+        A number of thousands of digits is an error that does not repeat them all.
         """
         for digits in ("9" * 5000, "0x" + "f" * 5000, "-" + "1" * 5000, "0" * 5000):
             error = self.usageError("-b", digits)
@@ -450,7 +447,7 @@ class MeaningTests(_Case):
 
     def test_scriptTimeout(self) -> None:
         """
-        The limit for scripts is in seconds; none is the default, and 0.
+        The limit for scripts is in seconds. By default, and with 0, there is none.
         """
         self.assertEqual(configured("--script-timeout=2.5").scriptTimeout, 2.5)
         self.assertIsNone(configured("--script-timeout=0").scriptTimeout)
@@ -459,14 +456,14 @@ class MeaningTests(_Case):
 
     def test_broadcast(self) -> None:
         """
-        With -M the group may be any address.
+        With -M the group can be any IPv4 address.
         """
         self.assertEqual(configured("-M", "-m", "10.99.0.255").group, parseIPv4("10.99.0.255"))
 
     def test_interface(self) -> None:
         """
-        Without an interface the first one that is up is used, and said; also
-        if the name is empty. Where there is none, that is an error.
+        Without an interface, or with an empty name, the first interface that is up is used and
+        logged. If there is none, that is an error.
         """
         self.patch(ucarp, "firstInterface", lambda: "eth3")
         for given in (None, ""):
@@ -478,8 +475,7 @@ class MeaningTests(_Case):
 
     def test_order(self) -> None:
         """
-        Of several things that are missing the one is named that ucarp would
-        name.
+        If several options are missing, the error names the one that ucarp would name.
         """
         line = ["-i", "eth0"]
         for words, more in (
@@ -498,8 +494,7 @@ class MeaningTests(_Case):
 
     def test_interfaceNames(self) -> None:
         """
-        A name that no interface can have is not waited for; one that is no text
-        can be.
+        A name that no interface can have is an error. A name that is not UTF-8 is possible.
         """
         name = os.fsdecode(b"eth\xff")
         self.assertEqual(configured(i=name).interface, name)
@@ -518,7 +513,7 @@ class MeaningTests(_Case):
 
     def test_sources(self) -> None:
         """
-        A source is the address of one host.
+        A source that is not the address of one host is an error.
         """
         for wrong in ("224.0.0.18", "255.255.255.255"):
             status, text = self.outcome(commandLine(s=wrong))
@@ -527,7 +522,7 @@ class MeaningTests(_Case):
 
     def test_interfaceTooLong(self) -> None:
         """
-        15 bytes fit.
+        The name of an interface has at most 15 bytes.
         """
         self.assertEqual(configured(i="a" * 15).interface, "a" * 15)
         self.assertEqual(self.outcome(commandLine(i="é" * 8))[0], 2)
@@ -535,12 +530,12 @@ class MeaningTests(_Case):
 
 class GroupTests(_Case):
     """
-    What ucarp does not have.
+    Options that ucarp does not have.
     """
 
     def test_families(self) -> None:
         """
-        Sources, groups and addresses of both families.
+        Sources, groups and addresses can be given in both families.
         """
         configuration = configured(
             *("--assign", "-a", "fd00::1/64", "-s", "fe80::9", "-m", "ff02::99", "-m", "224.0.0.9")
@@ -574,7 +569,7 @@ class GroupTests(_Case):
 
     def test_dialect(self) -> None:
         """
-        The dialect by its name; only one allows both timings to be 0.
+        A dialect is given by its name. Only OpenBSD's allows advbase and advskew to be 0.
         """
         self.assertIs(configured("--dialect=openbsd").dialect, OPENBSD)
         self.assertIs(configured().dialect, UCARP)
@@ -586,7 +581,7 @@ class GroupTests(_Case):
 
     def test_peers(self) -> None:
         """
-        Peers of both families, with the scope that is the interface's anyway.
+        Peers can have both families, and the interface as scope.
         """
         configuration = configured(
             *("--peer", "10.99.0.2", "--peer=fe80::2%eth0", "--peer", "fe80::2")
@@ -597,7 +592,7 @@ class GroupTests(_Case):
 
     def test_badPeers(self) -> None:
         """
-        What is no peer, each with a reason.
+        An error says why something is not a peer.
         """
         for peer, words in (
             ("host", "Invalid address: [host]"),
@@ -616,7 +611,7 @@ class GroupTests(_Case):
 
     def test_tooManyPeers(self) -> None:
         """
-        Each costs a packet: there is a limit.
+        The number of peers is limited, because each costs a packet.
         """
         peers = [f"--peer=10.99.1.{number}" for number in range(MAXIMUM_PEERS + 1)]
         status, text = self.outcome(commandLine(*peers))
@@ -625,7 +620,7 @@ class GroupTests(_Case):
 
     def test_preemptDelay(self) -> None:
         """
-        A delay is a kind of preemption.
+        A delay includes preemption.
         """
         configuration = configured("--preempt-delay", "7.5")
         self.assertEqual((configuration.preempt, configuration.preemptDelay), (True, 7.5))
@@ -636,7 +631,7 @@ class GroupTests(_Case):
 
     def test_startDelay(self) -> None:
         """
-        Seconds, none by default.
+        The delay is in seconds, and there is none by default.
         """
         self.assertIsNone(configured().startDelay)
         self.assertEqual(configured("--start-delay=30").startDelay, 30.0)
@@ -644,7 +639,7 @@ class GroupTests(_Case):
 
     def test_flapLimit(self) -> None:
         """
-        Changes and seconds, or none.
+        The limit is changes per seconds, or none.
         """
         self.assertEqual(configured().flapLimit, FlapLimit(10, 60.0))
         self.assertEqual(configured("--flap-limit=3/90").flapLimit, FlapLimit(3, 90.0))
@@ -654,7 +649,7 @@ class GroupTests(_Case):
 
     def test_trackInterface(self) -> None:
         """
-        Names, with or without an amount.
+        An interface is tracked with the given amount, or with 240.
         """
         tracked = configured(
             *("--track-interface", "eth1", "--track-interface=eth2:0x10"),
@@ -673,7 +668,7 @@ class GroupTests(_Case):
 
     def test_seal(self) -> None:
         """
-        What is demanded of seals.
+        Every mode is understood.
         """
         for mode in Verification:
             self.assertIs(configured(f"--seal={mode.value}").verification, mode)
@@ -699,7 +694,7 @@ class GroupTests(_Case):
 
     def test_accepted(self) -> None:
         """
-        Other passwords and sets of addresses, which no text shows.
+        Several other passwords and sets of addresses are accepted, and no password is shown.
         """
         configuration = configured(
             *("--accept-passfile", self.file(b"first\n"), "--accept-passfile", self.file(b"2nd")),
@@ -714,7 +709,7 @@ class GroupTests(_Case):
 
     def test_badlyAccepted(self) -> None:
         """
-        What cannot be accepted.
+        Wrong values, and too many, are errors.
         """
         self.assertIn("--accept-addrs", self.usageError("--accept-addrs=10.0.0.1,x"))
         self.assertIn("20 bytes", self.usageError("--accept-passfile", self.file(b"x" * 20)))
@@ -725,7 +720,7 @@ class GroupTests(_Case):
 
     def test_signedHardware(self) -> None:
         """
-        The address that an OpenBSD host puts into its digests.
+        The hardware address that OpenBSD hosts sign must be that of one host.
         """
         configuration = configured("--signed-lladdr=02:00:00:00:00:2a")
         self.assertEqual(configuration.signedHardware, b"\2\0\0\0\0\x2a")
@@ -733,14 +728,14 @@ class GroupTests(_Case):
 
     def test_anyFamily(self) -> None:
         """
-        The rule of the BSD kernels.
+        The rule of the BSD kernels is off by default.
         """
         self.assertFalse(configured().anyFamily)
         self.assertTrue(configured("--any-family").anyFamily)
 
     def test_noNewAmbiguities(self) -> None:
         """
-        What abbreviates an option of ucarp's does so whatever options there are.
+        An abbreviation of one of ucarp's options is never ambiguous because of a new option.
         """
         for short, long in (
             *(("v", "vhid"), ("vh", "vhid"), ("pr", "preempt"), ("se", None), ("sr", "srcip")),
@@ -763,7 +758,7 @@ class FacilityTests(_Case):
 
     def test_known(self) -> None:
         """
-        Every name is taken, in any case; none is none.
+        Names are understood in upper and lower case. With C{none} there is no syslog.
         """
         self.assertEqual(parsed().facility, 3)
         self.assertEqual(parsed("-f", "LOCAL3").facility, 19)
@@ -771,7 +766,7 @@ class FacilityTests(_Case):
 
     def test_unknown(self) -> None:
         """
-        An unknown one is reported, and the default used.
+        An unknown name is reported, and the default is used.
         """
         with capturedLogs() as events:
             self.assertEqual(parsed("-f", "bogus").facility, 3)
@@ -787,8 +782,8 @@ class PasswordTests(_Case):
 
     def test_file(self) -> None:
         """
-        It is the first line of the file: a carriage return and blanks belong
-        to it, what follows a zero does not.
+        The password is the first line of the file, with carriage returns and blanks, up to a
+        null character.
         """
         for content, password in (
             (b"secret", b"secret"),
@@ -804,7 +799,7 @@ class PasswordTests(_Case):
 
     def test_size(self) -> None:
         """
-        511 bytes are read, and no more.
+        At most 511 bytes are read.
         """
         status, text = self.outcome(commandLine("-o", self.file(b"x" * 100000), p=None))
         self.assertEqual(status, 2)
@@ -812,7 +807,7 @@ class PasswordTests(_Case):
 
     def test_nothingThere(self) -> None:
         """
-        An empty file is an error of its own; an empty line is no password.
+        An empty file has its own error text. An empty line means that there is no password.
         """
         self.assertIn("unexpected end of file", self.usageError("-o", self.file(b""), p=None))
         for content in (b"\n", b"\0secret", b"\nsecret"):
@@ -821,7 +816,7 @@ class PasswordTests(_Case):
 
     def test_unreadable(self) -> None:
         """
-        A file that cannot be read is named, with the reason.
+        The error for an unreadable file has its name and the reason.
         """
         missing = self.mktemp()
         words = self.usageError("-o", missing, p=None)
@@ -832,7 +827,7 @@ class PasswordTests(_Case):
 
     def test_lastWins(self) -> None:
         """
-        Of -p and -o the last one counts.
+        The last -p or -o counts.
         """
         path = self.file(b"fromfile\n")
         self.assertEqual(configured("-o", path).password, b"fromfile")
@@ -840,7 +835,7 @@ class PasswordTests(_Case):
 
     def test_empty(self) -> None:
         """
-        An empty password is none, also behind a good one.
+        An empty password counts as none, even after a good one.
         """
         self.assertIn("You must supply a password", self.usageError(p=""))
         path = self.file(b"good\n")
@@ -848,7 +843,7 @@ class PasswordTests(_Case):
 
     def test_length(self) -> None:
         """
-        19 bytes fit, and the text for 20 does not show them.
+        A password has at most 19 bytes. The error for a longer one does not show it.
         """
         self.assertEqual(configured(p="y" * 19).password, b"y" * 19)
         status, text = self.outcome(commandLine(p="hunter2" * 3))
@@ -864,8 +859,7 @@ class PasswordTests(_Case):
 
     def test_othersCanRead(self) -> None:
         """
-        A file that others can read is used with a warning that says what to
-        do.
+        A file that others can read is used. A warning says what to do.
         """
         for mode, warned in ((0o600, False), (0o400, False), (0o644, True), (0o640, True)):
             path = self.file(b"secret\n", mode)
@@ -878,7 +872,7 @@ class PasswordTests(_Case):
 
     def test_windows(self) -> None:
         """
-        A carriage return belongs to the password, as in ucarp, and is warned about.
+        A carriage return belongs to the password, as in ucarp. A warning says so.
         """
         for content, warnings in ((b"love\r\n", 1), (b"love\n", 0), (b"lo\rve\n", 0)):
             path = self.file(content)
@@ -891,21 +885,20 @@ class PasswordTests(_Case):
 
     def test_given(self) -> None:
         """
-        The passwords that are to be taken out of the process list are all that the command line
-        has, also those that did not count.
+        All passwords in the command line are to be hidden, even those that do not count.
         """
         line = parsed("-p", "second", "-o", self.file(b"third\n"))
         self.assertEqual(line.passwords, (b"love", b"second"))
 
     def test_notShown(self) -> None:
         """
-        What was read does not show a password.
+        The representation does not show a password.
         """
         self.assertNotIn("hunter2", repr(parsed(p="hunter2")))
 
 
 def texts(events: list[LogEvent]) -> list[str]:
     """
-    What was logged, as people read it.
+    The texts of log events.
     """
     return [formatEvent(event) or "" for event in events]

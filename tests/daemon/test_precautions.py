@@ -16,12 +16,12 @@ from txcarp.daemon.precautions import warn
 
 class WarningTests(SynchronousTestCase):
     """
-    What is said at the start.
+    Warnings at the start.
     """
 
     def warnings(self, source: str = "127.0.0.1", **scripts: str | None) -> list[str]:
         """
-        What is said about a configuration.
+        The warnings about a configuration.
         """
         settings = {"upScript": None, "downScript": None, **scripts}
         with capturedLogs() as events:
@@ -30,7 +30,7 @@ class WarningTests(SynchronousTestCase):
 
     def test_scripts(self) -> None:
         """
-        A script that cannot be run is named, with the reason.
+        A warning names a script that cannot be run, and the reason.
         """
         directory = Path(self.mktemp()).absolute()
         directory.mkdir()
@@ -59,7 +59,7 @@ class WarningTests(SynchronousTestCase):
 
     def test_source(self) -> None:
         """
-        A source that is no address of this host is named; all of 127.0.0.0/8 are.
+        A warning names a source that is not an address of this host, as all of 127.0.0.0/8 are.
         """
         self.assertEqual(self.warnings("127.1.2.3"), [])
         [warning] = self.warnings("192.0.2.77")

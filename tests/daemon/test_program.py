@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.daemon.program}; with real processes in L{tests.lab.test_programs}.
+Tests for L{txcarp.daemon.program}.  L{tests.lab.test_programs} tests it in real processes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from zope.interface.verify import verifyObject
 
 from tests.configuration.test_ucarp import commandLine
 from twisted import plugins
-from txcarp.configuration.manual import helpText
-from txcarp.configuration.options import OPTIONS
-from txcarp.daemon import program as plugin
+from txcarp.configuration.options import OPTIONS, helpText
+from txcarp.daemon import program
 from txcarp.daemon.program import Options, Program, makeService
 from txcarp.daemon.signals import SignalService
 from txcarp.logs import filtered
@@ -45,32 +44,32 @@ class FakeSyslog:
 
 class PluginTests(SynchronousTestCase):
     """
-    What twistd gets.
+    The plugin of twistd.
     """
 
     def setUp(self) -> None:
         """
-        Let this process be allowed everything, and no system log exist.
+        Grant this process all capabilities, and keep it away from the system log.
         """
         self.asked: list[bool] = []
         self.hidden: list[bytes] = []
         self.syslogs: list[FakeSyslog] = []
-        self.patch(plugin, "checkCapabilities", self.asked.append)
-        self.patch(plugin, "SyslogObserver", self.syslog)
-        self.patch(plugin, "hideArguments", self.hidden.append)
+        self.patch(program, "checkCapabilities", self.asked.append)
+        self.patch(program, "SyslogObserver", self.syslog)
+        self.patch(program, "hideArguments", self.hidden.append)
         self.publisher = LogPublisher()
-        self.patch(plugin, "globalLogPublisher", self.publisher)
+        self.patch(program, "globalLogPublisher", self.publisher)
 
     def syslog(self, facility: int, identity: str) -> FakeSyslog:
         """
-        Make a log daemon.
+        Make a connection to a log daemon.
         """
         self.syslogs.append(FakeSyslog(facility, identity))
         return self.syslogs[-1]
 
     def parsed(self, *more: str, parent: Any = None, command: bool = False) -> Options:
         """
-        A command line as twistd hands it over.
+        A parsed command line, as twistd passes it to L{makeService}.
         """
         options = Options()
         options.parent = parent
@@ -88,7 +87,7 @@ class PluginTests(SynchronousTestCase):
 
     def refused(self, *more: str) -> str:
         """
-        What is said of a command line that cannot run.
+        The error text for a command line that cannot run.
         """
         errors = io.StringIO()
         self.patch(sys, "stderr", errors)
@@ -98,7 +97,7 @@ class PluginTests(SynchronousTestCase):
 
     def test_found(self) -> None:
         """
-        twistd finds it by its name, and the options that it takes.
+        twistd finds the plugin by its name, and its options.
         """
         maker = namedModule("twisted.plugins.txcarp_plugin").carp
         verifyObject(IServiceMaker, maker)
@@ -109,8 +108,8 @@ class PluginTests(SynchronousTestCase):
 
     def test_services(self) -> None:
         """
-        There are the signals and the virtual hosts, after what they need was asked for and the
-        passwords were taken out of the process list.
+        The services are the signals and the virtual host.  Before they are made, capabilities are
+        checked and passwords are hidden.
         """
         made = self.made()
         verifyObject(IService, made)
@@ -121,8 +120,8 @@ class PluginTests(SynchronousTestCase):
 
     def test_syslog(self) -> None:
         """
-        What is logged from the moment on in which the program becomes part of an application
-        goes to the facility that was asked for, as far as an administrator wants to read it.
+        As soon as the program is part of an application, the events that an administrator wants
+        to read go to the syslog facility.
         """
         for options, debugging in (((), False), (("-D",), True)):
             made = self.made("-f", "local3", *options)
@@ -138,19 +137,19 @@ class PluginTests(SynchronousTestCase):
 
     def test_noSyslog(self) -> None:
         """
-        With the facility none there is no system log.
+        With the facility C{none} there is no syslog.
         """
         self.made("-f", "none").setServiceParent(Application("test"))
         self.assertEqual(self.syslogs, [])
 
     def log(self, *more: str, command: bool = False, **changes: Any) -> ILogObserver | None:
         """
-        The log that the program gives to twistd.
+        The log that the program gives to twistd; C{None} if twistd makes its own.
         """
         twistd = {"nodaemon": True, "syslog": False, "logfile": None, **changes}
         application = Application("test")
         made = self.made(*more, parent=twistd, command=command)
-        self.patch(plugin.atexit, "register", lambda call: None)
+        self.patch(program.atexit, "register", lambda call: None)
         made.setServiceParent(application)
         made.flushLog()
         log: ILogObserver | None = application.getComponent(ILogObserver, None)
@@ -184,7 +183,7 @@ class PluginTests(SynchronousTestCase):
         """
         for command in (False, True):
             heard: list[LogEvent] = []
-            more = [plugin._withoutTwistd] if command else []
+            more = [program._withoutTwistd] if command else []
             observer = filtered(heard.append, False, *more)
             for source in (AppLogger({}), self):
                 Logger(source=source, observer=observer).info("x")
@@ -192,19 +191,19 @@ class PluginTests(SynchronousTestCase):
 
     def test_mayNot(self) -> None:
         """
-        A process that lacks a privilege says which in one line, and ends with status 2.
+        Without a capability, the process prints one line that names it, and exits with status 2.
         """
 
         def refuse(assign: bool) -> None:
             raise MissingCapability("open a raw socket", "CAP_NET_RAW")
 
-        self.patch(plugin, "checkCapabilities", refuse)
+        self.patch(program, "checkCapabilities", refuse)
         said = self.refused()
         self.assertRegex(said, r"^txcarp: cannot open a raw socket: .*CAP_NET_RAW.*\n$")
 
     def test_cannot(self) -> None:
         """
-        So does one that is asked for what cannot be done, without a word of the password.
+        An impossible command line leads to one line, without the password, and exit status 2.
         """
         said = self.refused("-p", "Geheimnis" * 10)
         self.assertRegex(said, r"^txcarp: Password too long: 90 bytes.*\n$")
@@ -213,7 +212,7 @@ class PluginTests(SynchronousTestCase):
 
     def test_background(self) -> None:
         """
-        C{-B} is twistd's business, whatever its own options say.
+        C{-B} makes twistd run in the background, whatever its own options say.
         """
         for more, expected in (((), True), (("-B",), False)):
             parent = {"nodaemon": True}
@@ -223,11 +222,10 @@ class PluginTests(SynchronousTestCase):
 
     def test_onTime(self) -> None:
         """
-        What keeps this process on time is asked for once, while it may be, and before anything
-        else starts.
+        The process asks to be kept on time once, when it starts with privileges.
         """
         asked: list[None] = []
-        self.patch(plugin, "stayOnTime", lambda: asked.append(None))
+        self.patch(program, "stayOnTime", lambda: asked.append(None))
         made = self.made()
         while made.services:
             made.services.pop()

@@ -31,7 +31,7 @@ class HideArgumentsTests(SynchronousTestCase):
 
     def commandLine(self, secrets: str, *arguments: str) -> tuple[str, list[bytes]]:
         """
-        What others see of a process that hides some secrets.
+        Run a process that hides some secrets.
 
         @return: What L{hideArguments} returned for each, and the arguments
             after it hid them.
@@ -55,8 +55,8 @@ class HideArgumentsTests(SynchronousTestCase):
 
     def test_forms(self) -> None:
         """
-        A secret is hidden wherever it ends an argument: as one of its own,
-        behind a short and behind a long option.
+        A secret is hidden where it is an argument of its own, and where it ends a short or a long
+        option.
         """
         answer, arguments = self.commandLine(
             "hunter2", "-p", "hunter2", "-phunter2", "--pass=hunter2", "-a", "10.0.0.1"
@@ -68,7 +68,7 @@ class HideArgumentsTests(SynchronousTestCase):
 
     def test_several(self) -> None:
         """
-        Each of several is hidden.
+        Several secrets are hidden.
         """
         answer, arguments = self.commandLine("one two", "-p", "one", "-p", "two")
         self.assertEqual(answer, "[True, True]")
@@ -84,13 +84,13 @@ class HideArgumentsTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         """
-        Nothing is no secret.
+        An empty secret hides nothing.
         """
         self.assertFalse(hideArguments(b""))
 
     def test_noProc(self) -> None:
         """
-        Without /proc nobody can look, and nothing is done.
+        Without /proc nothing is hidden, and nobody can look.
         """
 
         def none() -> tuple[int, int]:

@@ -21,9 +21,9 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 class FakeReactor:
     """
-    Runs what is asked of it when a test says so.
+    Makes the calls that it is given when a test says so.
 
-    @ivar stops: how often it was told to stop.
+    @ivar stops: How often it was told to stop.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class FakeReactor:
 
 class FakeHost:
     """
-    Counts what it is asked for.
+    Counts the calls of its methods.
     """
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class FakeCARP:
 
 class SignalServiceTests(SynchronousTestCase):
     """
-    A process that only seems to get signals, and to end.
+    Tests for L{SignalService}, in a process that gets no signals and does not end.
     """
 
     def setUp(self) -> None:
         """
-        Watch what is done to this process, without doing it.
+        Record what would be done to this process.
         """
         self.handlers: dict[int, Any] = {}
         self.patch(signals.signal, "signal", self.handlers.__setitem__)
@@ -95,7 +95,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def started(self, *, exitQuietly: bool = True, events: list[LogEvent] | None = None) -> None:
         """
-        Start a service, and the reactor.
+        Start a service and the reactor.
         """
         service = SignalService(
             self.carp,
@@ -110,7 +110,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def arrives(self, number: int) -> None:
         """
-        Get a signal, and have a turn of the reactor.
+        Receive a signal, and let the reactor make its calls.
         """
         handler: Callable[[int, None], None] = self.handlers[number]
         handler(number, None)
@@ -118,7 +118,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_status(self) -> None:
         """
-        USR1 asks each virtual host what it is, in the reactor's turn.
+        USR1 makes each virtual host log its status, in a call of the reactor.
         """
         self.started()
         self.handlers[signal.SIGUSR1](signal.SIGUSR1, None)
@@ -128,7 +128,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_resign(self) -> None:
         """
-        USR2 has each virtual host hand over.
+        USR2 makes each virtual host hand over.
         """
         self.started()
         self.arrives(signal.SIGUSR2)
@@ -137,7 +137,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """
-        What ends a process stops the reactor; with C{-z} nothing more.
+        A signal that ends the process stops the reactor, and with C{-z} does nothing more.
         """
         for number in ENDING:
             self.started()
@@ -148,7 +148,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_endBySignal(self) -> None:
         """
-        Otherwise the process ends by the signal that it got, after everything else.
+        Without C{-z}, the process at last ends by the signal that it received.
         """
         self.started(exitQuietly=False)
         self.arrives(signal.SIGHUP)
@@ -161,7 +161,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_impatience(self) -> None:
         """
-        Who asks again ends the process at once, and what was logged is written before.
+        A second signal ends the process at once, after the last log lines are written.
         """
         with capturedLogs() as events:
             self.started(events=events)
@@ -175,7 +175,7 @@ class SignalServiceTests(SynchronousTestCase):
 
     def test_closedTerminal(self) -> None:
         """
-        The same wish told twice in one moment is one: everything is given back.
+        Two signals within half a second count as one.
         """
         self.started()
         self.arrives(signal.SIGHUP)

@@ -10,8 +10,7 @@ import os
 import sys
 from importlib import import_module
 
-from txcarp.configuration.manual import information
-from txcarp.configuration.options import CommandLineError
+from txcarp.configuration.options import CommandLineError, information
 
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1

@@ -1,15 +1,18 @@
 """
-The options of C{txcarp}: one table, and the grammar of a command line.
+The options of C{txcarp}: one table, the grammar of a command line, and C{--help}.
 
-The table is the source of C{--help}, of the manual page and of the reference; see
-L{txcarp.configuration.manual}.  L{txcarp.configuration.ucarp} says what the options mean.
-Only C{typing} is imported, so that C{txcarp --help} starts at once.
+L{txcarp.configuration.ucarp} says what the options mean.  C{docs/manual.py} makes the reference
+and the manual page from the table.  This module imports only light parts of the standard
+library, so that C{txcarp --help} starts at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import NamedTuple
+
+from txcarp import __version__
 
 #: The directory of the state files (FHS 3.0, section 5.8).
 STATE_DIRECTORY = "/var/lib/txcarp"
@@ -69,6 +72,11 @@ class Option(NamedTuple):
         """
         return "=" in self.spelling
 
+
+#: The width of the help in columns, and the column that descriptions start in.
+_WIDTH, _INDENT = 80, 28
+
+_SYNOPSIS = "Usage: txcarp [options]"
 
 # fmt: off
 GROUPS: dict[str, tuple[Option, ...]] = {
@@ -244,6 +252,31 @@ GROUPS: dict[str, tuple[Option, ...]] = {
 }
 # fmt: on
 
+EXAMPLES = """\
+Two hosts share 10.1.1.252. Run this on both, each with its own address:
+
+  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password -a 10.1.1.252 \\
+      -u /etc/txcarp/vip-up.sh -d /etc/txcarp/vip-down.sh -z
+
+On the host that is to serve only while the other one is down, add -k 100. On
+the other one, add -P to take the address back when it returns. With IPv4 and
+IPv6 addresses, and without scripts:
+
+  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \\
+      -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
+
+Watch a failover on this machine alone, or list the masters of a network:
+
+  txcarp demo
+  txcarp observe -i eth0
+"""
+
+EXIT_STATUS = (
+    "0 after an orderly end, 1 for a wrong command line, 2 if txcarp cannot run (missing "
+    "privileges, an impossible setting). Without --shutdown, txcarp ends by the signal that it "
+    "received."
+)
+
 OPTIONS = tuple(option for options in GROUPS.values() for option in options)
 
 
@@ -308,3 +341,44 @@ def _named(name: str) -> Option:
         listed = ", ".join(f"--{option.name}" for option in meant)
         raise CommandLineError(f"option --{name} not a unique prefix of one of {listed}")
     return meant[0]
+
+
+def information(arguments: Iterable[str], synopsis: str = _SYNOPSIS) -> str | None:
+    """
+    The text that a command line asks for with C{--help} or C{--version}, or by being empty as
+    in ucarp; C{None} if it asks for none.
+
+    @param synopsis: The first line of the help.
+    @raise CommandLineError: If the command line is wrong.
+    """
+    words = list(arguments)
+    for name in [option.name for option, _ in split(words)] if words else ["help"]:
+        if name == "help":
+            return helpText(synopsis)
+        if name == "version":
+            return f"txcarp {__version__}\n"
+    return None
+
+
+def helpText(synopsis: str = _SYNOPSIS) -> str:
+    """
+    What C{--help} prints.
+    """
+    lines = [synopsis]
+    for heading, options in GROUPS.items():
+        lines += ["", f"{heading}:"]
+        for option in options:
+            lines += _helpLines(option)
+    exitStatus = "\n".join(wrap(f"Exit status: {EXIT_STATUS}", _WIDTH))
+    return "\n".join([*lines, "", EXAMPLES, exitStatus, ""])
+
+
+def _helpLines(option: Option) -> Iterator[str]:
+    default = f" [{option.default}]" if option.default else ""
+    left = f"  {option.spelling}" if option.short else f"      {option.spelling}"
+    if len(left) > _INDENT - 2:
+        yield left
+        left = ""
+    for line in wrap(option.help + default, _WIDTH - _INDENT, break_on_hyphens=False):
+        yield f"{left:{_INDENT}}{line}"
+        left = ""

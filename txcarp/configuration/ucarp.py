@@ -60,8 +60,8 @@ _MISSING = (
     ("deadRatio", 0, "Dead ratio can't be zero (-r)"),
 )
 
-#: What ucarp fails with only after it has read its command line, with exit status 2, and what
-#: is like that.
+#: Settings whose errors have the exit status 2: ucarp notices them only after it has read its
+#: command line, or has nothing like them.
 _LATER = frozenset(
     ("interface", "password", "source", "source6", "addresses", "group", "group6", "peers")
     + ("virtualMAC", "otherAddresses")
@@ -120,37 +120,38 @@ def read(arguments: Iterable[str]) -> CommandLine:
             virtualMAC = virtualHardwareAddress(configuration.vhid)
         configuration = attrs.evolve(configuration, virtualMAC=virtualMAC)
     except ConfigurationError as error:
-        kind = CannotRun if error.setting in _LATER else CommandLineError
-        for setting, value, words in _MISSING:
-            if setting == error.setting and settings.get(setting) == value:
-                raise CommandLineError(words) from None
-        raise kind(_explain(error)) from None
+        raise _translated(error, settings) from None
     passwords = tuple(os.fsencode(text) for option, text in given if option.name == "pass")
     stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
     return CommandLine(configuration, stateFile, facility, daemonize, passwords)
 
 
-def _explain(error: ConfigurationError) -> str:
+def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Exception:
     """
-    An error of the model in the terms of the command line, with ucarp's words.
+    An error of the model in the terms of the command line, and in ucarp's words.
     """
+    for setting, value, words in _MISSING:
+        if setting == error.setting and settings.get(setting) == value:
+            return CommandLineError(words)
     if error.setting == "password":
-        return f"Password too long: {error.problem}"
+        return CannotRun(f"Password too long: {error.problem}")
     [label, *_] = [_label(one) for one in OPTIONS if one.setting == error.setting.rstrip("6")]
     words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
-    return f"{label}: {error.problem}{words}"
+    kind = CannotRun if error.setting in _LATER else CommandLineError
+    return kind(f"{label}: {error.problem}{words}")
 
 
 def _label(option: Option) -> str:
     """
-    What an error calls an option.  One without a short name shows what its value is.
+    How an error names an option.  Without a short name, the form of its value is shown, too.
     """
     return option.names if option.short else option.spelling
 
 
 def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
     """
-    The settings that a command line has values for, and those that have to be there.
+    The settings of the model and of L{CommandLine} that options give, and those that must be
+    given.
     """
     settings: dict[str, Any] = {"vhid": None, "password": b"", **{name: [] for name in _LISTS}}
     assign = any(option.name == "assign" for option, _ in given)
@@ -168,7 +169,7 @@ def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
         elif option.takesValue:
             settings[setting] = value
         else:
-            settings.setdefault(setting, True)  # --virtual-mac besides --virtual-mac-address
+            settings.setdefault(setting, True)  # --virtual-mac-address precedes --virtual-mac
     settings["interface"] = settings.get("interface") or _someInterface()
     if settings.get("source") == _UNSET:
         del settings["source"]

@@ -1,5 +1,5 @@
 """
-What an administrator should know at the start, not at the first take-over.
+Warnings at the start about what would show only at the first takeover.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _log = Logger()
 
 def warn(configuration: VirtualHostConfiguration) -> None:
     """
-    Warn about what can be meant as it is, but seldom is.  Blocks for the time
-    of a few system calls.
+    Warn about settings that are possible, but are mistakes as a rule.  Blocks for the duration of
+    a few system calls.
     """
     for name, path in (("up", configuration.upScript), ("down", configuration.downScript)):
         problem = path and _cannotRun(path)
@@ -32,15 +32,16 @@ def warn(configuration: VirtualHostConfiguration) -> None:
     source = configuration.source
     if source is not None and not _isHere(source):
         _log.warn(
-            "{source} is not an address of this host now. If it is another host's in this group, "
-            "both do not hear each other, and both become master (-s, --srcip)",
+            "{source} is not an address of this host now. If another host of the group has it, the "
+            "two ignore each other's advertisements and both become master: give each host its "
+            "own address (-s, --srcip)",
             source=textOf(source),
         )
 
 
 def _cannotRun(path: str) -> str:
     """
-    Why a file cannot be run; an empty string if it looks as if it can.
+    The reason why a file cannot be run; an empty string if there seems to be none.
     """
     try:
         os.stat(path)
@@ -53,8 +54,8 @@ def _cannotRun(path: str) -> str:
 
 def _isHere(address: bytes) -> bool:
     """
-    Whether an IPv4 address is one of this host.  Where anything may be bound
-    (net.ipv4.ip_nonlocal_bind), it seems so.
+    Whether this host has an IPv4 address.  Where sockets may be bound to foreign addresses
+    (net.ipv4.ip_nonlocal_bind), every address seems to be one of this host.
     """
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:

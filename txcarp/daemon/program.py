@@ -22,8 +22,7 @@ from twisted.logger import (
 from twisted.python import usage
 from twisted.python.components import Componentized
 
-from txcarp.configuration.manual import helpText, information
-from txcarp.configuration.options import OPTIONS, CommandLineError
+from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.daemon import precautions
 from txcarp.daemon.scheduling import stayOnTime

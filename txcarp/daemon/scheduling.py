@@ -1,5 +1,5 @@
 """
-Running on time on a machine that is short of everything else.
+Running on time on a machine that is short of memory and processor time.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ _MCL_CURRENT = 1
 _MCL_FUTURE = 2
 _MCL_ONFAULT = 4
 
-#: Ahead of ordinary processes, but not of the kernel's real-time tasks.
+#: Before ordinary processes, but not before the kernel's real-time tasks.
 _NICENESS = -15
 
 
 def stayOnTime() -> bool:
     """
-    Keep this process's memory where it is and let it run before ordinary
-    processes, as far as it may: an advertisement that is late because a page
-    of code has to be read from a busy disk is a take-over.
+    Lock this process's memory and run it before ordinary processes, as far as its privileges
+    allow.  An advertisement that is late, because a page of code had to be read from a busy disk,
+    leads to a takeover.
 
-    Neither is inherited by the scripts that this process starts.
+    The scripts that this process starts inherit neither.
 
-    @return: Whether both could be done.  It takes root, or the capabilities
-        CAP_IPC_LOCK and CAP_SYS_NICE; a group works without, too.
+    @return: Whether both succeeded.  That needs root, or the capabilities CAP_IPC_LOCK and
+        CAP_SYS_NICE.  A group works without them, too.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    # Pages are locked as they are used: most of the interpreter never is.
+    # Each page is locked when it is first used.  Most pages of the interpreter never are.
     locked = libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0
     favoured = False
     with contextlib.suppress(OSError):

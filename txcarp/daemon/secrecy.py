@@ -1,5 +1,5 @@
 """
-Taking a secret out of the process list.
+Hiding a secret from the process list.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ _ARGUMENTS_END = 49
 
 def hideArguments(secret: bytes) -> bool:
     """
-    Overwrite each command-line argument of this process that is the secret,
-    or an option that ends with it, where others can read it.
+    Overwrite each command-line argument of this process that is the secret, or ends with it,
+    where other users can read it.  They can still read it between the start of the process and
+    this call; a password file has no such window.
 
-    The window from the start of the process to this call remains: a password
-    file has none.
-
-    @return: Whether there was one, and it is hidden now.
+    @return: Whether there was such an argument, and it is hidden now.
     """
     if not secret:
         return False
@@ -36,17 +34,18 @@ def hideArguments(secret: bytes) -> bool:
             position += len(argument) + 1
         return hidden
     except (OSError, ValueError, IndexError):
-        return False  # no /proc: it cannot be found, nor be shown by ps
+        return False  # without /proc, ps cannot show the argument either
 
 
 def _argumentArea() -> tuple[int, int]:
     """
-    Where in its own memory the kernel reads this process's arguments.
+    The addresses, in the memory of this process, of the first byte of its arguments and of the
+    byte after the last.
     """
     with open(f"/proc/{os.getpid()}/stat", "rb") as stat:
-        # The name in parentheses may hold blanks; the fields after it do not.
+        # The name in parentheses may contain blanks.
         fields = stat.read().rsplit(b")", 1)[1].split()
     start, end = int(fields[_ARGUMENTS_START - 3]), int(fields[_ARGUMENTS_END - 3])
     if not 0 < start < end:
-        raise ValueError("the argument area is unknown")
+        raise ValueError("the kernel does not say where the arguments are")
     return start, end

@@ -1,5 +1,5 @@
 """
-What signals mean to a process that is a CARP daemon and nothing else.
+What signals do to a process that is a CARP daemon and nothing else.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ from twisted.logger import Logger
 
 from txcarp.service import CARPService
 
-#: Seconds in which several signals are one wish: a terminal that is closed has both the
-#: kernel and the shell send HUP.
-_ONE_WISH = 0.5
+#: Seconds in which several signals count as one.  When a terminal is closed, the kernel and the
+#: shell both send HUP.
+_ONE_REQUEST = 0.5
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class SignalService(Service):
     """
-    ucarp's signals: USR1 logs what each virtual host is, USR2 has each master
-    hand over, and TERM, INT, HUP and QUIT end the process.
+    ucarp's signals: USR1 logs the status of each virtual host, USR2 makes each master hand over,
+    and TERM, INT, HUP and QUIT end the process.
 
-    A process whose virtual hosts run their down scripts at the end (C{-z})
-    exits with status 0; otherwise it ends by the signal it got, as one that
-    has no handler does.  In both cases it leaves its groups in good order
-    first.  Another signal some time later ends it at once, whatever it is
-    waiting for.
+    The process leaves its groups in good order before it ends.  If its virtual hosts run their
+    down scripts at the end (C{-z}), it exits with status 0.  Otherwise it ends by the signal that
+    it received, as if it had no handler.  A second signal some time later ends it at once,
+    whatever it is waiting for.
     """
 
     _log = Logger()
@@ -48,10 +47,10 @@ class SignalService(Service):
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        @param exitQuietly: Whether to exit with status 0 on a signal.
-        @param lastWords: Called before the process ends by itself, to write
-            what was logged.
-        @param seconds: What time it is.
+        @param exitQuietly: Whether to exit with status 0 after a signal.
+        @param lastWords: Called before this service ends the process, to write the last log
+            lines.
+        @param seconds: Returns a monotonic time in seconds.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -62,11 +61,11 @@ class SignalService(Service):
         self._reactor = reactor
         self._lastWords = lastWords
         self._seconds = seconds
-        self._asked: float | None = None
+        self._askedAt: float | None = None
 
     def startService(self) -> None:
         """
-        Put the handlers in place, once the reactor has put its own.
+        Install the handlers, after the reactor has installed its own.
         """
         Service.startService(self)
         self._reactor.callWhenRunning(self._install)
@@ -85,20 +84,23 @@ class SignalService(Service):
         elif number == signal.SIGUSR2:
             for host in self._carp.virtualHosts:
                 host.resign()
-        elif self._asked is not None:
-            if self._seconds() - self._asked >= _ONE_WISH:
-                self._log.error("Asked to end for the second time: ending at once")
+        elif self._askedAt is not None:
+            if self._seconds() - self._askedAt >= _ONE_REQUEST:
+                self._log.error(
+                    "Told to end for the second time: ending at once, without leaving the groups "
+                    "in good order"
+                )
                 self._lastWords()
                 os._exit(128 + number)
         else:
-            self._asked = self._seconds()
+            self._askedAt = self._seconds()
             if not self._exitQuietly:
                 atexit.register(self._dieBy, number)
             self._reactor.stop()
 
     def _dieBy(self, number: int) -> None:
         """
-        End this process by a signal, so that its parent sees which.
+        End this process by a signal, so that its parent sees which one it was.
         """
         self._lastWords()
         signal.signal(number, signal.SIG_DFL)

@@ -1,52 +1,17 @@
 """
-The option table as text: C{--help}, C{docs/options.rst} and the manual page
-C{docs/txcarp.8}.
-
-C{python -m txcarp.configuration.manual docs} writes the two files.
+Write C{options.rst} and the manual page C{txcarp.8}, beside this file, from the table of options.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import indent, wrap
 
-from txcarp.configuration.options import GROUPS, Option, split
-
-#: The width of the help in columns, and the column that descriptions start in.
-_WIDTH, _INDENT = 80, 28
-
-_SYNOPSIS = "Usage: txcarp [options]"
-
-_EXAMPLES = """\
-Two hosts share 10.1.1.252. Run this on both, each with its own address:
-
-  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password -a 10.1.1.252 \\
-      -u /etc/txcarp/vip-up.sh -d /etc/txcarp/vip-down.sh -z
-
-On the host that is to serve only while the other one is down, add -k 100. On
-the other one, add -P to take the address back when it returns. With IPv4 and
-IPv6 addresses, and without scripts:
-
-  txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \\
-      -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
-
-Watch a failover on this machine alone, or list the masters of a network:
-
-  txcarp demo
-  txcarp observe -i eth0
-"""
-
-_EXIT_STATUS = (
-    "0 after an orderly end, 1 for a wrong command line, 2 if txcarp cannot run (missing "
-    "privileges, an impossible setting). Without --shutdown, txcarp ends by the signal that it "
-    "received."
-)
+from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, Option
 
 _PAGE_HEAD = r"""
-.\" Written by python -m txcarp.configuration.manual docs. Do not edit.
+.\" Written by docs/manual.py. Do not edit.
 .TH TXCARP 8
 .SH NAME
 txcarp \- share IP addresses between hosts by CARP
@@ -75,49 +40,6 @@ _SIGNALS = {
 }
 
 
-def information(arguments: Iterable[str], synopsis: str = _SYNOPSIS) -> str | None:
-    """
-    The text that a command line asks for with C{--help} or C{--version}, or by being empty as
-    in ucarp; C{None} if it asks for none.
-
-    @param synopsis: The first line of the help.
-    @raise CommandLineError: If the command line is wrong.
-    """
-    words = list(arguments)
-    for name in [option.name for option, _ in split(words)] if words else ["help"]:
-        if name == "help":
-            return helpText(synopsis)
-        if name == "version":
-            from txcarp import __version__
-
-            return f"txcarp {__version__}\n"
-    return None
-
-
-def helpText(synopsis: str = _SYNOPSIS) -> str:
-    """
-    What C{--help} prints.
-    """
-    lines = [synopsis]
-    for heading, options in GROUPS.items():
-        lines += ["", f"{heading}:"]
-        for option in options:
-            lines += _helpLines(option)
-    exitStatus = "\n".join(_wrapped(f"Exit status: {_EXIT_STATUS}", _WIDTH))
-    return "\n".join([*lines, "", _EXAMPLES, exitStatus, ""])
-
-
-def _helpLines(option: Option) -> Iterator[str]:
-    default = f" [{option.default}]" if option.default else ""
-    left = f"  {option.spelling}" if option.short else f"      {option.spelling}"
-    if len(left) > _INDENT - 2:
-        yield left
-        left = ""
-    for line in _wrapped(option.help + default, _WIDTH - _INDENT):
-        yield f"{left:{_INDENT}}{line}"
-        left = ""
-
-
 def _paragraphs(option: Option) -> list[str]:
     """
     What the reference and the manual page say of an option, each paragraph in one line.
@@ -135,7 +57,7 @@ def reference() -> str:
     """
     lines = [
         *("Options", "=======", ""),
-        ".. Written by python -m txcarp.configuration.manual docs. Do not edit.",
+        ".. Written by docs/manual.py. Do not edit.",
     ]
     for heading, options in GROUPS.items():
         lines += ["", heading, "-" * len(heading)]
@@ -166,8 +88,8 @@ def manualPage() -> str:
     lines.append(".SH SIGNALS")
     for signals, meaning in _SIGNALS.items():
         lines += [".TP", rf"\fB{signals}\fR", *_roff(meaning)]
-    lines += [".SH EXIT STATUS", *_roff(_EXIT_STATUS), ".SH EXAMPLES", ".nf"]
-    return "\n".join([*lines, _escaped(_EXAMPLES.rstrip()), ".fi", ""])
+    lines += [".SH EXIT STATUS", *_roff(EXIT_STATUS), ".SH EXAMPLES", ".nf"]
+    return "\n".join([*lines, _escaped(EXAMPLES.rstrip()), ".fi", ""])
 
 
 def _roff(paragraph: str) -> list[str]:
@@ -186,13 +108,13 @@ def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
 
-def main(directory: str) -> None:
+def main() -> None:
     """
-    Write the reference and the manual page.
+    Write both files.
     """
     for name, text in (("options.rst", reference()), ("txcarp.8", manualPage())):
-        Path(directory, name).write_text(text, encoding="utf-8")
+        Path(__file__).with_name(name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

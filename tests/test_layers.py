@@ -1,0 +1,198 @@
+"""
+The rooms of txcarp: imports run down only, and never in a circle.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+
+#: The layers from the lowest to the highest, each with the modules and packages in it.
+#: What stands in one may import its own package, and whatever stands in a lower layer.
+LAYERS = (
+    ("txcarp.links",),
+    ("txcarp.protocol",),
+    ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
+    ("txcarp.status",),
+    ("txcarp.interfaces",),
+    ("txcarp.configuration.model",),
+    ("txcarp.clock", "txcarp.logs", "txcarp.netlink", "txcarp.statefile"),
+    ("txcarp.statestore",),
+    ("txcarp.network",),
+    ("txcarp.mastership",),
+    ("txcarp.membership",),
+    ("txcarp.virtualhost", "txcarp.platform"),
+    ("txcarp.service",),
+    ("txcarp.configuration",),
+    ("txcarp.daemon", "txcarp.testbed"),
+    ("txcarp.demo", "txcarp.observer"),
+    ("txcarp.commands",),
+    ("txcarp",),
+)
+
+#: What any module may have of the package itself.
+_CONSTANTS = {"__version__"}
+
+_ROOT = Path(txcarp.__file__).parent
+
+
+def sources() -> dict[str, str]:
+    """
+    The source of every module, by its name.
+    """
+    found = {}
+    for path in _ROOT.rglob("*.py"):
+        parts = ("txcarp", *path.relative_to(_ROOT).with_suffix("").parts)
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(name: str, source: str, modules: Mapping[str, str]) -> Iterator[str]:
+    """
+    The modules of this program that a module imports, wherever in it.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in modules:
+                    yield whole
+                elif alias.name not in _CONSTANTS:
+                    yield node.module
+
+
+def layer(name: str) -> tuple[int, str]:
+    """
+    The number of the layer that a module is in, and its entry there: the longest one that
+    fits.
+    """
+    fitting = [
+        (entry, number)
+        for number, entries in enumerate(LAYERS)
+        for entry in entries
+        if f"{name}.".startswith(f"{entry}.")
+    ]
+    entry, number = max(fitting, key=lambda found: len(found[0]))
+    return number, entry
+
+
+def violations(modules: Mapping[str, str]) -> list[str]:
+    """
+    The imports that the layers forbid.
+    """
+    wrong = []
+    for name, source in modules.items():
+        own, room = layer(name)
+        for imported in imports(name, source, modules):
+            theirs, entry = layer(imported)
+            if entry != room and theirs >= own:
+                wrong.append(f"{name} imports {imported}")
+    return sorted(set(wrong))
+
+
+def circles(modules: Mapping[str, str]) -> list[list[str]]:
+    """
+    Modules that import each other, directly or by way of others.
+    """
+    graph = {name: set(imports(name, text, modules)) - {name} for name, text in modules.items()}
+    while True:
+        leaves = {name for name, imported in graph.items() if not imported & graph.keys()}
+        if not leaves:
+            break
+        for name in leaves:
+            del graph[name]
+    # What is left is in a circle, or imports one.
+    return [sorted(graph)] if graph else []
+
+
+class LayerTests(SynchronousTestCase):
+    """
+    Who may import whom.
+    """
+
+    def test_downOnly(self) -> None:
+        """
+        No module imports one of a higher layer, or of another room of its own layer.
+        """
+        self.assertEqual(violations(sources()), [])
+
+    def test_noCircle(self) -> None:
+        """
+        No modules import each other.
+        """
+        self.assertEqual(circles(sources()), [])
+
+    def test_planted(self) -> None:
+        """
+        A forbidden import is found, wherever it stands in a module.
+        """
+        good = sources()
+        for name, line in (
+            ("txcarp.protocol.timing", "from txcarp.addresses import textOf"),
+            ("txcarp.interfaces", "from txcarp.mastership.leases import AddressLeases"),
+            ("txcarp.membership.holds", "from txcarp.virtualhost import VirtualHost"),
+            ("txcarp.network.linux", "def late():\n    import txcarp.mastership.scripts"),
+            ("txcarp.observer.group", "from txcarp.demo import story"),
+            ("txcarp.links", "from txcarp import CARPService"),
+        ):
+            found = violations({**good, name: f"{good[name]}\n{line}\n"})
+            self.assertEqual(len(found), 1, line)
+            self.assertTrue(found[0].startswith(name), found)
+
+    def test_plantedCircle(self) -> None:
+        """
+        So are two modules of one room that import each other.
+        """
+        good = sources()
+        line = "from txcarp.protocol.election import Standing"
+        planted = {**good, "txcarp.protocol.timing": f"{good['txcarp.protocol.timing']}\n{line}\n"}
+        self.assertEqual(violations(planted), [])
+        [circle] = circles(planted)
+        self.assertIn("txcarp.protocol.timing", circle)
+
+    def test_everyModuleHasALayer(self) -> None:
+        """
+        Each entry of the table is there, and only the package itself is in the last.
+        """
+        modules = sources()
+        for entries in LAYERS:
+            for entry in entries:
+                self.assertIn(entry, modules)
+        top = [name for name in modules if layer(name)[1] == "txcarp"]
+        self.assertEqual(top, ["txcarp"])
+
+    def test_protocolAlone(self) -> None:
+        """
+        The protocol loads nothing of Twisted.
+        """
+        code = (
+            "import pkgutil, sys, txcarp.protocol\n"
+            "for module in pkgutil.iter_modules(txcarp.protocol.__path__):\n"
+            "    __import__('txcarp.protocol.' + module.name)\n"
+            "print([name for name in sys.modules if name.split('.')[0] == 'twisted'])\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(done.stdout.strip(), "[]")
+
+    def test_publicNames(self) -> None:
+        """
+        Every public name of the package is there, and no other.
+        """
+        for name in txcarp.__all__:
+            self.assertIsNotNone(getattr(txcarp, name), name)
+        self.assertEqual(dir(txcarp), sorted(txcarp.__all__))
+        with self.assertRaises(AttributeError) as raised:
+            txcarp.VirtualHots  # type: ignore[attr-defined]  # noqa: B018
+        self.assertIn("VirtualHots", str(raised.exception))
