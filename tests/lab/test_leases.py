@@ -303,7 +303,7 @@ class ReconcileTests(PairTestCase):
         self.assertLess(worst, self.slack)
         gap = pinger.gaps()
         self.report(f"the client lost {gap.lost} of {gap.sent} probes")
-        self.assertEqual(len(first.said("Somebody removed")), 1, "one line a minute")
+        self.assertEqual(len(first.said("Another program removed")), 1, "one line a minute")
         self.assertTrue(first.said("systemd-networkd"))
         self.assertEqual((first.state, second.state), ("MASTER", "BACKUP"))
 
@@ -352,7 +352,7 @@ class ReconcileTests(PairTestCase):
         await self.until(lambda: len(daemon.said("is on eth0 already")) == 2, "it says so", 3)
         a.node.removeAddress(f"{VIRTUAL}/24")
         await self.until(lambda: f"{VIRTUAL}/32" in a.node.addresses(), "it has it", 3)
-        said = f"{VIRTUAL} on eth0 is held by this program from now on"
+        said = f"From now on txcarp holds {VIRTUAL} on eth0 on lease"
         await self.until(lambda: daemon.said(said), "it says so", 3)
         await self.stopped(daemon)
         self.assertNotIn(f"{VIRTUAL}/32", a.node.addresses())
@@ -369,7 +369,8 @@ class ReconcileTests(PairTestCase):
         with a.node.netlink() as netlink:
             index = netlink.link("eth0").index
             netlink.request(newAddress(index, Holders.packed(VIRTUAL), 32, replace=True))
-        await self.until(lambda: daemon.said(f"Somebody changed {VIRTUAL} on eth0"), "said", 3)
+        said = f"Another program changed {VIRTUAL} on eth0"
+        await self.until(lambda: daemon.said(said), "said", 3)
         daemon.signal(signal.SIGKILL)
         await self.until(lambda: f"{VIRTUAL}/32" not in a.node.addresses(), "it goes", 5)
 

@@ -219,7 +219,7 @@ class HoldTests(LeaseTestCase):
             self.assertEqual(set(self.table.present), {FIRST, SECOND})
             runTo(self.clock, 3.0)
         self.assertEqual(self.table.present, {})
-        self.assertIn("The lease of 10.0.0.100 on eth7 is over", self.said(logs)[0])
+        self.assertIn("The lease of 10.0.0.100 on eth7 has ended", self.said(logs)[0])
         self.assertEqual(self.leases.restored, 0)
 
     def test_saidOnce(self) -> None:
@@ -261,7 +261,7 @@ class HoldTests(LeaseTestCase):
             self.table.answer()
         self.assertEqual(self.journal.take(), [("announce",)])
         [line] = self.said(logs)
-        self.assertIn("The lease of 10.0.0.100, fd00::100 on eth7 is over", line)
+        self.assertIn("The lease of 10.0.0.100, fd00::100 on eth7 has ended", line)
         self.assertEqual(self.leases.restored, 0)
         self.table.slow = False
         self.table.present = {FIRST: None, SECOND: None}
@@ -343,7 +343,8 @@ class HoldTests(LeaseTestCase):
         with capturedLogs() as logs:
             self.beat(2.5)
         self.assertEqual(
-            self.said(logs), ["The addresses on eth7 could not be renewed: [Errno 105] no room"]
+            self.said(logs),
+            ["The lease of the addresses on eth7 could not be renewed: [Errno 105] no room"],
         )
         self.table.error = None
         self.beat(2.0)
@@ -366,8 +367,13 @@ class RemovedTests(LeaseTestCase):
         self.assertEqual(self.journal, [("hold", 3, FIRST), ("announce",)])
         self.assertEqual(self.leases.restored, 1)
         [line] = self.said(logs)
-        for words in ("Somebody removed 10.0.0.100 from eth7", "(1 times", "systemd-networkd",
-                      "KeepConfiguration=static", "NetworkManager"):  # fmt: skip
+        for words in (
+            "Another program removed 10.0.0.100 from eth7",
+            "(1 times",
+            "systemd-networkd",
+            "KeepConfiguration=static",
+            "NetworkManager",
+        ):
             self.assertIn(words, line)
 
     def test_saidOnceAMinute(self) -> None:
@@ -396,7 +402,7 @@ class RemovedTests(LeaseTestCase):
         with capturedLogs() as logs:
             self.table.remove(FIRST)
         self.assertEqual(self.journal, [])
-        self.assertIn("was not in good order", self.said(logs)[0])
+        self.assertIn("this host slept, was held back or could not advertise", self.said(logs)[0])
 
     def test_others(self) -> None:
         """
@@ -452,8 +458,8 @@ class ForeignTests(LeaseTestCase):
             self.successResultOf(self.leases.acquire(MASTER))
         self.assertEqual(self.journal.take(), [("hold", 3, SECOND)])
         [line] = self.said(logs)
-        self.assertIn("10.0.0.100 is on eth7 already, and not by this program", line)
-        self.assertIn("stays when this host dies", line)
+        self.assertIn("10.0.0.100 is on eth7 already, added by another program", line)
+        self.assertIn("stays when txcarp dies", line)
         self.beat(1.0)
         self.successResultOf(self.leases.release(BACKUP))
         self.assertEqual(self.journal, [("hold", 3, SECOND), ("drop", SECOND)])
@@ -477,7 +483,7 @@ class ForeignTests(LeaseTestCase):
             self.successResultOf(self.leases.acquire(MASTER))
         self.assertEqual(self.journal, [("hold", 3, FIRST, SECOND)])
         [line] = self.said(logs)
-        self.assertIn("10.0.0.100 is on another interface of this host than eth7", line)
+        self.assertIn("10.0.0.100 is on another interface than eth7", line)
 
     def test_itsRemoval(self) -> None:
         """
@@ -491,7 +497,7 @@ class ForeignTests(LeaseTestCase):
             self.table.foreign = set()
             self.leases.addressesGone([bytes((10, 0, 0, 100))])
         self.assertEqual(self.journal.take(), [("hold", 3, FIRST), ("announce",)])
-        self.assertIn("10.0.0.100 on eth7 is held by this program from now on", self.said(logs)[1])
+        self.assertIn("From now on txcarp holds 10.0.0.100 on eth7 on lease", self.said(logs)[1])
         self.assertEqual(self.leases.restored, 0)
         self.beat(1.0)
         self.successResultOf(self.leases.release(BACKUP))
@@ -553,7 +559,7 @@ class TakenTests(LeaseTestCase):
         self.assertEqual(self.journal, [("hold", 3, FIRST), ("announce",)])
         self.assertEqual(self.leases.restored, 1)
         [line] = self.said(logs)
-        self.assertIn("Somebody changed 10.0.0.100 on eth7, and it could not leave", line)
+        self.assertIn("Another program changed 10.0.0.100 on eth7, which would then stay", line)
 
     def test_possibly(self) -> None:
         """

@@ -173,7 +173,10 @@ class RunnerTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.clock.advance(10)
         self.assertEqual(self.reactor.process.signals, ["TERM"])
-        self.assertEqual(texts(events), ["dir/up.sh did not end within 10.0 s: it is ended"])
+        self.assertEqual(
+            texts(events),
+            ["dir/up.sh did not end within 10.0 s: sending SIGTERM, and SIGKILL in 2.0 s"],
+        )
         self.clock.advance(GRACE)
         self.assertEqual(self.reactor.process.signals, ["TERM", "KILL"])
         self.assertEqual(
@@ -248,7 +251,7 @@ class RunnerTests(SynchronousTestCase):
         lines = texts(events)
         self.assertEqual(len(lines), 101)
         self.assertLessEqual(max(map(len, lines)), 520)
-        self.assertEqual(lines[-1], "dir/up.sh: 4901 more lines")
+        self.assertEqual(lines[-1], "dir/up.sh: 4901 more lines were not logged")
 
 
 class ResultTests(SynchronousTestCase):

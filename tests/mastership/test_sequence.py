@@ -256,7 +256,7 @@ class SequenceTests(SynchronousTestCase):
             self.steps[1].end(ValueError("no luck"))
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["Virtual host 7 on eth7: acquire of b failed: no luck"],
+            ["Virtual host 7 on eth7 could not acquire b: no luck"],
         )
         self.assertEqual(self.took(), "+a +b +c")
         self.assertEqual(self.unfit, [])
@@ -284,7 +284,7 @@ class SequenceTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.clock.advance(0.1)
         self.assertEqual(self.took(), "xb +c")
-        self.assertIn("acquire of b failed", formatEvent(events[0]) or "")
+        self.assertIn("could not acquire b", formatEvent(events[0]) or "")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cannotBeCancelled(self) -> None:
@@ -319,7 +319,7 @@ class SequenceTests(SynchronousTestCase):
                     self.clock.advance(5.0)
                 self.assertEqual(self.unfit, ["b"])
                 self.assertIn(
-                    "acquire of b failed: it took longer than 5 s", formatEvent(events[-1])
+                    "could not acquire b: it took longer than 5 s", formatEvent(events[-1])
                 )
                 self.sequence.wish(BACKUP)
                 self.assertEqual(self.took(), "+a -b")

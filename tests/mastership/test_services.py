@@ -143,7 +143,7 @@ class StepTests(SynchronousTestCase):
         A service that somebody else starts, or has started, is refused, by name.
         """
         self.service.startService()
-        with self.assertRaisesRegex(ValueError, "service web runs already"):
+        with self.assertRaisesRegex(ValueError, "service web is running"):
             ServiceStep(self.service)
         self.service.stopService()
         parent = MultiService()
@@ -286,7 +286,7 @@ class WhileMasterTests(SynchronousTestCase):
             stage.run(0.1)
         self.assertEqual(self.kinds(stage), ["stop", "drop"])
         said = [formatEvent(event) or "" for event in logs]
-        self.assertTrue(any("release of service web failed" in line for line in said))
+        self.assertTrue(any("could not release service web" in line for line in said))
 
     def test_failsToStart(self) -> None:
         """

@@ -108,7 +108,8 @@ class StepTests(SynchronousTestCase):
                 self.assertEqual(len(self.unfit), 1)
                 [line] = [formatEvent(event) for event in logs]
                 self.assertEqual(
-                    line, f"Somebody {what} interface [{NAME}], which the addresses are on"
+                    line,
+                    f"Another program {what} interface [{NAME}], which has the virtual addresses",
                 )
 
     def test_carrier(self) -> None:

@@ -1,5 +1,5 @@
 """
-Telling the neighbours, as long as this host is master.
+Telling the neighbours that this host has the virtual addresses.
 """
 
 from __future__ import annotations
@@ -15,28 +15,27 @@ from txcarp.change import Change
 from txcarp.interfaces import IAnnouncer, IMastershipStep
 from txcarp.logs.limits import SayOnce
 
-#: The advertisements after which an announcement is repeated, for switches
-#: that did not believe the first one (ucarp, and sc_delayed_arp in OpenBSD).
+#: The number of advertisements after which an announcement is repeated, for switches that
+#: ignored the first one (as in ucarp, and C{sc_delayed_arp} in OpenBSD).
 _REPEATED_WITH = 2
 
-#: Announcements that leave at once; more of them wait, so that they never
-#: stand in the way of an advertisement.
+#: The most announcements that leave at once.  The others wait, so that they do not delay an
+#: advertisement.
 _AT_ONCE = 16
 
-#: Seconds between one such batch and the next.
+#: Seconds from one such batch to the next.
 _PACE = 0.005
 
-#: Announcements of everything in a second at most.  A rival makes one necessary
-#: with each advertisement, and there may be thousands of them.
+#: The most announcements of all addresses within a second.  Each advertisement of a rival
+#: master calls for one, and a host may receive thousands of those.
 _ROUNDS = 20
 
 
 @implementer(IMastershipStep)
 class Announcements:
     """
-    Announces the addresses once they are here, again with the second
-    advertisement after, each time somebody else claims them, and slowly for
-    as long as they stay.
+    Announces the addresses when this host has become master, again with its second
+    advertisement, each time another host claims them, and then at long intervals.
     """
 
     name = "announcement"
@@ -56,13 +55,12 @@ class Announcements:
     ) -> None:
         """
         @param addresses: The packed addresses.
-        @param refresh: Seconds after which to announce again, over and over;
-            C{None} for never.
-        @param soon: Seconds after the first announcement at which to repeat
-            it.
-        @param fit: Whether this host may still claim the addresses; asked
-            before each announcement that a timer causes, because a host that
-            wakes from a long pause may have lost them.
+        @param refresh: The interval, in seconds, of repeated announcements; C{None} for
+            none.
+        @param soon: Seconds from the first announcement to each of the next ones.
+        @param fit: Returns whether this host may still claim the addresses.  Asked before
+            each announcement that a timer causes, because a host that wakes after a long
+            pause may have lost them.
         """
         self._announcer = announcer
         self._addresses = tuple(addresses)
@@ -76,13 +74,13 @@ class Announcements:
         self._queue: deque[bytes] = deque()
         self._batch: IDelayedCall | None = None
         self._delayed: IDelayedCall | None = None
-        #: When the last ones were.
+        #: The times of the last announcements of all addresses.
         self._rounds: deque[float] = deque(maxlen=_ROUNDS)
         self._timers: list[IDelayedCall] = []
 
     def acquire(self, change: Change) -> None:
         """
-        Announce, and go on announcing.
+        Begin to announce.
         """
         self._active = True
         self._rounds.clear()
@@ -93,7 +91,7 @@ class Announcements:
 
     def release(self, change: Change) -> None:
         """
-        Be quiet.
+        Stop announcing.
         """
         self._active = False
         self._queue.clear()
@@ -104,8 +102,7 @@ class Announcements:
 
     def again(self) -> None:
         """
-        Announce now and with the second advertisement from now, if the
-        addresses are here.
+        While this host is master, announce now and with the second advertisement from now.
         """
         if not self._active:
             return
@@ -119,7 +116,7 @@ class Announcements:
 
     def advertised(self) -> None:
         """
-        An advertisement left.
+        Count an advertisement that left.
         """
         if self._active and self._countdown:
             self._countdown -= 1
@@ -138,7 +135,8 @@ class Announcements:
 
     def _announceAll(self) -> None:
         self._rounds.append(self._clock.seconds())
-        # Behind those that wait: if this happens again and again, all have their turn.
+        # Waiting addresses keep their places, so that each is announced even if this is
+        # called over and over.
         waiting = set(self._queue)
         self._queue.extend(address for address in self._addresses if address not in waiting)
         if self._batch is None or not self._batch.active():

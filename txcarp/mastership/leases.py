@@ -1,12 +1,11 @@
 """
-Addresses that a dead daemon cannot keep.
+Addresses that leave the host when txcarp dies.
 
-The kernel removes an address at the end of its lifetime, also when the program
-that added it was killed, hangs or was stopped.  It may be late: its check is a
-deferrable timer, which an idle processor does not wake for, and was up to
-1.1 s late here (Linux 6.18, 250 ticks a second).  A lifetime that is a second
-shorter than the time in which a backup takes over, and that is renewed only by
-a master in good order, makes up for that.
+The kernel removes an address at the end of its lifetime, also when the program that added
+it was killed, was stopped or hangs.  The kernel may be late, as it uses a deferrable timer,
+for which an idle processor does not wake; up to 1.1 s were measured (Linux 6.18, 250 ticks
+a second).  A lease allows for that: its lifetime is a second shorter than the time after
+which a backup takes over, and only a healthy master renews it.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.renewal import Renewal
 
-#: The shortest lifetime that the kernel has, in seconds.
+#: The kernel's shortest lifetime of an address, in seconds.
 SHORTEST = 1
 
-#: Seconds that a lease is shorter than the dead time, for a late kernel.
+#: Seconds by which a lease is shorter than the dead time, since the kernel may be late.
 _LATE_KERNEL = 1
 
-#: What it means when a host that is not master has an address.
+#: The consequence of an address on a host that is not master.
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
 
-#: Seconds within which the kernel has to have added an address.
+#: Seconds that the kernel may take to add or remove the addresses.
 _TIME_LIMIT = 5.0
 
 
 def leaseFor(advbase: int, deadRatio: int) -> int:
     """
-    Whole seconds for which an address is leased: a second less than the most
-    eager backup, one without skew, waits for the master.
+    The lifetime of a leased address in whole seconds: a second less than a backup without
+    skew, which takes over first, waits for the master.
     """
     return max(SHORTEST, advbase * deadRatio - _LATE_KERNEL)
 
@@ -52,8 +51,8 @@ class AddressLeases:
     """
     Holds the addresses of one virtual host while it is master.
 
-    @ivar restored: How many times an address was put back that somebody else
-        had removed.
+    @ivar restored: How many times an address was put back after another program had removed
+        or changed it.
     """
 
     name = "address"
@@ -77,15 +76,15 @@ class AddressLeases:
         unfit: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        @param lease: Seconds.
-        @param interval: Seconds between the advertisements that renew it, as it
-            is now.
-        @param fit: Whether this host is a master in good order.
-        @param routed: Whether the networks of the addresses are reached by
-            this interface.
+        @param lease: The lifetime of the addresses in seconds.
+        @param interval: Returns the present interval, in seconds, of the advertisements that
+            renew the lease.
+        @param fit: Returns whether this host is a healthy master: it did not sleep, nothing
+            holds it back, and its last advertisement left.
+        @param routed: Whether the networks of the addresses are reached through the
+            interface.
         @param restored: Called when an address was put back.
-        @param unfit: Called when the addresses cannot be kept, although this
-            host is a master in good order.
+        @param unfit: Called when a healthy master cannot keep the addresses.
         """
         self.restored = 0
         self._table = table
@@ -107,13 +106,13 @@ class AddressLeases:
     @inlineCallbacks
     def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
         """
-        Add the addresses.  One that somebody else put on this host is left as
-        it is, as long as it is there, and said: it cannot leave by itself.
+        Add the addresses.  An address that another program has added is logged and left as
+        it is while it is there: the kernel would not remove it by itself.
         """
         yield self._table.known()
         self._table.watch(self._interface, self)
         self._active = True
-        ours = self._notForeign("it is used as it is, and stays when this host dies")
+        ours = self._notForeign("txcarp uses it as it is, and it stays when txcarp dies")
         self._held = {address.packed: address for address in ours}
         self._confirmed = self._clock.seconds()
         self._renewal.begin()
@@ -122,7 +121,7 @@ class AddressLeases:
     @inlineCallbacks
     def release(self, change: Change) -> Generator[Deferred[Any], Any, None]:
         """
-        Remove the addresses; at the start, what an earlier run left of them.
+        Remove the addresses; at the start, those that an earlier process left.
         """
         if not self._active:
             yield self._table.known()
@@ -150,16 +149,16 @@ class AddressLeases:
 
     def renew(self) -> None:
         """
-        Extend the lease: an advertisement left, and this host is in good order.
+        Extend the lease, since a healthy master has sent an advertisement.
         """
         if self._active:
             self._renewal.advertised()
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         """
-        Put back what somebody took away, unless it left because its time was
-        over: then this host was not in good order, and the next renewal by
-        one that is brings it back.
+        Put back the addresses that another program removed.  If instead the lease has
+        ended, this host was not a healthy master: the next renewal by a healthy master
+        brings the addresses back.
         """
         gone = [self._held[packed] for packed in addresses if packed in self._held]
         self._takeUp(addresses)
@@ -168,8 +167,9 @@ class AddressLeases:
         if self._lapsed or self._renewal.isOver or not self._fit():
             if self._sayOnce.ready("over") is not None:
                 self._log.error(
-                    "The lease of {names} on {interface} is over: this master was not in good "
-                    "order",
+                    "The lease of {names} on {interface} has ended, because this host slept, was "
+                    "held back or could not advertise. If this host still is master, its next "
+                    "advertisement renews the lease",
                     names=_names(gone),
                     interface=self._interface,
                 )
@@ -177,29 +177,30 @@ class AddressLeases:
         self._putBack(
             gone,
             "removed",
-            "Somebody removed {names} from {interface}; it is put back ({count} times so "
-            "far). A restart of a network manager does this: systemd-networkd unless its "
-            "file for {interface} has KeepConfiguration=static, NetworkManager unless the "
-            "device is unmanaged",
+            "Another program removed {names} from {interface}; txcarp reversed that ({count} "
+            "times so far). Network managers do this when they restart: set "
+            "KeepConfiguration=static in systemd-networkd's file for {interface}, or make "
+            "the device unmanaged in NetworkManager",
         )
 
     def addressesTaken(self, addresses: Sequence[bytes]) -> None:
         """
-        Put what is held on lease again: it would stay when this host dies.
+        Put held addresses on lease again that another program has changed: they would stay
+        when txcarp dies.
         """
         taken = [self._held[packed] for packed in addresses if packed in self._held]
         if self._active and taken and self._fit():
             self._putBack(
                 taken,
                 "taken",
-                "Somebody changed {names} on {interface}, and it could not leave by itself; it "
-                "is on lease again ({count} times so far). Remove it from the host's own "
-                "configuration",
+                "Another program changed {names} on {interface}, which would then stay when "
+                "txcarp dies; txcarp reversed that ({count} times so far). Remove {names} from "
+                "the network configuration of this host",
             )
 
     def addressesPossiblyGone(self) -> None:
         """
-        Compare what is held with what is there.
+        Compare the held addresses with the present ones.
         """
         found: dict[Holding, list[bytes]] = {holding: [] for holding in Holding}
         for address in self._addresses.values():
@@ -209,7 +210,7 @@ class AddressLeases:
 
     def _takeUp(self, addresses: Sequence[bytes]) -> None:
         """
-        Hold what somebody else had put on this host, and took away.
+        Hold the addresses that another program had added and has removed.
         """
         mine = [packed for packed in addresses if packed in self._addresses]
         free = [
@@ -219,8 +220,8 @@ class AddressLeases:
         ]
         if self._active and free:
             self._log.warn(
-                "{names} on {interface} is held by this program from now on: who put it there "
-                "took it away",
+                "From now on txcarp holds {names} on {interface} on lease, which another "
+                "program had added and has removed",
                 names=_names(free),
                 interface=self._interface,
             )
@@ -246,8 +247,8 @@ class AddressLeases:
         now = self._clock.seconds()
         held = tuple(self._held.values())
         if over:
-            # This host did not run for a while. What the kernel says of that may still
-            # be unread; it comes before the answer to this.
+            # This host did not run for a while.  The kernel's message that it removed the
+            # addresses may still be unread; it is read before the answer to this request.
             self._lapsed = True
             done = self._holdAgain(held).addBoth(self._lapseEnded)
         else:
@@ -263,8 +264,8 @@ class AddressLeases:
         for address in self._addresses.values():
             if self._table.holding(self._interface, address) is Holding.FOREIGN:
                 self._log.error(
-                    "{address} is on {interface} already, and not by this program: "
-                    "{consequence}. Remove it from the host's own configuration",
+                    "{address} is on {interface} already, added by another program: "
+                    "{consequence}. Remove it from the network configuration of this host",
                     address=address.text,
                     interface=self._interface,
                     consequence=consequence,
@@ -273,9 +274,9 @@ class AddressLeases:
             ours.append(address)
             if self._table.isElsewhere(self._interface, address):
                 self._log.warn(
-                    "{address} is on another interface of this host than {interface}, and not "
-                    "by this program: this host answers for it as backup, too, unless its "
-                    "arp_ignore forbids it",
+                    "{address} is on another interface than {interface}, added by another "
+                    "program: this host answers for it as backup, too, unless arp_ignore "
+                    "forbids it",
                     address=address.text,
                     interface=self._interface,
                 )
@@ -295,8 +296,8 @@ class AddressLeases:
 
     def _giveUp(self) -> None:
         """
-        The addresses are not here and do not come back: somebody else may have
-        them.
+        Report that the addresses are not here and cannot be put back, so that another host
+        may take them.
         """
         if self._active and self._fit():
             self._tellUnfit()
@@ -304,7 +305,7 @@ class AddressLeases:
     def _logFailure(self, failure: Failure) -> None:
         if self._sayOnce.ready("lease") is not None:
             self._log.error(
-                "The addresses on {interface} could not be renewed: {reason}",
+                "The lease of the addresses on {interface} could not be renewed: {reason}",
                 interface=self._interface,
                 reason=failure.getErrorMessage(),
             )

@@ -9,26 +9,26 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: An advertisement that comes sooner than this part of the lease after the last
-#: renewal is no reason for another.
+#: An advertisement sooner after the last renewal than this part of the lease does not cause
+#: another renewal.
 _NOT_BEFORE = 0.25
 
-#: Seconds by which an advertisement may be late before the lease is over.
+#: Seconds by which an advertisement may be late before the lease ends.
 _LATE_ADVERTISEMENT = 0.4
 
-#: Seconds from an advertisement to the renewal that follows it, and from that
-#: to the next, where the advertisements come too seldom for the lease.
+#: Seconds from an advertisement to the first follow-up, and from one follow-up to the next,
+#: when the interval of the advertisements is too long for the lease.
 _FOLLOW_UP = 0.5
 
-#: Seconds by which the kernel may end a lease early, so as not to wake twice
-#: (C{ADDRCONF_TIMER_FUZZ_MINUS} is a fiftieth).
+#: Seconds by which the kernel may end a lease early: it joins expiries that are close to each
+#: other (C{ADDRCONF_TIMER_FUZZ_MINUS}, a fiftieth of a second).
 _EARLY = 0.05
 
 
 class Renewal:
     """
-    Renews a lease with the advertisements, and between two of them as often as
-    needed, but not for ever.
+    Renews a lease with each advertisement, and by follow-ups until the next advertisement
+    is due.  A master that no longer advertises thus lets the lease end.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Renewal:
         renew: Callable[[bool], None],
     ) -> None:
         """
-        @param lease: Seconds.
-        @param interval: Seconds from the advertisement that just left to the
-            next: more while this host is demoted.
-        @param fit: Whether this host is a master in good order; asked before
-            what a timer causes.
-        @param renew: Called to renew it, with whether it was over already.
+        @param lease: The length of the lease in seconds.
+        @param interval: Returns the seconds from the advertisement that just left to the
+            next one.  They are more while this host is demoted.
+        @param fit: Returns whether this host is a healthy master; asked before each
+            follow-up.
+        @param renew: Called to renew the lease, with whether the lease had ended.
         """
         self._clock = clock
         self._lease = lease
@@ -61,13 +61,13 @@ class Renewal:
     @property
     def isOver(self) -> bool:
         """
-        Whether the lease was not renewed for as long as it is.
+        Whether the lease has ended, since the last renewal is older than its length.
         """
         return self._clock.seconds() - self._last >= self._lease - _EARLY
 
     def begin(self) -> None:
         """
-        The lease begins now.
+        Begin the lease now.
         """
         self._running = True
         self._last = self._clock.seconds()
@@ -75,14 +75,14 @@ class Renewal:
 
     def end(self) -> None:
         """
-        Renew it no more.
+        Stop renewing the lease.
         """
         self._running = False
         self._forgetFollowUps()
 
     def advertised(self) -> None:
         """
-        An advertisement left, and this host is in good order.
+        Renew the lease, since a healthy master has sent an advertisement.
         """
         if self._clock.seconds() - self._last >= self._lease * _NOT_BEFORE:
             self._extend()
@@ -95,12 +95,12 @@ class Renewal:
 
     def _follow(self) -> None:
         """
-        Extend the lease a few times more until the next advertisement, if it
-        comes too late for this one.
+        Extend the lease by follow-ups until the next advertisement, if that would come too
+        late.
         """
         self._forgetFollowUps()
-        # As few as possible: each makes the time longer for which a host that
-        # died right after it keeps the addresses.
+        # As few as possible: a host that dies right after the last of them keeps the
+        # addresses for a whole lease.
         shortfall = self._interval() + _LATE_ADVERTISEMENT - self._lease
         self._due = max(0, math.ceil(shortfall / _FOLLOW_UP))
         self._scheduleFollowUp()

@@ -1,5 +1,5 @@
 """
-Up and down scripts as processes.
+Running the up and down scripts.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from txcarp.change import Change, ScriptResult
 from txcarp.interfaces import IMastershipStep, IScriptRunner
 from txcarp.protocol.effects import Reason
 
-#: Seconds between the request to end and the end by force.
+#: Seconds from SIGTERM to SIGKILL for a script that takes too long.
 GRACE = 2.0
 
-#: Seconds after its end in which a script's last output is still logged.
+#: Seconds after the end of a script in which its output is still logged.
 _LINGER = 1.0
 
-#: Lines of output that are logged for one run; the others are counted.
+#: The most lines that are logged for one run.  The others are counted.
 _MAXIMUM_LINES = 100
 
-#: Bytes of a line that are logged.
+#: The most bytes of a line that are logged.
 _MAXIMUM_LINE = 500
 
 
 class ScriptFailed(Exception):
     """
-    A script did not do its work.
+    A script could not be started, or failed.
     """
 
 
@@ -49,9 +49,9 @@ class _Script(ProcessProtocol):
     """
     One run of a script.
 
-    Its end is the end of the process, not of its pipes: a script that starts a
-    daemon in the background leaves them open.  What comes then is read and
-    thrown away, because a daemon must not die, nor wait, of what it says.
+    The run ends when the process ends, not when its pipes are closed: a daemon that the
+    script started keeps them open.  Its output is read and dropped, so that the daemon
+    neither blocks nor gets SIGPIPE when it writes.
     """
 
     transport: IProcessTransport
@@ -78,7 +78,7 @@ class _Script(ProcessProtocol):
         if not self._listening:
             return
         lines = (self._pending.get(childFD, b"") + data).split(b"\n")
-        # A line without an end is cut: output is for people, memory is not.
+        # Cut, so that a line without an end does not fill the memory.
         self._pending[childFD] = lines.pop()[:_MAXIMUM_LINE]
         for line in lines:
             self._logLine(line)
@@ -104,7 +104,9 @@ class _Script(ProcessProtocol):
                 self._logLine(rest)
         if self._lines > _MAXIMUM_LINES:
             self._log.info(
-                "{path}: {count} more lines", path=self._path, count=self._lines - _MAXIMUM_LINES
+                "{path}: {count} more lines were not logged",
+                path=self._path,
+                count=self._lines - _MAXIMUM_LINES,
             )
 
     def _result(self, reason: Failure) -> ScriptResult:
@@ -123,9 +125,10 @@ class _Script(ProcessProtocol):
     def _expired(self) -> None:
         self._timedOut = True
         self._log.error(
-            "{path} did not end within {limit} s: it is ended",
+            "{path} did not end within {limit} s: sending SIGTERM, and SIGKILL in {grace} s",
             path=self._path,
             limit=self._timeLimit,
+            grace=GRACE,
         )
         self._signal("TERM")
         self._timer = self._clock.callLater(GRACE, self._signal, "KILL")
@@ -134,14 +137,14 @@ class _Script(ProcessProtocol):
         try:
             self.transport.signalProcess(name)
         except (ProcessExitedAlready, OSError):
-            pass  # it ended by itself meanwhile, or belongs to somebody else now
+            pass  # it has ended meanwhile, or runs as another user
 
 
 @implementer(IScriptRunner)
 class ProcessRunner:
     """
-    Runs scripts as child processes of this one.  A relative path means a file
-    below the directory in which this was made: a daemon goes to another one.
+    Runs scripts as child processes.  A relative path is relative to the directory in which
+    the runner was made, since a daemon changes its directory.
     """
 
     def __init__(self, reactor: IReactorProcess, clock: IReactorTime) -> None:
@@ -150,7 +153,7 @@ class ProcessRunner:
         try:
             self._directory = os.getcwd()
         except OSError:
-            self._directory = "/"  # it is deleted: nothing is below it
+            self._directory = "/"  # the directory is deleted, and has no files
 
     def run(
         self,
@@ -176,12 +179,12 @@ class ProcessRunner:
 @implementer(IMastershipStep)
 class ScriptStep:
     """
-    The two scripts of a virtual host, called as ucarp calls them, with the
-    facts of the change in the environment.
+    The two scripts of a virtual host.  They have ucarp's arguments, and the facts about the
+    change in the environment.
     """
 
     name = "script"
-    timeLimit = None  # a script is ended by its runner, and waited for
+    timeLimit = None  # the runner ends a script that takes too long
     _log = Logger()
 
     def __init__(
@@ -199,12 +202,11 @@ class ScriptStep:
         """
         @param up: The file to run on becoming master.
         @param down: The file to run on becoming backup.
-        @param parameter: One more argument for both.
-        @param timeLimit: Seconds that either may take; C{None} for no limit.
-        @param downAtStart: Whether the down script runs when a host starts.
-        @param downAtStop: Whether it runs when a master is stopped.
-        @param required: Whether a host where the up script fails must not be
-            master.
+        @param parameter: One more argument for both scripts.
+        @param timeLimit: Seconds that each script may take; C{None} for no limit.
+        @param downAtStart: Whether the down script runs when the host starts.
+        @param downAtStop: Whether the down script runs when a master is stopped.
+        @param required: Whether a host where the up script fails must not be master.
         """
         self.required = required
         self._runner = runner
@@ -246,7 +248,7 @@ class ScriptStep:
 
 def _facts(change: Change) -> dict[str, str]:
     """
-    What a script finds in its environment.
+    The variables that a script gets in its environment.
     """
     return {
         "TXCARP_STATE": change.role.value,

@@ -1,5 +1,5 @@
 """
-Ordered, awaited steps; the newest wish wins.
+Acquiring and releasing the steps of a virtual host, in order.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ class MastershipSequence:
     """
     The steps of one virtual host.
 
-    They are acquired in their order and released in reverse order, and never
-    does one run beside another.  A wish that comes while a step runs lets it
-    end (or time out); then the sequence heads for the newest wish, whatever
-    was wished in between.  Each acquire that ran is followed by one release of
-    the same step before that step is acquired again, also when it failed.
+    The sequence acquires the steps in order and releases them in reverse order, one at a
+    time.  When a wish arrives while a step runs, the step ends or times out first; then the
+    sequence follows the newest wish and forgets those between.  After a step was acquired,
+    even if that failed, it is released once before it is acquired again.
 
-    A new sequence counts everything as acquired: what an earlier run of this
-    program may have left is released with the first wish, whose reason is
-    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}.  Each step says
-    what that means for it.
+    A new sequence regards all steps as acquired.  Its first wish, whose reason is
+    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, thus releases whatever an
+    earlier process may have left; each step decides what that means.
     """
 
     _log = Logger()
@@ -42,8 +40,8 @@ class MastershipSequence:
         unfit: Callable[[str], None],
     ) -> None:
         """
-        @param unfit: Called with a reason when a required step failed although
-            this host is still to be master; it makes the host wish otherwise.
+        @param unfit: Called with the name of a required step that could not be acquired
+            while the newest wish is still to be master.  It must lead to another wish.
         """
         self._steps = tuple(steps)
         self._clock = clock
@@ -57,7 +55,7 @@ class MastershipSequence:
     @property
     def complete(self) -> bool:
         """
-        Whether every step was acquired and none is being released.
+        Whether all steps are acquired, and none is about to be released.
         """
         return (
             not self._running
@@ -69,13 +67,14 @@ class MastershipSequence:
     @property
     def wanted(self) -> bool:
         """
-        Whether the newest wish is to have everything.
+        Whether the newest wish is to be master.
         """
         return self._wish is not None and self._wish.role is Role.MASTER
 
     def wish(self, change: Change) -> None:
         """
-        Head for what this role means, beginning now if no step runs.
+        Acquire or release the steps, as the new role demands, from now on or from the end
+        of the step that runs.
         """
         self._wish = change
         self._failed = False
@@ -85,7 +84,7 @@ class MastershipSequence:
 
     def settled(self) -> Deferred[None]:
         """
-        Wait until everything that was wished is done.
+        Wait until the newest wish is fulfilled.
         """
         if not self._running:
             return succeed(None)
@@ -103,8 +102,8 @@ class MastershipSequence:
                 self._acquired += 1
                 good = yield self._perform(step, "acquire", step.acquire, change)
                 if not good and step.required and self.wanted:
-                    # The other wish may come only after this call; until then
-                    # no more is done for this one.
+                    # The wish that follows may come after this call.  Until then no
+                    # other step is acquired.
                     self._failed = True
                     self._unfit(step.name)
             else:
@@ -123,14 +122,14 @@ class MastershipSequence:
         change: Change,
     ) -> Deferred[bool]:
         """
-        Run one step to its end.
+        Acquire or release one step and wait for its end.
 
-        @return: Fires with whether it did what it should, and never fails.
+        @return: Fires with whether that succeeded.  Does not fail.
         """
 
         def failed(failure: Failure) -> bool:
             self._log.error(
-                "Virtual host {vhid} on {interface}: {what} of {step} failed: {reason}",
+                "Virtual host {vhid} on {interface} could not {what} {step}: {reason}",
                 vhid=change.vhid,
                 interface=change.interface,
                 what=what,
@@ -146,8 +145,8 @@ class MastershipSequence:
 
     def _within(self, running: Deferred[Any], seconds: float) -> Deferred[Any]:
         """
-        Wait for the end of something, but no longer than so many seconds; then
-        cancel it, and wait no more, whatever it makes of that.
+        Wait for a step, but no longer than that many seconds.  Then cancel the step, and
+        ignore what becomes of it.
         """
         ended: Deferred[Any] = Deferred()
         timer: IDelayedCall | None = None
@@ -165,7 +164,7 @@ class MastershipSequence:
             try:
                 running.cancel()
             except Exception:
-                self._log.failure("What took too long could not be cancelled")
+                self._log.failure("A step that took too long could not be cancelled")
             ended.errback(TimeoutError(f"it took longer than {seconds} s"))
 
         running.addBoth(finished)
@@ -174,8 +173,10 @@ class MastershipSequence:
         return ended
 
     def _broken(self, failure: Failure) -> None:
-        # Not reached by a step, whose failures end in _perform: a fault of ours.
-        self._log.failure("The steps of a virtual host stopped", failure=failure)
+        # The failures of steps end in _perform: this is a bug of the sequence.
+        self._log.failure(
+            "Internal error: the steps of a virtual host have stopped", failure=failure
+        )
         self._ended()
 
     def _ended(self) -> None:

@@ -18,24 +18,23 @@ from txcarp.interfaces import IMastershipStep
 @implementer(IMastershipStep)
 class ServiceStep:
     """
-    Starts a service after the addresses are usable, and stops it, waiting for
-    its Deferred, before they leave.
+    Starts a service when the addresses are usable.  Before they leave, stops the service and
+    waits for its Deferred.
     """
 
     def __init__(
         self, service: IService, *, required: bool = True, timeLimit: float | None = 30.0
     ) -> None:
         """
-        @param service: Not started by anybody else, and without a parent.
-        @param required: Whether a host where it does not start must not be
-            master.
-        @param timeLimit: Seconds that its end may take.
-        @raise ValueError: If it runs, or somebody else starts and stops it.
+        @param service: A service without a parent, which nothing else starts or stops.
+        @param required: Whether a host where the service does not start must not be master.
+        @param timeLimit: Seconds that stopping the service may take, C{None} for no limit.
+        @raise ValueError: If the service is running or has a parent.
         """
         self.name = f"service {getattr(service, 'name', None) or type(service).__name__}"
         if service.running or service.parent is not None:
-            state = "runs already" if service.running else "has a parent that starts and stops it"
-            raise ValueError(f"{self.name} {state}: it is to run only while this host is master")
+            state = "is running" if service.running else "has a parent, which starts and stops it"
+            raise ValueError(f"{self.name} {state}: it must run only while this host is master")
         self.required = required
         self.timeLimit = timeLimit
         self._service = service
@@ -43,26 +42,26 @@ class ServiceStep:
 
     def acquire(self, change: Change) -> None:
         """
-        Start it, as a parent does with a service that it is given late.
+        Start the service, as a running parent starts a service that is added to it.
 
-        @raise RuntimeError: If it runs: its end took too long, or somebody
-            else has started it.
+        @raise RuntimeError: If the service is running, because it took too long to stop or
+            something else has started it.
         """
         if self._service.running:
-            raise RuntimeError("it runs already")
+            raise RuntimeError("it is running already")
         self._begun = True
         for port in _ports(self._service):
-            # It raises what keeps it from listening at its first start only,
-            # and at no start if it was made without strports; later a master
-            # would not notice that it does not work.
+            # By itself, the service raises an error of listening at its first start only,
+            # and never if it was made without strports.  A master would not notice that it
+            # does not listen.  Twisted has no public name for this.
             port._raiseSynchronously = True
         self._service.privilegedStartService()
         self._service.startService()
 
     def release(self, change: Change) -> Deferred[None] | None:
         """
-        Stop it, also where it started only in part: one that does not count
-        itself as running may have opened its ports.
+        Stop the service, also when it failed to start: it may have opened ports although it
+        does not count as running.
         """
         if not self._begun:
             return None
@@ -72,7 +71,7 @@ class ServiceStep:
 
 def _ports(service: IService) -> Iterator[StreamServerEndpointService]:
     """
-    What listens in a service and in those that it holds.
+    The services that listen: this one and all below it.
     """
     if isinstance(service, StreamServerEndpointService):
         yield service

@@ -1,5 +1,5 @@
 """
-A hardware address that is the same on every master.
+A hardware address that moves with the mastership.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TIME_LIMIT = 5.0
 
 def virtualInterfaceName(interface: str, vhid: int) -> str:
     """
-    What the interface with the virtual hardware address is called.  A name
-    that would be too long ends in a checksum of it in place of its rest, as
-    long names often differ only there.
+    The name of the interface with the virtual hardware address.  The end of a name that
+    would be too long is replaced by a checksum of the whole name, since long names often
+    differ only at their ends.
     """
     name = f"vh{vhid}.{interface}".encode()
     if len(name) > MAXIMUM_INTERFACE:
@@ -36,8 +36,8 @@ def virtualInterfaceName(interface: str, vhid: int) -> str:
 @implementer(IMastershipStep, ILinkObserver)
 class VirtualMAC:
     """
-    Makes the interface of the virtual hardware address while this host is
-    master, and only then: a backup must not be seen to have it.
+    Creates the interface with the virtual hardware address when this host becomes master,
+    and removes it afterwards: no frame of a backup may have that address.
     """
 
     name = "virtual MAC"
@@ -56,9 +56,10 @@ class VirtualMAC:
         unfit: Callable[[], None],
     ) -> None:
         """
-        @param ipv6: Whether there are IPv6 addresses among the virtual ones.
-        @param unfit: Called when somebody removes the interface or switches it
-            off.
+        @param parent: The name of the interface below the new one.
+        @param hardware: The six bytes of the virtual hardware address.
+        @param ipv6: Whether any of the virtual addresses is an IPv6 address.
+        @param unfit: Called when another program removes the interface or switches it off.
         """
         self._interfaces = interfaces
         self._links = links
@@ -73,7 +74,7 @@ class VirtualMAC:
     @inlineCallbacks
     def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
         """
-        Make it, and have an eye on it.
+        Create the interface, and watch it.
         """
         yield self._interfaces.create(self._interface, self._parent, self._hardware, self._ipv6)
         self._usable = False
@@ -82,7 +83,7 @@ class VirtualMAC:
 
     def release(self, change: Change) -> Deferred[None]:
         """
-        Remove it; at the start, what an earlier run left.
+        Remove the interface; at the start, one that an earlier process left.
         """
         if self._watching:
             self._watching = False
@@ -91,13 +92,13 @@ class VirtualMAC:
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """
-        Whether it has a carrier depends on the parent, which others watch.
-        What the monitor knew before it was made is passed over.
+        Give up mastership when the interface was usable and is no longer.  Its carrier does
+        not count: it is the parent's, which is watched elsewhere.
         """
         usable = link is not None and link.up
         if self._usable and not usable:
             self._log.error(
-                "Somebody {what} interface [{interface}], which the addresses are on",
+                "Another program {what} interface [{interface}], which has the virtual addresses",
                 what="removed" if link is None else "switched off",
                 interface=name,
             )
