@@ -156,7 +156,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "preempt only after this time as a healthy backup"),
         Option("--start-delay=SECONDS", "startDelay", "",
             "do not become master for this time after the start", """
-            For services that take time to start."""),
+            Use it where services take time to start."""),
         Option("--flap-limit=CHANGES/SECONDS", "flapLimit", "10/60",
             "become backup at most this often; or none", """
             A host that becomes backup CHANGES times within SECONDS does not become master for
@@ -166,7 +166,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240."""),
         Option("--any-family", "anyFamily", "",
             "take over when one address family falls silent", """
-            The rule of the BSD kernels. By default, a master that is heard in one family is
+            This is the rule of the BSD kernels. By default, a master that is heard in one family is
             not replaced."""),
         Option("-S, --ignoreifstate", "ignoreLink", "",
             "ignore a lost carrier of the interface", """
@@ -180,7 +180,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "Scripts" in the guide."""),
         Option("-d, --downscript=FILE", "downScript", "",
             "run FILE on becoming backup, and at the start", """
-            Arguments as for ``--upscript``."""),
+            It gets the same arguments as the up script."""),
         Option("-x, --xparam=TEXT", "parameter", "",
             "one more argument for both scripts"),
         Option("-n, --neutral", "neutral", "",
@@ -197,7 +197,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "Network": (
         Option("-s, --srcip=ADDRESS", "source", "",
             "address of this host that advertisements come from", """
-            A real address, not a virtual one. It is needed if a virtual address is IPv4. For
+            It is a real address, not a virtual one, and needed if a virtual address is IPv4. For
             IPv6 it is the link-local address of the interface by default. Give the option once
             for each family."""),
         Option("-m, --mcastip=ADDRESS", "group", "224.0.0.18, ff02::12",
@@ -222,7 +222,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             with a seal must keep its seal. ``require`` also refuses hosts that never had one:
             use it where all hosts run txcarp. ``off`` neither seals nor checks."""),
         Option("--state-file=FILE", "stateFile", f"{STATE_DIRECTORY}/INTERFACE-VHID.json",
-            "seal state that survives a restart; or none", """
+            "file that keeps seal state over a restart; or none", """
             It tells replays from new advertisements after a restart, and contains no secrets.
             If systemd sets STATE_DIRECTORY, the file is there; for users other than root it is
             in ~/.local/state/txcarp. A cloned virtual machine must not
@@ -230,10 +230,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             file."""),
         Option("--accept-passfile=FILE", "otherPasswords", "",
             "also accept the password in FILE; repeatable", """
-            For the time in which the hosts of a group change to a new password."""),
+            Use it while the hosts of a group change to a new password."""),
         Option("--accept-addrs=ADDRESS,...", "otherAddresses", "",
             "also accept this set of addresses; repeatable", """
-            For the time in which the hosts of a group change to new addresses."""),
+            Use it while the hosts of a group change to new addresses."""),
         Option("--signed-lladdr=MAC", "signedHardware", "",
             "MAC address that OpenBSD peers sign, if set by hand"),
     ),
