@@ -15,6 +15,7 @@ from zope.interface import implementer
 from tests import crafted
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
 from txcarp.links import Link
+from txcarp.protocol.envelope import Packet
 from txcarp.testbed import Node
 
 GROUP4 = socket.inet_aton("224.0.0.18")
@@ -154,10 +155,10 @@ class FakeReceiver:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.received: list[bytes] = []
-        self.filtered: list[bytes] = []
+        self.received: list[Packet] = []
+        self.filtered: list[Packet] = []
 
-    def packetReceived(self, packet: bytes) -> None:
+    def packetReceived(self, packet: Packet) -> None:
         """
         See L{IPacketReceiver.packetReceived}.
         """
@@ -169,7 +170,7 @@ class FakeReceiver:
         """
         self.changes += 1
 
-    def packetFiltered(self, packet: bytes) -> None:
+    def packetFiltered(self, packet: Packet) -> None:
         """
         See L{IPacketReceiver.packetFiltered}.
         """

@@ -29,6 +29,7 @@ from tests.testbed.fixture import makeTestbed
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.packetsockets import openFrameSocket, openFrontSocket
+from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.testbed import Node
 
@@ -60,7 +61,7 @@ class FrontDoorTests(SynchronousTestCase):
             awaitIPv6(node)
         self.frames = self.frameSocket(self.a)
         self.reactor: Any = FakeReactor()
-        self.received: list[bytes] = []
+        self.received: list[Packet] = []
         self.closed = 0
 
     def frameSocket(self, node: Node) -> socket.socket:
@@ -87,7 +88,7 @@ class FrontDoorTests(SynchronousTestCase):
         """
         self.closed += 1
 
-    def read(self, door: FrontDoor) -> list[bytes]:
+    def read(self, door: FrontDoor) -> list[Packet]:
         """
         What comes in by a door in one turn.
         """
@@ -134,7 +135,7 @@ class FrontDoorTests(SynchronousTestCase):
             own.send(framed(packet))
             self.frames.send(framed(packet))
             self.frames.send(framed(packet, self.b.link().address))
-            self.assertEqual(self.read(door), [packet, packet])
+            self.assertEqual(self.read(door), [readPacket(packet)] * 2)
 
     def test_watchedNoMore(self) -> None:
         """
@@ -145,7 +146,7 @@ class FrontDoorTests(SynchronousTestCase):
         door.watch([99])
         self.frames.send(framed(crafted.packet()))
         self.frames.send(framed(crafted.packet(vhid=99)))
-        self.assertEqual(self.read(door), [crafted.packet(vhid=99)])
+        self.assertEqual(self.read(door), [readPacket(crafted.packet(vhid=99))])
 
     def test_turn(self) -> None:
         """
@@ -194,7 +195,7 @@ class FrontDoorTests(SynchronousTestCase):
         self.assertEqual(self.read(door), [])
         self.b.setInterface(True)
         sendUntilRead(lambda: self.frames.send(framed(crafted.packet())), door.fileno())
-        self.assertEqual(set(self.read(door)), {crafted.packet()})
+        self.assertEqual(set(self.read(door)), {readPacket(crafted.packet())})
         self.assertEqual(self.closed, 0)
 
     def test_lost(self) -> None:

@@ -46,6 +46,7 @@ from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv6Reader
 from txcarp.network.sockets import MissingCapability
+from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.testbed import Node
 from txcarp.testbed.namespaces import NetworkNamespace
 
@@ -87,11 +88,19 @@ class InterfacePortTests(SynchronousTestCase):
         self.receiver = FakeReceiver()
         self.port = InterfacePort(self.reactor, self.clock, self.links, "eth0")
 
+    def add(self, vhid: int, group: bytes, receiver: FakeReceiver | None = None) -> FamilyPort:
+        """
+        Take part in a group.
+        """
+        family = self.port.add(vhid, group)
+        family.deliverTo(vhid, receiver or self.receiver)
+        return family
+
     def started(self, *groups: bytes) -> list[FamilyPort]:
         """
         Take part in groups, and start.
         """
-        families = [self.port.add(crafted.VHID, group, self.receiver) for group in groups]
+        families = [self.add(crafted.VHID, group) for group in groups]
         with self.node.inside():
             self.port.start()
         self.addCleanup(self.port.stop)
@@ -129,7 +138,7 @@ class InterfacePortTests(SynchronousTestCase):
             sendUntilRead(lambda: frames.send(frame), reader.fileno())
         before = len(self.receiver.received)
         reader.doRead()
-        return set(self.receiver.received[before:]) == {ipv6Packet()}
+        return set(self.receiver.received[before:]) == {readPacket(ipv6Packet())}
 
     def assertErrno(self, number: int, call: Any, *arguments: Any) -> None:
         """
@@ -142,7 +151,7 @@ class InterfacePortTests(SynchronousTestCase):
         It observes its link as long as it is started.
         """
         verifyObject(ILinkObserver, self.port)
-        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        self.add(crafted.VHID, GROUP4)
         with self.node.inside():
             self.port.start()
         self.assertEqual(self.links.observers, [("eth0", self.port)])
@@ -162,7 +171,7 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertEqual(len(self.readers(IPv6Reader)), 1)
         self.assertEqual(len(self.readers(FrontDoor)), 2)
         with self.node.inside():
-            self.assertIs(self.port.add(99, GROUP4, self.receiver), ipv4)
+            self.assertIs(self.add(99, GROUP4), ipv4)
         self.assertEqual(len(self.reactor.adopted), 1)
         self.assertFalse(self.port.remove(crafted.VHID))
         self.assertEqual(self.readers(IPv6Reader), [])
@@ -177,7 +186,7 @@ class InterfacePortTests(SynchronousTestCase):
         """
         self.started(GROUP4)
         with self.node.inside():
-            self.port.add(crafted.VHID, GROUP6, self.receiver)
+            self.add(crafted.VHID, GROUP6)
         self.assertTrue(self.hears())
 
     def test_awaited(self) -> None:
@@ -322,7 +331,7 @@ class InterfacePortTests(SynchronousTestCase):
         """
         Nothing is opened again after the end.
         """
-        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        self.add(crafted.VHID, GROUP4)
         with self.node.inside():
             self.port.start()
         (front,) = self.readers(FrontDoor)
@@ -366,7 +375,7 @@ class InterfacePortTests(SynchronousTestCase):
         A process that may not open sockets is told so at the start, and nothing goes on.
         """
         self.patch(familyport, "RawSocket", self.refuse)
-        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        self.add(crafted.VHID, GROUP4)
         with self.node.inside():
             self.assertRaises(MissingCapability, self.port.start)
             self.assertEqual((self.links.observers, self.reactor.readers), ([], []))
@@ -384,7 +393,7 @@ class InterfacePortTests(SynchronousTestCase):
 
         self.reactor.adoptDatagramPort = refuse
         before = set(Path("/proc/self/fd").iterdir())
-        self.port.add(crafted.VHID, GROUP4, self.receiver)
+        self.add(crafted.VHID, GROUP4)
         with self.node.inside():
             self.assertRaises(NotImplementedError, self.port.start)
         self.assertEqual(set(Path("/proc/self/fd").iterdir()), before)
@@ -449,8 +458,8 @@ class InterfacePortTests(SynchronousTestCase):
         self.tell()
         self.receiver.changes = 0
         with self.node.inside(), capturedLogs() as events:
-            self.port.add(99, other, receiver)
-            self.port.add(100, GROUP4, FakeReceiver())
+            self.add(99, other, receiver)
+            self.add(100, GROUP4, FakeReceiver())
         self.assertEqual(
             texts(events),
             ["Unable to open interface [eth0] for IPv4: No buffer space available"],
@@ -497,7 +506,7 @@ class InterfacePortTests(SynchronousTestCase):
         """
         ipv4, _ = self.started(GROUP4, GROUP6)
         with self.node.inside():
-            self.port.add(99, GROUP4, self.receiver)
+            self.add(99, GROUP4)
         refused = 0
 
         def refuse(sock: object, code: bytes) -> None:
@@ -530,7 +539,7 @@ class InterfacePortTests(SynchronousTestCase):
         ipv6.watchFront(crafted.VHID, True)
         before = list(self.reactor.readers)
 
-        def fail(packet: bytes) -> None:
+        def fail(packet: Packet) -> None:
             raise ValueError("too much")
 
         self.receiver.packetReceived = fail  # type: ignore[method-assign]
@@ -554,7 +563,7 @@ class InterfacePortTests(SynchronousTestCase):
         for packet in (b"", crafted.packet(b""), crafted.packet(b"!"), crafted.packet(vhid=9)):
             reader.datagramReceived(packet, ("10.99.0.2", 0))
         (front,) = self.readers(FrontDoor)
-        front._received(crafted.packet(vhid=9))
+        front._received(readPacket(crafted.packet(vhid=9)))
         self.assertEqual((self.receiver.received, self.receiver.filtered), ([], []))
 
     def test_noEthernet(self) -> None:

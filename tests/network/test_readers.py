@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from tests import crafted
 from tests.network.scenery import GROUP6, ipv6Packet
 from txcarp.network.readers import IPv4Reader, IPv6Reader
+from txcarp.protocol.envelope import Packet, readPacket
 
 #: What is read at most before others have their turn.
 TURN = 64
@@ -117,7 +118,7 @@ class IPv6ReaderTests(SynchronousTestCase):
         """
         self.reactor: Any = FakeReactor()
         self.socket: Any = FakeSocket()
-        self.received: list[bytes] = []
+        self.received: list[Packet] = []
         self.closed = 0
         self.reader = IPv6Reader(
             self.reactor, self.socket, "eth0", self.received.append, self.lost
@@ -142,15 +143,13 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_header(self) -> None:
         """
-        A packet is given on with a header that says what the kernel said: source
-        without scope, destination, length and hop limit.
+        A packet is given on with what the kernel said of its header: source without
+        scope, destination, protocol and hop limit.
         """
         self.socket.waiting = [message(), message(hopLimit=63, source="2001:db8::1")]
         self.reader.doRead()
-        self.assertEqual(
-            self.received,
-            [ipv6Packet(), ipv6Packet(hopLimit=63, source="2001:db8::1")],
-        )
+        packets = ipv6Packet(), ipv6Packet(hopLimit=63, source="2001:db8::1")
+        self.assertEqual(self.received, [readPacket(packet) for packet in packets])
 
     def test_unsaid(self) -> None:
         """
@@ -158,7 +157,8 @@ class IPv6ReaderTests(SynchronousTestCase):
         """
         self.socket.waiting = [message(hopLimit=None)]
         self.reader.doRead()
-        self.assertEqual(self.received, [ipv6Packet(hopLimit=0, destination=bytes(16))])
+        unsaid = readPacket(ipv6Packet(hopLimit=0, destination=bytes(16)))
+        self.assertEqual(self.received, [unsaid])
 
     def test_turn(self) -> None:
         """
@@ -217,7 +217,7 @@ class IPv4ReaderTests(SynchronousTestCase):
         Make one.
         """
         self.reactor: Any = FakeReactor()
-        self.received: list[bytes] = []
+        self.received: list[Packet] = []
         self.closed = 0
         sock: Any = FakeSocket()
         self.reader = IPv4Reader(self.reactor, sock, "eth0", self.received.append, self.lost)
@@ -237,7 +237,7 @@ class IPv4ReaderTests(SynchronousTestCase):
         self.assertGreater(size, 60 + 36)
         self.assertEqual(self.reactor.port.maxThroughput, TURN * 56)
         self.reader.datagramReceived(crafted.packet(), (crafted.PEER, 0))
-        self.assertEqual(self.received, [crafted.packet()])
+        self.assertEqual(self.received, [readPacket(crafted.packet())])
         self.assertEqual(self.reader.logPrefix(), "txcarp eth0")
 
     def test_stopped(self) -> None:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests import crafted
-from tests.network.scenery import GROUP4, GROUP6, ipv6Packet, packed
+from tests.network.scenery import GROUP4, GROUP6, FakeReceiver, ipv6Packet, packed
 from txcarp.interfaces import IAdvertisementTransport
 from txcarp.network.transport import AdvertisementTransport
 from txcarp.protocol.family import Family, familyOf
@@ -47,12 +47,16 @@ class FakeFamilyPort:
         self.error: OSError | None = None
         self.packets: list[tuple[bytes, bytes]] = []
         self.watched: list[tuple[int, bool]] = []
+        self.receivers: list[tuple[int, object]] = []
         self.reports = 0
 
     def send(self, packet: bytes, destination: bytes) -> None:
         if self.error is not None:
             raise self.error
         self.packets.append((packet, destination))
+
+    def deliverTo(self, vhid: int, receiver: object) -> None:
+        self.receivers.append((vhid, receiver))
 
     def linkLocal(self) -> bytes:
         return packed("fe80::7")
@@ -105,6 +109,12 @@ class AdvertisementTransportTests(SynchronousTestCase):
         self.assertTrue(transport.hears())
         self.assertTrue(transport.hasUnread())
         self.assertTrue(transport.hears())
+        receiver = FakeReceiver()
+        transport.deliverTo(receiver)
+        transport.deliverTo(None)
+        self.assertEqual(
+            self.port.receivers, [(crafted.VHID, receiver), (crafted.VHID, None)]
+        )
         transport.watchFront(True)
         transport.watchFront(False)
         self.assertEqual(self.port.watched, [(crafted.VHID, True), (crafted.VHID, False)])
