@@ -1,6 +1,5 @@
 """
-Tests for L{txcarp.netlink.client}, L{txcarp.netlink.socket} and
-L{txcarp.netlink.blocking}.
+Tests for L{txcarp.netlink.client} and L{txcarp.netlink.blocking}.
 """
 
 from __future__ import annotations
@@ -8,6 +7,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import IAddressObserver
 from txcarp.links import Address, Link
-from txcarp.netlink.client import Netlink
+from txcarp.netlink.client import ILinkEventObserver, Netlink
 from txcarp.netlink.conversation import AnswerLost, NetlinkClosed
 from txcarp.netlink.format import (
     NLM_F_DUMP_INTR,
@@ -32,7 +32,6 @@ from txcarp.netlink.format import (
     readMessages,
 )
 from txcarp.netlink.messages import RTM_NEWADDR
-from txcarp.netlink.news import ILinkNews
 from txcarp.netlink.requests import (
     IFA_F_NODAD,
     delAddress,
@@ -48,7 +47,7 @@ V6 = socket.inet_pton(socket.AF_INET6, "fd00::252")
 PORT = 4711
 
 
-@implementer(ILinkNews, IAddressObserver)
+@implementer(ILinkEventObserver, IAddressObserver)
 class Tape:
     """
     Writes down what an observer is told.
@@ -59,15 +58,15 @@ class Tape:
         self.addresses: list[tuple[Address, bool]] = []
         self.uncertain = 0
 
-    def linkSeen(self, link: Link, present: bool) -> None:
+    def linkEvent(self, link: Link, present: bool) -> None:
         """
-        See L{ILinkNews.linkSeen}.
+        See L{ILinkEventObserver.linkEvent}.
         """
         self.links.append((link, present))
 
-    def linksUncertain(self) -> None:
+    def linkEventsLost(self) -> None:
         """
-        See L{ILinkNews.linksUncertain}.
+        See L{ILinkEventObserver.linkEventsLost}.
         """
         self.uncertain += 1
 
@@ -110,7 +109,7 @@ class KernelTests(TestCase):
         """
         The tape of these tests is an observer.
         """
-        verifyObject(ILinkNews, self.tape)
+        verifyObject(ILinkEventObserver, self.tape)
         verifyObject(IAddressObserver, self.tape)
 
     def told(self, local: bytes) -> list[tuple[int, int, bool]]:
@@ -355,7 +354,9 @@ class FakeSocket:
         self.sent.append(data)
         return len(data)
 
-    def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
+    def recvmsg(
+        self, size: int, ancillary: int
+    ) -> tuple[bytes, list[object], int, tuple[int, int]]:
         """
         The next that the test said.
         """
@@ -399,6 +400,18 @@ class FakeSocket:
         self.incoming.append(header + body)
 
 
+class FakeReactor(MemoryReactorClock):
+    """
+    A reactor whose next turn is at once.
+    """
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        """
+        See C{IReactorFromThreads}.
+        """
+        call()
+
+
 class ConversationTests(SynchronousTestCase):
     """
     What a kernel does rarely.
@@ -408,7 +421,7 @@ class ConversationTests(SynchronousTestCase):
         """
         A conversation with the test.
         """
-        self.reactor = MemoryReactorClock()
+        self.reactor = FakeReactor()
         self.netlink = Netlink(self.reactor)
         self.kernel = FakeSocket()
         self.netlink._socket = self.kernel  # type: ignore[assignment]

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.front} and L{txcarp.network.packetsockets}, in the kernel.
+Tests for L{txcarp.network.front}, in the kernel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.network.test_readers import TURN, FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
-from txcarp.network.packetsockets import openFrameSocket, openFrontSocket
+from txcarp.network.interfaceport import openFrameSocket
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.testbed import Node
@@ -79,7 +79,7 @@ class FrontDoorTests(SynchronousTestCase):
         """
         with self.b.inside():
             door = FrontDoor(self.reactor, "eth0", family, self.received.append, self.lost)
-        self.addCleanup(door.close)
+        self.addCleanup(door.stop)
         return door
 
     def lost(self) -> None:
@@ -108,7 +108,7 @@ class FrontDoorTests(SynchronousTestCase):
         self.assertGreaterEqual(door.fileno(), 0)
         self.assertEqual(door.logPrefix(), "txcarp front IPv4")
         for _ in range(2):
-            door.close()
+            door.stop()
         door.watch([1])
         door.doRead()
         self.assertEqual((self.reactor.readers, door.fileno()), ([], -1))
@@ -165,7 +165,7 @@ class FrontDoorTests(SynchronousTestCase):
         """
         with self.b.inside():
             door = FrontDoor(
-                self.reactor, "eth0", Family.IPV4, lambda packet: door.close(), self.lost
+                self.reactor, "eth0", Family.IPV4, lambda packet: door.stop(), self.lost
             )
         door.watch([crafted.VHID])
         for _ in range(2):
@@ -180,7 +180,7 @@ class FrontDoorTests(SynchronousTestCase):
         """
         door = self.door()
         number = door.fileno()
-        door.close()
+        door.stop()
         self.assertTrue(Path(f"/proc/self/fd/{number}").exists())
         self.reactor.turn()
         self.assertFalse(Path(f"/proc/self/fd/{number}").exists())
@@ -213,9 +213,12 @@ class FrontDoorTests(SynchronousTestCase):
         """
         self.b.deleteInterface()
         before = set(Path("/proc/self/fd").iterdir())
+        arguments = self.received.append, self.lost
         with self.b.inside():
             for family in Family:
-                refused = self.assertRaises(OSError, openFrontSocket, "eth0", family)
+                refused = self.assertRaises(
+                    OSError, FrontDoor, self.reactor, "eth0", family, *arguments
+                )
                 self.assertEqual(refused.errno, errno.ENODEV)
             self.assertRaises(OSError, openFrameSocket, "eth0")
         self.assertEqual(set(Path("/proc/self/fd").iterdir()), before)

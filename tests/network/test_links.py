@@ -14,8 +14,7 @@ from zope.interface.verify import verifyObject
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import Link
-from txcarp.netlink.client import Netlink
-from txcarp.netlink.news import ILinkNews
+from txcarp.netlink.client import ILinkEventObserver, Netlink
 from txcarp.netlink.requests import newBridge, setLink
 from txcarp.network.links import LinkMonitor
 
@@ -52,7 +51,7 @@ class FakeNetlink:
 
     def __init__(self) -> None:
         self.lists: list[Deferred[list[Link]]] = []
-        self.observers: list[ILinkNews] = []
+        self.observers: list[ILinkEventObserver] = []
 
     def dumpLinks(self) -> Deferred[list[Link]]:
         """
@@ -62,13 +61,13 @@ class FakeNetlink:
         self.lists.append(answer)
         return answer
 
-    def addLinkObserver(self, observer: ILinkNews) -> None:
+    def addLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
         See L{Netlink.addLinkObserver}.
         """
         self.observers.append(observer)
 
-    def removeLinkObserver(self, observer: ILinkNews) -> None:
+    def removeLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
         See L{Netlink.removeLinkObserver}.
         """
@@ -102,7 +101,7 @@ class OrderTests(SynchronousTestCase):
         The monitor provides what it says.
         """
         verifyObject(ILinkMonitor, self.monitor)
-        verifyObject(ILinkNews, self.monitor)
+        verifyObject(ILinkEventObserver, self.monitor)
         verifyObject(ILinkObserver, self.tape)
 
     def test_firstAnswer(self) -> None:
@@ -133,9 +132,9 @@ class OrderTests(SynchronousTestCase):
         What is told again, or what nobody looks at, is no change.
         """
         self.listed(ETH0)
-        self.monitor.linkSeen(ETH0, True)
-        self.monitor.linkSeen(attrs.evolve(ETH0, mtu=9000), True)
-        self.monitor.linkSeen(attrs.evolve(ETH0, index=3, name="eth1"), True)
+        self.monitor.linkEvent(ETH0, True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, mtu=9000), True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, index=3, name="eth1"), True)
         self.assertEqual(len(self.tape.told), 1)
         link = self.monitor.link("eth0")
         assert link is not None
@@ -152,9 +151,9 @@ class OrderTests(SynchronousTestCase):
             {"address": b"\2fghij"},
             {"mtu": 1279},
         ):
-            self.monitor.linkSeen(attrs.evolve(ETH0, **change), True)
-        self.monitor.linkSeen(ETH0, False)
-        self.monitor.linkSeen(attrs.evolve(ETH0, index=7), True)
+            self.monitor.linkEvent(attrs.evolve(ETH0, **change), True)
+        self.monitor.linkEvent(ETH0, False)
+        self.monitor.linkEvent(attrs.evolve(ETH0, index=7), True)
         self.assertEqual(len(self.tape.told), 7)
         self.assertEqual(self.tape.told[5], ("eth0", None))
         self.assertEqual(self.tape.last, attrs.evolve(ETH0, index=7))
@@ -166,7 +165,7 @@ class OrderTests(SynchronousTestCase):
         self.listed(ETH0)
         other = Tape()
         self.monitor.watch("lan0", other)
-        self.monitor.linkSeen(attrs.evolve(ETH0, name="lan0"), True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, name="lan0"), True)
         self.assertIsNone(self.tape.last)
         self.assertEqual(other.last, attrs.evolve(ETH0, name="lan0"))
 
@@ -176,11 +175,11 @@ class OrderTests(SynchronousTestCase):
         not.
         """
         self.listed(ETH0, attrs.evolve(ETH0, index=3, name="eth1"))
-        self.monitor.linkSeen(attrs.evolve(ETH0, name="old0"), True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, name="old0"), True)
         successor = attrs.evolve(ETH0, index=3)
-        self.monitor.linkSeen(successor, True)
-        self.monitor.linkSeen(attrs.evolve(ETH0, name="old0", up=False), True)
-        self.monitor.linkSeen(attrs.evolve(ETH0, name="old0"), False)
+        self.monitor.linkEvent(successor, True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, name="old0", up=False), True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, name="old0"), False)
         self.assertEqual([link for _, link in self.tape.told], [ETH0, None, successor])
         self.assertEqual(self.monitor.link("eth0"), successor)
 
@@ -191,15 +190,15 @@ class OrderTests(SynchronousTestCase):
         """
         self.listed(ETH0)
         successor = attrs.evolve(ETH0, index=3)
-        self.monitor.linkSeen(successor, True)
-        self.monitor.linkSeen(ETH0, False)
+        self.monitor.linkEvent(successor, True)
+        self.monitor.linkEvent(ETH0, False)
         self.assertEqual(self.monitor.link("eth0"), successor)
 
     def test_deletedDuringList(self) -> None:
         """
         A link that is deleted while the list is read is not brought back by it.
         """
-        self.monitor.linkSeen(ETH0, False)
+        self.monitor.linkEvent(ETH0, False)
         self.listed(ETH0)
         self.assertEqual(self.tape.told, [("eth0", None)])
 
@@ -208,7 +207,7 @@ class OrderTests(SynchronousTestCase):
         What changed while the list is read is newer than the list.
         """
         down = attrs.evolve(ETH0, running=False)
-        self.monitor.linkSeen(down, True)
+        self.monitor.linkEvent(down, True)
         self.assertEqual(self.tape.told, [])
         self.listed(ETH0)
         self.assertEqual(self.tape.told, [("eth0", down)])
@@ -217,7 +216,7 @@ class OrderTests(SynchronousTestCase):
         """
         A link that appears behind the reading of the list is kept.
         """
-        self.monitor.linkSeen(ETH0, True)
+        self.monitor.linkEvent(ETH0, True)
         self.listed()
         self.assertEqual(self.tape.told, [("eth0", ETH0)])
 
@@ -226,8 +225,8 @@ class OrderTests(SynchronousTestCase):
         When events were lost, a fresh list tells what became of the links.
         """
         self.listed(ETH0)
-        self.monitor.linksUncertain()
-        self.monitor.linksUncertain()
+        self.monitor.linkEventsLost()
+        self.monitor.linkEventsLost()
         self.assertEqual(len(self.netlink.lists), 1)
         self.listed()
         # The second loss came while the list was read, so it may be incomplete.
@@ -240,7 +239,7 @@ class OrderTests(SynchronousTestCase):
         """
         A list during which events were lost is not believed.
         """
-        self.monitor.linksUncertain()
+        self.monitor.linkEventsLost()
         self.listed(ETH0)
         self.assertEqual(self.tape.told, [])
         self.listed()
@@ -251,9 +250,9 @@ class OrderTests(SynchronousTestCase):
         A list that cannot be had is asked for again; events go on being told meanwhile.
         """
         self.listed(ETH0)
-        self.monitor.linksUncertain()
+        self.monitor.linkEventsLost()
         self.netlink.lists.pop(0).errback(OSError("changed each time"))
-        self.monitor.linkSeen(attrs.evolve(ETH0, up=False, running=False), True)
+        self.monitor.linkEvent(attrs.evolve(ETH0, up=False, running=False), True)
         self.assertEqual(len(self.tape.told), 2)
         self.assertEqual(self.netlink.lists, [])
         self.clock.advance(1.0)
@@ -265,7 +264,7 @@ class OrderTests(SynchronousTestCase):
         Another loss before the list is asked for again asks at once, and only once.
         """
         self.netlink.lists.pop(0).errback(OSError("changed each time"))
-        self.monitor.linksUncertain()
+        self.monitor.linkEventsLost()
         self.assertEqual((len(self.netlink.lists), self.clock.getDelayedCalls()), (1, []))
 
     def test_unwatch(self) -> None:
@@ -318,7 +317,7 @@ class OrderTests(SynchronousTestCase):
         self.monitor.start()
         self.listed(ETH0)
         self.assertEqual(self.tape.told, [("eth0", ETH0)])
-        self.monitor.linksUncertain()
+        self.monitor.linkEventsLost()
         self.netlink.lists.pop(0).errback(OSError("closed"))
         self.monitor.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

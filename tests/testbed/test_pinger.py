@@ -7,6 +7,7 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Callable
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
@@ -71,6 +72,18 @@ class FakeSocket:
         self.incoming.append((header + bytes((type,)) + self.sent[number][1:], [], sender))
 
 
+class FakeReactor(MemoryReactorClock):
+    """
+    A reactor whose next turn is at once.
+    """
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        """
+        See C{IReactorFromThreads}.
+        """
+        call()
+
+
 class PingerTests(SynchronousTestCase):
     """
     Pacing and bookkeeping, without a network.
@@ -82,7 +95,7 @@ class PingerTests(SynchronousTestCase):
         """
         self.clock = Clock()
         self.socket = FakeSocket()
-        self.reactor = MemoryReactorClock()
+        self.reactor = FakeReactor()
         self.pinger = self.make()
         self.pinger.start()
 

@@ -1,22 +1,60 @@
 """
-Netlink requests that are waited for: for setting up test networks, never beside a
-running reactor.
+A netlink socket, and requests that block until they are answered.
+
+The reactor must not wait for those: they are for set-up before it runs, and for test
+networks.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from txcarp.links import Address, Link
 from txcarp.netlink import format as wire
 from txcarp.netlink.format import Message, Request
 from txcarp.netlink.messages import getAddresses, getLinks, parseAddress, parseAll, parseLink
-from txcarp.netlink.socket import openSocket
 
+#: Seconds.  The kernel answers in microseconds, or never.
 _TIMEOUT = 5.0
-"""Seconds; the kernel answers in microseconds unless it is about to say that it never will."""
+
+#: Bytes.
+_RECEIVE_BUFFER = 1 << 20
+
+# linux/netlink.h, asm-generic/socket.h: not in the socket module.
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
+_SO_RCVBUFFORCE = 33
+
+
+def openNetlinkSocket(groups: int = 0) -> socket.socket:
+    """
+    Open a non-blocking rtnetlink socket in the network namespace of the calling thread.
+
+    @param groups: The C{RTMGRP_...} bits of the events to receive.
+    @raise OSError: If the kernel has no netlink, or this process no descriptor left.
+    """
+    sock = socket.socket(
+        socket.AF_NETLINK,
+        socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
+        socket.NETLINK_ROUTE,
+    )
+    try:
+        for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):
+            # These add words to the errors; Linux before 4.12 has none.
+            with suppress(OSError):
+                sock.setsockopt(_SOL_NETLINK, option, 1)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except OSError:
+            # Only CAP_NET_ADMIN may exceed net.core.rmem_max.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        sock.bind((0, groups))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 class BlockingNetlink:
@@ -25,7 +63,7 @@ class BlockingNetlink:
     """
 
     def __init__(self) -> None:
-        self._socket = openSocket()
+        self._socket = openNetlinkSocket()
         self._socket.settimeout(_TIMEOUT)
         self._sequence = 0
 

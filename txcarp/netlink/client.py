@@ -1,102 +1,127 @@
 """
-A conversation with the kernel about links and addresses, on one read descriptor.
-
-Works on every reactor that can watch a descriptor (C{IReactorFDSet}).
+Netlink on the reactor: requests with answers, and the kernel's events about links and
+addresses.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Interface
 
 from txcarp.interfaces import IAddressObserver
 from txcarp.links import Address, Link
 from txcarp.netlink import format as wire
+from txcarp.netlink.blocking import openNetlinkSocket
 from txcarp.netlink.conversation import Conversation
 from txcarp.netlink.format import Message, NetlinkError, Request
-from txcarp.netlink.messages import getAddresses, getLinks, parseAddress, parseAll, parseLink
-from txcarp.netlink.news import ILinkNews, News
-from txcarp.netlink.socket import openSocket
+from txcarp.netlink.messages import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    getAddresses,
+    getLinks,
+    parseAddress,
+    parseAll,
+    parseLink,
+)
+from txcarp.socketreader import SocketReader
 
-_BUFFER = 65536
-"""Bytes: twice what the kernel puts into one datagram."""
-
-_DATAGRAMS_A_TURN = 16
 _RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 
+_Observer = TypeVar("_Observer")
 
-@implementer(IReadDescriptor)
-class Netlink:
+
+class ILinkEventObserver(Interface):
     """
-    Requests answered by Deferreds, and news for observers.
+    Observes the kernel's events about all links.
+    """
 
-    Requests are carried out in the order of the calls.  Observers are told in the order
-    in which the kernel said things; an observer that raises is logged and does not
-    disturb the others.
+    def linkEvent(link: Link, present: bool) -> None:
+        """
+        Handle that a link has these properties, or was deleted (C{present} is false).  The
+        kernel also sends events that change nothing of interest.
+        """
 
-    @ivar malformed: how many datagrams did not parse.
-    @ivar overruns: how many times messages were lost.
+    def linkEventsLost() -> None:
+        """
+        Handle that events were lost: only a fresh list of the links is true.
+        """
+
+
+class Netlink(SocketReader):
+    """
+    One netlink socket.  Requests are carried out in the order of the calls.
+
+    Observers are called in the order of the kernel's events.  An observer that raises is
+    logged, and the others are called all the same.
+
+    @ivar malformed: The number of datagrams that did not parse.
+    @ivar overruns: The number of times that messages were lost.
     """
 
     _log = Logger()
 
+    messagesPerTurn = 16
+
+    #: Twice what the kernel puts into one datagram.
+    messageSize = 65536
+
     def __init__(self, reactor: IReactorFDSet) -> None:
+        super().__init__(reactor, "netlink")
         self.malformed = 0
         self.overruns = 0
-        self._reactor = reactor
-        self._socket: socket.socket | None = None
-        self._conversation = Conversation(self._sendDatagram)
-        self._news = News(lambda: self._socket is not None)
+        self._conversation = Conversation(self._send)
+        self._linkObservers: list[ILinkEventObserver] = []
+        self._addressObservers: list[IAddressObserver] = []
 
     def start(self) -> None:
         """
-        Open the socket, in the network namespace of this moment, and begin to read.
-        Does nothing when already started.
+        Open the socket, in the network namespace of the calling thread, and begin to read.
+        Does nothing if it is open.
 
-        @raise OSError: when the kernel has no netlink, or descriptors ran out.
+        @raise OSError: If the kernel has no netlink, or this process no descriptor left.
         """
-        if self._socket is not None:
-            return
-        self._socket = openSocket(_RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR)
-        self._conversation.open(self._socket.getsockname()[0])
-        self._reactor.addReader(self)
+        if self._socket is None:
+            self._socket = openNetlinkSocket(
+                _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
+            )
+            self._conversation.open(self._socket.getsockname()[0])
+            self.startReading()
 
     def stop(self) -> None:
         """
-        Close the socket.  What waits for an answer fails with
+        Close the socket.  Requests without an answer fail with
         L{NetlinkClosed<txcarp.netlink.conversation.NetlinkClosed>} before this returns;
-        after that neither a Deferred fires nor is an observer called.
+        no Deferred fires and no observer is called after it.
         """
-        if self._socket is None:
-            return
-        self._reactor.removeReader(self)
-        self._socket.close()
-        self._socket = None
+        super().stop()
         self._conversation.close()
 
     def request(self, request: Request) -> Deferred[None]:
         """
-        Ask for one thing that is not a list.
+        Send one request that does not ask for a list.
 
-        @return: fires when it is done; fails with an C{OSError} that has the kernel's
-            C{errno} and words, or one of those of L{txcarp.netlink.conversation}.
+        @return: Fires when the kernel has carried it out; fails with the kernel's
+            C{OSError}, or with an error of L{txcarp.netlink.conversation}.
         """
         return self._ask(request).addCallback(lambda messages: None)
 
     def requestAll(self, requests: Sequence[Request]) -> Deferred[list[OSError | None]]:
         """
-        Ask for several things at the cost of one, in their order; each is tried,
-        whatever becomes of the others.
+        Send several requests in as few system calls as possible.  The kernel carries out
+        each of them in order, also after one that failed.
 
-        @return: fires with what became of each: C{None}, or the error that L{request}
-            would fail with.
+        @return: Fires with one result for each request: C{None}, or the error with which
+            L{request} would fail.
         """
 
         def outcome(failure: Failure) -> OSError:
@@ -112,85 +137,74 @@ class Netlink:
 
     def dumpLinks(self) -> Deferred[list[Link]]:
         """
-        List every link.
-
-        What observers heard since this was called is newer than the list.
+        List all links.  Events that arrive after this call are newer than the list.
         """
         return self._ask(getLinks()).addCallback(parseAll, parseLink)
 
     def dumpAddresses(self, family: int = socket.AF_UNSPEC) -> Deferred[list[Address]]:
         """
-        List every address, of one family or of all.
-
-        What observers heard since this was called is newer than the list.
+        List the addresses of one family, or of all.  Events that arrive after this call are
+        newer than the list.
         """
         return self._ask(getAddresses(family)).addCallback(parseAll, parseAddress)
 
-    def addLinkObserver(self, observer: ILinkNews) -> None:
+    def addLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
-        Tell C{observer} about links from now on.
+        Report events about links to an observer.
         """
-        self._news.linkObservers.append(observer)
+        self._linkObservers.append(observer)
 
-    def removeLinkObserver(self, observer: ILinkNews) -> None:
+    def removeLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
-        Tell C{observer} nothing more about links.
+        Undo L{addLinkObserver}.
         """
-        self._news.linkObservers.remove(observer)
+        self._linkObservers.remove(observer)
 
     def addAddressObserver(self, observer: IAddressObserver) -> None:
         """
-        Tell C{observer} about addresses from now on.
+        Report events about addresses to an observer.
         """
-        self._news.addressObservers.append(observer)
+        self._addressObservers.append(observer)
 
     def removeAddressObserver(self, observer: IAddressObserver) -> None:
         """
-        Tell C{observer} nothing more about addresses.
+        Undo L{addAddressObserver}.
         """
-        self._news.addressObservers.remove(observer)
-
-    def fileno(self) -> int:
-        """
-        See C{IReadDescriptor}.
-        """
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """
-        See C{IReadDescriptor}.
-        """
-        return "netlink"
+        self._addressObservers.remove(observer)
 
     def doRead(self) -> None:
-        """
-        Take what the kernel said, a bounded amount at a time.
-        """
-        for _ in range(_DATAGRAMS_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                data, _, flags, sender = self._socket.recvmsg(_BUFFER)
-            except (BlockingIOError, InterruptedError):
-                self._conversation.drained()
-                break
-            except OSError:
-                self._overrun()
-                continue
-            if sender[0] != 0:
-                # Any process may write to this socket; only the kernel has port 0.
-                continue
-            if flags & socket.MSG_TRUNC:
-                self._overrun()
-                continue
-            self._datagramReceived(data)
+        super().doRead()
         self._conversation.send()
+
+    def messageReceived(
+        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
+    ) -> None:
+        if sender[0] != 0:
+            return  # any process may write to this socket; only the kernel has port 0
+        if flags & socket.MSG_TRUNC:
+            self._overrun()
+            return
+        try:
+            for message in wire.readMessages(data):
+                if self._socket is None:
+                    return
+                if not self._conversation.received(message):
+                    self._eventReceived(message)
+        except NetlinkError as error:
+            self.malformed += 1
+            self._log.error("Dropped a malformed netlink datagram: {error}", error=error)
+
+    def readFailed(self, error: OSError) -> None:
+        self._overrun()
+
+    def drained(self) -> None:
+        self._conversation.drained()
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor gave this descriptor up.  It does so for an error that is reported
-        while nothing is readable, which is how the kernel says that messages were lost:
-        reading goes on then.
+        See C{IReadDescriptor}.  The reactor gives a descriptor up when an error is reported
+        while nothing is readable.  The kernel may report so that messages were lost; then
+        the reading goes on.
         """
         if self._socket is None:
             return
@@ -198,7 +212,7 @@ class Netlink:
             self.stop()
             return
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._reactor.addReader(self)
+        self.startReading()
         self._overrun()
         self._conversation.drained()
         self._conversation.send()
@@ -206,22 +220,36 @@ class Netlink:
     def _ask(self, request: Request) -> Deferred[list[Message]]:
         return self._conversation.ask((request,))[0]
 
-    def _sendDatagram(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         if self._socket is not None:
             self._socket.send(data)
-
-    def _datagramReceived(self, data: bytes) -> None:
-        try:
-            for message in wire.readMessages(data):
-                if self._socket is None:
-                    return
-                if not self._conversation.received(message):
-                    self._news.received(message)
-        except NetlinkError as error:
-            self.malformed += 1
-            self._log.error("netlink: {error}", error=error)
 
     def _overrun(self) -> None:
         self.overruns += 1
         self._conversation.overrun()
-        self._news.uncertain()
+        self._notify(self._linkObservers, lambda observer: observer.linkEventsLost())
+        self._notify(self._addressObservers, lambda observer: observer.addressesUncertain())
+
+    def _eventReceived(self, message: Message) -> None:
+        present = message.type in (RTM_NEWLINK, RTM_NEWADDR)
+        if message.type in (RTM_NEWLINK, RTM_DELLINK):
+            link = parseLink(message)
+            if link is not None:
+                self._notify(
+                    self._linkObservers, lambda observer: observer.linkEvent(link, present)
+                )
+        elif message.type in (RTM_NEWADDR, RTM_DELADDR):
+            address = parseAddress(message)
+            self._notify(
+                self._addressObservers, lambda observer: observer.addressChanged(address, present)
+            )
+
+    def _notify(self, observers: list[_Observer], call: Callable[[_Observer], None]) -> None:
+        for observer in list(observers):
+            # An observer may stop this, or remove another observer.
+            if self._socket is None or observer not in observers:
+                continue
+            try:
+                call(observer)
+            except Exception:
+                self._log.failure("The observer {observer!r} failed", observer=observer)

@@ -137,7 +137,9 @@ class FamilyPort:
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
-        for opened in (self._raw, self._front, self._linkLocal):
+        if self._front is not None:
+            self._front.stop()
+        for opened in (self._raw, self._linkLocal):
             if opened is not None:
                 opened.close()
         self._raw = self._front = self._linkLocal = None

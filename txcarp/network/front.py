@@ -1,38 +1,43 @@
 """
-What arrives in front of the firewall.
+Packets as they arrive at an interface, before a firewall drops them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any
 
-from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IReactorFDSet
 
-from txcarp.network.packetsockets import admitFront, openFrontSocket
-from txcarp.network.sockets import MAXIMUM_PACKET, PACKETS_A_TURN
+from txcarp.network import filter as socketFilter
+from txcarp.network.filter import Beginning
+from txcarp.network.sockets import RECEIVE_BUFFER, discardWaiting, openSocket
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejected
+from txcarp.socketreader import SocketReader
 
-# linux/if_packet.h: what a card that listens to everything hears for others,
-# and what this host sends.
-_PACKET_OTHERHOST = 3
-_PACKET_OUTGOING = 4
-_NOT_FOR_US = frozenset((_PACKET_OTHERHOST, _PACKET_OUTGOING))
+# linux/if_packet.h, linux/if_ether.h: not in the socket module.
+_SOL_PACKET = 263
+_PACKET_IGNORE_OUTGOING = 23
+_ETHER_TYPES = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
+
+#: PACKET_OTHERHOST, which a card in promiscuous mode receives for other hosts, and
+#: PACKET_OUTGOING, which this host sends.
+_NOT_FOR_US = frozenset((3, 4))
+
+_BEGINNINGS = {Family.IPV4: Beginning.IPV4_HEADER, Family.IPV6: Beginning.IPV6_HEADER}
 
 
-@implementer(IReadDescriptor)
-class FrontDoor:
+class FrontDoor(SocketReader):
     """
-    A packet socket beside the raw one, for one family.
+    A packet socket beside the raw socket of one family on one interface.
 
-    ucarp listens with a packet socket, in front of the firewall, and works
-    where the firewall drops protocol 112.  A raw socket sits behind it: put
-    in ucarp's place it would hear nothing, and there would be two masters.
+    ucarp listens with a packet socket, in front of the firewall, and works on a host whose
+    firewall drops protocol 112.  A raw socket is behind the firewall: on such a host txcarp
+    in place of ucarp would hear nothing, and there would be two masters.
     """
 
     def __init__(
@@ -44,67 +49,55 @@ class FrontDoor:
         closed: Callable[[], None],
     ) -> None:
         """
-        @param received: Called with each packet.
-        @param closed: Called if the reactor closes the socket, which it does
-            when the interface goes down.
+        @param received: Called with each packet of a watched virtual host.
+        @param closed: Called if the reactor closes the socket, which it does when the
+            interface goes down.
         @raise OSError: If the socket cannot be opened.
         """
-        self._reactor = reactor
-        self._family = family
+        super().__init__(reactor, f"txcarp front {family.value}")
+        self._beginning = _BEGINNINGS[family]
         self._received = received
         self._closed = closed
-        self._socket: socket.socket | None = openFrontSocket(interface, family)
         self._vhids: frozenset[int] = frozenset()
-        reactor.addReader(self)
+        sock = openSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
+        try:
+            self._filter(sock, frozenset())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            # Linux before 4.20 does not know this; L{messageReceived} looks, too.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            sock.bind((interface, _ETHER_TYPES[family]))
+            discardWaiting(sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._socket = sock
+        self.startReading()
 
     def watch(self, vhids: Iterable[int]) -> None:
         """
-        Report the packets of these virtual hosts from now on, and no others.
+        Report the packets of these virtual hosts from now on, and no others; none at first.
+
+        @raise OSError: If the kernel refuses the socket filter.
         """
         wanted = frozenset(vhids)
         if wanted != self._vhids and self._socket is not None:
-            admitFront(self._socket, self._family, wanted)
-            self._vhids = wanted
+            self._filter(self._socket, wanted)
 
-    def close(self) -> None:
-        """
-        Report nothing more.
-        """
-        if self._socket is not None:
-            self._reactor.removeReader(self)
-            closing, self._socket = self._socket, None
-            # In the next turn of the reactor: whoever opened a socket in this one would
-            # get this one's number, and with it the error of this one (ENETDOWN) that
-            # poll(2) may have reported already.
-            cast(IReactorFromThreads, self._reactor).callFromThread(closing.close)
+    def lost(self) -> None:
+        self._closed()
 
-    def fileno(self) -> int:
-        return -1 if self._socket is None else self._socket.fileno()
+    def messageReceived(
+        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
+    ) -> None:
+        if sender[2] in _NOT_FOR_US:
+            return
+        try:
+            packet = readPacket(data)
+        except Rejected:
+            return
+        self._received(packet)
 
-    def logPrefix(self) -> str:
-        return f"txcarp front {self._family.value}"
-
-    def doRead(self) -> None:
-        for _ in range(PACKETS_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                packet, sender = self._socket.recvfrom(MAXIMUM_PACKET)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                # ENETDOWN: the link went down; its monitor says when it is back.
-                return
-            if sender[2] in _NOT_FOR_US:
-                continue
-            try:
-                read = readPacket(packet)
-            except Rejected:
-                continue
-            self._received(read)
-
-    def connectionLost(self, reason: Failure) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-            self._closed()
+    def _filter(self, sock: socket.socket, vhids: frozenset[int]) -> None:
+        socketFilter.attach(sock, socketFilter.program(vhids, self._beginning))
+        self._vhids = vhids

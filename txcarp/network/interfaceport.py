@@ -16,13 +16,27 @@ from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import MINIMUM_MTU_IPV6, Link
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.neighbours import NoHardwareAddress
-from txcarp.network.packetsockets import openFrameSocket
-from txcarp.network.sockets import MissingCapability
+from txcarp.network.sockets import MissingCapability, openSocket
 from txcarp.protocol.family import Family, familyOf
 
 #: Seconds until a socket that was lost is opened again, when no event of the
 #: link says so earlier.
 _REOPEN = 1.0
+
+
+def openFrameSocket(interface: str) -> socket.socket:
+    """
+    Open a packet socket that sends Ethernet frames on an interface, and receives nothing.
+
+    @raise OSError: If the interface is gone or the kernel refuses.
+    """
+    sock = openSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket")
+    try:
+        sock.bind((interface, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 @implementer(ILinkObserver)

@@ -15,8 +15,7 @@ from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import Link
-from txcarp.netlink.client import Netlink
-from txcarp.netlink.news import ILinkNews
+from txcarp.netlink.client import ILinkEventObserver, Netlink
 
 _RETRY = 1.0
 """Seconds until a list that the kernel could not give is asked for again."""
@@ -33,7 +32,7 @@ class _Watch:
     told: tuple[object, ...] | None = None
 
 
-@implementer(ILinkMonitor, ILinkNews)
+@implementer(ILinkMonitor, ILinkEventObserver)
 class LinkMonitor:
     """
     Follows the kernel's events, and lists the links anew when events were lost.
@@ -122,9 +121,9 @@ class LinkMonitor:
         index = self._indexes.get(name) if self._known else None
         return None if index is None else self._links[index]
 
-    def linkSeen(self, link: Link, present: bool) -> None:
+    def linkEvent(self, link: Link, present: bool) -> None:
         """
-        See L{ILinkNews.linkSeen}.
+        See L{ILinkEventObserver.linkEvent}.
         """
         if self._listing:
             self._newer.add(link.index)
@@ -136,9 +135,9 @@ class LinkMonitor:
             self._indexes[link.name] = link.index
         self._informAll(names)
 
-    def linksUncertain(self) -> None:
+    def linkEventsLost(self) -> None:
         """
-        See L{ILinkNews.linksUncertain}.
+        See L{ILinkEventObserver.linkEventsLost}.
         """
         if self._listing:
             # What was lost may be missing from this list, too.

@@ -10,15 +10,16 @@ import socket
 import struct
 import time
 from collections import deque
+from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txcarp.protocol.checksum import internetChecksum
+from txcarp.socketreader import SocketReader
 
 _ECHO_REQUEST, _ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 _PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
@@ -27,7 +28,6 @@ _SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
 _SO_TIMESTAMPNS = 35
 _TIMESTAMP = struct.Struct("@ll")
 _ECHO = struct.Struct("!BBHHH8sQ")
-_REPLIES_A_TURN = 64
 _OLDEST = 10.0
 
 
@@ -96,8 +96,7 @@ def openSocket(target: str) -> socket.socket:
     return sock
 
 
-@implementer(IReadDescriptor)
-class Pinger:
+class Pinger(SocketReader):
     """
     Sends an echo request every C{interval} seconds and remembers when each was
     answered.
@@ -111,6 +110,8 @@ class Pinger:
     """
 
     _log = Logger()
+
+    ancillarySize = socket.CMSG_SPACE(_TIMESTAMP.size)
 
     def __init__(
         self,
@@ -128,11 +129,10 @@ class Pinger:
         @param keep: probes to remember; older ones are forgotten.
         """
         address = ipaddress.ip_address(target)
+        super().__init__(reactor, f"ping {address}", sock)
         self.sent = 0
         self.received = 0
         self.probes: deque[Probe] = deque(maxlen=keep)
-        self._reactor = reactor
-        self._socket: socket.socket | None = sock
         self._target = str(address)
         self._version = address.version
         self._interval = interval
@@ -150,20 +150,15 @@ class Pinger:
         """
         if self._socket is None:
             raise ValueError("this pinger was stopped")
-        self._reactor.addReader(self)
+        self.startReading()
         self._loop.start(self._interval).addErrback(self._failed)
 
     def stop(self) -> None:
         """
         Send and hear nothing more.  What was measured stays.
         """
-        if self._socket is None:
-            return
-        if self._loop.running:
-            self._loop.stop()
-        self._reactor.removeReader(self)
-        self._socket.close()
-        self._socket = None
+        self.pause()
+        super().stop()
 
     def pause(self) -> None:
         """
@@ -199,40 +194,6 @@ class Pinger:
             previousProbe = probe.sentAt
         return Gap(silence, startedAt, lost, pending, sent, pause)
 
-    def fileno(self) -> int:
-        """
-        See C{IReadDescriptor}.
-        """
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """
-        See C{IReadDescriptor}.
-        """
-        return f"ping {self._target}"
-
-    def doRead(self) -> None:
-        """
-        Take answers, a bounded number at a time.
-        """
-        for _ in range(_REPLIES_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                data, ancillary, _, sender = self._socket.recvmsg(2048, socket.CMSG_SPACE(16))
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                continue
-            if sender[0].partition("%")[0] == self._target:
-                self._heard(data, _arrival(ancillary))
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        See C{IReadDescriptor}.
-        """
-        self.stop()
-
     def _probe(self) -> None:
         if self._socket is None:
             return
@@ -260,7 +221,11 @@ class Pinger:
         # The kernel fills in the checksum of ICMPv6.
         return packed(internetChecksum(packed(0)) if self._version == 4 else 0)
 
-    def _heard(self, data: bytes, arrival: float) -> None:
+    def messageReceived(
+        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
+    ) -> None:
+        if sender[0].partition("%")[0] != self._target:
+            return
         if self._version == 4:
             if not data:
                 return
@@ -272,7 +237,7 @@ class Pinger:
             return
         position = sequence - self.probes[0].sequence
         if 0 <= position < len(self.probes) and self.probes[position].repliedAt is None:
-            self.probes[position].repliedAt = arrival
+            self.probes[position].repliedAt = _arrival(ancillary)
             self.received += 1
 
     def _failed(self, failure: Failure) -> None:
