@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from txcarp.addresses import Holding, VirtualAddress
     from txcarp.change import Change, ScriptResult
     from txcarp.findings import Diagnosis
-    from txcarp.links import Address, Link
+    from txcarp.links import InterfaceAddress, Link
     from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
@@ -194,7 +194,7 @@ class IAddressObserver(Interface):
     Who wants to know about the addresses of this host.
     """
 
-    def addressChanged(address: Address, present: bool) -> None:
+    def addressChanged(address: InterfaceAddress, present: bool) -> None:
         """
         The kernel added, changed or removed an address.
         """

@@ -63,7 +63,7 @@ class Link:
 
 
 @attrs.frozen
-class Address:
+class InterfaceAddress:
     """
     An address on an interface.
 

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from zope.interface import implementer
 
 from txcarp.interfaces import IAddressObserver
-from txcarp.links import Address
+from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.testbed import Node
 
@@ -117,7 +117,7 @@ class _Watch:
         self._name = name
         self._packed = packed
 
-    def addressChanged(self, address: Address, present: bool) -> None:
+    def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
         """
         See L{IAddressObserver.addressChanged}.
         """

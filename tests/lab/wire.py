@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txcarp.network import filter as socketFilter
+from txcarp.network import socketfilter
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import destinationOf, hopsOf, payloadOf, sourceOf
 from txcarp.protocol.rejection import Rejected
@@ -131,7 +131,7 @@ class Wire:
             self._socket: socket.socket | None = socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL)
             )
-        socketFilter.attach(self._socket, _program())
+        socketfilter.attach(self._socket, _program())
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         reactor.addReader(self)

@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import IAddressObserver
-from txcarp.links import Address, Link
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink.client import ILinkEventObserver, Netlink
 from txcarp.netlink.conversation import AnswerLost, NetlinkClosed
 from txcarp.netlink.format import (
@@ -55,7 +55,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.links: list[tuple[Link, bool]] = []
-        self.addresses: list[tuple[Address, bool]] = []
+        self.addresses: list[tuple[InterfaceAddress, bool]] = []
         self.uncertain = 0
 
     def linkEvent(self, link: Link, present: bool) -> None:
@@ -70,7 +70,7 @@ class Tape:
         """
         self.uncertain += 1
 
-    def addressChanged(self, address: Address, present: bool) -> None:
+    def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
         """
         See L{IAddressObserver.addressChanged}.
         """
@@ -604,7 +604,7 @@ class ConversationTests(SynchronousTestCase):
 
         @implementer(IAddressObserver)
         class Broken(Tape):
-            def addressChanged(self, address: Address, present: bool) -> None:
+            def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
                 raise ValueError("broken")
 
         second = Tape()
@@ -626,7 +626,7 @@ class ConversationTests(SynchronousTestCase):
 
         @implementer(IAddressObserver)
         class Stopping(Tape):
-            def addressChanged(self, address: Address, present: bool) -> None:
+            def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
                 netlink.stop()
 
         self.netlink.removeAddressObserver(self.tape)

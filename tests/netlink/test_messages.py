@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.links import Address, Link
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink.format import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -220,7 +220,7 @@ class AddressTests(SynchronousTestCase):
         """
         self.assertEqual(
             parseAddress(Message(RTM_NEWADDR, 0, 0, 0, ADDRESS)),
-            Address(2, socket.AF_INET, 24, socket.inet_aton("10.99.0.1"), flags=0x80),
+            InterfaceAddress(2, socket.AF_INET, 24, socket.inet_aton("10.99.0.1"), flags=0x80),
         )
 
     def test_lease(self) -> None:
@@ -229,7 +229,7 @@ class AddressTests(SynchronousTestCase):
         """
         self.assertEqual(
             parseAddress(Message(RTM_NEWADDR, 0, 0, 0, LEASE)),
-            Address(
+            InterfaceAddress(
                 index=2,
                 family=socket.AF_INET6,
                 prefixLength=128,
@@ -264,7 +264,7 @@ class AddressTests(SynchronousTestCase):
         )
         self.assertEqual(
             parseAddress(message(request)),
-            Address(
+            InterfaceAddress(
                 index=3,
                 family=socket.AF_INET if local is V4 else socket.AF_INET6,
                 prefixLength=prefixLength,

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.addresses import Holding, VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
-from txcarp.links import Address
+from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import AnswerLost
 from txcarp.netlink.format import Request
@@ -42,7 +42,7 @@ IPV6 = parseVirtualAddress("fd00::100/64")
 INDEX = 7
 
 
-def address(one: VirtualAddress = IPV4, **facts: Any) -> Address:
+def address(one: VirtualAddress = IPV4, **facts: Any) -> InterfaceAddress:
     """
     An address as the kernel tells of it.
     """
@@ -54,7 +54,7 @@ def address(one: VirtualAddress = IPV4, **facts: Any) -> Address:
         "protocol": OURS,
         "validLifetime": 3,
     }
-    return Address(**{**whole, **facts})
+    return InterfaceAddress(**{**whole, **facts})
 
 
 class FakeNetlink:
@@ -66,7 +66,7 @@ class FakeNetlink:
 
     def __init__(self) -> None:
         self.observers: list[IAddressObserver] = []
-        self.dumps: list[Deferred[list[Address]]] = []
+        self.dumps: list[Deferred[list[InterfaceAddress]]] = []
         self.asked: list[Sequence[Request]] = []
         self.answers: list[Deferred[list[OSError | None]]] = []
 
@@ -76,7 +76,7 @@ class FakeNetlink:
     def removeAddressObserver(self, observer: IAddressObserver) -> None:
         self.observers.remove(observer)
 
-    def dumpAddresses(self) -> Deferred[list[Address]]:
+    def dumpAddresses(self) -> Deferred[list[InterfaceAddress]]:
         self.dumps.append(Deferred())
         return self.dumps[-1]
 
@@ -85,7 +85,7 @@ class FakeNetlink:
         self.answers.append(Deferred())
         return self.answers[-1]
 
-    def say(self, one: Address, present: bool = True) -> None:
+    def say(self, one: InterfaceAddress, present: bool = True) -> None:
         """
         Tell everybody that an address came or went.
         """
@@ -143,7 +143,7 @@ class TableTests(SynchronousTestCase):
         except KeyError:
             raise OSError(errno.ENODEV, "no such device") from None
 
-    def start(self, *addresses: Address) -> None:
+    def start(self, *addresses: InterfaceAddress) -> None:
         """
         Start, with these addresses there.
         """
@@ -603,7 +603,7 @@ class KernelTests(TestCase):
         except LookupError:
             raise OSError(errno.ENODEV, name) from None
 
-    def found(self, one: VirtualAddress) -> Address | None:
+    def found(self, one: VirtualAddress) -> InterfaceAddress | None:
         """
         An address as the kernel has it now.
         """

@@ -37,8 +37,7 @@ from tests.testbed.fixture import makeTestbed
 from txcarp.interfaces import ILinkObserver
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import setLink
-from txcarp.network import familyport, interfaceport
-from txcarp.network import filter as socketFilter
+from txcarp.network import familyport, interfaceport, socketfilter
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
@@ -317,7 +316,13 @@ class InterfacePortTests(SynchronousTestCase):
             for one in reader, front:
                 self.reactor.readers.remove(one)
                 one.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(texts(events), ["The IPv6 socket on eth0 was closed"])
+        self.assertEqual(
+            texts(events),
+            [
+                "The IPv6 socket on eth0 was closed by the reactor after an error; "
+                "it will be opened again"
+            ],
+        )
         self.assertEqual(self.reactor.readers, [])
         self.assertErrno(errno.ENETDOWN, ipv6.send, ipv6Packet(), GROUP6)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -514,8 +519,8 @@ class InterfacePortTests(SynchronousTestCase):
             refused += 1
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-        attach = socketFilter.attach
-        self.patch(socketFilter, "attach", refuse)
+        attach = socketfilter.attach
+        self.patch(socketfilter, "attach", refuse)
         ipv4.watchFront(99, True)
         self.port.remove(crafted.VHID)
         self.assertEqual(refused, 4)  # all but the front door of the IPv6 that ended
@@ -526,7 +531,7 @@ class InterfacePortTests(SynchronousTestCase):
         )
         self.assertTrue(ipv4.hears(99))
         self.assertFalse(ipv4.hears(crafted.VHID))
-        self.patch(socketFilter, "attach", attach)
+        self.patch(socketfilter, "attach", attach)
         self.passTime(1.0)
         self.assertTrue(ipv4.hears(99))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -12,19 +12,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testbed.fixture import makeTestbed
 from txcarp.network import sockets
-from txcarp.network.sockets import MissingCapability, checkCapabilities, openSocket
+from txcarp.network.sockets import MissingCapability, checkCapabilities, openRawSocket
 
 
 class OpenTests(SynchronousTestCase):
     """
-    Tests for L{openSocket}.
+    Tests for L{openRawSocket}.
     """
 
     def test_opened(self) -> None:
         """
         A socket never blocks, and no child process gets it.
         """
-        with openSocket(socket.AF_INET, socket.SOCK_DGRAM, 0, "a datagram socket") as sock:
+        with openRawSocket(socket.AF_INET, socket.SOCK_DGRAM, 0, "a datagram socket") as sock:
             self.assertFalse(sock.getblocking())
             self.assertFalse(sock.get_inheritable())
 
@@ -32,7 +32,7 @@ class OpenTests(SynchronousTestCase):
         """
         What has nothing to do with capabilities stays what it is.
         """
-        error = self.assertRaises(OSError, openSocket, socket.AF_INET, 99, 0, "nonsense")
+        error = self.assertRaises(OSError, openRawSocket, socket.AF_INET, 99, 0, "nonsense")
         self.assertNotIsInstance(error, MissingCapability)
 
 

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.transport}.
+Tests for L{txcarp.network.linux.AdvertisementTransport}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from tests import crafted
 from tests.network.scenery import GROUP4, GROUP6, FakeReceiver, ipv6Packet, packed
 from txcarp.interfaces import IAdvertisementTransport
-from txcarp.network.transport import AdvertisementTransport
+from txcarp.network.linux import AdvertisementTransport
 from txcarp.protocol.family import Family, familyOf
 
 CARD = bytes.fromhex("020000000007")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 
-from txcarp.links import Address, Link
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import format as wire
 from txcarp.netlink.format import Message, Request
 from txcarp.netlink.messages import getAddresses, getLinks, parseAddress, parseAll, parseLink
@@ -111,7 +111,7 @@ class BlockingNetlink:
                 return link
         raise LookupError(f"no interface is called {name}")
 
-    def addresses(self, family: int = socket.AF_UNSPEC) -> list[Address]:
+    def addresses(self, family: int = socket.AF_UNSPEC) -> list[InterfaceAddress]:
         """
         Every address, of one family or of all.
         """

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from txcarp.interfaces import IAddressObserver
-from txcarp.links import Address, Link
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import format as wire
 from txcarp.netlink.blocking import openNetlinkSocket
 from txcarp.netlink.conversation import Conversation
@@ -141,7 +141,7 @@ class Netlink(SocketReader):
         """
         return self._ask(getLinks()).addCallback(parseAll, parseLink)
 
-    def dumpAddresses(self, family: int = socket.AF_UNSPEC) -> Deferred[list[Address]]:
+    def dumpAddresses(self, family: int = socket.AF_UNSPEC) -> Deferred[list[InterfaceAddress]]:
         """
         List the addresses of one family, or of all.  Events that arrive after this call are
         newer than the list.

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from txcarp.links import Address, Link
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink.format import (
     NLM_F_DUMP,
     Message,
@@ -82,7 +82,7 @@ def parseLink(message: Message) -> Link | None:
     )
 
 
-def parseAddress(message: Message) -> Address:
+def parseAddress(message: Message) -> InterfaceAddress:
     """
     The address of an C{RTM_NEWADDR} or C{RTM_DELADDR}.
 
@@ -106,7 +106,7 @@ def parseAddress(message: Message) -> Address:
                 f"expected {LIFETIMES.size}"
             )
         preferred, valid, _, _ = LIFETIMES.unpack_from(found[IFA_CACHEINFO])
-    return Address(
+    return InterfaceAddress(
         index=index,
         family=family,
         prefixLength=prefixLength,

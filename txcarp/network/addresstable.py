@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from txcarp.addresses import Holding, VirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
-from txcarp.links import Address
+from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import ATTEMPTS, AnswerLost
 from txcarp.netlink.format import Request
@@ -66,7 +66,7 @@ class AddressTable:
         self._again = False
         self._ready: list[Deferred[None]] | None = []
         self._present = PresentAddresses()
-        self._newer: dict[_Key, tuple[Address, bool]] = {}
+        self._newer: dict[_Key, tuple[InterfaceAddress, bool]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
         #: The index of the interface on which an address was put, by its name then.
         self._heldOn: dict[tuple[str, bytes], int] = {}
@@ -218,7 +218,7 @@ class AddressTable:
 
         return self._ask(requests).addCallback(answered)
 
-    def addressChanged(self, address: Address, present: bool) -> None:
+    def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
         """
         See L{IAddressObserver.addressChanged}.
         """
@@ -260,7 +260,7 @@ class AddressTable:
 
         return self._netlink.requestAll(requests).addCallback(answered)
 
-    def _tell(self, address: Address, tell: Callable[[ILeaseObserver], None]) -> None:
+    def _tell(self, address: InterfaceAddress, tell: Callable[[ILeaseObserver], None]) -> None:
         for interface, observer in list(self._observers):
             try:
                 if self._indexOf(interface) != address.index:
@@ -275,7 +275,7 @@ class AddressTable:
         self._newer.clear()
         self._netlink.dumpAddresses().addCallbacks(self._listed, self._notListed)
 
-    def _listed(self, addresses: list[Address]) -> None:
+    def _listed(self, addresses: list[InterfaceAddress]) -> None:
         self._listing = False
         if not self._started:
             return
@@ -309,11 +309,11 @@ class AddressTable:
             self._list()
 
 
-def _ours(index: int, address: VirtualAddress, lease: int | None) -> Address:
+def _ours(index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
     """
     What the kernel will say of an address that it just added.
     """
-    return Address(
+    return InterfaceAddress(
         index=index,
         family=socket.AF_INET if address.isIPv4 else socket.AF_INET6,
         prefixLength=address.prefixLength,

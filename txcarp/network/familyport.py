@@ -1,10 +1,11 @@
 """
-The advertisements of one family on one interface.
+The sockets of one family on one interface.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
@@ -18,17 +19,16 @@ from txcarp.network.readers import IPv4Reader, IPv6Reader
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
 
-#: How nftables names protocol 112.
+#: The match of nftables for protocol 112.
 _PROTOCOL_MATCHES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
 
 class FamilyPort:
     """
-    One raw socket and one front door, which all virtual hosts of an interface
-    share that take part in this family.  What is received is given to the
-    virtual host that it names.
+    One raw socket and one L{FrontDoor} for all virtual hosts on an interface that take part
+    in this family.  Each packet is delivered to the virtual host whose vhid is in it.
 
-    @ivar family: Which family.
+    @ivar family: The family.
     """
 
     _log = Logger()
@@ -42,9 +42,9 @@ class FamilyPort:
         gone: Callable[[], OSError],
     ) -> None:
         """
-        @param lost: Called when the reactor gave a socket up, or the kernel
-            refused to change one, so that L{open} has something to do again.
-        @param gone: What to raise while nothing is open.
+        @param lost: Called when the reactor gave a socket up, or the kernel refused to
+            change one: L{open} should be called again.
+        @param gone: Makes the error to raise while the sockets are closed.
         """
         self.family = family
         self._reactor = reactor
@@ -58,41 +58,34 @@ class FamilyPort:
         self._reader: IPv4Reader | IPv6Reader | None = None
         self._front: FrontDoor | None = None
         self._linkLocal: LinkLocalAddress | None = None
-        self._toldHears: set[int] = set()
-        self._saidFiltered = False
+        #: The virtual hosts that hear, as far as their receivers know.
+        self._hearing: set[int] = set()
+        self._reportedFilter = False
 
     @property
     def isIdle(self) -> bool:
         """
-        Whether no virtual host is left.
+        Whether no virtual host takes part.
         """
         return not self._receivers
 
     def add(self, vhid: int, group: bytes) -> None:
         """
-        Admit the packets of a virtual host, and be a member of its group, from
-        the next L{open} on.
+        Have the next L{open} admit the packets of a virtual host and join its group.
         """
         self._receivers[vhid] = None
         self._groups[vhid] = group
 
-    def deliverTo(self, vhid: int, receiver: IPacketReceiver | None) -> None:
-        """
-        Give the packets of a virtual host to a receiver; C{None} drops them.
-        """
-        if vhid in self._receivers:
-            self._receivers[vhid] = receiver
-
     def remove(self, vhid: int) -> None:
         """
-        Deliver nothing more for a virtual host.
+        Undo L{add}.  Nothing is delivered to this virtual host any more.
         """
         if vhid not in self._receivers:
             return
         del self._receivers[vhid]
         del self._groups[vhid]
         self._watched.discard(vhid)
-        self._toldHears.discard(vhid)
+        self._hearing.discard(vhid)
         if self._raw is not None:
             try:
                 self._raw.admit(self._receivers, self._groups.values())
@@ -100,14 +93,20 @@ class FamilyPort:
                 self._lost()
         self._refreshFront()
 
+    def deliverTo(self, vhid: int, receiver: IPacketReceiver | None) -> None:
+        """
+        Deliver the packets of a virtual host to a receiver; drop them if it is C{None}.
+        """
+        if vhid in self._receivers:
+            self._receivers[vhid] = receiver
+
     def open(self, index: int) -> None:
         """
-        Open what is not open yet, and let through what is wanted now.
+        Open the sockets that are closed, and admit the packets of all virtual hosts that
+        take part.
 
-        @param index: The index of the interface; for another one than before
-            L{close} this first.
-        @raise OSError: If the kernel refuses something.  What is open then
-            works.
+        @param index: The index of the interface.  If it changed, L{close} must come first.
+        @raise OSError: If the kernel refuses something.  Everything else is done.
         """
         if self._raw is None:
             self._raw, self._reader = self._openRaw(index)
@@ -115,7 +114,7 @@ class FamilyPort:
         try:
             self._raw.admit(self._receivers, self._groups.values())
         except OSError as error:
-            refused = error  # which may concern one virtual host; the others go on
+            refused = error  # it may concern one virtual host; the others work
         if self._linkLocal is None and self.family is Family.IPV6:
             self._linkLocal = LinkLocalAddress(self._interface, index)
         if self._front is None:
@@ -123,7 +122,7 @@ class FamilyPort:
                 cast(IReactorFDSet, self._reactor),
                 self._interface,
                 self.family,
-                self._frontReceived,
+                partial(self._deliver, True),
                 self._frontClosed,
             )
         self._front.watch(self._watched)
@@ -132,24 +131,22 @@ class FamilyPort:
 
     def close(self) -> None:
         """
-        Close everything; who takes part stays known.
+        Close all sockets.  The virtual hosts stay, for the next L{open}.
         """
-        if self._reader is not None:
-            self._reader.stop()
-            self._reader = None
-        if self._front is not None:
-            self._front.stop()
+        for reader in (self._reader, self._front):
+            if reader is not None:
+                reader.stop()
         for opened in (self._raw, self._linkLocal):
             if opened is not None:
                 opened.close()
-        self._raw = self._front = self._linkLocal = None
+        self._raw = self._reader = self._front = self._linkLocal = None
 
-    def tellHearing(self) -> None:
+    def reportHearing(self) -> None:
         """
-        Tell each virtual host for which L{hears} is not what it was told last.
+        Call C{hearingChanged} of each receiver for which L{hears} has changed.
         """
-        hearing = {vhid for vhid in self._receivers if self._hearsNow(vhid)}
-        changed, self._toldHears = hearing ^ self._toldHears, hearing
+        hearing = {vhid for vhid in self._receivers if self._canHear(vhid)}
+        changed, self._hearing = hearing ^ self._hearing, hearing
         for vhid in changed:
             receiver = self._receivers.get(vhid)
             if receiver is not None:
@@ -157,22 +154,20 @@ class FamilyPort:
 
     def hears(self, vhid: int) -> bool:
         """
-        Whether the raw socket is open, lets the packets of a virtual host through, and is
-        a member of its group; also while it is exchanged for another, of which nobody is
-        told unless that fails.
-        """
-        return vhid in self._toldHears or self._hearsNow(vhid)
+        Whether the packets of a virtual host arrive: the raw socket is open, its filter
+        admits them, and it is a member of the group.
 
-    def _hearsNow(self, vhid: int) -> bool:
-        group = self._groups.get(vhid)
-        return self._raw is not None and group is not None and self._raw.hears(vhid, group)
+        While a lost socket is exchanged for another the answer stays true.  Receivers are
+        told only if the exchange fails, so an answer of false would be the last word.
+        """
+        return vhid in self._hearing or self._canHear(vhid)
 
     def send(self, packet: bytes, destination: bytes) -> None:
         """
         Send an IP packet with its header.
 
-        @param destination: The packed address that the header names.
-        @raise OSError: If it did not leave.
+        @param destination: The packed address in the header.
+        @raise OSError: If it was not sent.
         """
         if self._raw is None:
             raise self._gone()
@@ -180,9 +175,7 @@ class FamilyPort:
 
     def linkLocal(self) -> bytes:
         """
-        The packed address that the kernel would send to the IPv6 group from.
-
-        @raise OSError: If there is none.
+        See L{IAdvertisementTransport.linkLocal<txcarp.interfaces.IAdvertisementTransport>}.
         """
         if self._linkLocal is None:
             raise self._gone()
@@ -190,27 +183,27 @@ class FamilyPort:
 
     def hasUnread(self) -> bool:
         """
-        Whether the raw socket has packets that nobody has read.
+        Whether the raw socket has packets that the reactor has not read.
         """
         return self._raw is not None and self._raw.hasUnread()
 
     def watchFront(self, vhid: int, wanted: bool) -> None:
         """
-        Whether to report the packets of a virtual host in front of the
-        firewall.
+        Set whether the L{FrontDoor} reports the packets of a virtual host.
         """
         (self._watched.add if wanted else self._watched.discard)(vhid)
         self._refreshFront()
 
     def reportFilteredOutput(self) -> None:
         """
-        Say, once, that the firewall does not let advertisements out.
+        Log, once, that the firewall drops outgoing advertisements.
         """
-        if not self._saidFiltered:
-            self._saidFiltered = True
+        if not self._reportedFilter:
+            self._reportedFilter = True
             self._log.error(
                 "The firewall of this host drops outgoing protocol 112 on {interface}; "
-                "advertisements are sent around it. Allow them, for example with: "
+                "advertisements are sent as Ethernet frames, which bypass it. "
+                "Allow them, for example with: "
                 'nft insert rule inet filter output oifname "{interface}" {match} accept',
                 interface=self._interface,
                 match=_PROTOCOL_MATCHES[self.family],
@@ -218,28 +211,26 @@ class FamilyPort:
 
     def _openRaw(self, index: int) -> tuple[RawSocket, IPv4Reader | IPv6Reader]:
         raw = RawSocket(self._interface, index, self.family)
-        common = raw.socket, self._interface, self._received, self._rawClosed
+        arguments = raw.socket, self._interface, partial(self._deliver, False), self._rawClosed
         try:
             if self.family is Family.IPV4:
-                return raw, IPv4Reader(self._reactor, *common)
-            return raw, IPv6Reader(cast(IReactorFDSet, self._reactor), *common)
+                return raw, IPv4Reader(self._reactor, *arguments)
+            return raw, IPv6Reader(cast(IReactorFDSet, self._reactor), *arguments)
         except BaseException:
             raw.close()
             raise
 
-    def _received(self, packet: Packet) -> None:
-        self._deliver(packet, filtered=False)
+    def _canHear(self, vhid: int) -> bool:
+        group = self._groups.get(vhid)
+        return self._raw is not None and group is not None and self._raw.hears(vhid, group)
 
-    def _frontReceived(self, packet: Packet) -> None:
-        self._deliver(packet, filtered=True)
-
-    def _deliver(self, packet: Packet, filtered: bool) -> None:
+    def _deliver(self, inFront: bool, packet: Packet) -> None:
         payload = packet.payload
         receiver = self._receivers.get(payload[1]) if len(payload) > 1 else None
         if receiver is None:
             return
         try:
-            if filtered:
+            if inFront:
                 receiver.packetFiltered(packet)
             else:
                 receiver.packetReceived(packet)
@@ -252,11 +243,11 @@ class FamilyPort:
 
     def _rawClosed(self) -> None:
         self._log.warn(
-            "The {family} socket on {interface} was closed",
+            "The {family} socket on {interface} was closed by the reactor after an error; "
+            "it will be opened again",
             family=self.family.value,
             interface=self._interface,
         )
-        self._reader = None
         self.close()
         self._lost()
 
@@ -269,4 +260,5 @@ class FamilyPort:
             try:
                 self._front.watch(self._watched)
             except OSError:
-                self._lost()  # the kernel is short of something; what asks for this is not
+                # The kernel lacks memory, say.  That is no error of the caller.
+                self._lost()

@@ -1,5 +1,5 @@
 """
-Ethernet frames that an IP socket cannot make.
+Ethernet frames that an IP socket cannot send.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ _OVERRIDE = 0x20000000
 
 def groupAddress(group: bytes) -> bytes:
     """
-    The Ethernet address of a packed multicast group: 01:00:5e and the low 23
-    bits for IPv4 (RFC 1112, section 6.4), 33:33 and the low 32 bits for IPv6
-    (RFC 2464, section 7).
+    Map a packed multicast group to its Ethernet address: 01:00:5e and the low 23 bits for
+    IPv4 (RFC 1112, section 6.4), 33:33 and the low 32 bits for IPv6 (RFC 2464, section 7).
     """
     if len(group) == 16:
         return b"\x33\x33" + group[12:]
@@ -36,24 +35,23 @@ def groupAddress(group: bytes) -> bytes:
 
 def ipv4Frame(destination: bytes, source: bytes, packet: bytes) -> bytes:
     """
-    An Ethernet frame around an IPv4 packet.
+    Put an IPv4 packet into an Ethernet frame.
     """
     return _ETHERNET.pack(destination, source, _IPV4) + packet
 
 
 def ipv6Frame(destination: bytes, source: bytes, packet: bytes) -> bytes:
     """
-    An Ethernet frame around an IPv6 packet.
+    Put an IPv6 packet into an Ethernet frame.
     """
     return _ETHERNET.pack(destination, source, _IPV6) + packet
 
 
 def gratuitousARP(hardware: bytes, address: bytes) -> bytes:
     """
-    An ARP request in which a host asks everybody for its own address: sender
-    and target are the same, so that all who know the address learn the new
-    hardware address.  The target's hardware address is filled in too, as ucarp
-    and the BSD kernels do it.
+    Make the frame of an ARP request for the sender's own address, from which all neighbours
+    that know the address learn its new hardware address.  As in the frames of ucarp and the
+    BSD kernels, the target's hardware address is filled in, too.
 
     @param hardware: The six bytes of the Ethernet address.
     @param address: The packed IPv4 address.
@@ -65,8 +63,8 @@ def gratuitousARP(hardware: bytes, address: bytes) -> bytes:
 
 def unsolicitedAdvertisement(hardware: bytes, address: bytes) -> bytes:
     """
-    A neighbour advertisement that nobody asked for, to all nodes, with the
-    override flag: those who know the address learn the new hardware address
+    Make the frame of an unsolicited neighbour advertisement to all nodes.  It has the
+    override flag: all neighbours that know the address learn its new hardware address
     (RFC 4861, section 7.2.6).
 
     @param hardware: The six bytes of the Ethernet address.
@@ -75,12 +73,6 @@ def unsolicitedAdvertisement(hardware: bytes, address: bytes) -> bytes:
     body = _NEIGHBOUR_ADVERTISEMENT.pack(136, 0, 0, _OVERRIDE, address, 2, 1, hardware)
     pseudo = address + _ALL_NODES + struct.pack("!I3xB", len(body), _ICMPV6)
     checksum = internetChecksum(pseudo + body).to_bytes(2, "big")
-    packet = (
-        struct.pack("!IHBB", 6 << 28, len(body), _ICMPV6, 255)
-        + address
-        + _ALL_NODES
-        + body[:2]
-        + checksum
-        + body[4:]
-    )
+    header = struct.pack("!IHBB", 6 << 28, len(body), _ICMPV6, 255)
+    packet = header + address + _ALL_NODES + body[:2] + checksum + body[4:]
     return ipv6Frame(groupAddress(_ALL_NODES), hardware, packet)

@@ -11,9 +11,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet
 
-from txcarp.network import filter as socketFilter
-from txcarp.network.filter import Beginning
-from txcarp.network.sockets import RECEIVE_BUFFER, discardWaiting, openSocket
+from txcarp.network import socketfilter
+from txcarp.network.socketfilter import Beginning
+from txcarp.network.sockets import RECEIVE_BUFFER, discardReceived, openRawSocket
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejected
@@ -59,7 +59,7 @@ class FrontDoor(SocketReader):
         self._received = received
         self._closed = closed
         self._vhids: frozenset[int] = frozenset()
-        sock = openSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
+        sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
         try:
             self._filter(sock, frozenset())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -67,7 +67,7 @@ class FrontDoor(SocketReader):
             with contextlib.suppress(OSError):
                 sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             sock.bind((interface, _ETHER_TYPES[family]))
-            discardWaiting(sock)
+            discardReceived(sock)
         except BaseException:
             sock.close()
             raise
@@ -99,5 +99,5 @@ class FrontDoor(SocketReader):
         self._received(packet)
 
     def _filter(self, sock: socket.socket, vhids: frozenset[int]) -> None:
-        socketFilter.attach(sock, socketFilter.program(vhids, self._beginning))
+        socketfilter.attach(sock, socketfilter.program(vhids, self._beginning))
         self._vhids = vhids

@@ -1,5 +1,5 @@
 """
-All that is open on one interface.
+The sockets of one interface.
 """
 
 from __future__ import annotations
@@ -15,13 +15,22 @@ from zope.interface import implementer
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import MINIMUM_MTU_IPV6, Link
 from txcarp.network.familyport import FamilyPort
-from txcarp.network.neighbours import NoHardwareAddress
-from txcarp.network.sockets import MissingCapability, openSocket
+from txcarp.network.sockets import MissingCapability, openRawSocket
 from txcarp.protocol.family import Family, familyOf
 
-#: Seconds until a socket that was lost is opened again, when no event of the
-#: link says so earlier.
+#: Seconds until a socket that was lost is opened again, if no event of the link comes first.
 _REOPEN = 1.0
+
+
+class NoHardwareAddress(OSError):
+    """
+    An interface has no Ethernet address.
+    """
+
+    def __init__(self, interface: str) -> None:
+        super().__init__(
+            errno.EPFNOSUPPORT, f"{interface} has no Ethernet address", interface
+        )
 
 
 def openFrameSocket(interface: str) -> socket.socket:
@@ -30,7 +39,7 @@ def openFrameSocket(interface: str) -> socket.socket:
 
     @raise OSError: If the interface is gone or the kernel refuses.
     """
-    sock = openSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket")
+    sock = openRawSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket")
     try:
         sock.bind((interface, 0))
     except BaseException:
@@ -42,12 +51,12 @@ def openFrameSocket(interface: str) -> socket.socket:
 @implementer(ILinkObserver)
 class InterfacePort:
     """
-    The sockets of one interface, as long as it exists; opened anew when it is
-    made anew.  A socket that is bound to an interface that was deleted hears
-    nothing for ever, without any error.
+    Opens the sockets of one interface when it appears, and again when it is deleted and made
+    again: a socket that is bound to a deleted interface hears nothing for ever, without an
+    error.
 
-    What cannot be opened is tried again, and keeps nothing else from working:
-    an interface may be unable to do IPv6.
+    What cannot be opened is tried again, and the rest works meanwhile: an interface may be
+    unable to do IPv6.
     """
 
     _log = Logger()
@@ -65,14 +74,13 @@ class InterfacePort:
         self._frames: socket.socket | None = None
         self._started = self._linkKnown = False
         self._retry: IDelayedCall | None = None
-        self._troubles: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     def add(self, vhid: int, group: bytes) -> FamilyPort:
         """
-        Admit the packets of a virtual host in the family of its packed group, and be
-        a member of that.
+        Admit the packets of a virtual host, and join its packed group.
 
-        @return: What its packets are sent by.
+        @return: The port of the family of the group.
         """
         family = familyOf(group)
         port = self._families.get(family)
@@ -86,9 +94,9 @@ class InterfacePort:
 
     def remove(self, vhid: int) -> bool:
         """
-        Deliver nothing more for a virtual host, in any family.
+        Undo L{add} for a virtual host, in all families.
 
-        @return: Whether nobody is left.
+        @return: Whether no virtual host is left.
         """
         for port in list(self._families.values()):
             port.remove(vhid)
@@ -99,10 +107,9 @@ class InterfacePort:
 
     def start(self) -> None:
         """
-        Open the sockets now if the interface exists, and whenever it does.
+        Open the sockets if the interface exists, and whenever it appears.
 
-        @raise txcarp.network.sockets.MissingCapability: If this process may
-            not open them.
+        @raise txcarp.network.sockets.MissingCapability: If this process may not open them.
         """
         try:
             errors = self._open()
@@ -118,7 +125,7 @@ class InterfacePort:
 
     def stop(self) -> None:
         """
-        Close everything.
+        Close all sockets.
         """
         self._started = False
         self._links.unwatch(self._interface, self)
@@ -132,8 +139,8 @@ class InterfacePort:
         if link is None or link.index != self._index:
             self._close()
         elif not link.carriesIPv6 and Family.IPV6 in self._families:
-            # The kernel forgot who was a member of a group, while the sockets believe
-            # that they still are; what does not leave now cannot join again later.
+            # The kernel has dropped all memberships, while the sockets believe that they
+            # are members.  They must leave now, or they could not join again later.
             self._families[Family.IPV6].close()
         self._reopen()
 
@@ -141,25 +148,26 @@ class InterfacePort:
         """
         Send an Ethernet frame.
 
-        @raise OSError: If it did not leave.
+        @raise OSError: If it was not sent.
         """
-        if self._frames is None:
-            raise self._gone()
-        self._frames.send(frame)
+        self._frameSocket().send(frame)
 
     def hardwareAddress(self) -> bytes:
         """
-        The Ethernet address of the interface.
+        Return the Ethernet address of the interface.
 
         @raise NoHardwareAddress: If it cannot have one.
         @raise OSError: If the interface is gone.
         """
-        if self._frames is None:
-            raise self._gone()
-        address = bytes(self._frames.getsockname()[4])
+        address = bytes(self._frameSocket().getsockname()[4])
         if len(address) != 6:
             raise NoHardwareAddress(self._interface)
         return address
+
+    def _frameSocket(self) -> socket.socket:
+        if self._frames is None:
+            raise self._gone()
+        return self._frames
 
     def _gone(self) -> OSError:
         number = errno.ENODEV if self._link is None else errno.ENETDOWN
@@ -167,51 +175,53 @@ class InterfacePort:
 
     def _reopenLater(self) -> None:
         if self._started and self._retry is None:
-            self._retry = self._clock.callLater(_REOPEN, self._retried)
+            self._retry = self._clock.callLater(_REOPEN, self._reopenNow)
 
-    def _retried(self) -> None:
+    def _reopenNow(self) -> None:
         self._retry = None
-        if self._isDeaf():
+        # When its interface goes, the kernel unbinds a packet socket.  An interface that was
+        # made anew since may have the same index, and no event may have told of it.
+        if self._frames is not None and not self._frames.getsockname()[0]:
             self._close()
         self._reopen()
 
     def _reopen(self) -> None:
         if self._started:
             errors = self._open()
-            if errors and self._isBehind():
+            if errors and self._isStale():
                 self._close()
-                self._reopenLater()  # unless the news that are still to come do so earlier
+                self._reopenLater()  # unless an event that is still to come does so first
                 return
             self._report(errors)
             for port in list(self._families.values()):
-                port.tellHearing()
+                port.reportHearing()
 
     def _report(self, errors: dict[str, OSError]) -> None:
         """
-        Say what could not be opened, unless that was said, and try again later.
+        Log what could not be opened, unless that was logged before, and try again later.
         """
-        troubles = {what: error.strerror or str(error) for what, error in errors.items()}
-        for what, reason in troubles.items():
-            if self._troubles.get(what) != reason:
+        reasons = {what: error.strerror or str(error) for what, error in errors.items()}
+        for what, reason in reasons.items():
+            if self._reported.get(what) != reason:
                 self._log.error(
                     "Unable to open interface [{interface}] for {what}: {reason}",
                     interface=self._interface,
                     what=what,
                     reason=reason,
                 )
-        self._troubles = troubles
-        if troubles:
+        self._reported = reasons
+        if reasons:
             self._reopenLater()
 
     def _open(self) -> dict[str, OSError]:
         """
-        Open what is not open yet, if the interface exists.
+        Open the sockets that are closed, if the interface exists.
 
-        @return: What could not be opened, and why.
+        @return: The errors, by what could not be opened.
         """
         index = self._currentIndex()
         if index is None:
-            return {}  # waited for
+            return {}
         if self._index != index:
             self._close()
         self._index = index
@@ -230,22 +240,6 @@ class InterfacePort:
                 errors["frames"] = error
         return errors
 
-    def _isDeaf(self) -> bool:
-        """
-        Whether the interface that the sockets were opened on is gone, whatever has its
-        index now: the kernel takes the interface away from a packet socket.
-        """
-        return self._frames is not None and not self._frames.getsockname()[0]
-
-    def _isBehind(self) -> bool:
-        """
-        Whether the interface is another one by now than the one that was told of.
-        """
-        try:
-            return socket.if_nametoindex(self._interface) != self._index
-        except OSError:
-            return True
-
     def _checkIPv6(self) -> None:
         if self._link is not None and not self._link.carriesIPv6:
             raise OSError(
@@ -257,6 +251,15 @@ class InterfacePort:
     def _currentIndex(self) -> int | None:
         if self._linkKnown:
             return None if self._link is None else self._link.index
+        return self._indexOfName()
+
+    def _isStale(self) -> bool:
+        """
+        Whether the interface of this name is already another one than in the last event.
+        """
+        return self._indexOfName() != self._index
+
+    def _indexOfName(self) -> int | None:
         try:
             return socket.if_nametoindex(self._interface)
         except OSError:

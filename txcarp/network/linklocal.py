@@ -9,11 +9,10 @@ import errno
 import os
 import socket
 
-from txcarp.network.sockets import openSocket
 from txcarp.protocol import ipv6
 from txcarp.protocol.family import isLinkLocal
 
-#: Any; nothing is ever sent.
+#: Any port; nothing is ever sent.
 _PORT = 112
 
 _NOWHERE = bytes(28)  # a struct sockaddr_in6 of the family AF_UNSPEC
@@ -23,10 +22,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class LinkLocalAddress:
     """
-    Asks the kernel for the address that it would send to the group from, by
-    connecting a datagram socket, which waits for nothing and sends nothing.
+    Asks the kernel for the source address of a packet to the IPv6 group.  It connects a
+    datagram socket, which neither waits nor sends anything.
 
-    The socket is kept for the next question: opened later it might be in
+    The socket is kept for the next question.  A socket that is opened later might be in
     another network namespace.
     """
 
@@ -37,7 +36,9 @@ class LinkLocalAddress:
         """
         self._interface = interface
         self._index = index
-        self._socket = openSocket(socket.AF_INET6, socket.SOCK_DGRAM, 0, "a datagram socket")
+        self._socket = socket.socket(
+            socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
         try:
             name = interface.encode() + b"\0"
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
@@ -47,17 +48,18 @@ class LinkLocalAddress:
 
     def find(self) -> bytes:
         """
-        The packed address that is used now.
+        Return the packed address that the kernel would use now.
 
-        @raise OSError: If there is none: the interface is down or gone, or it
-            is not known yet whether another host has the address.
+        @raise OSError: If there is none: the interface is down or gone, or the kernel is
+            still checking whether another host has the address.
         """
         group = socket.inet_ntop(socket.AF_INET6, ipv6.GROUP)
         try:
             self._socket.connect((group, _PORT, 0, self._index))
             name: str = self._socket.getsockname()[0]
         finally:
-            # Or it would keep this answer, and hold a port.  It cannot fail (connect(2)).
+            # Connected, the socket would keep this answer and occupy a port.  Connecting it
+            # to nowhere undoes that, and cannot fail (connect(2)).
             _libc.connect(self._socket.fileno(), _NOWHERE, len(_NOWHERE))
         address = socket.inet_pton(socket.AF_INET6, name.partition("%")[0])
         if not isLinkLocal(address):
@@ -68,6 +70,6 @@ class LinkLocalAddress:
 
     def close(self) -> None:
         """
-        Ask no more.
+        Close the socket.
         """
         self._socket.close()

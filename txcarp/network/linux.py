@@ -1,11 +1,11 @@
 """
-Advertisements on the wire: one raw protocol-112 socket for each interface and
-family, shared by all virtual hosts there.
+The network on Linux: advertisements and announcements of all virtual hosts.
 """
 
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorSocket, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.interfaces import (
@@ -13,22 +13,128 @@ from txcarp.interfaces import (
     IAnnouncer,
     ILinkMonitor,
     INetwork,
+    IPacketReceiver,
 )
-from txcarp.network.interfaceport import InterfacePort
-from txcarp.network.neighbours import Announcer
-from txcarp.network.transport import AdvertisementTransport
-from txcarp.protocol.family import Family, familyOf
+from txcarp.network.familyport import FamilyPort
+from txcarp.network.frames import (
+    BROADCAST,
+    gratuitousARP,
+    groupAddress,
+    ipv4Frame,
+    ipv6Frame,
+    unsolicitedAdvertisement,
+)
+from txcarp.network.interfaceport import InterfacePort, NoHardwareAddress
+from txcarp.protocol.envelope import destinationOf
+from txcarp.protocol.family import Family, familyOf, isMulticast
+
+
+@implementer(IAdvertisementTransport)
+class AdvertisementTransport:
+    """
+    Sends the advertisements of one virtual host in one family: as Ethernet frames if they
+    need an Ethernet address that the kernel would not choose, and through the raw socket
+    otherwise.
+    """
+
+    def __init__(
+        self,
+        interface: InterfacePort,
+        port: FamilyPort,
+        vhid: int,
+        group: bytes,
+        broadcast: bool,
+        hardware: bytes | None,
+    ) -> None:
+        """
+        See L{INetwork.attach} for the parameters that are not described here.
+
+        @param interface: Sends the frames.
+        @param port: Owns the raw socket.
+        """
+        self._interface = interface
+        self._port = port
+        self._vhid = vhid
+        self._group = group
+        self._broadcast = broadcast
+        self._hardware = hardware
+        self._frame = ipv4Frame if port.family is Family.IPV4 else ipv6Frame
+
+    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
+        self._port.deliverTo(self._vhid, receiver)
+
+    def send(self, packet: bytes) -> None:
+        destination = destinationOf(packet)
+        # With ucarp's -M the group may be any address at all.
+        if not isMulticast(destination) and destination != self._group:
+            self._port.send(packet, destination)
+        elif self._broadcast or self._hardware is not None:
+            self._sendFrame(packet, destination)
+        else:
+            try:
+                self._port.send(packet, destination)
+            except PermissionError:
+                # A firewall drops outgoing packets.  ucarp writes frames, which no firewall
+                # sees.  txcarp must do the same, or nobody would hear this master.
+                self._sendFrame(packet, destination)
+                self._port.reportFilteredOutput()
+
+    def linkLocal(self) -> bytes:
+        return self._port.linkLocal()
+
+    def hears(self) -> bool:
+        return self._port.hears(self._vhid)
+
+    def hasUnread(self) -> bool:
+        return self._port.hasUnread()
+
+    def watchFront(self, wanted: bool) -> None:
+        self._port.watchFront(self._vhid, wanted)
+
+    def _sendFrame(self, packet: bytes, group: bytes) -> None:
+        destination = BROADCAST if self._broadcast else groupAddress(group)
+        source = self._hardware or self._interface.hardwareAddress()
+        self._interface.sendFrame(self._frame(destination, source, packet))
+
+
+@implementer(IAnnouncer)
+class Announcer:
+    """
+    Sends gratuitous ARP and unsolicited neighbour advertisements on one interface.
+    """
+
+    _log = Logger()
+
+    def __init__(self, interface: InterfacePort, hardware: bytes | None = None) -> None:
+        """
+        @param hardware: The Ethernet address to announce; C{None} for the interface's own.
+        """
+        self._interface = interface
+        self._hardware = hardware
+        self._reportedNoAddress = False
+
+    def announce(self, address: bytes) -> None:
+        try:
+            hardware = self._hardware or self._interface.hardwareAddress()
+        except NoHardwareAddress as error:
+            # A tunnel: no neighbour on it has a table of Ethernet addresses.
+            if not self._reportedNoAddress:
+                self._reportedNoAddress = True
+                self._log.info("{reason}: nothing is announced", reason=error.strerror)
+            return
+        frame = gratuitousARP if len(address) == 4 else unsolicitedAdvertisement
+        self._interface.sendFrame(frame(hardware, address))
 
 
 @implementer(INetwork)
 class LinuxNetwork:
     """
-    The real network.
+    Shares one L{InterfacePort} among the virtual hosts of each interface.
     """
 
     def __init__(self, reactor: IReactorSocket, clock: IReactorTime, links: ILinkMonitor) -> None:
         """
-        @param reactor: Reads the sockets; provides C{IReactorFDSet} as well.
+        @param reactor: Reads the sockets; must provide C{IReactorFDSet} as well.
         @raise TypeError: If the reactor cannot adopt sockets.
         """
         if not IReactorSocket.providedBy(reactor):
@@ -51,11 +157,10 @@ class LinuxNetwork:
         if key in self._attached:
             raise ValueError(f"virtual host {vhid} is configured twice on {interface}")
         port = self._ports.get(interface)
-        if port is not None:
-            family = port.add(vhid, group)
-        else:
+        if port is None:
             port = InterfacePort(self._reactor, self._clock, self._links, interface)
-            family = port.add(vhid, group)
+        family = port.add(vhid, group)
+        if interface not in self._ports:
             port.start()
             self._ports[interface] = port
         self._attached.add(key)

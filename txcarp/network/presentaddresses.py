@@ -4,7 +4,7 @@ Which addresses this host has, and whose they are.
 
 from __future__ import annotations
 
-from txcarp.links import Address
+from txcarp.links import InterfaceAddress
 
 #: How the kernel is told, and tells, who added an address (IFA_PROTO, since
 #: Linux 5.18): the number of the protocol that moves it.
@@ -15,7 +15,7 @@ OURS = 112
 _SHORT_LEASE = 60
 
 
-def isOurs(address: Address) -> bool:
+def isOurs(address: InterfaceAddress) -> bool:
     """
     Whether this program, or an earlier run of it, put an address there.
     """
@@ -31,7 +31,7 @@ class PresentAddresses:
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, bytes], dict[int, Address]] = {}
+        self._found: dict[tuple[int, bytes], dict[int, InterfaceAddress]] = {}
 
     def clear(self) -> None:
         """
@@ -39,7 +39,7 @@ class PresentAddresses:
         """
         self._found.clear()
 
-    def believe(self, address: Address, present: bool) -> Address | None:
+    def believe(self, address: InterfaceAddress, present: bool) -> InterfaceAddress | None:
         """
         An address is there, or is not.
 
@@ -54,13 +54,13 @@ class PresentAddresses:
             del self._found[place]
         return before
 
-    def on(self, index: int, local: bytes) -> list[Address]:
+    def on(self, index: int, local: bytes) -> list[InterfaceAddress]:
         """
         An address on an interface, with whatever prefix lengths.
         """
         return list(self._found.get((index, local), {}).values())
 
-    def besides(self, index: int, local: bytes) -> list[Address]:
+    def besides(self, index: int, local: bytes) -> list[InterfaceAddress]:
         """
         The same address on all other interfaces.
         """

@@ -11,9 +11,9 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from txcarp.network import filter as socketFilter
-from txcarp.network.filter import Beginning
-from txcarp.network.sockets import RECEIVE_BUFFER, discardWaiting, openSocket
+from txcarp.network import socketfilter
+from txcarp.network.socketfilter import Beginning
+from txcarp.network.sockets import RECEIVE_BUFFER, discardReceived, openRawSocket
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.family import Family, familyOf, isLinkLocal, isMulticast
 
@@ -55,7 +55,7 @@ class RawSocket:
         self._index = index
         self._beginning = _BEGINNINGS[family]
         self._groups: set[bytes] = set()
-        self.socket = openSocket(
+        self.socket = openRawSocket(
             _ADDRESS_FAMILIES[family], socket.SOCK_RAW, PROTOCOL, f"a raw {family.value} socket"
         )
         try:
@@ -68,7 +68,7 @@ class RawSocket:
                 _configureIPv4(self.socket, index)
             else:
                 _configureIPv6(self.socket, index)
-            discardWaiting(self.socket)
+            discardReceived(self.socket)
         except BaseException:
             self.socket.close()
             raise
@@ -141,7 +141,7 @@ class RawSocket:
         self.socket.close()
 
     def _filter(self, vhids: frozenset[int]) -> None:
-        socketFilter.attach(self.socket, socketFilter.program(vhids, self._beginning))
+        socketfilter.attach(self.socket, socketfilter.program(vhids, self._beginning))
         self._vhids = vhids
 
     def _changeMembership(self, group: bytes, member: bool) -> None:

@@ -66,8 +66,9 @@ class IPv4Reader(DatagramProtocol):
         """
         Stop reading.
         """
-        self._stopped = True
-        self._port.stopListening()
+        if not self._stopped:
+            self._stopped = True
+            self._port.stopListening()
 
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
         if self._stopped:

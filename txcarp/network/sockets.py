@@ -1,5 +1,5 @@
 """
-Opening sockets that need a capability, and whether this process has it.
+Sockets that need a capability, and whether this process has it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,8 @@ from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import delAddress
 from txcarp.protocol.advertisement import PROTOCOL
 
-#: What is read of one packet; an advertisement has 56 bytes, or 76 with an
-#: IPv6 header, and IPv4 options at most 40 more.
-MAXIMUM_PACKET = 2048
-
-#: How many packets wait in the kernel at most, about.
+#: Bytes that the kernel keeps until they are read: a few hundred advertisements.
 RECEIVE_BUFFER = 128 * 1024
-
-#: Packets that are read before the reactor has its next turn.  A flood must not
-#: keep every timer waiting.
-PACKETS_A_TURN = 64
 
 #: An index that no interface has.
 _NO_INTERFACE = 0
@@ -29,14 +21,15 @@ _NO_INTERFACE = 0
 
 class MissingCapability(PermissionError):
     """
-    This process may not do what an IP failover program does.
+    This process lacks a capability that txcarp needs.
+
+    @ivar what: What the process wanted to do.
+    @ivar capability: The capability that it lacks.
     """
 
     def __init__(self, what: str, capability: str, number: int = errno.EPERM) -> None:
         """
-        @param what: What it wanted to do.
-        @param capability: What it lacks for that.
-        @param number: What the kernel said, an C{errno}.
+        @param number: The C{errno} of the kernel.
         """
         super().__init__(
             number,
@@ -49,12 +42,13 @@ class MissingCapability(PermissionError):
         self.capability = capability
 
 
-def openSocket(family: int, kind: int, protocol: int, what: str) -> socket.socket:
+def openRawSocket(family: int, kind: int, protocol: int, what: str) -> socket.socket:
     """
-    A socket that never blocks, and that no child process gets.
+    Open a raw IP socket or a packet socket that never blocks and that no child process
+    inherits.
 
     @param what: What an error calls it.
-    @raise MissingCapability: If this process may not have it.
+    @raise MissingCapability: If this process may not open it.
     """
     try:
         return socket.socket(
@@ -66,9 +60,9 @@ def openSocket(family: int, kind: int, protocol: int, what: str) -> socket.socke
         ) from None
 
 
-def discardWaiting(sock: socket.socket) -> None:
+def discardReceived(sock: socket.socket) -> None:
     """
-    Throw away what came in before the filter was there.
+    Discard the packets that arrived before a socket had its filter.
     """
     with contextlib.suppress(OSError):
         while True:
@@ -77,11 +71,11 @@ def discardWaiting(sock: socket.socket) -> None:
 
 def checkCapabilities(assign: bool = False) -> None:
     """
-    Find out now whether the sockets can be opened later.  Blocks for the time
-    of a system call.
+    Find out now whether this process will be able to do its work.  Blocks for a few system
+    calls.
 
-    @param assign: Whether addresses are to be added, too.
-    @raise MissingCapability: If not; its text says what to do.
+    @param assign: Whether it will have to add addresses.
+    @raise MissingCapability: If it lacks capabilities; the error names all of them.
     """
     missing = []
     checks = [_checkSockets, _checkAdministration] if assign else [_checkSockets]
@@ -99,18 +93,15 @@ def checkCapabilities(assign: bool = False) -> None:
 
 
 def _checkSockets() -> None:
-    for opened in (
-        openSocket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL, "a raw socket"),
-        openSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket"),
-    ):
-        opened.close()
+    openRawSocket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL, "a raw socket").close()
+    openRawSocket(socket.AF_PACKET, socket.SOCK_RAW, 0, "a packet socket").close()
 
 
 def _checkAdministration() -> None:
     """
-    Ask for something impossible: the kernel looks at the right to ask first.
-    That says more than the list of capabilities of this process, which may be
-    for a user namespace that the network does not belong to.
+    Request something impossible: the kernel checks the permission first.  The capabilities
+    of this process say less, as they may be for a user namespace that does not own the
+    network namespace.
     """
     with BlockingNetlink() as netlink:
         try:

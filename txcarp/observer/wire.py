@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from txcarp.network import filter as socketFilter
+from txcarp.network import socketfilter
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.advertisement import PROTOCOL
 
@@ -109,7 +109,7 @@ def openSocket(interface: str) -> socket.socket:
         ) from None
     try:
         index = _indexOf(interface)
-        socketFilter.attach(sock, program())
+        socketfilter.attach(sock, program())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)

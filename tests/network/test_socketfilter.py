@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.filter}.
+Tests for L{txcarp.network.socketfilter}.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.network.scenery import awaitIPv6, ipv6Packet
 from tests.testbed.fixture import makeTestbed
-from txcarp.network.filter import Beginning, attach, program
 from txcarp.network.frames import ipv4Frame, ipv6Frame
+from txcarp.network.socketfilter import Beginning, attach, program
 
 _INSTRUCTION = struct.Struct("=HBBI")
 

@@ -1,11 +1,12 @@
 """
-Tests for L{txcarp.network.neighbours}.
+Tests for L{txcarp.network.linux.Announcer}.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +14,8 @@ from zope.interface.verify import verifyObject
 
 from txcarp.interfaces import IAnnouncer
 from txcarp.network.frames import gratuitousARP, unsolicitedAdvertisement
-from txcarp.network.neighbours import Announcer, NoHardwareAddress
+from txcarp.network.interfaceport import NoHardwareAddress
+from txcarp.network.linux import Announcer
 
 CARD = bytes.fromhex("020000000007")
 VIRTUAL = bytes.fromhex("00005e000107")
@@ -49,7 +51,7 @@ class AnnouncerTests(SynchronousTestCase):
         """
         Make one.
         """
-        self.sender = FakeSender()
+        self.sender: Any = FakeSender()
         self.announcer = Announcer(self.sender)
 
     def test_provided(self) -> None:
