@@ -130,16 +130,29 @@ def readPacket(data: bytes) -> Packet:
     """
     Read the IP header of a packet of either family.
 
+    This runs once for each packet that arrives, so it calls no other function.
+
     @raise Rejected: If there is no header that makes sense.
     """
-    length = headerLength(data)
-    if not length:
-        raise Rejected(Rejection.SIZE, f"{len(data)} bytes")
-    if isIPv6(data):
-        return Packet(Family.IPV6, data[8:24], data[24:40], data[7], data[6], data[length:])
-    return Packet(
-        Family.IPV4, data[12:16], data[16:20], data[8], data[9], data[length:], data[:length]
-    )
+    size = len(data)
+    if size > ipv4.HEADER:
+        if data[0] >> 4 != 6:
+            length = (data[0] & 0xF) * 4
+            if ipv4.HEADER <= length <= size:
+                return Packet(
+                    Family.IPV4,
+                    data[12:16],
+                    data[16:20],
+                    data[8],
+                    data[9],
+                    data[length:],
+                    data[:length],
+                )
+        elif size >= ipv6.HEADER:
+            return Packet(
+                Family.IPV6, data[8:24], data[24:40], data[7], data[6], data[ipv6.HEADER :]
+            )
+    raise Rejected(Rejection.SIZE, f"{size} bytes")
 
 
 def unwrap(packet: Packet, audience: Audience) -> Advertisement:

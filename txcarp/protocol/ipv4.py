@@ -16,6 +16,9 @@ TTL = 255
 #: The group of CARP and VRRP, 224.0.0.18.
 GROUP = bytes((224, 0, 0, 18))
 
+#: Bytes in a header without options.
+HEADER = 20
+
 _VERSION_AND_LENGTH = 0x45
 _LOW_DELAY = 0x10
 _DONT_FRAGMENT = 0x4000
@@ -52,7 +55,7 @@ def headerLength(packet: bytes) -> int:
     The length of the header of an IPv4 packet in bytes, or zero if there is
     no header that makes sense.
     """
-    if len(packet) <= _HEADER.size:
+    if len(packet) <= HEADER:
         return 0
     length = (packet[0] & 0xF) * 4
-    return length if _HEADER.size <= length <= len(packet) else 0
+    return length if HEADER <= length <= len(packet) else 0
