@@ -1,5 +1,5 @@
 """
-Which interface is meant when none is named.
+The interface to use when the user names none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _IFF_LOOPBACK = 0x8
 
 def firstInterface() -> str | None:
     """
-    The first interface that is up and not the loopback.
+    Return the first interface that is up and is not the loopback.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         for _, name in socket.if_nameindex():
@@ -23,7 +23,7 @@ def firstInterface() -> str | None:
             try:
                 answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
             except OSError:
-                continue  # gone meanwhile
+                continue  # it was deleted meanwhile
             (flags,) = struct.unpack_from("H", answer, 16)
             if flags & _IFF_UP and not flags & _IFF_LOOPBACK:
                 return name

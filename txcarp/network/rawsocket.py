@@ -1,6 +1,5 @@
 """
-The raw sockets that send and receive advertisements, with every option in one
-place.
+The raw sockets that send and receive advertisements.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _IP_MULTICAST_ALL = 49
 _IPV6_HDRINCL = 36
 _IPV6_MULTICAST_ALL = 29
 
-#: Packets that wait for the network card leave in the order of this number;
-#: higher ones need a capability.
+#: The highest priority in the queue of the network card that needs no further capability
+#: (socket(7), SO_PRIORITY).
 _CONTROL_TRAFFIC = 6
 
 _ADDRESS_FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
@@ -36,15 +35,14 @@ class RawSocket:
     """
     A raw socket for the advertisements of one family on one interface.
 
-    It is bound to the interface, so that where a packet arrived is known by
-    construction; it takes whole IP packets to send, so that the source address
-    is written as it was asked for, whoever owns it.  It lets nothing through
-    until it is told what to L{admit}.
+    It is bound to the interface, so that all packets come from there.  It sends whole IP
+    packets, so that their source may be any address.  It receives nothing until L{admit} is
+    called.
 
-    C{IP_RECVERR} and C{IPV6_RECVERR} stay off and the socket is never
-    connected: each of them would let one ICMP message close it in the reactor.
+    C{IP_RECVERR} and C{IPV6_RECVERR} stay off, and the socket is never connected: with
+    either, one ICMP message would have the reactor close it.
 
-    @ivar socket: For those who read it.
+    @ivar socket: The socket, for a reader.
     """
 
     def __init__(self, interface: str, index: int, family: Family) -> None:
@@ -75,22 +73,18 @@ class RawSocket:
 
     def admit(self, vhids: Iterable[int], groups: Iterable[bytes]) -> None:
         """
-        Receive the packets of these virtual hosts to these packed groups, and
-        no others.
+        Receive the packets of these virtual hosts to these packed groups, and no others.
 
-        @raise OSError: If the kernel refuses something.  What it does not refuse is done;
-            L{hears} knows for whom.
+        @raise OSError: If the kernel refuses something.  Everything else is done; L{hears}
+            tells which virtual hosts are concerned.
         """
         wanted = frozenset(vhids)
         if wanted != self._vhids:
             self._filter(wanted)
-        # What goes to an address that is no group's arrives without being asked for.
+        # Packets to an address that is no multicast group arrive without a membership.
         members = {group for group in groups if isMulticast(group)}
         for group in self._groups - members:
-            self._groups.discard(group)
-            # The kernel may have forgotten it, with the interface.
-            with contextlib.suppress(OSError):
-                self._changeMembership(group, False)
+            self._leave(group)
         refused: OSError | None = None
         for group in sorted(members - self._groups):
             try:
@@ -112,14 +106,14 @@ class RawSocket:
         """
         Send an IP packet with its header.
 
-        @param destination: The packed address that the header names.
-        @raise OSError: If it did not leave.
+        @param destination: The packed address in the header.
+        @raise OSError: If it was not sent.
         """
         self.socket.sendto(packet, self._socketAddress(destination))
 
     def hasUnread(self) -> bool:
         """
-        Whether there are packets that nobody has read.
+        Whether packets wait to be read.
         """
         poller = select.poll()
         poller.register(self.socket, select.POLLIN)
@@ -127,27 +121,31 @@ class RawSocket:
 
     def close(self) -> None:
         """
-        Leave the groups, and close this descriptor.
+        Leave the groups, and close the socket.
 
-        The socket itself may live a little longer, in a descriptor of the reactor.  It
-        must not be a member then: the kernel counts the members of an interface by its
-        index, and what leaves late leaves in the name of those who joined on an
-        interface that was made anew with the same index.
+        A reader has a duplicate of the descriptor, which may live a little longer.  It must
+        not be a member then.  The kernel counts the members of an interface by its index: on
+        an interface that is made anew with the same index, a late departure would be counted
+        as one of those who have joined there.
         """
-        for group in self._groups:
-            with contextlib.suppress(OSError):
-                self._changeMembership(group, False)
-        self._groups.clear()
+        for group in list(self._groups):
+            self._leave(group)
         self.socket.close()
 
     def _filter(self, vhids: frozenset[int]) -> None:
         socketfilter.attach(self.socket, socketfilter.program(vhids, self._beginning))
         self._vhids = vhids
 
+    def _leave(self, group: bytes) -> None:
+        self._groups.discard(group)
+        # The kernel may have dropped the membership, with the interface.
+        with contextlib.suppress(OSError):
+            self._changeMembership(group, False)
+
     def _changeMembership(self, group: bytes, member: bool) -> None:
         """
-        Join or leave.  The interface is named by its index, because it may have
-        no address to be named by.
+        Join or leave a group on the interface, which is named by its index because it may
+        have no address.
         """
         if familyOf(group) is Family.IPV4:
             option = socket.IP_ADD_MEMBERSHIP if member else socket.IP_DROP_MEMBERSHIP
@@ -168,7 +166,7 @@ class RawSocket:
 def _configureIPv4(sock: socket.socket, index: int) -> None:
     level = socket.IPPROTO_IP
     sock.setsockopt(level, socket.IP_HDRINCL, 1)
-    # Otherwise this socket would also get the groups that others joined.
+    # Otherwise this socket would also receive from groups that other sockets joined.
     sock.setsockopt(level, _IP_MULTICAST_ALL, 0)
     sock.setsockopt(level, socket.IP_MULTICAST_IF, _ipv4Request(b"\0\0\0\0", index))
     sock.setsockopt(level, socket.IP_MULTICAST_LOOP, 0)
@@ -178,18 +176,19 @@ def _configureIPv4(sock: socket.socket, index: int) -> None:
 def _configureIPv6(sock: socket.socket, index: int) -> None:
     level = socket.IPPROTO_IPV6
     sock.setsockopt(level, _IPV6_HDRINCL, 1)
-    # Before Linux 4.20: what is for another group is refused when it is read.
+    # Linux before 4.20 does not know this; a packet to another group is refused when it is
+    # read.
     with contextlib.suppress(OSError):
         sock.setsockopt(level, _IPV6_MULTICAST_ALL, 0)
     sock.setsockopt(level, socket.IPV6_MULTICAST_IF, index)
     sock.setsockopt(level, socket.IPV6_MULTICAST_LOOP, 0)
-    # The kernel shows no IPv6 header; these are what it says instead.
+    # The kernel delivers no IPv6 header; these control messages say what was in it.
     sock.setsockopt(level, socket.IPV6_RECVPKTINFO, 1)
     sock.setsockopt(level, socket.IPV6_RECVHOPLIMIT, 1)
 
 
 def _ipv4Request(group: bytes, index: int) -> bytes:
     """
-    A C{struct ip_mreqn} (ip(7)).
+    Make a C{struct ip_mreqn} (ip(7)).
     """
     return struct.pack("=4s4si", group, b"\0\0\0\0", index)

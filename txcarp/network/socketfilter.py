@@ -1,6 +1,6 @@
 """
-A socket filter that lets only the advertisements of some virtual hosts
-through, so that everybody else's traffic never wakes this process.
+A socket filter that lets only the advertisements of some virtual hosts through, so that
+other traffic never wakes this process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL
 
-# linux/filter.h: the classic BPF instructions that are needed.
+# linux/filter.h: the instructions of classic BPF that are used here.
 _LOAD_BYTE = 0x30
 _LOAD_BYTE_INDEXED = 0x50
 _LOAD_HEADER_LENGTH = 0xB1
@@ -24,16 +24,16 @@ _RETURN = 0x06
 _WHOLE_PACKET = 0x40000
 _INSTRUCTION = struct.Struct("=HBBI")
 
-#: asm-generic/socket.h; the socket module does not name it.
+#: asm-generic/socket.h: not in the socket module.
 SO_ATTACH_FILTER = 26
 
-#: Where an advertisement names its virtual host.
+#: The offset of the vhid in an advertisement.
 _VHID = 1
 
 
 class Beginning(enum.Enum):
     """
-    What a filter sees first of each packet.  That depends on the socket.
+    What the filter of a socket sees at the beginning of each packet.
     """
 
     #: A raw IPv4 socket, or a packet socket for IPv4 without link header.
@@ -42,31 +42,30 @@ class Beginning(enum.Enum):
     #: A packet socket for IPv6 without link header.
     IPV6_HEADER = "IPv6 header"
 
-    #: A raw IPv6 socket, which the kernel gives nothing of another protocol.
+    #: A raw IPv6 socket; the kernel passes no other protocol to it.
     PAYLOAD = "payload"
 
 
 def program(vhids: Iterable[int], beginning: Beginning) -> bytes:
     """
-    The filter for these virtual hosts, on a socket whose packets begin so.
+    Make the filter for some virtual hosts.
 
-    Only what makes a packet ours is looked at, the protocol and the vhid.
-    Whether it is good is for L{txcarp.protocol.envelope.unwrap} to say, which
-    counts what it refuses.
+    It looks at the protocol and the vhid only.  Whether a packet is good is decided by
+    L{txcarp.protocol.envelope.unwrap}, so that what is refused can be counted.
     """
     drop = _INSTRUCTION.pack(_RETURN, 0, 0, 0)
     keep = _INSTRUCTION.pack(_RETURN, 0, 0, _WHOLE_PACKET)
     code = _toVHID(beginning, drop)
     for vhid in sorted(set(vhids)):
-        # A pair each: a jump reaches only 255 instructions far, so that one
-        # common exit would be out of reach for many virtual hosts.
+        # Each vhid has its own return: a jump reaches 255 instructions at most, so a common
+        # one would be out of reach for many virtual hosts.
         code += [_INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, 1, vhid), keep]
     return b"".join([*code, drop])
 
 
 def _toVHID(beginning: Beginning, drop: bytes) -> list[bytes]:
     """
-    Instructions that drop other protocols and load the vhid.
+    Make the instructions that drop other protocols and load the vhid.
     """
     if beginning is Beginning.PAYLOAD:
         return [_INSTRUCTION.pack(_LOAD_BYTE, 0, 0, _VHID)]
@@ -88,7 +87,7 @@ def _toVHID(beginning: Beginning, drop: bytes) -> list[bytes]:
 
 def attach(sock: socket.socket, code: bytes) -> None:
     """
-    Put a filter on a socket, in place of one that it has, in one step.
+    Replace the filter of a socket, in one step.
 
     @raise OSError: If the kernel refuses it.
     """
