@@ -4,7 +4,6 @@ The machine that virtual hosts run on.
 
 from __future__ import annotations
 
-import errno
 import secrets
 import time
 from collections.abc import Callable
@@ -85,7 +84,7 @@ class LinuxPlatform:
             links = LinkMonitor(self._netlink, clock)
             self._opened.append(links)
         if addresses is None:
-            addresses = AddressTable(self._netlink, clock, _indexes(links))
+            addresses = AddressTable(self._netlink, clock, links)
             self._opened.append(addresses)
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
@@ -132,17 +131,3 @@ class LinuxPlatform:
         self._netlink.stop()
         if self._clock is not None:
             self._clock.stop()
-
-
-def _indexes(links: ILinkMonitor) -> Callable[[str], int]:
-    """
-    The index of an interface, from what is known anyway.
-    """
-
-    def indexOf(name: str) -> int:
-        link = links.link(name)
-        if link is None:
-            raise OSError(errno.ENODEV, f"there is no interface {name}")
-        return link.index
-
-    return indexOf

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.addresses import Holding, VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
-from txcarp.links import InterfaceAddress
+from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import AnswerLost
 from txcarp.netlink.format import Request
@@ -33,8 +33,7 @@ from txcarp.netlink.requests import (
     promoteSecondaries,
     setLink,
 )
-from txcarp.network.addresstable import AddressTable
-from txcarp.network.presentaddresses import OURS
+from txcarp.network.addresstable import OURS, AddressTable
 from txcarp.network.sockets import MissingCapability
 
 IPV4 = parseVirtualAddress("10.0.0.100/24")
@@ -130,18 +129,17 @@ class TableTests(SynchronousTestCase):
         self.clock = Clock()
         self.netlink = FakeNetlink()
         self.indexes = {"eth7": INDEX}
-        self.table = AddressTable(self.netlink, self.clock, self.indexOf)  # type: ignore[arg-type]
+        self.table = AddressTable(self.netlink, self.clock, self)  # type: ignore[arg-type]
         self.observer = FakeObserver()
         self.table.watch("eth7", self.observer)
 
-    def indexOf(self, name: str) -> int:
+    def link(self, name: str) -> Link | None:
         """
-        As L{socket.if_nametoindex}.
+        See C{ILinkMonitor.link}.
         """
-        try:
-            return self.indexes[name]
-        except KeyError:
-            raise OSError(errno.ENODEV, "no such device") from None
+        if name not in self.indexes:
+            return None
+        return Link(index=self.indexes[name], name=name, up=True, running=True)
 
     def start(self, *addresses: InterfaceAddress) -> None:
         """
@@ -584,7 +582,7 @@ class KernelTests(TestCase):
         """
         A table that knows what is there.
         """
-        table = AddressTable(self.netlink, reactor, self.indexOf)  # type: ignore[arg-type]
+        table = AddressTable(self.netlink, reactor, self)  # type: ignore[arg-type]
         with self.node.inside():
             self.netlink.start()
         table.start()
@@ -594,14 +592,14 @@ class KernelTests(TestCase):
         await table.known()
         return table
 
-    def indexOf(self, name: str) -> int:
+    def link(self, name: str) -> Link | None:
         """
-        The index of an interface of the node.
+        See C{ILinkMonitor.link}; as the node has it now.
         """
         try:
-            return self.node.link(name).index
+            return self.node.link(name)
         except LookupError:
-            raise OSError(errno.ENODEV, name) from None
+            return None
 
     def found(self, one: VirtualAddress) -> InterfaceAddress | None:
         """

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.addresses import Holding, VirtualAddress
-from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
+from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver, ILinkMonitor
 from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import ATTEMPTS, AnswerLost
@@ -27,48 +25,49 @@ from txcarp.netlink.requests import (
     newAddress,
     promoteSecondaries,
 )
-from txcarp.network.presentaddresses import OURS, PresentAddresses, isOurs
+from txcarp.network.listing import Listing
 from txcarp.network.sockets import MissingCapability
 
-#: Seconds until a list that the kernel could not give is asked for again.
-_RETRY = 0.5
+#: The mark of addresses that this program added (IFA_PROTO, since Linux 5.18): the number of
+#: the protocol.
+OURS = 112
+
+#: Seconds.  Where the kernel keeps no mark, an address with at most this lifetime is taken
+#: for ours: nothing else leases that short.
+_SHORT_LEASE = 60
 
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
-
-_Key = tuple[int, bytes, int]
 
 
 @implementer(IAddressTable, IAddressObserver)
 class AddressTable:
     """
-    Adds and removes addresses over rtnetlink, several in one message, and
-    follows what the kernel and everybody else do with them.
+    Adds and removes addresses over rtnetlink, several in one message, and follows the
+    kernel's events about all addresses.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self,
-        netlink: Netlink,
-        clock: IReactorTime,
-        indexOf: Callable[[str], int] = socket.if_nametoindex,
-    ) -> None:
+    def __init__(self, netlink: Netlink, clock: IReactorTime, links: ILinkMonitor) -> None:
         """
-        @param netlink: Started by its owner, before L{start}.
-        @param indexOf: The index of an interface; raises C{OSError} if there is
-            none of this name.
+        @param netlink: The owner starts it before L{start}.
+        @param links: Knows the index of each interface.
         """
         self._netlink = netlink
-        self._clock = clock
-        self._indexOf = indexOf
+        self._links = links
+        self._listing = Listing(
+            clock,
+            "addresses",
+            netlink.dumpAddresses,
+            lambda address: (address.index, address.local, address.prefixLength),
+            self._listed,
+        )
         self._started = False
-        self._listing = False
-        self._again = False
-        self._ready: list[Deferred[None]] | None = []
-        self._present = PresentAddresses()
-        self._newer: dict[_Key, tuple[InterfaceAddress, bool]] = {}
+        #: What waits for the first list; C{None} when it is known.
+        self._untilKnown: list[Deferred[None]] | None = []
+        #: By index and packed address, then by prefix length: an interface can have an IPv4
+        #: address several times.
+        self._present: dict[tuple[int, bytes], dict[int, InterfaceAddress]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
-        #: The index of the interface on which an address was put, by its name then.
+        #: The index of the interface to which an address was added, by its name then.
         self._heldOn: dict[tuple[str, bytes], int] = {}
 
     def start(self) -> None:
@@ -77,66 +76,48 @@ class AddressTable:
         """
         if not self._started:
             self._started = True
-            # What was known before a stop says nothing: nobody listened since.
-            self._present.clear()
-            self._ready = self._ready or []
+            self._present.clear()  # an answer may have come after stop()
             self._netlink.addAddressObserver(self)
-            self._list()
+            self._listing.read()
 
     def stop(self) -> None:
         """
-        Follow them no more, and know nothing until the next L{start}.
+        Forget the addresses until the next L{start}.
         """
         if self._started:
             self._started = False
-            self._ready = self._ready or []
-            self._present.clear()
             self._netlink.removeAddressObserver(self)
+            self._listing.stop()
+            self._untilKnown = self._untilKnown or []
+            self._present.clear()
 
     def watch(self, interface: str, observer: ILeaseObserver) -> None:
-        """
-        See L{IAddressTable.watch}.
-        """
         self._observers.append((interface, observer))
 
     def unwatch(self, interface: str, observer: ILeaseObserver) -> None:
-        """
-        See L{IAddressTable.unwatch}.
-        """
         self._observers = [entry for entry in self._observers if entry[1] is not observer]
 
     def known(self) -> Deferred[None]:
-        """
-        See L{IAddressTable.known}.
-        """
-        if self._ready is None:
+        if self._untilKnown is None:
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._ready.append(waiting)
-        return waiting
+        known: Deferred[None] = Deferred()
+        self._untilKnown.append(known)
+        return known
 
     def holding(self, interface: str, address: VirtualAddress) -> Holding:
-        """
-        See L{IAddressTable.holding}.
-        """
-        try:
-            index = self._indexOf(interface)
-        except OSError:
-            return Holding.NOBODY
-        found = self._present.on(index, address.packed)
+        found = self._on(self._indexOf(interface), address)
         if not found:
             return Holding.NOBODY
-        return Holding.OURS if all(map(isOurs, found)) else Holding.FOREIGN
+        return Holding.OURS if all(map(_isOurs, found)) else Holding.FOREIGN
 
     def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
-        """
-        See L{IAddressTable.isElsewhere}.
-        """
-        try:
-            index = self._indexOf(interface)
-        except OSError:
-            return False
-        return not all(map(isOurs, self._present.besides(index, address.packed)))
+        index = self._indexOf(interface)
+        return index is not None and any(
+            not _isOurs(one)
+            for (other, local), found in self._present.items()
+            if local == address.packed and other != index
+            for one in found.values()
+        )
 
     def hold(
         self,
@@ -145,20 +126,16 @@ class AddressTable:
         lease: int | None,
         routed: bool,
     ) -> Deferred[None]:
-        """
-        See L{IAddressTable.hold}.
-        """
         if not addresses:
             return succeed(None)
-        try:
-            index = self._indexOf(interface)
-        except OSError:
+        index = self._indexOf(interface)
+        if index is None:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
         self._heldOn.update({(interface, one.packed): index for one in addresses})
         settings = []
-        if any(one.isIPv4 and not self._present.on(index, one.packed) for one in addresses):
-            # The virtual address may have come first, after a restart of a network
-            # manager: the host's own would go with it.
+        if any(one.isIPv4 and not self._on(index, one) for one in addresses):
+            # After a restart of a network manager the virtual address may be the first of
+            # its network.  The host's own address would be removed with it.
             settings.append(promoteSecondaries(index))
         requests = [
             newAddress(
@@ -166,8 +143,8 @@ class AddressTable:
                 address.packed,
                 address.prefixLength,
                 validLifetime=lease,
-                # A virtual address answers those who ask for it; connections of
-                # this host's own are not to begin from it in IPv6.
+                # A deprecated IPv6 address answers, but this host opens no connections
+                # from it.
                 preferredLifetime=lease if address.isIPv4 else 0,
                 flags=(0 if address.isIPv4 else IFA_F_NODAD)
                 | (0 if routed else IFA_F_NOPREFIXROUTE),
@@ -181,74 +158,97 @@ class AddressTable:
             results = everything[len(settings) :]
             for address, error in zip(addresses, results, strict=True):
                 if error is None:
-                    # The kernel tells of an IPv6 address some time after it
-                    # answered, and meanwhile it may be removed again.
+                    # The kernel sends the event of an IPv6 address some time after the
+                    # answer, and the address may be removed meanwhile.
                     self.addressChanged(_ours(index, address, lease), True)
             _raiseFirst(results)
 
         return self._ask([*settings, *requests]).addCallback(answered)
 
     def drop(self, interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
-        """
-        See L{IAddressTable.drop}.
-        """
-        try:
-            named = self._indexOf(interface)
-        except OSError:
-            named = None
+        named = self._indexOf(interface)
         requests = []
         for address in addresses:
-            # They may have gone with their interface, or it has another name now.
+            # The interface may have been deleted, or renamed.
             index = self._heldOn.pop((interface, address.packed), named)
             if index is None:
                 continue
-            found = self._present.on(index, address.packed)
-            ours = {one.prefixLength for one in found if isOurs(one)}
-            # It may be there without being known, if the answer to its addition
-            # was lost or is still to come.
+            ours = {one.prefixLength for one in self._on(index, address) if _isOurs(one)}
+            # An address that is not known may be there: the answer to its addition may have
+            # been lost, or be still to come.
             for prefixLength in sorted(ours) or (address.prefixLength,):
                 requests.append(delAddress(index, address.packed, prefixLength))
         if not requests:
             return succeed(None)
-
-        def answered(results: list[OSError | None]) -> None:
-            _raiseFirst(
+        return self._ask(requests).addCallback(
+            lambda results: _raiseFirst(
                 [error for error in results if error is None or error.errno not in _GONE]
             )
-
-        return self._ask(requests).addCallback(answered)
+        )
 
     def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
-        """
-        See L{IAddressObserver.addressChanged}.
-        """
-        if self._listing:
-            key = (address.index, address.local, address.prefixLength)
-            self._newer[key] = address, present
-        before = self._present.believe(address, present)
+        self._listing.noteEvent(address, present)
+        place = address.index, address.local
+        before = self._put(address) if present else self._take(address)
         if before is None:
             return
         if not present:
-            if not any(map(isOurs, self._present.on(address.index, address.local))):
-                self._tell(address, lambda observer: observer.addressesGone([address.local]))
-        elif isOurs(before) and not isOurs(address):
-            self._tell(address, lambda observer: observer.addressesTaken([address.local]))
+            if not any(map(_isOurs, self._present.get(place, {}).values())):
+                self._notify(address, lambda observer: observer.addressesGone([address.local]))
+        elif _isOurs(before) and not _isOurs(address):
+            self._notify(address, lambda observer: observer.addressesTaken([address.local]))
 
     def addressesUncertain(self) -> None:
+        self._listing.read()
+
+    def _listed(self, addresses: list[InterfaceAddress]) -> None:
+        self._present.clear()
+        for address in addresses:
+            self._put(address)
+        waiting, self._untilKnown = self._untilKnown, None
+        if waiting is None:  # not the first list: events were lost
+            for _, observer in list(self._observers):
+                observer.addressesPossiblyGone()
+        for known in waiting or ():
+            known.callback(None)
+
+    def _put(self, address: InterfaceAddress) -> InterfaceAddress | None:
         """
-        See L{IAddressObserver.addressesUncertain}.
+        Note that an address is present.
+
+        @return: The same address as it was noted before.
         """
-        if self._listing:
-            self._again = True
-        else:
-            self._list()
+        found = self._present.setdefault((address.index, address.local), {})
+        before = found.get(address.prefixLength)
+        found[address.prefixLength] = address
+        return before
+
+    def _take(self, address: InterfaceAddress) -> InterfaceAddress | None:
+        """
+        Undo L{_put}.
+        """
+        place = address.index, address.local
+        found = self._present.get(place, {})
+        before = found.pop(address.prefixLength, None)
+        if not found:
+            self._present.pop(place, None)
+        return before
+
+    def _on(self, index: int | None, address: VirtualAddress) -> list[InterfaceAddress]:
+        """
+        Return an address as an interface has it, with any prefix lengths.
+        """
+        return list(self._present.get((index, address.packed), {}).values()) if index else []
+
+    def _indexOf(self, interface: str) -> int | None:
+        link = self._links.link(interface)
+        return None if link is None else link.index
 
     def _ask(
         self, requests: Sequence[Request], attempts: int = ATTEMPTS
     ) -> Deferred[list[OSError | None]]:
         """
-        Ask for several things that may be done twice; again if the answers
-        were lost.
+        Send requests that may be carried out twice; again if an answer was lost.
         """
 
         def answered(
@@ -260,58 +260,24 @@ class AddressTable:
 
         return self._netlink.requestAll(requests).addCallback(answered)
 
-    def _tell(self, address: InterfaceAddress, tell: Callable[[ILeaseObserver], None]) -> None:
+    def _notify(self, address: InterfaceAddress, call: Callable[[ILeaseObserver], None]) -> None:
         for interface, observer in list(self._observers):
-            try:
-                if self._indexOf(interface) != address.index:
-                    continue
-            except OSError:
-                continue
-            tell(observer)
+            if self._indexOf(interface) == address.index:
+                call(observer)
 
-    def _list(self) -> None:
-        self._listing = True
-        self._again = False
-        self._newer.clear()
-        self._netlink.dumpAddresses().addCallbacks(self._listed, self._notListed)
 
-    def _listed(self, addresses: list[InterfaceAddress]) -> None:
-        self._listing = False
-        if not self._started:
-            return
-        if self._again:
-            self._list()
-            return
-        self._present.clear()
-        for address in addresses:
-            self._present.believe(address, True)
-        for newer, present in self._newer.values():
-            self._present.believe(newer, present)
-        self._newer.clear()
-        waiting, self._ready = self._ready, None
-        for one in waiting or ():
-            one.callback(None)
-        if waiting is None:  # not the first list: something was lost before it
-            for _, observer in list(self._observers):
-                observer.addressesPossiblyGone()
-
-    def _notListed(self, failure: Failure) -> None:
-        self._listing = False
-        if self._started:
-            self._log.error(
-                "The addresses of this host could not be listed: {reason}",
-                reason=failure.getErrorMessage(),
-            )
-            self._clock.callLater(_RETRY, self._retry)
-
-    def _retry(self) -> None:
-        if self._started and not self._listing:
-            self._list()
+def _isOurs(address: InterfaceAddress) -> bool:
+    """
+    Whether this program, or an earlier run of it, added an address.
+    """
+    if address.protocol is not None:
+        return address.protocol == OURS
+    return address.validLifetime is not None and address.validLifetime <= _SHORT_LEASE
 
 
 def _ours(index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
     """
-    What the kernel will say of an address that it just added.
+    Return what the kernel's event about an address that it just added will be.
     """
     return InterfaceAddress(
         index=index,

@@ -1,5 +1,5 @@
 """
-Interfaces by name: up, carrier, gone, back.
+The state of the network interfaces, by name.
 """
 
 from __future__ import annotations
@@ -7,24 +7,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import Link
 from txcarp.netlink.client import ILinkEventObserver, Netlink
-
-_RETRY = 1.0
-"""Seconds until a list that the kernel could not give is asked for again."""
+from txcarp.network.listing import Listing
 
 
 @attrs.define(eq=False)
 class _Watch:
     """
-    @ivar told: what the observer believes; C{None} until it was told anything.
+    @ivar told: What the observer knows of the link; C{None} until it was called.
     """
 
     name: str
@@ -35,78 +31,65 @@ class _Watch:
 @implementer(ILinkMonitor, ILinkEventObserver)
 class LinkMonitor:
     """
-    Follows the kernel's events, and lists the links anew when events were lost.
+    Follows the kernel's events, and lists the links again when events were lost.
 
-    What counts as a change of a link: another index, C{up}, C{running} or MAC address, or
-    that IPv6 ends or begins.
+    A link has changed for its observers if its index, C{up}, C{running} or MAC address is
+    another one, or if it begins or ceases to carry IPv6.
     """
 
     _log = Logger()
 
     def __init__(self, netlink: Netlink, clock: IReactorTime) -> None:
         """
-        @param netlink: started by its owner, before L{start}.
+        @param netlink: The owner starts it before L{start}.
         """
         self._netlink = netlink
-        self._clock = clock
+        self._listing = Listing(
+            clock, "interfaces", netlink.dumpLinks, lambda link: link.index, self._listed
+        )
         self._started = False
         self._known = False
-        self._listing = False
-        self._uncertain = False
-        self._answer: Deferred[list[Link]] | None = None
-        self._retry: IDelayedCall | None = None
         self._links: dict[int, Link] = {}
-        self._indexes: dict[str, int] = {}
-        self._newer: set[int] = set()
+        self._byName: dict[str, Link] = {}
         self._watches: list[_Watch] = []
 
     def start(self) -> None:
         """
-        Begin to follow the links.  Observers are told the state of their links when the
-        first list of them is complete.
+        Begin to follow the links.  Observers are first called when the list of the links is
+        complete.
         """
-        if self._started:
-            return
-        self._started = True
-        self._netlink.addLinkObserver(self)
-        self._list()
+        if not self._started:
+            self._started = True
+            self._netlink.addLinkObserver(self)
+            self._listing.read()
 
     def stop(self) -> None:
         """
-        Tell nobody anything more, until the next L{start}.
+        Call no observer until the next L{start}.
         """
-        if not self._started:
-            return
-        self._started = self._known = self._listing = self._uncertain = False
-        self._netlink.removeLinkObserver(self)
-        if self._answer is not None:
-            # Otherwise it would be taken for the first list of the next start.
-            self._answer.cancel()
-            self._answer = None
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        self._links.clear()
-        self._indexes.clear()
-        self._newer.clear()
-        for watch in self._watches:
-            watch.told = None
+        if self._started:
+            self._started = self._known = False
+            self._netlink.removeLinkObserver(self)
+            self._listing.stop()
+            self._setLinks({})
+            for watch in self._watches:
+                watch.told = None
 
     def watch(self, name: str, observer: ILinkObserver) -> None:
         """
-        See L{ILinkMonitor.watch}.  When the links are known already, the observer is
-        told before this returns.
+        See L{ILinkMonitor.watch}.  If the links are known, the observer is called before
+        this returns.
         """
         watch = _Watch(name, observer)
         self._watches.append(watch)
         if self._known:
-            self._inform(watch)
+            self._notify(watch)
 
     def unwatch(self, name: str, observer: ILinkObserver) -> None:
         """
         See L{ILinkMonitor.unwatch}.
 
-        @raise ValueError: when C{observer} does not watch C{name}.
+        @raise ValueError: If the observer does not watch this name.
         """
         for watch in self._watches:
             if watch.name == name and watch.observer is observer:
@@ -118,103 +101,46 @@ class LinkMonitor:
         """
         See L{ILinkMonitor.link}.  C{None} also before the first list is complete.
         """
-        index = self._indexes.get(name) if self._known else None
-        return None if index is None else self._links[index]
+        return self._byName.get(name) if self._known else None
 
     def linkEvent(self, link: Link, present: bool) -> None:
-        """
-        See L{ILinkEventObserver.linkEvent}.
-        """
-        if self._listing:
-            self._newer.add(link.index)
-        before = self._links.get(link.index)
-        names = {link.name} if before is None else {before.name, link.name}
-        self._forget(link.index)
+        self._listing.noteEvent(link, present)
+        before = self._links.pop(link.index, None)
         if present:
             self._links[link.index] = link
-            self._indexes[link.name] = link.index
-        self._informAll(names)
+        self._setLinks(self._links)
+        self._notifyAll({link.name} if before is None else {before.name, link.name})
 
     def linkEventsLost(self) -> None:
-        """
-        See L{ILinkEventObserver.linkEventsLost}.
-        """
-        if self._listing:
-            # What was lost may be missing from this list, too.
-            self._uncertain = True
-        else:
-            self._list()
-
-    def _list(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        self._listing, self._uncertain = True, False
-        self._newer.clear()
-        self._answer = self._netlink.dumpLinks()
-        self._answer.addCallbacks(self._listed, self._notListed)
+        self._listing.read()
 
     def _listed(self, links: Iterable[Link]) -> None:
-        if not self._started:
-            return
-        self._listing = False
-        if self._uncertain:
-            self._list()
-            return
-        # An event is told after the change, in order: the last one about a link is at
-        # least as new as what a list that was under way says.
-        fresh = {link.index: link for link in links if link.index not in self._newer}
-        for index in self._newer & self._links.keys():
-            fresh[index] = self._links[index]
-        names = self._indexes.keys() | {link.name for link in fresh.values()}
-        if not self._known:
-            names |= {watch.name for watch in self._watches}
-        self._links = fresh
-        self._indexes = {link.name: index for index, link in fresh.items()}
-        self._newer.clear()
         self._known = True
-        self._informAll(names)
+        self._setLinks({link.index: link for link in links})
+        self._notifyAll({watch.name for watch in self._watches})
 
-    def _notListed(self, failure: Failure) -> None:
-        if not self._started:
-            return
-        self._listing = False
-        self._log.warn(
-            "cannot list the interfaces: {error}; trying again in {seconds} s",
-            error=failure.value,
-            seconds=_RETRY,
-        )
-        self._retry = self._clock.callLater(_RETRY, self._again)
+    def _setLinks(self, links: dict[int, Link]) -> None:
+        self._links = links
+        # When the event of a renaming was lost, two links have one name for a moment: the
+        # one with the newer event, which comes later, has it really.
+        self._byName = {link.name: link for link in links.values()}
 
-    def _again(self) -> None:
-        self._retry = None
-        self._list()
-
-    def _forget(self, index: int) -> None:
-        link = self._links.pop(index, None)
-        # After a renaming the name may be another link's already.
-        if link is not None and self._indexes.get(link.name) == index:
-            del self._indexes[link.name]
-
-    def _informAll(self, names: Iterable[str]) -> None:
-        if not self._known:
-            return
+    def _notifyAll(self, names: set[str]) -> None:
         for watch in [watch for watch in self._watches if watch.name in names]:
-            # An observer may have stopped this one, or the monitor, in between.
+            # An observer may remove another one, or stop this monitor.
             if self._known and watch in self._watches:
-                self._inform(watch)
+                self._notify(watch)
 
-    def _inform(self, watch: _Watch) -> None:
+    def _notify(self, watch: _Watch) -> None:
         link = self.link(watch.name)
-        looks: tuple[object, ...] = (
+        state: tuple[object, ...] = (
             ()
             if link is None
             else (link.index, link.up, link.running, link.address, link.carriesIPv6)
         )
-        if looks == watch.told:
-            return
-        watch.told = looks
-        try:
-            watch.observer.linkChanged(watch.name, link)
-        except Exception:
-            self._log.failure("link observer {observer!r} failed", observer=watch.observer)
+        if state != watch.told:
+            watch.told = state
+            try:
+                watch.observer.linkChanged(watch.name, link)
+            except Exception:
+                self._log.failure("The observer {observer!r} failed", observer=watch.observer)
