@@ -572,6 +572,23 @@ class ConversationTests(SynchronousTestCase):
         self.netlink.dumpLinks().addErrback(lambda failure: None)
         self.assertEqual(len(self.kernel.sent), 1)
 
+    def test_stopFromRefusedSend(self) -> None:
+        """
+        The first of several requests that cannot be sent may end the conversation; the
+        others fail with that.
+        """
+        blocker = self.netlink.dumpLinks()
+        dump, first, second = self.netlink.dumpLinks(), self.request(), self.request()
+        first.addErrback(lambda failure: self.netlink.stop())
+        for one in blocker, dump:
+            one.addErrback(lambda failure: None)
+            one.cancel()
+        self.kernel.refusal = OSError(errno.ENOBUFS, "No buffer space available")
+        self.kernel.answer(1, type=NLMSG_DONE)
+        self.netlink.doRead()
+        self.successResultOf(first)
+        self.failureResultOf(second, NetlinkClosed)
+
     def test_cancelled(self) -> None:
         """
         A request that was given up before it could be sent is not sent.
@@ -595,7 +612,7 @@ class ConversationTests(SynchronousTestCase):
         answer.cancel()
         self.kernel.answer(1)
         self.netlink.doRead()
-        self.assertEqual(self.netlink._conversation._waiting, {})
+        self.assertEqual(self.netlink._conversation._sent, {})
 
     def test_raisingObserver(self) -> None:
         """

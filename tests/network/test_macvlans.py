@@ -378,7 +378,7 @@ class MacvlansTests(SynchronousTestCase):
         with capturedLogs() as logs:
             self.create()
         [line] = [formatEvent(event) for event in logs]
-        self.assertEqual(line, f"{path} could not be set to 0: Is a directory")
+        self.assertEqual(line, f"Unable to set {path} to 0: Is a directory")
         self.assertEqual(self.kernel.setting("disable_ipv6", "vh7.eth0", "ipv6"), "0")
 
 

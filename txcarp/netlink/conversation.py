@@ -1,5 +1,5 @@
 """
-What is asked of the kernel, and the answers: numbered, in order, and not too much at once.
+Requests and their answers: numbered, in order, and not too many at once.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from twisted.internet.defer import Deferred, fail
 from txcarp.netlink import format as wire
 from txcarp.netlink.format import Message, Request
 
+#: The most requests under way at once.  Their answers fit into the receive buffer beside a
+#: burst of events.
 _WINDOW = 32
-"""Requests under way at once: their answers fit into the receive queue beside a burst of events."""
 
 _DUMP_ATTEMPTS = 5
 
+#: How often to send a request that may be carried out twice, while its answers are lost.
 ATTEMPTS = 3
-"""How often something that may be done twice is asked for, as long as its answers are lost."""
 
 
 class NetlinkClosed(ConnectionError):
     """
-    The conversation is not, or no longer, under way; whether the kernel did what was
-    asked is unknown.
+    The netlink socket is closed.  Whether the kernel carried the request out is unknown.
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class NetlinkClosed(ConnectionError):
 
 class AnswerLost(ConnectionError):
     """
-    The kernel had more to say than the receive queue holds, and the answer was among
-    what it dropped; whether it did what was asked is unknown.
+    The kernel dropped messages that did not fit into the receive buffer, the answer among
+    them.  Whether it carried the request out is unknown.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,14 @@ class AnswerLost(ConnectionError):
 
 
 @attrs.define(eq=False)
-class _Waiting:
+class _Exchange:
+    """
+    A request and what was received for it.
+
+    @ivar answer: Fires with the messages of the answer.
+    @ivar interrupted: Whether the list changed while the kernel sent it.
+    """
+
     request: Request
     answer: Deferred[list[Message]]
     attempts: int = 1
@@ -54,18 +61,18 @@ class _Waiting:
 
 class Conversation:
     """
-    Requests that wait to be sent, and those that wait for an answer.
+    The requests that are queued, and those that have been sent and have no answer.
     """
 
     def __init__(self, send: Callable[[bytes], object]) -> None:
         """
-        @param send: Sends a datagram; raises C{OSError} if the kernel does not take it.
+        @param send: Sends a datagram; raises C{OSError} if the kernel refuses it.
         """
         self._sendDatagram = send
         self._port: int | None = None
         self._sequence = 0
-        self._queue: deque[_Waiting] = deque()
-        self._waiting: dict[int, _Waiting] = {}
+        self._queue: deque[_Exchange] = deque()
+        self._sent: dict[int, _Exchange] = {}
         self._dumping = False
         self._lost = False
 
@@ -73,137 +80,135 @@ class Conversation:
         """
         Begin.
 
-        @param port: The netlink port of the socket, which answers are for.
+        @param port: The netlink port of the socket, which is in the answers to it.
         """
         self._port = port
 
     def close(self) -> None:
         """
-        End.  What waits for an answer fails with L{NetlinkClosed} before this returns.
+        End.  Requests without an answer fail with L{NetlinkClosed} before this returns.
         """
         self._port = None
         self._dumping = self._lost = False
-        unanswered = [*self._waiting.values(), *self._queue]
-        self._waiting.clear()
+        unanswered = [*self._sent.values(), *self._queue]
+        self._sent.clear()
         self._queue.clear()
-        for waiting in unanswered:
-            waiting.answer.errback(NetlinkClosed())
+        for exchange in unanswered:
+            exchange.answer.errback(NetlinkClosed())
 
     def ask(self, requests: Sequence[Request]) -> list[Deferred[list[Message]]]:
         """
-        Ask for several things, in their order, and after what was asked before.
+        Send requests in their order, after earlier ones.
 
-        @return: For each what fires with the messages of its answer, or fails with the
-            C{OSError} that the kernel says, or a L{NetlinkClosed} or L{AnswerLost}.
+        @return: For each request a Deferred that fires with the messages of the answer, or
+            fails with the kernel's C{OSError}, L{NetlinkClosed} or L{AnswerLost}.
         """
         if self._port is None:
             return [fail(NetlinkClosed()) for _ in requests]
-        waiting = [_Waiting(request, Deferred()) for request in requests]
-        # All are queued before the first is sent, so that they leave together.
-        self._queue.extend(waiting)
+        exchanges = [_Exchange(request, Deferred()) for request in requests]
+        # All are queued before the first is sent, so that they share datagrams.
+        self._queue.extend(exchanges)
         self.send()
-        return [each.answer for each in waiting]
+        return [exchange.answer for exchange in exchanges]
 
     def send(self) -> None:
         """
-        Send what the window has room for.  The kernel carries requests out while they
-        are sent, so that this never has to wait, and the order is kept.
+        Send queued requests while the window has room.  The kernel carries requests out
+        while they are sent, so this never waits, and their order is kept.
         """
-        while self._port is not None and self._queue and len(self._waiting) < _WINDOW:
+        while self._port is not None and self._queue and len(self._sent) < _WINDOW:
             if self._queue[0].answer.called:
-                # Cancelled before it was sent.
-                self._queue.popleft()
+                self._queue.popleft()  # cancelled before it was sent
                 continue
             if self._queue[0].request.isDump:
-                # The kernel has room for one dump a socket.
+                # The kernel sends one list at a time to a socket.
                 if self._dumping:
                     return
                 self._dumping = True
                 batch = [self._queue.popleft()]
             else:
-                batch = self._takeBatch(_WINDOW - len(self._waiting))
-            data = b"".join(self._numbered(waiting) for waiting in batch)
+                batch = self._takeBatch(_WINDOW - len(self._sent))
+            data = b"".join(self._numbered(exchange) for exchange in batch)
             try:
                 self._sendDatagram(data)
             except OSError as error:
-                self._refused(batch, error)
+                self._failAll(batch, error)
 
     def received(self, message: Message) -> bool:
         """
-        Take a message if it answers something that was asked.
+        Take a message if it belongs to an answer.
 
-        @return: Whether it does; otherwise it is news.
+        @return: Whether it does; otherwise it is an event.
         """
-        # An event that this socket's own request caused has the request's number, too.
-        waiting = self._waiting.get(message.sequence) if message.port == self._port else None
+        # An event that a request of this socket caused has the number of the request, too.
+        exchange = self._sent.get(message.sequence) if message.port == self._port else None
         if message.type in (wire.NLMSG_ERROR, wire.NLMSG_DONE):
-            if waiting is not None:
-                self._ended(message, waiting)
+            if exchange is not None:
+                self._ended(message, exchange)
             return True
-        if waiting is None or not waiting.request.isDump:
+        if exchange is None or not exchange.request.isDump:
             return False
-        waiting.interrupted |= bool(message.flags & wire.NLM_F_DUMP_INTR)
-        waiting.messages.append(message)
+        exchange.interrupted |= bool(message.flags & wire.NLM_F_DUMP_INTR)
+        exchange.messages.append(message)
         return True
 
     def overrun(self) -> None:
         """
-        Messages were lost.
+        Note that messages were lost.
         """
         self._lost = True
 
     def drained(self) -> None:
         """
-        Nothing is left to read.  The kernel answers while it is asked, so an answer
-        that is still missing after an overrun will not come.
+        Note that nothing is left to read.  The kernel answers while a request is sent, so an
+        answer that is still missing after an overrun will not come.
         """
         if self._lost:
             self._lost = False
-            for sequence in list(self._waiting):
-                if sequence in self._waiting:
-                    self._finish(sequence, AnswerLost())
+            self._failAll(list(self._sent.values()), AnswerLost())
 
-    def _takeBatch(self, room: int) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        for waiting in islice(self._queue, room):
-            if waiting.request.isDump or waiting.answer.called:
+    def _takeBatch(self, room: int) -> list[_Exchange]:
+        batch: list[_Exchange] = []
+        for exchange in islice(self._queue, room):
+            if exchange.request.isDump or exchange.answer.called:
                 break
-            batch.append(waiting)
+            batch.append(exchange)
         for _ in batch:
             self._queue.popleft()
         return batch
 
-    def _numbered(self, waiting: _Waiting) -> bytes:
-        # Events caused by nobody have number 0.
+    def _numbered(self, exchange: _Exchange) -> bytes:
+        # 0 is the number of events that no request caused.
         self._sequence = self._sequence % 0xFFFFFFFF + 1
-        self._waiting[self._sequence] = waiting
-        return waiting.request.packed(self._sequence)
+        self._sent[self._sequence] = exchange
+        return exchange.request.packed(self._sequence)
 
-    def _refused(self, batch: Sequence[_Waiting], error: OSError) -> None:
-        for sequence, waiting in list(self._waiting.items()):
-            if waiting in batch:
-                self._finish(sequence, error)
-
-    def _ended(self, message: Message, waiting: _Waiting) -> None:
+    def _ended(self, message: Message, exchange: _Exchange) -> None:
         error = wire.readError(message)
-        interrupted = waiting.interrupted or message.flags & wire.NLM_F_DUMP_INTR
-        if error is None and waiting.request.isDump and interrupted:
-            if waiting.attempts < _DUMP_ATTEMPTS:
-                del self._waiting[message.sequence]
+        interrupted = exchange.interrupted or message.flags & wire.NLM_F_DUMP_INTR
+        if error is None and exchange.request.isDump and interrupted:
+            if exchange.attempts < _DUMP_ATTEMPTS:
+                del self._sent[message.sequence]
                 self._dumping = False
-                # In front, so that nothing overtakes it.
+                # In front, so that no later request overtakes it.
                 self._queue.appendleft(
-                    _Waiting(waiting.request, waiting.answer, waiting.attempts + 1)
+                    _Exchange(exchange.request, exchange.answer, exchange.attempts + 1)
                 )
                 return
             error = OSError("the kernel's list changed each time while it was read")
         self._finish(message.sequence, error)
 
+    def _failAll(self, exchanges: Sequence[_Exchange], error: OSError) -> None:
+        for sequence, exchange in list(self._sent.items()):
+            # An errback may close this.
+            if exchange in exchanges and sequence in self._sent:
+                self._finish(sequence, error)
+
     def _finish(self, sequence: int, error: OSError | None) -> None:
-        waiting = self._waiting.pop(sequence)
-        if waiting.request.isDump:
+        exchange = self._sent.pop(sequence)
+        if exchange.request.isDump:
             self._dumping = False
         if error is None:
-            waiting.answer.callback(waiting.messages)
+            exchange.answer.callback(exchange.messages)
         else:
-            waiting.answer.errback(error)
+            exchange.answer.errback(error)

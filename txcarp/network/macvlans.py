@@ -1,5 +1,5 @@
 """
-Interfaces with a hardware address that moves between hosts.
+Interfaces with a virtual hardware address, which moves between hosts.
 """
 
 from __future__ import annotations
@@ -21,53 +21,46 @@ from txcarp.netlink.requests import delLink, newMacvlan, setLink
 
 _SETTINGS = Path("/proc/sys/net")
 
-#: What a parent needs, at least.  C{arp_ignore}: it answers for its own addresses only.
-#: C{arp_announce}: when it looks for a neighbour it says so in its own name.  It does that
-#: for what leaves with a virtual address, too, which would tell the neighbour that this
-#: address is at the hardware address of the parent.
+#: The least values that a parent needs.  C{arp_ignore}: it answers for its own addresses
+#: only.  C{arp_announce}: its ARP requests come from its own address.  Otherwise a request
+#: for a packet from a virtual address would tell the neighbour that the virtual address is
+#: at the hardware address of the parent.
 _PARENT_SETTINGS = {"arp_ignore": 1, "arp_announce": 2}
 
-#: What the alias of a macvlan of this program begins with.
+#: The first word in the alias of a macvlan of this program.
 _MARK = "txcarp"
 
 
 @implementer(IVirtualInterfaces)
 class Macvlans:
     """
-    Virtual hardware addresses as macvlan interfaces.
+    Makes macvlan interfaces, one for each virtual hardware address.
 
-    The host answers for a virtual address on the macvlan only, with its
-    hardware address: both it and the parent are told to answer only for
-    addresses of their own (C{arp_ignore}), or each would answer for the
-    other's, and the parent to ask only in the name of its own
-    (C{arp_announce}).  What the parent had before is put back when its last
-    macvlan goes.  It is noted in the alias of each macvlan, which survives
-    this process, and which other processes with virtual hosts on the same
-    parent can read.
+    The host must answer for a virtual address on its macvlan only.  So the macvlan and its
+    parent are set to answer only for their own addresses (C{arp_ignore}), and the parent to
+    ask only from its own (C{arp_announce}).
+
+    The settings that the parent had are restored when its last macvlan is removed.  They are
+    noted in the alias of each macvlan.  The note outlives this process, and other processes
+    with virtual hosts on the same parent can read it.
     """
 
     _log = Logger()
 
     def __init__(self, netlink: Netlink, settings: Path = _SETTINGS) -> None:
         """
-        @param netlink: Started by its owner, before anything is made.
-        @param settings: Where the kernel shows its network settings.
+        @param netlink: The owner starts it before L{create}.
+        @param settings: The directory of the kernel's network settings.
         """
         self._netlink = netlink
         self._settings = settings
-        #: The index of the parent of each macvlan, and what the note on it says.
+        #: The index of the parent, and the note, of each macvlan by name.
         self._made: dict[str, tuple[int | None, dict[str, str]]] = {}
 
     def create(self, name: str, parent: str, hardware: bytes, ipv6: bool) -> Deferred[None]:
-        """
-        See L{IVirtualInterfaces.create}.
-        """
         return _insist(lambda: self._create(name, parent, hardware, ipv6))
 
     def remove(self, name: str, parent: str) -> Deferred[None]:
-        """
-        See L{IVirtualInterfaces.remove}.
-        """
         return _insist(lambda: self._remove(name, parent))
 
     @inlineCallbacks
@@ -87,8 +80,10 @@ class Macvlans:
             )
         links = yield self._links()
         index = links[name].index
-        before = self._beforeOn(parent, _notesOn(links, below))
-        # In this order: whoever is killed in between has noted what it changes.
+        before = self._lacking(parent)
+        for note in _notesOn(links, below):
+            before.update(note)
+        # The note comes before the changes, in case this process is killed in between.
         yield self._netlink.request(setLink(index, alias=_note(before)))
         self._configure(name, ipv6)
         self._made[name] = below, before
@@ -104,13 +99,13 @@ class Macvlans:
             note = _readNote(link.alias)
             if note is None and (parent not in links or link.parent != links[parent].index):
                 self._made.pop(name, None)
-                return  # somebody else's
-            # Its note goes with it, and the next answer may be lost.
+                return  # it is not ours
+            # The note is deleted with the macvlan, and the next answer may be lost.
             self._made[name] = link.parent, note or {}
             yield self._netlink.request(delLink(link.index))
             links = yield self._links()
         below, before = self._made.pop(name, (None, {}))
-        # The parent may have been given another name meanwhile.
+        # The parent may have been renamed meanwhile.
         for one in links.values():
             if one.index == below and not _notesOn(links, one.index):
                 self._restore(one.name, before)
@@ -122,29 +117,19 @@ class Macvlans:
 
     def _configure(self, name: str, ipv6: bool) -> None:
         """
-        Make a macvlan quiet, and let it answer for what it has.
+        Have a macvlan answer for its own addresses, and do nothing else.
         """
         self._write(f"ipv4/conf/{name}/arp_ignore", "1")
-        # Answers to what arrives here leave by the parent, which has the route.
+        # Loose: the answers to what arrives here leave by the parent, which has the route.
         self._write(f"ipv4/conf/{name}/rp_filter", "2")
-        # Two hosts have this hardware address, and must not get an address from it.
+        # No IPv6 address may be made of this hardware address: two hosts have it.
         self._write(f"ipv6/conf/{name}/addr_gen_mode", "1")
         self._write(f"ipv6/conf/{name}/accept_ra", "0")
         self._write(f"ipv6/conf/{name}/disable_ipv6", "0" if ipv6 else "1")
 
-    def _beforeOn(self, parent: str, notes: list[dict[str, str]]) -> dict[str, str]:
-        """
-        What a parent has, or had before its macvlans were made, that is not
-        enough for one.
-        """
-        before = self._lacking(parent)
-        for note in notes:
-            before.update(note)
-        return before
-
     def _lacking(self, parent: str) -> dict[str, str]:
         """
-        The settings of a parent that are not enough for a macvlan now.
+        Return the settings of a parent that are not enough for a macvlan, as they are now.
         """
         found = {
             setting: self._read(f"ipv4/conf/{parent}/{setting}") for setting in _PARENT_SETTINGS
@@ -172,7 +157,7 @@ class Macvlans:
             (self._settings / setting).write_text(value)
         except OSError as error:
             self._log.warn(
-                "{setting} could not be set to {value}: {reason}",
+                "Unable to set {setting} to {value}: {reason}",
                 setting=str(self._settings / setting),
                 value=value,
                 reason=error.strerror,
@@ -182,7 +167,7 @@ class Macvlans:
 @inlineCallbacks
 def _insist(do: Callable[[], Deferred[None]]) -> Generator[Deferred[Any], Any, None]:
     """
-    Do something that may be done twice, and once more if an answer was lost.
+    Do something that may be done twice; do it again if an answer was lost.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -195,14 +180,14 @@ def _insist(do: Callable[[], Deferred[None]]) -> Generator[Deferred[Any], Any, N
 
 def _note(before: dict[str, str]) -> str:
     """
-    The alias of a macvlan whose parent had these settings before.
+    Make the alias of a macvlan whose parent had these settings before.
     """
     return " ".join([_MARK, *(f"{setting}={value}" for setting, value in before.items())])
 
 
 def _readNote(alias: str) -> dict[str, str] | None:
     """
-    What L{_note} noted; C{None} if the alias is not of this program.
+    Read the settings from an alias; C{None} if L{_note} did not make it.
     """
     mark, *words = alias.split(" ")
     if mark != _MARK:
@@ -217,7 +202,7 @@ def _readNote(alias: str) -> dict[str, str] | None:
 
 def _notesOn(links: dict[str, Link], parent: int) -> list[dict[str, str]]:
     """
-    What the macvlans of this program on one parent note.
+    Read the notes on all macvlans of a parent.
     """
     notes = [
         _readNote(link.alias)
