@@ -28,79 +28,76 @@ if TYPE_CHECKING:
 
 class IAdvertisementTransport(Interface):
     """
-    The advertisements of one virtual host in one family, on their way out and in.
+    Sends and receives the advertisements of one virtual host in one family.
     """
 
     def deliverTo(receiver: IPacketReceiver | None) -> None:
         """
-        Give the packets of this virtual host to a receiver from now on, in place of an
-        earlier one.
+        Replace the receiver of the packets of this virtual host.
 
         @param receiver: The receiver; C{None} to drop the packets.
         """
 
     def send(packet: bytes) -> None:
         """
-        Send one IP packet, header included, to where the header says: to the
-        group, or to one peer.
+        Send an IP packet to the destination in its header: the group, or one peer.
 
-        @raise OSError: If the kernel would not take it.
+        @raise OSError: If the kernel refuses it.
         """
 
     def linkLocal() -> bytes:
         """
-        The packed link-local address that the kernel would send to the IPv6
-        group from now.
+        Return the packed link-local address from which the kernel would send to the IPv6
+        group.
 
-        @raise OSError: If there is none: the interface is down or gone, or the
-            kernel is still looking whether another host has the address, or
-            this is not the transport of IPv6.
+        @raise OSError: If there is none: the interface is down or gone, or the kernel is
+            still checking whether another host has the address, or this is a transport of
+            IPv4.
         """
 
     def hears() -> bool:
         """
-        Whether packets of the group can arrive: not while the interface is
-        missing, or the kernel refuses a socket.
+        Whether packets of the group can arrive.  They cannot while the interface is missing
+        or the kernel refuses a socket.
         """
 
     def hasUnread() -> bool:
         """
-        Whether packets wait that the reactor has not read yet.
+        Whether packets have arrived that the reactor has not read.
         """
 
     def watchFront(wanted: bool) -> None:
         """
-        Whether packets are to be reported as they arrive in front of the
-        firewall, too.
+        Set whether packets are reported as they arrive in front of the firewall, too
+        (L{IPacketReceiver.packetFiltered}).
         """
 
 
 class IPacketReceiver(Interface):
     """
-    Takes the packets of one virtual host.
+    Receives the packets of one virtual host.
     """
 
     def packetReceived(packet: Packet) -> None:
         """
-        Take a packet of either family that names this virtual host.
+        Handle a packet, of either family, with the vhid of this virtual host.
         """
 
     def packetFiltered(packet: Packet) -> None:
         """
-        Take a packet that was only seen in front of the firewall: the socket
-        that a firewall guards did not get it, or was not read yet.
+        Handle a packet that was seen in front of the firewall.  The raw socket, behind the
+        firewall, never gets it, or has not been read yet.
         """
 
     def hearingChanged() -> None:
         """
-        L{IAdvertisementTransport.hears} gives another answer than before in one
-        of the families.
+        Handle that L{IAdvertisementTransport.hears} has changed in one of the families.
         """
 
 
 class INetwork(Interface):
     """
-    The edge to the kernel, as far as a virtual host sees it.
+    The network of this host, for advertisements and announcements.
     """
 
     def attach(
@@ -111,130 +108,126 @@ class INetwork(Interface):
         hardware: bytes | None,
     ) -> IAdvertisementTransport:
         """
-        Take part in a group on an interface, and be reached there by peers.
-        Packets are dropped until there is a receiver for them
-        (L{IAdvertisementTransport.deliverTo}).
+        Join a group on an interface, and receive what peers send to this host alone.
+        Packets are dropped until L{IAdvertisementTransport.deliverTo} is called.
 
         @param interface: The name of the interface; it need not exist yet.
-        @param vhid: The virtual host, 1 to 255.
-        @param group: The packed address that advertisements go to, which says
-            the family.
-        @param broadcast: Send what is for the group to the Ethernet broadcast
-            address, whatever the group is.
-        @param hardware: The Ethernet address that it comes from; C{None} for
-            the card's own.
-        @raise ValueError: If this virtual host is attached already in this
-            family.
-        @raise OSError: If this process may not send and receive.
+        @param vhid: The number of the virtual host, 1 to 255.
+        @param group: The packed address that advertisements are sent to.  Its family is that
+            of the transport.
+        @param broadcast: Whether to send what is for the group to the Ethernet broadcast
+            address.
+        @param hardware: The Ethernet address to send from; C{None} for the interface's own.
+        @raise ValueError: If this virtual host is already attached in this family.
+        @raise OSError: If this process may not open the sockets.
         """
 
     def detach(interface: str, vhid: int) -> None:
         """
-        Leave again, in all families; nothing is delivered after this.
+        Undo L{attach} in all families; no packet is delivered after this.
         """
 
     def announcer(interface: str, hardware: bytes | None) -> IAnnouncer:
         """
-        Who tells the neighbours on an interface where an address is now.
+        Make an announcer for an interface with an attached virtual host.
 
-        @param hardware: The Ethernet address to announce; C{None} for the
-            card's own.
+        @param hardware: The Ethernet address to announce; C{None} for the interface's own.
         """
 
 
 class IAnnouncer(Interface):
     """
-    Tells the neighbours on one interface where an address is now.
+    Tells the neighbours on one interface that an address has moved.
     """
 
     def announce(address: bytes) -> None:
         """
-        Send one gratuitous announcement for a packed address.
+        Send one gratuitous ARP packet or unsolicited neighbour advertisement for a packed
+        address.
 
-        @raise OSError: If the kernel would not take it.
+        @raise OSError: If the kernel refuses it.
         """
 
 
 class ILinkObserver(Interface):
     """
-    Who wants to know about the link of one name.
+    Observes the state of one link.
     """
 
     def linkChanged(name: str, link: Link | None) -> None:
         """
-        The interface of this name appeared, changed, was made anew or is gone
-        (C{None}; also when another name was given to it).
+        Handle that the link of this name appeared, changed or was made anew, or that no link
+        has this name any more (C{None}): it was deleted or renamed.
         """
 
 
 class ILinkMonitor(Interface):
     """
-    Knows the state of the network interfaces without asking again and again.
+    Follows the state of all network interfaces.
     """
 
     def watch(name: str, observer: ILinkObserver) -> None:
         """
-        Tell an observer about every change from now on, the state of now
-        first.
+        Report the present state of a link to an observer, and every change after it.
         """
 
     def unwatch(name: str, observer: ILinkObserver) -> None:
         """
-        Tell this observer nothing more.
+        Undo L{watch}.
         """
 
     def link(name: str) -> Link | None:
         """
-        What is known now; C{None} if no interface has this name.
+        Return the present state of a link; C{None} if no interface has this name.
         """
 
 
 class IAddressObserver(Interface):
     """
-    Who wants to know about the addresses of this host.
+    Observes the kernel's events about all addresses of this host.
     """
 
     def addressChanged(address: InterfaceAddress, present: bool) -> None:
         """
-        The kernel added, changed or removed an address.
+        Handle that an address was added or changed, or (C{present} is false) removed.
         """
 
     def addressesUncertain() -> None:
         """
-        Messages from the kernel were lost; what is believed must be checked.
+        Handle that events were lost: only a fresh list of the addresses is true.
         """
 
 
 class IAddressTable(Interface):
     """
-    The addresses of this host.  Behind it may be the kernel, or the interface
-    of a cloud that moves addresses between machines.
+    Adds and removes the addresses of this host.  An implementation may use the kernel, or
+    the API of a cloud that moves addresses between machines.
     """
 
     def watch(interface: str, observer: ILeaseObserver) -> None:
         """
-        Tell an observer about removed addresses from now on.
+        Report to an observer which of the addresses on an interface are lost.
         """
 
     def unwatch(interface: str, observer: ILeaseObserver) -> None:
         """
-        Tell it nothing more.
+        Undo L{watch}.
         """
 
     def holding(interface: str, address: VirtualAddress) -> Holding:
         """
-        Who put an address where it is now.
+        Return who added an address to an interface.
         """
 
     def isElsewhere(interface: str, address: VirtualAddress) -> bool:
         """
-        Whether somebody else put an address on another interface of this host,
-        which may then answer for it on all of them.
+        Whether another interface of this host has an address, and another program added it
+        there.  The host may then answer for it on all interfaces.
         """
 
     def known() -> Deferred[None]:
         """
-        Wait until what is present is known.
+        Wait until the present addresses are known.
         """
 
     def hold(
@@ -243,60 +236,61 @@ class IAddressTable(Interface):
         """
         Add addresses, or renew them.
 
-        @param routed: Whether their networks are reached by this interface.
-        @param lease: Seconds after which they vanish by themselves unless they
-            are held again before; C{None} for addresses that stay.
-        @return: Fires when all are there; fails with C{OSError} otherwise.
+        @param lease: Seconds until the addresses vanish by themselves, unless this is called
+            again before; C{None} for addresses that stay.
+        @param routed: Whether the networks of the addresses are reached by this interface.
+        @return: Fires when the interface has all of them; fails with C{OSError} otherwise.
         """
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
-        Remove addresses, as far as they are ours.  It is no error when they
-        are not there.  What is present is known (L{known}) when this is called.
+        Remove those of the addresses that this program added.  An address that is already
+        gone is no error.  Only call this when L{known} has fired.
         """
 
 
 class IVirtualInterfaces(Interface):
     """
-    Interfaces with hardware addresses that move between hosts.
+    Makes interfaces with hardware addresses that move between hosts.
     """
 
     def create(name: str, parent: str, hardware: bytes, ipv6: bool) -> Deferred[None]:
         """
-        Make an interface with its own hardware address on top of another, or
-        take over one that an earlier run left.
+        Make an interface with its own hardware address on top of another, or take over the
+        one that an earlier run of this program left.
 
         @param ipv6: Whether it will have IPv6 addresses.
-        @return: Fires when it is usable; fails with C{OSError} otherwise.
+        @return: Fires when the interface is up; fails with C{OSError} otherwise.
         """
 
     def remove(name: str, parent: str) -> Deferred[None]:
         """
-        Remove it, also if an earlier run left it, and put back what was
-        changed for it.  It is no error when it is not there.
+        Remove an interface that this program made, in this run or an earlier one, and
+        restore the settings that were changed for it.  An interface that is already gone is
+        no error.
         """
 
 
 class ILeaseObserver(Interface):
     """
-    Who wants to know when an address that it held is gone.
+    Observes the loss of addresses that were held on one interface.
     """
 
     def addressesGone(addresses: Sequence[bytes]) -> None:
         """
-        Somebody removed these packed addresses, or their time was over.
+        Handle that these packed addresses were removed, or their lease ended.
         """
 
     def addressesTaken(addresses: Sequence[bytes]) -> None:
         """
-        Somebody made these packed addresses its own: they are there, and are
-        not ours any more.
+        Handle that another program made these packed addresses its own.  The interface still
+        has them, but not on lease.
         """
 
     def addressesPossiblyGone() -> None:
         """
-        Messages were lost and the addresses were read anew: what is believed
-        is to be compared with L{IAddressTable.holding}.
+        Handle that events were lost, and the addresses were listed again: compare with
+        L{IAddressTable.holding} what was held.
         """
 
 

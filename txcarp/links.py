@@ -8,7 +8,6 @@ import attrs
 
 ARPHRD_ETHER = 1
 
-
 #: Bytes.
 MINIMUM_MTU_IPV6 = 1280
 
@@ -18,19 +17,19 @@ class Link:
     """
     A network interface.
 
-    @ivar up: it is switched on (C{IFF_UP}).
-    @ivar running: it is on and can carry packets: there is a carrier (C{IFF_RUNNING}).
-    @ivar address: its MAC address, or what stands for it; empty if it has none.
-    @ivar kind: C{"veth"}, C{"bridge"}, C{"macvlan"}...; C{None} for hardware and
-        loopback.
+    @ivar up: Whether it is switched on (C{IFF_UP}).
+    @ivar running: Whether it is up and has a carrier (C{IFF_RUNNING}).
+    @ivar address: The MAC address, or what another kind of link has in its place; empty if
+        there is none.
+    @ivar kind: C{"veth"}, C{"bridge"}, C{"macvlan"}...; C{None} for hardware and loopback.
     @ivar hardwareType: C{ARPHRD_...}; L{ARPHRD_ETHER} for Ethernet.
-    @ivar parent: index of the link below (of a macvlan or vlan) or of the other end (of
-        a veth; it may be counted in another namespace).
-    @ivar mtu: bytes.
-    @ivar master: index of the bridge or bond that it is a port of.
-    @ivar alias: what somebody noted about it, for people; empty if nobody did.
-    @ivar operational: its operational state is up, which it is not yet when a new
-        interface is first said to be running; no part of a comparison.
+    @ivar parent: The index of the link below (of a macvlan or vlan), or of the other end of
+        a veth pair, in the namespace of that end.
+    @ivar mtu: Bytes of the largest packet.
+    @ivar master: The index of the bridge or bond whose port this is.
+    @ivar alias: The C{ifalias} of the link, a note for people; empty if there is none.
+    @ivar operational: Whether the operational state is up.  A new interface is running
+        before it is operational.  Links that differ only in this are equal.
     """
 
     index: int
@@ -56,8 +55,8 @@ class Link:
     @property
     def carriesIPv6(self) -> bool:
         """
-        Whether the kernel does IPv6 here: not where the smallest packet that every link
-        has to carry (RFC 8200, section 5) does not fit.
+        Whether the kernel does IPv6 on this link.  The MTU must be at least
+        L{MINIMUM_MTU_IPV6} (RFC 8200, section 5).
         """
         return not 0 < self.mtu < MINIMUM_MTU_IPV6
 
@@ -65,19 +64,19 @@ class Link:
 @attrs.frozen
 class InterfaceAddress:
     """
-    An address on an interface.
+    An address that an interface has.
 
-    @ivar index: of the interface.
-    @ivar family: C{AF_INET} or C{AF_INET6}; others are possible and have C{local} in
-        their own form.
-    @ivar local: the packed address itself (not the far end of a point-to-point link).
+    @ivar index: The index of the interface.
+    @ivar family: C{AF_INET} or C{AF_INET6}.  Other families are possible; C{local} has their
+        own form then.
+    @ivar local: The packed address (not that of the far end of a point-to-point link).
     @ivar flags: C{IFA_F_...}, all 32 bits.
-    @ivar validLifetime: seconds that were left when the kernel said it; C{None} means
-        for ever.
-    @ivar preferredLifetime: as C{validLifetime}, until new connections avoid the
-        address.
-    @ivar protocol: the tag of the program that added it; C{None} without one (and
-        before Linux 5.18).
+    @ivar validLifetime: Seconds until the kernel removes the address, when the message was
+        sent; C{None} if it stays.
+    @ivar preferredLifetime: Seconds until new connections avoid the address; C{None} for
+        never.
+    @ivar protocol: The mark of the program that added the address (C{IFA_PROTO}); C{None} if
+        there is none, and before Linux 5.18.
     """
 
     index: int

@@ -59,7 +59,8 @@ def openNetlinkSocket(groups: int = 0) -> socket.socket:
 
 class BlockingNetlink:
     """
-    A netlink socket as a context manager, in the network namespace where it was made.
+    A netlink socket in the network namespace of the thread that makes it, as a context
+    manager.
     """
 
     def __init__(self) -> None:
@@ -86,25 +87,25 @@ class BlockingNetlink:
 
     def request(self, *requests: Request) -> None:
         """
-        Carry requests out one after the other.
+        Have the kernel carry out requests, one after the other.
 
-        @raise OSError: with the kernel's C{errno} and words, for the first that failed;
-            those after it are not tried.
+        @raise OSError: The kernel's error for the first request that fails; later ones are
+            not sent.
         """
         for request in requests:
             self._ask(request)
 
     def links(self) -> list[Link]:
         """
-        Every link.
+        List all links.
         """
         return parseAll(self._ask(getLinks()), parseLink)
 
     def link(self, name: str) -> Link:
         """
-        The link of one name.
+        Return the link of a name.
 
-        @raise LookupError: when there is none.
+        @raise LookupError: If there is none.
         """
         for link in self.links():
             if link.name == name:
@@ -113,7 +114,7 @@ class BlockingNetlink:
 
     def addresses(self, family: int = socket.AF_UNSPEC) -> list[InterfaceAddress]:
         """
-        Every address, of one family or of all.
+        List the addresses of one family, or of all.
         """
         return parseAll(self._ask(getAddresses(family)), parseAddress)
 

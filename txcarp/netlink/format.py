@@ -1,8 +1,8 @@
 """
-The netlink format: messages with a header and attributes inside, as bytes.
+The bytes of netlink: messages with a header, and attributes in them.
 
-Everything is in the host's byte order (RFC 3549; kernel
-C{include/uapi/linux/netlink.h}).  Nothing here knows what the messages are about.
+All numbers are in the host's byte order (RFC 3549; C{include/uapi/linux/netlink.h} of the
+kernel).
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _ERROR = struct.Struct("=i")
 
 class NetlinkError(ValueError):
     """
-    Bytes that are not what netlink sends: the message says what was found and what was
-    expected.
+    Received bytes do not have the format of netlink.  The text says what was found and what
+    was expected.
     """
 
 
 @attrs.frozen
 class Message:
     """
-    One netlink message as it was received.
+    A received message.
 
-    @ivar type: what it is: an C{RTM_...} or C{NLMSG_...} number.
-    @ivar sequence: the number of the request that it answers; 0 in most events.
-    @ivar port: the netlink port (socket) that caused it; 0 if the kernel did.
-    @ivar body: what follows the header: a fixed structure, then attributes.
+    @ivar type: C{RTM_...} or C{NLMSG_...}.
+    @ivar sequence: The number of the request that it answers; 0 in most events.
+    @ivar port: The netlink port (the socket) whose request caused it; 0 if none did.
+    @ivar body: The bytes after the header: a fixed structure, then attributes.
     """
 
     type: int
@@ -66,10 +66,9 @@ class Message:
 @attrs.frozen
 class Request:
     """
-    Something to ask of the kernel, not yet numbered.
+    A request without its number.
 
-    @ivar flags: what to ask for beside C{NLM_F_REQUEST} and C{NLM_F_ACK}, which
-        L{packed} adds.
+    @ivar flags: The flags without C{NLM_F_REQUEST} and C{NLM_F_ACK}, which L{packed} adds.
     """
 
     type: int
@@ -79,15 +78,15 @@ class Request:
     @property
     def isDump(self) -> bool:
         """
-        Whether a list is asked for, answered by many messages.
+        Whether it requests a list, which is many messages.
         """
         return self.type % 4 == 2 and self.flags & NLM_F_DUMP == NLM_F_DUMP
 
     def packed(self, sequence: int) -> bytes:
         """
-        The request as bytes, padded so that another message may follow.
+        Pack the request, with padding for a message that may follow.
 
-        @param sequence: the number that comes back in the answers, 1 to 2**32 - 1.
+        @param sequence: The number that will be in the answer, 1 to 2**32 - 1.
         """
         flags = self.flags | NLM_F_REQUEST | (0 if self.isDump else NLM_F_ACK)
         length = _HEADER.size + len(self.body)
@@ -96,10 +95,10 @@ class Request:
 
 def readMessages(data: bytes) -> Iterator[Message]:
     """
-    Go through the messages of one datagram.
+    Iterate over the messages of one datagram.
 
-    @raise NetlinkError: (while iterating) when a header is cut short or claims a length
-        that is not there. Messages in front of it were already given.
+    @raise NetlinkError: If a header is cut off, or its length is wrong.  The messages before
+        it have been returned by then.
     """
     offset, size = 0, len(data)
     while offset < size:
@@ -119,12 +118,13 @@ def readMessages(data: bytes) -> Iterator[Message]:
 
 def readAttributes(data: bytes) -> dict[int, bytes]:
     """
-    The attributes in C{data} by number.
+    Parse attributes.
 
-    As in the kernel's own parser, of an attribute that comes twice the last one counts,
-    and fewer bytes at the end than an attribute's header are passed over.
+    As in the kernel's parser, the last of several attributes of one type counts, and a
+    remainder shorter than the header of an attribute is ignored.
 
-    @raise NetlinkError: when an attribute claims a length that is not there.
+    @return: The values by type.
+    @raise NetlinkError: If the length of an attribute is wrong.
     """
     found: dict[int, bytes] = {}
     offset, size = 0, len(data)
@@ -142,9 +142,9 @@ def readAttributes(data: bytes) -> dict[int, bytes]:
 
 def attribute(type: int, value: bytes) -> bytes:
     """
-    One attribute as bytes, padded so that another may follow.
+    Pack an attribute, with padding for one that may follow.
 
-    @raise ValueError: when C{value} is longer than an attribute can be.
+    @raise ValueError: If the value is longer than an attribute can be.
     """
     length = _ATTRIBUTE.size + len(value)
     if length > 0xFFFF:
@@ -154,17 +154,17 @@ def attribute(type: int, value: bytes) -> bytes:
 
 def nested(type: int, *attributes: bytes) -> bytes:
     """
-    An attribute that holds attributes.
+    Pack an attribute whose value is attributes.
     """
     return attribute(type | NLA_F_NESTED, b"".join(attributes))
 
 
 def number(value: bytes, name: str) -> int:
     """
-    An unsigned number of 8, 16, 32 or 64 bits in host order.
+    Unpack an unsigned number of 8, 16, 32 or 64 bits.
 
-    @param name: what the number is, for the error.
-    @raise NetlinkError: for any other size.
+    @param name: What the error calls the number.
+    @raise NetlinkError: If it has another size.
     """
     form = {1: "=B", 2: "=H", 4: "=I", 8: "=Q"}.get(len(value))
     if form is None:
@@ -175,7 +175,7 @@ def number(value: bytes, name: str) -> int:
 
 def text(value: bytes) -> str:
     """
-    A string up to its NUL; bytes that are not UTF-8 survive as surrogates, as in file
+    Decode a string up to its NUL.  Bytes that are not UTF-8 become surrogates, as in file
     names.
     """
     return value.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
@@ -183,11 +183,11 @@ def text(value: bytes) -> str:
 
 def readError(message: Message) -> OSError | None:
     """
-    What an C{NLMSG_ERROR} or C{NLMSG_DONE} says: C{None} for success, otherwise the
-    error with its C{errno} and, where the kernel explains itself (extended
-    acknowledgements), its words.
+    Read the result in an C{NLMSG_ERROR} or C{NLMSG_DONE}.
 
-    @raise NetlinkError: when the message is too short to hold an error number.
+    @return: C{None} for success; otherwise the error with its C{errno}, and the kernel's
+        explanation if there is one (extended acknowledgement).
+    @raise NetlinkError: If the message is too short for an error number.
     """
     body = message.body
     if len(body) < _ERROR.size:
@@ -205,7 +205,7 @@ def readError(message: Message) -> OSError | None:
 def _explanation(message: Message) -> str:
     offset = _ERROR.size
     if message.type == NLMSG_ERROR:
-        # The refused request follows: its header alone, or all of it.
+        # The refused request follows: only its header, or all of it.
         if len(message.body) < offset + _HEADER.size:
             return ""
         (length,) = struct.unpack_from("=I", message.body, offset)

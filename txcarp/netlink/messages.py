@@ -1,9 +1,8 @@
 """
-Links, addresses and routes as rtnetlink says them: values from messages, requests from
-values.
+Links and addresses in the messages of rtnetlink (C{include/uapi/linux/rtnetlink.h},
+C{if_link.h} and C{if_addr.h} of the kernel).
 
-Pure: no socket, no reactor.  Kernel C{include/uapi/linux/rtnetlink.h}, C{if_link.h},
-C{if_addr.h}. Addresses and MAC addresses are packed bytes, lifetimes are whole seconds.
+Addresses are packed bytes, lifetimes are whole seconds.
 """
 
 from __future__ import annotations
@@ -37,24 +36,24 @@ IF_OPER_UP = 6
 IFLA_INFO_KIND = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 
+#: A lifetime that does not end.
 FOREVER = 0xFFFFFFFF
-"""A lifetime that does not end."""
 
 LINK_HEADER = struct.Struct("=BxHiII")
 ADDRESS_HEADER = struct.Struct("=BBBBI")
 LIFETIMES = struct.Struct("=IIII")
+#: The bytes of a packed address, by family.
 ADDRESS_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
-"""Bytes of a packed address by family."""
 
 
 def parseLink(message: Message) -> Link | None:
     """
-    The link of an C{RTM_NEWLINK} or C{RTM_DELLINK}.
+    Parse an C{RTM_NEWLINK} or C{RTM_DELLINK}.
 
-    @return: C{None} for messages of these types that do not describe a whole link: a
-        bridge says with a DELLINK of its own family that a port left it, wireless
-        drivers send news without an address.
-    @raise NetlinkError: when the message is malformed.
+    @return: The link; C{None} if the message does not describe a link as a whole.  A bridge
+        sends an C{RTM_DELLINK} of its own family when a port leaves it, and wireless drivers
+        send events without an address.
+    @raise NetlinkError: If the message is malformed.
     """
     family, hardwareType, index, flags, _ = _unpack(LINK_HEADER, message, "link")
     found = readAttributes(message.body[LINK_HEADER.size :])
@@ -84,9 +83,9 @@ def parseLink(message: Message) -> Link | None:
 
 def parseAddress(message: Message) -> InterfaceAddress:
     """
-    The address of an C{RTM_NEWADDR} or C{RTM_DELADDR}.
+    Parse an C{RTM_NEWADDR} or C{RTM_DELADDR}.
 
-    @raise NetlinkError: when the message is malformed.
+    @raise NetlinkError: If the message is malformed.
     """
     family, prefixLength, flags, scope, index = _unpack(ADDRESS_HEADER, message, "address")
     found = readAttributes(message.body[ADDRESS_HEADER.size :])
@@ -121,23 +120,23 @@ def parseAddress(message: Message) -> InterfaceAddress:
 
 def parseAll(messages: Sequence[Message], parse: Callable[[Message], _T | None]) -> list[_T]:
     """
-    The values of a dump's messages, without those that are none.
+    Parse the messages of a list, and leave out those for which there is no value.
 
-    @raise NetlinkError: when one is malformed.
+    @raise NetlinkError: If one is malformed.
     """
     return [value for value in map(parse, messages) if value is not None]
 
 
 def getLinks() -> Request:
     """
-    List every link.
+    Request the list of all links.
     """
     return Request(RTM_GETLINK, NLM_F_DUMP, LINK_HEADER.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
 
 
 def getAddresses(family: int = socket.AF_UNSPEC) -> Request:
     """
-    List every address, of one family or of all.
+    Request the list of the addresses of one family, or of all.
     """
     return Request(RTM_GETADDR, NLM_F_DUMP, ADDRESS_HEADER.pack(family, 0, 0, 0, 0))
 
