@@ -5,33 +5,29 @@ Reading a socket on the reactor.
 from __future__ import annotations
 
 import socket
-from typing import Any, cast
+from typing import Generic, TypeVar, cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+_Message = TypeVar("_Message")
+
 
 @implementer(IReadDescriptor)
-class SocketReader:
+class SocketReader(Generic[_Message]):
     """
     Reads the messages of one non-blocking socket, on any reactor that can watch a descriptor
     (C{IReactorFDSet}).
 
-    A subclass implements L{messageReceived}, and the other hooks as it needs them.  An error
-    of the socket does not end the reading: C{ENETDOWN} while an interface is down,
+    A subclass implements L{receive} and L{messageReceived}, and the other hooks as it needs them.
+    An error of the socket does not end the reading: C{ENETDOWN} while an interface is down,
     C{ENOBUFS} when the kernel had to drop netlink messages.
     """
 
     #: The most messages that one turn of the reactor reads.  Without a limit a flood would
     #: keep every timer waiting.
     messagesPerTurn = 64
-
-    #: Bytes of a message; the kernel cuts off what is longer.
-    messageSize = 2048
-
-    #: Bytes of the control messages (cmsg(3)) of one message.
-    ancillarySize = 0
 
     def __init__(
         self, reactor: IReactorFDSet, name: str, sock: socket.socket | None = None
@@ -64,11 +60,19 @@ class SocketReader:
             self._reactor.removeReader(self)
             cast(IReactorFromThreads, self._reactor).callFromThread(sock.close)
 
-    def messageReceived(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
-    ) -> None:
+    def receive(self, sock: socket.socket) -> _Message | None:
         """
-        Handle a message.  The arguments are what C{recvmsg} returned.
+        Read the next message from the socket.
+
+        @return: The message; C{None} for one to ignore.
+        @raise BlockingIOError: If there is none.
+        @raise OSError: If the socket has another error.
+        """
+        raise NotImplementedError
+
+    def messageReceived(self, message: _Message) -> None:
+        """
+        Handle a message.
         """
         raise NotImplementedError
 
@@ -107,14 +111,15 @@ class SocketReader:
             if self._socket is None:
                 return
             try:
-                message = self._socket.recvmsg(self.messageSize, self.ancillarySize)
+                message = self.receive(self._socket)
             except BlockingIOError:
                 self.drained()
                 return
             except OSError as error:
                 self.readFailed(error)
             else:
-                self.messageReceived(*message)
+                if message is not None:
+                    self.messageReceived(message)
 
     def connectionLost(self, reason: Failure) -> None:
         """

@@ -354,9 +354,7 @@ class FakeSocket:
         self.sent.append(data)
         return len(data)
 
-    def recvmsg(
-        self, size: int, ancillary: int
-    ) -> tuple[bytes, list[object], int, tuple[int, int]]:
+    def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
         """
         The next that the test said.
         """

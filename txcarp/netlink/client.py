@@ -5,9 +5,11 @@ addresses.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectionDone
@@ -35,6 +37,9 @@ from txcarp.netlink.messages import (
 )
 from txcarp.socketreader import SocketReader
 
+#: Bytes to read of one datagram: twice what the kernel puts into it.
+_MAXIMUM_DATAGRAM = 65536
+
 _RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 
 _Observer = TypeVar("_Observer")
@@ -57,7 +62,7 @@ class ILinkEventObserver(Interface):
         """
 
 
-class Netlink(SocketReader):
+class Netlink(SocketReader[bytes]):
     """
     One netlink socket.  Requests are carried out in the order of the calls.
 
@@ -71,9 +76,6 @@ class Netlink(SocketReader):
     _log = Logger()
 
     messagesPerTurn = 16
-
-    #: Twice what the kernel puts into one datagram.
-    messageSize = 65536
 
     def __init__(self, reactor: IReactorFDSet) -> None:
         super().__init__(reactor, "netlink")
@@ -176,16 +178,17 @@ class Netlink(SocketReader):
         super().doRead()
         self._conversation.send()
 
-    def messageReceived(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
-    ) -> None:
+    def receive(self, sock: socket.socket) -> bytes | None:
+        data, _, flags, sender = sock.recvmsg(_MAXIMUM_DATAGRAM)
         if sender[0] != 0:
-            return  # any process may write to this socket; only the kernel has port 0
+            return None  # any process may write to this socket; only the kernel has port 0
         if flags & socket.MSG_TRUNC:
-            self._overrun()
-            return
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        return data
+
+    def messageReceived(self, datagram: bytes) -> None:
         try:
-            for message in wire.readMessages(data):
+            for message in wire.readMessages(datagram):
                 if self._socket is None:
                     return
                 if not self._conversation.received(message):

@@ -7,13 +7,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet
 
 from txcarp.network import socketfilter
 from txcarp.network.socketfilter import Beginning
-from txcarp.network.sockets import RECEIVE_BUFFER, discardReceived, openRawSocket
+from txcarp.network.sockets import MAXIMUM_PACKET, RECEIVE_BUFFER, discardReceived, openRawSocket
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejected
@@ -31,7 +30,7 @@ _NOT_FOR_US = frozenset((3, 4))
 _BEGINNINGS = {Family.IPV4: Beginning.IPV4_HEADER, Family.IPV6: Beginning.IPV6_HEADER}
 
 
-class FrontDoor(SocketReader):
+class FrontDoor(SocketReader[Packet]):
     """
     A packet socket beside the raw socket of one family on one interface.
 
@@ -63,7 +62,7 @@ class FrontDoor(SocketReader):
         try:
             self._filter(sock, frozenset())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            # Linux before 4.20 does not know this; L{messageReceived} looks, too.
+            # Linux before 4.20 does not know this; L{receive} looks, too.
             with contextlib.suppress(OSError):
                 sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             sock.bind((interface, _ETHER_TYPES[family]))
@@ -84,19 +83,18 @@ class FrontDoor(SocketReader):
         if wanted != self._vhids and self._socket is not None:
             self._filter(self._socket, wanted)
 
+    def receive(self, sock: socket.socket) -> Packet | None:
+        data, sender = sock.recvfrom(MAXIMUM_PACKET)
+        try:
+            return None if sender[2] in _NOT_FOR_US else readPacket(data)
+        except Rejected:
+            return None
+
+    def messageReceived(self, packet: Packet) -> None:
+        self._received(packet)
+
     def lost(self) -> None:
         self._closed()
-
-    def messageReceived(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
-    ) -> None:
-        if sender[2] in _NOT_FOR_US:
-            return
-        try:
-            packet = readPacket(data)
-        except Rejected:
-            return
-        self._received(packet)
 
     def _filter(self, sock: socket.socket, vhids: frozenset[int]) -> None:
         socketfilter.attach(sock, socketfilter.program(vhids, self._beginning))

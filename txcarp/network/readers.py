@@ -8,12 +8,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port
 
+from txcarp.network.sockets import MAXIMUM_PACKET
 from txcarp.protocol.advertisement import PROTOCOL, SIZE
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
@@ -27,6 +28,7 @@ _BYTES_PER_TURN = SocketReader.messagesPerTurn * (20 + SIZE)
 
 _HOP_LIMIT = struct.Struct("=i")
 _PACKET_INFO = struct.Struct("=16sI")  # struct in6_pktinfo, ipv6(7)
+_ANCILLARY = socket.CMSG_SPACE(_HOP_LIMIT.size) + socket.CMSG_SPACE(_PACKET_INFO.size)
 
 
 class IPv4Reader(DatagramProtocol):
@@ -56,9 +58,7 @@ class IPv4Reader(DatagramProtocol):
         self._received = received
         self._closed = closed
         self._stopped = False
-        port = reactor.adoptDatagramPort(
-            sock.fileno(), socket.AF_INET, self, SocketReader.messageSize
-        )
+        port = reactor.adoptDatagramPort(sock.fileno(), socket.AF_INET, self, MAXIMUM_PACKET)
         self._port = cast(Port, port)
         self._port.maxThroughput = _BYTES_PER_TURN
 
@@ -88,13 +88,11 @@ class IPv4Reader(DatagramProtocol):
         return f"txcarp {self._interface}"
 
 
-class IPv6Reader(SocketReader):
+class IPv6Reader(SocketReader[Packet]):
     """
     Reads one raw IPv6 socket.  The kernel gives the payload alone, and says in control
     messages what the header was; a datagram port of the reactor does not read those.
     """
-
-    ancillarySize = socket.CMSG_SPACE(_HOP_LIMIT.size) + socket.CMSG_SPACE(_PACKET_INFO.size)
 
     def __init__(
         self,
@@ -114,12 +112,8 @@ class IPv6Reader(SocketReader):
         self._closed = closed
         self.startReading()
 
-    def lost(self) -> None:
-        self._closed()
-
-    def messageReceived(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
-    ) -> None:
+    def receive(self, sock: socket.socket) -> Packet:
+        payload, ancillary, _, sender = sock.recvmsg(MAXIMUM_PACKET, _ANCILLARY)
         # Values that no advertisement may have, if the kernel does not say the true ones.
         hops, destination = 0, bytes(16)
         for level, kind, value in ancillary:
@@ -128,4 +122,10 @@ class IPv6Reader(SocketReader):
             elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
                 destination, _ = _PACKET_INFO.unpack(value)
         source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-        self._received(Packet(Family.IPV6, source, destination, hops, PROTOCOL, data))
+        return Packet(Family.IPV6, source, destination, hops, PROTOCOL, payload)
+
+    def messageReceived(self, packet: Packet) -> None:
+        self._received(packet)
+
+    def lost(self) -> None:
+        self._closed()

@@ -12,6 +12,10 @@ from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import delAddress
 from txcarp.protocol.advertisement import PROTOCOL
 
+#: Bytes to read of one packet.  An advertisement has 76 with an IPv6 header, and 96 with an
+#: IPv4 header and options.
+MAXIMUM_PACKET = 2048
+
 #: Bytes that the kernel keeps until they are read: a few hundred advertisements.
 RECEIVE_BUFFER = 128 * 1024
 

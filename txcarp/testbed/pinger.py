@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -96,7 +95,7 @@ def openSocket(target: str) -> socket.socket:
     return sock
 
 
-class Pinger(SocketReader):
+class Pinger(SocketReader[tuple[bytes, float]]):
     """
     Sends an echo request every C{interval} seconds and remembers when each was
     answered.
@@ -110,8 +109,6 @@ class Pinger(SocketReader):
     """
 
     _log = Logger()
-
-    ancillarySize = socket.CMSG_SPACE(_TIMESTAMP.size)
 
     def __init__(
         self,
@@ -221,11 +218,14 @@ class Pinger(SocketReader):
         # The kernel fills in the checksum of ICMPv6.
         return packed(internetChecksum(packed(0)) if self._version == 4 else 0)
 
-    def messageReceived(
-        self, data: bytes, ancillary: list[tuple[int, int, bytes]], flags: int, sender: Any
-    ) -> None:
+    def receive(self, sock: socket.socket) -> tuple[bytes, float] | None:
+        data, ancillary, _, sender = sock.recvmsg(2048, socket.CMSG_SPACE(_TIMESTAMP.size))
         if sender[0].partition("%")[0] != self._target:
-            return
+            return None
+        return data, _arrival(ancillary)
+
+    def messageReceived(self, message: tuple[bytes, float]) -> None:
+        data, arrival = message
         if self._version == 4:
             if not data:
                 return
@@ -237,7 +237,7 @@ class Pinger(SocketReader):
             return
         position = sequence - self.probes[0].sequence
         if 0 <= position < len(self.probes) and self.probes[position].repliedAt is None:
-            self.probes[position].repliedAt = _arrival(ancillary)
+            self.probes[position].repliedAt = arrival
             self.received += 1
 
     def _failed(self, failure: Failure) -> None:
