@@ -50,7 +50,7 @@ PORT = 4711
 @implementer(ILinkEventObserver, IAddressObserver)
 class Tape:
     """
-    Writes down what an observer is told.
+    Keeps the calls that an observer gets.
     """
 
     def __init__(self) -> None:
@@ -84,14 +84,14 @@ class Tape:
 
 class KernelTests(TestCase):
     """
-    Conversations with the kernel of this machine, in a network of the test's own.
+    Requests to the kernel of this machine, in a network namespace of the test's own.
     """
 
     timeout = 20.0
 
     def setUp(self) -> None:
         """
-        Begin a conversation inside a node.
+        Open a netlink socket inside a node.
         """
         from twisted.internet import reactor
 
@@ -107,14 +107,14 @@ class KernelTests(TestCase):
 
     def test_interfaces(self) -> None:
         """
-        The tape of these tests is an observer.
+        The tape provides the interfaces of observers.
         """
         verifyObject(ILinkEventObserver, self.tape)
         verifyObject(IAddressObserver, self.tape)
 
     def told(self, local: bytes) -> list[tuple[int, int, bool]]:
         """
-        What was said of one address; the kernel adds others of its own accord.
+        The events of one address; the kernel adds other addresses by itself.
         """
         return [
             (address.index, address.prefixLength, present)
@@ -124,8 +124,7 @@ class KernelTests(TestCase):
 
     async def test_addAndRemove(self) -> None:
         """
-        An address that is added is there, observers hear of it, and the same for its
-        end.
+        An added address is listed and observers get its event; the same holds for its removal.
         """
         for local, prefixLength, flags in ((V4, 32, 0), (V6, 128, IFA_F_NODAD)):
             told = partial(self.told, local)
@@ -144,7 +143,7 @@ class KernelTests(TestCase):
 
     async def test_refused(self) -> None:
         """
-        What the kernel refuses fails with its number.
+        A refused request fails with the kernel's C{errno}.
         """
         answer = self.netlink.request(delAddress(self.index, V4, 32))
         error = await self.assertFailure(answer, OSError)
@@ -152,7 +151,7 @@ class KernelTests(TestCase):
 
     async def test_explanation(self) -> None:
         """
-        When the kernel says more than a number, its words are in the error.
+        The kernel's explanation, if there is one, is in the error.
         """
         answer = self.netlink.request(newAddress(999, V4, 32))
         error = await self.assertFailure(answer, OSError)
@@ -161,8 +160,8 @@ class KernelTests(TestCase):
 
     async def test_lifetime(self) -> None:
         """
-        The kernel removes an address at the end of its lifetime, and says so; a renewal
-        with C{replace} puts the end off.
+        The kernel removes an address at the end of its lifetime, and sends an event.  A renewal
+        with C{replace} sets a new lifetime.
         """
         for local, prefixLength, flags in ((V4, 32, 0), (V6, 128, IFA_F_NODAD)):
             request = newAddress(
@@ -183,7 +182,7 @@ class KernelTests(TestCase):
 
     async def test_tag(self) -> None:
         """
-        The kernel keeps the tag of who added an address.
+        The kernel keeps the mark of an address.
         """
         await self.netlink.request(newAddress(self.index, V4, 32, protocol=112))
         found = [a for a in await self.netlink.dumpAddresses(socket.AF_INET) if a.local == V4]
@@ -191,8 +190,8 @@ class KernelTests(TestCase):
 
     async def test_many(self) -> None:
         """
-        Of many requests at once each gets its own outcome, at its place; one that fails
-        does not stop the others.
+        Each of many requests has its own result, at its place; one that fails does not stop the
+        others.
         """
         locals = [socket.inet_aton(f"10.99.1.{i}") for i in range(1, 201)]
         locals[150] = locals[100]
@@ -206,8 +205,8 @@ class KernelTests(TestCase):
 
     async def test_order(self) -> None:
         """
-        A list that is asked for behind many requests shows what they did, and two lists
-        may be asked for at once.
+        A list that is requested after many changes shows them, and two lists may be requested
+        at once.
         """
         many = [newAddress(self.index, socket.inet_aton(f"10.99.1.{i}"), 32) for i in range(1, 101)]
         _, addresses, links = await gatherResults(
@@ -222,7 +221,7 @@ class KernelTests(TestCase):
 
     async def test_links(self) -> None:
         """
-        Links are made, changed and deleted, and observers see each.
+        Links are made, changed and deleted, and observers get the events.
         """
         mac = bytes.fromhex("00005e000107")
         await self.netlink.request(newMacvlan("carp7", self.index, address=mac))
@@ -247,7 +246,7 @@ class KernelTests(TestCase):
 
     async def test_carrier(self) -> None:
         """
-        A cable that is pulled is noticed.
+        An unplugged cable is reported.
         """
         self.node.unplug()
         await until(lambda: self.tape.links and not self.tape.links[-1][0].running)
@@ -257,8 +256,8 @@ class KernelTests(TestCase):
 
     async def test_overrun(self) -> None:
         """
-        When the kernel had more to say than there is room for, observers are told that
-        they missed something, and the conversation goes on.
+        When messages did not fit into the receive buffer, observers are told that events were
+        lost, and requests work afterwards.
         """
         assert self.netlink._socket is not None
         self.netlink._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -272,7 +271,7 @@ class KernelTests(TestCase):
 
     async def test_foreignSender(self) -> None:
         """
-        What another process writes to the socket is not taken for the kernel's word.
+        A message that another process sends to the socket is ignored.
         """
         assert self.netlink._socket is not None
         port = self.netlink._socket.getsockname()[0]
@@ -284,8 +283,8 @@ class KernelTests(TestCase):
 
     async def test_stopWhileWaiting(self) -> None:
         """
-        What waits for an answer when the conversation ends fails with words that say
-        so, during C{stop}; observers hear nothing more.
+        Requests without an answer fail during C{stop} with an error that says why, and
+        observers get no more events.
         """
         answers = [
             self.netlink.request(newAddress(self.index, V4, 32)),
@@ -300,7 +299,7 @@ class KernelTests(TestCase):
 
     async def test_startAgain(self) -> None:
         """
-        A conversation can begin again after its end.
+        The socket can be opened again.
         """
         self.netlink.stop()
         self.netlink.stop()
@@ -311,8 +310,8 @@ class KernelTests(TestCase):
 
     async def test_errorWithoutData(self) -> None:
         """
-        A reactor that gives the descriptor up because of an error without data does not
-        end the conversation.
+        Reading continues after the reactor gave the descriptor up because of an error without
+        data.
         """
         from twisted.internet import reactor
 
@@ -323,7 +322,7 @@ class KernelTests(TestCase):
 
     def test_blocking(self) -> None:
         """
-        The blocking conversation does the same, and raises what the kernel refuses.
+        The blocking socket carries requests out, too, and raises the kernel's errors.
         """
         with self.node.netlink() as netlink:
             netlink.request(newBridge("br0"), newAddress(self.index, V4, 32))
@@ -336,7 +335,7 @@ class KernelTests(TestCase):
 
 class FakeSocket:
     """
-    A socket whose kernel is the test.
+    A socket with the test as its kernel.
     """
 
     def __init__(self) -> None:
@@ -347,7 +346,7 @@ class FakeSocket:
 
     def send(self, data: bytes) -> int:
         """
-        Remember what the kernel is asked.
+        Keep a request.
         """
         if self.refusal is not None:
             raise self.refusal
@@ -356,7 +355,7 @@ class FakeSocket:
 
     def recvmsg(self, size: int) -> tuple[bytes, list[object], int, tuple[int, int]]:
         """
-        The next that the test said.
+        Return the next message of the test.
         """
         if not self.incoming:
             raise BlockingIOError
@@ -367,19 +366,19 @@ class FakeSocket:
 
     def close(self) -> None:
         """
-        Remember that it was closed.
+        Note the call.
         """
         self.closed = True
 
     def fileno(self) -> int:
         """
-        Some descriptor.
+        Return any number.
         """
         return 99
 
     def requests(self) -> list[tuple[int, int]]:
         """
-        Type and number of all that was asked.
+        The types and numbers of all requests.
         """
         return [(m.type, m.sequence) for data in self.sent for m in readMessages(data)]
 
@@ -391,7 +390,7 @@ class FakeSocket:
 
     def say(self, type: int, body: bytes, sequence: int = 0, flags: int = 0) -> None:
         """
-        Say something.
+        Send a message.
         """
         length = 16 + len(body)
         header = struct.pack("=IHHII", length, type, flags, sequence, PORT if sequence else 0)
@@ -400,7 +399,7 @@ class FakeSocket:
 
 class FakeReactor(MemoryReactorClock):
     """
-    A reactor whose next turn is at once.
+    A reactor whose next turn is now.
     """
 
     def callFromThread(self, call: Callable[[], object]) -> None:
@@ -412,12 +411,12 @@ class FakeReactor(MemoryReactorClock):
 
 class ConversationTests(SynchronousTestCase):
     """
-    What a kernel does rarely.
+    Rare behaviour of a kernel.
     """
 
     def setUp(self) -> None:
         """
-        A conversation with the test.
+        Open a netlink socket with the test as its kernel.
         """
         self.reactor = FakeReactor()
         self.netlink = Netlink(self.reactor)
@@ -431,20 +430,20 @@ class ConversationTests(SynchronousTestCase):
 
     def request(self) -> Deferred[None]:
         """
-        Ask for something.
+        Send a request.
         """
         return self.netlink.request(delLink(5))
 
     def addressEvent(self, sequence: int = 0) -> None:
         """
-        Say that an address is there.
+        Send the event of an added address.
         """
         self.kernel.say(RTM_NEWADDR, newAddress(2, V4, 32).body, sequence)
 
     def test_together(self) -> None:
         """
-        Many requests leave in few writes, and no more are under way than there is room
-        for answers.
+        Many requests are sent in few datagrams, and no more are under way than the window has
+        room for.
         """
         outcomes = self.netlink.requestAll([delLink(i) for i in range(1, 41)])
         self.assertEqual([len(list(readMessages(data))) for data in self.kernel.sent], [32])
@@ -462,7 +461,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_boundedTurn(self) -> None:
         """
-        However much is to be read, one turn reads a part of it only.
+        A turn of the reactor reads a limited number of datagrams.
         """
         for _ in range(100):
             self.addressEvent()
@@ -471,8 +470,8 @@ class ConversationTests(SynchronousTestCase):
 
     def test_oneDumpAtATime(self) -> None:
         """
-        A second list is asked for when the first is complete: the kernel would say
-        busy.
+        A second list is requested when the first is complete; earlier the kernel would answer
+        C{EBUSY}.
         """
         first, second = self.netlink.dumpLinks(), self.netlink.dumpAddresses()
         self.assertEqual(self.kernel.requests(), [(18, 1)])
@@ -488,8 +487,8 @@ class ConversationTests(SynchronousTestCase):
 
     def test_interruptedDump(self) -> None:
         """
-        A list that changed while it was read is read again, and what the first reading
-        said is forgotten; after several times it fails.
+        A list that changed while it was sent is requested again, and its first version is
+        discarded.  It fails after several attempts.
         """
         answer = self.netlink.dumpAddresses()
         for sequence in range(1, 6):
@@ -510,8 +509,8 @@ class ConversationTests(SynchronousTestCase):
 
     def test_ownEvent(self) -> None:
         """
-        An event that a request of ours caused carries its number, and is an event all
-        the same.
+        An event that a request of this socket caused carries the number of the request, and is
+        not taken for its answer.
         """
         answer = self.request()
         self.addressEvent(sequence=1)
@@ -521,7 +520,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_othersAnswer(self) -> None:
         """
-        An acknowledgement for another socket is not ours, though the number is.
+        An acknowledgement for another socket, with the same number, is not taken for an answer.
         """
         answer = self.request()
         self.kernel.incoming.append(struct.pack("=IHHIIi", 20, NLMSG_ERROR, 0, 1, PORT + 1, 0))
@@ -533,7 +532,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_lostAnswer(self) -> None:
         """
-        After an overrun, what is not answered when all is read will never be: it fails.
+        After an overrun, requests that have no answer when everything is read fail.
         """
         kept, lost = self.request(), self.request()
         self.kernel.incoming.append(OSError(errno.ENOBUFS, "No buffer space available"))
@@ -545,7 +544,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_truncated(self) -> None:
         """
-        A datagram that does not fit counts as lost.
+        A datagram that does not fit counts as lost messages.
         """
         self.kernel.incoming.append(bytes(70000))
         self.netlink.doRead()
@@ -553,7 +552,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_malformed(self) -> None:
         """
-        A datagram that makes no sense is counted and logged, and the next one is read.
+        A malformed datagram is counted and logged, and the next one is read.
         """
         self.kernel.incoming.append(b"\xff" * 40)
         self.addressEvent()
@@ -562,7 +561,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_refusedSend(self) -> None:
         """
-        When a request cannot even be sent, it fails, and later ones are sent.
+        A request that cannot be sent fails, and later ones are sent.
         """
         self.kernel.refusal = OSError(errno.ENOBUFS, "No buffer space available")
         self.failureResultOf(self.netlink.dumpLinks(), OSError)
@@ -572,8 +571,8 @@ class ConversationTests(SynchronousTestCase):
 
     def test_stopFromRefusedSend(self) -> None:
         """
-        The first of several requests that cannot be sent may end the conversation; the
-        others fail with that.
+        The error of the first of several requests that cannot be sent may stop the client; the
+        others then fail with that.
         """
         blocker = self.netlink.dumpLinks()
         dump, first, second = self.netlink.dumpLinks(), self.request(), self.request()
@@ -589,7 +588,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """
-        A request that was given up before it could be sent is not sent.
+        A request that is cancelled before it is sent is not sent.
         """
         self.netlink.dumpLinks()
         second = self.netlink.dumpLinks()
@@ -603,7 +602,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_cancelledWhileWaiting(self) -> None:
         """
-        The answer to a request that was given up meanwhile disturbs nothing.
+        The answer to a request that was cancelled meanwhile is ignored.
         """
         answer = self.request()
         answer.addErrback(lambda failure: None)
@@ -614,7 +613,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_raisingObserver(self) -> None:
         """
-        An observer that raises is logged; the others are told.
+        An exception of an observer is logged, and the others are called.
         """
 
         @implementer(IAddressObserver)
@@ -633,8 +632,8 @@ class ConversationTests(SynchronousTestCase):
 
     def test_stopFromObserver(self) -> None:
         """
-        When an observer ends the conversation nothing more is told, not even what was
-        read already.
+        When an observer stops the client, no further event is reported, not even one that has
+        been read.
         """
 
         netlink = self.netlink
@@ -658,7 +657,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_shutdown(self) -> None:
         """
-        When the reactor ends, so does the conversation.
+        The client stops when the reactor does.
         """
         answer = self.request()
         self.netlink.connectionLost(Failure(ConnectionLost()))
@@ -670,7 +669,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_numbersWrap(self) -> None:
         """
-        Number 0 is never given: events have it.
+        No request gets the number 0, which events have.
         """
         self.netlink._conversation._sequence = 0xFFFFFFFE
         for _ in range(2):
@@ -679,7 +678,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_unknownMessages(self) -> None:
         """
-        Messages that nobody asked for are passed over.
+        Messages of other types are ignored.
         """
         self.kernel.answer(77)
         self.kernel.say(24, b"route")
@@ -688,7 +687,7 @@ class ConversationTests(SynchronousTestCase):
 
     def test_requestType(self) -> None:
         """
-        A request is sent as it was given.
+        A request is sent unchanged.
         """
         self.netlink.request(Request(17, 0x30, b"abcd")).addErrback(lambda failure: None)
         (message,) = readMessages(self.kernel.sent[0])

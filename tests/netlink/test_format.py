@@ -34,13 +34,13 @@ from txcarp.netlink.format import (
 
 class MessageTests(SynchronousTestCase):
     """
-    Headers and what they hold together.
+    Messages and their headers.
     """
 
     @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=6))
     def test_roundTrip(self, contents: list[tuple[int, bytes]]) -> None:
         """
-        Requests that are sent together are read as the same messages.
+        Requests that are sent together are parsed as the same messages.
         """
         data = b"".join(
             Request(type, 0, body).packed(sequence)
@@ -53,7 +53,7 @@ class MessageTests(SynchronousTestCase):
     @given(st.binary(max_size=200))
     def test_anyBytes(self, data: bytes) -> None:
         """
-        Nothing but L{NetlinkError} comes of bytes that mean nothing.
+        Any bytes raise L{NetlinkError}, or nothing.
         """
         try:
             for message in readMessages(data):
@@ -64,7 +64,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_shortHeader(self) -> None:
         """
-        A header that is cut off is named, after the messages in front of it were given.
+        The error for a header that is cut off says so, and the messages before it are returned.
         """
         data = Request(20, 0, b"abcd").packed(7) + bytes(9)
         messages = readMessages(data)
@@ -74,7 +74,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_lengthBeyondTheEnd(self) -> None:
         """
-        A length that is not there is named.
+        The error for a length beyond the end has it.
         """
         data = struct.pack("=IHHII", 400, 16, 0, 0, 0)
         error = self.assertRaises(NetlinkError, next, readMessages(data))
@@ -82,7 +82,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_lengthWithinTheHeader(self) -> None:
         """
-        A message cannot be shorter than its header: reading would never end.
+        A message cannot be shorter than its header: parsing would never end.
         """
         for length in (0, 15):
             data = struct.pack("=IHHII", length, 16, 0, 0, 0)
@@ -90,7 +90,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_flags(self) -> None:
         """
-        Only what is not a dump asks for an acknowledgement: a dump has an end of its
+        A request asks for an acknowledgement unless it is for a list, which has an end of its
         own.
         """
         one, dump = Request(20, 0, b""), Request(22, NLM_F_DUMP, b"")
@@ -100,52 +100,52 @@ class MessageTests(SynchronousTestCase):
 
 class AttributeTests(SynchronousTestCase):
     """
-    Attributes and what they hold.
+    Attributes and their values.
     """
 
     @given(st.dictionaries(st.integers(0, 0x3FFF), st.binary(max_size=30), max_size=8))
     def test_roundTrip(self, attributes: dict[int, bytes]) -> None:
         """
-        Attributes of every length are read as they were written.
+        Attributes of any length are parsed as they were packed.
         """
         data = b"".join(attribute(type, value) for type, value in attributes.items())
         self.assertEqual(readAttributes(data), attributes)
 
     def test_nested(self) -> None:
         """
-        An attribute that holds others is found by its number without the mark for that.
+        A nested attribute is found by its type without the flag.
         """
         data = readAttributes(nested(18, attribute(1, b"veth"), attribute(2, b"")))[18]
         self.assertEqual(readAttributes(data), {1: b"veth", 2: b""})
 
     def test_lengthBeyondTheEnd(self) -> None:
         """
-        A length that is not there is named.
+        The error for a length beyond the end has it.
         """
         error = self.assertRaises(NetlinkError, readAttributes, struct.pack("=HHI", 9, 3, 0))
         self.assertIn("attribute 3 says it is 9 bytes long, expected 4 to 8", str(error))
 
     def test_lengthWithinTheHeader(self) -> None:
         """
-        An attribute cannot be shorter than its header: reading would never end.
+        An attribute cannot be shorter than its header: parsing would never end.
         """
         self.assertRaises(NetlinkError, readAttributes, bytes(4))
 
     def test_leftover(self) -> None:
         """
-        Fewer bytes at the end than a header are passed over, as the kernel does.
+        A remainder shorter than a header is ignored, as in the kernel.
         """
         self.assertEqual(readAttributes(attribute(1, b"abcd") + b"\1\2\3"), {1: b"abcd"})
 
     def test_tooLong(self) -> None:
         """
-        A value that no attribute can hold is refused instead of being written wrong.
+        A value that is too long for an attribute is refused.
         """
         self.assertRaises(ValueError, attribute, 1, bytes(65532))
 
     def test_number(self) -> None:
         """
-        Numbers come in four sizes, and in no other.
+        A number has one of four sizes.
         """
         for size in (1, 2, 4, 8):
             self.assertEqual(number(b"\xff" * size, "MTU"), 256**size - 1)
@@ -154,8 +154,7 @@ class AttributeTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """
-        A name ends at its NUL, and one that is not UTF-8 is told from others all the
-        same.
+        A name ends at its NUL, and names that are not UTF-8 stay different.
         """
         self.assertEqual(text(b"eth0\0rest"), "eth0")
         self.assertEqual(text(b"\xff\0").encode("utf-8", "surrogateescape"), b"\xff")
@@ -163,7 +162,7 @@ class AttributeTests(SynchronousTestCase):
 
 class ErrorTests(SynchronousTestCase):
     """
-    What an answer says.
+    The results in answers.
     """
 
     def error(self, type: int, flags: int, body: bytes) -> OSError | None:
@@ -174,7 +173,7 @@ class ErrorTests(SynchronousTestCase):
 
     def test_success(self) -> None:
         """
-        Zero is no error, and so is an end of a dump that says nothing.
+        Zero is no error, and neither is an empty end of a list.
         """
         self.assertIsNone(self.error(NLMSG_ERROR, 0, bytes(20)))
         self.assertIsNone(self.error(NLMSG_DONE, 0, bytes(4)))
@@ -190,8 +189,8 @@ class ErrorTests(SynchronousTestCase):
 
     def test_explanation(self) -> None:
         """
-        The kernel's own words are appended, whether the refused request is repeated in
-        the answer or only its header.
+        The kernel's explanation is appended, whether the answer repeats the refused request or
+        only its header.
         """
         words = attribute(1, b"Device is busy.\0")
         request = Request(16, 0, b"12345").packed(1)

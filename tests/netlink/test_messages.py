@@ -77,19 +77,19 @@ LEASE = bytes.fromhex(
 
 def message(request: Request) -> Message:
     """
-    What the kernel would be given.
+    Make the message that the kernel would receive.
     """
     return Message(request.type, request.flags, 1, 0, request.body)
 
 
 class LinkTests(SynchronousTestCase):
     """
-    Links from messages.
+    Links in messages.
     """
 
     def test_veth(self) -> None:
         """
-        A message of the kernel is read as the link it describes.
+        A message of the kernel is parsed as the link that it describes.
         """
         self.assertEqual(
             parseLink(Message(RTM_NEWLINK, 0, 0, 0, VETH)),
@@ -108,14 +108,14 @@ class LinkTests(SynchronousTestCase):
 
     def body(self, flags: int = 0, family: int = 0, extra: bytes = b"") -> bytes:
         """
-        A link in as few bytes as possible.
+        Make the shortest body of a link.
         """
         return struct.pack("=BxHiII", family, 1, 5, flags, 0) + attribute(3, b"eth5\0") + extra
 
     def test_running(self) -> None:
         """
-        A link can be on without carrying; one that is off does not carry, whatever else
-        the flags say.
+        A link can be up without running; one that is not up does not run, whatever the other
+        flags are.
         """
         states = {}
         for flags in (0, 0x1, 0x40, 0x41):
@@ -128,7 +128,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_alias(self) -> None:
         """
-        A note on a link is read as it was asked to be made.
+        The alias of a link is parsed as it was requested.
         """
         asked = readAttributes(setLink(5, alias="für later").body[16:])
         self.assertEqual(asked, {20: "für later".encode()})
@@ -140,22 +140,22 @@ class LinkTests(SynchronousTestCase):
 
     def test_leavingABridge(self) -> None:
         """
-        The DELLINK of a port that leaves a bridge is not the end of the link.
+        The C{RTM_DELLINK} of a port that leaves a bridge is not the deletion of the link.
         """
         self.assertIsNone(
             parseLink(Message(RTM_DELLINK, 0, 0, 0, self.body(family=socket.AF_BRIDGE)))
         )
 
-    def test_wirelessNews(self) -> None:
+    def test_wirelessEvent(self) -> None:
         """
-        News of a wireless driver do not describe the link.
+        An event of a wireless driver does not describe the link.
         """
         body = self.body(extra=attribute(11, b"news"))
         self.assertIsNone(parseLink(Message(RTM_NEWLINK, 0, 0, 0, body)))
 
     def test_port(self) -> None:
         """
-        The master of a port is found; a master 0 means none.
+        The master of a port is found; 0 means that there is none.
         """
         for number, master in ((7, 7), (0, None)):
             body = self.body(extra=attribute(10, struct.pack("=I", number)))
@@ -165,7 +165,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_operational(self) -> None:
         """
-        The operational state is known, and makes no other link of it.
+        The operational state is parsed, and does not make links different.
         """
         links = []
         for state, expected in ((b"\6", True), (b"\0", False), (b"\2", False)):
@@ -177,7 +177,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_withoutName(self) -> None:
         """
-        A link that has no name is not believed.
+        A link without a name is malformed.
         """
         body = struct.pack("=BxHiII", 0, 1, 5, 0, 0)
         error = self.assertRaises(NetlinkError, parseLink, Message(16, 0, 0, 0, body))
@@ -186,8 +186,7 @@ class LinkTests(SynchronousTestCase):
     @given(st.binary(max_size=120))
     def test_anyBytes(self, body: bytes) -> None:
         """
-        Nothing but L{NetlinkError} comes of bytes that mean nothing, also behind a good
-        header.
+        Any bytes raise L{NetlinkError}, or nothing, also behind a good header.
         """
         for data in (body, self.body() + body, self.body(extra=nested(18, body))):
             for parse in (parseLink, parseAddress):
@@ -199,7 +198,7 @@ class LinkTests(SynchronousTestCase):
     @given(st.integers(0, len(VETH)))
     def test_cutOff(self, length: int) -> None:
         """
-        A message that was cut off gives an error, or a link by the same name and index.
+        A message that is cut off gives an error, or a link with the same name and index.
         """
         try:
             link = parseLink(Message(RTM_NEWLINK, 0, 0, 0, VETH[:length]))
@@ -211,12 +210,12 @@ class LinkTests(SynchronousTestCase):
 
 class AddressTests(SynchronousTestCase):
     """
-    Addresses from messages, and requests for addresses.
+    Addresses in messages, and requests for addresses.
     """
 
     def test_kernel(self) -> None:
         """
-        A message of the kernel is read as the address it describes.
+        A message of the kernel is parsed as the address that it describes.
         """
         self.assertEqual(
             parseAddress(Message(RTM_NEWADDR, 0, 0, 0, ADDRESS)),
@@ -225,7 +224,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_lease(self) -> None:
         """
-        Lifetimes, flags beyond eight bits and the tag of who added an address are read.
+        Lifetimes, all 32 bits of flags and the mark of an address are parsed.
         """
         self.assertEqual(
             parseAddress(Message(RTM_NEWADDR, 0, 0, 0, LEASE)),
@@ -257,7 +256,7 @@ class AddressTests(SynchronousTestCase):
         protocol: int | None,
     ) -> None:
         """
-        What is asked for is what is read back.
+        A requested address is parsed as it was requested.
         """
         request = newAddress(
             3, local, prefixLength, validLifetime=lifetime, flags=flags, protocol=protocol
@@ -278,7 +277,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_preferredLifetime(self) -> None:
         """
-        An address can be avoided before it ends.
+        The preferred lifetime of an address may be shorter than its lifetime.
         """
         request = newAddress(3, V4, 32, validLifetime=9, preferredLifetime=4)
         address = parseAddress(message(request))
@@ -286,7 +285,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_farEnd(self) -> None:
         """
-        Of a point-to-point link the near address is the one.
+        The near address of a point-to-point link is parsed.
         """
         body = struct.pack("=BBBBI", 2, 32, 0, 0, 4)
         body += attribute(1, socket.inet_aton("10.0.0.2")) + attribute(2, V4)
@@ -294,7 +293,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_wrongSize(self) -> None:
         """
-        An address that does not have its family's size is refused.
+        An address without the size of its family is refused.
         """
         body = struct.pack("=BBBBI", 2, 32, 0, 0, 4) + attribute(2, V6)
         error = self.assertRaises(NetlinkError, parseAddress, Message(20, 0, 0, 0, body))
@@ -302,8 +301,8 @@ class AddressTests(SynchronousTestCase):
 
     def test_addOrRenew(self) -> None:
         """
-        An address that must be new is asked for with EXCL; one to be renewed is made if
-        it went away.
+        A request for a new address has C{NLM_F_EXCL}; one for a renewal adds the address if it
+        is gone.
         """
         self.assertEqual(newAddress(1, V4, 32).flags, NLM_F_CREATE | NLM_F_EXCL)
         self.assertEqual(newAddress(1, V4, 32, replace=True).flags, NLM_F_CREATE | NLM_F_REPLACE)
@@ -317,7 +316,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        What no kernel accepts is refused with the value and what was expected.
+        The errors for values that no kernel accepts have the value and what was expected.
         """
         for arguments, words in (
             ({"validLifetime": 0}, "validLifetime 0, expected whole seconds, 1 or more"),
@@ -342,7 +341,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_dumps(self) -> None:
         """
-        Lists are asked for as dumps, single things are not.
+        Lists are requested as dumps, other things are not.
         """
         self.assertTrue(getLinks().isDump and getAddresses().isDump)
         for request in (newAddress(1, V4, 32), newAddress(1, V4, 32, replace=True), delLink(1)):
@@ -350,7 +349,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_veth(self) -> None:
         """
-        A pair names its ends, and the namespace of the far one.
+        A pair has both names, and the namespace of the far end.
         """
         request = newVeth("near", "far", peerNamespace=9, peerAddress=b"\2abcde", index=1001)
         link = parseLink(message(request))
@@ -362,7 +361,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_macvlanMode(self) -> None:
         """
-        A mode that is not offered is refused by name.
+        The error for an unknown mode names it.
         """
         error = self.assertRaises(ValueError, newMacvlan, "carp1", 2, mode="vepa")
         self.assertIn("'vepa', expected one of private, bridge", str(error))
@@ -376,7 +375,7 @@ class RequestTests(SynchronousTestCase):
 
     def test_upOnlyWhenAsked(self) -> None:
         """
-        Whether a link is on changes only when that is asked for.
+        A link is switched on or off only if that is requested.
         """
         flags = [struct.unpack_from("=II", setLink(1, up=up).body, 8) for up in (None, True, False)]
         self.assertEqual(flags, [(0, 0), (1, 1), (0, 1)])

@@ -1,5 +1,5 @@
 """
-What the tests of the sockets have in common.
+Fakes and helpers of the tests of the sockets.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def ipv6Packet(
 
 def awaitIPv6(node: Node, interface: str = "eth0") -> None:
     """
-    Wait until an interface has its link-local address, and all its IPv6 addresses
-    work: the kernel answers that it added one some time before it did.
+    Wait until an interface has its link-local address, and all its IPv6 addresses work.  They
+    begin to work some time after the kernel answered that they were added.
     """
     end = time.monotonic() + 10
     while time.monotonic() < end:
@@ -68,8 +68,8 @@ def awaitIPv6(node: Node, interface: str = "eth0") -> None:
 
 def sendUntilRead(send: Callable[[], object], descriptor: int) -> None:
     """
-    Send until there is something to read.  A switch passes nothing on for some time
-    after the interface of a node came up.
+    Send until there is something to read.  For some time after the interface of a node came up,
+    a switch forwards nothing to it.
     """
     end = time.monotonic() + 10
     while time.monotonic() < end:
@@ -81,8 +81,8 @@ def sendUntilRead(send: Callable[[], object], descriptor: int) -> None:
 
 def awaitDelivery(sender: Node, receiver: Node) -> None:
     """
-    Wait until all that one host sent has arrived at another, as something that it sent
-    later has: on a busy machine the kernel delivers after C{send} has returned.
+    Wait until everything that one host has sent arrived at another: send something more, and
+    wait for that.  On a busy machine the kernel delivers after C{send} has returned.
     """
     with (
         receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as ear,
@@ -110,7 +110,7 @@ def _works(node: Node, address: str, index: int) -> bool:
 @implementer(ILinkMonitor)
 class FakeLinks:
     """
-    Tells of links what a test says.
+    Reports the links that a test sets.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class FakeLinks:
 
     def watch(self, name: str, observer: ILinkObserver) -> None:
         """
-        See L{ILinkMonitor.watch}; nothing is known at first.
+        See L{ILinkMonitor.watch}; the state is unknown at first.
         """
         self.observers.append((name, observer))
 
@@ -136,7 +136,7 @@ class FakeLinks:
 
     def tell(self, name: str, link: Link | None) -> None:
         """
-        Tell of a change.
+        Report a change.
         """
         for watched, observer in list(self.observers):
             if watched == name:
@@ -146,11 +146,11 @@ class FakeLinks:
 @implementer(IPacketReceiver)
 class FakeReceiver:
     """
-    Keeps what it is given.
+    Keeps the packets that it receives.
 
-    @ivar received: packets that passed the firewall.
-    @ivar filtered: packets that were seen in front of it.
-    @ivar changes: how often it was told to ask whether packets can arrive.
+    @ivar received: The packets that passed the firewall.
+    @ivar filtered: The packets that were seen in front of the firewall.
+    @ivar changes: How often C{hearingChanged} was called.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,5 @@
 """
-Tests for L{txcarp.network.addresstable}, against a fake conversation and against the
-kernel.
+Tests for L{txcarp.network.addresstable}, with a fake netlink socket and in the kernel.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ INDEX = 7
 
 def address(one: VirtualAddress = IPV4, **facts: Any) -> InterfaceAddress:
     """
-    An address as the kernel tells of it.
+    An address as in the kernel's event.
     """
     whole: dict[str, Any] = {
         "index": INDEX,
@@ -58,9 +57,9 @@ def address(one: VirtualAddress = IPV4, **facts: Any) -> InterfaceAddress:
 
 class FakeNetlink:
     """
-    A conversation that a test leads.
+    A netlink socket whose answers a test gives.
 
-    @ivar asked: the requests, a list for each batch.
+    @ivar asked: The requests, a list for each batch.
     """
 
     def __init__(self) -> None:
@@ -86,14 +85,14 @@ class FakeNetlink:
 
     def say(self, one: InterfaceAddress, present: bool = True) -> None:
         """
-        Tell everybody that an address came or went.
+        Report to all observers that an address was added or removed.
         """
         for observer in self.observers:
             observer.addressChanged(one, present)
 
     def lose(self) -> None:
         """
-        Tell everybody that messages were lost.
+        Report to all observers that events were lost.
         """
         for observer in self.observers:
             observer.addressesUncertain()
@@ -102,7 +101,7 @@ class FakeNetlink:
 @implementer(ILeaseObserver)
 class FakeObserver:
     """
-    Keeps what it was told.
+    Keeps the calls that it gets.
     """
 
     def __init__(self) -> None:
@@ -122,7 +121,7 @@ class FakeObserver:
 
 class TableTests(SynchronousTestCase):
     """
-    What a table believes and asks for.
+    The state and the requests of a table.
     """
 
     def setUp(self) -> None:
@@ -143,20 +142,20 @@ class TableTests(SynchronousTestCase):
 
     def start(self, *addresses: InterfaceAddress) -> None:
         """
-        Start, with these addresses there.
+        Start the table, with these addresses present.
         """
         self.table.start()
         self.netlink.dumps[-1].callback(list(addresses))
 
     def holding(self, one: VirtualAddress = IPV4) -> Holding:
         """
-        Who put an address on the interface.
+        Who added an address to the interface.
         """
         return self.table.holding("eth7", one)
 
     def test_interfaces(self) -> None:
         """
-        It provides what it says.
+        The table and the fake provide their interfaces.
         """
         verifyObject(IAddressTable, self.table)
         verifyObject(IAddressObserver, self.table)
@@ -164,7 +163,7 @@ class TableTests(SynchronousTestCase):
 
     def test_known(self) -> None:
         """
-        What is there is known once the kernel's list is.
+        The addresses are known when the first list has been read.
         """
         waiting = self.table.known()
         self.table.start()
@@ -179,7 +178,7 @@ class TableTests(SynchronousTestCase):
 
     def test_startTwice(self) -> None:
         """
-        A second start asks for nothing.
+        A second start does nothing.
         """
         self.start()
         self.table.start()
@@ -187,7 +186,7 @@ class TableTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        After the end nothing is followed, and a late list means nothing.
+        After a stop, events are not followed and a late list is ignored.
         """
         self.table.start()
         self.table.stop()
@@ -198,7 +197,7 @@ class TableTests(SynchronousTestCase):
 
     def test_startAgain(self) -> None:
         """
-        It can be started again, and lists anew; until then what it knew is not known.
+        A table that is started again lists the addresses again, and knows none until then.
         """
         self.start(address())
         self.table.stop()
@@ -212,7 +211,7 @@ class TableTests(SynchronousTestCase):
 
     def test_whose(self) -> None:
         """
-        The tag says who added an address; where there is none, a short lease does.
+        The mark of an address tells who added it; without a mark, a short lease does.
         """
         for facts, expected in (
             ({}, Holding.OURS),
@@ -229,9 +228,9 @@ class TableTests(SynchronousTestCase):
                 self.start(address(**facts))
                 self.assertIs(self.holding(), expected)
 
-    def test_news(self) -> None:
+    def test_events(self) -> None:
         """
-        What the kernel says later is believed.
+        Later events change the state.
         """
         self.start()
         self.netlink.say(address())
@@ -242,7 +241,8 @@ class TableTests(SynchronousTestCase):
 
     def test_goneElsewhere(self) -> None:
         """
-        An address that leaves another interface, or was not there, is nobody's news.
+        The removal of an address from another interface, or of an unknown address, is not
+        reported.
         """
         self.start(address(index=8))
         self.netlink.say(address(index=8), present=False)
@@ -251,7 +251,7 @@ class TableTests(SynchronousTestCase):
 
     def test_unwatched(self) -> None:
         """
-        Nor is it told to those who do not listen any more.
+        An observer that no longer watches gets no reports.
         """
         self.start(address())
         self.table.unwatch("eth7", self.observer)
@@ -260,7 +260,7 @@ class TableTests(SynchronousTestCase):
 
     def test_newerThanTheList(self) -> None:
         """
-        What was said while the list was read is newer than the list.
+        An event that arrives while the list is read is newer than the list.
         """
         self.table.start()
         self.netlink.say(address(IPV6))
@@ -272,7 +272,7 @@ class TableTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        After lost messages there is a fresh list, and observers compare.
+        After events were lost, the addresses are listed again and observers must compare.
         """
         self.start(address(), address(IPV6))
         self.netlink.lose()
@@ -284,8 +284,8 @@ class TableTests(SynchronousTestCase):
 
     def test_lostInTheList(self) -> None:
         """
-        A list during which messages were lost is not believed; there is another, and
-        only one, however often that was said.
+        A list during which events were lost is discarded.  One more is read, however often
+        events were lost.
         """
         waiting = self.table.known()
         self.table.start()
@@ -300,7 +300,7 @@ class TableTests(SynchronousTestCase):
 
     def test_noList(self) -> None:
         """
-        A list that the kernel could not give is asked for again.
+        A list that the kernel could not send is requested again.
         """
         waiting = self.table.known()
         with capturedLogs() as logs:
@@ -314,7 +314,7 @@ class TableTests(SynchronousTestCase):
 
     def test_noListNoMore(self) -> None:
         """
-        Unless it was stopped meanwhile.
+        It is not requested again after a stop.
         """
         with capturedLogs():
             self.table.start()
@@ -325,8 +325,9 @@ class TableTests(SynchronousTestCase):
 
     def test_hold(self) -> None:
         """
-        Several addresses are one batch: they replace, have the lifetime, the tag, and
-        for IPv6 no duplicate address detection and no connections of their own.
+        Several addresses are one batch.  The requests replace present addresses; they have the
+        lifetime and the mark, and for IPv6 no duplicate address detection and a preferred
+        lifetime of 0.
         """
         self.start()
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
@@ -353,8 +354,8 @@ class TableTests(SynchronousTestCase):
 
     def test_renewal(self) -> None:
         """
-        What is there is renewed, and nothing else is asked for; nor for IPv6, which
-        knows no secondary addresses.
+        A renewal sends only the request for the address.  So does an IPv6 address, as IPv6 has
+        no secondary addresses.
         """
         self.start(address())
         self.table.hold("eth7", [IPV4], 3, True)
@@ -364,7 +365,7 @@ class TableTests(SynchronousTestCase):
 
     def test_noSecondaries(self) -> None:
         """
-        A kernel that does not know how to keep secondary addresses still adds ours.
+        An address is added even if the kernel cannot promote secondary addresses.
         """
         self.start()
         done = self.table.hold("eth7", [IPV4], 3, True)
@@ -374,7 +375,7 @@ class TableTests(SynchronousTestCase):
 
     def test_holdFails(self) -> None:
         """
-        One address that is refused fails it all.
+        If the kernel refuses one address, the whole call fails.
         """
         self.start()
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
@@ -384,7 +385,7 @@ class TableTests(SynchronousTestCase):
 
     def test_holdNotAllowed(self) -> None:
         """
-        A process that lost its privileges is told which one it needs.
+        The error of a process without the capability names it.
         """
         self.start()
         done = self.table.hold("eth7", [IPV4], 3, True)
@@ -395,15 +396,15 @@ class TableTests(SynchronousTestCase):
 
     def test_holdNothing(self) -> None:
         """
-        No addresses are no question.
+        Without addresses nothing is requested.
         """
         self.successResultOf(self.table.hold("eth7", [], 3, True))
         self.assertEqual(self.netlink.asked, [])
 
     def test_noInterface(self) -> None:
         """
-        On an interface that is not there nothing can be held, nothing need be dropped
-        and nobody holds anything.
+        On a missing interface no address can be held, dropping is no error, and nobody holds
+        anything.
         """
         self.start(address())
         self.indexes.clear()
@@ -416,8 +417,7 @@ class TableTests(SynchronousTestCase):
 
     def test_dropRenamed(self) -> None:
         """
-        The addresses of several virtual hosts are removed from an interface that has
-        another name now, not only those that leave first.
+        Addresses of several virtual hosts are all removed from an interface that was renamed.
         """
         self.start()
         for one in (IPV4, IPV6):
@@ -431,7 +431,7 @@ class TableTests(SynchronousTestCase):
 
     def test_drop(self) -> None:
         """
-        What is there is removed, as it is there: with its own prefix length.
+        A present address is removed with the prefix length that it has.
         """
         self.start(address(prefixLength=16))
         done = self.table.drop("eth7", [IPV4])
@@ -442,8 +442,8 @@ class TableTests(SynchronousTestCase):
 
     def test_dropUnknown(self) -> None:
         """
-        What is not known to be there is removed all the same: the kernel's word of it
-        may be on its way.
+        An address that is not known to be present is removed, too: the event of its addition
+        may still be to come.
         """
         self.start()
         self.table.drop("eth7", [IPV4, IPV6])
@@ -453,8 +453,8 @@ class TableTests(SynchronousTestCase):
 
     def test_answeredIsThere(self) -> None:
         """
-        What the kernel added is there with its answer, before it tells of it, and its
-        removal is noticed; what it did not add is not.
+        An address counts as present when the kernel has answered, before the event, and its
+        removal is reported.  A refused address does not count.
         """
         self.start()
         done = self.table.hold("eth7", [IPV4, IPV6], 3, True)
@@ -468,7 +468,8 @@ class TableTests(SynchronousTestCase):
 
     def test_dropTooLate(self) -> None:
         """
-        It is no error if it went meanwhile; anything else is.
+        It is no error if the address or the interface is already gone; any other error is
+        reported.
         """
         self.start(address())
         for number, good in (
@@ -487,8 +488,7 @@ class TableTests(SynchronousTestCase):
 
     def test_answerLost(self) -> None:
         """
-        What the kernel answered may have been lost: it is asked again, but not for
-        ever.
+        If an answer was lost, the batch is sent again, a limited number of times.
         """
         self.start(address(), address(IPV6))
         for ask in (
@@ -509,8 +509,8 @@ class TableTests(SynchronousTestCase):
 
     def test_taken(self) -> None:
         """
-        An address of ours that somebody makes permanent is told; what was somebody
-        else's before is nobody's news.
+        It is reported when another program makes an address of ours permanent.  Changes of a
+        foreign address are not reported.
         """
         self.start(address(), address(IPV6, protocol=None, validLifetime=None))
         self.netlink.say(address(validLifetime=2))
@@ -522,8 +522,8 @@ class TableTests(SynchronousTestCase):
 
     def test_elsewhere(self) -> None:
         """
-        An address that somebody else put on another interface is told from one of ours
-        there, and from one on this interface.
+        A foreign address on another interface is found; our address there, and a foreign one on
+        the interface itself, do not count.
         """
         self.start(address(index=8, protocol=None, validLifetime=None), address(IPV6, index=8))
         self.assertTrue(self.table.isElsewhere("eth7", IPV4))
@@ -534,8 +534,8 @@ class TableTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        IPv4 has an address with several prefix lengths: only what is ours is dropped,
-        and it is not gone with somebody else's.
+        IPv4 can have an address with several prefix lengths: only ours is dropped, and the
+        removal of a foreign one is not that of ours.
         """
         other = address(prefixLength=32, protocol=None, validLifetime=None)
         self.start(address())
@@ -552,7 +552,7 @@ class TableTests(SynchronousTestCase):
 
     def test_knownAfterRestart(self) -> None:
         """
-        What was there before the end is not believed at the next start.
+        The addresses from before a stop are not known after the next start.
         """
         self.start(address())
         self.table.stop()
@@ -566,7 +566,7 @@ class TableTests(SynchronousTestCase):
 
 class KernelTests(TestCase):
     """
-    A table in a network of its own.
+    A table in a network namespace of its own.
     """
 
     timeout = 60
@@ -580,7 +580,7 @@ class KernelTests(TestCase):
 
     async def table(self) -> AddressTable:
         """
-        A table that knows what is there.
+        Make a table that knows the present addresses.
         """
         table = AddressTable(self.netlink, reactor, self)  # type: ignore[arg-type]
         with self.node.inside():
@@ -594,7 +594,7 @@ class KernelTests(TestCase):
 
     def link(self, name: str) -> Link | None:
         """
-        See C{ILinkMonitor.link}; as the node has it now.
+        See C{ILinkMonitor.link}; the state of the node's interface.
         """
         try:
             return self.node.link(name)
@@ -603,21 +603,21 @@ class KernelTests(TestCase):
 
     def found(self, one: VirtualAddress) -> InterfaceAddress | None:
         """
-        An address as the kernel has it now.
+        An address as the kernel has it.
         """
         with self.node.netlink() as netlink:
             return next((each for each in netlink.addresses() if each.local == one.packed), None)
 
     def put(self, one: VirtualAddress, **facts: Any) -> None:
         """
-        Add an address behind the table's back.
+        Add an address without the table.
         """
         with self.node.netlink() as netlink:
             netlink.request(newAddress(self.index, one.packed, one.prefixLength, **facts))
 
     async def test_held(self) -> None:
         """
-        Both families appear with their lifetimes, at once usable, tagged as ours.
+        Addresses of both families are usable at once, with their lifetimes and our mark.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 3, True)
@@ -638,7 +638,7 @@ class KernelTests(TestCase):
 
     async def test_vanish(self) -> None:
         """
-        What is not renewed vanishes at the end of its lease, and observers are told.
+        An address that is not renewed vanishes at the end of its lease, and that is reported.
         """
         table = await self.table()
         for lease in (1, 2):
@@ -659,7 +659,7 @@ class KernelTests(TestCase):
 
     async def test_renewed(self) -> None:
         """
-        What is renewed has its whole lifetime again, and was never away.
+        A renewed address has its whole lifetime again, and was never absent.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 20, True)
@@ -672,7 +672,7 @@ class KernelTests(TestCase):
 
     async def test_dropped(self) -> None:
         """
-        What is dropped is gone at once, and only that.
+        Dropped addresses are removed at once, and no others.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 30, True)
@@ -684,8 +684,8 @@ class KernelTests(TestCase):
 
     async def test_adopted(self) -> None:
         """
-        What an earlier run left is known for ours, and can be renewed or dropped, with
-        whatever prefix length.
+        Addresses of an earlier run are recognized as ours, and can be renewed or dropped, with
+        any prefix length.
         """
         self.put(IPV4, validLifetime=40, protocol=OURS)
         self.put(IPV6, validLifetime=40, protocol=OURS)
@@ -701,7 +701,7 @@ class KernelTests(TestCase):
 
     async def test_foreign(self) -> None:
         """
-        What an administrator or a DHCP client put there is known for somebody else's.
+        Addresses of an administrator or a DHCP client are recognized as foreign.
         """
         self.put(IPV4)
         self.put(IPV6, validLifetime=3600)
@@ -711,7 +711,7 @@ class KernelTests(TestCase):
 
     async def test_removed(self) -> None:
         """
-        What somebody else removes is told at once.
+        The removal of an address by another program is reported at once.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4], 30, True)
@@ -721,8 +721,8 @@ class KernelTests(TestCase):
 
     async def test_taken(self) -> None:
         """
-        What somebody else makes permanent is told at once, and can be put on lease
-        again.
+        It is reported at once when another program makes an address permanent, and the address
+        can be put on lease again.
         """
         table = await self.table()
         for number, one in enumerate((IPV4, IPV6), 1):
@@ -738,8 +738,8 @@ class KernelTests(TestCase):
 
     async def test_keepsTheHostsOwn(self) -> None:
         """
-        A network manager may add the host's own address after ours, which makes it a
-        secondary one. It does not go with ours, neither dropped nor at the lease's end.
+        A network manager may add the host's own address after ours, which makes it a secondary
+        address.  It stays when ours is dropped, and when the lease ends.
         """
         table = await self.table()
         for end in ("dropped", "vanished"):
@@ -754,8 +754,7 @@ class KernelTests(TestCase):
 
     async def test_interfaceRenamed(self) -> None:
         """
-        From an interface that has another name now the addresses are removed all the
-        same.
+        Addresses are also dropped from an interface that was renamed.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 30, True)
@@ -768,8 +767,8 @@ class KernelTests(TestCase):
 
     async def test_interfaceDeleted(self) -> None:
         """
-        With its interface an address is gone; on a new one of the same name it can be
-        held again.
+        An address is gone with its interface, and can be held on a new interface of the same
+        name.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 30, True)
@@ -785,8 +784,8 @@ class KernelTests(TestCase):
 
     async def test_overrun(self) -> None:
         """
-        When the kernel drops messages because nobody reads them, the table reads a
-        fresh list and says so, and believes the truth.
+        When the kernel drops events because nobody reads them, the table lists the addresses
+        again, reports that, and knows the true state.
         """
         table = await self.table()
         await table.hold("eth0", [IPV4, IPV6], 30, True)
@@ -805,7 +804,7 @@ class KernelTests(TestCase):
 
     async def test_many(self) -> None:
         """
-        A hundred addresses are one question.
+        A hundred addresses can be held and dropped in one call each.
         """
         table = await self.table()
         many = [parseVirtualAddress(f"10.2.0.{number}") for number in range(1, 101)]

@@ -56,14 +56,13 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        It is an announcer.
+        It provides its interface.
         """
         verifyObject(IAnnouncer, self.announcer)
 
     def test_ipv4(self) -> None:
         """
-        An IPv4 address is announced by one gratuitous ARP with the card's
-        address.
+        An IPv4 address is announced by one gratuitous ARP packet with the card's address.
         """
         address = socket.inet_aton("10.0.0.9")
         self.announcer.announce(address)
@@ -71,7 +70,7 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_ipv6(self) -> None:
         """
-        An IPv6 address by a neighbour advertisement.
+        An IPv6 address is announced by one neighbour advertisement.
         """
         address = socket.inet_pton(socket.AF_INET6, "2001:db8::9")
         self.announcer.announce(address)
@@ -79,7 +78,7 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_virtual(self) -> None:
         """
-        A hardware address that moves with the addresses is the one announced.
+        If there is a virtual hardware address, it is the one to be announced.
         """
         address = socket.inet_aton("10.0.0.9")
         Announcer(self.sender, VIRTUAL).announce(address)
@@ -87,14 +86,15 @@ class AnnouncerTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """
-        Without an interface that is an L{OSError}.
+        Without an interface an L{OSError} is raised.
         """
         self.sender.gone = True
         self.assertRaises(OSError, self.announcer.announce, b"\n\0\0\1")
 
     def test_tunnel(self) -> None:
         """
-        Where there are no Ethernet addresses nothing is announced, and that is said once.
+        On an interface without Ethernet addresses nothing is announced, and that is logged
+        once.
         """
         self.sender.isTunnel = True
         with capturedLogs() as events:

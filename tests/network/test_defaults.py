@@ -21,7 +21,7 @@ class FirstInterfaceTests(SynchronousTestCase):
 
     def test_first(self) -> None:
         """
-        It is the first one that is up and not the loopback; there may be none.
+        The first interface that is up and not the loopback is returned, if there is one.
         """
         testbed = makeTestbed(self)
         node = testbed.node("a")
@@ -43,7 +43,7 @@ class FirstInterfaceTests(SynchronousTestCase):
 
     def test_goneMeanwhile(self) -> None:
         """
-        One that is gone when it is looked at is passed over.
+        An interface that is deleted meanwhile is skipped.
         """
 
         def gone(*arguments: object) -> bytes:

@@ -31,9 +31,8 @@ class AdvertisementTests(SynchronousTestCase):
 
     def test_vectors(self) -> None:
         """
-        Every frame of the real ucarp is built again from its packet and its
-        group, but for the source: ucarp makes up an address there which
-        nobody looks at, and a switch may not like.
+        Each frame of the real ucarp is made again from its packet and its group, except for the
+        source: ucarp invents an address there, which nobody looks at and a switch may not like.
         """
         for vector in load("advertisements")["vectors"]:
             frame = bytes.fromhex(vector["packet_hex"])
@@ -48,7 +47,7 @@ class AdvertisementTests(SynchronousTestCase):
 
     def test_groupAddress(self) -> None:
         """
-        The low 23 bits of the group: 32 groups share an address.
+        The low 23 bits of the group are in the address, so 32 groups share one.
         """
         for group, expected in (
             ("224.0.0.18", "01005e000012"),
@@ -59,7 +58,7 @@ class AdvertisementTests(SynchronousTestCase):
 
     def test_groupAddressIPv6(self) -> None:
         """
-        The low 32 bits of an IPv6 group.
+        The low 32 bits of an IPv6 group are in the address.
         """
         for group, expected in (
             ("ff02::12", "333300000012"),
@@ -70,7 +69,7 @@ class AdvertisementTests(SynchronousTestCase):
 
     def test_ipv6(self) -> None:
         """
-        A frame around an IPv6 packet says so.
+        A frame around an IPv6 packet has its Ethernet type.
         """
         frame = ipv6Frame(bytes.fromhex("333300000012"), CARD, b"packet")
         self.assertEqual(frame, bytes.fromhex("33330000001202000000000786dd") + b"packet")
@@ -83,7 +82,7 @@ class GratuitousARPTests(SynchronousTestCase):
 
     def test_vectors(self) -> None:
         """
-        Every frame of the real ucarp, byte by byte.
+        Each frame equals that of the real ucarp, byte by byte.
         """
         frames = load("gratuitous-arp")["frames"]
         self.assertGreater(len(frames), 20)
@@ -110,8 +109,8 @@ class UnsolicitedAdvertisementTests(SynchronousTestCase):
 
     def test_fields(self) -> None:
         """
-        To all nodes, hop limit 255, not solicited, with the override flag, the
-        address as source and target, and the hardware address as option.
+        The advertisement goes to all nodes with hop limit 255.  It is not solicited and has the
+        override flag, the address as source and target, and the hardware address as option.
         """
         allNodes = socket.inet_pton(socket.AF_INET6, "ff02::1")
         self.assertEqual(self.frame[:14].hex(), "33330000000102000000000786dd")

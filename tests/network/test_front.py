@@ -39,7 +39,7 @@ SOMEBODY = bytes.fromhex("02f100000002")
 
 def framed(packet: bytes, hardware: bytes | None = None) -> bytes:
     """
-    An advertisement in a frame to its group, or to one card.
+    Put an advertisement into a frame to its group, or to one card.
     """
     if packet[0] >> 4 == 4:
         return ipv4Frame(hardware or groupAddress(GROUP4), STRANGER, packet)
@@ -48,7 +48,7 @@ def framed(packet: bytes, hardware: bytes | None = None) -> bytes:
 
 class FrontDoorTests(SynchronousTestCase):
     """
-    A host that looks, and one that sends frames.
+    A host with a front door, and one that sends frames.
     """
 
     def setUp(self) -> None:
@@ -66,7 +66,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def frameSocket(self, node: Node) -> socket.socket:
         """
-        What a host sends frames with.
+        Open the socket by which a host sends frames.
         """
         with node.inside():
             frames = openFrameSocket("eth0")
@@ -75,7 +75,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def door(self, family: Family = Family.IPV4) -> FrontDoor:
         """
-        One of the second host.
+        Open a front door on the second host.
         """
         with self.b.inside():
             door = FrontDoor(self.reactor, "eth0", family, self.received.append, self.lost)
@@ -90,7 +90,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def read(self, door: FrontDoor) -> list[Packet]:
         """
-        What comes in by a door in one turn.
+        Return what one turn reads from a door.
         """
         if self.b.link().up:
             awaitDelivery(self.a, self.b)
@@ -100,7 +100,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        It is a descriptor that the reactor reads until it is closed.
+        It is a descriptor that the reactor reads until it is stopped.
         """
         door = self.door()
         verifyObject(IReadDescriptor, door)
@@ -115,9 +115,8 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_wanted(self) -> None:
         """
-        What is watched is seen whole, in its family, and nothing else: neither other
-        virtual hosts, nor what goes by for another host, nor what this host sends, nor
-        what came before.
+        Packets of the watched virtual host and family are reported whole.  Others are not: of
+        other virtual hosts, to other hosts, from this host, or from before the watch.
         """
         own = self.frameSocket(self.b)
         for family, packet in (
@@ -139,7 +138,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_watchedNoMore(self) -> None:
         """
-        What is watched no more is not seen.
+        Packets of a virtual host that is no longer watched are not reported.
         """
         door = self.door()
         door.watch([crafted.VHID, 99])
@@ -150,7 +149,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_turn(self) -> None:
         """
-        A flood is read in portions.
+        A turn of the reactor reads a limited number of packets.
         """
         door = self.door()
         door.watch([crafted.VHID])
@@ -161,7 +160,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_closedMeanwhile(self) -> None:
         """
-        Who closes it on receiving a packet gets no further one.
+        If it is stopped while a packet is handled, no further packet is reported.
         """
         with self.b.inside():
             door = FrontDoor(
@@ -175,8 +174,8 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_number(self) -> None:
         """
-        Nobody gets the number of the descriptor in the turn in which it is closed: the
-        reactor may still have an error to report for it.
+        The descriptor stays open until the next turn: the reactor may still have an error to
+        report for its number.
         """
         door = self.door()
         number = door.fileno()
@@ -187,7 +186,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """
-        That the interface goes down is survived; packets are seen when it is up again.
+        It works again after the interface was down.
         """
         door = self.door()
         door.watch([crafted.VHID])
@@ -200,7 +199,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        That the reactor gave the socket up is told, but not when it was closed.
+        It is reported when the reactor gives the socket up, but not after a stop.
         """
         door = self.door()
         for _ in range(2):
@@ -209,7 +208,7 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        Where there is no interface none is opened, and nothing is left open.
+        Without an interface no socket can be opened, and none is left open.
         """
         self.b.deleteInterface()
         before = set(Path("/proc/self/fd").iterdir())

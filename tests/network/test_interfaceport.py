@@ -1,6 +1,6 @@
 """
-Tests for L{txcarp.network.interfaceport} and L{txcarp.network.familyport}: sockets of
-the kernel, on a reactor and a clock that a test leads.
+Tests for L{txcarp.network.interfaceport} and L{txcarp.network.familyport}: sockets of the
+kernel, with a reactor and a clock that a test drives.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SIOCSIFMTU = 0x8922
 
 def setMTU(node: Node, size: int) -> None:
     """
-    Change how large a packet may be on C{eth0}; below 1280 bytes there is no IPv6.
+    Set the size of the largest packet on C{eth0}; below 1280 bytes there is no IPv6.
     """
     with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCSIFMTU, struct.pack("16si12x", b"eth0", size))
@@ -62,15 +62,15 @@ def setMTU(node: Node, size: int) -> None:
 
 def texts(events: list[LogEvent]) -> list[str]:
     """
-    What was said as a warning or worse.
+    Return what was logged as a warning or worse.
     """
     return [formatEvent(event) for event in events if event["log_level"] >= LogLevel.warn]
 
 
 class InterfacePortTests(SynchronousTestCase):
     """
-    One interface of one host, on which a virtual host takes part in both families, and
-    a second host that sends.
+    An interface of one host, on which a virtual host takes part in both families, and a second
+    host that sends.
     """
 
     def setUp(self) -> None:
@@ -97,7 +97,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def started(self, *groups: bytes) -> list[FamilyPort]:
         """
-        Take part in groups, and start.
+        Take part in groups, and start the port.
         """
         families = [self.add(crafted.VHID, group) for group in groups]
         with self.node.inside():
@@ -107,7 +107,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def tell(self) -> None:
         """
-        Have the link monitor tell of the interface as it is.
+        Have the link monitor report the interface as it is.
         """
         with self.node.inside():
             self.links.tell("eth0", self.node.link())
@@ -121,7 +121,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def readers(self, kind: type) -> list[Any]:
         """
-        What the reactor reads.
+        The readers of one kind that the reactor has.
         """
         return [reader for reader in self.reactor.readers if isinstance(reader, kind)]
 
@@ -147,7 +147,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        It observes its link as long as it is started.
+        It observes its link while it is started.
         """
         verifyObject(ILinkObserver, self.port)
         self.add(crafted.VHID, GROUP4)
@@ -162,8 +162,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """
-        There is one socket and one front door for each family, whoever shares them, as
-        long as somebody does.
+        There is one socket and one front door for each family, however many virtual hosts share
+        them, until the last one leaves.
         """
         ipv4, _ = self.started(GROUP4, GROUP6)
         self.assertEqual(len(self.reactor.adopted), 1)
@@ -190,7 +190,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_awaited(self) -> None:
         """
-        An interface that is not there yet is waited for, in silence.
+        An interface that does not exist yet is awaited, and nothing is logged.
         """
         self.node.deleteInterface()
         with capturedLogs() as events:
@@ -215,8 +215,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_recreated(self) -> None:
         """
-        When the interface was deleted and made again there are new sockets, whether
-        both is told or only the last.
+        When the interface was deleted and made again, new sockets are opened, whether both
+        events arrive or only the last.
         """
         self.started(GROUP4, GROUP6)
         self.tell()
@@ -236,8 +236,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_sameIndex(self) -> None:
         """
-        New sockets are opened, too, when nobody told that the interface was away and it
-        has the index that it had.
+        New sockets are also opened if no event reported that the interface was away, and it has
+        its old index.
         """
         self.started(GROUP4, GROUP6)
         self.tell()
@@ -259,8 +259,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_shortPackets(self) -> None:
         """
-        Below the least MTU of IPv6 its group is left, as the kernel leaves it, and that
-        is said; it is joined again as soon as IPv6 is back.
+        Below the least MTU of IPv6 the socket leaves its group, as the kernel does, and that is
+        logged.  It joins again as soon as IPv6 is back.
         """
         _, ipv6 = self.started(GROUP4, GROUP6)
         self.tell()
@@ -278,9 +278,9 @@ class InterfacePortTests(SynchronousTestCase):
         self.tell()
         self.assertTrue(self.hears())
 
-    def test_lateNews(self) -> None:
+    def test_staleEvent(self) -> None:
         """
-        News of an interface that is another one by now are no trouble.
+        An event of an interface that has been replaced since does no harm.
         """
         self.started(GROUP4, GROUP6)
         self.tell()
@@ -296,7 +296,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_unchanged(self) -> None:
         """
-        Other news of the link leave everything as it is.
+        Other events of the link change nothing.
         """
         self.started(GROUP4, GROUP6)
         before = list(self.reactor.readers)
@@ -305,8 +305,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        What the reactor gives up is opened again after a second, once, and the other
-        family notices nothing.
+        Sockets that the reactor gives up are opened again after a second, once, and the other
+        family works meanwhile.
         """
         _, ipv6 = self.started(GROUP4, GROUP6)
         self.tell()
@@ -334,7 +334,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_lostAtTheEnd(self) -> None:
         """
-        Nothing is opened again after the end.
+        Nothing is opened again after a stop.
         """
         self.add(crafted.VHID, GROUP4)
         with self.node.inside():
@@ -350,8 +350,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_noIPv6(self) -> None:
         """
-        That an interface cannot do IPv6 is said once, does not keep IPv4 from working,
-        and ends by itself.
+        That an interface cannot do IPv6 is logged once.  IPv4 works meanwhile, and IPv6 is
+        tried again.
         """
         setMTU(self.node, 1000)
         with capturedLogs() as events:
@@ -371,13 +371,13 @@ class InterfacePortTests(SynchronousTestCase):
 
     def refuse(self, *arguments: object) -> None:
         """
-        Open no raw socket.
+        Refuse to open a raw socket.
         """
         raise MissingCapability("open a raw socket", "CAP_NET_RAW")
 
     def test_mayNot(self) -> None:
         """
-        A process that may not open sockets is told so at the start, and nothing goes on.
+        The start of a process that may not open sockets fails, and leaves nothing behind.
         """
         self.patch(familyport, "RawSocket", self.refuse)
         self.add(crafted.VHID, GROUP4)
@@ -390,7 +390,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_unable(self) -> None:
         """
-        If the reactor does not read a socket, nothing stays open.
+        If the reactor cannot read a socket, none stays open.
         """
 
         def refuse(*details: object) -> None:
@@ -406,7 +406,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_mayNoLonger(self) -> None:
         """
-        If it may no longer when the interface is made anew, that is said.
+        If the process has lost the capability when the interface is made again, that is logged.
         """
         self.started(GROUP4)
         self.node.deleteInterface()
@@ -420,8 +420,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_hearing(self) -> None:
         """
-        Who takes part is told when it can hear the group no more, and when it can again:
-        once each, and not while sockets are only exchanged for others.
+        A receiver is told once when its group cannot be heard any more, and once when it can
+        again; not while sockets are only exchanged.
         """
         (ipv4,) = self.started(GROUP4)
         self.assertTrue(ipv4.hears(crafted.VHID))
@@ -446,8 +446,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_oneGroupRefused(self) -> None:
         """
-        A group that the kernel does not let this host join keeps from hearing who is in
-        it, and nobody else; it is tried again.
+        If the kernel refuses one membership, only the virtual hosts of that group hear nothing.
+        The membership is requested again.
         """
         ipv4, _ = self.started(GROUP4, GROUP6)
         other, receiver = b"\xe0\0\0\x11", FakeReceiver()
@@ -486,8 +486,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_hearingWhileExchanged(self) -> None:
         """
-        Who asks just while a lost socket is exchanged for another is not told that nothing
-        can be heard: nobody would tell him that it can again.
+        While a lost socket is exchanged, the answer is that the group can be heard: no receiver
+        would be told when it can again.
         """
         (ipv6,) = self.started(GROUP6)
         self.tell()
@@ -506,8 +506,8 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_noMoreMemory(self) -> None:
         """
-        When the kernel has no room for another filter, that is no fault of who takes part
-        or leaves; it is tried again.
+        When the kernel has no memory for a filter, the caller gets no error, and it is tried
+        again.
         """
         ipv4, _ = self.started(GROUP4, GROUP6)
         with self.node.inside():
@@ -538,7 +538,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_receiverFails(self) -> None:
         """
-        What goes wrong with one packet is logged; the next one is delivered.
+        An exception of a receiver is logged, and the next packet is delivered.
         """
         _, ipv6 = self.started(GROUP4, GROUP6)
         ipv6.watchFront(crafted.VHID, True)
@@ -561,7 +561,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_strays(self) -> None:
         """
-        What names no virtual host of ours, or none at all, is nobody's.
+        A packet without a vhid, or with that of no virtual host here, is dropped.
         """
         self.started(GROUP4)
         (_, _, reader, _) = self.reactor.adopted[0]
@@ -573,7 +573,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_noEthernet(self) -> None:
         """
-        An interface without Ethernet addresses says so.
+        The error for an interface without Ethernet addresses says so.
         """
 
         class TunnelSocket:
@@ -589,7 +589,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_noFrames(self) -> None:
         """
-        That no frames can be sent keeps nothing else from working, and is tried again.
+        If no frame socket can be opened, everything else works, and it is tried again.
         """
 
         def refuse(interface: str) -> socket.socket:
@@ -610,7 +610,7 @@ class InterfacePortTests(SynchronousTestCase):
 
     def test_frames(self) -> None:
         """
-        Frames are sent as they are.
+        Frames are sent unchanged.
         """
         self.started(GROUP4)
         frame = ipv4Frame(groupAddress(GROUP4), b"\2\0\0\0\0\7", crafted.packet())

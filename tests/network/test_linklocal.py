@@ -17,7 +17,7 @@ from txcarp.network.linklocal import LinkLocalAddress
 
 class LinkLocalAddressTests(SynchronousTestCase):
     """
-    A host with an IPv6 address that is good everywhere, and one that it gave itself.
+    A host with a global IPv6 address and a link-local one.
     """
 
     def setUp(self) -> None:
@@ -32,13 +32,13 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def linkLocal(self) -> list[str]:
         """
-        What the host has, with prefix length.
+        The link-local addresses of the host, with prefix length.
         """
         return [one for one in self.node.addresses() if one.startswith("fe80")]
 
     def add(self, address: str, flags: int = 0) -> None:
         """
-        Give it one more.
+        Add an address.
         """
         with self.node.netlink() as netlink:
             index = self.node.link().index
@@ -46,14 +46,14 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def unavailable(self) -> int | None:
         """
-        Why there is no address.
+        Return why there is no address.
         """
         return self.assertRaises(OSError, self.question.find).errno
 
     def test_found(self) -> None:
         """
-        The address is found wherever this process is, as often as it is asked for, and
-        nothing stays open to others in between.
+        The address is found from any network namespace, repeatedly, and no port stays occupied
+        in between.
         """
         (own,) = self.linkLocal()
         for _ in range(3):
@@ -64,7 +64,7 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def test_changed(self) -> None:
         """
-        Each answer is new.
+        Each answer is a new one.
         """
         (own,) = self.linkLocal()
         self.question.find()
@@ -75,7 +75,7 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """
-        An address of another scope is none.
+        A global address is not returned.
         """
         (own,) = self.linkLocal()
         self.node.removeAddress(own)
@@ -83,7 +83,7 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def test_tentative(self) -> None:
         """
-        Nor is one while the kernel is still looking for a duplicate.
+        An address is not returned while the kernel is still looking for a duplicate.
         """
         for address in self.node.addresses():
             self.node.removeAddress(address)
@@ -94,7 +94,7 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """
-        Nor has an interface one that is down, without IPv6, or gone.
+        An interface that is down, without IPv6 or gone has no address.
         """
         self.node.setInterface(False)
         self.assertEqual(self.unavailable(), errno.ENETUNREACH)
@@ -108,7 +108,7 @@ class LinkLocalAddressTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        Where there is no interface there is nothing to ask.
+        Without the interface the constructor fails, and leaves no socket open.
         """
         index = self.node.link().index
         self.node.deleteInterface()

@@ -24,7 +24,7 @@ ETH0 = Link(index=2, name="eth0", up=True, running=True, address=b"\2abcde", mtu
 @implementer(ILinkObserver)
 class Tape:
     """
-    Writes down what an observer is told.
+    Keeps the calls that an observer gets.
     """
 
     def __init__(self) -> None:
@@ -39,14 +39,14 @@ class Tape:
     @property
     def last(self) -> Link | None:
         """
-        What was told last.
+        The link of the last call.
         """
         return self.told[-1][1]
 
 
 class FakeNetlink:
     """
-    Lists of links that the test completes when it likes.
+    Lists of links that a test completes.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class FakeNetlink:
 
     def dumpLinks(self) -> Deferred[list[Link]]:
         """
-        A list that is to come.
+        Request a list.
         """
         answer: Deferred[list[Link]] = Deferred()
         self.lists.append(answer)
@@ -76,12 +76,12 @@ class FakeNetlink:
 
 class OrderTests(SynchronousTestCase):
     """
-    Events and lists in every order.
+    Events and lists in any order.
     """
 
     def setUp(self) -> None:
         """
-        A monitor of C{eth0} whose first list is under way.
+        Make a monitor of C{eth0} whose first list has been requested.
         """
         self.netlink = FakeNetlink()
         self.clock = Clock()
@@ -92,13 +92,13 @@ class OrderTests(SynchronousTestCase):
 
     def listed(self, *links: Link) -> None:
         """
-        Complete the list that was asked for first.
+        Complete the list that was requested first.
         """
         self.netlink.lists.pop(0).callback(list(links))
 
     def test_interfaces(self) -> None:
         """
-        The monitor provides what it says.
+        The monitor and the tape provide their interfaces.
         """
         verifyObject(ILinkMonitor, self.monitor)
         verifyObject(ILinkEventObserver, self.monitor)
@@ -106,8 +106,8 @@ class OrderTests(SynchronousTestCase):
 
     def test_firstAnswer(self) -> None:
         """
-        Nothing is told before the first list is complete; then whether the link is
-        there or not.
+        No observer is called before the first list is complete.  Then all are, whether their
+        link exists or not.
         """
         missing = Tape()
         self.monitor.watch("eth9", missing)
@@ -120,7 +120,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_lateObserver(self) -> None:
         """
-        Who begins to watch later is told at once.
+        An observer that begins to watch later is called at once.
         """
         self.listed(ETH0)
         late = Tape()
@@ -129,7 +129,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_nothingNew(self) -> None:
         """
-        What is told again, or what nobody looks at, is no change.
+        A repetition, and a change of what observers do not look at, are not reported.
         """
         self.listed(ETH0)
         self.monitor.linkEvent(ETH0, True)
@@ -142,7 +142,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_changes(self) -> None:
         """
-        On or off, carrier, MAC address, whether it carries IPv6, and index each are a change.
+        A change of up, running, MAC address, ability to carry IPv6 or index is reported.
         """
         self.listed(ETH0)
         for change in (
@@ -160,7 +160,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_renamedAway(self) -> None:
         """
-        A link that gets another name is gone for those who watch the old one.
+        A renamed link is gone for observers of its old name.
         """
         self.listed(ETH0)
         other = Tape()
@@ -171,7 +171,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_renamedInto(self) -> None:
         """
-        When another link takes the name over, its news are told, and the old link's are
+        When another link gets the name, its events are reported, and those of the old link are
         not.
         """
         self.listed(ETH0, attrs.evolve(ETH0, index=3, name="eth1"))
@@ -185,8 +185,8 @@ class OrderTests(SynchronousTestCase):
 
     def test_takenOverBeforeItIsFree(self) -> None:
         """
-        When an event is missing and a name is another link's already, the end of the
-        old link does not end the new one.
+        If the event of a renaming is missing, the deletion of the old link does not delete the
+        new one of the same name.
         """
         self.listed(ETH0)
         successor = attrs.evolve(ETH0, index=3)
@@ -196,7 +196,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_deletedDuringList(self) -> None:
         """
-        A link that is deleted while the list is read is not brought back by it.
+        A link that is deleted while the list is read does not come back with the list.
         """
         self.monitor.linkEvent(ETH0, False)
         self.listed(ETH0)
@@ -204,7 +204,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_changedDuringList(self) -> None:
         """
-        What changed while the list is read is newer than the list.
+        An event that arrives while the list is read is newer than the list.
         """
         down = attrs.evolve(ETH0, running=False)
         self.monitor.linkEvent(down, True)
@@ -214,7 +214,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_madeDuringList(self) -> None:
         """
-        A link that appears behind the reading of the list is kept.
+        A link that is made while the list is read, and is not in it, is kept.
         """
         self.monitor.linkEvent(ETH0, True)
         self.listed()
@@ -222,7 +222,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_overrun(self) -> None:
         """
-        When events were lost, a fresh list tells what became of the links.
+        When events were lost, the links are listed again.
         """
         self.listed(ETH0)
         self.monitor.linkEventsLost()
@@ -237,7 +237,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_overrunDuringList(self) -> None:
         """
-        A list during which events were lost is not believed.
+        A list during which events were lost is discarded.
         """
         self.monitor.linkEventsLost()
         self.listed(ETH0)
@@ -247,7 +247,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_failedList(self) -> None:
         """
-        A list that cannot be had is asked for again; events go on being told meanwhile.
+        A list that could not be read is requested again, and events are reported meanwhile.
         """
         self.listed(ETH0)
         self.monitor.linkEventsLost()
@@ -261,7 +261,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_lossBeforeRetry(self) -> None:
         """
-        Another loss before the list is asked for again asks at once, and only once.
+        When events are lost before the retry, the list is requested at once, and only once.
         """
         self.netlink.lists.pop(0).errback(OSError("changed each time"))
         self.monitor.linkEventsLost()
@@ -269,8 +269,8 @@ class OrderTests(SynchronousTestCase):
 
     def test_unwatch(self) -> None:
         """
-        Who does not watch any more is told nothing, even when another observer's call
-        ended it.
+        An observer that no longer watches is not called, even if another observer's call
+        removed it.
         """
         second = Tape()
 
@@ -289,7 +289,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_raisingObserver(self) -> None:
         """
-        An observer that raises is logged; the others are told.
+        An exception of an observer is logged, and the others are called.
         """
 
         @implementer(ILinkObserver)
@@ -306,8 +306,8 @@ class OrderTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        After its end the monitor tells nothing and waits for nothing; it can begin
-        again, and then tells the state anew.
+        After a stop no observer is called and no call is scheduled.  The monitor can be started
+        again, and then reports the state anew.
         """
         self.monitor.stop()
         self.monitor.stop()
@@ -325,7 +325,7 @@ class OrderTests(SynchronousTestCase):
 
     def test_startAgainDuringList(self) -> None:
         """
-        A list that was asked for before a stop does not count after the next start.
+        A list that was requested before a stop is discarded after the next start.
         """
         self.monitor.stop()
         self.monitor.start()
@@ -337,7 +337,7 @@ class OrderTests(SynchronousTestCase):
 
 class KernelTests(TestCase):
     """
-    What the kernel of this machine says when links change.
+    The kernel's events when links change.
     """
 
     timeout = 30.0
@@ -367,7 +367,7 @@ class KernelTests(TestCase):
 
     def states(self) -> list[str]:
         """
-        What was told, in words.
+        The reported states, in words.
         """
 
         def word(link: Link | None) -> str:
@@ -379,7 +379,7 @@ class KernelTests(TestCase):
 
     async def test_carrier(self) -> None:
         """
-        A cable that is pulled and put in again makes one change each.
+        To unplug a cable and to plug it in again is one change each.
         """
         self.start()
         await until(lambda: self.states() == ["running"])
@@ -390,8 +390,7 @@ class KernelTests(TestCase):
 
     async def test_silentCut(self) -> None:
         """
-        When the network behind the cable fails nothing is told: there is nothing to
-        see.
+        When the network behind the cable fails, nothing is reported: the link does not change.
         """
         self.start()
         await until(self.states)
@@ -402,7 +401,7 @@ class KernelTests(TestCase):
 
     async def test_switchedOff(self) -> None:
         """
-        An interface that is switched off and on again passes through its states.
+        An interface that is switched off and on again is never reported as gone.
         """
         self.start()
         await until(self.states)
@@ -414,7 +413,7 @@ class KernelTests(TestCase):
 
     async def test_madeAgain(self) -> None:
         """
-        An interface that is deleted is gone, and its successor has another index.
+        An interface that is deleted is reported as gone, and its successor has another index.
         """
         self.start()
         await until(self.states)
@@ -430,8 +429,7 @@ class KernelTests(TestCase):
 
     async def test_exchanged(self) -> None:
         """
-        When eth0 gets another name and another interface gets the name eth0, that one
-        is told.
+        When another interface gets the name eth0, that one is reported.
         """
         with self.node.netlink() as netlink:
             netlink.request(newBridge("new0"))
@@ -452,8 +450,7 @@ class KernelTests(TestCase):
 
     async def test_bridgePort(self) -> None:
         """
-        A port that leaves its bridge, for which the kernel sends a message of deletion,
-        is still there.
+        A port that leaves its bridge, for which the kernel sends a deletion, is not gone.
         """
         with self.testbed.lan.netlink() as netlink:
             port = next(link for link in netlink.links() if link.master is not None)
@@ -466,7 +463,7 @@ class KernelTests(TestCase):
 
     async def test_missing(self) -> None:
         """
-        An interface that does not exist yet is told as missing, then as there.
+        An interface that does not exist yet is reported as missing, then as present.
         """
         self.start("br7")
         await until(self.states)

@@ -1,6 +1,5 @@
 """
-Tests for L{txcarp.network.linux}: two hosts on one reactor, and the kernel between
-them.
+Tests for L{txcarp.network.linux}: two hosts with one reactor, and the kernel between them.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ table inet filter {{
 
 def linkLocalOf(node: Node) -> str:
     """
-    The IPv6 address that a host gave itself.
+    The link-local address of a host.
     """
     (address,) = (one for one in node.addresses() if one.startswith("fe80"))
     return address.partition("/")[0]
@@ -73,7 +72,7 @@ def firewall(node: Node, hook: str) -> None:
 
 class Host:
     """
-    A node with a network of its own.
+    A node with its own L{LinuxNetwork}.
     """
 
     def __init__(self, case: SynchronousTestCase, node: Node) -> None:
@@ -119,7 +118,7 @@ class Host:
 
     def tell(self) -> None:
         """
-        Have the link monitor tell of the interface as it is.
+        Have the link monitor report the interface as it is.
         """
         with self.node.inside():
             self.links.tell("eth0", self.node.link())
@@ -158,8 +157,8 @@ class NetworkTests(TestCase):
 
     async def test_multicast(self) -> None:
         """
-        What one sends the other hears in both families, as it was written, and nobody
-        hears himself.
+        Each host receives what the other sends, in both families and unchanged, and does not
+        receive its own packets.
         """
         a = [self.a.attach(group) for group in (GROUP4, GROUP6)]
         b = [self.b.attach(group) for group in (GROUP4, GROUP6)]
@@ -180,7 +179,7 @@ class NetworkTests(TestCase):
 
     async def test_hopLimit(self) -> None:
         """
-        The hop limit is told as it arrived; whether it is good is for others to say.
+        The hop limit of a packet is that with which it arrived, whatever it is.
         """
         a, _ = self.a.attach(GROUP6), self.b.attach(GROUP6)
         for hopLimit in 255, 254, 1, 64:
@@ -192,8 +191,8 @@ class NetworkTests(TestCase):
 
     async def test_unicast(self) -> None:
         """
-        One host is reached in both families, by a packet from and to the cards' own
-        addresses whatever was asked for the group.
+        One host is reached in both families.  The frame has the addresses of the cards,
+        whatever was asked for the group.
         """
         sniffer = self.b.node.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self.addCleanup(sniffer.close)
@@ -217,7 +216,7 @@ class NetworkTests(TestCase):
 
     async def test_router(self) -> None:
         """
-        A host behind a router is reached in both families, with a hop less.
+        A host behind a router is reached in both families, with the hop limit lowered by one.
         """
         far = self.testbed.switch("far")
         sides = (self.testbed.lan, "10.99.0.254/24"), (far, "10.98.0.254/24")
@@ -250,8 +249,7 @@ class NetworkTests(TestCase):
 
     async def test_virtualHosts(self) -> None:
         """
-        Each virtual host is given what names it, and nobody what names no virtual host
-        here.
+        Each virtual host receives its own packets, and packets with another vhid are dropped.
         """
         second = FakeReceiver()
         for group, make in (
@@ -271,7 +269,7 @@ class NetworkTests(TestCase):
 
     async def test_frames(self) -> None:
         """
-        What is sent in frames arrives as well.
+        Packets that are sent in frames arrive as well.
         """
         for group, packet in (GROUP4, crafted.packet()), (GROUP6, ipv6Packet()):
             self.b.attach(group)
@@ -284,8 +282,8 @@ class NetworkTests(TestCase):
 
     async def test_recreated(self) -> None:
         """
-        A host whose interface is deleted and made again hears the group and is heard, in
-        both families.
+        A host whose interface is deleted and made again receives and sends again, in both
+        families.
         """
         for group, packet, reply in (
             (GROUP4, crafted.packet(), crafted.packet(source="10.99.0.2")),
@@ -304,7 +302,8 @@ class NetworkTests(TestCase):
 
     async def test_downAndUp(self) -> None:
         """
-        The same where it was switched off and on.
+        A host whose interface was switched off and on receives and sends again, in both
+        families.
         """
         for group, packet, reply in (
             (GROUP4, crafted.packet(), crafted.packet(source="10.99.0.2")),
@@ -325,8 +324,8 @@ class NetworkTests(TestCase):
 
     async def test_front(self) -> None:
         """
-        What the firewall of a host drops is seen in front of it, in each family for
-        itself.
+        Packets that the firewall of a host drops are seen in front of it, in the watched family
+        only.
         """
         firewall(self.b.node, "input")
         packets = crafted.packet(), ipv6Packet()
@@ -344,8 +343,8 @@ class NetworkTests(TestCase):
 
     async def test_outputFirewall(self) -> None:
         """
-        What the firewall of a host does not let out for the group leaves around it, and
-        that is said once; what is for one host does not leave.
+        If the firewall drops outgoing packets, those for the group are sent as frames, and that
+        is logged once.  Those for one host are not sent.
         """
         firewall(self.a.node, "output")
         with capturedLogs() as events:
@@ -368,8 +367,7 @@ class NetworkTests(TestCase):
 
     async def test_unread(self) -> None:
         """
-        What waits in a socket is known before the reactor reads it, in each family for
-        itself.
+        C{hasUnread} knows of a packet before the reactor reads it, in each family separately.
         """
         a = [self.a.attach(group) for group in (GROUP4, GROUP6)]
         b = [self.b.attach(group) for group in (GROUP4, GROUP6)]
@@ -385,7 +383,7 @@ class NetworkTests(TestCase):
 
     def test_linkLocal(self) -> None:
         """
-        The address that advertisements are to come from is known where there is one.
+        The transport of IPv6 returns the link-local address while there is one.
         """
         transport = self.a.attach(GROUP6)
         self.assertEqual(transport.linkLocal(), packed(linkLocalOf(self.a.node)))
@@ -398,7 +396,7 @@ class NetworkTests(TestCase):
 
     async def test_withoutIPv6(self) -> None:
         """
-        Where IPv6 is switched off IPv4 works, and IPv6 as soon as it is switched on.
+        Where IPv6 is disabled, IPv4 works, and IPv6 as soon as it is enabled.
         """
         setting = "net/ipv6/conf/eth0/disable_ipv6"
         self.b.node.sysctl(setting, "1")
@@ -415,8 +413,8 @@ class NetworkTests(TestCase):
 
     async def test_detached(self) -> None:
         """
-        Who left is given nothing more in any family, while others are; and may come
-        back.
+        A virtual host that was detached receives nothing in any family, while others do, and
+        can be attached again.
         """
         second = FakeReceiver()
         for group, packet, other in (
@@ -437,7 +435,7 @@ class NetworkTests(TestCase):
 
     def test_twice(self) -> None:
         """
-        A virtual host takes part once in each family.
+        A virtual host can be attached once in each family.
         """
         verifyObject(INetwork, self.a.network)
         for group in GROUP4, GROUP6:
@@ -451,7 +449,7 @@ class NetworkTests(TestCase):
 
     def test_announcer(self) -> None:
         """
-        The neighbours on an interface are told of addresses.
+        An announcer sends on its interface.
         """
         sniffer = self.b.node.socket(socket.AF_PACKET, socket.SOCK_RAW)
         self.addCleanup(sniffer.close)
@@ -466,7 +464,7 @@ class NetworkTests(TestCase):
 
     def test_reactor(self) -> None:
         """
-        A reactor that cannot take over sockets is of no use.
+        A reactor that cannot adopt sockets is refused.
         """
         unable: Any = object()
         self.assertRaises(TypeError, LinuxNetwork, unable, Clock(), FakeLinks())

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.macvlans} and the names of what it makes.
+Tests for L{txcarp.network.macvlans}, and for the names of the macvlans.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class FakeKernel:
     """
     The links of a host, and their settings in a directory.
 
-    @ivar links: by index.
-    @ivar error: what the next request fails with, if it is one.
-    @ivar losses: what becomes of the next questions: whether they are done, but the answer
-        is lost; C{None} for what is answered.
+    @ivar links: By index.
+    @ivar error: What the next request fails with; C{None} for nothing.
+    @ivar losses: For each of the next requests: C{None} if it is answered; otherwise its answer
+        is lost, and this is whether it was carried out.
     """
 
     def __init__(self, root: Path) -> None:
@@ -55,7 +55,7 @@ class FakeKernel:
 
     def add(self, link: Link, **settings: str) -> None:
         """
-        Add a link, with the settings that it has.
+        Add a link with its settings.
         """
         self.links[link.index] = link
         for family, names in (
@@ -69,19 +69,19 @@ class FakeKernel:
 
     def setting(self, name: str, link: str = "eth0", family: str = "ipv4") -> str:
         """
-        One setting.
+        Read a setting.
         """
         return (self.root / family / "conf" / link / name).read_text().strip()
 
     def arp(self) -> tuple[str, str]:
         """
-        What the parent has.
+        Read the settings of the parent.
         """
         return self.setting("arp_ignore"), self.setting("arp_announce")
 
     def named(self, name: str) -> Link | None:
         """
-        A link by its name.
+        Find a link by its name.
         """
         return next((link for link in self.links.values() if link.name == name), None)
 
@@ -100,7 +100,7 @@ class FakeKernel:
 
     def do(self, request: Request) -> Deferred[None]:
         """
-        Do what is asked for.
+        Carry out a request.
         """
         error, self.error = self.error, None
         if error is not None:
@@ -145,13 +145,13 @@ class MacvlansTests(SynchronousTestCase):
 
     def process(self) -> Macvlans:
         """
-        What another process, or the next run of this program, has.
+        Make the object of another process, or of the next run of this program.
         """
         return Macvlans(self.kernel, self.kernel.root)  # type: ignore[arg-type]
 
     def create(self, name: str = "vh7.eth0", macvlans: Macvlans | None = None) -> Link:
         """
-        Make one.
+        Make a macvlan.
         """
         macvlans = macvlans or self.macvlans
         self.successResultOf(macvlans.create(name, "eth0", HARDWARE, True))
@@ -161,20 +161,20 @@ class MacvlansTests(SynchronousTestCase):
 
     def remove(self, name: str = "vh7.eth0", macvlans: Macvlans | None = None) -> None:
         """
-        Remove one.
+        Remove a macvlan.
         """
         self.successResultOf((macvlans or self.macvlans).remove(name, "eth0"))
 
     def test_interface(self) -> None:
         """
-        It provides what it says.
+        It provides its interface.
         """
         verifyObject(IVirtualInterfaces, self.macvlans)
 
     def test_create(self) -> None:
         """
-        A macvlan on the parent has the hardware address, is up, answers for its own
-        addresses and takes none from the network; the parent answers for its own only.
+        A macvlan has the hardware address, is up, answers for its own addresses and gets none
+        from the network.  The parent answers for its own addresses only.
         """
         link = self.create()
         self.assertEqual(
@@ -188,14 +188,14 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_withoutIPv6(self) -> None:
         """
-        One for IPv4 addresses alone has no IPv6 at all.
+        A macvlan for IPv4 addresses only has no IPv6.
         """
         self.successResultOf(self.macvlans.create("vh7.eth0", "eth0", HARDWARE, False))
         self.assertEqual(self.kernel.setting("disable_ipv6", "vh7.eth0", "ipv6"), "1")
 
     def test_remove(self) -> None:
         """
-        With it goes what was changed for it; a second time there is nothing to do.
+        The settings are restored when the macvlan is removed.  A second removal does nothing.
         """
         for _ in range(2):
             self.create()
@@ -206,8 +206,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_enoughAlready(self) -> None:
         """
-        What the parent has is left, if it is enough; and what somebody changed
-        meanwhile.
+        A setting of the parent that is enough is not changed, and one that somebody changed
+        meanwhile is not restored.
         """
         self.kernel.add(PARENT, arp_ignore="2", arp_announce="1")
         self.create()
@@ -222,8 +222,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_raisedMeanwhile(self) -> None:
         """
-        A setting that somebody raised beyond what is needed is not lowered by the next
-        macvlan.
+        A setting that somebody raised meanwhile is not lowered for the next macvlan.
         """
         self.create()
         self.kernel.add(PARENT, arp_ignore="8", arp_announce="2")
@@ -232,8 +231,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_killed(self) -> None:
         """
-        What a killed process changed is put back by the next, which finds it in the
-        alias: when it removes the macvlan, or adopts and later removes it.
+        The settings that a killed process changed are restored by the next process, which reads
+        them from the alias, when it removes the macvlan, or adopts and later removes it.
         """
         for adopts in (False, True):
             with self.subTest(adopts=adopts):
@@ -250,8 +249,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_severalProcesses(self) -> None:
         """
-        Processes with virtual hosts on one parent put its settings back with the last
-        of their macvlans, in whatever order they leave.
+        The settings are restored with the last macvlan on the parent, in whatever order several
+        processes remove theirs.
         """
         for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
             with self.subTest(order=order):
@@ -266,8 +265,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_answersLost(self) -> None:
         """
-        Whichever answer is lost, and whether what was asked for was done or not: it is
-        made, and taken away without a trace, all the same.
+        A macvlan is made, and removed without a trace, whichever answer is lost, and whether or
+        not that request was carried out.
         """
         for before in range(6):
             for done in (False, True):
@@ -283,7 +282,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_alwaysLost(self) -> None:
         """
-        It is not tried for ever.
+        The number of attempts is limited.
         """
         self.kernel.losses = [True] * 3
         self.failureResultOf(
@@ -293,7 +292,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_foreign(self) -> None:
         """
-        What has the name and is something else is neither taken nor removed.
+        Another interface of the same name is neither taken over nor removed.
         """
         for link in (
             Link(index=5, name="vh7.eth0", up=True, running=True, kind="dummy"),
@@ -312,7 +311,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_noParent(self) -> None:
         """
-        Without a parent there is an error that names it, and nothing to remove.
+        The error for a missing parent names it, and removal is no error.
         """
         del self.kernel.links[2]
         failure = self.failureResultOf(
@@ -324,7 +323,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_parentRenamed(self) -> None:
         """
-        If the parent has another name meanwhile, its settings are put back there.
+        The settings are also restored on a parent that was renamed.
         """
         self.create()
         renamed = attrs.evolve(PARENT, name="lan0")
@@ -336,8 +335,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_parentGone(self) -> None:
         """
-        If the parent went, and the macvlan with it, nothing is left to do; nor on
-        another of the same name.
+        If the parent and its macvlan are gone, nothing is done, and nothing to another
+        interface of the same name.
         """
         link = self.create()
         del self.kernel.links[link.index], self.kernel.links[2]
@@ -348,7 +347,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_macvlanGone(self) -> None:
         """
-        If somebody removed the macvlan alone, the settings are put back all the same.
+        The settings are also restored if somebody else removed the macvlan.
         """
         link = self.create()
         del self.kernel.links[link.index]
@@ -357,7 +356,7 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        Where the kernel refuses, nothing was changed.
+        If the kernel refuses the macvlan, no setting is changed.
         """
         self.kernel.error = OSError(errno.EOPNOTSUPP, "no macvlan here")
         failure = self.failureResultOf(
@@ -368,8 +367,8 @@ class MacvlansTests(SynchronousTestCase):
 
     def test_readOnly(self) -> None:
         """
-        A setting that cannot be made is said, with its name and the reason, and the
-        others are made.
+        A setting that cannot be changed is logged with its name and the reason, and the others
+        are changed.
         """
         self.create()
         path = self.kernel.root / "ipv6/conf/vh7.eth0/accept_ra"
@@ -389,7 +388,7 @@ class NameTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """
-        It says the virtual host and the interface.
+        The name has the vhid and the interface in it.
         """
         self.assertEqual(virtualInterfaceName("eth0", 7), "vh7.eth0")
         self.assertEqual(virtualInterfaceName("eth12345", 255), "vh255.eth12345")
@@ -397,7 +396,8 @@ class NameTests(SynchronousTestCase):
 
     def test_long(self) -> None:
         """
-        Long names that differ in their ends only have different interfaces, and fit.
+        Long names that differ only at the end get different interfaces, whose names are not too
+        long.
         """
         names = [
             virtualInterfaceName(f"enp130s0f1.{vlan}", vhid)

@@ -33,7 +33,7 @@ OTHER6 = packed("ff02::81")
 
 class RawSocketTests(SynchronousTestCase):
     """
-    Two hosts and a socket of each family on both.
+    Two hosts, with a socket of each family on both.
     """
 
     def setUp(self) -> None:
@@ -47,7 +47,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def opened(self, node: Node, family: Family = Family.IPV4) -> RawSocket:
         """
-        A socket on a host.
+        Open a socket on a host.
         """
         with node.inside():
             raw = RawSocket("eth0", node.link().index, family)
@@ -56,14 +56,15 @@ class RawSocketTests(SynchronousTestCase):
 
     def linkLocal(self, node: Node) -> str:
         """
-        The IPv6 address that a host gave itself.
+        The link-local address of a host.
         """
         (address,) = (one for one in node.addresses() if one.startswith("fe80"))
         return address.partition("/")[0]
 
     def heard(self, raw: RawSocket) -> list[bytes]:
         """
-        What waits in a socket of the second host, after all that the first one sent came.
+        Return what a socket of the second host has received, when everything that the first
+        host sent has arrived.
         """
         awaitDelivery(self.a, self.b)
         packets = []
@@ -82,8 +83,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_ipv4(self) -> None:
         """
-        What is written is what arrives at the other members, the source too, which is
-        nobody's; the sender hears nothing of it.
+        The other members receive a packet unchanged, even if no host has its source address.
+        The sender does not receive it.
         """
         a, b = self.opened(self.a), self.opened(self.b)
         for raw in a, b:
@@ -95,7 +96,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_withoutAddress(self) -> None:
         """
-        An interface without any IPv4 address sends and receives all the same.
+        An interface without an IPv4 address sends and receives as well.
         """
         for node in self.a, self.b:
             for address in node.addresses():
@@ -105,7 +106,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_ipv6(self) -> None:
         """
-        The same with IPv6; the kernel keeps the header.
+        The same works for IPv6, except that the kernel delivers no header.
         """
         a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
         for raw in a, b:
@@ -119,8 +120,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_unicast(self) -> None:
         """
-        One host is reached by its address; a link-local one is looked for on this
-        interface.
+        One host is reached by its address, and by its link-local address on this interface.
         """
         a, b = self.opened(self.a), self.opened(self.b)
         b.admit([crafted.VHID], [GROUP4])
@@ -135,8 +135,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """
-        Nothing is let through at first, and afterwards what is asked for: neither other
-        virtual hosts nor other groups that this host is a member of.
+        A socket receives nothing at first, and then what is admitted: neither packets of other
+        virtual hosts nor of groups that another socket joined.
         """
         a, b = self.opened(self.a), self.opened(self.b)
         other = self.opened(self.b)
@@ -155,8 +155,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_groups(self) -> None:
         """
-        Groups are joined and left as they are wanted, also when the kernel left one
-        already; what is no group is not joined.
+        Groups are joined and left as requested, even if the kernel has already dropped the
+        membership.  An address that is no group is not joined.
         """
         for family, groups, names in (
             (Family.IPV4, (GROUP4, OTHER4), ("120000E0", "510000E0")),
@@ -180,9 +180,9 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_left(self) -> None:
         """
-        Who is closed leaves its groups at once, even while the reactor has the socket
-        open: on an interface that was made anew with the same index the kernel would
-        later take those who joined there for the ones that leave.
+        A closed socket leaves its groups at once, although the reactor has a duplicate of it.
+        Otherwise, on an interface that is made again with the same index, the kernel would
+        later count its departure as that of a new member.
         """
         for family, group, name in (
             (Family.IPV4, GROUP4, "120000E0"),
@@ -197,7 +197,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_manyGroups(self) -> None:
         """
-        What the kernel refuses is raised, and tried again next time.
+        A refused membership is raised, and requested again next time.
         """
         self.a.sysctl("net/ipv4/igmp_max_memberships", "1")
         raw = self.opened(self.a)
@@ -209,8 +209,7 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        A socket on an interface that is not there cannot be opened, and none is left
-        open.
+        A socket on a missing interface cannot be opened, and is not left open.
         """
         index = self.a.link().index
         self.a.deleteInterface()
@@ -223,8 +222,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_disabled(self) -> None:
         """
-        Where IPv6 is switched off nothing leaves, and that is raised; the group is
-        heard as soon as it is switched on.
+        Where IPv6 is disabled, sending raises an error.  The group is heard as soon as IPv6 is
+        enabled.
         """
         self.b.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
         a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
@@ -238,8 +237,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_downAndUp(self) -> None:
         """
-        While the interface is down nothing leaves; afterwards the groups are still
-        heard.
+        While the interface is down, sending raises an error.  The groups are still heard
+        afterwards.
         """
         for family, group, packet in (
             (Family.IPV4, GROUP4, crafted.packet()),
@@ -255,8 +254,8 @@ class RawSocketTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """
-        The errors of ICMP are not asked for, and nothing is connected: either would let
-        others close the socket.
+        ICMP errors are not reported, and the socket is not connected: either would let other
+        hosts close it.
         """
         for family, level, option in (
             (Family.IPV4, socket.IPPROTO_IP, 11),  # IP_RECVERR

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.readers}, with sockets and reactors that a test leads.
+Tests for L{txcarp.network.readers}, with sockets and reactors that a test drives.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TURN = 64
 
 class FakeReactor:
     """
-    Knows its readers and ports.
+    Keeps its readers and ports.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class FakeReactor:
 
 class FakePort:
     """
-    A datagram port, as far as it is used.
+    The part of a datagram port that is used.
     """
 
     maxThroughput = 0
@@ -73,9 +73,9 @@ class FakePort:
 
 class FakeSocket:
     """
-    Has something to read.
+    A socket to read from.
 
-    @ivar waiting: answers to C{recvmsg}, or errors; when there are none it would block.
+    @ivar waiting: The results of C{recvmsg}, or errors; it would block when there are none.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        It is a descriptor that the reactor reads until it is told to stop.
+        It is a descriptor that the reactor reads until it is stopped.
         """
         verifyObject(IReadDescriptor, self.reader)
         self.assertEqual(self.reactor.readers, [self.reader])
@@ -153,8 +153,8 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_header(self) -> None:
         """
-        A packet is given on with what the kernel said of its header: source without
-        scope, destination, protocol and hop limit.
+        A packet has what the kernel says of its header: the source without its scope, the
+        destination, the protocol and the hop limit.
         """
         self.socket.waiting = [message(), message(hopLimit=63, source="2001:db8::1")]
         self.reader.doRead()
@@ -163,7 +163,8 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_unsaid(self) -> None:
         """
-        What the kernel does not say is never what an advertisement needs.
+        If the kernel does not say the hop limit and the destination, the packet has values that
+        no advertisement may have.
         """
         self.socket.waiting = [message(hopLimit=None)]
         self.reader.doRead()
@@ -172,7 +173,7 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_turn(self) -> None:
         """
-        A flood is read in portions.
+        A turn of the reactor reads a limited number of packets.
         """
         self.socket.waiting = [message(counter) for counter in range(TURN + 1)]
         self.reader.doRead()
@@ -182,7 +183,7 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """
-        An error of the socket is survived; what comes later is read.
+        Reading continues after an error of the socket.
         """
         self.socket.waiting = [OSError(errno.ENETDOWN, ""), message()]
         self.assertIsNone(self.reader.doRead())
@@ -190,8 +191,8 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        Who stops it on receiving a packet gets no further one, and is not told that the
-        socket was lost.
+        If it is stopped while a packet is handled, no further packet is delivered, and the
+        socket is not reported as lost.
         """
         self.reader = IPv6Reader(
             self.reactor, self.socket, "eth0", lambda packet: self.reader.stop(), self.lost
@@ -204,7 +205,7 @@ class IPv6ReaderTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        That the reactor gave the socket up is told once.
+        It is reported once when the reactor gives the socket up.
         """
         for _ in range(2):
             self.reader.connectionLost(Failure(ConnectionDone()))
@@ -234,7 +235,7 @@ class IPv4ReaderTests(SynchronousTestCase):
 
     def test_adopted(self) -> None:
         """
-        The reactor reads the socket in portions and gives whole packets.
+        The reactor reads the socket in portions and delivers whole packets.
         """
         ((descriptor, family, reader, size),) = self.reactor.adopted
         self.assertEqual((descriptor, family, reader), (77, socket.AF_INET, self.reader))
@@ -246,7 +247,7 @@ class IPv4ReaderTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        Nothing is given on after it was stopped, and its end is what was asked for.
+        After a stop nothing is delivered, and the end of the port is not reported.
         """
         self.reader.stop()
         self.assertTrue(self.reactor.port.stopped)
@@ -256,7 +257,7 @@ class IPv4ReaderTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        That the reactor gave the socket up is told once.
+        It is reported once when the reactor gives the socket up.
         """
         for _ in range(2):
             self.reader.stopProtocol()

@@ -21,8 +21,7 @@ _INSTRUCTION = struct.Struct("=HBBI")
 
 def verdict(code: bytes, packet: bytes) -> int:
     """
-    What the kernel's classic BPF machine returns for a packet: how many bytes
-    are kept.
+    Return what the kernel's classic BPF machine would: how many bytes of a packet are kept.
     """
     instructions = list(_INSTRUCTION.iter_unpack(code))
     accumulator = index = position = 0
@@ -61,8 +60,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_eachVhid(self) -> None:
         """
-        A filter for one virtual host keeps that one's packets whole, and no
-        other's.
+        A filter for one virtual host keeps the packets of that one whole, and no others.
         """
         for beginning in Beginning:
             packets = {vhid: seen(beginning, vhid) for vhid in range(1, 256)}
@@ -74,7 +72,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """
-        A filter for all of them keeps each: every jump reaches its target.
+        A filter for all virtual hosts keeps the packets of each: every jump reaches its target.
         """
         for beginning in Beginning:
             code = program(range(1, 256), beginning)
@@ -84,21 +82,21 @@ class ProgramTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """
-        A filter for nobody keeps nothing.
+        A filter for no virtual host keeps nothing.
         """
         for beginning in Beginning:
             self.assertEqual(verdict(program([], beginning), seen(beginning)), 0)
 
     def test_twice(self) -> None:
         """
-        To name one twice, or in another order, makes no difference.
+        Order and repetition of the virtual hosts make no difference.
         """
         for beginning in Beginning:
             self.assertEqual(program([3, 1, 3], beginning), program([1, 3], beginning))
 
     def test_options(self) -> None:
         """
-        The number is found behind IPv4 options.
+        The vhid is found behind IPv4 options.
         """
         code = program([crafted.VHID], Beginning.IPV4_HEADER)
         self.assertGreater(verdict(code, crafted.packet(options=b"\1" * 40)), 0)
@@ -115,7 +113,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """
-        The end of a packet is never passed, and the program ends.
+        The filter never reads past the end of a packet, and always ends.
         """
         generator = random.Random(3)
         for beginning in Beginning:
@@ -127,13 +125,13 @@ class ProgramTests(SynchronousTestCase):
 
 class AttachTests(SynchronousTestCase):
     """
-    Tests for L{attach}, on a socket that anybody may open.
+    Tests for L{attach}, with a socket that needs no capability.
     """
 
     def test_accepted(self) -> None:
         """
-        The kernel takes the program for no, one and all virtual hosts, one in
-        place of another.
+        The kernel accepts the filter for no, one and all virtual hosts, and replaces one by
+        another.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for beginning in Beginning:
@@ -142,8 +140,7 @@ class AttachTests(SynchronousTestCase):
 
     def test_works(self) -> None:
         """
-        And it drops what it does not keep: nothing that is no CARP comes
-        through.
+        The kernel drops what the filter does not keep.
         """
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -160,7 +157,7 @@ class AttachTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        A program without an end is refused by the kernel, and that is raised.
+        The kernel's error for a program without an end is raised.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             self.assertRaises(OSError, attach, sock, program([1], Beginning.PAYLOAD)[:8])
@@ -168,7 +165,7 @@ class AttachTests(SynchronousTestCase):
 
 class KernelTests(SynchronousTestCase):
     """
-    What each filter lets through in the kernel, on the kinds of socket that it is for.
+    What each filter passes in the kernel, on the kinds of socket that it is for.
     """
 
     def setUp(self) -> None:
@@ -184,10 +181,10 @@ class KernelTests(SynchronousTestCase):
         self, sock: socket.socket, beginning: Beginning, packets: list[bytes], ethertype: int = 0
     ) -> list[int]:
         """
-        Which of these packets, by number, arrive at a socket with a filter for one
+        Return which of these packets, by number, arrive at a socket with a filter for one
         virtual host.
 
-        @param ethertype: what a packet socket is bound to; it hears nothing before.
+        @param ethertype: The Ethernet type to bind a packet socket to; it receives nothing before.
         """
         self.addCleanup(sock.close)
         sock.settimeout(10)
@@ -208,7 +205,7 @@ class KernelTests(SynchronousTestCase):
 
     def packets4(self) -> list[bytes]:
         """
-        The second and the last are let through.
+        Make packets of which the second and the last pass.
         """
         return [
             crafted.packet(vhid=vhid, counter=9, protocol=protocol, destination="10.99.0.2")
@@ -217,7 +214,7 @@ class KernelTests(SynchronousTestCase):
 
     def packets6(self) -> list[bytes]:
         """
-        The second and the last are let through.
+        Make packets of which the second and the last pass.
         """
         bodies = [crafted.payload(vhid=vhid, counter=9) for vhid in (9, 10, 11, 12)]
         return [

@@ -22,7 +22,7 @@ class OpenTests(SynchronousTestCase):
 
     def test_opened(self) -> None:
         """
-        A socket never blocks, and no child process gets it.
+        The socket never blocks, and no child process inherits it.
         """
         with openRawSocket(socket.AF_INET, socket.SOCK_DGRAM, 0, "a datagram socket") as sock:
             self.assertFalse(sock.getblocking())
@@ -30,7 +30,7 @@ class OpenTests(SynchronousTestCase):
 
     def test_otherErrors(self) -> None:
         """
-        What has nothing to do with capabilities stays what it is.
+        An error that has nothing to do with capabilities is not replaced.
         """
         error = self.assertRaises(OSError, openRawSocket, socket.AF_INET, 99, 0, "nonsense")
         self.assertNotIsInstance(error, MissingCapability)
@@ -43,7 +43,7 @@ class CapabilityTests(SynchronousTestCase):
 
     def test_present(self) -> None:
         """
-        In a network of its own a process has all of them.
+        In its own network namespace a process has all capabilities.
         """
         with makeTestbed(self).node("a").inside():
             checkCapabilities()
@@ -51,7 +51,7 @@ class CapabilityTests(SynchronousTestCase):
 
     def test_noSockets(self) -> None:
         """
-        Without the right to open raw sockets the error says what to do.
+        The error of a process that may not open raw sockets says what to do.
         """
 
         def refuse(*arguments: object) -> None:
@@ -68,7 +68,7 @@ class CapabilityTests(SynchronousTestCase):
 
     def test_noAdministration(self) -> None:
         """
-        Nor may the right to change addresses be missing, if it is needed.
+        The right to add addresses is checked if it will be needed.
         """
 
         class Refusing(sockets.BlockingNetlink):

@@ -39,7 +39,7 @@ class FakeInterface:
 
 class FakeFamilyPort:
     """
-    Keeps packets, unless it is to fail.
+    Keeps packets, or fails.
     """
 
     def __init__(self, family: Family) -> None:
@@ -83,7 +83,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
         self, group: bytes = GROUP4, broadcast: bool = False, hardware: bytes | None = None
     ) -> AdvertisementTransport:
         """
-        One of a group.
+        Make a transport of a group.
         """
         self.interface: Any = FakeInterface()
         self.port: Any = FakeFamilyPort(familyOf(group))
@@ -93,7 +93,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def assertFramed(self, packet: bytes, destination: bytes, source: bytes) -> None:
         """
-        Check that nothing left but one frame.
+        Check that one frame was sent, and nothing else.
         """
         kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
         self.assertEqual(self.interface.frames, [destination + source + kind + packet])
@@ -101,7 +101,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        It is a transport.
+        It provides its interface.
         """
         transport = self.make()
         verifyObject(IAdvertisementTransport, transport)
@@ -130,7 +130,8 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_broadcast(self) -> None:
         """
-        Or in a frame to everybody, if that was asked for, also to what is no group.
+        With broadcast it is sent in a frame to all hosts, also if the group is no multicast
+        address.
         """
         anybody = packed("255.255.255.255")
         for group, packet in (
@@ -143,7 +144,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_hardware(self) -> None:
         """
-        Or in a frame from another hardware address.
+        With another hardware address it is sent in a frame from that address.
         """
         for group, packet, destination in (
             (GROUP4, crafted.packet(), "01005e000012"),
@@ -156,7 +157,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_peers(self) -> None:
         """
-        What is for one host is always a packet.
+        What is for one host is always sent as a packet.
         """
         for group, packet, destination in (
             (GROUP4, crafted.packet(destination="10.98.0.2"), "10.98.0.2"),
@@ -169,8 +170,8 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_firewall(self) -> None:
         """
-        Where a firewall does not let a packet for the group out, it leaves in a frame,
-        and that is reported.
+        If a firewall drops an outgoing packet for the group, it is sent in a frame, and that is
+        reported.
         """
         for group, packet, destination in (
             (GROUP4, crafted.packet(), "01005e000012"),
@@ -184,7 +185,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_firewallAndPeer(self) -> None:
         """
-        A packet for one host does not leave then.
+        If a firewall drops an outgoing packet for one host, the error is raised.
         """
         transport = self.make()
         self.port.error = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
@@ -194,7 +195,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """
-        Any other error is that of the kernel.
+        Any other error of the kernel is raised.
         """
         transport = self.make()
         self.port.error = OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
