@@ -131,7 +131,7 @@ class KernelTests(TestCase):
             await self.netlink.request(newAddress(self.index, local, prefixLength, flags=flags))
             held = [a.local for a in await self.netlink.dumpAddresses()]
             self.assertIn(local, held)
-            # Of an IPv6 address the kernel tells a moment later, and never if it is gone by then.
+            # The event of an IPv6 address comes later, or never if the address is gone by then.
             await until(told)
             await self.netlink.request(delAddress(self.index, local, prefixLength))
             await until(lambda told=told: not told()[-1][-1])

@@ -157,8 +157,8 @@ class FamilyPort:
         Whether the packets of a virtual host arrive: the raw socket is open, its filter
         admits them, and it is a member of the group.
 
-        While a lost socket is exchanged for another the answer stays true.  Receivers are
-        told only if the exchange fails, so an answer of false would be the last word.
+        The answer stays true while a lost socket is exchanged for another.  Receivers are
+        told only if the exchange fails: nothing would correct an answer of false.
         """
         return vhid in self._hearing or self._canHear(vhid)
 

@@ -20,12 +20,12 @@ from txcarp.network.listing import Listing
 @attrs.define(eq=False)
 class _Watch:
     """
-    @ivar told: What the observer knows of the link; C{None} until it was called.
+    @ivar reported: What the observer knows of the link; C{None} until it was called.
     """
 
     name: str
     observer: ILinkObserver
-    told: tuple[object, ...] | None = None
+    reported: tuple[object, ...] | None = None
 
 
 @implementer(ILinkMonitor, ILinkEventObserver)
@@ -73,7 +73,7 @@ class LinkMonitor:
             self._listing.stop()
             self._setLinks({})
             for watch in self._watches:
-                watch.told = None
+                watch.reported = None
 
     def watch(self, name: str, observer: ILinkObserver) -> None:
         """
@@ -138,8 +138,8 @@ class LinkMonitor:
             if link is None
             else (link.index, link.up, link.running, link.address, link.carriesIPv6)
         )
-        if state != watch.told:
-            watch.told = state
+        if state != watch.reported:
+            watch.reported = state
             try:
                 watch.observer.linkChanged(watch.name, link)
             except Exception:
