@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from benchmarks.forgery import forged
 from benchmarks.siege import ADDRESSES, DEAD_TIME, STRANGER, Expectation, Pair, Siege
-from txcarp.membership.sealing import SAVE_WITHIN
+from tests.crafted import forged
+from txcarp.membership.sealing import SAVE_EVERY
 
 #: Seconds for which a master that lives is attacked: twice a dead time and more.
 _LIVING = 8.0
@@ -151,7 +151,7 @@ def _restarted(
         # What is heard for the first time is believed once if nothing is known.
         once = 0.0
         if replay:
-            once = _pass(siege) if forget else SAVE_WITHIN if crash else 0.0
+            once = _pass(siege) if forget else SAVE_EVERY if crash else 0.0
         return Expectation("b", 1, waited + once + DEAD_TIME)
 
     return mount

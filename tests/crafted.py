@@ -255,3 +255,60 @@ def plusOne(data: bytes, offset: int, change: int = 1) -> bytes:
     """
     (word,) = struct.unpack_from("!H", data, offset)
     return data[:offset] + struct.pack("!H", (word + change) & 0xFFFF) + data[offset + 2 :]
+
+
+def payloadAt(data: bytes) -> int:
+    """
+    Where the payload of an IP packet of either family begins; 0 if the header is not whole.
+    """
+    if not data:
+        return 0
+    length = 40 if data[0] >> 4 == 6 else data[0] % 16 * 4
+    return length if 20 <= length <= len(data) else 0
+
+
+def mended(data: bytes, *, pseudo: bool = False) -> bytes:
+    """
+    The same packet with correct checksums, so that it reaches the digest.  What is too short
+    for an advertisement stays as it is.
+
+    @param pseudo: Whether the checksum in an IPv6 packet covers the pseudo-header, too.
+    """
+    start = payloadAt(data)
+    if not start or len(data) < start + 36:
+        return data
+    header, body, rest = data[:start], data[start : start + 36], data[start + 36 :]
+    summed = body[:6] + b"\0\0" + body[8:]
+    if data[0] >> 4 == 6:
+        if pseudo:
+            summed = header[8:40] + struct.pack("!II", 36, 112) + summed
+    else:
+        header = header[:10] + b"\0\0" + header[12:]
+        header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    return header + body[:6] + struct.pack("!H", checksum(summed)) + body[8:] + rest
+
+
+def forged(
+    data: bytes,
+    *,
+    advbase: int | None = None,
+    advskew: int | None = None,
+    demotion: int | None = None,
+    source: bytes | None = None,
+) -> bytes:
+    """
+    What an attacker without the password makes of a captured advertisement: other fields that
+    the digest does not cover, the captured counter and digest, and correct checksums.
+
+    @param data: A whole packet.
+    @param source: A packed address of the packet's family.
+    """
+    changed = bytearray(data)
+    start = payloadAt(data)
+    for offset, value in ((2, advskew), (4, demotion), (5, advbase)):
+        if value is not None:
+            changed[start + offset] = value
+    if source is not None:
+        where = 8 if data[0] >> 4 == 6 else 12
+        changed[where : where + len(source)] = source
+    return mended(bytes(changed))

@@ -347,7 +347,11 @@ class Stage:
 
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, disk: MemoryFile | None = None, **settings: Any) -> None:
+        """
+        @param disk: Keeps the state over a restart.
+        @param settings: See L{configured}.
+        """
         self.clock = Clock()
         self.journal = Journal()
         self.platform = FakePlatform(self.clock, self.journal)
@@ -355,6 +359,8 @@ class Stage:
         self.transport = self.network.transport
         self.links: FakeLinks = self.platform.links
         self.scripts: FakeScripts = self.platform.scripts
+        if disk is not None:
+            self.platform.store = StateStore(disk, self.clock, maybeDeferred)
         self.equip()
         self.host = VirtualHost(configured(**settings), self.platform)
         self.observer = FakeObserver()

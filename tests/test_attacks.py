@@ -1,5 +1,6 @@
 """
-Tests for what C{python -m benchmarks.attacks} and C{benchmarks/fuzz.py} tell by.
+Tests for C{python -m benchmarks.attacks}: the packets that it sends, and what it makes of the
+outcome.
 """
 
 from __future__ import annotations
@@ -14,16 +15,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import assaults, attacks, fuzz
-from benchmarks.forgery import forged, mended
 from benchmarks.siege import DEAD_TIME, PAIRS, Expectation, Outcome, touched
 from tests import crafted
+from tests.crafted import forged, mended
 from tests.lab.holders import Span
-from txcarp.protocol import freshness
-from txcarp.protocol.dialect import DIALECTS, UCARP
 from txcarp.protocol.envelope import Audience, readPacket, sourceOf, unwrap, wrap
-from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.ipv6 import GROUP as GROUP6
-from txcarp.protocol.rejection import Rejection
 
 _LINK_LOCAL = socket.inet_pton(socket.AF_INET6, "fe80::1")
 _PACKETS = (crafted.packet(), wrap(crafted.payload(), _LINK_LOCAL, GROUP6))
@@ -37,7 +34,7 @@ _byte = st.integers(0, 255)
 
 class ForgeryTests(SynchronousTestCase):
     """
-    L{benchmarks.forgery}: what is made passes everything up to the digest, and has the
+    L{tests.crafted.forged}: what is made passes everything up to the digest, and has the
     captured counter and digest.
     """
 
@@ -207,63 +204,10 @@ class ArgumentTests(SynchronousTestCase):
             (attacks.parse, ["--pairs", "both"], "--pairs both"),
             (attacks.parse, ["--attacks", "tickling"], "--attacks tickling"),
             (attacks.parse, ["--attempts", "0"], "--attempts 0"),
-            (fuzz.parse, ["--packets", "0"], "--packets 0"),
-            (fuzz.parse, ["--jobs", "0"], "--jobs 0"),
+            (fuzz.parse, ["--examples", "0"], "--examples 0"),
+            (fuzz.parse, ["--minutes", "0"], "--minutes 0"),
         ):
             with redirect_stderr(io.StringIO()) as written:
                 error = self.assertRaises(SystemExit, parse, arguments)
             self.assertEqual(error.code, 2)
             self.assertIn(words, written.getvalue())
-
-
-class FuzzTests(SynchronousTestCase):
-    """
-    C{benchmarks/fuzz.py}, for a moment.
-    """
-
-    def setUp(self) -> None:
-        self.patch(freshness, "REMEMBERED", fuzz.REMEMBERED)
-
-    def test_sound(self) -> None:
-        """
-        In every dialect good packets are believed and move the election, and an attacker's
-        are refused for every reason there is.
-        """
-        whole = fuzz.Result()
-        for dialect in DIALECTS.values():
-            result = fuzz.Fuzz(dialect, 1).run(4000)
-            self.assertEqual((result.faults, result.wrong), (0, []))
-            self.assertGreater(result.believed, 50)
-            self.assertGreater(result.moves, 10)
-            whole.add(result)
-        self.assertGreaterEqual(whole.packets, 12000)
-        missing = set(Rejection) - set(whole.refused)
-        self.assertEqual(missing, set())
-
-    def test_holes(self) -> None:
-        """
-        A hole in what is verified is found.
-        """
-
-        def believing(self: Freshness, *arguments: object) -> bool:
-            return False
-
-        for name in ("judge", "_sealedByAnother"):
-            with self.subTest(name):
-                patched = self.patch(Freshness, name, believing)
-                result = fuzz.Fuzz(UCARP, 1).run(4000)
-                patched.restore()
-                self.assertGreater(result.faults, 0)
-
-    def test_exceptions(self) -> None:
-        """
-        An exception other than the one that is allowed is found.
-        """
-
-        def broken(self: Freshness, *arguments: object) -> bool:
-            raise ZeroDivisionError
-
-        self.patch(Freshness, "_sealedByAnother", broken)
-        result = fuzz.Fuzz(UCARP, 1).run(4000)
-        self.assertGreater(result.faults, 0)
-        self.assertIn("ZeroDivisionError", result.wrong[0])

@@ -6,7 +6,6 @@ meets before it is believed: envelope, digest, seal, election.
 from __future__ import annotations
 
 import copy
-import struct
 from collections import Counter
 from typing import Any
 
@@ -16,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.crafted import packed
+from tests.hostile import BYTE, FIELD, MUTATIONS, NOISE, STRANGERS, isSealed, isSigned
 from tests.protocol.test_malformed import FAULTS
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
@@ -105,70 +105,15 @@ class Receiver:
         return self.state, copy.deepcopy(remembered)
 
 
-def payloadAt(data: bytes) -> int:
-    """
-    Where the payload of a packet begins.
-    """
-    return 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
-
-
-def isSigned(data: bytes) -> bool:
-    """
-    Whether a packet carries a digest that needs the password, as a second
-    implementation sees it.
-    """
-    body = data[payloadAt(data) :] if data else b""
-    if len(body) < 36:
-        return False
-    return body[16:36] == crafted.digest(int.from_bytes(body[8:16], "big"))
-
-
-def isSealed(data: bytes) -> bool:
-    """
-    The same for the seal.
-    """
-    body = data[payloadAt(data) :]
-    source = data[8:24] if data[0] >> 4 == 6 else data[12:16]
-    text = ":".join(f"{word:x}" for (word,) in struct.iter_unpack("!H", source))
-    if len(source) == 4:
-        text = ".".join(map(str, source))
-    tag = crafted.tag(
-        int.from_bytes(body[8:13], "big"),
-        text,
-        advbase=body[5],
-        advskew=body[2],
-        demotion=body[4],
-    )
-    return tag == int.from_bytes(body[13:16], "big")
-
-
 def isSignedAndSealed(data: bytes) -> bool:
     """
-    Whether nobody without the password can have made a packet.
+    Whether only a host with the password can have made a packet.
     """
     return isSigned(data) and isSealed(data)
 
 
-def mended(data: bytes) -> bytes:
-    """
-    The same with checksums that are right, as far as there is a header.
-    """
-    start = payloadAt(data) if data else 0
-    if len(data) < start + 36 or start < 20:
-        return data
-    body = data[start : start + 36]
-    total = crafted.checksum(body[:6] + b"\0\0" + body[8:])
-    head = data[:start]
-    if start != 40 or head[0] >> 4 != 6:
-        head = head[:10] + b"\0\0" + head[12:]
-        head = head[:10] + struct.pack("!H", crafted.checksum(head)) + head[12:]
-    return head + body[:6] + struct.pack("!H", total) + body[8:] + data[start + 36 :]
-
-
-_BYTE = st.integers(0, 255)
-_TIMES = st.sampled_from([0, 1, 3, 255]) | _BYTE
 _SOURCES = st.sampled_from(
-    [crafted.PEER, crafted.PEER6, crafted.OWN, crafted.OWN6, "10.99.0.66", "fe80::66", *_LISTED]
+    [crafted.PEER, crafted.PEER6, crafted.OWN, crafted.OWN6, *STRANGERS, *_LISTED]
 )
 
 
@@ -178,7 +123,7 @@ def goodPackets(draw: st.DrawFn) -> bytes:
     What a member sends, or has sent, or what looks like it.
     """
     source = draw(_SOURCES)
-    advbase, advskew, demotion = draw(_TIMES), draw(_TIMES), draw(st.just(0) | _BYTE)
+    advbase, advskew, demotion = draw(FIELD), draw(FIELD), draw(st.just(0) | BYTE)
     if draw(st.booleans()):
         # Signed and sealed: not to be had without the password.
         return crafted.sealedPacket(
@@ -205,30 +150,10 @@ def goodPackets(draw: st.DrawFn) -> bytes:
     return crafted.packet(body, source=source)
 
 
-@st.composite
-def mutatedPackets(draw: st.DrawFn) -> bytes:
-    """
-    The same with something changed, cut or added, and perhaps mended.
-    """
-    data = bytearray(draw(goodPackets()))
-    for offset, value in draw(st.lists(st.tuples(st.integers(0, 79), _BYTE), max_size=4)):
-        data[offset % len(data)] = value
-    result = bytes(data)
-    if draw(st.booleans()):
-        result = mended(result)
-    if draw(st.integers(0, 9)) == 0:
-        result = result[: draw(st.integers(0, len(result)))]
-    if draw(st.integers(0, 9)) == 0:
-        result += draw(st.binary(max_size=30))
-    return result
-
-
 _ANYTHING = (
-    st.binary(max_size=100)
-    | st.binary(max_size=90).map(lambda rest: b"\x45" + rest)
-    | st.binary(max_size=90).map(lambda rest: b"\x60" + rest)
+    NOISE
     | goodPackets()
-    | mutatedPackets()
+    | st.builds(lambda packet, mutation: mutation(packet), goodPackets(), MUTATIONS)
 )
 
 
@@ -271,7 +196,7 @@ class AnythingTests(SynchronousTestCase):
                 self.assertFalse(accepted)
                 self.assertEqual(after, before)
             if accepted and verification is not Verification.OFF and isSealed(data):
-                start = payloadAt(data)
+                start = crafted.payloadAt(data)
                 counter = data[start + 8 : start + 16]
                 self.assertNotIn(counter, believed)
                 believed.add(counter)
@@ -301,7 +226,7 @@ class AnythingTests(SynchronousTestCase):
         for source in (crafted.PEER, crafted.PEER6):
             data = crafted.sealedPacket(_MINE, source, advbase=1, advskew=7, demotion=3)
             self.assertTrue(isSigned(data) and isSealed(data))
-            start = payloadAt(data)
+            start = crafted.payloadAt(data)
             for offset in (2, 4, 5):
                 changed = bytearray(data)
                 changed[start + offset] ^= 1
@@ -310,7 +235,7 @@ class AnythingTests(SynchronousTestCase):
                 self.assertEqual(receiver.outcomes, {Rejection.CHECKSUM: 1})
                 # Without seals that is all there is between it and a believer.
                 receiver = Receiver(Verification.OFF)
-                again = mended(bytes(changed))
+                again = crafted.mended(bytes(changed))
                 self.assertTrue(receiver.receive(again, 0.0))
                 self.assertTrue(isSigned(again) and not isSealed(again))
 
@@ -330,5 +255,5 @@ class AnythingTests(SynchronousTestCase):
             self.assertIs(receiver.state.role, Role.MASTER)
             faster = bytearray(data)
             faster[22] = faster[25] = 0
-            receiver.receive(mended(bytes(faster)), 1.0)
+            receiver.receive(crafted.mended(bytes(faster)), 1.0)
             self.assertIs(receiver.state.role, expected)
