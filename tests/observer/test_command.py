@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.command} and L{txcarp.observer.options}: the command as a
+Tests of L{txcarp.commands.observe} and L{txcarp.observer.observation}: the command as a
 whole, in a process of its own on a test network.
 """
 
@@ -24,11 +24,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests import crafted
 from tests.observer.air import ALPHA, BETA
-from tests.observer.test_display import shownBy
+from tests.screen import shownBy
 from tests.testbed.fixture import makeTestbed, until
+from txcarp.commands.observe import main
 from txcarp.network.frames import groupAddress, ipv4Frame
-from txcarp.observer import command
-from txcarp.observer.command import main
+from txcarp.network.sockets import MissingCapability
+from txcarp.observer.ear import Ear
 
 _FAST = {"vhid": 7, "advbase": 0}
 
@@ -128,7 +129,7 @@ class CommandTests(TestCase):
         beta = self.advertise(BETA)
         await until(lambda: "10.99.0.2 is the new master: 10.99.0.1 bowed out" in run.output)
         beta.stop()
-        await until(lambda: "NOBODY ADVERTISES since" in run.output)
+        await until(lambda: "NO MASTER since" in run.output)
         self.observer.setInterface(False)
         await until(lambda: "the interface is down" in run.output)
         self.observer.setInterface(True)
@@ -182,7 +183,7 @@ class CommandTests(TestCase):
             loop.stop()
             shown = "\n".join(shownBy(run.output.replace("^C", "")))
             self.assertRegex(shown, r"\d  eth0  CARP 7: 10\.99\.0\.1 is master")
-            self.assertRegex(shown, r"GROUP +MASTER.*\nCARP 7  10\.99\.0\.1 .*\nlistening on eth0")
+            self.assertRegex(shown, r"GROUP +MASTER.*\nCARP 7  10\.99\.0\.1 .*\nListening on eth0")
             self.assertEqual("\x1b[32m" in run.output, colours)
 
     async def test_once(self) -> None:
@@ -191,7 +192,7 @@ class CommandTests(TestCase):
         """
         run = self.start("--once", "0.3")
         self.assertEqual(await run.ended, 1)
-        self.assertIn("Nobody advertises", run.output)
+        self.assertIn("No advertisements heard", run.output)
         self.advertise()
         run = self.start("--once", "2", "--json")
         self.assertEqual(await run.ended, 0)
@@ -273,7 +274,7 @@ class UsageTests(SynchronousTestCase):
         def refuse(interface: str) -> socket.socket:
             raise OSError(19, "No such device")
 
-        self.patch(command.Ear.__init__, "__defaults__", (refuse,))
+        self.patch(Ear.__init__, "__defaults__", (refuse,))
         status, output, errors = self.run_("-i", "nonesuch")
         self.assertEqual((status, output), (2, ""))
         self.assertRegex(
@@ -292,7 +293,7 @@ class UsageTests(SynchronousTestCase):
             opened.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             return opened[0]
 
-        self.patch(command.Ear.__init__, "__defaults__", (refuseSecond,))
+        self.patch(Ear.__init__, "__defaults__", (refuseSecond,))
         status, _, errors = self.run_("-i", "lo", "-i", "nonesuch")
         self.assertEqual(status, 2)
         self.assertIn("nonesuch", errors)
@@ -304,9 +305,9 @@ class UsageTests(SynchronousTestCase):
         """
 
         def refuse(interface: str) -> socket.socket:
-            raise command.MissingCapability("open a packet socket", "CAP_NET_RAW")
+            raise MissingCapability("open a packet socket", "CAP_NET_RAW")
 
-        self.patch(command.Ear.__init__, "__defaults__", (refuse,))
+        self.patch(Ear.__init__, "__defaults__", (refuse,))
         status, output, errors = self.run_("-i", "lo")
         self.assertEqual((status, output), (2, ""))
         self.assertRegex(

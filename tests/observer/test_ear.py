@@ -17,7 +17,6 @@ from zope.interface.verify import verifyObject
 
 from txcarp.observer.ear import Ear
 from txcarp.observer.events import Kind
-from txcarp.observer.wire import Arrival
 
 
 class FakeReactor:
@@ -61,7 +60,7 @@ class FakeSocket:
 
 class EarTests(SynchronousTestCase):
     """
-    Tests of L{Ear}, which tells this test.
+    Tests of L{Ear}, with this test as the watch.
     """
 
     def setUp(self) -> None:
@@ -69,7 +68,8 @@ class EarTests(SynchronousTestCase):
         self.told: list[object] = []
         self.sockets: list[FakeSocket] = []
         self.trouble = 0
-        self.ear = Ear(cast(Any, self.reactor), self.clock, "eth0", self, self.open)
+        reactor, watch = cast(Any, self.reactor), cast(Any, self)
+        self.ear = Ear(reactor, self.clock, "eth0", watch, self.told.extend, self.open)
 
     def open(self, interface: str) -> socket.socket:
         self.assertEqual(interface, "eth0")
@@ -78,14 +78,14 @@ class EarTests(SynchronousTestCase):
         self.sockets.append(FakeSocket())
         return cast(socket.socket, self.sockets[-1])
 
-    def arrived(self, interface: str, arrival: Arrival) -> None:
-        self.told.append(arrival)
+    def heard(self, *packet: object) -> list[object]:
+        return [packet]
 
-    def listens(self, interface: str) -> None:
-        self.told.append("listens")
+    def listens(self, now: float, interface: str) -> list[object]:
+        return ["listens"]
 
-    def deafened(self, interface: str, kind: Kind) -> None:
-        self.told.append(kind)
+    def deafened(self, now: float, interface: str, kind: Kind) -> list[object]:
+        return [kind]
 
     def lose(self) -> None:
         """
@@ -107,7 +107,7 @@ class EarTests(SynchronousTestCase):
         self.assertEqual(first, "listens")
         self.assertEqual(
             arrivals,
-            [Arrival(data, 0.0, b"\2\0\0\0\0\1", True) for data in (b"one", b"two")],
+            [(0.0, "eth0", data, b"\2\0\0\0\0\1", True) for data in (b"one", b"two")],
         )
         self.sockets[0].packets = [(b"x", 0x0800)] * 1000
         self.ear.doRead()
@@ -188,6 +188,6 @@ class EarTests(SynchronousTestCase):
         """
         self.ear.start()
         self.sockets[0].packets = [(b"one", 0x0800), (b"two", 0x0800)]
-        self.patch(self, "arrived", lambda interface, arrival: self.ear.stop())
+        self.patch(self, "heard", lambda *packet: self.ear.stop() or [])
         self.ear.doRead()
         self.assertEqual(len(self.sockets[0].packets), 1)

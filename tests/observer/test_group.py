@@ -13,12 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, packed
-from txcarp.observer import table, words
-from txcarp.observer.claim import CARPClaim, Reason
-from txcarp.observer.events import Event, Kind
+from txcarp.observer import records, tables, words
+from txcarp.observer.events import Event, Kind, Reason
 from txcarp.observer.group import MAXIMUM_HOSTS
-from txcarp.observer.records import Recorder
-from txcarp.observer.times import Calendar
+from txcarp.observer.sighting import CARPClaim
+from txcarp.observer.words import Calendar
 from txcarp.protocol.seal import Says, Seal, Ticks
 from txcarp.protocol.timing import Timing
 
@@ -520,11 +519,11 @@ class IntervalTests(SynchronousTestCase):
         air.run(20, to(BETA), to(GAMMA))
         (host,) = air.group().masters
         self.assertAlmostEqual(host.seen or 0, 1.0)
-        self.assertEqual(host.destination, packed(BETA))
+        self.assertEqual(host.sighting.destination, packed(BETA))
         air.run(20, to(GAMMA))
         (host,) = air.group().masters
         self.assertAlmostEqual(host.seen or 0, 1.0)
-        self.assertEqual(host.destination, packed(GAMMA))
+        self.assertEqual(host.sighting.destination, packed(GAMMA))
 
     def test_slow(self) -> None:
         """
@@ -630,12 +629,12 @@ class AnythingTests(SynchronousTestCase):
             else:
                 self.assertEqual(group.nobodySince is None, group.last is None)
             self.assertLessEqual(len(group.masters), MAXIMUM_HOSTS)
-            rows = table.rows([group], calendar, {})
+            rows = tables.rows([group], calendar, {})
             self.assertEqual(len(rows), max(1, len(group.masters)))
-            self.assertTrue(Recorder(calendar).state(group))
+            self.assertTrue(records.ofGroup(group, calendar))
         for event in air.events:
             self.assertIsNot(words.sentence(event, calendar), "")
-            self.assertTrue(Recorder(calendar).event(event))
+            self.assertTrue(records.ofEvent(event, calendar))
             if event.group and event.kind in (Kind.MASTER, Kind.GROUP, Kind.RETURNED):
                 self.assertEqual(event.group.masters[:1], (event.host,))
         air.run(2000)

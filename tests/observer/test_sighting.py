@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.sighting} and L{txcarp.observer.claim}.
+Tests of L{txcarp.observer.sighting}, and of the rank of what it reads.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ipv6Packet, packed, pseudoHeader, vrrp
 from tests.vectors import load
-from txcarp.observer.claim import CARPClaim, Reason, VRRPClaim, advantage, isTie
-from txcarp.observer.sighting import Protocol, Sighting, look
-from txcarp.protocol.family import Family
+from txcarp.observer.events import Reason
+from txcarp.observer.group import advantage
+from txcarp.observer.sighting import CARPClaim, Protocol, Sighting, look
+from txcarp.observer.vrrp import VRRPClaim
+from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
@@ -66,7 +68,7 @@ class LookTests(SynchronousTestCase):
         """
         body = crafted.payload()
         seen = look(ipv6Packet(body))
-        self.assertEqual((seen.family, seen.source), (Family.IPV6, packed("fe80::1")))
+        self.assertEqual((familyOf(seen.source), seen.source), (Family.IPV6, packed("fe80::1")))
         pseudo = pseudoHeader("fe80::1", "ff02::12", 36)
         summed = crafted.checksum(pseudo + body[:6] + b"\0\0" + body[8:]).to_bytes(2, "big")
         self.assertEqual(look(ipv6Packet(body[:6] + summed + body[8:])), seen)
@@ -158,7 +160,7 @@ class LookTests(SynchronousTestCase):
 
 class AdvantageTests(SynchronousTestCase):
     """
-    Tests of L{advantage} and L{isTie}.
+    Tests of L{advantage}.
     """
 
     def test_carp(self) -> None:
@@ -172,8 +174,7 @@ class AdvantageTests(SynchronousTestCase):
         self.assertIs(advantage(slow, demoted), Reason.DEMOTION)
         self.assertIsNone(advantage(demoted, slow))
         self.assertIsNone(advantage(best, best))
-        self.assertTrue(isTie(best, best))
-        self.assertFalse(isTie(best, skewed))
+        self.assertIsNone(advantage(skewed, best))
 
     def test_vrrp(self) -> None:
         """

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.observer.air import packed, vrrp
-from txcarp.observer.vrrp import VRRPAdvertisement, decode
+from txcarp.observer.vrrp import VRRPClaim, decode
 from txcarp.protocol.rejection import Rejected, Rejection
 
 
@@ -25,7 +25,7 @@ class DecodeTests(SynchronousTestCase):
         """
         self.assertEqual(
             decode(crafted.vrrp2(2, vrid=9), 4),
-            VRRPAdvertisement(2, 9, 100, 1.0, (bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)))),
+            (9, VRRPClaim(2, 100, 1.0), (bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)))),
         )
 
     def test_version3(self) -> None:
@@ -35,7 +35,7 @@ class DecodeTests(SynchronousTestCase):
         body = vrrp(interval=0xF000 | 25, addresses=("fe80::1", "fd00::1"))
         self.assertEqual(
             decode(body, 16),
-            VRRPAdvertisement(3, 51, 100, 0.25, (packed("fe80::1"), packed("fd00::1"))),
+            (51, VRRPClaim(3, 100, 0.25), (packed("fe80::1"), packed("fd00::1"))),
         )
 
     def test_refused(self) -> None:
@@ -58,8 +58,8 @@ class DecodeTests(SynchronousTestCase):
         Whatever the bytes are, they are read or refused.
         """
         try:
-            found = decode(payload, length)
+            _, _, addresses = decode(payload, length)
         except Rejected:
             return
-        self.assertEqual(len(found.addresses), payload[3])
-        self.assertTrue(all(len(address) == length for address in found.addresses))
+        self.assertEqual(len(addresses), payload[3])
+        self.assertTrue(all(len(address) == length for address in addresses))

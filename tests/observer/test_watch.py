@@ -11,11 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, Air, ipv6Packet, vrrp
-from txcarp.observer import words
+from txcarp.observer import records, words
 from txcarp.observer.events import Kind
-from txcarp.observer.records import Recorder
-from txcarp.observer.times import Calendar
 from txcarp.observer.watch import Watch
+from txcarp.observer.words import Calendar
 
 
 class WatchTests(SynchronousTestCase):
@@ -80,7 +79,7 @@ class WatchTests(SynchronousTestCase):
         said = words.sentence(event, Calendar(Clock().seconds))
         self.assertEqual(
             said,
-            f"{crafted.PEER} sends what everybody ignores: time to live is not 255: 3",
+            f"{crafted.PEER} sent a packet that every receiver refuses: time to live is not 255: 3",
         )
         self.assertEqual(self.watch.groups(), [])
 
@@ -127,5 +126,5 @@ class WatchTests(SynchronousTestCase):
             for start in (b"", bytes.fromhex("45100038123440 00ff70 0000 0a630001 e0000012")):
                 for event in watch.heard(0.0, "eth0", start + packet):
                     self.assertTrue(words.sentence(event, calendar))
-                    self.assertTrue(Recorder(calendar).event(event))
+                    self.assertTrue(records.ofEvent(event, calendar))
         watch.tick(100.0)

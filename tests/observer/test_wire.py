@@ -28,7 +28,7 @@ _SO_TIMESTAMPNS = 35
 
 class WireTests(SynchronousTestCase):
     """
-    Tests of L{wire.openSocket} and L{wire.receive}.
+    Tests of L{wire.openListener} and L{wire.receive}.
     """
 
     def setUp(self) -> None:
@@ -39,7 +39,7 @@ class WireTests(SynchronousTestCase):
         testbed = makeTestbed(self)
         self.speaker, self.observer = testbed.node("speaker"), testbed.node("observer")
         with self.observer.inside():
-            self.socket = wire.openSocket("eth0")
+            self.socket = wire.openListener("eth0")
         self.addCleanup(self.socket.close)
         self.frames = self.speaker.socket(socket.AF_PACKET, socket.SOCK_RAW)
         self.addCleanup(self.frames.close)
@@ -144,7 +144,7 @@ class WireTests(SynchronousTestCase):
         What this machine sends is heard, once, and known.
         """
         with self.speaker.inside():
-            own = wire.openSocket("eth0")
+            own = wire.openListener("eth0")
         self.addCleanup(own.close)
         self.send(crafted.packet())
         arrival = wire.receive(own)
@@ -188,7 +188,7 @@ class WireTests(SynchronousTestCase):
         with self.observer.inside():
             for name, number in (("eth0", errno.ENETDOWN), ("eth9", errno.ENODEV)):
                 with self.assertRaises(OSError) as caught:
-                    wire.openSocket(name)
+                    wire.openListener(name)
                 self.assertEqual(caught.exception.errno, number)
 
 
@@ -207,7 +207,7 @@ class CapabilityTests(SynchronousTestCase):
 
         self.patch(wire.socket, "socket", refuse)
         with self.assertRaises(MissingCapability) as caught:
-            wire.openSocket("eth0")
+            wire.openListener("eth0")
         self.assertIn("CAP_NET_RAW", str(caught.exception))
 
 

@@ -1,20 +1,18 @@
 """
-C{txcarp observe}: who is master in each group of a network, heard by somebody who
-takes no part in any.
+The engine of C{txcarp observe}: which host is master in each group of a
+network, found out from the advertisements alone.
 
-A packet comes in by L{wire<txcarp.observer.wire>} and L{ear<txcarp.observer.ear>}, is
-read by L{sighting<txcarp.observer.sighting>}, and changes what
-L{watch<txcarp.observer.watch>} knows of its L{group<txcarp.observer.group>} and
-L{host<txcarp.observer.host>}.  What comes of that are
-L{events<txcarp.observer.events>}, which L{pace<txcarp.observer.pace>} keeps from
-becoming a flood and L{display<txcarp.observer.display>} shows, in
-L{words<txcarp.observer.words>}, in a L{table<txcarp.observer.table>} or as
-L{records<txcarp.observer.records>}.  Only C{ear}, C{wire} and
-L{command<txcarp.observer.command>} know of a reactor, a socket or a clock.
+L{ear<txcarp.observer.ear>} receives packets from a socket of
+L{wire<txcarp.observer.wire>}.  L{sighting<txcarp.observer.sighting>} and
+L{vrrp<txcarp.observer.vrrp>} read one packet.
+L{watch<txcarp.observer.watch>} passes it to its
+L{group<txcarp.observer.group>} and L{host<txcarp.observer.host>}, whose seals
+L{sealjudge<txcarp.observer.sealjudge>} judges.  The results are
+L{events<txcarp.observer.events>}, which L{ratelimit<txcarp.observer.ratelimit>}
+thins out.  They are shown in L{words<txcarp.observer.words>} for people, as
+L{records<txcarp.observer.records>} for programs, or above a live table
+(L{tables<txcarp.observer.tables>}).
+L{observation<txcarp.observer.observation>} connects all of this.
+
+Only C{ear}, C{wire} and C{observation} use a reactor, a socket or a clock.
 """
-
-from __future__ import annotations
-
-from txcarp.observer.command import main
-
-__all__ = ["main"]

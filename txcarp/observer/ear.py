@@ -1,5 +1,5 @@
 """
-Listening to one interface on the reactor, whatever becomes of it.
+Listening to one interface, which may go down, vanish and return.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -19,41 +18,21 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.observer import wire
-from txcarp.observer.events import Kind
+from txcarp.observer.events import Event, Kind
+from txcarp.observer.watch import Watch
 
-#: Packets that are read before the reactor has its next turn.
+#: Packets to read in one turn of the reactor.
 _PACKETS_A_TURN = 64
 
-#: Seconds until an interface that is down or gone is looked at again.
+#: Seconds between attempts to listen to an interface that is down or gone.
 _AGAIN = 1.0
-
-
-class Listener(Protocol):
-    """
-    Whom an ear tells.
-    """
-
-    def arrived(self, interface: str, arrival: wire.Arrival) -> None:
-        """
-        A packet did.
-        """
-
-    def listens(self, interface: str) -> None:
-        """
-        Packets are heard from now on.
-        """
-
-    def deafened(self, interface: str, kind: Kind) -> None:
-        """
-        None are heard, because the interface is C{DOWN} or C{GONE}.  May be
-        said repeatedly.
-        """
 
 
 @implementer(IReadDescriptor)
 class Ear:
     """
-    Hears an interface while it is up, and again when it is made again.
+    Passes the packets of an interface to a watch, whenever the interface exists
+    and is up.
     """
 
     def __init__(
@@ -61,13 +40,18 @@ class Ear:
         reactor: IReactorFDSet,
         clock: IReactorTime,
         interface: str,
-        listener: Listener,
-        openSocket: Callable[[str], socket.socket] = wire.openSocket,
+        watch: Watch,
+        admit: Callable[[list[Event]], object],
+        openSocket: Callable[[str], socket.socket] = wire.openListener,
     ) -> None:
+        """
+        @param admit: Called with the events that the watch returns.
+        """
         self._reactor = reactor
         self._clock = clock
         self._interface = interface
-        self._listener = listener
+        self._watch = watch
+        self._admit = admit
         self._openSocket = openSocket
         self._socket: socket.socket | None = None
         self._retry: IDelayedCall | None = None
@@ -75,12 +59,11 @@ class Ear:
 
     def start(self) -> None:
         """
-        Listen from now on.
+        Start to listen.  If the interface is down, wait until it is up.
 
-        @raise txcarp.network.sockets.MissingCapability: If this process may
-            not.
-        @raise OSError: If there is no such interface; one that is down is
-            waited for.
+        @raise txcarp.network.sockets.MissingCapability: If this process may not
+            open packet sockets.
+        @raise OSError: If there is no such interface.
         """
         self._wanted = True
         try:
@@ -93,7 +76,7 @@ class Ear:
 
     def stop(self) -> None:
         """
-        Listen no more.
+        Stop listening.
         """
         self._wanted = False
         self._close()
@@ -119,16 +102,21 @@ class Ear:
                 self._lost()
                 return
             if arrival is not None:
-                self._listener.arrived(self._interface, arrival)
+                self._heard(arrival)
 
     def connectionLost(self, reason: Failure) -> None:
-        # An error waits in the socket: the interface went down.
+        # The reactor saw an error on the socket: the interface went down.
         self._lost()
+
+    def _heard(self, arrival: wire.Arrival) -> None:
+        when = self._clock.seconds() - arrival.waited
+        interface, hardware, here = self._interface, arrival.hardware, arrival.here
+        self._admit(self._watch.heard(when, interface, arrival.packet, hardware, here))
 
     def _open(self) -> None:
         self._socket = self._openSocket(self._interface)
         self._reactor.addReader(self)
-        self._listener.listens(self._interface)
+        self._admit(self._watch.listens(self._clock.seconds(), self._interface))
 
     def _close(self) -> None:
         sock, self._socket = self._socket, None
@@ -150,5 +138,5 @@ class Ear:
 
     def _wait(self, error: OSError) -> None:
         kind = Kind.DOWN if error.errno == errno.ENETDOWN else Kind.GONE
-        self._listener.deafened(self._interface, kind)
+        self._admit(self._watch.deafened(self._clock.seconds(), self._interface, kind))
         self._retry = self._clock.callLater(_AGAIN, self._tryAgain)

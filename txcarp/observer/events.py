@@ -1,5 +1,5 @@
 """
-What is reported of the groups on the wire: values, and no more.
+What an observer reports: events, and the groups that they are about.
 
 All times are seconds of the observer's monotonic clock.
 """
@@ -10,14 +10,14 @@ import enum
 
 import attrs
 
-from txcarp.observer.claim import Claim, Reason
-from txcarp.observer.sighting import Protocol
+from txcarp.observer.host import Host
+from txcarp.observer.sighting import Claim, Protocol
 from txcarp.protocol.family import Family
 
 
 class Kind(enum.Enum):
     """
-    Every event there is.  The values are those of the C{--json} output.
+    The kinds of events.  The values are those of the C{--json} output.
     """
 
     LISTENING = "listening"
@@ -38,11 +38,27 @@ class Kind(enum.Enum):
     TOO_MANY_GROUPS = "too-many-groups"
 
 
+class Reason(enum.Enum):
+    """
+    Why another host became master, as far as the advertisements show.  The
+    values are those of the C{--json} output.
+    """
+
+    BOW_OUT = "bow-out"
+    SILENCE = "silence"
+    TIMING = "timing"
+    DEMOTION = "demotion"
+    PRIORITY = "priority"
+    EQUAL = "equal"
+    UNKNOWN = "unknown"
+
+
 @attrs.frozen
 class GroupKey:
     """
-    What makes a group.  A virtual host with addresses of both families is two:
-    each family has its own adverts, and may have another master for a while.
+    What tells one group from another.  A virtual host with addresses of both
+    families is two groups: each family has its own advertisements, and the two
+    may have different masters for a while.
     """
 
     interface: str
@@ -53,42 +69,9 @@ class GroupKey:
     @property
     def order(self) -> tuple[str, str, int, str]:
         """
-        Sorts groups as people expect them.
+        Sorts groups for people.
         """
         return self.interface, self.protocol.value, self.vhid, self.family.value
-
-
-@attrs.frozen
-class HostView:
-    """
-    A host that advertises in a group, or did.
-
-    @ivar source: Its packed address.
-    @ivar hardware: The address of its network card; empty on a link that has
-        none.
-    @ivar here: Whether it runs on this machine.
-    @ivar destination: The packed address it sends to.
-    @ivar claim: What it says of itself.
-    @ivar addresses: The packed virtual addresses, if it tells.
-    @ivar seen: The seconds between its advertisements as they arrive, on
-        average; C{None} before the second.
-    @ivar sealed: Whether they look sealed; C{None} if that cannot be said.
-    @ivar since: When it began to advertise.
-    @ivar witnessed: Whether that was seen; if not, it did so before.
-    @ivar heard: When it was heard last.
-    """
-
-    source: bytes
-    hardware: bytes
-    here: bool
-    destination: bytes
-    claim: Claim
-    addresses: tuple[bytes, ...]
-    seen: float | None
-    sealed: bool | None
-    since: float
-    witnessed: bool
-    heard: float
 
 
 @attrs.frozen
@@ -96,15 +79,15 @@ class GroupView:
     """
     What is known of a group.
 
-    @ivar masters: Who advertises now; more than one is trouble.
-    @ivar last: Who did before, if nobody does.
-    @ivar nobodySince: Since when nobody does.
-    @ivar twoSince: Since when there is more than one.
+    @ivar masters: The hosts that advertise; more than one is a fault.
+    @ivar last: The last host that advertised, if none does.
+    @ivar nobodySince: When the last master fell silent, if there is none.
+    @ivar twoSince: When a second master began, if there are several.
     """
 
     key: GroupKey
-    masters: tuple[HostView, ...]
-    last: HostView | None = None
+    masters: tuple[Host, ...]
+    last: Host | None = None
     nobodySince: float | None = None
     twoSince: float | None = None
 
@@ -114,17 +97,16 @@ class Event:
     """
     Something that happened.
 
-    @ivar group: The group afterwards, if it concerns one.
-    @ivar host: The host that it is about.
-    @ivar source: The packed address it came from, if it is about no host of a
-        group.
-    @ivar previous: The packed address of the master before.
-    @ivar reason: Why there is another.
-    @ivar seconds: How long it took: from the previous master's last
-        advertisement to the first of the next, or how long there was nobody, or
-        more than one.
-    @ivar before: What the host said of itself until now, or what the master did
-        that it displaced.
+    @ivar group: The group after the event; C{None} if the event is about none.
+    @ivar host: The host that the event is about.
+    @ivar source: The packed source address, if the event is about a packet that
+        belongs to no group.
+    @ivar previous: The packed address of the previous master.
+    @ivar reason: Why there is a new master.
+    @ivar seconds: The time from the previous master's last advertisement to the
+        new one's first, or for which there was no master, or more than one.
+    @ivar before: What the host claimed until now, or what the previous master
+        claimed.
     @ivar detail: More, in words.
     @ivar omitted: How many events of this kind were left out since the last.
     """
@@ -133,7 +115,7 @@ class Event:
     when: float
     interface: str
     group: GroupView | None = None
-    host: HostView | None = None
+    host: Host | None = None
     source: bytes | None = None
     previous: bytes | None = None
     reason: Reason | None = None

@@ -1,44 +1,67 @@
 """
-One group: who advertises in it, and what that says about who is master.
+One group: which host is master, as its advertisements show.
 
-A listener hears advertisements and no thoughts.  Most changes are plain: the
-master said good-bye or was silent, or somebody better spoke up, to whom it
-gives way.  Somebody who speaks up without any of that is doubtful: he may be a
-second master, or the successor of one that is just gone, or have lost his way
-for a moment.  What both do next tells.
+Most changes are clear at once: the master bowed out or fell silent, or a
+preferred host began to advertise, to which the master yields.  A host that
+begins to advertise without any of these is in doubt.  It may be a second
+master, the successor of a master that has just died, or a host that advertised
+by mistake.  What both hosts send next decides.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
-from txcarp.observer.claim import Reason, advantage, isTie
-from txcarp.observer.events import Event, GroupKey, GroupView, Kind
+from txcarp.observer.events import Event, GroupKey, GroupView, Kind, Reason
 from txcarp.observer.host import Host
-from txcarp.observer.sighting import Sighting
+from txcarp.observer.sighting import CARPClaim, Claim, Sighting
+from txcarp.observer.vrrp import VRRPClaim
 
-#: Hosts of one group that are remembered.
+#: Hosts of one group to remember.
 MAXIMUM_HOSTS = 8
 
 #: Seconds, at least, in which the advertisements of an old and a new master may
 #: cross.
 _CROSSING = 1.0
 
-#: Intervals after which somebody who still advertises means it.  A ucarp that
-#: gives way says its last word up to half a second later.
+#: Intervals after which a host that still advertises is not about to yield.  A
+#: ucarp that yields sends its last advertisement up to half a second later.
 _INSISTING = 0.75
+
+_SEAL_WORDS = {None: "", True: "sealed", False: "not sealed"}
+
+
+def advantage(claim: Claim, other: Claim) -> Reason | None:
+    """
+    Why a claim is preferred to another one; C{None} if it is not.
+
+    @raise TypeError: If the claims are of different protocols.
+    """
+    match claim, other:
+        case CARPClaim(), CARPClaim():
+            if claim.demotion != other.demotion:
+                return Reason.DEMOTION if claim.demotion < other.demotion else None
+            return Reason.TIMING if claim.timing < other.timing else None
+        case VRRPClaim(), VRRPClaim():
+            return Reason.PRIORITY if claim.priority > other.priority else None
+    raise TypeError(f"{claim} and {other} are of different protocols")
 
 
 class Group:
     """
-    What is heard of it.
+    The hosts of one group.
+
+    @ivar nobodySince: When the last master fell silent; C{None} while a host
+        advertises, and before the first.
     """
 
     def __init__(self, key: GroupKey, listening: float, maximumHosts: int = MAXIMUM_HOSTS) -> None:
         """
-        @param listening: Since when it would have been heard.
+        @param listening: Since when its advertisements could be heard.
         """
-        self.key = key
+        self.nobodySince: float | None = None
+        self._key = key
         self._listening = listening
         self._maximumHosts = maximumHosts
         self._hosts: dict[bytes, Host] = {}
@@ -47,19 +70,11 @@ class Group:
         self._last: Host | None = None
         self._left = False
         self._saidSilent = False
-        self._nobodySince: float | None = None
         self._twoSince: float | None = None
-
-    @property
-    def nobodySince(self) -> float | None:
-        """
-        Since when nobody advertises; C{None} while somebody does.
-        """
-        return self._nobodySince
 
     def listensAgain(self, now: float) -> None:
         """
-        Nothing could be heard until now; the silence proves nothing.
+        Start to listen again: the silence until now proves nothing.
         """
         self._listening = now
 
@@ -67,14 +82,13 @@ class Group:
         self, sighting: Sighting, when: float, hardware: bytes = b"", here: bool = False
     ) -> list[Event]:
         """
-        An advertisement arrived.
+        Take in an advertisement.
         """
         host = self._hosts.get(sighting.source)
         if sighting.leaving:
             return self._heardLeaving(sighting, host, when)
-        events: list[Event] = []
         if host is None:
-            host = Host(sighting, when)
+            host = Host(sighting, sighting.claim, when, when)
             if not self._remember(host):
                 return [self._event(Kind.TOO_MANY_HOSTS, when)]
         claims = host.source in self._claimants
@@ -82,42 +96,48 @@ class Group:
         if not claims:
             host.begin(sighting, when, self._witnessed(host, when))
         host.hear(sighting, when, hardware, here)
+        events: list[Event] = []
         if not claims:
-            events += self._speaksUp(host, when, lastHeard)
+            events += self._begins(host, when, lastHeard)
         elif before != host.claim:
             events.append(self._event(Kind.CLAIM, when, host, before=before))
         if sealed != host.sealed:
-            events.append(self._event(Kind.SEAL, when, host, detail=_word(sealed)))
+            events.append(self._event(Kind.SEAL, when, host, detail=_SEAL_WORDS[sealed]))
         return events + self._settle(when)
 
     def tick(self, now: float) -> list[Event]:
         """
-        Time passed.
+        Look for hosts that have fallen silent.
         """
         events: list[Event] = []
         silent = [host for host in self._claimants.values() if host.isSilent(now, self._listening)]
         for host in silent:
             del self._claimants[host.source]
             master = self._master
-            if not host.confirmed and master and not _cross(master, host, host.since):
+            if not host.confirmed and master and not _cross(master, host):
                 events.append(self._event(Kind.STRAY, now, host))
-        events += self._withoutThem([host for host in silent if host.confirmed], now)
+        events += self._remove([host for host in silent if host.confirmed], now)
         return events + self._settle(now) + self._noticeSilence(now)
 
     def view(self) -> GroupView:
         """
-        What is reported of it.
+        What is reported of the group.
         """
         masters = sorted(self._confirmed(), key=lambda host: host is not self._master)
         return GroupView(
-            key=self.key,
-            masters=tuple(host.view() for host in masters),
-            last=self._last.view() if self._last is not None and not masters else None,
-            nobodySince=self._nobodySince,
+            key=self._key,
+            masters=tuple(map(copy, masters)),
+            last=None if masters else copy(self._last),
+            nobodySince=self.nobodySince,
             twoSince=self._twoSince,
         )
 
     def _remember(self, host: Host) -> bool:
+        """
+        Make room for a host, at the cost of the one that was heard longest ago.
+
+        @return: Whether there is room.
+        """
         if len(self._hosts) >= self._maximumHosts:
             idle = [
                 known
@@ -132,13 +152,14 @@ class Group:
 
     def _witnessed(self, host: Host, when: float) -> bool:
         """
-        Whether a host that speaks up now did not do so before, unheard.
+        Whether a host that begins to advertise could not have begun earlier
+        without being heard.
         """
         return when - self._listening > host.patience() or (
             self._last is not None and self._last.heard >= self._listening
         )
 
-    def _speaksUp(self, host: Host, when: float, lastHeard: float) -> list[Event]:
+    def _begins(self, host: Host, when: float, lastHeard: float) -> list[Event]:
         self._claimants[host.source] = host
         master = self._master
         if master is None:
@@ -146,14 +167,14 @@ class Group:
         if self._twoSince is not None:
             return []
         if master.heard < self._listening <= when:
-            return []  # nobody heard what happened before
+            return []  # what happened before was not heard
         if master.missed(when, self._listening):
             return [self._replace(host, Reason.SILENCE, when)]
         reason = advantage(host.claim, master.claim)
         return [] if reason is None else [self._replace(host, reason, when)]
 
     def _fillVacancy(self, host: Host, when: float, lastHeard: float) -> Event:
-        last, since = self._last, self._nobodySince
+        last, since = self._last, self.nobodySince
         reason = Reason.BOW_OUT if self._left else Reason.SILENCE
         if since is not None and since < self._listening <= when:
             reason = Reason.UNKNOWN
@@ -168,14 +189,14 @@ class Group:
 
     def _replace(self, host: Host, reason: Reason, when: float) -> Event:
         """
-        There is another master in place of the one that was.
+        Make a host the master in place of the present one.
         """
         previous = self._master
         assert previous is not None
         self._claimants.pop(previous.source, None)
         previous.confirmed = False
         self._becomes(host)
-        # It may have spoken up while the other still did.
+        # The new master may have begun while the old one still advertised.
         began = host.since if host.since > previous.heard else when
         return self._event(
             Kind.MASTER,
@@ -191,11 +212,11 @@ class Group:
         host.confirmed = True
         self._master = self._last = host
         self._left = self._saidSilent = False
-        self._nobodySince = None
+        self.nobodySince = None
 
     def _settle(self, now: float) -> list[Event]:
         """
-        See what has become of those who spoke up without an apparent reason.
+        Decide about hosts that began to advertise without an apparent reason.
         """
         events: list[Event] = []
         for host in [host for host in self._claimants.values() if not host.confirmed]:
@@ -220,11 +241,12 @@ class Group:
             return Reason.UNKNOWN
         if host.since - master.heard > master.claim.interval:
             return Reason.SILENCE
-        return Reason.EQUAL if isTie(host.claim, master.claim) else Reason.UNKNOWN
+        better = advantage(host.claim, master.claim) or advantage(master.claim, host.claim)
+        return Reason.UNKNOWN if better else Reason.EQUAL
 
-    def _withoutThem(self, gone: list[Host], now: float) -> list[Event]:
+    def _remove(self, gone: list[Host], now: float) -> list[Event]:
         """
-        Some that were master, or one of several, are not any more.
+        Take hosts that were master, or one of several, off the masters.
         """
         for host in gone:
             host.confirmed = False
@@ -241,18 +263,19 @@ class Group:
         if self._master in gone:
             if confirmed:
                 self._becomes(min(confirmed, key=lambda host: host.since))
-            elif successor := self._waiting(now):
+            elif successor := self._successor(now):
                 reason = Reason.BOW_OUT if self._left else Reason.SILENCE
                 events.append(self._replace(successor, reason, now))
             else:
-                self._nobodySince = max(host.heard for host in gone)
+                self.nobodySince = max(host.heard for host in gone)
                 self._master = None
                 self._claimants.clear()
         return events
 
-    def _waiting(self, now: float) -> Host | None:
+    def _successor(self, now: float) -> Host | None:
         """
-        Who has spoken up, and may go on.
+        The host in doubt that advertised last, unless its next advertisement is
+        overdue.
         """
         hosts = [host for host in self._claimants.values() if not host.missed(now, self._listening)]
         return max(hosts, key=lambda host: host.heard, default=None)
@@ -264,19 +287,19 @@ class Group:
             events = [self._event(Kind.BOW_OUT, when, host)]
             if host.confirmed:
                 self._left = host is self._master
-                events += self._withoutThem([host], when)
+                events += self._remove([host], when)
             return events
         if self._left and host is self._last:
-            return []  # said twice, or to each peer
-        stranger = host or Host(sighting, when)
+            return []  # sent twice, or to each peer
+        stranger = host or Host(sighting, sighting.claim, when, when)
         return [self._event(Kind.BOW_OUT, when, stranger)]
 
     def _noticeSilence(self, now: float) -> list[Event]:
-        last, since = self._last, self._nobodySince
+        last, since = self._last, self.nobodySince
         if self._saidSilent or last is None or since is None:
             return []
         if not last.isSilent(now, self._listening):
-            return []  # it bowed out, and somebody has yet to follow
+            return []  # it bowed out, and a successor may still come
         self._saidSilent = True
         return [self._event(Kind.SILENT, now, last, seconds=now - since)]
 
@@ -287,19 +310,15 @@ class Group:
         return Event(
             kind=kind,
             when=when,
-            interface=self.key.interface,
+            interface=self._key.interface,
             group=self.view(),
-            host=None if host is None else host.view(),
+            host=copy(host),
             **more,
         )
 
 
-def _cross(master: Host, host: Host, when: float) -> bool:
+def _cross(master: Host, host: Host) -> bool:
     """
-    Whether a host that speaks now may not have heard the new master yet.
+    Whether a host that advertises may not have heard the new master yet.
     """
-    return when - master.since <= max(_CROSSING, host.claim.interval)
-
-
-def _word(sealed: bool | None) -> str:
-    return {None: "", True: "sealed", False: "not sealed"}[sealed]
+    return host.since - master.since <= max(_CROSSING, host.claim.interval)

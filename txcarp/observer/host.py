@@ -1,158 +1,136 @@
 """
-One host in one group, as far as it is heard.
+One host of a group, as its advertisements show it.
+
+All times are seconds of the observer's monotonic clock.
 """
 
 from __future__ import annotations
 
-from txcarp.observer.claim import Claim
-from txcarp.observer.events import HostView
-from txcarp.observer.sealing import SealJudge
-from txcarp.observer.sighting import Sighting
+import attrs
 
-#: Intervals of silence after which a host is taken for silent, and seconds of
-#: it in which none is.
+from txcarp.observer.sealjudge import SealJudge
+from txcarp.observer.sighting import Claim, Sighting
+
+#: Intervals, and seconds at least, without an advertisement after which a host
+#: is silent.
 _SILENCE = 3.0
 _SHORTEST_SILENCE = 0.5
 
-#: Intervals and seconds after which an advertisement is missed.
+#: Intervals plus seconds after which an advertisement is overdue.
 _MISSED = 1.25
 _LATENESS = 0.05
 
-#: Seconds for a host that says zero, as VRRP can.
+#: Seconds that are assumed for a claimed interval of zero, which VRRP allows.
 _UNKNOWN_INTERVAL = 1.0
 
-#: Intervals over which the average is taken, about.
+#: Intervals over which the average is taken, approximately.
 _MEMORY = 8
 
 
-class Rhythm:
-    """
-    The time between advertisements, on average.
-
-    @ivar average: Seconds; C{None} before the second one.
-    """
-
-    def __init__(self) -> None:
-        self.average: float | None = None
-        self._count = 0
-        self._last: float | None = None
-
-    def beat(self, when: float) -> None:
-        """
-        One came.
-        """
-        if self._last is not None:
-            gap = when - self._last
-            self._count = min(self._count + 1, _MEMORY)
-            average = gap if self.average is None else self.average
-            self.average = average + (gap - average) / self._count
-        self._last = when
-
-
+@attrs.define
 class Host:
     """
-    What is known of it.
+    A host that advertises in a group, or did.  Events carry copies of it.
 
-    @ivar source: Its packed address.
-    @ivar claim: What it says of itself.
+    @ivar sighting: Its newest advertisement.  Of a host that sends to several
+        peers in turn, the newest one to the peer that is measured.
+    @ivar claim: The rank that it claims.
     @ivar since: When it began to advertise.
-    @ivar heard: When it was heard last.
-    @ivar confirmed: Whether it is master, or one of several, beyond doubt.
+    @ivar heard: When its last advertisement arrived.
+    @ivar witnessed: Whether the observer heard it begin; otherwise it began
+        before C{since}.
+    @ivar confirmed: Whether it is certainly master, or one of several.
+    @ivar hardware: Its link-layer address; may be empty.
+    @ivar here: Whether it runs on this machine.
+    @ivar seen: The average time between its advertisements as they arrive, in
+        seconds; C{None} before the second one.
+    @ivar sealed: Whether its advertisements look sealed; C{None} if that is not
+        known.
     """
 
-    def __init__(self, sighting: Sighting, when: float) -> None:
-        self.source = sighting.source
-        self.claim: Claim = sighting.claim
-        self.since = self.heard = when
-        self.confirmed = False
-        self._witnessed = True
-        self._sighting = sighting
-        self._hardware = b""
-        self._here = False
-        self._looked = when
-        self._rhythm = Rhythm()
-        self._judge = SealJudge()
+    sighting: Sighting
+    claim: Claim
+    since: float
+    heard: float
+    witnessed: bool = True
+    confirmed: bool = False
+    hardware: bytes = b""
+    here: bool = False
+    seen: float | None = None
+    sealed: bool | None = None
+    _measured: int = 0
+    _measuredAt: float = 0.0
+    _judge: SealJudge = attrs.field(factory=SealJudge)
 
     @property
-    def sealed(self) -> bool | None:
+    def source(self) -> bytes:
         """
-        Whether its advertisements look sealed; C{None} if that cannot be said.
+        Its packed address.
         """
-        return self._judge.sealed
+        return self.sighting.source
 
     def begin(self, sighting: Sighting, when: float, witnessed: bool) -> None:
         """
-        It advertises from now on.
+        Start to advertise, for the first time or again.
 
-        @param witnessed: Whether this is its first advertisement indeed.
+        @param witnessed: Whether this is its first advertisement, rather than
+            the first that was heard.
         """
         self.since = self.heard = when
         self.confirmed = False
-        self._witnessed = witnessed
+        self.witnessed = witnessed
         self._measure(sighting)
 
     def hear(self, sighting: Sighting, when: float, hardware: bytes, here: bool) -> None:
         """
-        It advertises.
+        Take in an advertisement.
         """
         when = max(when, self.heard)
-        if sighting.claim.interval != self.claim.interval:
+        changed = sighting.claim.interval != self.claim.interval
+        self.claim, self.hardware, self.here, self.heard = sighting.claim, hardware, here, when
+        if changed or when - self._measuredAt > self.patience():
             self._measure(sighting)
-        self.claim = sighting.claim
-        self._hardware, self._here = hardware, here
-        self.heard = when
-        # It may send to several peers, each in its turn: look at one of them.
-        if when - self._looked > self.patience():
-            self._measure(sighting)
-        if sighting.destination == self._sighting.destination:
-            self._sighting = sighting
-            self._looked = when
-            self._rhythm.beat(when)
-            if sighting.counter is not None:
-                self._judge.saw(when, sighting.counter)
+        if sighting.destination != self.sighting.destination:
+            return
+        if self._measured:
+            gap = when - self._measuredAt
+            average = gap if self.seen is None else self.seen
+            self.seen = average + (gap - average) / min(self._measured, _MEMORY)
+        self.sighting = sighting
+        self._measured += 1
+        self._measuredAt = when
+        if sighting.counter is not None:
+            self.sealed = self._judge.saw(when, sighting.counter)
 
     def patience(self) -> float:
         """
-        Seconds of silence after which it is taken for silent.
+        Seconds without an advertisement after which the host is silent.
         """
         return max(_SILENCE * self._expected(), _SHORTEST_SILENCE)
 
     def isSilent(self, now: float, listening: float) -> bool:
         """
-        Whether it is.
+        Whether the host has stopped advertising.
 
-        @param listening: Since when it would have been heard.
+        @param listening: Since when its advertisements could be heard.
         """
         return now - max(self.heard, listening) > self.patience()
 
     def missed(self, now: float, listening: float) -> bool:
         """
-        Whether an advertisement of it is overdue.
+        Whether its next advertisement is overdue.
+
+        @param listening: Since when its advertisements could be heard.
         """
         return now - max(self.heard, listening) > _MISSED * self._expected() + _LATENESS
 
-    def view(self) -> HostView:
-        """
-        What is reported of it.
-        """
-        return HostView(
-            source=self.source,
-            hardware=self._hardware,
-            here=self._here,
-            destination=self._sighting.destination,
-            claim=self.claim,
-            addresses=self._sighting.addresses,
-            seen=self._rhythm.average,
-            sealed=self.sealed,
-            since=self.since,
-            witnessed=self._witnessed,
-            heard=self.heard,
-        )
-
     def _expected(self) -> float:
-        claimed = self.claim.interval or _UNKNOWN_INTERVAL
-        return max(claimed, self._rhythm.average or 0.0)
+        return max(self.claim.interval or _UNKNOWN_INTERVAL, self.seen or 0.0)
 
     def _measure(self, sighting: Sighting) -> None:
-        self._rhythm = Rhythm()
-        self._sighting = sighting
+        """
+        Start to measure the time between advertisements.
+        """
+        self.sighting = sighting
+        self.seen = None
+        self._measured = 0

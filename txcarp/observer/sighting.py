@@ -1,16 +1,17 @@
 """
-What one packet says, CARP or VRRP, to somebody who takes no part.
+What one advertisement says, CARP or VRRP, to an observer without the password.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
+from typing import TypeAlias
 
 import attrs
 
 from txcarp.observer import vrrp
-from txcarp.observer.claim import CARPClaim, Claim, VRRPClaim
+from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL, SIZE, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
@@ -22,7 +23,7 @@ from txcarp.protocol.envelope import (
     isIPv6,
     sourceOf,
 )
-from txcarp.protocol.family import Family, familyOf, isMulticast
+from txcarp.protocol.family import isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
@@ -32,7 +33,7 @@ _FRAGMENT_OFFSET = 0x1FFF
 
 class Protocol(enum.Enum):
     """
-    Who speaks protocol 112.
+    The protocols that share IP protocol number 112.
     """
 
     CARP = "CARP"
@@ -40,16 +41,40 @@ class Protocol(enum.Enum):
 
 
 @attrs.frozen
+class CARPClaim:
+    """
+    What a CARP master claims.
+
+    @ivar timing: How often it advertises; the smaller timing is preferred.
+    @ivar demotion: OpenBSD's demotion counter, which is compared before the
+        timing.
+    """
+
+    timing: Timing
+    demotion: int = 0
+
+    @property
+    def interval(self) -> float:
+        """
+        Seconds from one advertisement to the next.
+        """
+        return self.timing.interval
+
+
+Claim: TypeAlias = CARPClaim | VRRPClaim
+
+
+@attrs.frozen
 class Sighting:
     """
-    An advertisement, believed as it stands.
+    An advertisement.  Its digest was not verified.
 
     @ivar vhid: The number of the group, which VRRP calls virtual router.
-    @ivar source: The packed address it comes from.
-    @ivar destination: The packed address it was sent to.
-    @ivar leaving: Whether it says good-bye.
-    @ivar counter: The 64 bits of CARP.
-    @ivar addresses: The packed virtual addresses, which only VRRP tells.
+    @ivar source: The packed source address.
+    @ivar destination: The packed destination address.
+    @ivar leaving: Whether it is a bow-out, or has VRRP priority 0.
+    @ivar counter: The 64-bit counter of CARP.
+    @ivar addresses: The packed virtual addresses; only VRRP has them.
     """
 
     protocol: Protocol
@@ -61,22 +86,14 @@ class Sighting:
     counter: int | None = None
     addresses: tuple[bytes, ...] = ()
 
-    @property
-    def family(self) -> Family:
-        """
-        The family of the packet.
-        """
-        return familyOf(self.source)
-
 
 def look(packet: bytes) -> Sighting:
     """
-    Read a packet.  Refused is what every receiver would refuse, whatever group
-    it is in.
+    Read a packet.
 
-    @param packet: The packet from its IP header on; an Ethernet card may have
-        padded it.
-    @raise Rejected: If nobody would listen to it.
+    @param packet: A packet from its IP header on, perhaps padded by an Ethernet
+        card.
+    @raise Rejected: If every receiver would refuse it, whatever its group.
     """
     length = _checkedHeader(packet)
     end = int.from_bytes(packet[4:6]) + length if isIPv6(packet) else int.from_bytes(packet[2:4])
@@ -84,13 +101,15 @@ def look(packet: bytes) -> Sighting:
         end = len(packet)
     payload = packet[length:end]
     if hopsOf(packet) != HOPS and isMulticast(destinationOf(packet)):
-        # One that is sent to a peer alone may have come by a router.
+        # A router may be on the way to a single peer, and lowers the TTL.
         raise Rejected(Rejection.TTL, str(hopsOf(packet)))
-    sighting = _readVRRP if looksLikeVRRP(payload) else _readCARP
-    return sighting(packet, length, payload)
+    return (_readVRRP if looksLikeVRRP(payload) else _readCARP)(packet, payload)
 
 
 def _checkedHeader(packet: bytes) -> int:
+    """
+    The length of the IP header, in bytes.
+    """
     version = packet[0] >> 4 if packet else 0
     length = headerLength(packet)
     if version not in (4, 6) or not length:
@@ -103,14 +122,9 @@ def _checkedHeader(packet: bytes) -> int:
     return length
 
 
-def _readCARP(packet: bytes, length: int, payload: bytes) -> Sighting:
+def _readCARP(packet: bytes, payload: bytes) -> Sighting:
     found = decode(payload)
-    if not found.vhid:
-        raise Rejected(Rejection.VHID, "0")
-    if internetChecksum(payload[:SIZE]) and internetChecksum(
-        _pseudoHeader(packet, SIZE) + payload[:SIZE]
-    ):
-        raise Rejected(Rejection.CHECKSUM, f"CARP {found.vhid}")
+    _check(Protocol.CARP, found.vhid, packet, payload[:SIZE])
     return Sighting(
         protocol=Protocol.CARP,
         vhid=found.vhid,
@@ -122,28 +136,34 @@ def _readCARP(packet: bytes, length: int, payload: bytes) -> Sighting:
     )
 
 
-def _readVRRP(packet: bytes, length: int, payload: bytes) -> Sighting:
+def _readVRRP(packet: bytes, payload: bytes) -> Sighting:
     source = sourceOf(packet)
-    found = vrrp.decode(payload, len(source))
-    if not found.vrid:
-        raise Rejected(Rejection.VHID, "0")
-    # Version 3 sums a pseudo-header as well, but not everybody's over IPv4.
-    if internetChecksum(payload) and internetChecksum(
-        _pseudoHeader(packet, len(payload)) + payload
-    ):
-        raise Rejected(Rejection.CHECKSUM, f"VRRP {found.vrid}")
+    vrid, claim, addresses = vrrp.decode(payload, len(source))
+    _check(Protocol.VRRP, vrid, packet, payload)
     return Sighting(
         protocol=Protocol.VRRP,
-        vhid=found.vrid,
+        vhid=vrid,
         source=source,
         destination=destinationOf(packet),
-        claim=VRRPClaim(found.version, found.priority, found.interval),
-        leaving=found.priority == vrrp.LEAVING,
-        addresses=found.addresses,
+        claim=claim,
+        leaving=claim.priority == vrrp.LEAVING,
+        addresses=addresses,
     )
 
 
-def _pseudoHeader(packet: bytes, length: int) -> bytes:
+def _check(protocol: Protocol, vhid: int, packet: bytes, summed: bytes) -> None:
+    """
+    Check the number of the group, and the checksum with and without a
+    pseudo-header.  NetBSD's CARP over IPv6 has one; VRRP version 3 has one, but
+    over IPv4 not in every implementation.
+    """
+    if not vhid:
+        raise Rejected(Rejection.VHID, "0")
+    if not internetChecksum(summed):
+        return
     if isIPv6(packet):
-        return ipv6.pseudoHeader(packet[8:24], packet[24:40], length)
-    return _PSEUDO_IPV4.pack(sourceOf(packet), destinationOf(packet), PROTOCOL, length)
+        pseudo = ipv6.pseudoHeader(packet[8:24], packet[24:40], len(summed))
+    else:
+        pseudo = _PSEUDO_IPV4.pack(sourceOf(packet), destinationOf(packet), PROTOCOL, len(summed))
+    if internetChecksum(pseudo + summed):
+        raise Rejected(Rejection.CHECKSUM, f"{protocol.value} {vhid}")

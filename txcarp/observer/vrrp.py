@@ -1,6 +1,6 @@
 """
-VRRP advertisements, versions 2 (RFC 3768) and 3 (RFC 9568), which share the
-protocol number and the group with CARP.
+VRRP advertisements of versions 2 (RFC 3768) and 3 (RFC 9568), which share the
+IP protocol number and the multicast group with CARP.
 
 =======  ============================  ===================================
 offset   version 2                     version 3
@@ -24,7 +24,7 @@ import attrs
 
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: The priority of a master that gives up.
+#: The priority in the last advertisement of a master that resigns.
 LEAVING = 0
 
 _ADVERTISEMENT = 1
@@ -33,31 +33,30 @@ _HUNDREDTHS = 0x0FFF
 
 
 @attrs.frozen
-class VRRPAdvertisement:
+class VRRPClaim:
     """
-    What one VRRP master says about itself.
+    What a VRRP master claims.
 
     @ivar version: 2 or 3.
-    @ivar vrid: The virtual router, what CARP calls vhid.
-    @ivar priority: 1 to 255, the higher the better; 0 says good-bye.
-    @ivar interval: Seconds between advertisements.
-    @ivar addresses: The packed virtual addresses.
+    @ivar priority: 1 to 255, of which the highest is preferred; 0 when the
+        master resigns.
+    @ivar interval: Seconds from one advertisement to the next.
     """
 
     version: int
-    vrid: int
     priority: int
     interval: float
-    addresses: tuple[bytes, ...]
 
 
-def decode(payload: bytes, addressLength: int) -> VRRPAdvertisement:
+def decode(payload: bytes, addressLength: int) -> tuple[int, VRRPClaim, tuple[bytes, ...]]:
     """
-    Read an advertisement from the bytes after the IP header.
+    Read an advertisement.
 
-    @param addressLength: The size of an address of the family that it came
-        in, 4 or 16 bytes.
-    @raise Rejected: If that is not what they are.
+    @param payload: The bytes after the IP header.
+    @param addressLength: The size of an address of the packet's family, in
+        bytes: 4 or 16.
+    @return: The virtual router, the claim, and the packed virtual addresses.
+    @raise Rejected: If the bytes are not an advertisement.
     """
     if len(payload) < _HEADER.size:
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
@@ -68,13 +67,9 @@ def decode(payload: bytes, addressLength: int) -> VRRPAdvertisement:
     end = _HEADER.size + count * addressLength
     if len(payload) < end:
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
-    return VRRPAdvertisement(
-        version=version,
-        vrid=vrid,
-        priority=priority,
-        interval=float(rest & 0xFF) if version == 2 else (rest & _HUNDREDTHS) / 100,
-        addresses=tuple(
-            payload[start : start + addressLength]
-            for start in range(_HEADER.size, end, addressLength)
-        ),
+    interval = float(rest & 0xFF) if version == 2 else (rest & _HUNDREDTHS) / 100
+    addresses = (
+        payload[start : start + addressLength]
+        for start in range(_HEADER.size, end, addressLength)
     )
+    return vrid, VRRPClaim(version, priority, interval), tuple(addresses)

@@ -1,8 +1,8 @@
 """
-All groups on all interfaces: packets and the time go in, events come out.
+All groups on all interfaces: packets and times go in, events come out.
 
-Nothing here waits, reads a clock or a socket, or raises for what a network
-sends, and what is remembered is bounded.
+Nothing in this module waits, reads a clock or a socket, or raises because of a
+packet.  Memory is bounded, whatever a network sends.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from txcarp.protocol.envelope import headerLength, sourceOf
 from txcarp.protocol.family import familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: Groups that are remembered; one interface can have 1020.
+#: Groups to remember.  One interface can have 1020: two protocols and two
+#: families with 255 numbers each.
 MAXIMUM_GROUPS = 1024
 
-#: Seconds after which a group without anybody makes room for another.
+#: Seconds after which a group without a master makes room for another.
 _FORGOTTEN = 3600.0
 
-#: Seconds between two ticks after which this program must have been stopped,
-#: and may not have heard what there was.
+#: Seconds between two ticks from which this program must have been stopped, and
+#: may have missed packets.
 _PAUSE = 2.0
 
 
 class Watch:
     """
-    What is heard on some interfaces.
+    The groups of the observed interfaces.
     """
 
     def __init__(self, maximumGroups: int = MAXIMUM_GROUPS) -> None:
@@ -40,13 +41,13 @@ class Watch:
     @property
     def deaf(self) -> dict[str, Kind]:
         """
-        The interfaces on which nothing can be heard now, and why.
+        The interfaces on which nothing can be heard, with C{DOWN} or C{GONE}.
         """
         return dict(self._deaf)
 
     def listens(self, now: float, interface: str) -> list[Event]:
         """
-        From now on an interface is listened to.
+        Start to listen to an interface, for the first time or again.
         """
         detail = "again" if self._deaf.pop(interface, None) is not None else ""
         self._listening[interface] = now
@@ -57,10 +58,10 @@ class Watch:
 
     def deafened(self, now: float, interface: str, kind: Kind) -> list[Event]:
         """
-        Nothing can be heard on an interface until further notice.
+        Stop listening to an interface, until L{listens}.
 
         @param kind: C{DOWN} or C{GONE}.
-        @return: Nothing if that is known.
+        @return: No event if that was known.
         """
         if self._deaf.get(interface) is kind:
             return []
@@ -71,11 +72,11 @@ class Watch:
         self, when: float, interface: str, packet: bytes, hardware: bytes = b"", here: bool = False
     ) -> list[Event]:
         """
-        A packet of protocol 112 arrived, or was sent by this machine.
+        Take in a packet of protocol 112.
 
-        @param packet: From its IP header on.
-        @param hardware: The address of the network card that sent it.
-        @param here: Whether this machine did.
+        @param packet: The packet from its IP header on.
+        @param hardware: The link-layer address that sent it.
+        @param here: Whether this machine sent it.
         """
         try:
             sighting = look(packet)
@@ -85,14 +86,15 @@ class Watch:
         group = self._groups.get(key)
         if group is None:
             if not self._hasRoom(when):
-                detail = f"{self._maximumGroups}"
+                detail = str(self._maximumGroups)
                 return [Event(Kind.TOO_MANY_GROUPS, when, interface, detail=detail)]
             group = self._groups[key] = Group(key, self._listening.get(interface, when))
         return group.heard(sighting, when, hardware, here)
 
     def tick(self, now: float) -> list[Event]:
         """
-        Time passed; call this a few times in a second.
+        Look for hosts that have fallen silent.  Call this several times a
+        second.
         """
         if self._lastTick is not None and now - self._lastTick > _PAUSE:
             for group in self._groups.values():
@@ -106,7 +108,7 @@ class Watch:
 
     def groups(self) -> list[GroupView]:
         """
-        What is known of each group, in order.
+        The groups, sorted for people.
         """
         keys = sorted(self._groups, key=lambda key: key.order)
         return [self._groups[key].view() for key in keys]
@@ -125,6 +127,6 @@ class Watch:
         self, when: float, interface: str, packet: bytes, rejected: Rejected
     ) -> list[Event]:
         if rejected.reason is Rejection.PROTOCOL or not headerLength(packet):
-            return []  # the socket filter lets none through
+            return []  # the socket filter drops these
         source = sourceOf(packet)
         return [Event(Kind.IGNORED, when, interface, source=source, detail=str(rejected))]

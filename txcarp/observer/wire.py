@@ -1,13 +1,12 @@
 """
-The packet socket of one interface, in front of every firewall, which sees all
-advertisements of both families and joins no group.
+A packet socket that receives all advertisements on one interface, of both
+families, before any firewall, and without joining a multicast group.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 import struct
 import time
@@ -19,13 +18,13 @@ from txcarp.network import socketfilter
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.advertisement import PROTOCOL
 
-#: What is read of one packet: VRRP can list 255 addresses.
+#: Bytes to read of one packet: VRRP can list 255 addresses.
 _MAXIMUM_PACKET = 8192
 
 _RECEIVE_BUFFER = 256 * 1024
 
-# linux/if_ether.h, linux/if_packet.h, asm-generic/socket.h: not in the socket
-# module.
+# linux/if_ether.h, linux/if_packet.h, asm-generic/socket.h; the socket module
+# lacks them.
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
@@ -33,15 +32,15 @@ _PACKET_MR_ALLMULTI = 2
 _PACKET_OUTGOING = 4
 _SO_TIMESTAMPNS = 35
 
-#: Kernels before 5.1 give what a program sent as a frame no ethertype of its
-#: own.
+#: Kernels before 5.1 show a frame that a program sent with one of the first two
+#: in place of its ethertype.
 _ETHERTYPES = frozenset((0, _ETH_P_ALL, 0x0800, 0x86DD))
 
 _REQUEST = struct.Struct("@iHH8s")
 _STAMP = struct.Struct("@ll")
 
-#: Seconds that a packet may have waited to be read; more, and the wall clock
-#: was set meanwhile.
+#: Seconds that a packet may have waited to be read.  A longer time means that
+#: the wall clock was set in between.
 _LONGEST_WAIT = 60.0
 
 # linux/filter.h: classic BPF.
@@ -54,11 +53,11 @@ _INSTRUCTION = struct.Struct("=HBBI")
 @attrs.frozen
 class Arrival:
     """
-    A packet as it came.
+    A packet and its circumstances.
 
-    @ivar packet: From its IP header on.
-    @ivar waited: Seconds for which it was not read.
-    @ivar hardware: The address of the card it came from; may be empty.
+    @ivar packet: The packet from its IP header on.
+    @ivar waited: Seconds from its arrival until it was read.
+    @ivar hardware: The link-layer address that sent it; may be empty.
     @ivar here: Whether this machine sent it.
     """
 
@@ -70,8 +69,8 @@ class Arrival:
 
 def program() -> bytes:
     """
-    The socket filter: protocol 112 over IPv4 and IPv6.  What is tagged for a
-    VLAN belongs to another interface.
+    The socket filter: it passes protocol 112 over IPv4 and IPv6, and drops
+    packets with a VLAN tag, which belong to another interface.
     """
     code = (
         (_LOAD_WORD, 0, 0, _VLAN_TAG),
@@ -91,11 +90,11 @@ def program() -> bytes:
     return b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
 
 
-def openSocket(interface: str) -> socket.socket:
+def openListener(interface: str) -> socket.socket:
     """
-    A socket that hears an interface.
+    A socket that receives the advertisements on an interface.
 
-    @raise MissingCapability: If this process may not have one.
+    @raise MissingCapability: If this process may not open packet sockets.
     @raise OSError: C{ENODEV} if there is no such interface, C{ENETDOWN} if it
         is down.
     """
@@ -108,41 +107,39 @@ def openSocket(interface: str) -> socket.socket:
             "open a packet socket", "CAP_NET_RAW", error.errno or errno.EPERM
         ) from None
     try:
-        index = _indexOf(interface)
         socketfilter.attach(sock, program())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        # A card passes only the groups that somebody here is a member of.  This
-        # opens the card, and says nothing to the network.
-        with contextlib.suppress(OSError):
-            request = _REQUEST.pack(index, _PACKET_MR_ALLMULTI, 0, b"")
-            sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
-        # All ethertypes: only so are our own packets seen, and those that a
-        # bridge or a bond takes away from its ports.
+        requestStamps(sock)
+        # Only with all ethertypes does the kernel show the packets that this machine sends,
+        # and those that a bridge or a bond takes from its ports.
         sock.bind((interface, _ETH_P_ALL))
+        # A card passes only the groups that this host has joined.  This makes it pass all,
+        # and sends nothing.
+        with contextlib.suppress(OSError):
+            request = _REQUEST.pack(socket.if_nametoindex(interface), _PACKET_MR_ALLMULTI, 0, b"")
+            sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
         trouble = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if trouble:
-            raise OSError(trouble, f"{interface} cannot be listened to")
+            raise OSError(trouble, f"cannot listen on {interface}")
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _indexOf(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        # Python says no number.
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), interface) from None
+def requestStamps(sock: socket.socket) -> None:
+    """
+    Have the kernel note when packets arrive, if it can.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
 
 def receive(sock: socket.socket) -> Arrival | None:
     """
-    The next packet; C{None} for one that is none of ours after all.
+    The next packet; C{None} if it has another ethertype.
 
-    @raise BlockingIOError: If there is none.
+    @raise BlockingIOError: If no packet waits.
     @raise OSError: If the interface went down.
     """
     packet, ancillary, _, sender = sock.recvmsg(_MAXIMUM_PACKET, socket.CMSG_SPACE(_STAMP.size))
@@ -159,10 +156,12 @@ def receive(sock: socket.socket) -> Arrival | None:
 
 def waited(ancillary: Sequence[tuple[int, int, bytes]], wall: float) -> float:
     """
-    How long ago the kernel got a packet: it is read later if this process was
-    busy, or stopped.
+    Seconds since the kernel received a packet, which this process may have read
+    later because it was busy or stopped.
 
-    @param wall: Seconds since 1970.
+    @param ancillary: The ancillary data of the packet, with the kernel's
+        timestamp.
+    @param wall: The wall clock, in seconds since 1970.
     """
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == _STAMP.size:

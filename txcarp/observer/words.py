@@ -1,39 +1,110 @@
 """
-What people read about groups, hosts and events.
+Events, groups and times in words, for people.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timezone
 
-from txcarp.observer.claim import CARPClaim, Claim, Reason, VRRPClaim
-from txcarp.observer.events import Event, GroupKey, GroupView, HostView, Kind
-from txcarp.observer.times import Calendar, duration
+from txcarp.observer.events import Event, GroupKey, GroupView, Kind, Reason
+from txcarp.observer.host import Host
+from txcarp.observer.sighting import CARPClaim, Claim
+from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol.family import Family, familyOf
 
-#: Addresses that are listed in a sentence.
+#: Addresses to list in a sentence.
 _LISTED = 4
+
+#: Seconds below which a time is given in tenths of a second.
+FINE = 10.0
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+class Calendar:
+    """
+    Moments of a monotonic clock as dates and times.  They follow the wall clock
+    when it is set.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        zone: timezone | None = None,
+    ) -> None:
+        """
+        @param seconds: The monotonic clock.
+        @param wall: The wall clock, in seconds since 1970.
+        @param zone: The time zone; C{None} for the local one.
+        """
+        self.now = seconds
+        self._wall = wall
+        self._zone = zone
+
+    def machine(self, when: float) -> str:
+        """
+        ISO 8601 in UTC, with milliseconds.
+        """
+        text = self._at(when).astimezone(UTC).isoformat(timespec="milliseconds")
+        return text.replace("+00:00", "Z")
+
+    def full(self, when: float) -> str:
+        """
+        Date and time of day, with milliseconds.
+        """
+        return self._at(when).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+    def clock(self, when: float) -> str:
+        """
+        The time of day, with milliseconds.
+        """
+        return self._at(when).time().isoformat("milliseconds")
+
+    def short(self, when: float) -> str:
+        """
+        The time of day, after the date if that is not today.
+        """
+        then = self._at(when)
+        today = then.date() == self._at(self.now()).date()
+        return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+    def _at(self, when: float) -> datetime:
+        wall = self._wall() - (self.now() - when)
+        return datetime.fromtimestamp(wall, UTC).astimezone(self._zone)
+
+
+def duration(seconds: float) -> str:
+    """
+    A length of time, rounded.
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < FINE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < 2 * _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < 2 * _DAY:
+        return f"{whole // _HOUR} h"
+    return f"{whole // _DAY} days"
 
 
 def address(packed: bytes) -> str:
     """
-    An address as it is written.
+    An IP address.
     """
     family = socket.AF_INET if familyOf(packed) is Family.IPV4 else socket.AF_INET6
     return socket.inet_ntop(family, packed)
 
 
-def hardwareAddress(packed: bytes) -> str:
-    """
-    An Ethernet address as it is written.
-    """
-    return packed.hex(":")
-
-
 def name(key: GroupKey) -> str:
     """
-    A group on its interface.
+    A group, without its interface.
     """
     family = " IPv6" if key.family is Family.IPV6 else ""
     return f"{key.protocol.value} {key.vhid}{family}"
@@ -41,7 +112,7 @@ def name(key: GroupKey) -> str:
 
 def timing(claim: Claim) -> str:
     """
-    What a host says of itself, in the words of its protocol.
+    What ranks a master in its protocol.
     """
     if isinstance(claim, VRRPClaim):
         return f"priority {claim.priority}"
@@ -50,17 +121,29 @@ def timing(claim: Claim) -> str:
 
 def interval(seconds: float) -> str:
     """
-    How far apart advertisements are.
+    The time between advertisements.
     """
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
 
 
+def line(event: Event, calendar: Calendar) -> str | None:
+    """
+    An event as a line of output; C{None} for an event that is not shown to
+    people.
+    """
+    said = sentence(event, calendar)
+    return None if said is None else f"{calendar.full(event.when)}  {event.interface}  {said}\n"
+
+
 def sentence(event: Event, calendar: Calendar) -> str | None:
     """
-    An event in words, without the time and the interface; C{None} for one that
-    is nothing to speak of.
+    An event, without its time and interface; C{None} for an event that is not
+    shown to people.
     """
-    said = _sayings(event, calendar)
+    if event.host is None or event.group is None:
+        said = _generalSentence(event)
+    else:
+        said = _hostSentence(event, event.host, event.group, calendar)
     if said is None:
         return None
     if event.group is not None:
@@ -70,46 +153,57 @@ def sentence(event: Event, calendar: Calendar) -> str | None:
     return said
 
 
-def _sayings(event: Event, calendar: Calendar) -> str | None:
-    host, group = event.host, event.group
-    if host is None or group is None:
-        return _generalSayings(event)
+def _generalSentence(event: Event) -> str | None:
+    match event.kind:
+        case Kind.LISTENING:
+            return "listening again" if event.detail else "listening for CARP and VRRP"
+        case Kind.DOWN:
+            return "the interface is down; nothing can be heard until it is up"
+        case Kind.GONE:
+            return "the interface is gone; nothing can be heard until it returns"
+        case Kind.IGNORED:
+            source = "an unknown host" if event.source is None else address(event.source)
+            return f"{source} sent a packet that every receiver refuses: {event.detail}"
+        case Kind.TOO_MANY_HOSTS:
+            return "too many hosts advertise; new ones are ignored"
+        case Kind.TOO_MANY_GROUPS:
+            return f"more than {event.detail} groups; new ones are ignored"
+    return None
+
+
+def _hostSentence(
+    event: Event, host: Host, group: GroupView, calendar: Calendar
+) -> str | None:
     who = address(host.source)
+    lasted = duration(event.seconds or 0)
     match event.kind:
         case Kind.GROUP:
-            return _introduction(host)
+            here = " (this machine)" if host.here else ""
+            addresses = f", for {_list(host.sighting.addresses)}" if host.sighting.addresses else ""
+            return f"{who}{here} is master: {_described(host.claim)}{addresses}"
         case Kind.MASTER:
-            return f"{who} is the new master{_why(event)}"
+            return f"{who} is the new master{_why(event, host)}"
         case Kind.RETURNED:
-            return f"{who} advertises again, after {duration(event.seconds or 0)}"
+            return f"{who} advertises again after {lasted}"
         case Kind.BOW_OUT:
-            return f"{who} gives up ({_farewell(host.claim)})"
+            sent = "a bow-out" if isinstance(host.claim, CARPClaim) else "priority 0"
+            return f"{who} resigned: it sent {sent}"
         case Kind.SILENT:
-            since = calendar.short(host.heard)
-            return f"NOBODY ADVERTISES since {since}; the last was {who}"
+            return f"NO MASTER since {calendar.short(host.heard)}; the last was {who}"
         case Kind.TWO_MASTERS:
             return _twoMasters(group, calendar)
         case Kind.ONE_MASTER:
-            lasted = duration(event.seconds or 0)
-            return f"{who} is the only master again; there were two for {lasted}"
+            return f"{who} is the only master again; there were several for {lasted}"
         case Kind.STRAY:
-            return f"{who} advertised for a moment beside the master, and stopped"
+            return f"{who} advertised briefly beside the master, then stopped"
         case Kind.CLAIM:
             before = "" if event.before is None else f", before: {_described(event.before)}"
             return f"{who} changed: {_described(host.claim)}{before}"
-        case Kind.SEAL:
-            return _sealSaying(who, host, event)
-    return _generalSayings(event)
-
-
-def _farewell(claim: Claim) -> str:
-    return "it sent a bow-out" if isinstance(claim, CARPClaim) else "it sent priority 0"
-
-
-def _introduction(host: HostView) -> str:
-    here = " (this machine)" if host.here else ""
-    addresses = f", for {_list(host.addresses)}" if host.addresses else ""
-    return f"{address(host.source)}{here} is master: {_described(host.claim)}{addresses}"
+        case Kind.SEAL if host.sealed:
+            return f"the advertisements of {who} look sealed"
+        case Kind.SEAL if event.detail:
+            return f"the advertisements of {who} NO LONGER LOOK SEALED"
+    return None
 
 
 def _described(claim: Claim) -> str:
@@ -121,23 +215,22 @@ def _described(claim: Claim) -> str:
     return f"priority {claim.priority}, {every}, version {claim.version}"
 
 
-def _why(event: Event) -> str:
-    previous = "the last" if event.previous is None else address(event.previous)
-    assert event.host is not None
-    claim = timing(event.host.claim)
+def _why(event: Event, host: Host) -> str:
+    previous = "the last one" if event.previous is None else address(event.previous)
+    lasted = duration(event.seconds or 0)
     match event.reason:
         case Reason.BOW_OUT:
-            return f": {previous} bowed out {duration(event.seconds or 0)} before"
+            return f": {previous} bowed out {lasted} before"
         case Reason.SILENCE:
-            return f": {previous} was silent for {duration(event.seconds or 0)}"
+            return f": {previous} was silent for {lasted}"
         case Reason.TIMING | Reason.PRIORITY:
             before = "" if event.before is None else f"{timing(event.before)} of "
-            return f": {claim} is better than {before}{previous}"
+            return f": {timing(host.claim)} is preferred to {before}{previous}"
         case Reason.DEMOTION:
             return f": {previous} is demoted"
         case Reason.EQUAL:
-            return f": equal to {previous}, which gave way"
-    return f" in place of {previous}; why was not seen"
+            return f": it ranks equal to {previous}, which yielded"
+    return f" in place of {previous}, for a reason that was not seen"
 
 
 def _twoMasters(group: GroupView, calendar: Calendar) -> str:
@@ -147,34 +240,9 @@ def _twoMasters(group: GroupView, calendar: Calendar) -> str:
     since = "" if group.twoSince is None else f" since {calendar.short(group.twoSince)}"
     count = "TWO" if len(group.masters) == 2 else str(len(group.masters))
     return (
-        f"{count} MASTERS{since}: {masters}. They do not hear each other, or belong to two groups"
+        f"{count} MASTERS{since}: {masters}. They do not hear each other, or are two groups "
+        "with one number"
     )
-
-
-def _sealSaying(who: str, host: HostView, event: Event) -> str | None:
-    if host.sealed:
-        return f"the advertisements of {who} look sealed"
-    if event.detail:
-        return f"the advertisements of {who} do NOT LOOK SEALED any more"
-    return None
-
-
-def _generalSayings(event: Event) -> str | None:
-    match event.kind:
-        case Kind.LISTENING:
-            return "listening again" if event.detail else "listening for CARP and VRRP"
-        case Kind.DOWN:
-            return "the interface is down; nothing can be heard until it is up"
-        case Kind.GONE:
-            return "the interface is gone; nothing can be heard until it is there again"
-        case Kind.IGNORED:
-            source = "somebody" if event.source is None else address(event.source)
-            return f"{source} sends what everybody ignores: {event.detail}"
-        case Kind.TOO_MANY_HOSTS:
-            return "too many hosts advertise; the newest are not looked at"
-        case Kind.TOO_MANY_GROUPS:
-            return f"more than {event.detail} groups; the newest are not looked at"
-    return None
 
 
 def _list(addresses: Iterable[bytes]) -> str:

@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.pace}.
+Tests of L{txcarp.observer.ratelimit}.
 """
 
 from __future__ import annotations
@@ -8,9 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.observer import pace
+from txcarp.observer import ratelimit
 from txcarp.observer.events import Event, Kind
-from txcarp.observer.pace import BURST, INTERVAL, TOTAL_BURST, TOTAL_INTERVAL, Pace
+from txcarp.observer.ratelimit import (
+    BURST,
+    INTERVAL,
+    TOTAL_BURST,
+    TOTAL_INTERVAL,
+    RateLimiter,
+)
 
 
 def event(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Event:
@@ -20,13 +26,13 @@ def event(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Ev
     return Event(kind, float(number), interface, detail=str(number))
 
 
-class PaceTests(SynchronousTestCase):
+class RateLimiterTests(SynchronousTestCase):
     """
-    Tests of L{Pace}.
+    Tests of L{RateLimiter}.
     """
 
     def setUp(self) -> None:
-        self.pace = Pace()
+        self.limiter = RateLimiter()
 
     def test_few(self) -> None:
         """
@@ -34,45 +40,45 @@ class PaceTests(SynchronousTestCase):
         """
         for number in range(BURST):
             one = event(number)
-            self.assertEqual(self.pace.admit([one], 0.0), [one])
-        self.assertEqual(self.pace.release(100.0), [])
+            self.assertEqual(self.limiter.admit([one], 0.0), [one])
+        self.assertEqual(self.limiter.release(100.0), [])
 
     def test_many(self) -> None:
         """
         Of more, the newest is said later, with the number of those left out.
         """
-        said = self.pace.admit([event(number) for number in range(100)], 0.0)
+        said = self.limiter.admit([event(number) for number in range(100)], 0.0)
         self.assertEqual([one.detail for one in said], [str(number) for number in range(BURST)])
-        self.assertEqual(self.pace.release(INTERVAL - 0.1), [])
-        (last,) = self.pace.release(INTERVAL)
+        self.assertEqual(self.limiter.release(INTERVAL - 0.1), [])
+        (last,) = self.limiter.release(INTERVAL)
         self.assertEqual((last.detail, last.omitted), ("99", 100 - BURST - 1))
-        self.assertEqual(self.pace.release(INTERVAL + 0.1), [])
+        self.assertEqual(self.limiter.release(INTERVAL + 0.1), [])
 
     def test_order(self) -> None:
         """
         Nothing of a kind overtakes what waits, even when there would be room again.
         """
-        self.pace.admit([event(number) for number in range(BURST + 1)], 0.0)
-        self.assertEqual(self.pace.admit([event(99)], 10 * INTERVAL), [])
-        (last,) = self.pace.release(10 * INTERVAL)
+        self.limiter.admit([event(number) for number in range(BURST + 1)], 0.0)
+        self.assertEqual(self.limiter.admit([event(99)], 10 * INTERVAL), [])
+        (last,) = self.limiter.release(10 * INTERVAL)
         self.assertEqual((last.detail, last.omitted), ("99", 1))
 
     def test_each(self) -> None:
         """
         One kind on one interface does not keep the others from being said.
         """
-        self.pace.admit([event(number) for number in range(100)], 0.0)
+        self.limiter.admit([event(number) for number in range(100)], 0.0)
         for other in (event(1, "eth1"), event(1, kind=Kind.DOWN)):
-            self.assertEqual(self.pace.admit([other], 0.0), [other])
+            self.assertEqual(self.limiter.admit([other], 0.0), [other])
 
     def test_all(self) -> None:
         """
         Everything together has a limit, too, and all of it is said in the end.
         """
-        said = self.pace.admit([event(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
+        said = self.limiter.admit([event(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
         self.assertEqual(len(said), TOTAL_BURST)
-        self.assertEqual(len(self.pace.release(10.5 * TOTAL_INTERVAL)), 10)
-        rest = self.pace.release(1000.0)
+        self.assertEqual(len(self.limiter.release(10.5 * TOTAL_INTERVAL)), 10)
+        rest = self.limiter.release(1000.0)
         self.assertEqual(len(rest), TOTAL_BURST - 10)
         self.assertEqual({one.omitted for one in rest}, {0})
 
@@ -80,11 +86,11 @@ class PaceTests(SynchronousTestCase):
         """
         What was quiet is forgotten when there is too much to remember.
         """
-        self.patch(pace, "_REMEMBERED", 10)
+        self.patch(ratelimit, "_REMEMBERED", 10)
         for number in range(100):
-            self.pace.admit([event(number, f"eth{number}")], number * 10 * INTERVAL)
-            self.pace.release(number * 10 * INTERVAL)
-            self.assertLessEqual(len(self.pace._allowances), 11)
+            self.limiter.admit([event(number, f"eth{number}")], number * 10 * INTERVAL)
+            self.limiter.release(number * 10 * INTERVAL)
+            self.assertLessEqual(len(self.limiter._usedUp), 11)
 
     @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2)), max_size=60))
     def test_lastWord(self, happened: list[tuple[int, float]]) -> None:
@@ -92,14 +98,14 @@ class PaceTests(SynchronousTestCase):
         Whatever happens when, every event is said or counted, and the last one of each
         kind is said.
         """
-        pacer, now, said = Pace(), 0.0, []
+        limiter, now, said = RateLimiter(), 0.0, []
         for number, (interface, passed) in enumerate(happened):
             now += passed
-            said += pacer.release(now)
-            said += pacer.admit([event(number, f"eth{interface}")], now)
-        while pacer._waiting:
+            said += limiter.release(now)
+            said += limiter.admit([event(number, f"eth{interface}")], now)
+        while limiter._waiting:
             now += 1
-            said += pacer.release(now)
+            said += limiter.release(now)
         self.assertEqual(sum(1 + one.omitted for one in said), len(happened))
         for interface in range(4):
             name = f"eth{interface}"

@@ -1,10 +1,11 @@
 """
-Whether advertisements look sealed, to somebody without the password.
+Whether the advertisements of a host look sealed, to an observer without the
+password.
 
-A sealed advertisement has a tick in the upper bits of its counter, which keeps
-pace with the time (see L{txcarp.protocol.seal}); whether the lower bits prove
-it, only the group can tell.  Others send a counter that is random, constant, or
-one more than the last.
+The upper bits of a sealed counter are a tick that keeps pace with the clock
+(see L{txcarp.protocol.seal}).  Only a member of the group can verify the lower
+bits.  Other implementations send a counter that is random, constant, or one
+more than the last.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import attrs
 
 from txcarp.protocol.seal import PACE, tickOf
 
-#: A sender keeps pace, but its clock may be slow, and ours is read late.
+#: The least part of the elapsed time, less some ticks, that a counter must
+#: advance: the clock of the host may be slow, and packets are read late.
 _SLOWEST = 0.5
 _SLACK = 2
 
-#: Ticks that a counter may be ahead of the time between two advertisements: an
-#: hour, for a clock that was set.  A random counter is years ahead.
+#: Ticks that a counter may be ahead of the elapsed time: an hour, for a clock
+#: that was set.  A random counter is years ahead.
 _LEAP = 3600 * PACE
 _FASTEST = 3
 
@@ -43,9 +45,9 @@ class _Tick:
 
 class SealJudge:
     """
-    Looks at the counters of one host.
+    Judges the counters of one host.
 
-    @ivar sealed: Whether they look sealed; C{None} while too few were seen.
+    @ivar sealed: Whether they look sealed; C{None} until enough were seen.
     """
 
     def __init__(self) -> None:
@@ -55,15 +57,17 @@ class SealJudge:
         self._likely = 0
         self._unlikely = 0
 
-    def saw(self, when: float, counter: int) -> None:
+    def saw(self, when: float, counter: int) -> bool | None:
         """
-        One more advertisement.
+        Take in the counter of one more advertisement.
 
         @param when: Seconds of a monotonic clock.
+        @return: See L{sealed}.
         """
         seen = _Tick(when, tickOf(counter))
-        # A sealed host may leap once, when it hears another whose clock is far
-        # ahead; and one old packet, sent again, says nothing about the host.
+        # A sealed host may leap once, when it hears from a host whose clock is far ahead; and
+        # a single replayed packet proves nothing about the host. So a doubtful tick is kept
+        # beside the last good one.
         known = [tick for tick in (self._good, self._doubtful) if tick is not None]
         if any(tick.leadsTo(seen) for tick in known):
             self._likely, self._unlikely = self._likely + 1, 0
@@ -75,5 +79,6 @@ class SealJudge:
                 self.sealed = False
             if self.sealed:
                 self._doubtful = seen
-                return
+                return True
         self._good, self._doubtful = seen, None
+        return self.sealed

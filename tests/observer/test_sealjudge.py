@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.sealing}.
+Tests of L{txcarp.observer.sealjudge}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.observer.sealing import SealJudge
+from txcarp.observer.sealjudge import SealJudge
 from txcarp.protocol.seal import EPOCH, Says, Seal, Ticks
 
 _WALL = EPOCH + 2e8

@@ -1,0 +1,64 @@
+"""
+The standard output of a command, whose reader may go away at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+
+class Output:
+    """
+    A text stream on which a failed write is reported once and never raised.
+    L{txcarp.terminal} hands it to rich as a file.
+
+    @ivar encoding: The encoding of the stream.  Characters that it lacks are
+        written as backslash escapes.
+    @ivar isTerminal: Whether the stream is a terminal that can redraw.
+    @ivar hasColour: Whether it is one and C{NO_COLOR} does not forbid colour.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        program: str,
+        closed: Callable[[], object],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """
+        @param program: The command, as error messages name it.
+        @param closed: Called after a failed write.
+        @param environment: Where C{TERM} and C{NO_COLOR} are looked up.
+        """
+        self.encoding = stream.encoding or "ascii"
+        self.isTerminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
+        self.hasColour = self.isTerminal and not environment.get("NO_COLOR")
+        self._stream = stream
+        self._program = program
+        self._closed = closed
+
+    def write(self, text: str) -> None:
+        """
+        Write text and flush it.
+        """
+        try:
+            self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+            self._stream.flush()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
+                message = f"{self._program}: standard output: {error.strerror}"
+                print(message, file=sys.stderr)
+            # The text is still in Python's buffer. A second failure to flush it, at exit,
+            # would print a traceback.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+            self._closed()
+
+    def flush(self) -> None:
+        """
+        Do nothing: L{write} has flushed.
+        """
