@@ -15,25 +15,22 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.demo.cast import _TIED, Daemon, Equipment
+from txcarp.demo.cast import _TIED, Daemon, writePassword
 
 
-class EquipmentTests(SynchronousTestCase):
+class PasswordTests(SynchronousTestCase):
     """
-    Tests of L{Equipment}.
+    Tests of L{writePassword}.
     """
-
-    def setUp(self) -> None:
-        # A path that a shell would take apart.
-        self.directory = Path(self.mktemp()) / "it's here"
-        self.directory.mkdir(parents=True)
-        self.equipment = Equipment.make(self.directory, "10.99.0.100/24", b"secret")
 
     def test_password(self) -> None:
         """
         The password is the first line of a file that only its owner reads.
         """
-        path = self.equipment.passwordFile
+        # A path that a shell would take apart.
+        directory = Path(self.mktemp()) / "it's here"
+        directory.mkdir(parents=True)
+        path = writePassword(directory, b"secret")
         self.assertEqual(path.read_bytes(), b"secret\n")
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 

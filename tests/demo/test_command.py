@@ -25,8 +25,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from tests.lab.daemons import environment
 from tests.testbed.fixture import until
-from txcarp.demo import command
-from txcarp.demo.command import main
+from txcarp.commands.demo import main
+from txcarp.demo import performance
 from txcarp.testbed import unavailable
 
 
@@ -243,8 +243,9 @@ class UsageTests(SynchronousTestCase):
         """
         What is no option is refused with status 1.
         """
-        for words in (["--nonsense"], ["operand"]):
-            self.assertEqual(main(words), 1)
+        self.patch(sys, "stderr", io.StringIO())
+        for words in (["--nonsense"], ["operand"], ["--keep-logs"]):
+            self.assertEqual(self.assertRaises(SystemExit, main, words).code, 1)
 
 
 class EarlyTests(SynchronousTestCase):
@@ -256,10 +257,10 @@ class EarlyTests(SynchronousTestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
         self.patch(tempfile, "tempdir", str(self.directory))
-        self.patch(command.Testbed, "create", contextlib.nullcontext)
+        self.patch(performance.Testbed, "create", contextlib.nullcontext)
         self.errors = io.StringIO()
         self.patch(sys, "stderr", self.errors)
-        for number in command._ENDING:
+        for number in performance.ENDING:
             self.addCleanup(signal.signal, number, signal.getsignal(number))
 
     def test_signals(self) -> None:
@@ -276,7 +277,7 @@ class EarlyTests(SynchronousTestCase):
                 finally:
                     os.kill(os.getpid(), number)
 
-            self.patch(command, "Performance", interrupted)
+            self.patch(performance, "Performance", interrupted)
             self.assertEqual(main([]), 128 + number)
             self.assertEqual(list(self.directory.iterdir()), [])
 
@@ -306,13 +307,10 @@ class EarlyTests(SynchronousTestCase):
                 with contextlib.suppress(BaseException):
                     os.kill(os.getpid(), signal.SIGTERM)
 
-            def takeSignals(self) -> None:
-                pass
-
             def run(self) -> int:
                 raise AssertionError("it was asked to end")
 
-        self.patch(command, "Performance", Deaf)
+        self.patch(performance, "Performance", Deaf)
         self.assertEqual(main([]), 128 + signal.SIGTERM)
         self.assertEqual(list(self.directory.iterdir()), [])
 
@@ -324,7 +322,7 @@ class EarlyTests(SynchronousTestCase):
         def refused(*arguments: object) -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        self.patch(command, "Performance", refused)
+        self.patch(performance, "Performance", refused)
         self.assertEqual(main([]), 2)
         self.assertEqual(main([f"--keep-logs={__file__}/logs"]), 2)
         self.assertEqual(

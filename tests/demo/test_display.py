@@ -4,69 +4,39 @@ Tests of L{txcarp.demo.display} and L{txcarp.demo.timeline}.
 
 from __future__ import annotations
 
-import os
 import re
 from io import BytesIO, StringIO, TextIOWrapper
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
-from txcarp.demo.display import IDisplay, LiveDisplay, PlainDisplay, Screen
-from txcarp.demo.timeline import ASCII, UNICODE, Condition, Mark, Timeline
-
-
-def text(spans: list[tuple[str, str]]) -> str:
-    """
-    Spans without their styles.
-    """
-    return "".join(words for words, _ in spans)
+from tests.screen import shownBy
+from txcarp.demo.display import Display, LiveDisplay
+from txcarp.demo.timeline import ASCII, Condition, Mark, Timeline
+from txcarp.output import Output
 
 
 class PlainTests(SynchronousTestCase):
     """
-    Tests of L{PlainDisplay}.
+    Tests of L{Display}.
     """
 
     def test_lines(self) -> None:
         """
-        Each event is one line with its time; what moves in pictures is not shown.
+        Each event is one line with its time, however long; nothing moves.
         """
         clock, output = Clock(), StringIO()
-        display = PlainDisplay(Screen(output, lambda: None), clock.seconds)
-        verifyObject(IDisplay, display)
-        clock.advance(100)
+        timeline = Timeline([], clock.seconds)
+        display = Display(Output(output, "test", lambda: None), timeline)
         display.begin("the title")
         clock.advance(1.25)
-        display.become("alpha", Condition.MASTER)
-        display.mark("alpha", Mark.ADVERT)
-        display.answered("alpha")
-        display.event("master", "alpha is master " + "indeed " * 20)
+        display.event("master", "alpha is [master] " + "indeed " * 20)
         display.freeze()
-        display.end(["", "over"])
+        display.end("", "over")
         self.assertEqual(
             output.getvalue(),
-            f"the title\n  1.250  master      alpha is master {'indeed ' * 20}\n\nover\n",
+            f"the title\n  1.250  master      alpha is [master] {'indeed ' * 20}\n\nover\n",
         )
-
-
-class ScreenTests(SynchronousTestCase):
-    """
-    Tests of L{Screen}.
-    """
-
-    def test_readerGone(self) -> None:
-        """
-        A reader that is gone is reported, and never again an error: not even when what
-        was not written is flushed at the end.
-        """
-        reading, writing = os.pipe()
-        os.close(reading)
-        output = os.fdopen(writing, "w")
-        gone: list[bool] = []
-        Screen(output, lambda: gone.append(True)).write("nobody reads this")
-        self.assertEqual(gone, [True])
-        output.close()
 
 
 class LiveTests(SynchronousTestCase):
@@ -76,81 +46,118 @@ class LiveTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.written = BytesIO()
         self.display = self.make("utf-8")
 
-    def make(self, encoding: str) -> LiveDisplay:
-        output = TextIOWrapper(self.written, encoding=encoding)
-        self.addCleanup(output.detach)
-        screen = Screen(output, lambda: None)
-        return LiveDisplay(screen, self.clock, ["alpha", "beta"], lambda: 60)
+    def make(self, encoding: str, **environment: str) -> LiveDisplay:
+        self.written = BytesIO()
+        stream = TextIOWrapper(self.written, encoding=encoding)
+        self.addCleanup(stream.detach)
+        self.patch(stream, "isatty", lambda: True)
+        environment = {"TERM": "xterm", **environment}
+        output = Output(stream, "test", lambda: None, environment)
+        self.timeline = Timeline(["alpha", "beta"], self.clock.seconds)
+        display = LiveDisplay(output, self.timeline, self.clock)
+        self.console = display._console
+        self.resize(60)
+        return display
 
-    def taken(self) -> str:
+    def resize(self, columns: int) -> None:
+        self.console.size = (columns, 24)  # type: ignore[assignment]
+
+    def shown(self) -> list[str]:
         """
-        What was written since the last time.
+        What stands on the terminal.
         """
-        value = self.written.getvalue().decode()
-        self.written.seek(0)
-        self.written.truncate()
-        return value
+        return shownBy(self.written.getvalue().decode())
 
     def test_pictures(self) -> None:
         """
         A picture takes the place of the one before, and no line of it is wider than the
         terminal.
         """
-        verifyObject(IDisplay, self.display)
         self.display.begin("the title")
-        height = self.taken().count("\n") - 1
-        self.display.become("alpha", Condition.MASTER)
+        height = len(self.shown())
+        self.timeline.become("alpha", Condition.MASTER)
         for _ in range(200):
-            self.display.answered("alpha")
+            self.timeline.answered("alpha")
+            before = len(self.written.getvalue())
             self.clock.advance(0.1)
-        frames = self.taken().split(f"\x1b[{height}A\r")[1:]
-        self.assertEqual(len(frames), 200)
-        for frame in frames:
-            self.assertEqual(frame.count("\n"), height)
-            for line in re.sub(r"\x1b\[[0-9;]*[mK]", "", frame).splitlines():
-                self.assertLess(len(line), 60)
+            self.assertGreater(len(self.written.getvalue()), before)
+            self.assertEqual(len(self.shown()), height)
+            self.assertLessEqual(max(map(len, self.shown())), 60)
+        self.assertEqual(self.shown()[0], "the title")
 
     def test_events(self) -> None:
         """
-        An event is written where the picture was, wrapped, and the picture below it.
+        An event is written where the picture was, wrapped at words, and the picture below it.
         """
         self.display.begin("the title")
-        height = self.taken().count("\n") - 1
+        picture = self.shown()[1:]
         self.display.event("silence", "the client heard nothing for a very long time " * 2)
-        shown = self.taken()
-        self.assertTrue(shown.startswith(f"\x1b[{height}A\r"))
-        self.assertGreater(shown.count("\n"), height + 1)
-        self.assertIn("silence", shown)
+        self.assertEqual(
+            self.shown(),
+            [
+                "the title",
+                "  0.000  silence     the client heard nothing for a very",
+                "                     long time the client heard nothing for",
+                "                     a very long time",
+                *picture,
+            ],
+        )
+
+    def test_resize(self) -> None:
+        """
+        When the terminal has another width, all is drawn anew, from the top, in that width.
+        """
+        self.display.begin("the title")
+        self.display.event("silence", "the client heard nothing for a very long time")
+        self.resize(50)
+        before = len(self.written.getvalue())
+        self.clock.advance(0.1)
+        shown = shownBy("left over\n" * 24 + self.written.getvalue()[before:].decode())
+        self.assertEqual(
+            shown[:4],
+            [
+                "the title",
+                "  0.000  silence     the client heard nothing for",
+                "                     a very long time",
+                "",
+            ],
+        )
+        self.assertLessEqual(max(map(len, shown)), 50)
 
     def test_status(self) -> None:
         """
         The last line says who is master, and since when the client hears nothing.
         """
+        self.resize(80)
         self.display.begin("the title")
-        self.assertIn("nobody is master", self.taken())
-        self.display.become("beta", Condition.MASTER)
-        self.display.mark("beta", Mark.ADVERT)
-        shown = self.taken()
-        self.display.answered("beta")
-        self.assertIn("beta is master", shown)
-        self.assertIn("advert 1, 0.0 s ago", shown)
-        self.clock.pump([0.1] * 20)
-        self.assertIn("client: silence for 2.0 s", self.taken())
+        self.assertIn("nobody is master", self.shown()[-1])
+        self.timeline.become("beta", Condition.MASTER)
+        self.timeline.mark("beta", Mark.ADVERT)
+        self.display.event("master", "beta")
+        self.assertIn("beta is master", self.shown()[-1])
+        self.assertIn("advert 1, 0.0 s ago", self.shown()[-1])
+        self.timeline.answered("beta")
+        self.clock.advance(0.1)
+        self.assertIn("client hears beta", self.shown()[-1])
+        self.clock.pump([0.1] * 19)
+        self.assertIn("client: silence for 2.0 s", self.shown()[-1])
 
     def test_end(self) -> None:
         """
         The cursor, which was hidden, is back, and no picture comes after the end.
         """
         self.display.begin("the title")
-        self.assertIn("\x1b[?25l", self.taken())
+        self.assertTrue(self.written.getvalue().startswith(b"\x1b[?25l"))
         self.display.freeze()
-        self.taken()
+        frozen = self.written.getvalue()
+        self.assertTrue(frozen.endswith(b"\x1b[?25h"))
         self.clock.advance(1)
-        self.display.end(["over"])
-        self.assertEqual(self.taken(), "\x1b[?25hover\n")
+        self.display.freeze()
+        self.display.end("over")
+        self.assertEqual(self.written.getvalue(), frozen + b"over\n")
+        self.assertEqual(self.shown()[-2:], ["over", ""])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_plainCharacters(self) -> None:
@@ -158,10 +165,27 @@ class LiveTests(SynchronousTestCase):
         A terminal that does not speak UTF-8 gets ASCII.
         """
         display = self.make("ascii")
+        self.timeline.become("alpha", Condition.MASTER)
+        self.timeline.mark("alpha", Mark.ADVERT)
         display.begin("the title")
-        display.become("alpha", Condition.MASTER)
-        display.mark("alpha", Mark.ADVERT)
-        self.assertIn("o advert", self.taken())
+        self.assertIn(" alpha   o", self.shown())
+        self.assertIn("o advert  = master", self.shown()[-3])
+
+    def test_noColour(self) -> None:
+        """
+        With C{NO_COLOR} the picture is the same, without any style.
+        """
+        pictures = []
+        for environment in ({}, {"NO_COLOR": "1"}):
+            display = self.make("utf-8", **environment)
+            self.timeline.become("alpha", Condition.MASTER)
+            self.timeline.mark("alpha", Mark.POWER_CUT)
+            display.begin("the title")
+            display.event("failed", "all of it")
+            styles = re.findall(rb"\x1b\[[0-9;]*m", self.written.getvalue())
+            self.assertEqual(styles != [], not environment)
+            pictures.append(self.shown())
+        self.assertEqual(*pictures)
 
 
 class TimelineTests(SynchronousTestCase):
@@ -169,33 +193,46 @@ class TimelineTests(SynchronousTestCase):
     Tests of L{Timeline}.
     """
 
+    def setUp(self) -> None:
+        self.now = 0.0
+        self.timeline = Timeline(["alpha"], lambda: self.now)
+
+    def lanes(self, width: int) -> list[str]:
+        return [lane.plain.translate(ASCII) for lane in self.timeline.lanes(width)]
+
     def test_lanes(self) -> None:
         """
         Columns show what a host was at their end, what happened to it, and whether the
         client was answered in them.
         """
-        timeline = Timeline(["alpha"], ASCII)
-        timeline.become("alpha", 0.3, Condition.STARTING)
-        timeline.become("alpha", 0.7, Condition.BACKUP)
-        timeline.become("alpha", 1.1, Condition.MASTER)
-        timeline.mark("alpha", 1.1, Mark.ADVERT)
-        timeline.mark("alpha", 2.1, Mark.ADVERT)
-        timeline.mark("alpha", 2.1, Mark.POWER_CUT)
-        timeline.become("alpha", 2.1, Condition.OFF)
-        for step in range(100):
-            timeline.answered(1.0 + step * 0.01)
-        host, client, ruler = timeline.lanes(2.75, 40)
-        self.assertEqual(text(host), " alpha    ..--o====X   ")
-        self.assertEqual(text(client), " client       #####... ")
-        self.assertEqual(text(ruler)[9:], "'0 s")
+        answers = [1.0 + step * 0.01 for step in range(100)]
+        for at, happens in sorted(
+            [
+                (0.3, lambda: self.timeline.become("alpha", Condition.STARTING)),
+                (0.7, lambda: self.timeline.become("alpha", Condition.BACKUP)),
+                (1.1, lambda: self.timeline.become("alpha", Condition.MASTER)),
+                (1.1, lambda: self.timeline.mark("alpha", Mark.ADVERT)),
+                (2.1, lambda: self.timeline.mark("alpha", Mark.POWER_CUT)),
+                (2.1, lambda: self.timeline.mark("alpha", Mark.ADVERT)),
+                (2.1, lambda: self.timeline.become("alpha", Condition.OFF)),
+                *((at, lambda: self.timeline.answered("alpha")) for at in answers),
+            ],
+            key=lambda each: each[0],
+        ):
+            self.now = at
+            happens()
+        self.now = 2.75
+        host, client, ruler = self.lanes(40)
+        self.assertEqual(host, " alpha    ..--o====X   ")
+        self.assertEqual(client, " client       #####... ")
+        self.assertEqual(ruler[9:], "'0 s")
 
     def test_fits(self) -> None:
         """
         However long it takes, everything from the beginning fits the width.
         """
-        timeline = Timeline(["alpha"], UNICODE)
-        timeline.mark("alpha", 0.0, Mark.BOW_OUT)
-        for now in (0.0, 10.0, 30.0, 120.0, 300.0):
-            lanes = timeline.lanes(now, 79)
-            self.assertIn("◆", text(lanes[0])[:10])
-            self.assertLessEqual(max(len(text(lane)) for lane in lanes), 79)
+        self.timeline.mark("alpha", Mark.BOW_OUT)
+        for self.now in (0.0, 10.0, 30.0, 120.0, 300.0):
+            lanes = self.timeline.lanes(79)
+            self.assertIn("◆", lanes[0].plain[:10])
+            self.assertLessEqual(max(map(len, lanes)), 79)

@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.demo.story} and L{txcarp.demo.waiting}.
+Tests of L{txcarp.demo.story}, L{txcarp.demo.progress} and L{txcarp.demo.outcome}.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.demo.display import PlainDisplay, Screen
-from txcarp.demo.outcome import HandOver, Outcome, summary
+from txcarp.demo.display import Display
+from txcarp.demo.outcome import HandOver, summary
+from txcarp.demo.progress import Progress, StoryFailed
 from txcarp.demo.story import Story
-from txcarp.demo.waiting import StoryFailed, Waiting
+from txcarp.demo.timeline import Timeline
 from txcarp.demo.witness import Advert
+from txcarp.output import Output
 from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.terminal import consoleOn, show
 from txcarp.testbed.pinger import Gap
 
 
@@ -118,15 +121,17 @@ class FakeGroup:
         self.powered: list[str] = []
         self.alpha, self.beta = FakeHost("alpha", self, 0), FakeHost("beta", self, 50)
         self.master: FakeHost | None = None
+        timeline = Timeline(["alpha", "beta"], self.clock.seconds)
         self.story = Story(
             self.clock,
             cast(Any, [self.alpha, self.beta]),
             cast(Any, self.witness),
             cast(Any, self.pinger),
-            PlainDisplay(Screen(self.output, lambda: None), self.clock.seconds),
+            timeline,
+            Display(Output(self.output, "test", lambda: None), timeline),
         )
 
-    def begin(self) -> Deferred[Outcome]:
+    def begin(self) -> Deferred[tuple[HandOver, HandOver]]:
         outcome = Deferred.fromCoroutine(self.story.run())
         self.clock.callLater(3.5, self.become, self.alpha)
         return outcome
@@ -136,7 +141,7 @@ class FakeGroup:
         host.owns = True
         self.advertise(host)
         self.witness.answering = host.name
-        self.story.answered(host.name, self.clock.seconds())
+        self.story.answered(host.name)
 
     def advertise(self, host: FakeHost) -> None:
         if self.master is host:
@@ -216,8 +221,8 @@ class StoryTests(SynchronousTestCase):
             "4 from alpha, one every 1.000 s (at most 0.0 ms off)",
             "3.197 s after the last advert of alpha (due after 3.195 s: 1.7 ms late)",
             "nothing for 2.500 s (1250 pings lost); now beta answers",
-            "beta said good-bye, 1.0 ms after the signal",
-            "alpha is master, 3.0 ms after the bow-out",
+            "beta bowed out 1.0 ms after the signal",
+            "alpha is master 3.0 ms after the bow-out",
         ):
             self.assertIn(words, said)
 
@@ -227,9 +232,9 @@ class StoryTests(SynchronousTestCase):
         """
         outcome = self.group.begin()
         self.group.advance(25)
-        result = self.successResultOf(outcome)
-        self.assertAlmostEqual(result.crash.takeOver, 3.196, 2)
-        self.assertAlmostEqual(result.stop.takeOver, 0.002, 2)
+        crash, stop = self.successResultOf(outcome)
+        self.assertAlmostEqual(crash.takeOver, 3.196, 2)
+        self.assertAlmostEqual(stop.takeOver, 0.002, 2)
         self.assertEqual(self.group.powered, ["alpha"])
 
     def test_otherMaster(self) -> None:
@@ -294,29 +299,29 @@ class StoryTests(SynchronousTestCase):
         self.assertIn("alpha", str(self.failureResultOf(outcome, StoryFailed).value))
 
 
-class WaitingTests(SynchronousTestCase):
+class ProgressTests(SynchronousTestCase):
     """
-    Tests of L{Waiting}.
+    Tests of L{Progress}.
     """
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.waiting = Waiting(self.clock)
+        self.progress = Progress(self.clock)
         self.met = False
 
     def wait(self, condition: Callable[[], object] | None = None) -> Deferred[None]:
         condition = condition or (lambda: self.met)
-        return Deferred.fromCoroutine(self.waiting.until(condition, 5, "it did not come"))
+        return Deferred.fromCoroutine(self.progress.until(condition, 5, "it did not come"))
 
     def test_met(self) -> None:
         """
         It ends with the change that makes the condition true, and no timer stays.
         """
         waiting = self.wait()
-        self.waiting.changed()
+        self.progress.made()
         self.assertNoResult(waiting)
         self.met = True
-        self.waiting.changed()
+        self.progress.made()
         self.successResultOf(waiting)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -328,19 +333,17 @@ class WaitingTests(SynchronousTestCase):
         self.clock.advance(5)
         failure = self.failureResultOf(waiting, StoryFailed)
         self.assertEqual(str(failure.value), "it did not come within 5 s")
-        self.waiting.changed()
+        self.progress.made()
 
     def test_cancelled(self) -> None:
         """
         Who was interrupted is woken no more, and no timer stays.
         """
-        waiting, pause = self.wait(), Deferred.fromCoroutine(self.waiting.pause(1))
+        waiting = self.wait()
         waiting.cancel()
-        pause.cancel()
         self.failureResultOf(waiting, CancelledError)
-        self.failureResultOf(pause, CancelledError)
         self.met = True
-        self.waiting.changed()
+        self.progress.made()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
@@ -352,7 +355,9 @@ class OutcomeTests(SynchronousTestCase):
     def rows(self, pause: float) -> str:
         crash = HandOver(3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
         stop = HandOver(0.0041, Gap(0.064, None, 6, 0, 1000, pause))
-        return "\n".join(summary(Outcome(crash, stop)))
+        output = StringIO()
+        show(consoleOn(Output(output, "test", lambda: None)), *summary(crash, stop))
+        return output.getvalue()
 
     def test_summary(self) -> None:
         """

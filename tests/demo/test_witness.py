@@ -12,7 +12,7 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.testbed.fixture import makeTestbed, until
-from txcarp.demo.witness import Advert, Witness, openSocket
+from txcarp.demo.witness import Advert, Witness, openCapture
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.envelope import wrap
@@ -126,7 +126,7 @@ class WitnessTests(SynchronousTestCase):
 
 class SocketTests(TestCase):
     """
-    Tests of L{openSocket} with a network.
+    Tests of L{openCapture} with a network.
     """
 
     async def test_multicast(self) -> None:
@@ -139,7 +139,7 @@ class SocketTests(TestCase):
         testbed = makeTestbed(self)
         host, client = testbed.node("host", "10.99.0.1/24"), testbed.node("client")
         with client.inside():
-            sock = openSocket("eth0")
+            sock = openCapture("eth0")
         witness = Witness(
             cast(Any, reactor),
             sock,

@@ -17,7 +17,7 @@ WRONG_USAGE = 1
 
 #: The subcommands, with the modules whose C{main} gets the arguments and returns the exit
 #: status.
-COMMANDS = {"demo": "txcarp.demo", "observe": "txcarp.commands.observe"}
+COMMANDS = {"demo": "txcarp.commands.demo", "observe": "txcarp.commands.observe"}
 
 
 def completeDescriptors() -> None:

@@ -1,5 +1,5 @@
 """
-The hosts of the demonstration: real daemons, each in a network namespace of its own.
+The hosts of the demonstration: real daemons, each in its own network namespace.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
@@ -23,15 +22,15 @@ from txcarp.testbed import Node
 
 VHID = 1
 
-#: How a daemon ends that still had this terminal when Ctrl-C was typed there.
+#: The ending of a daemon that was still in this session when Ctrl-C was typed.
 INTERRUPTED = "killed by SIGINT"
 
 _DEAD_RATIO = 3
 _KEPT_LINES = 12
 _LONGEST_LINE = 4096
 
-#: Runs the program in its arguments so that it dies with the process that is named
-#: first, however that ends, and does not get what is typed on this terminal.
+#: Runs the program in its arguments, in its own session, where it gets no Ctrl-C.
+#: The program is killed when the process with the given number dies.
 _TIED = (
     "import ctypes, os, signal, sys; "
     "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # PR_SET_PDEATHSIG
@@ -40,34 +39,22 @@ _TIED = (
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
 
-@attrs.frozen
-class Equipment:
+
+def writePassword(directory: Path, password: bytes) -> Path:
     """
-    What both hosts have in common, in a directory of its own.
+    Write a password file that only its owner can read.
 
-    @ivar address: the virtual address with its prefix length.
-    @ivar passwordFile: readable by its owner only.
+    @return: Its path.
     """
-
-    address: str
-    passwordFile: Path
-
-    @classmethod
-    def make(cls, directory: Path, address: str, password: bytes) -> Equipment:
-        """
-        Write the file.
-
-        @param address: with prefix length.
-        """
-        passwordFile = directory / "password"
-        passwordFile.touch(0o600)
-        passwordFile.write_bytes(password + b"\n")
-        return cls(address, passwordFile)
+    path = directory / "password"
+    path.touch(0o600)
+    path.write_bytes(password + b"\n")
+    return path
 
 
 def _twistd() -> list[str]:
     """
-    The C{twistd} of the Python that runs this.
+    The C{twistd} of the running Python.
     """
     script = Path(sys.executable).with_name("twistd")
     if script.is_file():
@@ -79,16 +66,16 @@ class Daemon(ProcessProtocol):
     """
     One run of C{twistd}.
 
-    @ivar ended: fires with how it ended, in words.
-    @ivar ending: the same, once it has.
-    @ivar running: whether it has not.
-    @ivar lines: the last lines that it logged.
+    @ivar ended: Fires with a description of how it ended.
+    @ivar ending: The same description; empty while it runs.
+    @ivar running: Whether it runs.
+    @ivar lines: The last lines that it logged.
     """
 
     def __init__(self, log: BinaryIO, said: Callable[[str], None]) -> None:
         """
-        @param log: gets everything that it writes; closed at its end.
-        @param said: called with each line.
+        @param log: Gets everything that it writes; closed when it ends.
+        @param said: Called with each line, and with an empty one when it ends.
         """
         self.ended: Deferred[str] = Deferred()
         self.ending = ""
@@ -100,7 +87,9 @@ class Daemon(ProcessProtocol):
 
     def signal(self, name: str) -> None:
         """
-        Send it a signal (C{"TERM"}), unless it is gone.
+        Send it a signal, unless it has ended.
+
+        @param name: The signal, such as C{"TERM"}.
         """
         assert self.transport is not None
         try:
@@ -110,7 +99,7 @@ class Daemon(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        It wrote something, to whichever descriptor.
+        Log what it wrote.
         """
         self._log.write(data)
         *lines, rest = (self._rest + data).split(b"\n")
@@ -122,7 +111,7 @@ class Daemon(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        It is gone, and everything it wrote was read.
+        Note how it ended.  Everything that it wrote was read.
         """
         self.running = False
         self._log.close()
@@ -140,23 +129,32 @@ def _ending(reason: Failure) -> str:
 
 class Host:
     """
-    A computer that takes part, with its power switch.
+    A host of the group, with a power switch.
 
-    @ivar hardwareAddress: the six bytes of its card.
-    @ivar name: what it is called.
-    @ivar daemon: its newest run of C{twistd}; C{None} before the first.
-    @ivar participates: whether that said that it listens to the group.
-    @ivar noticed: called when something about the daemon changed.
+    @ivar hardwareAddress: The address of its network card, six bytes.
+    @ivar name: Its name.
+    @ivar daemon: Its newest run of C{twistd}; C{None} before the first.
+    @ivar participates: Whether the daemon has logged that it listens.
+    @ivar noticed: Called when the daemon wrote something or ended.
     """
 
     def __init__(
-        self, reactor: Any, node: Node, source: str, equipment: Equipment, skew: int, logs: Path
+        self,
+        reactor: Any,
+        node: Node,
+        source: str,
+        skew: int,
+        address: str,
+        passwordFile: Path,
+        logs: Path,
     ) -> None:
         """
-        @param node: with one interface, C{eth0}.
-        @param source: the node's own address, without prefix length.
-        @param skew: of its advertisements.
-        @param logs: the directory for what the daemon logs.
+        @param node: A node with one interface, C{eth0}.
+        @param source: The node's own address, without prefix length.
+        @param skew: The advskew of the host.
+        @param address: The virtual address, with prefix length.
+        @param passwordFile: The password, in a directory for state files.
+        @param logs: The directory for the log of the daemon.
         """
         self.name = node.name
         self.hardwareAddress = node.link().address
@@ -166,33 +164,33 @@ class Host:
         self._reactor = reactor
         self._node = node
         self._source = source
-        self._equipment = equipment
         self._skew = skew
+        self._address = address
+        self._passwordFile = passwordFile
         self._log = logs / f"{node.name}.log"
 
     @property
     def deadTime(self) -> float:
         """
-        Seconds of silence after which it takes over.
+        Seconds of silence after which the host takes over.
         """
         return Timing(1, self._skew).deadTime(_DEAD_RATIO)
 
     @property
     def owns(self) -> bool:
         """
-        Whether the virtual address is on its card.
+        Whether the host has the virtual address.
         """
-        return self._equipment.address in self._node.addresses()
+        return self._address in self._node.addresses()
 
     def command(self) -> list[str]:
         """
-        What an administrator would run.
+        The command that an administrator would run.
         """
-        files = self._equipment
         return [
             *("twistd", "--nodaemon", "--pidfile=", "txcarp", "--interface=eth0"),
             *("-s", self._source, "-v", str(VHID), "-k", str(self._skew)),
-            *("-o", str(files.passwordFile), "-a", files.address),
+            *("-o", str(self._passwordFile), "-a", self._address),
             *("--assign", "-z", "-f", "none"),
         ]
 
@@ -200,44 +198,37 @@ class Host:
         """
         Start the daemon.
 
-        @raise OSError: if the system does not let it.
+        @raise OSError: If that is impossible.
         """
         self.participates = False
         daemon = Daemon(self._log.open("ab", buffering=0), self._said)
         command = [*_twistd(), *self.command()[1:]]
         tied = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
-        # What it remembers goes with the demonstration.
-        state = self._equipment.passwordFile.parent / f"{self.name}-state"
+        state = self._passwordFile.with_name(f"{self.name}-state")
         environment = {**os.environ, "STATE_DIRECTORY": str(state)}
         self._node.spawn(self._reactor, daemon, tied[0], tied, env=environment)
-        self.daemon = daemon  # only now: one that could not be started cannot be ended
+        self.daemon = daemon  # after the last line that may fail: whoever sees it may end it
 
     def stop(self) -> None:
         """
-        Ask the daemon to end, as C{systemctl stop} does.
+        Stop the daemon as C{systemctl stop} does.
         """
         if self.daemon is not None:
             self.daemon.signal("TERM")
 
-    def kill(self) -> None:
+    def cutPower(self) -> None:
         """
-        End the daemon without asking.
+        Kill the daemon and remove the network card with its addresses.  The
+        switch stays, so that the other host notices nothing.
         """
         if self.daemon is not None:
             self.daemon.signal("KILL")
-
-    def cutPower(self) -> None:
-        """
-        Lose the daemon, and the card with all its addresses.  The switch stays, so that
-        nobody else notices.
-        """
-        self.kill()
         self._node.deleteInterface()
         self.participates = False
 
     def restorePower(self) -> None:
         """
-        Have a card again, with the host's own address.
+        Put the network card back, with the host's own address.
         """
         self._node.createInterface()
 

@@ -5,22 +5,26 @@ What the hand-overs took, in numbers and in words.
 from __future__ import annotations
 
 import attrs
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from txcarp.testbed.pinger import Gap
 
-#: Seconds between two pings above which the measurement is noticeably coarse, if
-#: that is also a noticeable part of the silence.
+#: Seconds between two pings from which the measurement is noticeably coarse, if
+#: they are also this part of the outage.
 _COARSE, _PART = 0.01, 0.05
 
 
 @attrs.frozen
 class HandOver:
     """
-    What a hand-over took.
+    A hand-over.
 
-    @ivar takeOver: seconds from the last advertisement of the old master to the first
-        one of the new.
-    @ivar gap: what the client noticed.
+    @ivar takeOver: Seconds from the last advertisement of the old master to the
+        first one of the new master.
+    @ivar gap: What the client noticed.
     """
 
     takeOver: float
@@ -29,9 +33,9 @@ class HandOver:
     @property
     def coarse(self) -> bool:
         """
-        Whether this machine was so busy that the silence may be its own.
+        Whether this machine was so busy that the outage may be its own.
         """
-        # A longer pause than the silence came after it.
+        # A pause that is longer than the outage came after it.
         return max(_COARSE, _PART * self.gap.silence) < self.gap.pause <= self.gap.silence
 
     @property
@@ -47,34 +51,29 @@ class HandOver:
         )
 
 
-@attrs.frozen
-class Outcome:
+def summary(crash: HandOver, stop: HandOver) -> list[RenderableType]:
     """
-    Both hand-overs.
+    What a successful demonstration shows at its end.
     """
-
-    crash: HandOver
-    stop: HandOver
-
-
-def summary(outcome: Outcome) -> list[str]:
-    """
-    What is said at the end of a demonstration that went well.
-    """
-    rows = []
-    for name, one in (("power cut", outcome.crash), ("planned stop", outcome.stop)):
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="none")
+    table.add_column(no_wrap=True)
+    table.add_column("take-over", no_wrap=True)
+    table.add_column("silence of the client")
+    table.add_column("a ucarp pair (known, not measured here)", max_width=21)
+    for name, one in (("power cut", crash), ("planned stop", stop)):
         silence = ("at most " if one.coarse else "") + duration(one.gap.silence)
-        rows.append(f"  {name:<14} {duration(one.takeOver):<12} {silence:<24} about 3 s")
+        table.add_row(name, duration(one.takeOver), silence, "about 3 s")
     return [
         "",
-        "                 take-over    silence of the client    a ucarp pair (known,",
-        "                                                       not measured here)",
-        *rows,
+        Padding(table, (0, 0, 0, 2)),
         "",
-        "After a power cut silence is all there is to notice: 2 to 3 s, by the moment.",
-        "A planned stop says good-bye, and the other host takes over at once.",
+        Text(
+            "After a power cut there is only silence, from which the other host concludes after 2 "
+            "to 3 s that the master is gone. A planned stop begins with a bow-out, and the other "
+            "host takes over at once."
+        ),
         "",
-        "All of this is gone again: networks, daemons, files. Next: txcarp --help",
+        Text("Networks, daemons and files are removed again. Next: txcarp --help"),
     ]
 
 

@@ -6,190 +6,190 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 
-import attrs
+from rich.text import Text
 
-#: Seconds that one column may stand for; the finest with which all fits is taken.
+#: Seconds that one column may stand for.  The finest with which everything fits
+#: is used.
 _SCALES = (0.2, 0.25, 1 / 3, 0.5, 1.0, 2.0, 5.0)
 
 #: Seconds in which one answer is enough for the client to be served.
 _BUCKET = 0.05
 
-#: Seconds from one number below the lanes to the next.
+#: Seconds between two numbers below the lanes, of which each needs so many
+#: columns.
 _LABELS = (5, 10, 20, 60, 120, 300)
-
-#: Columns that a number needs.
 _LABEL_WIDTH = 8
+
+#: Columns before the lanes, for their names.
 _MARGIN = 9
+
+#: A character of a lane, and its style.
+Cell = tuple[str, str]
 
 
 class Condition(enum.Enum):
     """
-    What a host is doing, as far as the story knows.
+    What a host is doing, with the line that shows it.
     """
 
-    OFF = "off"
-    STARTING = "starting"
-    BACKUP = "backup"
-    MASTER = "MASTER"
+    OFF = (" ", "faint")
+    STARTING = ("┄", "faint")
+    BACKUP = ("─", "faint")
+    MASTER = ("━", "good")
 
 
-class Mark(enum.IntEnum):
+class Mark(enum.Enum):
     """
-    Something at one moment of a host; the highest wins where they meet.
-    """
-
-    ADVERT = 1
-    BOW_OUT = 2
-    POWER_CUT = 3
-
-
-@attrs.frozen
-class Glyphs:
-    """
-    What the lanes are drawn with.
+    Something that a host does at one moment, with the mark that shows it.  Of
+    several in one column the last of these is shown.
     """
 
-    condition: dict[Condition, str]
-    mark: dict[Mark, str]
-    answered: str
-    patchy: str
-    silent: str
-    tick: str
+    ADVERT = ("●", "good")
+    BOW_OUT = ("◆", "notice")
+    POWER_CUT = ("✖", "bad")
 
 
-UNICODE = Glyphs(
-    condition={
-        Condition.OFF: " ",
-        Condition.STARTING: "┄",
-        Condition.BACKUP: "─",
-        Condition.MASTER: "━",
-    },
-    mark={Mark.ADVERT: "●", Mark.BOW_OUT: "◆", Mark.POWER_CUT: "✖"},
-    answered="█",
-    patchy="▒",
-    silent="·",
-    tick="╵",
-)
+ANSWERED: Cell = ("█", "good")
+PATCHY: Cell = ("▒", "notice")
+SILENT: Cell = ("·", "bad")
+_UNKNOWN: Cell = (" ", "plain")
+_TICK = "╵"
 
-ASCII = Glyphs(
-    condition={
-        Condition.OFF: " ",
-        Condition.STARTING: ".",
-        Condition.BACKUP: "-",
-        Condition.MASTER: "=",
-    },
-    mark={Mark.ADVERT: "o", Mark.BOW_OUT: "B", Mark.POWER_CUT: "X"},
-    answered="#",
-    patchy="+",
-    silent=".",
-    tick="'",
-)
-
-#: Text with the name of its style.
-Span = tuple[str, str]
-
-_CONDITION_STYLE = {
-    Condition.OFF: "faint",
-    Condition.STARTING: "faint",
-    Condition.BACKUP: "faint",
-    Condition.MASTER: "good",
-}
-_MARK_STYLE = {Mark.ADVERT: "good", Mark.BOW_OUT: "notice", Mark.POWER_CUT: "bad"}
+#: For C{str.translate}: the picture for terminals without UTF-8.
+ASCII = str.maketrans("┄─━●◆✖█▒·╵", ".-=oBX#+.'")
 
 
 class Timeline:
     """
-    Remembers, and draws itself at any width.  All times are seconds since the
-    beginning.
+    What happened, which can be drawn at any width.
+
+    @ivar adverts: The number of advertisements.
+    @ivar lastAdvert: When the last one was sent; C{None} before the first.
+    @ivar lastAnswer: When the client got its last answer, likewise.
+    @ivar answering: The host that the last answer came from.
     """
 
-    def __init__(self, hosts: list[str], glyphs: Glyphs) -> None:
-        self._hosts = hosts
-        self._glyphs = glyphs
-        self._conditions: dict[str, list[tuple[float, Condition]]] = {
-            host: [(0.0, Condition.OFF)] for host in hosts
-        }
+    def __init__(self, hosts: Sequence[str], seconds: Callable[[], float]) -> None:
+        """
+        @param seconds: A monotonic clock.
+        """
+        self._seconds = seconds
+        self._started = seconds()
+        self.adverts = 0
+        self.lastAdvert: float | None = None
+        self.lastAnswer: float | None = None
+        self.answering = ""
+        self._conditions = {host: [(0.0, Condition.OFF)] for host in hosts}
         self._marks: dict[str, list[tuple[float, Mark]]] = {host: [] for host in hosts}
         self._answers: Counter[int] = Counter()
         self._asking: float | None = None
 
-    def become(self, host: str, at: float, condition: Condition) -> None:
+    def now(self) -> float:
         """
-        A host is something else from now on.
+        Seconds since the beginning, by which everything is dated.
         """
-        self._conditions[host].append((at, condition))
+        return self._seconds() - self._started
 
-    def mark(self, host: str, at: float, mark: Mark) -> None:
+    def condition(self, host: str) -> Condition:
         """
-        Something happened to a host.
+        What a host is doing now.
         """
-        self._marks[host].append((at, mark))
+        return self._conditions[host][-1][1]
 
-    def answered(self, at: float) -> None:
+    @property
+    def master(self) -> str | None:
         """
-        The client got an answer.
+        The name of the master, if there is one.
         """
+        hosts = self._conditions
+        return next((host for host in hosts if self.condition(host) is Condition.MASTER), None)
+
+    def become(self, host: str, condition: Condition) -> None:
+        """
+        Change what a host is doing.
+        """
+        if condition is not self.condition(host):
+            self._conditions[host].append((self.now(), condition))
+
+    def mark(self, host: str, mark: Mark) -> None:
+        """
+        Note what a host did.
+        """
+        self._marks[host].append((self.now(), mark))
+        if mark is Mark.ADVERT:
+            self.adverts += 1
+            self.lastAdvert = self.now()
+
+    def answered(self, host: str) -> None:
+        """
+        Note that the client got an answer.
+        """
+        self.answering, self.lastAnswer = host, self.now()
         if self._asking is None:
-            self._asking = at
-        self._answers[int(at / _BUCKET)] += 1
+            self._asking = self.lastAnswer
+        self._answers[int(self.lastAnswer / _BUCKET)] += 1
 
-    def lanes(self, now: float, width: int) -> list[list[Span]]:
+    def lanes(self, width: int) -> list[Text]:
         """
-        The lanes and their scale below, each as spans that are together no wider than
-        C{width} characters.
+        The lanes and a scale below them.
+
+        @param width: Characters in a line.
         """
         columns = max(10, width - _MARGIN)
+        now = self.now()
         scale = next((scale for scale in _SCALES if now < scale * columns), _SCALES[-1])
         shown = min(columns, int(now / scale) + 1)
-        rows = [
-            [(f" {host:<7} ", "plain"), *self._hostLane(host, scale, shown)] for host in self._hosts
-        ]
-        rows.append([(" client  ", "plain"), *self._clientLane(scale, shown)])
-        rows.append([(" " * _MARGIN + self._ruler(scale, columns), "faint")])
-        return rows
+        lanes = [_lane(host, self._hostLane(host, scale, shown)) for host in self._conditions]
+        lanes.append(_lane("client", self._clientLane(scale, shown)))
+        lanes.append(Text(" " * _MARGIN + _ruler(scale, columns), "faint"))
+        return lanes
 
-    def _hostLane(self, host: str, scale: float, columns: int) -> list[Span]:
-        cells: list[Span] = []
+    def _hostLane(self, host: str, scale: float, columns: int) -> list[Cell]:
+        cells: list[Cell] = []
         changes = self._conditions[host]
         position = 0
         for column in range(columns):
             end = (column + 1) * scale
             while position + 1 < len(changes) and changes[position + 1][0] < end:
                 position += 1
-            condition = changes[position][1]
-            cells.append((self._glyphs.condition[condition], _CONDITION_STYLE[condition]))
-        strongest: dict[int, Mark] = {}
-        for at, mark in self._marks[host]:
-            column = int(at / scale)
-            strongest[column] = max(mark, strongest.get(column, mark))
-        for column, mark in strongest.items():
-            if column < columns:
-                cells[column] = (self._glyphs.mark[mark], _MARK_STYLE[mark])
+            cells.append(changes[position][1].value)
+        for mark in Mark:
+            for at, each in self._marks[host]:
+                if each is mark and at < columns * scale:
+                    cells[int(at / scale)] = mark.value
         return cells
 
-    def _clientLane(self, scale: float, columns: int) -> list[Span]:
-        cells: list[Span] = []
+    def _clientLane(self, scale: float, columns: int) -> list[Cell]:
+        cells: list[Cell] = []
         for column in range(columns):
             first, end = int(column * scale / _BUCKET), int((column + 1) * scale / _BUCKET)
             buckets = range(first, max(end, first + 1))
             heard = sum(1 for bucket in buckets if self._answers[bucket])
-            # The newest column has hardly begun: it says nothing until something came.
+            # The newest column has only begun: without an answer it says nothing.
+            newest = column == columns - 1
             known = self._asking is not None and self._asking < (column + 1) * scale
-            if heard == len(buckets) or (heard and column == columns - 1):
-                cells.append((self._glyphs.answered, "good"))
+            if heard == len(buckets) or (heard and newest):
+                cells.append(ANSWERED)
             elif heard:
-                cells.append((self._glyphs.patchy, "notice"))
-            elif known and column < columns - 1:
-                cells.append((self._glyphs.silent, "bad"))
+                cells.append(PATCHY)
             else:
-                cells.append((" ", "plain"))
+                cells.append(SILENT if known and not newest else _UNKNOWN)
         return cells
 
-    def _ruler(self, scale: float, columns: int) -> str:
-        step = next((step for step in _LABELS if step >= scale * _LABEL_WIDTH), _LABELS[-1])
-        text, seconds = "", 0
-        while seconds / scale < columns - _LABEL_WIDTH:
-            text = text.ljust(round(seconds / scale)) + f"{self._glyphs.tick}{seconds} s"
-            seconds += step
-        return text
+
+def _lane(name: str, cells: Iterable[Cell]) -> Text:
+    runs = groupby(cells, key=lambda cell: cell[1])
+    lane = (("".join(glyph for glyph, _ in run), style) for style, run in runs)
+    return Text.assemble(f" {name:<{_MARGIN - 2}} ", *lane)
+
+
+def _ruler(scale: float, columns: int) -> str:
+    step = next((step for step in _LABELS if step >= scale * _LABEL_WIDTH), _LABELS[-1])
+    text, seconds = "", 0
+    while seconds / scale < columns - _LABEL_WIDTH:
+        text = text.ljust(round(seconds / scale)) + f"{_TICK}{seconds} s"
+        seconds += step
+    return text

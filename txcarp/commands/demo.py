@@ -1,0 +1,46 @@
+"""
+C{txcarp demo}: the command line.
+
+Twisted and rich are imported only after the command line is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from txcarp.commands.arguments import CommandParser
+
+_DESCRIPTION = """\
+Two hosts share an address while a client pings it: one host loses power, then
+the other is stopped. All of this runs on this machine, in networks that exist
+only for the demonstration. Root is not needed where unprivileged user
+namespaces are allowed."""
+
+_EPILOG = """\
+Exit status: 0 after both hand-overs, 1 if one was not seen or for a wrong
+command line, 2 if this machine cannot run the demonstration, 128 plus the
+number of the signal that ended it.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run C{txcarp demo}.
+
+    @param arguments: The command line after C{demo}.
+    @return: The exit status.
+    """
+    parser = CommandParser("demo", _DESCRIPTION, _EPILOG)
+    parser.add_argument("--once", action="store_true", help="print plain lines and no picture")
+    parser.add_argument(
+        "--keep-logs",
+        type=Path,
+        metavar="DIRECTORY",
+        help="keep the logs of both daemons in this directory",
+    )
+    options = parser.parse_args(arguments)
+
+    from txcarp.demo.performance import demonstrate
+
+    return demonstrate(options.once, options.keep_logs)
