@@ -32,8 +32,9 @@ LAYERS = (
     ("txcarp.virtualhost", "txcarp.platform"),
     ("txcarp.service",),
     ("txcarp.configuration",),
-    ("txcarp.daemon", "txcarp.testbed"),
-    ("txcarp.demo", "txcarp.observer"),
+    ("txcarp.daemon", "txcarp.output", "txcarp.terminal", "txcarp.testbed"),
+    ("txcarp.observer",),
+    ("txcarp.demo",),
     ("txcarp.commands",),
     ("txcarp",),
 )
@@ -143,7 +144,7 @@ class LayerTests(SynchronousTestCase):
             ("txcarp.interfaces", "from txcarp.mastership.leases import AddressLeases"),
             ("txcarp.membership.holds", "from txcarp.virtualhost import VirtualHost"),
             ("txcarp.network.linux", "def late():\n    import txcarp.mastership.scripts"),
-            ("txcarp.observer.group", "from txcarp.demo import story"),
+            ("txcarp.observer.group", "from txcarp.demo import cast"),
             ("txcarp.links", "from txcarp import CARPService"),
         ):
             found = violations({**good, name: f"{good[name]}\n{line}\n"})
