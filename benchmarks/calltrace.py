@@ -242,6 +242,8 @@ class Rig:
         """
         How many good advertisements the host heard.
         """
+        if hasattr(self._host, "status"):
+            return int(self._host.status().received)
         return int(self._host.received)
 
     def hasHeard(self) -> bool:

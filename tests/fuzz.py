@@ -142,19 +142,19 @@ class Subject:
             self.stage.host.stopService()
             self.stage.run(_LEAVING)
             assert not self.stage.clock.getDelayedCalls()
-        tally.update(self.stage.host.rejected)
+        tally.update(self.stage.host.status().rejected)
         self.history.append(self._chapter())
 
     def receive(self, packet: bytes) -> bool:
         """
         @return: Whether the host believed the packet.
         """
-        before = self.stage.host.received
+        before = self.stage.host.status().received
         try:
             self.stage.deliver(packet)
         except Rejected as rejected:  # by the header: the host never sees it
             tally[rejected.reason] += 1
-        return self.stage.host.received > before
+        return self.stage.host.status().received > before
 
     def behaviour(self) -> Any:
         """
@@ -166,8 +166,8 @@ class Subject:
         stage = self.stage
         return (
             stage.host.role,
-            stage.host.received,
-            list(stage.host.peers),
+            stage.host.status().received,
+            list(stage.host.status().peers),
             list(stage.journal),
             list(zip(stage.transport.times, stage.transport.packets, strict=True)),
             list(stage.observer.changes),
@@ -304,7 +304,7 @@ class Besieged(RuleBasedStateMachine):
 
     def _deliver(self, packet: bytes, mustBelieve: bool = False) -> None:
         host = self._subject.stage.host
-        role, refused = host.role, dict(host.rejected) if mustBelieve else {}
+        role, refused = host.role, dict(host.status().rejected) if mustBelieve else {}
         self._sound = False
         tally["packets"] += 1
         self._delivered += 1
@@ -316,7 +316,7 @@ class Besieged(RuleBasedStateMachine):
             assert self._twin.receive(packet), f"{packet.hex()} was refused by the other host"
         else:
             if mustBelieve:
-                reasons = host.rejected - Counter(refused)
+                reasons = host.status().rejected - Counter(refused)
                 raise AssertionError(f"{packet.hex()} is good and was refused: {reasons}")
             assert host.role is role, f"{packet.hex()} was refused, and the host is {host.role}"
         self._sound = True

@@ -136,6 +136,6 @@ class MemoryTests(SynchronousTestCase):
         self.flood(stage, range(300))
         before = reachable(stage.host)
         self.flood(stage, range(300, 1300))
-        self.assertGreater(stage.host.received, 2500)
+        self.assertGreater(stage.host.status().received, 2500)
         self.assertEqual(stage.network.transport.packets, [])
         self.assertLess(reachable(stage.host) - before, 50)

@@ -303,7 +303,7 @@ class ReconfigureTests(SynchronousTestCase):
         self.stage.run(0.5)
         self.successResultOf(done)
         self.stage.deliver(advskew=1, password=b"other")
-        self.assertEqual(self.stage.host.received, 1)
+        self.assertEqual(self.stage.host.status().received, 1)
 
     def test_sockets(self) -> None:
         """

@@ -160,7 +160,7 @@ class StartTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.run(1 / 1024)
         self.assertIs(stage.host.role, Role.MASTER)
-        self.assertEqual(stage.host.received, 10)
+        self.assertEqual(stage.host.status().received, 10)
 
     def test_warnings(self) -> None:
         """
@@ -226,7 +226,7 @@ class MasterTests(SynchronousTestCase):
                 )
             ],
         )
-        self.assertEqual(stage.host.sent, 1)
+        self.assertEqual(stage.host.status().sent, 1)
 
     def test_takeOver(self) -> None:
         """
@@ -491,8 +491,8 @@ class AcceptanceTests(SynchronousTestCase):
             quiet = ("(vrrp, ", "(own-echo, ", "(same-source, ")
             texts = [formatEvent(event) or "" for event in events]
             texts = [text for text in texts if not any(name in text for name in quiet)]
-            self.assertEqual(stage.host.received, int(case["accepted"]), name)
-            self.assertEqual(stage.host.rejected.total(), refused, name)
+            self.assertEqual(stage.host.status().received, int(case["accepted"]), name)
+            self.assertEqual(stage.host.status().rejected.total(), refused, name)
             # One that is accepted begins the wait of 15 seconds anew.
             stage.run(1)
             self.assertIs(
@@ -1203,7 +1203,7 @@ class GroupTests(SynchronousTestCase):
         stage.start()
         stage.deliver()
         stage.deliver(destination=group)
-        self.assertEqual(stage.host.received, 1)
+        self.assertEqual(stage.host.status().received, 1)
         stage.run(3)
         self.assertEqual(stage.transport.packets[0][16:20], socket.inet_aton(group))
         self.assertNotEqual(socket.inet_aton(group), GROUP)

@@ -77,7 +77,8 @@ class SendErrorTests(SynchronousTestCase):
         self.stage.run(2)
         self.assertEqual(self.skews(), [0, 0, 0, 0])
         self.assertIs(self.stage.host.role, Role.MASTER)
-        self.assertEqual((self.stage.host.sent, self.stage.host.sendErrors), (13, 2))
+        status = self.stage.host.status()
+        self.assertEqual((status.sent, status.sendErrors), (13, 2))
 
     def test_thirdFailure(self) -> None:
         """
@@ -537,10 +538,10 @@ class FloodTests(SynchronousTestCase):
         with capturedLogs() as events:
             for index in range(1000 * len(packets)):
                 stage.deliver(packets[index % len(packets)][1])
-        self.assertEqual(stage.host.rejected.total(), 11000)
+        self.assertEqual(stage.host.status().rejected.total(), 11000)
         for reason in Rejection:
             expected = 1000 * [each for each, _ in packets].count(reason)
-            self.assertEqual(stage.host.rejected[reason], expected, reason)
+            self.assertEqual(stage.host.status().rejected[reason], expected, reason)
         self.assertEqual(
             sorted(text[:12] for text in texts(events)),
             [
@@ -556,7 +557,7 @@ class FloodTests(SynchronousTestCase):
         # The deadline did not move.
         stage.run(3)
         self.assertIs(stage.host.role, Role.MASTER)
-        self.assertEqual(stage.host.received, 0)
+        self.assertEqual(stage.host.status().received, 0)
 
     def test_sameSource(self) -> None:
         """
@@ -572,15 +573,15 @@ class FloodTests(SynchronousTestCase):
                 crafted.packed("224.0.0.18"),
             )
             stage.deliver(echo)
-            self.assertEqual(stage.host.findings, {Finding.OWN_ECHO: 1})
+            self.assertEqual(stage.host.status().findings, {Finding.OWN_ECHO: 1})
             with capturedLogs() as events:
                 stage.deliver(source=crafted.OWN)
             self.assertEqual(
-                stage.host.findings, {Finding.OWN_ECHO: 1, Finding.SAME_SOURCE: 1}
+                stage.host.status().findings, {Finding.OWN_ECHO: 1, Finding.SAME_SOURCE: 1}
             )
             self.assertIn(f"sends from {crafted.OWN}", texts(events)[0])
             self.assertIs(stage.host.role, Role.MASTER)
-            self.assertEqual(stage.host.received, 0)
+            self.assertEqual(stage.host.status().received, 0)
 
     def test_saysHowMany(self) -> None:
         """
@@ -801,7 +802,7 @@ class FilteredTests(SynchronousTestCase):
             for _ in range(5):
                 stage.network.receiver.packetFiltered(readPacket(crafted.packet(advbase=1)))
                 stage.run(1)
-        self.assertEqual(stage.host.received, 5)
+        self.assertEqual(stage.host.status().received, 5)
         self.assertIs(stage.host.role, Role.BACKUP)
         told = [text for text in texts(events) if "drops protocol 112" in text]
         self.assertEqual(len(told), 1)
@@ -818,7 +819,7 @@ class FilteredTests(SynchronousTestCase):
             stage.network.receiver.packetFiltered(readPacket(packet))
             stage.deliver(packet)
             stage.run(1)
-        self.assertEqual(stage.host.received, 1)
+        self.assertEqual(stage.host.status().received, 1)
         self.assertEqual(events, [])
         self.assertFalse(stage.transport.front)
 
@@ -837,8 +838,8 @@ class FilteredTests(SynchronousTestCase):
                 packet = crafted.packet(advbase=1, destination=destination, ttl=254)
                 stage.network.receiver.packetFiltered(readPacket(packet))
                 stage.run(1)
-        self.assertEqual(stage.host.received, 1)
-        self.assertEqual(stage.host.rejected.total(), 0)
+        self.assertEqual(stage.host.status().received, 1)
+        self.assertEqual(stage.host.status().rejected.total(), 0)
 
     def test_stopped(self) -> None:
         """
@@ -856,7 +857,8 @@ class FilteredTests(SynchronousTestCase):
         for receive in (receiver.packetReceived, receiver.packetFiltered):
             receive(readPacket(crafted.packet(advbase=1)))
         stage.run(1)
-        self.assertEqual((stage.host.received, stage.host.rejected.total()), (0, 0))
+        status = stage.host.status()
+        self.assertEqual((status.received, status.rejected.total()), (0, 0))
 
     def test_againSoon(self) -> None:
         """
@@ -871,7 +873,7 @@ class FilteredTests(SynchronousTestCase):
                 stage.run(1)
                 stage.deliver(crafted.packet(advbase=1, counter=2 * n + 10))
                 stage.run(3)
-        self.assertEqual(stage.host.received, 6)
+        self.assertEqual(stage.host.status().received, 6)
         self.assertEqual(
             len([text for text in texts(events) if "drops protocol 112" in text]), 1
         )
@@ -887,5 +889,5 @@ class FilteredTests(SynchronousTestCase):
         for payload in (good.payload, data(36), b""):
             stage.network.receiver.packetFiltered(attrs.evolve(good, payload=payload))
             stage.run(0.5)
-        self.assertEqual(stage.host.received, 0)
-        self.assertEqual(stage.host.rejected.total(), 3)
+        self.assertEqual(stage.host.status().received, 0)
+        self.assertEqual(stage.host.status().rejected.total(), 3)

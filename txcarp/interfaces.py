@@ -480,24 +480,3 @@ class IStateStore(Interface):
 
         @return: Fires when that is done, or failed, or takes more than some seconds.
         """
-
-
-__all__ = [
-    "IAddressObserver",
-    "IAddressTable",
-    "IAdvertisementTransport",
-    "IAnnouncer",
-    "IDiagnosisObserver",
-    "ILeaseObserver",
-    "ILinkMonitor",
-    "ILinkObserver",
-    "IMastershipObserver",
-    "IMastershipStep",
-    "INetwork",
-    "IPacketReceiver",
-    "IPlatform",
-    "IScriptRunner",
-    "IStateStore",
-    "ITrace",
-    "IVirtualInterfaces",
-]

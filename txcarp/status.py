@@ -4,6 +4,7 @@ Everything there is to know about a virtual host at one moment, as one value.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -133,8 +134,8 @@ class Status:
     received: int
     sent: int
     sendErrors: int
-    rejected: Mapping[Rejection, int]
-    findings: Mapping[Finding, int]
+    rejected: Counter[Rejection]
+    findings: Counter[Finding]
     changes: Sequence[PastChange]
 
     def lines(self) -> Iterator[str]:

@@ -12,7 +12,6 @@ from twisted.logger import Logger
 
 from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.findings import Finding
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IDiagnosisObserver,
@@ -25,12 +24,10 @@ from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
 from txcarp.membership.memory import Memory
 from txcarp.membership.participation import Participation
-from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
 from txcarp.protocol.family import Family
-from txcarp.protocol.rejection import Rejection
 from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
 
 #: Seconds between two log lines that say the same.
@@ -76,55 +73,6 @@ class VirtualHost(Service):
         What this host is in the group now.
         """
         return self._run.role if self._run is not None else Role.INIT
-
-    @property
-    def received(self) -> int:
-        """
-        How many good advertisements were heard.
-        """
-        return self._memory.received
-
-    @property
-    def rejected(self) -> Counter[Rejection]:
-        """
-        How many packets were refused, for each reason.
-        """
-        return self._memory.rejected
-
-    @property
-    def sent(self) -> int:
-        """
-        How many advertisements left.
-        """
-        return self._memory.sent
-
-    @property
-    def sendErrors(self) -> int:
-        """
-        How many advertisements did not leave.
-        """
-        return self._memory.sendErrors
-
-    @property
-    def findings(self) -> Counter[Finding]:
-        """
-        How often each thing that can go wrong in a group was seen.
-        """
-        return self._memory.findings
-
-    @property
-    def peers(self) -> list[KnownPeer]:
-        """
-        The other hosts that were heard, the one heard last at the end.
-        """
-        return self._memory.peers.all
-
-    @property
-    def demotion(self) -> dict[str, int]:
-        """
-        Why this host is demoted, with the amount of each reason.
-        """
-        return self._run.ledger.reasons if self._run is not None else dict(self._memory.demotions)
 
     def status(self) -> Status:
         """
@@ -174,8 +122,8 @@ class VirtualHost(Service):
             received=memory.received,
             sent=memory.sent,
             sendErrors=memory.sendErrors,
-            rejected=dict(memory.rejected),
-            findings=dict(memory.findings),
+            rejected=Counter(memory.rejected),
+            findings=Counter(memory.findings),
             changes=[PastChange(now - when, change) for when, change in memory.changes],
         )
 

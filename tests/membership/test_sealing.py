@@ -467,7 +467,7 @@ class AttackTests(SynchronousTestCase):
             segment.run(0.25)
         self.assertEqual(segment.masters(), [second])
         assert second.virtualHost is not None
-        self.assertGreater(second.virtualHost.findings[Finding.REPLAY], len(captured))
+        self.assertGreater(second.virtualHost.status().findings[Finding.REPLAY], len(captured))
 
     def test_receiverRestarted(self) -> None:
         """
@@ -523,7 +523,7 @@ class AttackTests(SynchronousTestCase):
             segment.run(0.5)
         self.assertEqual(segment.masters(), [second])
         assert second.virtualHost is not None
-        self.assertEqual(second.virtualHost.received, 0)
+        self.assertEqual(second.virtualHost.status().received, 0)
 
     def test_withoutMemory(self) -> None:
         """
@@ -562,7 +562,7 @@ class AttackTests(SynchronousTestCase):
         segment.run(5)
         self.untouched(segment, first)
         assert first.virtualHost is not None
-        self.assertEqual(first.virtualHost.findings[Finding.OWN_ECHO], 10)
+        self.assertEqual(first.virtualHost.status().findings[Finding.OWN_ECHO], 10)
 
     def test_unsealedMember(self) -> None:
         """
@@ -651,7 +651,7 @@ class AttackTests(SynchronousTestCase):
             self.assertEqual(segment.masters(), [first])
         for computer in (first, second):
             assert computer.virtualHost is not None
-            self.assertEqual(computer.virtualHost.rejected.total(), 0)
+            self.assertEqual(computer.virtualHost.status().rejected.total(), 0)
 
     def test_mixed(self) -> None:
         """

@@ -381,9 +381,9 @@ class Computer:
             packet = self._unread.pop(0)
             before = self.virtualHost, self.heard
             self.heard = (self.segment.clock.seconds(), decode(payloadOf(packet)))
-            received = self.virtualHost.received
+            received = self.virtualHost.status().received
             self.receiver.packetReceived(readPacket(packet))
-            if before[0].received == received:
+            if before[0].status().received == received:
                 self.heard = before[1]  # it was refused
         self._unread.clear()
 

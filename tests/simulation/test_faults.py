@@ -215,7 +215,7 @@ class World:
         host = computer.virtualHost
         assert host is not None
         ledger = DemotionLedger()
-        for reason, amount in host.demotion.items():
+        for reason, amount in host.status().demotions.items():
             ledger.set(reason, amount)
         byte = ledger.byte if self.dialect.demotionByte else 0
         timing = host.configuration.timing

@@ -79,7 +79,7 @@ class FamilyTests(SynchronousTestCase):
                 segment.run(30)
             self.assertEqual(segment.masters(), [first], family)
             self.assertEqual(len(segment.reigns), 1, family)
-            self.assertGreater(hostOf(second).findings[Finding.FAMILY_SILENT], 20)
+            self.assertGreater(hostOf(second).status().findings[Finding.FAMILY_SILENT], 20)
             said = [formatEvent(event) or "" for event in logs]
             [line] = [text for text in said if "family-silent" in text]
             self.assertIn(f"{family.value} is not", line)
@@ -157,7 +157,7 @@ class FamilyTests(SynchronousTestCase):
             segment.run(10)
         self.assertEqual(segment.masters(), [first])
         self.assertEqual({familyOf(destinationOf(one)) for one in segment.record}, {Family.IPV4})
-        self.assertEqual(hostOf(first).demotion, {})
+        self.assertEqual(hostOf(first).status().demotions, {})
 
 
 class UnicastTests(SynchronousTestCase):
@@ -219,8 +219,8 @@ class UnicastTests(SynchronousTestCase):
         segment.run(5)
         self.assertEqual(segment.masters(), [second])
         self.assertIn(socket.inet_aton("10.99.0.1"), map(destinationOf, segment.record))
-        self.assertGreater(sum(hostOf(first).rejected.values()), 0)
-        self.assertEqual({*map(str, hostOf(first).rejected)}, {"Rejection.DUPLICATE"})
+        self.assertGreater(sum(hostOf(first).status().rejected.values()), 0)
+        self.assertEqual({*map(str, hostOf(first).status().rejected)}, {"Rejection.DUPLICATE"})
 
     def test_autoSpoofed(self) -> None:
         """
@@ -241,7 +241,7 @@ class UnicastTests(SynchronousTestCase):
             spoofed = b"\x0a\x63\x01" + bytes([n])
             first.arrived(wrap(payloadOf(packet), spoofed, destinationOf(packet)))
         segment.run(5)
-        self.assertEqual(len(hostOf(first).peers), 41)
+        self.assertEqual(len(hostOf(first).status().peers), 41)
         self.assertEqual(set(map(destinationOf, segment.record)), {GROUP})
 
 
@@ -263,8 +263,8 @@ class UnicastTests(SynchronousTestCase):
             header = near[:8] + bytes((254,)) + near[9:10] + bytes(2) + near[12:20]
             total = internetChecksum(header).to_bytes(2, "big")
             second.arrived(header[:10] + total + header[12:] + near[20:])
-            self.assertEqual(set(hostOf(second).rejected), {reason})
-            hostOf(second).rejected.clear()
+            self.assertEqual(set(hostOf(second).status().rejected), {reason})
+            hostOf(second)._memory.rejected.clear()
 
 
 class DemotionTests(SynchronousTestCase):
@@ -355,7 +355,7 @@ class DemotionTests(SynchronousTestCase):
         hostOf(first).demote("link of eth9")
         segment.run(0.5)
         self.assertEqual(segment.record, [])
-        self.assertEqual(len(hostOf(first).demotion), 2)
+        self.assertEqual(len(hostOf(first).status().demotions), 2)
 
     def test_alone(self) -> None:
         """
@@ -461,7 +461,7 @@ class DemotionTests(SynchronousTestCase):
         last = decode(payloadOf(segment.record[-1]))
         self.assertTrue(last.isBowOut)
         self.assertEqual(last.demotion, 2)
-        self.assertEqual(host.demotion, {})
+        self.assertEqual(host.status().demotions, {})
 
     def test_trackedInterface(self) -> None:
         """
@@ -474,17 +474,17 @@ class DemotionTests(SynchronousTestCase):
         )
         # Neither exists.
         self.assertEqual(segment.masters(), [second])
-        self.assertEqual(hostOf(first).demotion, {"link of eth8": 240, "link of eth9": 20})
+        self.assertEqual(hostOf(first).status().demotions, {"link of eth8": 240, "link of eth9": 20})
         good = Link(index=8, name="eth8", up=True, running=True, address=b"\2\0\0\0\0\10")
         first.links.set("eth8", good)
-        self.assertEqual(hostOf(first).demotion, {"link of eth9": 20})
+        self.assertEqual(hostOf(first).status().demotions, {"link of eth9": 20})
         first.links.set("eth9", good)
-        self.assertEqual(hostOf(first).demotion, {})
+        self.assertEqual(hostOf(first).status().demotions, {})
         first.links.set("eth9", None)
         host = hostOf(first)
         first.stop()
         segment.run(1)
-        self.assertEqual(host.demotion, {})
+        self.assertEqual(host.status().demotions, {})
 
 
 class DialectTests(SynchronousTestCase):
@@ -574,7 +574,7 @@ class DialectTests(SynchronousTestCase):
         segment.run(10)
         self.assertEqual(len({decode(payloadOf(one)).counter for one in segment.record}), 1)
         first.arrived(wrap(payloadOf(segment.record[-1]), bytes((10, 99, 0, 77)), GROUP))
-        self.assertEqual(hostOf(first).rejected, {Rejection.OWN_ECHO: 1})
+        self.assertEqual(hostOf(first).status().rejected, {Rejection.OWN_ECHO: 1})
 
 
 class PatienceTests(SynchronousTestCase):
@@ -694,7 +694,7 @@ class ChangeTests(SynchronousTestCase):
                 self.assertEqual(len(segment.masters()), 1)
         self.assertEqual(segment.longestOverlap(0), 0.0)
         for computer in (first, second):
-            self.assertEqual(hostOf(computer).rejected.total(), 0)
+            self.assertEqual(hostOf(computer).status().rejected.total(), 0)
 
     def test_password(self) -> None:
         """
@@ -745,7 +745,7 @@ class DiagnosisTests(SynchronousTestCase):
         """
         with capturedLogs():
             _, first, second = pair(one, other)
-        return [set(hostOf(computer).findings) for computer in (first, second)]
+        return [set(hostOf(computer).status().findings) for computer in (first, second)]
 
     def test_foreignGroup(self) -> None:
         """
@@ -767,7 +767,7 @@ class DiagnosisTests(SynchronousTestCase):
         with capturedLogs() as logs:
             first.start()
             segment.run(10)
-        self.assertEqual(set(hostOf(second).findings), {Finding.WRONG_KEY})
+        self.assertEqual(set(hostOf(second).status().findings), {Finding.WRONG_KEY})
         self.assertTrue(any("wrong-key" in (formatEvent(event) or "") for event in logs))
 
     def test_equalTiming(self) -> None:
@@ -788,7 +788,7 @@ class DiagnosisTests(SynchronousTestCase):
         with capturedLogs() as logs:
             segment.run(10)
         self.assertEqual(len(segment.masters()), 2)
-        self.assertIn(Finding.TWO_MASTERS, hostOf(first).findings)
+        self.assertIn(Finding.TWO_MASTERS, hostOf(first).status().findings)
         lines = [text for text in (formatEvent(one) or "" for one in logs) if "two-masters" in text]
         self.assertEqual(len(lines), 1)
         self.assertRegex(lines[0], r"10\.99\.0\.2 is master, too.*for \d+\.\d s now")
@@ -804,4 +804,4 @@ class DiagnosisTests(SynchronousTestCase):
         segment.run(5)
         second.links.set(INTERFACE, GOOD_LINK)
         for computer in (first, second):
-            self.assertEqual(dict(hostOf(computer).findings), {})
+            self.assertEqual(dict(hostOf(computer).status().findings), {})

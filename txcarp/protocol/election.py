@@ -13,37 +13,10 @@ from __future__ import annotations
 import attrs
 from zope.interface import Attribute, Interface, implementer
 
+from txcarp.protocol import effects, events
 from txcarp.protocol.dialect import UCARP, Dialect
-from txcarp.protocol.effects import (
-    Advertise,
-    ArmMasterDown,
-    BowOut,
-    ChangeRole,
-    DisarmMasterDown,
-    Effect,
-    LookAgain,
-    OfferMastership,
-    Reason,
-    Reassert,
-    Role,
-    StartAdvertising,
-    StopAdvertising,
-    WithdrawOffer,
-)
-from txcarp.protocol.events import (
-    Claimed,
-    DeadlinePassed,
-    DemotionChanged,
-    Event,
-    Heard,
-    Held,
-    OfferUnanswered,
-    Released,
-    Resigned,
-    Slept,
-    Started,
-    Stopped,
-)
+from txcarp.protocol.effects import Effect, Reason, Role
+from txcarp.protocol.events import Event
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: A deadline that is noticed this many seconds late says more about this host
@@ -140,12 +113,12 @@ class Init:
     role = Role.INIT
 
     def decide(self, standing: Standing, event: Event) -> Transition:
-        if not isinstance(event, Started):
+        if not isinstance(event, events.Started):
             return self, ()
-        change = ChangeRole(Role.BACKUP, Reason.STARTED)
+        change = effects.ChangeRole(Role.BACKUP, Reason.STARTED)
         if standing.deaf:
             return WAITING, (change,)
-        return BACKUP, (change, ArmMasterDown(standing.deadTime))
+        return BACKUP, (change, effects.ArmMasterDown(standing.deadTime))
 
 
 @implementer(ICARPState)
@@ -159,10 +132,10 @@ class Waiting:
 
     def decide(self, standing: Standing, event: Event) -> Transition:
         match event:
-            case Released():
-                return BACKUP, (ArmMasterDown(standing.deadTime),)
-            case Stopped():
-                return INIT, (DisarmMasterDown(),)
+            case events.Released():
+                return BACKUP, (effects.ArmMasterDown(standing.deadTime),)
+            case events.Stopped():
+                return INIT, (effects.DisarmMasterDown(),)
         return self, ()
 
 
@@ -176,7 +149,7 @@ class Backup:
 
     def decide(self, standing: Standing, event: Event) -> Transition:
         match event:
-            case Heard(peer=peer):
+            case events.Heard(peer=peer):
                 dialect = standing.dialect
                 if standing.preempt and dialect.preempts(standing, peer):  # B1
                     return _takeOver(Reason.PREEMPTION, peer)
@@ -185,22 +158,22 @@ class Backup:
                 guesses = standing.timing.advbase > 0 or not dialect.zeroBase
                 if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
                     return _takeOver(Reason.SLOW_MASTER, peer)
-                return self, (ArmMasterDown(standing.patience(peer), peer.family),)  # B3
-            case DeadlinePassed(lateness=lateness, unread=unread):
+                return self, (effects.ArmMasterDown(standing.patience(peer), peer.family),)  # B3
+            case events.DeadlinePassed(lateness=lateness, unread=unread):
                 # A host that stood still may go on just before the deadline.
                 if unread or lateness > TOLERATED_LATENESS:
-                    return self, (LookAgain(SECOND_LOOK),)
+                    return self, (effects.LookAgain(SECOND_LOOK),)
                 return _takeOver(Reason.SILENCE)
-            case Claimed():
+            case events.Claimed():
                 return _takeOver(Reason.CLAIMED)
-            case Slept():
-                return self, (ArmMasterDown(standing.deadTime),)
-            case Held() | Resigned():
+            case events.Slept():
+                return self, (effects.ArmMasterDown(standing.deadTime),)
+            case events.Held() | events.Resigned():
                 # A host that resigns as a backup was master when it found out that it has
                 # to, and gave everything back before it said so.
-                return WAITING, (DisarmMasterDown(),)
-            case Stopped():
-                return INIT, (DisarmMasterDown(),)
+                return WAITING, (effects.DisarmMasterDown(),)
+            case events.Stopped():
+                return INIT, (effects.DisarmMasterDown(),)
         return self, ()
 
 
@@ -214,40 +187,42 @@ class Master:
 
     def decide(self, standing: Standing, event: Event) -> Transition:
         match event:
-            case Heard(peer=peer):
+            case events.Heard(peer=peer):
                 # A host that leaves claims nothing, whatever it says about its demotion.
                 leaves = standing.timing < peer.timing == LEAVING
                 if leaves or not standing.dialect.yields(standing, peer):  # M2
-                    return self, (Reassert(peer),)
+                    return self, (effects.Reassert(peer),)
                 # M1: the farewell lets the winner hear of us, and announce once more.
                 return BACKUP, (
-                    Advertise(),
-                    StopAdvertising(),
-                    ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
-                    ArmMasterDown(standing.patience(peer)),
+                    effects.Advertise(),
+                    effects.StopAdvertising(),
+                    effects.ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
+                    effects.ArmMasterDown(standing.patience(peer)),
                 )
-            case Slept(pause=pause):
+            case events.Slept(pause=pause):
                 # Another host is master by now: be quiet, let go, listen.
                 return BACKUP, (
-                    StopAdvertising(),
-                    ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
-                    ArmMasterDown(standing.deadTime),
+                    effects.StopAdvertising(),
+                    effects.ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
+                    effects.ArmMasterDown(standing.deadTime),
                 )
-            case DemotionChanged(offer=True):
-                return self, (Advertise(), OfferMastership(OFFER_AFTER))
-            case DemotionChanged():
-                return self, (Advertise(), WithdrawOffer())
-            case OfferUnanswered():
+            case events.DemotionChanged(offer=True):
+                return self, (effects.Advertise(), effects.OfferMastership(OFFER_AFTER))
+            case events.DemotionChanged():
+                return self, (effects.Advertise(), effects.WithdrawOffer())
+            case events.OfferUnanswered():
                 # Backups that do not preempt take over on a bow-out.  This host goes on
                 # until it hears one that is better: there may be none.
-                return self, (BowOut(),)
-            case Held():
-                return WAITING, (StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST))
-            case Resigned(unfit=unfit):
+                return self, (effects.BowOut(),)
+            case events.Held():
+                change = effects.ChangeRole(Role.BACKUP, Reason.LINK_LOST)
+                return WAITING, (effects.StopAdvertising(), change)
+            case events.Resigned(unfit=unfit):
                 reason = Reason.UNFIT if unfit else Reason.RESIGNED
-                return WAITING, (BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, reason))
-            case Stopped():
-                return INIT, (BowOut(), StopAdvertising())
+                change = effects.ChangeRole(Role.BACKUP, reason)
+                return WAITING, (effects.BowOut(), effects.StopAdvertising(), change)
+            case events.Stopped():
+                return INIT, (effects.BowOut(), effects.StopAdvertising())
         return self, ()
 
 
@@ -257,9 +232,9 @@ def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
     its time, or other backups would time out meanwhile.
     """
     return MASTER, (
-        DisarmMasterDown(),
-        StartAdvertising(),
-        ChangeRole(Role.MASTER, reason, peer),
+        effects.DisarmMasterDown(),
+        effects.StartAdvertising(),
+        effects.ChangeRole(Role.MASTER, reason, peer),
     )
 
 
