@@ -148,7 +148,7 @@ class SocketTests(TestCase):
             "10.99.0.100",
             {host.link().address: "host"},
         )
-        witness.start()
+        witness.startReading()
         self.addCleanup(witness.stop)
         sending = host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.addCleanup(sending.close)

@@ -285,6 +285,8 @@ class UsageTests(SynchronousTestCase):
         """
         When one of several interfaces cannot be listened to, none is.
         """
+        from twisted.internet import reactor
+
         opened: list[socket.socket] = []
 
         def refuseSecond(interface: str) -> socket.socket:
@@ -297,6 +299,8 @@ class UsageTests(SynchronousTestCase):
         status, _, errors = self.run_("-i", "lo", "-i", "nonesuch")
         self.assertEqual(status, 2)
         self.assertIn("nonesuch", errors)
+        installed: Any = reactor
+        installed.runUntilCurrent()  # a descriptor is closed in the next turn
         self.assertEqual(opened[0].fileno(), -1)
 
     def test_noCapability(self) -> None:

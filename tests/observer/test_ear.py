@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionLost
@@ -33,6 +34,10 @@ class FakeReactor:
     def removeReader(self, reader: object) -> None:
         if reader in self.readers:
             self.readers.remove(reader)
+
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
 
 
 class FakeSocket:

@@ -474,7 +474,8 @@ class DemotionTests(SynchronousTestCase):
         )
         # Neither exists.
         self.assertEqual(segment.masters(), [second])
-        self.assertEqual(hostOf(first).status().demotions, {"link of eth8": 240, "link of eth9": 20})
+        demotions = hostOf(first).status().demotions
+        self.assertEqual(demotions, {"link of eth8": 240, "link of eth9": 20})
         good = Link(index=8, name="eth8", up=True, running=True, address=b"\2\0\0\0\0\10")
         first.links.set("eth8", good)
         self.assertEqual(hostOf(first).status().demotions, {"link of eth9": 20})

@@ -217,7 +217,7 @@ class Performance:
             f"{_PROGRAM}: alpha and beta share {_ADDRESS}; a client pings it every 2 ms"
         )
         try:
-            self._witness.start()
+            self._witness.startReading()
             self._pinger.start()
             self._telling = Deferred.fromCoroutine(self._story.run())
             crash, stop = await self._telling

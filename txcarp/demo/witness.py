@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import attrs
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IReactorFDSet
 
 from txcarp.observer import wire
 from txcarp.protocol.advertisement import PROTOCOL
@@ -22,9 +20,9 @@ from txcarp.protocol.envelope import Audience, headerLength, readPacket, sourceO
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.socketreader import SocketReader
 
 _ETH_P_IP = 0x0800
-_PACKETS_A_TURN = 64
 _KEPT = 1000
 
 
@@ -63,8 +61,7 @@ def openCapture(interface: str) -> socket.socket:
     return sock
 
 
-@implementer(IReadDescriptor)
-class Witness:
+class Witness(SocketReader[wire.Arrival]):
     """
     Reads every packet that reaches the client.
 
@@ -92,31 +89,15 @@ class Witness:
         @param address: The virtual address.
         @param cards: The names of the hosts, by hardware address.
         """
+        super().__init__(reactor, "witness", sock)
         self.adverts: deque[Advert] = deque(maxlen=_KEPT)
         self.answering = ""
         self.advertised: Callable[[Advert], object] = lambda advert: None
         self.answered: Callable[[str], object] = lambda host: None
-        self._reactor = reactor
-        self._socket: socket.socket | None = sock
         self._authenticator = authenticator
         self._audience = Audience(vhid, b"", GROUP)
         self._address = socket.inet_aton(address)
         self._cards = cards
-
-    def start(self) -> None:
-        """
-        Start to read.
-        """
-        self._reactor.addReader(self)
-
-    def stop(self) -> None:
-        """
-        Stop reading and close the socket.
-        """
-        if self._socket is not None:
-            self._reactor.removeReader(self)
-            self._socket.close()
-            self._socket = None
 
     def latest(self, host: str) -> Advert | None:
         """
@@ -124,29 +105,16 @@ class Witness:
         """
         return next((advert for advert in reversed(self.adverts) if advert.host == host), None)
 
-    def fileno(self) -> int:
-        return -1 if self._socket is None else self._socket.fileno()
+    def receive(self, sock: socket.socket) -> wire.Arrival | None:
+        arrival = wire.receive(sock)
+        usable = arrival is not None and headerLength(arrival.packet)
+        return arrival if usable else None
 
-    def logPrefix(self) -> str:
-        return "witness"
-
-    def connectionLost(self, reason: Failure) -> None:
-        self.stop()
-
-    def doRead(self) -> None:
-        for _ in range(_PACKETS_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                arrival = wire.receive(self._socket)
-            except (BlockingIOError, InterruptedError):
-                return
-            if arrival is not None and headerLength(arrival.packet):
-                host = self._cards.get(arrival.hardware)
-                if host is not None:
-                    self._saw(host, arrival.packet, time.monotonic() - arrival.waited)
-
-    def _saw(self, host: str, packet: bytes, at: float) -> None:
+    def messageReceived(self, arrival: wire.Arrival) -> None:
+        host, packet = self._cards.get(arrival.hardware), arrival.packet
+        if host is None:
+            return
+        at = time.monotonic() - arrival.waited
         if packet[9] == PROTOCOL:
             try:
                 found = unwrap(readPacket(packet), self._audience)

@@ -8,28 +8,19 @@ import errno
 import socket
 from collections.abc import Callable
 
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IReactorFDSet,
-    IReactorTime,
-    IReadDescriptor,
-)
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txcarp.observer import wire
 from txcarp.observer.events import Event, Kind
 from txcarp.observer.watch import Watch
-
-#: Packets to read in one turn of the reactor.
-_PACKETS_A_TURN = 64
+from txcarp.socketreader import SocketReader
 
 #: Seconds between attempts to listen to an interface that is down or gone.
 _AGAIN = 1.0
 
 
-@implementer(IReadDescriptor)
-class Ear:
+class Ear(SocketReader[wire.Arrival]):
     """
     Passes the packets of an interface to a watch, whenever the interface exists
     and is up.
@@ -47,13 +38,12 @@ class Ear:
         """
         @param admit: Called with the events that the watch returns.
         """
-        self._reactor = reactor
+        super().__init__(reactor, f"txcarp observe {interface}")
         self._clock = clock
         self._interface = interface
         self._watch = watch
         self._admit = admit
         self._openSocket = openSocket
-        self._socket: socket.socket | None = None
         self._retry: IDelayedCall | None = None
         self._wanted = False
 
@@ -79,53 +69,33 @@ class Ear:
         Stop listening.
         """
         self._wanted = False
-        self._close()
+        super().stop()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
 
-    def fileno(self) -> int:
-        return -1 if self._socket is None else self._socket.fileno()
+    def receive(self, sock: socket.socket) -> wire.Arrival | None:
+        return wire.receive(sock)
 
-    def logPrefix(self) -> str:
-        return f"txcarp observe {self._interface}"
-
-    def doRead(self) -> None:
-        for _ in range(_PACKETS_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                arrival = wire.receive(self._socket)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                self._lost()
-                return
-            if arrival is not None:
-                self._heard(arrival)
-
-    def connectionLost(self, reason: Failure) -> None:
-        # The reactor saw an error on the socket: the interface went down.
-        self._lost()
-
-    def _heard(self, arrival: wire.Arrival) -> None:
+    def messageReceived(self, arrival: wire.Arrival) -> None:
         when = self._clock.seconds() - arrival.waited
         interface, hardware, here = self._interface, arrival.hardware, arrival.here
         self._admit(self._watch.heard(when, interface, arrival.packet, hardware, here))
 
+    def readFailed(self, error: OSError) -> None:
+        self._listenAgain()
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor saw an error on the socket: the interface went down.
+        self._listenAgain()
+
     def _open(self) -> None:
         self._socket = self._openSocket(self._interface)
-        self._reactor.addReader(self)
+        self.startReading()
         self._admit(self._watch.listens(self._clock.seconds(), self._interface))
 
-    def _close(self) -> None:
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            self._reactor.removeReader(self)
-            sock.close()
-
-    def _lost(self) -> None:
-        self._close()
+    def _listenAgain(self) -> None:
+        super().stop()
         if self._wanted:
             self._tryAgain()
 
