@@ -40,7 +40,7 @@ from tests.lab.wire import Wire
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import Testbed, TestbedUnavailable
-from txcarp.testbed.pinger import Pinger, openSocket
+from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Seconds between probes.
 _PROBE = 0.002
@@ -113,7 +113,7 @@ async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: b
         nodes = {name: testbed.node(name, f"{own}/24") for name, own in _ADDRESSES.items()}
         wire = Wire(reactor, testbed.lan)
         with nodes["client"].inside():
-            pinger = Pinger(reactor, clock, openSocket(VIRTUAL), VIRTUAL, _PROBE)
+            pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, _PROBE)
         a, b = _ADDRESSES["a"], _ADDRESSES["b"]
         try:
             for name, program, state in (("a", master, "MASTER"), ("b", backup, "BACKUP")):

@@ -23,7 +23,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders, Span
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Testbed
-from txcarp.testbed.pinger import Pinger, Probe, openSocket
+from txcarp.testbed.pinger import Pinger, Probe, openPingSocket
 
 #: Seconds that a host may take until it is master, or backup.
 _STARTING = 60.0
@@ -169,7 +169,7 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
         nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
         holders = Holders(reactor, VIRTUAL)
         with nodes["client"].inside():
-            pinger = Pinger(reactor, clock, openSocket(VIRTUAL), VIRTUAL, PROBE)
+            pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, PROBE)
         try:
             for name in "ab":
                 holders.watch(nodes[name])

@@ -51,7 +51,7 @@ class FakeHost:
     def command(self) -> list[str]:
         return ["twistd", "txcarp", "-u", "/some/where/up"]
 
-    def startReading(self) -> None:
+    def start(self) -> None:
         self.daemon = FakeDaemon()
         self._group.clock.callLater(0.5, self._started)
 

@@ -12,7 +12,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.world import VIRTUAL, Host, LabTestCase
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Switch
-from txcarp.testbed.pinger import Pinger, openSocket
+from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: The IPv6 address that hosts share.
 VIRTUAL6 = "fd00::100"
@@ -65,7 +65,7 @@ class FamilyTestCase(LabTestCase):
         """
         clock = MonotonicClock(reactor)
         with host.node.inside():
-            sock = openSocket(target)
+            sock = openPingSocket(target)
             if source:
                 sock.bind((source, 0))
             pinger = Pinger(reactor, clock, sock, target, _PROBE)

@@ -19,7 +19,7 @@ from tests.lab.world import VIRTUAL, Host, LabTestCase, pathOf
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.netlink.requests import delAddress, newAddress
 from txcarp.testbed import Node
-from txcarp.testbed.pinger import Pinger, openSocket
+from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Seconds after which a backup takes over, with the default timing.
 DEAD = 3.0
@@ -85,7 +85,7 @@ class PairTestCase(LabTestCase):
         node = self.testbed.node("client", "10.99.0.200/24")
         clock = MonotonicClock(reactor)  # type: ignore[arg-type]
         with node.inside():
-            pinger = Pinger(reactor, clock, openSocket(VIRTUAL), VIRTUAL, _PROBE)  # type: ignore[arg-type]
+            pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, _PROBE)  # type: ignore[arg-type]
         pinger.start()
         self.addCleanup(clock.stop)
         self.addCleanup(pinger.stop)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.testbed.pinger import Gap, Pinger, Probe, openSocket
+from txcarp.testbed.pinger import Gap, Pinger, Probe, openPingSocket
 
 
 class FakeSocket:
@@ -271,7 +271,7 @@ class NetworkTests(TestCase):
         client = testbed.node("client", "10.99.0.3/24", "fd00::3/64")
         self.server = testbed.node("server", "10.99.0.1/24", "fd00::1/64")
         with client.inside():
-            sock = openSocket(target)
+            sock = openPingSocket(target)
         clock = MonotonicClock(reactor)
         self.addCleanup(clock.stop)
         pinger = Pinger(reactor, clock, sock, target)
@@ -312,7 +312,7 @@ class NetworkTests(TestCase):
         """
         A target that is not an address is refused by name.
         """
-        error = self.assertRaises(ValueError, openSocket, "example")
+        error = self.assertRaises(ValueError, openPingSocket, "example")
         self.assertIn("'example'", str(error))
 
     async def test_arrivalTime(self) -> None:

@@ -31,7 +31,7 @@ from txcarp.demo.timeline import Timeline
 from txcarp.output import Output
 from txcarp.protocol.authentication import Authenticator
 from txcarp.testbed import Testbed, TestbedUnavailable
-from txcarp.testbed.pinger import Pinger, openSocket
+from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Exit statuses.
 SEEN, FAILED, CANNOT_RUN = 0, 1, 2
@@ -140,7 +140,7 @@ class Performance:
         ]
         client = testbed.node("client", f"{_CLIENT}/{_PREFIX}")
         with client.inside():
-            pings, packets = openSocket(_ADDRESS), witness.openCapture("eth0")
+            pings, packets = openPingSocket(_ADDRESS), witness.openCapture("eth0")
         self._pinger = Pinger(reactor, self._clock, pings, _ADDRESS)
         self._witness = witness.Witness(
             reactor,

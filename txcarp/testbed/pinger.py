@@ -68,7 +68,7 @@ class Gap:
     pause: float
 
 
-def openSocket(target: str) -> socket.socket:
+def openPingSocket(target: str) -> socket.socket:
     """
     A non-blocking socket for pings to C{target}, in the network namespace of this
     thread.
@@ -121,7 +121,7 @@ class Pinger(SocketReader[tuple[bytes, float]]):
     ) -> None:
         """
         @param clock: what paces the probes.
-        @param sock: from L{openSocket}, in the client's namespace; closed by L{stop}.
+        @param sock: from L{openPingSocket}, in the client's namespace; closed by L{stop}.
         @param target: the address to ping.
         @param keep: probes to remember; older ones are forgotten.
         """
