@@ -896,6 +896,7 @@ class FileTests(TestCase):
         await other.save("eth0:1", at(2))
         await other.save("eth0:2", at(2))
         await other.close()
+        self.assertEqual(self.store.load("eth0:2"), SealState(2))
         await self.store.save("eth0:3", at(3))
         await self.store.close()
         again = self.make()
