@@ -25,7 +25,7 @@ class PasswordTests(SynchronousTestCase):
 
     def test_password(self) -> None:
         """
-        The password is the first line of a file that only its owner reads.
+        The password is the first line of a file that only its owner can read.
         """
         # A path that a shell would take apart.
         directory = Path(self.mktemp()) / "it's here"
@@ -47,8 +47,8 @@ class DaemonTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """
-        Lines are told when they are whole, everything is written to the log, and only
-        the last lines are kept.
+        Complete lines are passed on, everything is written to the log, and the last lines are
+        kept.
         """
         self.daemon.childDataReceived(1, b"one\ntw")
         self.assertEqual(self.said, ["one"])
@@ -59,7 +59,7 @@ class DaemonTests(SynchronousTestCase):
 
     def test_endlessLine(self) -> None:
         """
-        A line without an end takes no memory without one.
+        A line that never ends uses a limited amount of memory.
         """
         for _ in range(100):
             self.daemon.childDataReceived(1, b"x" * 1000)
@@ -68,7 +68,7 @@ class DaemonTests(SynchronousTestCase):
 
     def test_ending(self) -> None:
         """
-        How it ended is said in words.
+        The way in which it ended is described in words.
         """
         for reason, words in (
             (ProcessDone(0), "exit status 0"),
@@ -96,13 +96,13 @@ class TiedTests(SynchronousTestCase):
 
     def test_runs(self) -> None:
         """
-        The program in the arguments takes its place.
+        The program in the arguments replaces the process.
         """
         self.assertEqual(self.run_(os.getpid()).stdout, "here\n")
 
     def test_orphan(self) -> None:
         """
-        When the demonstration is gone by then, nothing is run.
+        If the demonstration has already died, the program is not run.
         """
         done = self.run_(1 if os.getpid() != 1 else 2)
         self.assertEqual((done.stdout, done.returncode), ("", 1))

@@ -1,5 +1,6 @@
 """
-Tests of C{txcarp demo} as a whole, in a process of its own.
+Tests of L{txcarp.commands.demo} and L{txcarp.demo.performance}: the command as a whole, in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -67,8 +68,10 @@ class CommandTests(TestCase):
         self, *arguments: str, terminal: bool = False, redirection: str = "", limit: str = ""
     ) -> _Run:
         """
-        @param redirection: Of a shell, for its output.
-        @param limit: Of a shell, to be set before.
+        Start the command by way of a shell.
+
+        @param redirection: The shell's redirections for the command.
+        @param limit: A shell command to run before.
         """
         from twisted.internet import reactor
 
@@ -99,7 +102,7 @@ class CommandTests(TestCase):
 
     def daemons(self) -> list[Path]:
         """
-        The processes that were started for files in the test's directory.
+        The processes with the test's directory in their command line.
         """
         found = []
         for process in Path("/proc").glob("[0-9]*"):
@@ -146,8 +149,8 @@ class CommandTests(TestCase):
 
     async def test_controlC(self) -> None:
         """
-        Ctrl-C on a terminal ends it with status 130, shows the cursor again, and leaves
-        no process and no file.
+        Ctrl-C on a terminal ends the command with status 130, shows the cursor again, and
+        leaves no process and no file.
         """
         run = self.start(terminal=True)
         status = await self.interrupted(run, lambda transport: transport.write(b"\x03"))
@@ -159,7 +162,8 @@ class CommandTests(TestCase):
 
     async def test_closedTerminal(self) -> None:
         """
-        So does a terminal that is closed, though nothing can be shown then.
+        Closing the terminal ends the command with status 129, and leaves no process and no
+        file.
         """
         run = self.start(terminal=True)
         status = await self.interrupted(run, lambda transport: transport.loseConnection())
@@ -168,7 +172,7 @@ class CommandTests(TestCase):
 
     async def test_signals(self) -> None:
         """
-        So does each signal that ends a program.
+        SIGTERM ends the command with status 143, and leaves no process and no file.
         """
         run = self.start("--once")
         status = await self.interrupted(run, lambda transport: transport.signalProcess("TERM"))
@@ -177,7 +181,8 @@ class CommandTests(TestCase):
 
     async def test_readerGone(self) -> None:
         """
-        Nobody reads: it ends at the next line, with status 1.
+        When the reader of the output is gone, the command ends at the next line, with status
+        1.
         """
         run = self.start("--once")
         await until(lambda: len(self.daemons()) == 2)
@@ -189,7 +194,7 @@ class CommandTests(TestCase):
 
     async def test_noRoom(self) -> None:
         """
-        What cannot be written is said, with status 1.
+        When the output cannot be written, the command says why and ends with status 1.
         """
         run = self.start("--once", redirection=">/dev/full")
         self.assertEqual(await run.ended, 1)
@@ -199,7 +204,7 @@ class CommandTests(TestCase):
 
     async def test_fewDescriptors(self) -> None:
         """
-        A daemon that cannot be started is a failure with a reason.
+        If a daemon cannot be started, the command says why and ends with status 1.
         """
         run = self.start("--once", limit="ulimit -n 20; ")
         self.assertEqual(await run.ended, 1, run.output)
@@ -209,7 +214,7 @@ class CommandTests(TestCase):
 
     async def test_killed(self) -> None:
         """
-        Its daemons die with it even if it is killed.
+        The daemons die with the command even if it is killed.
         """
         run = self.start("--once")
         status = await self.interrupted(run, lambda transport: transport.signalProcess("KILL"))
@@ -217,7 +222,7 @@ class CommandTests(TestCase):
 
     async def test_daemonFails(self) -> None:
         """
-        A daemon that cannot run is shown with its last words, and the status is 1.
+        If a daemon exits, the command shows its last lines and ends with status 1.
         """
         # Python runs it first in every process, and only the daemons have such a command line.
         (self.directory / "sitecustomize.py").write_text(
@@ -241,7 +246,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_wrongUsage(self) -> None:
         """
-        What is no option is refused with status 1.
+        A wrong command line is refused with status 1.
         """
         self.patch(sys, "stderr", io.StringIO())
         for words in (["--nonsense"], ["operand"], ["--keep-logs"]):
@@ -265,8 +270,8 @@ class EarlyTests(SynchronousTestCase):
 
     def test_signals(self) -> None:
         """
-        A signal that comes before the network is complete ends it, and what was
-        made is gone.  More of them do not disturb that.
+        A signal during preparation ends the command after it, and everything is removed.
+        Further signals do not interrupt that.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
 
@@ -283,8 +288,7 @@ class EarlyTests(SynchronousTestCase):
 
     def test_halfMade(self) -> None:
         """
-        A signal that comes when the directory is there, and nobody has it yet,
-        waits for that.
+        A signal while the directory is being made waits until it can be removed.
         """
         make = tempfile.mkdtemp
 
@@ -299,7 +303,7 @@ class EarlyTests(SynchronousTestCase):
 
     def test_dropped(self) -> None:
         """
-        A signal is not lost when Python drops the exception that it raises.
+        A signal ends the command also if exceptions are suppressed when it arrives.
         """
 
         class Deaf:
@@ -316,7 +320,7 @@ class EarlyTests(SynchronousTestCase):
 
     def test_cannotBeMade(self) -> None:
         """
-        What the system does not give is named, with the status for that.
+        If preparation fails, the command says why and ends with status 2.
         """
 
         def refused(*arguments: object) -> None:

@@ -23,7 +23,7 @@ class PlainTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """
-        Each event is one line with its time, however long; nothing moves.
+        Each event is one line with its time, however long it is.
         """
         clock, output = Clock(), StringIO()
         timeline = Timeline([], clock.seconds)
@@ -66,14 +66,13 @@ class LiveTests(SynchronousTestCase):
 
     def shown(self) -> list[str]:
         """
-        What stands on the terminal.
+        The lines on the terminal.
         """
         return shownBy(self.written.getvalue().decode())
 
     def test_pictures(self) -> None:
         """
-        A picture takes the place of the one before, and no line of it is wider than the
-        terminal.
+        Each picture replaces the previous one, and no line is wider than the terminal.
         """
         self.display.begin("the title")
         height = len(self.shown())
@@ -89,7 +88,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_events(self) -> None:
         """
-        An event is written where the picture was, wrapped at words, and the picture below it.
+        An event is printed above the picture, wrapped at words.
         """
         self.display.begin("the title")
         picture = self.shown()[1:]
@@ -107,7 +106,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_resize(self) -> None:
         """
-        When the terminal has another width, all is drawn anew, from the top, in that width.
+        After a resize everything is drawn again in the new width, from the top of the screen.
         """
         self.display.begin("the title")
         self.display.event("silence", "the client heard nothing for a very long time")
@@ -128,7 +127,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_status(self) -> None:
         """
-        The last line says who is master, and since when the client hears nothing.
+        The last line names the master and the time since the last answer.
         """
         self.resize(80)
         self.display.begin("the title")
@@ -146,7 +145,8 @@ class LiveTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """
-        The cursor, which was hidden, is back, and no picture comes after the end.
+        The cursor is hidden during the live picture and shown again after it.  Nothing is
+        drawn after the end.
         """
         self.display.begin("the title")
         self.assertTrue(self.written.getvalue().startswith(b"\x1b[?25l"))
@@ -162,7 +162,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_plainCharacters(self) -> None:
         """
-        A terminal that does not speak UTF-8 gets ASCII.
+        A terminal without UTF-8 gets ASCII characters.
         """
         display = self.make("ascii")
         self.timeline.become("alpha", Condition.MASTER)
@@ -173,7 +173,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_noColour(self) -> None:
         """
-        With C{NO_COLOR} the picture is the same, without any style.
+        With C{NO_COLOR} the picture is the same without any style.
         """
         pictures = []
         for environment in ({}, {"NO_COLOR": "1"}):
@@ -202,8 +202,8 @@ class TimelineTests(SynchronousTestCase):
 
     def test_lanes(self) -> None:
         """
-        Columns show what a host was at their end, what happened to it, and whether the
-        client was answered in them.
+        Each column shows what a host was doing at the end of its time, what the host did in
+        it, and whether the client was answered.
         """
         answers = [1.0 + step * 0.01 for step in range(100)]
         for at, happens in sorted(
@@ -229,7 +229,7 @@ class TimelineTests(SynchronousTestCase):
 
     def test_fits(self) -> None:
         """
-        However long it takes, everything from the beginning fits the width.
+        Everything since the beginning fits the width, however long it takes.
         """
         self.timeline.mark("alpha", Mark.BOW_OUT)
         for self.now in (0.0, 10.0, 30.0, 120.0, 300.0):

@@ -26,7 +26,7 @@ from txcarp.testbed.pinger import Gap
 
 class FakeDaemon:
     """
-    A daemon that runs until it is told otherwise.
+    A daemon that runs until L{FakeHost.end}.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class FakeWitness:
 
 class FakePinger:
     """
-    A client that noticed what it is told.
+    A client with a prepared measurement.
     """
 
     gap = Gap(silence=2.5, startedAt=None, lost=1250, pending=0, sent=2000, pause=0.002)
@@ -102,11 +102,11 @@ class FakePinger:
 
 class FakeGroup:
     """
-    Two hosts that behave as they should, on a fake clock.
+    Two hosts that behave correctly, on a fake clock.
 
-    @ivar bowsOut: whether a host that is stopped says so.
-    @ivar takesOver: whether anybody follows a dead master.
-    @ivar keepsAddress: whether a host that was stopped still has it.
+    @ivar bowsOut: Whether a stopped host sends a bow-out.
+    @ivar takesOver: Whether the other host replaces a dead master.
+    @ivar keepsAddress: Whether a stopped host keeps the address.
     """
 
     bowsOut = True
@@ -195,7 +195,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        A group that works is told from start to planned stop, one line each.
+        A group that works is told from the start to the planned stop.
         """
         outcome = self.group.begin()
         self.group.advance(25)
@@ -211,7 +211,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_words(self) -> None:
         """
-        The lines have the numbers that were measured.
+        The lines contain the measured numbers.
         """
         self.group.begin()
         self.group.advance(25)
@@ -228,7 +228,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_outcome(self) -> None:
         """
-        Both hand-overs are reported, and the dead host had power again.
+        Both hand-overs are reported, and the dead host gets its power back.
         """
         outcome = self.group.begin()
         self.group.advance(25)
@@ -239,7 +239,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_otherMaster(self) -> None:
         """
-        Whoever becomes master first is the one that fails.
+        Whichever host becomes master first loses power.
         """
         outcome = Deferred.fromCoroutine(self.group.story.run())
         self.group.clock.callLater(3.5, self.group.become, self.group.beta)
@@ -249,7 +249,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_busy(self) -> None:
         """
-        A silence that may be the machine's own is said to be.
+        A silence that may be due to the busy machine is marked as such.
         """
         self.group.pinger.gap = Gap(0.3, None, 20, 0, 2000, 0.25)
         self.group.begin()
@@ -258,28 +258,28 @@ class StoryTests(SynchronousTestCase):
 
     def test_nobodyTakesOver(self) -> None:
         """
-        A master without a successor fails the story.
+        The story fails if no host replaces a dead master.
         """
         self.group.takesOver = False
         self.assertIn("beta did not take over within", self.fails())
 
     def test_noBowOut(self) -> None:
         """
-        A master that leaves without a word fails the story.
+        The story fails if a stopped master does not bow out.
         """
         self.group.bowsOut = False
         self.assertIn("beta did not bow out within", self.fails())
 
     def test_twoOwners(self) -> None:
         """
-        A stopped host that keeps the address fails the story.
+        The story fails if a stopped host keeps the address.
         """
         self.group.keepsAddress = True
         self.assertEqual(self.fails(), "beta stopped and kept the address")
 
     def test_daemonEnds(self) -> None:
         """
-        A daemon that ends unasked fails the story at once, with how it ended.
+        The story fails at once if a daemon ends unexpectedly, and says how it ended.
         """
         outcome = self.group.begin()
         self.group.advance(4)
@@ -289,7 +289,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_twoMasters(self) -> None:
         """
-        A host that comes back and advertises beside the master fails the story.
+        The story fails if the returned host advertises beside the master.
         """
         outcome = self.group.begin()
         self.group.advance(12.0)
@@ -315,7 +315,7 @@ class ProgressTests(SynchronousTestCase):
 
     def test_met(self) -> None:
         """
-        It ends with the change that makes the condition true, and no timer stays.
+        Waiting ends with the change that makes the condition true, and leaves no timer.
         """
         waiting = self.wait()
         self.progress.made()
@@ -327,7 +327,7 @@ class ProgressTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        It ends with the complaint at the limit.
+        Waiting fails at the limit, with the complaint.
         """
         waiting = self.wait()
         self.clock.advance(5)
@@ -337,7 +337,7 @@ class ProgressTests(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """
-        Who was interrupted is woken no more, and no timer stays.
+        A cancelled wait does not continue, and leaves no timer.
         """
         waiting = self.wait()
         waiting.cancel()
@@ -361,7 +361,7 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_summary(self) -> None:
         """
-        Both figures stand beside what a ucarp pair costs, which is not measured.
+        Both hand-overs are compared with a ucarp pair, which is not measured.
         """
         text = self.rows(pause=0.003)
         self.assertRegex(text, r"power cut +3\.197 s +2\.701 s +about 3 s")
@@ -370,15 +370,15 @@ class OutcomeTests(SynchronousTestCase):
 
     def test_coarse(self) -> None:
         """
-        What was measured on a busy machine is an upper limit, unless the machine was
-        busy after it.
+        A silence that was measured on a busy machine is an upper limit, unless the machine was
+        busy only after it.
         """
         self.assertIn(" at most 64 ms ", self.rows(pause=0.05))
         self.assertNotIn("at most", self.rows(pause=0.07))
 
     def test_fineEnough(self) -> None:
         """
-        A pause that is nothing beside the silence is not spoken of.
+        A pause that is short compared with the silence is ignored.
         """
         self.assertFalse(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
         self.assertTrue(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)

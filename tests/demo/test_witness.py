@@ -25,7 +25,7 @@ CARD = b"\x02\0\0\0\0\x01"
 
 class FakeReactor:
     """
-    Reads nothing by itself.
+    A reactor that reads nothing by itself.
     """
 
     def addReader(self, reader: object) -> None: ...
@@ -85,7 +85,7 @@ class WitnessTests(SynchronousTestCase):
 
     def test_advert(self) -> None:
         """
-        A genuine advertisement is told with its sender, and the newest is found again.
+        A genuine advertisement is reported with its sender, and the newest one is found.
         """
         self.see(advert(Timing(1, 50)))
         self.see(advert(LEAVING))
@@ -96,8 +96,7 @@ class WitnessTests(SynchronousTestCase):
 
     def test_notGenuine(self) -> None:
         """
-        What is no advertisement, not signed well, from a stranger or no packet at all is
-        passed over.
+        Other packets, wrong signatures, unknown senders and truncated packets are ignored.
         """
         good = advert(Timing(1, 0))
         self.see(advert(Timing(1, 0), b"another"))
@@ -108,7 +107,7 @@ class WitnessTests(SynchronousTestCase):
 
     def test_answer(self) -> None:
         """
-        A packet from the virtual address tells whose card answers for it.
+        The source of a packet from the virtual address is the host that answers.
         """
         packet = bytearray(advert(Timing(1, 0)))
         packet[9], packet[12:16] = socket.IPPROTO_ICMP, VIRTUAL
@@ -117,7 +116,7 @@ class WitnessTests(SynchronousTestCase):
 
     def test_flood(self) -> None:
         """
-        However many packets wait, a turn of the reactor ends.
+        The number of packets that are read in one turn of the reactor is limited.
         """
         self.socket.packets = [(advert(Timing(1, 0)), CARD)] * 500
         self.witness.doRead()
@@ -131,8 +130,8 @@ class SocketTests(TestCase):
 
     async def test_multicast(self) -> None:
         """
-        Adverts reach a node that is no member of their group, and the time is that of
-        the network card.
+        Advertisements reach a node that is no member of their group, and are dated by their
+        arrival at the network card.
         """
         from twisted.internet import reactor
 

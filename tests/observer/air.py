@@ -1,5 +1,5 @@
 """
-Packets made by hand, and hosts that speak to an observer whose clock is a number.
+Packets made by hand, and hosts that advertise to an observer with a manual clock.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def vrrp(
     """
     The payload of a VRRP advertisement.
 
-    @param interval: hundredths of a second in version 3, seconds in version 2.
-    @param pseudo: what is summed besides.
+    @param interval: Hundredths of a second in version 3, seconds in version 2.
+    @param pseudo: A pseudo-header that the checksum covers.
     """
     start = struct.pack("!BBBBH", version << 4 | 1, vrid, priority, len(addresses), interval)
     rest = b"".join(map(packed, addresses)) + (b"\0" * 8 if version == 2 else b"")
@@ -62,7 +62,7 @@ def vrrp(
 
 def pseudoHeader(source: str, destination: str, length: int) -> bytes:
     """
-    What VRRP version 3 sums besides its payload.
+    The pseudo-header of the checksum of VRRP version 3.
     """
     if ":" in source:
         return packed(source) + packed(destination) + struct.pack("!II", length, 112)
@@ -74,8 +74,9 @@ class Talker:
     """
     A host that advertises regularly.
 
-    @ivar interval: seconds.
-    @ivar speak: makes one packet.
+    @ivar interval: Seconds between advertisements.
+    @ivar speak: Makes a packet.
+    @ivar next: When it will send the next one.
     """
 
     interval: float
@@ -85,7 +86,7 @@ class Talker:
 
 class Air:
     """
-    A network with an observer, in which time is what the test says.
+    A network with an observer and a manual clock.
     """
 
     def __init__(self, watch: Watch | None = None, now: float = 1000.0) -> None:
@@ -98,7 +99,9 @@ class Air:
 
     def hear(self, packet: bytes, interface: str = ETH0, here: bool = False) -> list[Event]:
         """
-        A packet arrives now.
+        Deliver a packet now.
+
+        @return: The resulting events.
         """
         heard = self.watch.heard(self.now, interface, packet, b"\2\0\0\0\0\1", here)
         self.events += heard
@@ -113,7 +116,7 @@ class Air:
 
     def bowOut(self, source: str = ALPHA) -> bytes:
         """
-        The last word of a CARP master.
+        A bow-out of a CARP master.
         """
         return self.carp(source, 255, 255)
 
@@ -131,9 +134,9 @@ class Air:
 
     def run(self, seconds: float, *talkers: Talker) -> list[Event]:
         """
-        Let time pass while some advertise, the first time at once.
+        Let time pass while some hosts advertise, the first time at once.
 
-        @return: what happened.
+        @return: The resulting events.
         """
         already = len(self.events)
         end = self.now + seconds
@@ -157,14 +160,14 @@ class Air:
 
     def take(self) -> list[Kind]:
         """
-        What happened since the last call.
+        The kinds of events since the last call.
         """
         taken, self.events = [event.kind for event in self.events], []
         return taken
 
     def group(self) -> GroupView:
         """
-        The only group there is.
+        The only group.
         """
         (group,) = self.watch.groups()
         return group

@@ -58,7 +58,7 @@ class _Run(ProcessProtocol):
 
 class CommandTests(TestCase):
     """
-    Tests beside hosts that advertise.
+    Tests on a network with hosts that advertise.
     """
 
     # Seconds; each takes three, or many more where others keep the machine busy.
@@ -98,7 +98,7 @@ class CommandTests(TestCase):
 
     def send(self, source: str = ALPHA, **fields: int) -> None:
         """
-        A host of the network sends an advertisement.
+        Send an advertisement from another host.
         """
         packet = crafted.packet(source=source, **{**_FAST, "advskew": 25, **fields})
         group = socket.inet_aton(crafted.GROUP)
@@ -106,7 +106,7 @@ class CommandTests(TestCase):
 
     def advertise(self, source: str = ALPHA, **fields: int) -> LoopingCall:
         """
-        And does so ten times a second.
+        Send such advertisements ten times a second.
         """
         from twisted.internet import reactor
 
@@ -118,7 +118,8 @@ class CommandTests(TestCase):
 
     async def test_lines(self) -> None:
         """
-        Not on a terminal each event is a line, and an interrupt ends it in peace.
+        Without a terminal each event is a line, and an interrupt ends the command with status
+        0.
         """
         run = self.start()
         await until(lambda: "listening" in run.output)
@@ -145,7 +146,7 @@ class CommandTests(TestCase):
 
     async def test_json(self) -> None:
         """
-        Each event is an object in a line.
+        Each event is a JSON object on a line.
         """
         run = self.start("--json")
         await until(lambda: "listening" in run.output)
@@ -161,7 +162,7 @@ class CommandTests(TestCase):
 
     async def test_readerGone(self) -> None:
         """
-        When nobody reads any more, it ends.
+        When the reader of the output is gone, the command ends.
         """
         run = self.start("--json")
         await until(lambda: "listening" in run.output)
@@ -172,7 +173,7 @@ class CommandTests(TestCase):
 
     async def test_terminal(self) -> None:
         """
-        On a terminal there is a table, which Ctrl-C leaves there.
+        A terminal shows a table, which stays there after Ctrl-C.
         """
         for colours in (True, False):
             run = self.start(terminal=True, colours=colours)
@@ -188,7 +189,7 @@ class CommandTests(TestCase):
 
     async def test_once(self) -> None:
         """
-        For a time, and the exit status says whether anybody was there.
+        With --once the command ends by itself, and the status says whether any group was seen.
         """
         run = self.start("--once", "0.3")
         self.assertEqual(await run.ended, 1)
@@ -205,8 +206,8 @@ class CommandTests(TestCase):
 
     def isRunning(self, run: _Run) -> bool:
         """
-        Whether its reactor runs and takes signals: SIGTERM, since Python takes SIGINT from
-        its start on.
+        Whether the reactor of a process runs and handles signals.  SIGTERM tells, since Python
+        handles SIGINT from the start.
         """
         assert run.transport is not None
         process = Path("/proc", str(run.transport.pid))
@@ -221,7 +222,7 @@ class CommandTests(TestCase):
 
     async def test_flood(self) -> None:
         """
-        Whoever floods the network fills neither the output nor the memory.
+        A flood of advertisements produces a limited number of lines.
         """
         run = self.start()
         await until(lambda: "listening" in run.output)
@@ -251,7 +252,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        A wrong command line is answered with what is wrong, and status 1.
+        A wrong command line is refused with an explanation and status 1.
         """
         wrong: Iterable[tuple[str, ...]] = (
             (),
@@ -268,7 +269,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_unknownInterface(self) -> None:
         """
-        An interface that does not exist is answered with those that do, and status 2.
+        The error for an unknown interface lists the existing ones; the status is 2.
         """
 
         def refuse(interface: str) -> socket.socket:
@@ -283,7 +284,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_secondInterface(self) -> None:
         """
-        When one of several interfaces cannot be listened to, none is.
+        If listening on one interface fails, the sockets of the others are closed.
         """
         from twisted.internet import reactor
 
@@ -305,7 +306,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_noCapability(self) -> None:
         """
-        Without the capability it says so in one line, with status 2.
+        Without the capability the command says so in one line, with status 2.
         """
 
         def refuse(interface: str) -> socket.socket:
@@ -320,7 +321,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        The help has examples and says what a switch may do.
+        The help has examples and mentions multicast snooping.
         """
         for option in ("-h", "--help"):
             status, output, _ = self.run_(option)
@@ -330,7 +331,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_version(self) -> None:
         """
-        The version is the program's.
+        The version is that of the package.
         """
         status, output, _ = self.run_("--version")
         self.assertEqual(status, 0)

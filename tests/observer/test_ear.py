@@ -22,7 +22,7 @@ from txcarp.observer.events import Kind
 
 class FakeReactor:
     """
-    Remembers whom it reads.
+    A reactor that records its readers.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class FakeReactor:
 
 class FakeSocket:
     """
-    A socket with packets in it, or an error.
+    A socket with some packets, and an error after them.
     """
 
     def __init__(self) -> None:
@@ -94,14 +94,13 @@ class EarTests(SynchronousTestCase):
 
     def lose(self) -> None:
         """
-        The interface goes down, as the reactor tells it.
+        Let the interface go down, as the reactor reports it.
         """
         self.ear.connectionLost(Failure(ConnectionLost()))
 
     def test_packets(self) -> None:
         """
-        Packets are told, but not those of other protocols, and a flood leaves the reactor
-        its turns.
+        Packets with an IP ethertype are reported, a limited number in one turn of the reactor.
         """
         verifyObject(IReadDescriptor, self.ear)
         self.ear.start()
@@ -120,7 +119,7 @@ class EarTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """
-        An interface that goes down is listened to again when it is up.
+        An interface that went down is listened to again once it is up.
         """
         self.ear.start()
         self.trouble = errno.ENETDOWN
@@ -135,7 +134,7 @@ class EarTests(SynchronousTestCase):
 
     def test_readError(self) -> None:
         """
-        The same when the error comes with reading.
+        An error while reading has the same effect as one from the reactor.
         """
         self.ear.start()
         self.trouble = errno.ENODEV
@@ -146,7 +145,7 @@ class EarTests(SynchronousTestCase):
 
     def test_blink(self) -> None:
         """
-        If it is up again at once, it is listened to at once.
+        If the interface is up again at once, it is listened to at once.
         """
         self.ear.start()
         self.lose()
@@ -155,7 +154,7 @@ class EarTests(SynchronousTestCase):
 
     def test_downAtStart(self) -> None:
         """
-        One that is down at the start is waited for.
+        An interface that is down at the start is waited for.
         """
         self.trouble = errno.ENETDOWN
         self.ear.start()
@@ -166,7 +165,7 @@ class EarTests(SynchronousTestCase):
 
     def test_cannotStart(self) -> None:
         """
-        What does not exist at the start is an error.
+        An interface that does not exist at the start is an error.
         """
         self.trouble = errno.ENODEV
         self.assertRaises(OSError, self.ear.start)
@@ -174,7 +173,7 @@ class EarTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        Nothing is left after the end, whatever it is in the middle of.
+        L{Ear.stop} leaves no reader and no timer, whether or not the interface is up.
         """
         self.ear.start()
         self.ear.stop()
@@ -189,7 +188,7 @@ class EarTests(SynchronousTestCase):
 
     def test_stopWhileReading(self) -> None:
         """
-        When a packet makes somebody stop it, the next one is not read.
+        If a packet causes a stop, no further packet is read.
         """
         self.ear.start()
         self.sockets[0].packets = [(b"one", 0x0800), (b"two", 0x0800)]

@@ -1,6 +1,5 @@
 """
-Tests of L{txcarp.observer.group} and L{txcarp.observer.host}: what is made of what is
-heard.
+Tests of L{txcarp.observer.group} and L{txcarp.observer.host}.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _START = [Kind.GROUP, Kind.SEAL]
 
 class SuccessionTests(SynchronousTestCase):
     """
-    One master after another.
+    One master follows another.
     """
 
     def setUp(self) -> None:
@@ -36,7 +35,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def established(self) -> None:
         """
-        Alpha is master.
+        Let alpha become master.
         """
         self.air.run(5, self.alpha)
         self.assertEqual(self.air.take(), _START)
@@ -67,7 +66,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        After a bow-out the next master comes at once, and that is why.
+        When another host follows a bow-out, the bow-out is the reason.
         """
         self.established()
         self.air.hear(self.air.bowOut())
@@ -80,7 +79,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_bowOutTwice(self) -> None:
         """
-        A bow-out that is said again, or to each of several peers, is one.
+        A bow-out that is repeated, or sent to several peers, is one event.
         """
         self.established()
         for _ in range(3):
@@ -89,7 +88,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_nobodyFollows(self) -> None:
         """
-        When nobody follows, that is said after three intervals.
+        If no host follows a bow-out, that is reported after three intervals.
         """
         self.established()
         self.air.hear(self.air.bowOut())
@@ -104,7 +103,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """
-        A master that is silent for three intervals is missed, and then followed.
+        A master that is silent for three intervals is reported, and then its successor.
         """
         self.established()
         heard = self.air.group().masters[0].heard
@@ -121,8 +120,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_quickSilence(self) -> None:
         """
-        A backup with a small dead ratio follows before the observer would have missed the
-        master; the reason is the same.
+        A backup with a small dead ratio takes over before the observer would report the
+        silence.  The reason is still silence.
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 1.4
@@ -132,8 +131,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_veryQuickSilence(self) -> None:
         """
-        With a dead ratio of 1 it is a matter of milliseconds: the change is seen when the
-        old master has missed its time for good.
+        With a dead ratio of 1 the backup takes over a few milliseconds late.  The change is
+        reported once an advertisement of the old master is overdue.
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 1.1
@@ -143,8 +142,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_preemption(self) -> None:
         """
-        Somebody better follows at once.  The last word of the old master, half a second
-        late as from a busy ucarp, makes no second one.
+        A preferred host becomes master at once.  An advertisement that the old master, a busy
+        ucarp, sends half a second later does not make two masters.
         """
         self.air.run(5, self.beta)
         self.air.take()
@@ -160,7 +159,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_race(self) -> None:
         """
-        Two backups speak up together, and the worse one gives way: nothing to speak of.
+        If two backups begin together and one yields, no trouble is reported.
         """
         self.established()
         self.air.run(3.5)
@@ -175,7 +174,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_demotion(self) -> None:
         """
-        Demotion decides before the timing.
+        Demotion counts before the timing.
         """
         self.air.run(5, self.air.talker(ALPHA, demotion=5))
         self.air.take()
@@ -184,7 +183,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_priority(self) -> None:
         """
-        In VRRP the priority decides, and a priority of 0 is the last word.
+        In VRRP the priority decides, and a priority of 0 is a bow-out.
         """
         low = Talker(1.0, lambda: self.air.vrrp(ALPHA, 100))
         high = Talker(1.0, lambda: self.air.vrrp(BETA, 200))
@@ -198,8 +197,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_equal(self) -> None:
         """
-        One of the same timing may take over without a reason that can be heard: that is
-        seen when the other stays away.
+        A host with the same timing may take over.  That is known once the old master stays
+        silent.
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 0.5
@@ -208,7 +207,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_worse(self) -> None:
         """
-        So may a worse one.
+        A host with a worse timing may take over in the same way.
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 0.5
@@ -216,7 +215,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_returns(self) -> None:
         """
-        The same master after a silence has returned.
+        A master that advertises again after a silence has returned.
         """
         self.established()
         self.air.run(12)
@@ -227,7 +226,7 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_claim(self) -> None:
         """
-        A master that says something else of itself is reported with what it said.
+        A change of what a master claims is reported with the old claim.
         """
         self.established()
         (event,) = self.air.run(5, self.air.talker(ALPHA, 240))
@@ -238,8 +237,8 @@ class SuccessionTests(SynchronousTestCase):
 
     def test_seal(self) -> None:
         """
-        Sealed advertisements look sealed after the fourth, and it is said when they do not
-        any more.
+        Sealed advertisements look sealed after the fourth, and an event tells when they no
+        longer do.
         """
         ticks, seal = Ticks(), Seal(crafted.PASSWORD, 7)
 
@@ -271,8 +270,8 @@ class TroubleTests(SynchronousTestCase):
 
     def test_two(self) -> None:
         """
-        Two that both go on are two masters, from when the second began to when one was
-        heard last.
+        Two hosts that both keep advertising are two masters, from the first advertisement of
+        the second to the last of the first that falls silent.
         """
         self.air.run(0.5)
         events = self.air.run(10, self.alpha, self.beta)
@@ -289,8 +288,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_twoBetter(self) -> None:
         """
-        A better one that follows, to whom the old one does not give way, is a second
-        master, too.
+        A preferred host to which the master does not yield is a second master.
         """
         air = Air()
         air.run(5, air.talker(BETA, 100))
@@ -300,7 +298,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        One that bows out leaves the other alone.
+        When one of two masters bows out, the other one is left.
         """
         for leaving, staying in ((ALPHA, self.beta), (BETA, self.alpha)):
             self.air.run(10, self.alpha, self.beta)
@@ -312,7 +310,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_bothGone(self) -> None:
         """
-        When both fall silent, there is nobody.
+        When both masters fall silent, there is none.
         """
         self.air.run(10, self.alpha, self.beta)
         self.air.take()
@@ -323,8 +321,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_three(self) -> None:
         """
-        A third one is reported, with all of them, and the trouble is over with the last
-        but one.
+        A third master is reported with the others, and the trouble ends when one is left.
         """
         self.air.run(10, self.alpha, self.beta)
         self.air.take()
@@ -339,7 +336,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_stray(self) -> None:
         """
-        A single advertisement of a worse one is no master.
+        A single advertisement of a worse host does not make it master.
         """
         self.air.run(2, self.alpha)
         self.air.hear(self.air.carp(BETA, 100))
@@ -349,8 +346,8 @@ class TroubleTests(SynchronousTestCase):
 
     def test_forgedBest(self) -> None:
         """
-        A single advertisement of a better one, from nobody, changes the master for as long
-        as the real one does not speak.
+        A single forged advertisement of a preferred host changes the master until the real one
+        advertises again.
         """
         self.air.run(2, self.alpha)
         self.air.hear(self.air.carp(GAMMA, 1, 0))
@@ -362,7 +359,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_stranger(self) -> None:
         """
-        A bow-out from somebody who was not master is reported, and changes nothing.
+        A bow-out of a host that was not master is reported and changes nothing.
         """
         self.air.hear(self.air.bowOut(GAMMA))
         self.assertEqual(self.air.take(), [Kind.BOW_OUT])
@@ -375,7 +372,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_successorWaits(self) -> None:
         """
-        One that spoke up beside a master is its successor when that bows out.
+        A host that began beside the master is its successor when the master bows out.
         """
         self.air.run(0.5)
         self.air.hear(self.air.carp(BETA, 100))
@@ -385,7 +382,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_tooManyHosts(self) -> None:
         """
-        So many are remembered, those that advertise first; more are counted out.
+        The number of hosts is limited; further ones are reported as too many.
         """
         talkers = [
             self.air.talker(f"10.99.1.{number}", number) for number in range(1, MAXIMUM_HOSTS)
@@ -398,7 +395,7 @@ class TroubleTests(SynchronousTestCase):
 
     def test_forgotten(self) -> None:
         """
-        Those that do not advertise any more make room.
+        Hosts that no longer advertise make room for others.
         """
         for number in range(1, 5 * MAXIMUM_HOSTS):
             self.air.hear(self.air.carp(f"10.99.1.{number}", 250))
@@ -408,7 +405,7 @@ class TroubleTests(SynchronousTestCase):
 
 class ListeningTests(SynchronousTestCase):
     """
-    What an observer cannot have heard.
+    Times in which the observer could not hear anything.
     """
 
     def setUp(self) -> None:
@@ -417,7 +414,7 @@ class ListeningTests(SynchronousTestCase):
 
     def test_before(self) -> None:
         """
-        Who is heard soon after the beginning may have advertised before it.
+        A host that is heard soon after listening began may have advertised before.
         """
         for waited, witnessed in ((2.9, False), (3.1, True)):
             air = Air()
@@ -428,7 +425,7 @@ class ListeningTests(SynchronousTestCase):
 
     def test_successor(self) -> None:
         """
-        But not its successor.
+        The successor of such a host began when it was heard first.
         """
         air = Air()
         air.watch.listens(air.now, "eth0")
@@ -439,8 +436,8 @@ class ListeningTests(SynchronousTestCase):
 
     def test_deaf(self) -> None:
         """
-        While an interface is down, silence says nothing; who is heard afterwards became
-        master for reasons unknown.
+        While an interface is down, silence proves nothing.  The reason for a master that is
+        heard afterwards is unknown.
         """
         self.air.run(5, self.alpha)
         self.air.take()
@@ -455,7 +452,8 @@ class ListeningTests(SynchronousTestCase):
 
     def test_deafAlone(self) -> None:
         """
-        If nobody is heard afterwards, that is said, three intervals later.
+        If no host is heard after the interface is up again, that is reported after three
+        intervals.
         """
         self.air.run(5, self.alpha)
         self.air.hear(self.air.bowOut())
@@ -471,7 +469,8 @@ class ListeningTests(SynchronousTestCase):
 
     def test_deafVacancy(self) -> None:
         """
-        Who follows unheard after a bow-out is not known to have followed because of it.
+        If the interface was down after a bow-out, the bow-out is not known to be the reason
+        for the next master.
         """
         self.air.run(5, self.alpha)
         self.air.hear(self.air.bowOut())
@@ -483,8 +482,8 @@ class ListeningTests(SynchronousTestCase):
 
     def test_paused(self) -> None:
         """
-        An observer that was stopped blames nobody for the time it slept, and what waited
-        for it in the socket is read with the time of its arrival.
+        After a pause of the observer no host is reported as silent, and packets that waited in
+        the socket are dated by their arrival.
         """
         self.air.run(5, self.alpha)
         self.air.take()
@@ -507,8 +506,8 @@ class IntervalTests(SynchronousTestCase):
 
     def test_peers(self) -> None:
         """
-        A host that sends to several peers is measured at one of them, and at another when
-        it sends to that one no more.
+        A host that sends to several peers is measured at one of them, and at another one if it
+        stops sending to the first.
         """
         air = Air()
 
@@ -527,7 +526,7 @@ class IntervalTests(SynchronousTestCase):
 
     def test_slow(self) -> None:
         """
-        A master that is slower than it says is not silent when it always was.
+        A master that has always advertised more slowly than it claims is not silent.
         """
         air = Air()
         air.run(60, Talker(2.0, air.carp))
@@ -538,7 +537,7 @@ class IntervalTests(SynchronousTestCase):
 
     def test_faster(self) -> None:
         """
-        What was measured counts no more when the host says another interval.
+        When a host claims another interval, the old average no longer counts.
         """
         air = Air()
         air.run(100, air.talker(ALPHA, base=20))
@@ -549,7 +548,7 @@ class IntervalTests(SynchronousTestCase):
 
     def test_shortest(self) -> None:
         """
-        The shortest intervals do not make every delay of the observer a silence.
+        With the shortest intervals a small delay of the observer is not a silence.
         """
         air = Air()
         air.run(3, air.talker(ALPHA, 1, 0))
@@ -561,7 +560,7 @@ class IntervalTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """
-        VRRP can say an interval of zero, which is taken for a second.
+        A VRRP interval of zero is treated as one second.
         """
         air = Air()
         air.run(20, Talker(1.0, lambda: air.vrrp(interval=0)))
@@ -571,7 +570,7 @@ class IntervalTests(SynchronousTestCase):
 @attrs.frozen
 class Step:
     """
-    Something that may happen.
+    One step of a random course of events.
     """
 
     seconds: float
@@ -596,15 +595,15 @@ STEPS = st.lists(
 
 class AnythingTests(SynchronousTestCase):
     """
-    Whatever is heard.
+    Random courses of events.
     """
 
     @settings(max_examples=60)
     @given(STEPS)
     def test_consistent(self, steps: list[Step]) -> None:
         """
-        There are masters or there is a time since when there are none, several have a time
-        since when, and all that happens can be said, shown and written down.
+        Views are consistent: there are masters, or a time since when there are none; several
+        masters have a time since when.  Every event can be shown.
         """
         air = Air(now=100.0)
         clock = Clock()

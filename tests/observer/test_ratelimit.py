@@ -21,7 +21,7 @@ from txcarp.observer.ratelimit import (
 
 def event(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Event:
     """
-    One of many.
+    An event with a number.
     """
     return Event(kind, float(number), interface, detail=str(number))
 
@@ -36,7 +36,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_few(self) -> None:
         """
-        A few events are said at once.
+        A few events pass at once.
         """
         for number in range(BURST):
             one = event(number)
@@ -45,7 +45,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """
-        Of more, the newest is said later, with the number of those left out.
+        Of many events the newest passes later, with the number of omitted ones.
         """
         said = self.limiter.admit([event(number) for number in range(100)], 0.0)
         self.assertEqual([one.detail for one in said], [str(number) for number in range(BURST)])
@@ -56,7 +56,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        Nothing of a kind overtakes what waits, even when there would be room again.
+        No event overtakes a waiting one of its kind, even if it could pass.
         """
         self.limiter.admit([event(number) for number in range(BURST + 1)], 0.0)
         self.assertEqual(self.limiter.admit([event(99)], 10 * INTERVAL), [])
@@ -65,7 +65,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        One kind on one interface does not keep the others from being said.
+        Each kind and interface has a limit of its own.
         """
         self.limiter.admit([event(number) for number in range(100)], 0.0)
         for other in (event(1, "eth1"), event(1, kind=Kind.DOWN)):
@@ -73,7 +73,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_all(self) -> None:
         """
-        Everything together has a limit, too, and all of it is said in the end.
+        All events together have a limit, and all pass eventually.
         """
         said = self.limiter.admit([event(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
         self.assertEqual(len(said), TOTAL_BURST)
@@ -84,7 +84,7 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_memory(self) -> None:
         """
-        What was quiet is forgotten when there is too much to remember.
+        Kinds that have been quiet are forgotten.
         """
         self.patch(ratelimit, "_REMEMBERED", 10)
         for number in range(100):
@@ -95,8 +95,7 @@ class RateLimiterTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2)), max_size=60))
     def test_lastWord(self, happened: list[tuple[int, float]]) -> None:
         """
-        Whatever happens when, every event is said or counted, and the last one of each
-        kind is said.
+        Every event passes or is counted, and the last one of each kind passes.
         """
         limiter, now, said = RateLimiter(), 0.0, []
         for number, (interface, passed) in enumerate(happened):

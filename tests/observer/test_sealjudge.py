@@ -41,8 +41,7 @@ class JudgeTests(SynchronousTestCase):
     @given(st.lists(st.floats(1 / 256, 300), min_size=4, max_size=12))
     def test_sealed(self, gaps: list[float]) -> None:
         """
-        The counters of a host that seals look sealed after the fourth, however often it
-        advertises.
+        Sealed counters look sealed after the fourth, at any rate of advertisements.
         """
         judge, sender, now = SealJudge(), Sender(), 0.0
         for number, gap in enumerate(gaps):
@@ -65,8 +64,7 @@ class JudgeTests(SynchronousTestCase):
     @given(_COUNTERS, st.integers(0, 1), st.floats(0.1, 60))
     def test_counting(self, first: int, step: int, interval: float) -> None:
         """
-        A counter that counts, and a constant one, are no seals: that is sure after the
-        third.
+        Counters that count, or are constant, look unsealed after the third.
         """
         judge = SealJudge()
         for number in range(3):
@@ -83,7 +81,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_replay(self) -> None:
         """
-        An old packet now and then does not make a host unsealed.
+        Occasional replayed packets do not make a host look unsealed.
         """
         sender = self.sealed()
         old = sender.counter(5.0)
@@ -94,7 +92,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_leap(self) -> None:
         """
-        Nor does a leap into the future, when it heard a host with another clock.
+        A leap into the future, caused by a host with another clock, does not either.
         """
         sender = self.sealed()
         sender.ticks.heard(sender.ticks.last + 10**9, 4.0)
@@ -104,7 +102,8 @@ class JudgeTests(SynchronousTestCase):
 
     def test_noMore(self) -> None:
         """
-        Two ordinary counters in a row do, and four sealed ones undo it.
+        Two unsealed counters in a row make a host look unsealed, and four sealed ones sealed
+        again.
         """
         self.sealed()
         self.judge.saw(5.0, 17)

@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.sighting}, and of the rank of what it reads.
+Tests of L{txcarp.observer.sighting}, and of the ranking of claims.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LookTests(SynchronousTestCase):
 
     def test_ucarp(self) -> None:
         """
-        What the real ucarp sends is seen as what it is.
+        Packets of the real ucarp are read correctly.
         """
         vectors = load("advertisements")["vectors"]
         self.assertGreater(len(vectors), 200)
@@ -46,7 +46,7 @@ class LookTests(SynchronousTestCase):
 
     def test_carp(self) -> None:
         """
-        All that a CARP packet says is in the sighting.
+        A sighting contains everything that a CARP packet says.
         """
         body = crafted.payload(vhid=3, advbase=2, advskew=9, counter=77, demotion=8)
         self.assertEqual(
@@ -76,7 +76,7 @@ class LookTests(SynchronousTestCase):
 
     def test_leaving(self) -> None:
         """
-        A bow-out and a priority of 0 are last words.
+        A bow-out and a priority of 0 are recognized.
         """
         self.assertTrue(look(crafted.packet(advbase=255, advskew=255)).leaving)
         self.assertFalse(look(crafted.packet(advbase=255, advskew=254)).leaving)
@@ -84,8 +84,8 @@ class LookTests(SynchronousTestCase):
 
     def test_vrrp(self) -> None:
         """
-        VRRP is told from CARP for every number of addresses, in both versions, even when
-        an Ethernet card has filled the packet up.
+        VRRP is told from CARP for any number of addresses, in both versions, even if an
+        Ethernet card has padded the packet.
         """
         for count in range(20):
             addresses = tuple(f"10.99.0.{number + 1}" for number in range(count))
@@ -98,7 +98,7 @@ class LookTests(SynchronousTestCase):
 
     def test_vrrpChecksum(self) -> None:
         """
-        With or without a pseudo-header, over IPv4 and IPv6, but not a wrong one.
+        A VRRP checksum is right with or without a pseudo-header, over IPv4 and IPv6.
         """
         pseudo = pseudoHeader(crafted.PEER, crafted.GROUP, 12)
         plain, other = vrrp(), vrrp(pseudo=pseudo)
@@ -111,7 +111,7 @@ class LookTests(SynchronousTestCase):
 
     def test_router(self) -> None:
         """
-        What was routed counts only if it was sent to a host alone.
+        A packet that passed a router is refused unless it was sent to a single host.
         """
         self.refused(crafted.packet(ttl=254), Rejection.TTL)
         self.refused(ipv6Packet(crafted.payload(), hops=64), Rejection.TTL)
@@ -120,7 +120,7 @@ class LookTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        What nobody would listen to is no sighting.
+        Packets that every receiver refuses are refused.
         """
         self.refused(b"", Rejection.SIZE)
         self.refused(crafted.packet()[:19], Rejection.SIZE)
@@ -135,7 +135,7 @@ class LookTests(SynchronousTestCase):
     @given(st.binary(max_size=120))
     def test_anything(self, packet: bytes) -> None:
         """
-        Whatever the bytes are, they are seen or refused.
+        Any bytes are read or refused.
         """
         try:
             seen = look(packet)
@@ -146,7 +146,7 @@ class LookTests(SynchronousTestCase):
     @given(st.data(), st.booleans())
     def test_damaged(self, data: st.DataObject, carp: bool) -> None:
         """
-        So are good packets with some bytes changed, and some cut off.
+        Damaged and truncated packets are read or refused.
         """
         packet = bytearray(crafted.packet() if carp else crafted.packet(vrrp()))
         for _ in range(data.draw(st.integers(0, 4))):
@@ -186,6 +186,6 @@ class AdvantageTests(SynchronousTestCase):
 
     def test_mixed(self) -> None:
         """
-        There is no ranking between protocols.
+        Claims of different protocols cannot be compared.
         """
         self.assertRaises(TypeError, advantage, CARPClaim(Timing(1, 0)), VRRPClaim(3, 101, 1.0))

@@ -29,7 +29,7 @@ class LineTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """
-        An event is one line with date, time and interface, unless it is nothing to speak of.
+        An event is one line with date, time and interface; some events are not shown.
         """
         air = Air(now=990.0)
         calendar = calendarOf(air)
@@ -44,7 +44,7 @@ class LineTests(SynchronousTestCase):
 
     def test_listening(self) -> None:
         """
-        Before a table that is printed at the end, only what prevents listening is shown.
+        Before the final table only events that affect listening are shown.
         """
         air = Air(now=990.0)
         (group, _) = air.run(2.5, air.talker())
@@ -81,7 +81,7 @@ class TableTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """
-        One line for a group.
+        A group has one row.
         """
         self.air.run(5.5, self.air.talker())
         self.assertEqual(
@@ -94,7 +94,7 @@ class TableTests(SynchronousTestCase):
 
     def trouble(self) -> None:
         """
-        Two masters of one group, and none of another.
+        Make a group with two masters, and one without any.
         """
         self.air.run(6, self.air.talker())
         self.air.hear(self.air.vrrp())
@@ -102,7 +102,7 @@ class TableTests(SynchronousTestCase):
 
     def test_trouble(self) -> None:
         """
-        One more for each further master; a group without one has a line as well.
+        Each further master has a row, and so has a group without a master.
         """
         self.trouble()
         self.assertEqual(
@@ -119,7 +119,7 @@ class TableTests(SynchronousTestCase):
 
     def notable(self) -> None:
         """
-        A host of which all is out of the ordinary.
+        Make a group with a host to which every note applies.
         """
         air = self.air
         air.watch.listens(air.now, "eth0")
@@ -131,7 +131,7 @@ class TableTests(SynchronousTestCase):
 
     def test_notes(self) -> None:
         """
-        What is out of the ordinary is noted.
+        Unusual facts about a host are noted in the last column.
         """
         self.notable()
         self.assertEqual(
@@ -145,7 +145,7 @@ class TableTests(SynchronousTestCase):
 
     def test_width80(self) -> None:
         """
-        Where the notes do not fit, they stand below, wrapped at words.
+        Notes that do not fit the width stand below the row, wrapped at words.
         """
         self.notable()
         self.assertEqual(
@@ -160,7 +160,7 @@ class TableTests(SynchronousTestCase):
 
     def test_narrow(self) -> None:
         """
-        The same with columns that do not fit; none of what they say is left out.
+        Columns that do not fit the width become notes; nothing is left out.
         """
         self.trouble()
         self.assertEqual(
@@ -205,7 +205,7 @@ class TableTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        When nothing was heard, there is a hint, wrapped at words.
+        If nothing was heard, there is a hint, wrapped at words.
         """
         self.assertEqual(self.lines(), [NOTHING])
         narrow = self.lines(width=40)
@@ -240,7 +240,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_picture(self) -> None:
         """
-        The table is refreshed in its place, below what happened.
+        The table is redrawn in place, below the events.
         """
         self.table.show([Event(Kind.LISTENING, 1000.0, "eth0")])
         self.table.show(self.air.run(1.2, self.air.talker()))
@@ -268,7 +268,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_width(self) -> None:
         """
-        No line is wider than the terminal, which would wrap it.
+        No line is wider than the terminal.
         """
         for width in (20, 40, 60, 80):
             self.resize(width, 24)
@@ -278,8 +278,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_resize(self) -> None:
         """
-        When the terminal has another size, all is drawn anew, from the top: how the terminal
-        wrapped what was there is unknown.
+        After a resize everything is drawn again in the new width, from the top of the screen.
         """
         self.table.show(self.air.run(1.2, self.air.talker()))
         before = len(self.written.getvalue())
@@ -309,7 +308,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_resizeLow(self) -> None:
         """
-        Of what happened, only the newest is drawn anew if not all fits.
+        If not everything fits, only the newest events are drawn again.
         """
         for vhid in range(1, 21):
             self.table.show(self.air.hear(self.air.carp(vhid=vhid)))
@@ -323,7 +322,8 @@ class LiveTests(SynchronousTestCase):
 
     def test_height(self) -> None:
         """
-        Nor is it higher: what is left out is counted, and trouble is not left out.
+        The picture is never higher than the terminal: trouble stays, and omitted rows are
+        counted.
         """
         self.resize(90, 12)
         for vhid in range(1, 21):
@@ -339,7 +339,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_heightOfNotes(self) -> None:
         """
-        Lines below a row count as well.
+        Lines below a row count towards the height.
         """
         self.resize(40, 12)
         for vhid in range(1, 21):
@@ -351,7 +351,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        When nobody is heard for a while, there is a hint, wrapped at words.
+        If nothing is heard for a while, there is a hint, wrapped at words.
         """
         self.table.show([])
         self.assertEqual(len(self.shown()), 2)
@@ -361,15 +361,14 @@ class LiveTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        That an interface is listened to is an event only if it was not before.
+        The start of listening is shown as an event only after an interruption.
         """
         self.table.show([Event(Kind.LISTENING, 1000.0, "eth0", detail="again")])
         self.assertIn("listening again", self.shown()[0])
 
     def test_colours(self) -> None:
         """
-        On a terminal with colours trouble is red.  With C{NO_COLOR} there are none, and the
-        picture is the same.
+        Trouble is red.  With C{NO_COLOR} the picture is the same without any style.
         """
         pictures = []
         for environment in ({}, {"NO_COLOR": "1"}):

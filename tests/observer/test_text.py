@@ -1,6 +1,5 @@
 """
-Tests of L{txcarp.observer.words} and L{txcarp.observer.records}: what people and programs
-read.
+Tests of L{txcarp.observer.words} and L{txcarp.observer.records}.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _WALL = 1772600767.008
 
 def calendarOf(air: Air) -> Calendar:
     """
-    The calendar of a network, an hour east of Greenwich.
+    A calendar with the clock of a network, one hour east of Greenwich.
     """
     zone = timezone(timedelta(hours=1))
     return Calendar(lambda: air.now, lambda: _WALL - 1000 + air.now, zone)
@@ -39,7 +38,7 @@ class TimesTests(SynchronousTestCase):
 
     def test_calendar(self) -> None:
         """
-        Programs get UTC, people their own time; the date if it is another.
+        Programs get UTC, people local time, with the date if it is not today.
         """
         air = Air()
         calendar = calendarOf(air)
@@ -51,7 +50,7 @@ class TimesTests(SynchronousTestCase):
 
     def test_corrected(self) -> None:
         """
-        When the wall clock is set, moments of the past are set with it.
+        When the wall clock is set, times in the past change with it.
         """
         wall = [_WALL]
         calendar = Calendar(lambda: 1000.0, lambda: wall[0])
@@ -60,14 +59,14 @@ class TimesTests(SynchronousTestCase):
 
     def test_local(self) -> None:
         """
-        Without a zone it is the local time.
+        The default is the local time zone.
         """
         calendar = Calendar(Clock().seconds)
         self.assertRegex(calendar.full(0.0), r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}$")
 
     def test_duration(self) -> None:
         """
-        No more digits than are of use.
+        Durations have no more digits than are useful.
         """
         for seconds, said in (
             (0.0021, "2 ms"),
@@ -82,7 +81,7 @@ class TimesTests(SynchronousTestCase):
 
 class WordsTests(SynchronousTestCase):
     """
-    Tests of L{words.sentence}, by what is said in the course of events.
+    Tests of L{words.sentence}.
     """
 
     def setUp(self) -> None:
@@ -91,7 +90,7 @@ class WordsTests(SynchronousTestCase):
 
     def said(self) -> list[str]:
         """
-        All that was said since the last time.
+        All sentences since the last call.
         """
         events, self.air.events = self.air.events, []
         sentences = (words.sentence(event, self.calendar) for event in events)
@@ -99,7 +98,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_succession(self) -> None:
         """
-        Masters come and go.
+        Masters follow one another.
         """
         air = self.air
         air.run(5.2, air.talker(BETA, 100))
@@ -127,7 +126,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_trouble(self) -> None:
         """
-        Two masters, three, and one again; somebody who only passed by.
+        Two masters, then three, then one; and a stray advertisement.
         """
         air = self.air
         air.run(5.5, air.talker(ALPHA))
@@ -151,7 +150,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_vrrp(self) -> None:
         """
-        VRRP has a priority and tells its addresses.
+        VRRP has a priority, and names its addresses.
         """
         air = self.air
         addresses = tuple(f"10.99.0.{number}" for number in range(100, 106))
@@ -171,7 +170,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_reasons(self) -> None:
         """
-        Each reason has its words.
+        Each reason for a new master is explained.
         """
         air = self.air
         air.run(5.5, air.talker(ALPHA, demotion=1))
@@ -193,7 +192,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_general(self) -> None:
         """
-        What is about no group.
+        Events that are about no group.
         """
         for event, said in (
             (Event(Kind.LISTENING, 0.0, "eth0"), "listening for CARP and VRRP"),
@@ -220,7 +219,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_seal(self) -> None:
         """
-        It is said that advertisements look sealed, and when they do no more; not that they
+        A sentence tells when advertisements begin or cease to look sealed, but not that they
         never did.
         """
         group = self.air.hear(self.air.carp())[0]
@@ -241,7 +240,7 @@ class WordsTests(SynchronousTestCase):
 
     def test_tooManyHosts(self) -> None:
         """
-        A crowd is reported.
+        A group with too many hosts is reported.
         """
         air = self.air
         for number in range(9):
@@ -288,7 +287,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_event(self) -> None:
         """
-        An event has all of the group, of the host that it is about, and its own.
+        An event has the keys of its group and host, and its own.
         """
         self.air.run(3.5, self.air.talker(BETA, 100))
         self.air.events.clear()
@@ -341,7 +340,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_state(self) -> None:
         """
-        The state of a group has the keys of its events, but for what only an event has.
+        The state of a group has the same keys as its events, except those of events only.
         """
         body = vrrp(addresses=("fd00::1",))
         pseudo = ipv6Packet(body)
@@ -357,7 +356,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """
-        Whatever happens, the keys are the same.
+        The keys are the same for all events.
         """
         air = self.air
         air.hear(air.bowOut())
@@ -376,7 +375,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_guide(self) -> None:
         """
-        The guide names every event, reason and key.
+        The guide documents every event, reason and key.
         """
         guide = (Path(__file__).parents[2] / "docs" / "guide.rst").read_text()
         section = guide.partition("\nWatching a network\n---")[2].partition("\n---")[0]

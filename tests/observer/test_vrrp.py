@@ -21,7 +21,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_version2(self) -> None:
         """
-        The interval is in seconds, and there may be authentication data at the end.
+        The interval is in seconds, and authentication data may follow.
         """
         self.assertEqual(
             decode(crafted.vrrp2(2, vrid=9), 4),
@@ -30,7 +30,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_version3(self) -> None:
         """
-        The interval is in hundredths of a second, of which only twelve bits count.
+        The interval is in hundredths of a second, in twelve bits.
         """
         body = vrrp(interval=0xF000 | 25, addresses=("fe80::1", "fd00::1"))
         self.assertEqual(
@@ -40,7 +40,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        What is cut off, and what is no advertisement of these versions, is refused.
+        Truncated payloads, and other versions or types, are refused.
         """
         whole = vrrp(addresses=("10.0.0.1",))
         for length in range(len(whole)):
@@ -55,7 +55,7 @@ class DecodeTests(SynchronousTestCase):
     @given(st.binary(max_size=80), st.sampled_from((4, 16)))
     def test_anything(self, payload: bytes, length: int) -> None:
         """
-        Whatever the bytes are, they are read or refused.
+        Any bytes are read or refused.
         """
         try:
             _, _, addresses = decode(payload, length)

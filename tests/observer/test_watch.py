@@ -27,7 +27,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_groups(self) -> None:
         """
-        A group is an interface, a protocol, a number and a family; the list is in order.
+        Groups differ in interface, protocol, number or family, and are listed in order.
         """
         bodies = (crafted.payload(vhid=10), crafted.payload(vhid=9), vrrp(vrid=9))
         for interface in ("eth1", "eth0"):
@@ -44,7 +44,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_interfaces(self) -> None:
         """
-        An interface that goes and comes is reported once each time.
+        Each change of an interface is reported once.
         """
         (event,) = self.watch.listens(0.0, "eth0")
         self.assertEqual((event.kind, event.detail), (Kind.LISTENING, ""))
@@ -60,7 +60,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_otherInterface(self) -> None:
         """
-        What becomes of one interface does not concern the others.
+        The loss of one interface does not affect groups on others.
         """
         air = Air()
         air.run(5, air.talker())
@@ -71,8 +71,8 @@ class WatchTests(SynchronousTestCase):
 
     def test_ignored(self) -> None:
         """
-        A packet that nobody would listen to is reported with its sender and the reason,
-        and is no group.
+        A packet that every receiver refuses is reported with its sender and the reason, and
+        makes no group.
         """
         (event,) = self.watch.heard(0.0, "eth0", crafted.packet(ttl=3))
         self.assertEqual((event.kind, event.group), (Kind.IGNORED, None))
@@ -85,14 +85,14 @@ class WatchTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        What the socket filter does not let through is not spoken of.
+        Packets that the socket filter drops are not reported.
         """
         self.assertEqual(self.watch.heard(0.0, "eth0", b""), [])
         self.assertEqual(self.watch.heard(0.0, "eth0", crafted.packet(protocol=17)), [])
 
     def test_full(self) -> None:
         """
-        So many groups are remembered; those that were left long ago make room.
+        The number of groups is limited; groups that have long had no master make room.
         """
         air = Air(Watch(maximumGroups=2))
         for vhid in (1, 2, 3):
@@ -108,7 +108,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_here(self) -> None:
         """
-        What this machine sends is known to be its own.
+        Packets that this machine sent are marked.
         """
         air = Air()
         air.hear(air.carp(), here=True)
@@ -118,7 +118,7 @@ class WatchTests(SynchronousTestCase):
     @given(st.lists(st.binary(max_size=80), max_size=5))
     def test_anything(self, packets: list[bytes]) -> None:
         """
-        Whatever arrives, nothing is raised, and what happened can be said.
+        No packet raises an exception, and every event can be shown.
         """
         watch, clock = Watch(), Clock()
         calendar = Calendar(clock.seconds)

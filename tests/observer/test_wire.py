@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.observer.wire}, on test networks.
+Tests of L{txcarp.observer.wire} on test networks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WireTests(SynchronousTestCase):
 
     def warmUp(self) -> None:
         """
-        Wait until packets pass: the kernel shows a carrier a moment before.
+        Wait until packets pass, which is a moment after the kernel shows a carrier.
         """
         end = time.monotonic() + 10
         first = crafted.packet(vhid=254)
@@ -67,7 +67,7 @@ class WireTests(SynchronousTestCase):
 
     def heard(self) -> list[bytes]:
         """
-        All that arrived until the last packet, which says so.
+        All packets that arrive before a last one, which this sends.
         """
         last = crafted.packet(vhid=255)
         self.send(last)
@@ -86,8 +86,7 @@ class WireTests(SynchronousTestCase):
 
     def test_advertisements(self) -> None:
         """
-        CARP and VRRP of both families arrive, also when they are sent to somebody else's
-        group or to all.
+        CARP and VRRP of both families arrive, whichever group they are sent to.
         """
         packets = [
             crafted.packet(),
@@ -102,7 +101,7 @@ class WireTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """
-        Nothing else does: other protocols, packets of a VLAN, other ethertypes.
+        Other protocols, VLAN packets and other ethertypes do not arrive.
         """
         for packet in (
             crafted.packet(protocol=17),
@@ -117,14 +116,14 @@ class WireTests(SynchronousTestCase):
 
     def test_untagged(self) -> None:
         """
-        A tag of no VLAN, only a priority, is no VLAN.
+        A tag with a priority and no VLAN is accepted.
         """
         self.send(crafted.packet(), tag=0xE000)
         self.assertEqual(self.heard(), [crafted.packet()])
 
     def test_sender(self) -> None:
         """
-        What another sends has its card's address and the time for which it waited.
+        A packet has the hardware address of its sender, and the time for which it waited.
         """
         end = time.monotonic() + 10
         arrival = None
@@ -141,7 +140,7 @@ class WireTests(SynchronousTestCase):
 
     def test_here(self) -> None:
         """
-        What this machine sends is heard, once, and known.
+        Packets that this machine sends arrive once, and are marked.
         """
         with self.speaker.inside():
             own = wire.openListener("eth0")
@@ -161,7 +160,7 @@ class WireTests(SynchronousTestCase):
 
     def test_joinsNothing(self) -> None:
         """
-        No group is joined: the host would tell the switches so.
+        No multicast group is joined.
         """
         groups = {
             socket.AF_INET: (bytes((224, 0, 0, 18)), "120000E0"),
@@ -181,7 +180,7 @@ class WireTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """
-        An interface that is down is told from one that does not exist.
+        The errors for an interface that is down and for a missing one differ.
         """
         self.observer.setInterface(False)
         self.assertRaises(OSError, wire.receive, self.socket)
@@ -194,12 +193,12 @@ class WireTests(SynchronousTestCase):
 
 class CapabilityTests(SynchronousTestCase):
     """
-    Without the capability.
+    Tests without the capability.
     """
 
     def test_missing(self) -> None:
         """
-        What is missing is said.
+        The error names the missing capability.
         """
 
         def refuse(*arguments: object) -> None:
@@ -221,13 +220,13 @@ class WaitedTests(SynchronousTestCase):
 
     def test_stamp(self) -> None:
         """
-        The kernel's stamp says when a packet came.
+        The kernel's timestamp tells how long a packet waited.
         """
         self.assertAlmostEqual(wire.waited([self.stamp(100, 250_000_000)], 101.0), 0.75)
 
     def test_none(self) -> None:
         """
-        Without a stamp, and when the wall clock was set meanwhile, it came now.
+        Without a usable timestamp, a packet has not waited.
         """
         for ancillary in (
             [],

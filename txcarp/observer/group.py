@@ -52,17 +52,16 @@ class Group:
     """
     The hosts of one group.
 
+    @ivar listening: Since when its advertisements can be heard.  Silence before
+        that proves nothing.
     @ivar nobodySince: When the last master fell silent; C{None} while a host
         advertises, and before the first.
     """
 
     def __init__(self, key: GroupKey, listening: float, maximumHosts: int = MAXIMUM_HOSTS) -> None:
-        """
-        @param listening: Since when its advertisements could be heard.
-        """
+        self.listening = listening
         self.nobodySince: float | None = None
         self._key = key
-        self._listening = listening
         self._maximumHosts = maximumHosts
         self._hosts: dict[bytes, Host] = {}
         self._claimants: dict[bytes, Host] = {}
@@ -71,12 +70,6 @@ class Group:
         self._left = False
         self._saidSilent = False
         self._twoSince: float | None = None
-
-    def listensAgain(self, now: float) -> None:
-        """
-        Start to listen again: the silence until now proves nothing.
-        """
-        self._listening = now
 
     def heard(
         self, sighting: Sighting, when: float, hardware: bytes = b"", here: bool = False
@@ -110,7 +103,7 @@ class Group:
         Look for hosts that have fallen silent.
         """
         events: list[Event] = []
-        silent = [host for host in self._claimants.values() if host.isSilent(now, self._listening)]
+        silent = [host for host in self._claimants.values() if host.isSilent(now, self.listening)]
         for host in silent:
             del self._claimants[host.source]
             master = self._master
@@ -155,8 +148,8 @@ class Group:
         Whether a host that begins to advertise could not have begun earlier
         without being heard.
         """
-        return when - self._listening > host.patience() or (
-            self._last is not None and self._last.heard >= self._listening
+        return when - self.listening > host.patience() or (
+            self._last is not None and self._last.heard >= self.listening
         )
 
     def _begins(self, host: Host, when: float, lastHeard: float) -> list[Event]:
@@ -166,9 +159,9 @@ class Group:
             return [self._fillVacancy(host, when, lastHeard)]
         if self._twoSince is not None:
             return []
-        if master.heard < self._listening <= when:
+        if master.heard < self.listening <= when:
             return []  # what happened before was not heard
-        if master.missed(when, self._listening):
+        if master.missed(when, self.listening):
             return [self._replace(host, Reason.SILENCE, when)]
         reason = advantage(host.claim, master.claim)
         return [] if reason is None else [self._replace(host, reason, when)]
@@ -176,7 +169,7 @@ class Group:
     def _fillVacancy(self, host: Host, when: float, lastHeard: float) -> Event:
         last, since = self._last, self.nobodySince
         reason = Reason.BOW_OUT if self._left else Reason.SILENCE
-        if since is not None and since < self._listening <= when:
+        if since is not None and since < self.listening <= when:
             reason = Reason.UNKNOWN
         self._becomes(host)
         if last is None or since is None:
@@ -231,13 +224,13 @@ class Group:
             elif (
                 self._twoSince is None
                 and host.heard > master.heard
-                and master.missed(now, self._listening)
+                and master.missed(now, self.listening)
             ):
                 events.append(self._replace(host, self._guess(host, master), now))
         return events
 
     def _guess(self, host: Host, master: Host) -> Reason:
-        if master.heard < self._listening:
+        if master.heard < self.listening:
             return Reason.UNKNOWN
         if host.since - master.heard > master.claim.interval:
             return Reason.SILENCE
@@ -277,7 +270,7 @@ class Group:
         The host in doubt that advertised last, unless its next advertisement is
         overdue.
         """
-        hosts = [host for host in self._claimants.values() if not host.missed(now, self._listening)]
+        hosts = [host for host in self._claimants.values() if not host.missed(now, self.listening)]
         return max(hosts, key=lambda host: host.heard, default=None)
 
     def _heardLeaving(self, sighting: Sighting, host: Host | None, when: float) -> list[Event]:
@@ -298,7 +291,7 @@ class Group:
         last, since = self._last, self.nobodySince
         if self._saidSilent or last is None or since is None:
             return []
-        if not last.isSilent(now, self._listening):
+        if not last.isSilent(now, self.listening):
             return []  # it bowed out, and a successor may still come
         self._saidSilent = True
         return [self._event(Kind.SILENT, now, last, seconds=now - since)]

@@ -29,31 +29,27 @@ _PAUSE = 2.0
 class Watch:
     """
     The groups of the observed interfaces.
+
+    @ivar deaf: The interfaces on which nothing can be heard, with C{DOWN} or
+        C{GONE}.
     """
 
     def __init__(self, maximumGroups: int = MAXIMUM_GROUPS) -> None:
         self._maximumGroups = maximumGroups
         self._groups: dict[GroupKey, Group] = {}
         self._listening: dict[str, float] = {}
-        self._deaf: dict[str, Kind] = {}
+        self.deaf: dict[str, Kind] = {}
         self._lastTick: float | None = None
-
-    @property
-    def deaf(self) -> dict[str, Kind]:
-        """
-        The interfaces on which nothing can be heard, with C{DOWN} or C{GONE}.
-        """
-        return dict(self._deaf)
 
     def listens(self, now: float, interface: str) -> list[Event]:
         """
         Start to listen to an interface, for the first time or again.
         """
-        detail = "again" if self._deaf.pop(interface, None) is not None else ""
+        detail = "again" if self.deaf.pop(interface, None) is not None else ""
         self._listening[interface] = now
         for key, group in self._groups.items():
             if key.interface == interface:
-                group.listensAgain(now)
+                group.listening = now
         return [Event(Kind.LISTENING, now, interface, detail=detail)]
 
     def deafened(self, now: float, interface: str, kind: Kind) -> list[Event]:
@@ -63,9 +59,9 @@ class Watch:
         @param kind: C{DOWN} or C{GONE}.
         @return: No event if that was known.
         """
-        if self._deaf.get(interface) is kind:
+        if self.deaf.get(interface) is kind:
             return []
-        self._deaf[interface] = kind
+        self.deaf[interface] = kind
         return [Event(kind, now, interface)]
 
     def heard(
@@ -98,11 +94,11 @@ class Watch:
         """
         if self._lastTick is not None and now - self._lastTick > _PAUSE:
             for group in self._groups.values():
-                group.listensAgain(now)
+                group.listening = now
         self._lastTick = now
         events: list[Event] = []
         for key, group in self._groups.items():
-            if key.interface not in self._deaf:
+            if key.interface not in self.deaf:
                 events += group.tick(now)
         return events
 
