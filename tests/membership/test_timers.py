@@ -470,7 +470,7 @@ class RhythmTests(SynchronousTestCase):
         self.rhythm.start(1.25)
         self.clock.pump([0.25] * 20)
         self.assertEqual(self.beats, [1.25, 2.5, 3.75, 5.0])
-        self.assertEqual((self.rhythm.running, self.rhythm.interval), (True, 1.25))
+        self.assertEqual(self.rhythm.interval, 1.25)
         self.rhythm.start(2.0)
         self.clock.pump([0.25] * 20)
         self.assertEqual(self.beats[4:], [7.0, 9.0])
@@ -485,7 +485,7 @@ class RhythmTests(SynchronousTestCase):
         self.rhythm.stop()
         self.clock.pump([0.25] * 20)
         self.assertEqual(self.beats, [1.0])
-        self.assertFalse(self.rhythm.running)
+        self.assertIsNone(self.rhythm.interval)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_silence(self) -> None:

@@ -15,6 +15,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite
 
 from twisted.internet.base import DelayedCall
@@ -40,13 +41,9 @@ _FEW = 50
 _orders = itertools.count()
 
 
-def bootSeconds() -> float:
-    """
-    Seconds since the machine was started, including the time that it was suspended.
-
-    L{MonotonicClock} stands still while the machine is suspended; this does not.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+#: Returns the seconds since the machine was started, including the time that it was
+#: suspended, in which L{MonotonicClock} stands still.
+bootSeconds: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class _Call(DelayedCall):
@@ -97,6 +94,9 @@ class MonotonicClock:
     would miss the expiries that the other one reads.
 
     Like a reactor's, the methods are called in the reactor's thread only.
+
+    @ivar seconds: Returns the seconds since an unspecified moment.  Setting the wall clock
+        does not change them.
     """
 
     _log = Logger()
@@ -109,7 +109,7 @@ class MonotonicClock:
         @param seconds: Returns the seconds of CLOCK_MONOTONIC.
         """
         self._reactor = reactor
-        self._seconds = seconds
+        self.seconds = seconds
         self._timer: _Timer | None = None
         # An entry is stale when its call was cancelled, or was moved to sooner and thus has
         # another entry.  Stale entries are dropped when they come up or are the majority.
@@ -142,12 +142,6 @@ class MonotonicClock:
             self._reactor.removeReader(timer)
             timer.close()
 
-    def seconds(self) -> float:
-        """
-        Seconds since an unspecified moment.  Setting the wall clock does not change them.
-        """
-        return self._seconds()
-
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
@@ -167,13 +161,13 @@ class MonotonicClock:
         if self._timer is None:
             self.start()
         call = _Call(
-            self._seconds() + delay,
+            self.seconds() + delay,
             callable,
             args,
             kw,
             self._cancelled,
             self._movedSooner,
-            self._seconds,
+            self.seconds,
         )
         call.order = next(_orders)
         self._push(call)
@@ -227,7 +221,7 @@ class MonotonicClock:
 
         @return: When the next call is due.
         """
-        now, newest = self._seconds(), next(_orders)
+        now, newest = self.seconds(), next(_orders)
         for _ in range(CALLS_PER_TURN):
             if self._nextTime() > now or self._heap[0][1] > newest:
                 break

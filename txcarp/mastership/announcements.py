@@ -71,7 +71,8 @@ class Announcements:
         self._sayOnce = SayOnce(clock)
         self._active = False
         self._countdown = 0
-        self._queue: deque[bytes] = deque()
+        #: The addresses that wait to be announced, in their order.
+        self._queue: dict[bytes, None] = {}
         self._batch: IDelayedCall | None = None
         self._delayed: IDelayedCall | None = None
         #: The times of the last announcements of all addresses.
@@ -85,7 +86,8 @@ class Announcements:
         self._active = True
         self._rounds.clear()
         self.again()
-        self._timers = [self._clock.callLater(delay, self._repeat) for delay in self._soon]
+        for delay in self._soon:
+            self._timers.append(self._clock.callLater(delay, self._repeat))
         if self._refresh is not None:
             self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
 
@@ -137,14 +139,14 @@ class Announcements:
         self._rounds.append(self._clock.seconds())
         # Waiting addresses keep their places, so that each is announced even if this is
         # called over and over.
-        waiting = set(self._queue)
-        self._queue.extend(address for address in self._addresses if address not in waiting)
+        self._queue = dict.fromkeys((*self._queue, *self._addresses))
         if self._batch is None or not self._batch.active():
             self._sendBatch()
 
     def _sendBatch(self) -> None:
-        for _ in range(min(_AT_ONCE, len(self._queue))):
-            self._send(self._queue.popleft())
+        for address in list(self._queue)[:_AT_ONCE]:
+            del self._queue[address]
+            self._send(address)
         if self._queue:
             self._batch = self._clock.callLater(_PACE, self._nextBatch)
 

@@ -200,7 +200,8 @@ class Mastership:
         """
         if self._leaving:
             return
-        self.handOver.forget()
+        if self.handOver.isWaiting:
+            self.handOver.forget()
         if change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
             self.handOver.begin(lambda: self._sequence.wish(change))
         else:

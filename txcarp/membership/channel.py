@@ -19,6 +19,7 @@ class Channel:
     @ivar transport: Sends the packets.
     @ivar audience: The packets to accept.  Its C{own} is the source that was used last;
         empty if there was none.
+    @ivar destinations: The packed addresses that each advertisement is sent to.
     """
 
     def __init__(
@@ -35,7 +36,6 @@ class Channel:
             dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is family)
         )
         self._follow = configuration.followPeers
-        self._useGroup = configuration.followPeers or not listed
         self.audience = Audience(
             configuration.vhid,
             self._configured or b"",
@@ -43,6 +43,8 @@ class Channel:
             listed,
             [],
         )
+        useGroup = configuration.followPeers or not listed
+        self.destinations = [*([self.audience.group] if useGroup else []), *listed]
 
     def source(self) -> bytes:
         """
@@ -54,15 +56,6 @@ class Channel:
             self.audience.own = self.transport.linkLocal()
         return self.audience.own
 
-    @property
-    def destinations(self) -> list[bytes]:
-        """
-        The packed addresses that each advertisement is sent to.
-        """
-        audience = self.audience
-        group = [audience.group] if self._useGroup else []
-        return [*group, *audience.peers, *audience.followed]
-
     def follow(self, peer: bytes) -> None:
         """
         A host of the group was heard: send to it, too, if that is wanted.
@@ -73,3 +66,4 @@ class Channel:
         known = (*audience.peers, *audience.followed)
         if peer not in known and len(known) < MAXIMUM_PEERS:
             audience.followed.append(peer)
+            self.destinations.append(peer)

@@ -53,7 +53,7 @@ from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
-from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Peer, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which another host takes over.
@@ -146,7 +146,7 @@ class Participation:
             clock,
             self._channels,
             self.tell,
-            lambda: any(channel.transport.hasUnread() for channel in channels),
+            self._hasUnread,
             anyFamily=configuration.anyFamily,
         )
         self._rhythm = Rhythm(clock, self.tell, platform.pauseSeconds)
@@ -160,7 +160,7 @@ class Participation:
             before=before,
             after=after,
             fit=self.isFit,
-            interval=lambda: self.advertiser.timing.interval,
+            interval=lambda: self.advertiser.interval,
             failed=lambda name: self.tell(events.StepFailed(name)),
             limits=memory.limits,
         )
@@ -247,7 +247,7 @@ class Participation:
         pause = self._rhythm.silence()
         # With a dead ratio of one, peers wait no longer than the rhythm, and what
         # counts is a beat that is missing.
-        if pause > max(self._eager, self._interval * _PAUSE):
+        if pause > max(self._eager, self.advertiser.interval * _PAUSE):
             self._log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
             )
@@ -326,9 +326,9 @@ class Participation:
             case effects.Advertise():
                 self._advertise()
             case effects.BowOut():
-                self.advertiser.send(LEAVING)
+                self.advertiser.bowOut()
             case effects.StartAdvertising():
-                self._rhythm.start(self._interval)
+                self._rhythm.start(self.advertiser.interval)
                 self._advertise()
             case effects.StopAdvertising():
                 cancel(self._offer)
@@ -344,6 +344,12 @@ class Participation:
                 self._changeRole(effect, previous)
 
     # Packets.
+
+    def _hasUnread(self) -> bool:
+        unread = False
+        for channel in self._channels.values():
+            unread = unread or channel.transport.hasUnread()
+        return unread
 
     def packetReceived(self, packet: Packet) -> None:
         """
@@ -414,22 +420,19 @@ class Participation:
 
     # Its voice.
 
-    @property
-    def _interval(self) -> float:
-        return max(self.advertiser.timing.interval, SHORTEST_INTERVAL)
-
     def _advertise(self) -> None:
         """
         Send an advertisement, and keep the rhythm that it says.
         """
         self.advertiser.advertise()
-        if self._rhythm.running and self._rhythm.interval != self._interval:
-            self._rhythm.start(self._interval)
+        interval = self.advertiser.interval
+        if self._rhythm.interval not in (None, interval):
+            self._rhythm.start(interval)
         if self._state is MASTER:  # and not saying farewell
             self.mastership.advertised(self._isInOrder())
 
     def _isInOrder(self) -> bool:
-        return self._state is MASTER and not self.holds and self.advertiser.lastLeft
+        return self._state is MASTER and not self.holds.ends and self.advertiser.lastLeft
 
     def _reassert(self, peer: Peer) -> None:
         """

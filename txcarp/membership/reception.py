@@ -95,5 +95,4 @@ class Reception:
             return False
         counter = advertisement.counter
         genuine = self._keyring.recognise(counter, advertisement.digest) is not None
-        sent = self._advertiser.sentLately(counter)
-        return genuine and not sent
+        return genuine and counter not in self._advertiser.recent

@@ -45,6 +45,10 @@ class Roles:
         self._clock = clock
         self._memory = memory
         self._observers = observers
+        self._addresses = tuple(address.text for address in configuration.addresses)
+        self._deadTime = configuration.dialect.deadTime(
+            configuration.timing, configuration.deadRatio
+        )
 
     def change(self, effect: ChangeRole, previous: Role) -> Change:
         """
@@ -53,10 +57,7 @@ class Roles:
         configuration, peer = self._configuration, effect.peer
         detail = ""
         if effect.reason is Reason.SILENCE:
-            deadTime = configuration.dialect.deadTime(
-                configuration.timing, configuration.deadRatio
-            )
-            detail = f"{deadTime:.3f} s"
+            detail = f"{self._deadTime:.3f} s"
         elif effect.reason is Reason.PAUSED:
             detail = f"for {effect.pause:.3f} s"
         elif peer is not None:
@@ -69,7 +70,7 @@ class Roles:
             reason=effect.reason,
             vhid=configuration.vhid,
             interface=configuration.interface,
-            addresses=tuple(address.text for address in configuration.addresses),
+            addresses=self._addresses,
             peer=textOf(peer.source) if peer else "",
             detail=detail,
         )

@@ -78,7 +78,7 @@ class OwnStanding:
                 source=source,
                 deaf=bool(self._holds.ends),
                 dialect=configuration.dialect,
-                demotion=self._advertiser.demotion,
+                demotion=self._advertiser.says.demotion,
                 configured=configuration.timing,
             )
             self._known = facts, standing

@@ -108,7 +108,8 @@ class MasterDown:
         """
         Forget it.
         """
-        self._forgetSecondLook()
+        if self._second is not None:
+            self._forgetSecondLook()
         for call in self._calls.values():
             cancel(call)
         self._calls.clear()
@@ -169,6 +170,8 @@ class MasterDown:
 class Rhythm:
     """
     The beat of a master's advertisements.
+
+    @ivar interval: Seconds from one beat to the next; C{None} while there is no beat.
     """
 
     _log = Logger()
@@ -187,23 +190,9 @@ class Rhythm:
         self._clock = clock
         self._tell = tell
         self._pauseSeconds = pauseSeconds
+        self.interval: float | None = None
         self._loop: LoopingCall | None = None
-        self._interval = 0.0
         self._last = 0.0
-
-    @property
-    def running(self) -> bool:
-        """
-        Whether there is a beat.
-        """
-        return self._loop is not None
-
-    @property
-    def interval(self) -> float:
-        """
-        Seconds from one beat to the next.
-        """
-        return self._interval
 
     def start(self, interval: float) -> None:
         """
@@ -214,7 +203,7 @@ class Rhythm:
         # own call would be scheduled twice.
         self._loop = LoopingCall(self._call)
         self._loop.clock = self._clock
-        self._interval = interval
+        self.interval = interval
         self._last = self._pauseSeconds()
         self._loop.start(interval, now=False).addErrback(self._failed)
 
@@ -222,7 +211,7 @@ class Rhythm:
         """
         Beat no more.
         """
-        loop, self._loop = self._loop, None
+        loop, self._loop, self.interval = self._loop, None, None
         if loop is not None and loop.running:
             loop.stop()
 
@@ -244,5 +233,5 @@ class Rhythm:
     def _failed(self, failure: Failure) -> None:
         # A LoopingCall ends for good when its function raises.
         self._log.failure("Advertising failed and goes on", failure=failure)
-        if self._loop is not None:
-            self.start(self._interval)
+        if self.interval is not None:
+            self.start(self.interval)

@@ -25,7 +25,6 @@ from txcarp.network.frames import (
     unsolicitedAdvertisement,
 )
 from txcarp.network.interfaceport import InterfacePort, NoHardwareAddress
-from txcarp.protocol.envelope import destinationOf
 from txcarp.protocol.family import Family, familyOf, isMulticast
 
 
@@ -58,15 +57,16 @@ class AdvertisementTransport:
         self._group = group
         self._broadcast = broadcast
         self._hardware = hardware
-        self._frame = ipv4Frame if port.family is Family.IPV4 else ipv6Frame
+        self._isIPv4 = port.family is Family.IPV4
+        self._frame = ipv4Frame if self._isIPv4 else ipv6Frame
 
     def deliverTo(self, receiver: IPacketReceiver | None) -> None:
         self._port.deliverTo(self._vhid, receiver)
 
     def send(self, packet: bytes) -> None:
-        destination = destinationOf(packet)
+        destination = packet[16:20] if self._isIPv4 else packet[24:40]
         # With ucarp's -M the group may be any address at all.
-        if not isMulticast(destination) and destination != self._group:
+        if destination != self._group and not isMulticast(destination):
             self._port.send(packet, destination)
         elif self._broadcast or self._hardware is not None:
             self._sendFrame(packet, destination)

@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 from txcarp.network import socketfilter
 from txcarp.network.socketfilter import Beginning
@@ -53,6 +54,8 @@ class RawSocket:
         self._index = index
         self._beginning = _BEGINNINGS[family]
         self._groups: set[bytes] = set()
+        #: The socket addresses of the destinations: the group and the peers.
+        self._addresses: dict[bytes, tuple[Any, ...]] = {}
         self.socket = openRawSocket(
             _ADDRESS_FAMILIES[family], socket.SOCK_RAW, PROTOCOL, f"a raw {family.value} socket"
         )
@@ -109,7 +112,10 @@ class RawSocket:
         @param destination: The packed address in the header.
         @raise OSError: If it was not sent.
         """
-        self.socket.sendto(packet, self._socketAddress(destination))
+        address = self._addresses.get(destination)
+        if address is None:
+            address = self._addresses[destination] = self._socketAddress(destination)
+        self.socket.sendto(packet, address)
 
     def hasUnread(self) -> bool:
         """

@@ -161,7 +161,8 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     digest remains to be verified.
 
     What ucarp does not look at is not looked at here either: type, authlen,
-    fragment bits, the total length, bytes after the advertisement.
+    fragment bits, the total length, bytes after the advertisement.  The checksum of IPv4 is
+    one sum over both headers, as ucarp does it; that of IPv6 may cover the pseudo-header.
 
     @raise Rejected: If it is not an advertisement for us.
     """
@@ -190,21 +191,20 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     if destination != audience.group and (not alone or isMulticast(destination)):
         text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
         raise Rejected(Rejection.DESTINATION, text)
-    if not _sumsUp(packet):
+    summed = packet.header + payload[:SIZE]
+    # The checksum is right if the words add up to zero in one's complement, which makes the
+    # number that they spell a multiple of 65535 (L{internetChecksum}).
+    if int.from_bytes(summed) % 0xFFFF and not _sumsUpWithPseudoHeader(packet):
         # VRRP sums all of its payload, which with many addresses is longer.
         raise Rejected(Rejection.VRRP if looksLikeVRRP(payload) else Rejection.CHECKSUM)
     return advertisement
 
 
-def _sumsUp(packet: Packet) -> bool:
+def _sumsUpWithPseudoHeader(packet: Packet) -> bool:
     """
-    Whether the checksum is right: for IPv4 one sum over both headers, as ucarp
-    does it; for IPv6 with or without the pseudo-header.
+    Whether the checksum of an IPv6 packet covers the pseudo-header, too.
     """
-    summed = packet.header + packet.payload[:SIZE]
-    if internetChecksum(summed) == 0:
-        return True
     if packet.header:
         return False
     pseudo = ipv6.pseudoHeader(packet.source, packet.destination, SIZE)
-    return internetChecksum(pseudo + summed) == 0
+    return internetChecksum(pseudo + packet.payload[:SIZE]) == 0

@@ -12,7 +12,7 @@ import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT, Advertisement
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, Says, Seal, Ticks, Verification, saidBy, tickOf
+from txcarp.protocol.seal import PACE, TAG_BITS, Says, Seal, Ticks, Verification, saidBy
 
 #: How many sealed counters are remembered, this host's own included: as many as a master
 #: that advertises once a second in both families uses in two hours and a quarter.
@@ -174,7 +174,7 @@ class Freshness:
         """
         self._remember(counter)
         self._own.add(counter)
-        tick = tickOf(counter)
+        tick = counter >> TAG_BITS
         known = self.sources.get(source) or SealedSource(tick)
         new = known.heard(tick, says, now)
         self._know(source, known)
@@ -203,11 +203,11 @@ class Freshness:
                 break
         if counter in self._seen:
             last = self._lastOf(source)
-            if sealed and last is not None and last.tick == tickOf(counter):
+            if sealed and last is not None and last.tick == counter >> TAG_BITS:
                 raise Rejected(Rejection.DUPLICATE)
             raise Rejected(Rejection.REPLAY, "this counter was heard before")
         if sealed:
-            self._admit(tickOf(counter), says, source, now)
+            self._admit(counter >> TAG_BITS, says, source, now)
             self._remember(counter)
             return True
         if self._verification is Verification.REQUIRE:
