@@ -83,7 +83,7 @@ class Witness(SocketReader[wire.Arrival]):
         cards: Mapping[bytes, str],
     ) -> None:
         """
-        @param sock: A socket from L{openCapture}; L{stop} closes it.
+        @param sock: A socket from L{openCapture}; C{stop} closes it.
         @param authenticator: Tells genuine advertisements from others.
         @param vhid: The number of the group.
         @param address: The virtual address.
