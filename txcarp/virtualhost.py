@@ -269,7 +269,7 @@ class VirtualHost(Service):
         """
         self._trace = trace
         if self._run is not None:
-            self._run.trace = trace
+            self._run.candidate.trace = trace
 
     # Service.
 

@@ -13,11 +13,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
@@ -32,6 +30,7 @@ from txcarp.interfaces import (
 from txcarp.links import Link
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
+from txcarp.membership.candidate import Candidate, OwnStanding
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.diagnosis import Diagnostics
@@ -42,25 +41,21 @@ from txcarp.membership.ownlink import OwnLink
 from txcarp.membership.reception import Reception
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
-from txcarp.membership.standing import OwnStanding
-from txcarp.membership.timers import MasterDown, Rhythm, cancel
+from txcarp.membership.timers import MasterDown, Rhythm
 from txcarp.protocol import effects, events
 from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.demotion import DemotionLedger
-from txcarp.protocol.effects import Effect, Reason, Role
-from txcarp.protocol.election import INIT, MASTER, ICARPState
+from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.election import MASTER
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
-from txcarp.protocol.timing import LEAVING, Peer, Timing
+from txcarp.protocol.timing import LEAVING
 
 #: Seconds for which a host that was asked to hand over hears nothing, as in
 #: ucarp: the time in which another host takes over.
 RESIGNATION = 3.0
-
-#: Intervals without a beat that are a pause, whatever the dead time is.
-_PAUSE = 1.5
 
 
 @implementer(ILinkObserver, IPacketReceiver)
@@ -68,13 +63,12 @@ class Participation:
     """
     Everything that a virtual host has only while it takes part in its group.
 
-    @ivar role: What this host is in the group now.
+    @ivar candidate: Its place in the election.
     @ivar holds: What keeps it out of the election.
     @ivar ledger: Why it is demoted.
     @ivar advertiser: Sends its advertisements.
     @ivar masterDown: When it takes over if nothing is heard.
     @ivar mastership: What being master means for it.
-    @ivar trace: Follows events and effects; C{None} if nobody does.
     """
 
     _log = Logger()
@@ -101,8 +95,6 @@ class Participation:
         """
         clock = platform.clock
         keyring = _keyring(configuration)
-        self.trace = trace
-        self._state: ICARPState = INIT
         self._events: deque[Event] = deque()
         self._telling = False
         self._configuration = configuration
@@ -149,7 +141,6 @@ class Participation:
             self._hasUnread,
             anyFamily=configuration.anyFamily,
         )
-        self._rhythm = Rhythm(clock, self.tell, platform.pauseSeconds)
         self._own = OwnStanding(
             configuration, clock, self._channels, self.advertiser, self.ledger, self.holds
         )
@@ -164,21 +155,32 @@ class Participation:
             failed=lambda name: self.tell(events.StepFailed(name)),
             limits=memory.limits,
         )
+        self.candidate = Candidate(
+            configuration,
+            clock,
+            self.tell,
+            own=self._own,
+            advertiser=self.advertiser,
+            holds=self.holds,
+            damping=self._damping,
+            masterDown=self.masterDown,
+            rhythm=Rhythm(clock, self.tell, platform.pauseSeconds),
+            firewalls=self._firewalls,
+            diagnostics=self._diagnostics,
+            roles=self._roles,
+            mastership=self.mastership,
+            limits=memory.limits,
+            trace=trace,
+        )
         self._watched = dict.fromkeys((configuration.interface, *self._demotions.tracked))
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
-        # The most eager peer has no skew.
-        self._eager = configuration.dialect.deadTime(
-            Timing(configuration.advbase, 0), configuration.deadRatio
-        )
-        self._offer: IDelayedCall | None = None
         self._resigning = False
-        self._leaving = False
         self._left: Deferred[None] = Deferred()
 
     @property
     def role(self) -> Role:
-        role: Role = self._state.role
+        role: Role = self.candidate.state.role
         return role
 
     def start(self) -> None:
@@ -212,7 +214,7 @@ class Participation:
         holds it back, and its last advertisement left.
         """
         self.tell(events.FitnessAsked())
-        return self._isInOrder()
+        return self.candidate.isFit
 
     # The door.
 
@@ -228,30 +230,16 @@ class Participation:
         try:
             while self._events:
                 event = self._events.popleft()
-                if self._state is MASTER:
-                    self._findPause()
-                if self.trace is not None:
-                    self.trace.happened(event)
+                if self.candidate.state is MASTER:
+                    self.candidate.findPause()
+                if self.candidate.trace is not None:
+                    self.candidate.trace.happened(event)
                 try:
                     self._handle(event)
                 except Exception:
                     self._log.failure("{event} was not dealt with in full", event=event)
         finally:
             self._telling = False
-
-    def _findPause(self) -> None:
-        """
-        Find out whether this master did not run for so long that its peers have
-        given it up.
-        """
-        pause = self._rhythm.silence()
-        # With a dead ratio of one, peers wait no longer than the rhythm, and what
-        # counts is a beat that is missing.
-        if pause > max(self._eager, self.advertiser.interval * _PAUSE):
-            self._log.error(
-                "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
-            )
-            self._decide(events.Slept(pause))
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -260,9 +248,7 @@ class Participation:
             case events.Refused():
                 self._diagnostics.refused(event)
             case events.BeatDue():
-                if self._state is MASTER:
-                    self._rhythm.beaten()
-                    self._advertise()
+                self.candidate.beat()
             case events.LinkChanged(name=name, link=link):
                 self._linkChanged(name, link)
             case events.HearingChanged(deaf=deaf):
@@ -272,16 +258,16 @@ class Participation:
                 self.holds.release(reason)
             case events.Released():
                 self._own.backupAgain()
-                self._decide(event)
+                self.candidate.decide(event)
             case events.Demoted(reason=reason, amount=amount):
                 self._demotions.demote(reason, amount)
             case events.Promoted(reason=reason):
                 self._demotions.promote(reason)
             case events.Claimed():
                 if not self.holds:
-                    self._decide(event)
+                    self.candidate.decide(event)
             case events.ResignAsked():
-                if self._state is MASTER:
+                if self.candidate.state is MASTER:
                     self._resign(HoldReason.RESIGNED, RESIGNATION)
             case events.StepFailed(name=name):
                 self._stepFailed(name)
@@ -292,56 +278,7 @@ class Participation:
             case events.FitnessAsked():
                 pass
             case _:
-                self._decide(event)
-
-    def _decide(self, event: Event) -> None:
-        """
-        Let the election decide, and do what it says.
-        """
-        previous: Role = self._state.role
-        family = event.peer.family if isinstance(event, Heard) else None
-        self._state, ordered = self._state.decide(self._own.now(family), event)
-        for effect in ordered:
-            if self.trace is not None:
-                self.trace.decided(effect)
-            try:
-                self._carryOut(effect, previous)
-            except Exception:
-                # The state is another already: the rest has to follow, or this
-                # host would be a master that does not advertise, or a backup
-                # that waits for nothing.
-                self._log.failure("{effect} was not carried out in full", effect=effect)
-
-    def _carryOut(self, effect: Effect, previous: Role) -> None:
-        match effect:
-            case effects.ArmMasterDown(delay=delay, family=family):
-                self.masterDown.arm(delay, family)
-                if family is not None:
-                    for silent in self.masterDown.silent:
-                        self._diagnostics.familySilent(silent, family)
-            case effects.DisarmMasterDown():
-                self.masterDown.disarm()
-            case effects.LookAgain(delay=delay):
-                self.masterDown.lookAgain(delay)
-            case effects.Advertise():
-                self._advertise()
-            case effects.BowOut():
-                self.advertiser.bowOut()
-            case effects.StartAdvertising():
-                self._rhythm.start(self.advertiser.interval)
-                self._advertise()
-            case effects.StopAdvertising():
-                cancel(self._offer)
-                self._rhythm.stop()
-            case effects.OfferMastership(delay=delay):
-                cancel(self._offer)
-                self._offer = self._clock.callLater(delay, self.tell, events.OfferUnanswered())
-            case effects.WithdrawOffer():
-                cancel(self._offer)
-            case effects.Reassert(peer=peer):
-                self._reassert(peer)
-            case effects.ChangeRole():
-                self._changeRole(effect, previous)
+                self.candidate.decide(event)
 
     # Packets.
 
@@ -359,7 +296,7 @@ class Participation:
         if firewall is None:
             return
         # A master expects to hear nobody: silence says nothing about its firewall.
-        isMaster = self._state is MASTER
+        isMaster = self.candidate.state is MASTER
         if isMaster or firewall.watching:
             firewall.passed(packet, expectsSilence=isMaster)
         else:
@@ -401,7 +338,7 @@ class Participation:
         peer = event.peer
         self._memory.received += 1
         self.advertiser.counter.last = event.counter
-        isMaster = self._state is MASTER
+        isMaster = self.candidate.state is MASTER
         leaving = peer.timing == LEAVING
         if not leaving:
             if isMaster or event.pair != CURRENT:
@@ -413,38 +350,10 @@ class Participation:
         if event.isAhead and isMaster:
             # Nobody believed what this host sent until now, and another host is master
             # for that reason.
-            self._advertise()
-        self._decide(event)
+            self.candidate.advertise()
+        self.candidate.decide(event)
         if not leaving and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()  # which may be the end of this run
-
-    # Its voice.
-
-    def _advertise(self) -> None:
-        """
-        Send an advertisement, and keep the rhythm that it says.
-        """
-        self.advertiser.advertise()
-        interval = self.advertiser.interval
-        if self._rhythm.interval not in (None, interval):
-            self._rhythm.start(interval)
-        if self._state is MASTER:  # and not saying farewell
-            self.mastership.advertised(self._isInOrder())
-
-    def _isInOrder(self) -> bool:
-        return self._state is MASTER and not self.holds.ends and self.advertiser.lastLeft
-
-    def _reassert(self, peer: Peer) -> None:
-        """
-        A worse master claims the addresses.
-        """
-        if self._memory.limits.ready("reassert") is not None:
-            self._log.warn(
-                "Non-preferred master advertising: reasserting control of VIP with another "
-                "gratuitous arp (peer {peer})",
-                peer=textOf(peer.source),
-            )
-        self.mastership.announceAgain()
 
     # Its interfaces.
 
@@ -456,7 +365,7 @@ class Participation:
 
     def _linkChanged(self, name: str, link: Link | None) -> None:
         isOwn = name == self._configuration.interface
-        if isOwn and self._ownLink.changed(link) and self._state is MASTER:
+        if isOwn and self._ownLink.changed(link) and self.candidate.state is MASTER:
             self.mastership.announceAgain()  # the cable may be in another switch now
         if name in self._demotions.tracked:
             self._demotions.linkChanged(name, link)
@@ -467,7 +376,7 @@ class Participation:
         """
         A required step failed: a master that does not work must not be one.
         """
-        if self._leaving:
+        if self.candidate.isLeaving:
             return  # anyway
         delay = self._damping.failed()
         self._log.error(
@@ -481,7 +390,7 @@ class Participation:
         """
         Hand over if this host is master, and take no part for so many seconds.
         """
-        if not self._configuration.releaseFirst or self._state is not MASTER:
+        if not self._configuration.releaseFirst or self.candidate.state is not MASTER:
             self._handOver(reason, seconds)
         elif not self._resigning:
             self._resigning = True
@@ -493,11 +402,11 @@ class Participation:
 
     def _givenBack(self, reason: HoldReason, seconds: float) -> None:
         self._resigning = False
-        if self._leaving:
+        if self.candidate.isLeaving:
             return
-        if self._state is MASTER and self.mastership.wanted:
+        if self.candidate.state is MASTER and self.mastership.wanted:
             self._resign(reason, seconds)  # it became master once more meanwhile
-        elif self._state is MASTER or reason is HoldReason.UNFIT:
+        elif self.candidate.state is MASTER or reason is HoldReason.UNFIT:
             # Otherwise another host is master by now, without having been asked.
             self._handOver(reason, seconds)
 
@@ -505,7 +414,7 @@ class Participation:
         self.holds.hold(reason, seconds, events.Resigned(reason is HoldReason.UNFIT))
 
     def _stop(self) -> None:
-        self._leaving = True
+        self.candidate.isLeaving = True
         for name in self._watched:
             self._platform.links.unwatch(name, self)
         self.holds.stop()
@@ -527,25 +436,6 @@ class Participation:
             firewall.stop()
         self._firewalls.clear()
         return self._sealing.stop()
-
-    # Changes of role.
-
-    def _changeRole(self, effect: effects.ChangeRole, previous: Role) -> None:
-        self._own.backupAgain()
-        change = self._roles.change(effect, previous)
-        self._roles.log(change)
-        self._diagnostics.roleChanged()
-        if effect.role is Role.MASTER:
-            for firewall in self._firewalls.values():
-                firewall.start()
-            peer = effect.peer
-            self._damping.becameMaster(peer is not None and peer.timing != LEAVING)
-        elif previous is Role.MASTER and not self._leaving:
-            self._damping.becameBackup()
-        self._roles.notify(change)
-        if self._leaving:
-            self.tell(events.Stopped())  # another host is master: nothing is left to wait for
-        self.mastership.changed(change)
 
 
 _REASONS = {HoldReason.RESIGNED: Reason.RESIGNED, HoldReason.UNFIT: Reason.UNFIT}
