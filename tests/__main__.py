@@ -31,7 +31,7 @@ ON_EACH_REACTOR = (
     "tests.testbed.test_pinger.NetworkTests",
     "tests.test_reactors",
     "tests.network.test_addresstable",
-    "tests.network.test_links",
+    "tests.network.test_linkmonitor",
     "tests.netlink.test_client",
     "tests.network.test_linux",
 )
@@ -57,14 +57,15 @@ REAL_TIME = (
     "tests.lab.",
     "tests.demo.",
     "tests.testbed.",
+    "tests.netlink.",
     "tests.network.",
     "tests.logs.",
     "tests.mastership.test_scripts",
     "tests.observer.test_command",
     "tests.observer.test_wire",
     "tests.clock.test_monotonic",
-    "tests.testbed.test_pinger",
     "tests.test_reactors",
+    "tests.test_statestore",
 )
 
 #: More failures than this are no accident.

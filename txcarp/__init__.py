@@ -17,32 +17,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from txcarp.addresses import parseIPv4, parseIPv6
-    from txcarp.change import Change
-    from txcarp.configuration.model import (
-        ConfigurationError,
-        FlapLimit,
-        TrackedInterface,
-        VirtualHostConfiguration,
-    )
-    from txcarp.findings import Diagnosis, Finding
-    from txcarp.protocol.effects import Reason, Role
-    from txcarp.protocol.seal import Verification
-    from txcarp.service import CARPService
-    from txcarp.statestore import defaultStateDirectory
-    from txcarp.virtualhost import VirtualHost
+    from txcarp.addresses import parseIPv4 as parseIPv4
+    from txcarp.addresses import parseIPv6 as parseIPv6
+    from txcarp.change import Change as Change
+    from txcarp.configuration.model import ConfigurationError as ConfigurationError
+    from txcarp.configuration.model import FlapLimit as FlapLimit
+    from txcarp.configuration.model import TrackedInterface as TrackedInterface
+    from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
+    from txcarp.findings import Diagnosis as Diagnosis
+    from txcarp.findings import Finding as Finding
+    from txcarp.platform import LinuxPlatform as LinuxPlatform
+    from txcarp.protocol.effects import Reason as Reason
+    from txcarp.protocol.effects import Role as Role
+    from txcarp.protocol.events import HoldReason as HoldReason
+    from txcarp.protocol.seal import Verification as Verification
+    from txcarp.service import CARPService as CARPService
+    from txcarp.statestore import defaultStateDirectory as defaultStateDirectory
+    from txcarp.status import AddressStatus as AddressStatus
+    from txcarp.status import HoldStatus as HoldStatus
+    from txcarp.status import PastChange as PastChange
+    from txcarp.status import PeerStatus as PeerStatus
+    from txcarp.status import Status as Status
+    from txcarp.virtualhost import VirtualHost as VirtualHost
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AddressStatus": "txcarp.status",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
     "ConfigurationError": "txcarp.configuration.model",
     "Diagnosis": "txcarp.findings",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
+    "HoldReason": "txcarp.protocol.events",
+    "HoldStatus": "txcarp.status",
+    "LinuxPlatform": "txcarp.platform",
+    "PastChange": "txcarp.status",
+    "PeerStatus": "txcarp.status",
     "Reason": "txcarp.protocol.effects",
     "Role": "txcarp.protocol.effects",
+    "Status": "txcarp.status",
     "TrackedInterface": "txcarp.configuration.model",
     "Verification": "txcarp.protocol.seal",
     "VirtualHost": "txcarp.virtualhost",
@@ -51,25 +66,6 @@ _MODULES = {
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
 }
-
-__all__ = [
-    "CARPService",
-    "Change",
-    "ConfigurationError",
-    "Diagnosis",
-    "Finding",
-    "FlapLimit",
-    "Reason",
-    "Role",
-    "TrackedInterface",
-    "Verification",
-    "VirtualHost",
-    "VirtualHostConfiguration",
-    "__version__",
-    "defaultStateDirectory",
-    "parseIPv4",
-    "parseIPv6",
-]
 
 
 def __getattr__(name: str) -> object:
@@ -89,4 +85,4 @@ def __dir__() -> list[str]:
     """
     The public names, loaded or not.
     """
-    return __all__
+    return ["__version__", *_MODULES]

@@ -27,7 +27,7 @@ from txcarp.interfaces import (
 from txcarp.mastership.scripts import ProcessRunner
 from txcarp.netlink.client import Netlink
 from txcarp.network.addresstable import AddressTable
-from txcarp.network.links import LinkMonitor
+from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
 from txcarp.statefile import StateFile

@@ -8,6 +8,7 @@ L{rawsocket<txcarp.network.rawsocket>}, with one of the L{readers<txcarp.network
 and a L{front<txcarp.network.front>} door; the L{socketfilter<txcarp.network.socketfilter>}
 of both passes only what is wanted.
 
-State of the host: L{links<txcarp.network.links>}, L{addresstable<txcarp.network.addresstable>}
-and L{macvlans<txcarp.network.macvlans>} use one netlink socket (L{txcarp.netlink}).
+State of the host: L{linkmonitor<txcarp.network.linkmonitor>},
+L{addresstable<txcarp.network.addresstable>} and L{macvlans<txcarp.network.macvlans>} use one
+netlink socket (L{txcarp.netlink}).
 """

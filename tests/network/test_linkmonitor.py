@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.network.links}.
+Tests for L{txcarp.network.linkmonitor}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import Link
 from txcarp.netlink.client import ILinkEventObserver, Netlink
 from txcarp.netlink.requests import newBridge, setLink
-from txcarp.network.links import LinkMonitor
+from txcarp.network.linkmonitor import LinkMonitor
 
 ETH0 = Link(index=2, name="eth0", up=True, running=True, address=b"\2abcde", mtu=1500)
 
