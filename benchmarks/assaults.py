@@ -1,5 +1,5 @@
 """
-The attacks.
+Attacks with captured advertisements.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from benchmarks.siege import ADDRESSES, DEAD_TIME, STRANGER, Expectation, Pair, 
 from tests.crafted import forged
 from txcarp.membership.sealing import SAVE_EVERY
 
-#: Seconds for which a master that lives is attacked: twice a dead time and more.
+#: Seconds for which a living master is attacked: more than twice the dead time.
 _LIVING = 8.0
 
-#: Seconds for which a backup is kept from taking over, if it lets itself.
+#: Seconds for which the attacker tries to keep a backup from taking over.
 _DEAD = 10.0
 
 _STRANGER = socket.inet_aton(STRANGER)
@@ -26,20 +26,20 @@ _BACKUP = socket.inet_aton(ADDRESSES["b"])
 
 async def _nothing(siege: Siege) -> None:
     """
-    Nothing is to be done before.
+    The preparation of an attack that needs none.
     """
 
 
 @attrs.frozen
 class Attack:
     """
-    Something to do with captured advertisements.
+    An attack.
 
-    @ivar what: what it is, for people.
-    @ivar mount: does it.
-    @ivar prepare: what happens to the hosts before.
-    @ivar options: what the hosts with seals are started with, too.
-    @ivar limits: the pairs with seals that do not promise to stop it.
+    @ivar what: What the attacker does, in words.
+    @ivar mount: Attacks, and returns what a pair that it cannot harm does meanwhile.
+    @ivar prepare: Changes the hosts before the attack.
+    @ivar options: More options of txcarp.
+    @ivar limits: The pairs with seals that do not promise to stop it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Attack:
 
     def isStoppedBy(self, pair: Pair) -> bool:
         """
-        Whether a pair promises to be untouched by it.
+        Whether a pair promises to stop it.
         """
         return "off" not in pair.seals and bool(pair.seals) and pair.name not in self.limits
 
@@ -68,7 +68,7 @@ async def _repeat(siege: Siege, packet: bytes, seconds: float) -> None:
 
 async def _replay(siege: Siege, seconds: float) -> None:
     """
-    Send everything that was captured, in order and at its pace, over and over.
+    Send everything that was captured again and again, with the original intervals.
     """
     begun = time.monotonic()
     end = begun + seconds
@@ -85,7 +85,7 @@ async def _replay(siege: Siege, seconds: float) -> None:
 
 def _pass(siege: Siege) -> float:
     """
-    Seconds that all that was captured lasts for, the next interval included.
+    Seconds that one replay takes, the interval after it included.
     """
     times = [captured.time for captured in siege.captured]
     span = times[-1] - times[0]
@@ -100,7 +100,8 @@ def _again(
     source: bytes | None = None,
 ) -> Callable[[Siege], Awaitable[Expectation]]:
     """
-    One captured advertisement, once a second, while the master lives.
+    An attack with one captured advertisement, changed and sent once a second, while the master
+    lives.
     """
 
     async def mount(siege: Siege) -> Expectation:
@@ -127,11 +128,11 @@ def _restarted(
     *, replay: bool, forget: bool = False, crash: bool = False
 ) -> Callable[[Siege], Awaitable[Expectation]]:
     """
-    The master dies, and the backup is restarted in the same moment.
+    An attack on a backup that is restarted when the master dies.
 
-    @param replay: whether everything is replayed, and not one advertisement changed.
-    @param forget: whether its state file is lost.
-    @param crash: whether it had no time to write that.
+    @param replay: Whether everything is replayed; otherwise one advertisement is changed.
+    @param forget: Whether the backup loses its state file.
+    @param crash: Whether the backup had no time to write its state file.
     """
 
     async def mount(siege: Siege) -> Expectation:
@@ -148,7 +149,7 @@ def _restarted(
         else:
             packet = forged(siege.captured[0].packet, advbase=0, advskew=0, source=_STRANGER)
             await _repeat(siege, packet, _DEAD)
-        # What is heard for the first time is believed once if nothing is known.
+        # A host without its state believes each advertisement once.
         once = 0.0
         if replay:
             once = _pass(siege) if forget else SAVE_EVERY if crash else 0.0
@@ -159,7 +160,7 @@ def _restarted(
 
 async def _roleSwapped(siege: Siege) -> None:
     """
-    The master was restarted, and is backup now.
+    Restart the master, so that it is the backup.
     """
     await siege.stop("a")
     await siege.becomes("b", "MASTER")
@@ -168,7 +169,7 @@ async def _roleSwapped(siege: Siege) -> None:
     await siege.sleep(2.0)
 
 
-async def _ownWords(siege: Siege) -> Expectation:
+async def _ownAdverts(siege: Siege) -> Expectation:
     siege.powerOff("b")
     packet = forged(siege.captured[0].packet, advbase=0, advskew=0, source=_STRANGER)
     await _repeat(siege, packet, _DEAD)
@@ -178,7 +179,7 @@ async def _ownWords(siege: Siege) -> Expectation:
 ATTACKS = (
     Attack(
         "0/0 from a new source",
-        "one advertisement again as 0/0 from a host that is not there, once a second",
+        "one advertisement again as 0/0 from a host that does not exist, once a second",
         _again(advbase=0, advskew=0, source=_STRANGER),
     ),
     Attack(
@@ -188,7 +189,7 @@ ATTACKS = (
     ),
     Attack(
         "skew 0 from a new source",
-        "one advertisement again with a better skew, from a host that is not there",
+        "one advertisement again with a better skew, from a host that does not exist",
         _again(advskew=0, source=_STRANGER),
     ),
     Attack(
@@ -199,7 +200,7 @@ ATTACKS = (
     ),
     Attack(
         "unchanged from a new source",
-        "one advertisement again as it was, from a host whose address wins a tie",
+        "one advertisement again, unchanged but for a source that wins a tie",
         _again(source=_STRANGER),
     ),
     Attack(
@@ -209,41 +210,41 @@ ATTACKS = (
     ),
     Attack(
         "replay once the master is dead",
-        "everything again, in order and at its pace, over and over, once the master is dead",
+        "everything again and again, with the original intervals, after the master's death",
         _masterDead,
     ),
     Attack(
         "replay to a restarted backup",
-        "the same with a backup that was restarted when the master died",
+        "the same with a backup that is restarted when the master dies",
         _restarted(replay=True),
     ),
     Attack(
         "0/0 to a restarted backup",
-        "one advertisement again as 0/0 from a host that is not there, after that restart",
+        "one advertisement again as 0/0 from a host that does not exist, after such a restart",
         _restarted(replay=False),
     ),
     Attack(
         "replay to a crashed backup",
-        "the same with a backup that crashed in that moment; what came in the five seconds "
-        "before is believed once more, at most",
+        "the same with a backup that crashes when the master dies; it may believe once more what "
+        "it heard in the last five seconds",
         _restarted(replay=True, crash=True),
     ),
     Attack(
         "replay to one without its state",
-        "the same with a backup that lost its state file; everything is believed once, at most",
+        "the same with a backup that lost its state file; it may believe everything once",
         _restarted(replay=True, forget=True),
     ),
     Attack(
         "0/0 to one without its state",
-        "one advertisement again as 0/0 to such a backup; learn does not promise to stop it",
+        "one advertisement again as 0/0 to such a backup; learn does not promise to stop this",
         _restarted(replay=False, forget=True),
         limits=frozenset({"learn"}),
     ),
     Attack(
-        "0/0 made of a host's own words",
-        "the old master was restarted and the new one dies: what the old one said before, "
-        "again as 0/0",
-        _ownWords,
+        "0/0 made of a host's own adverts",
+        "one advertisement of a former master again as 0/0, after its restart and the death of "
+        "its successor",
+        _ownAdverts,
         prepare=_roleSwapped,
     ),
 )

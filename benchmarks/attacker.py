@@ -1,5 +1,5 @@
 """
-A host on the segment that belongs to no group and knows no password.
+A host on the segment that belongs to no group and has no password.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _GROUP = bytes.fromhex("01005e000012")
 @attrs.frozen
 class Captured:
     """
-    An advertisement as it came by.
+    A captured advertisement.
 
-    @ivar time: when, on the monotonic clock.
-    @ivar packet: from its IP header on.
+    @ivar time: When, on the monotonic clock.
+    @ivar packet: The IP packet.
     """
 
     time: float
@@ -37,11 +37,10 @@ class Captured:
 @implementer(IReadDescriptor)
 class Attacker:
     """
-    Captures all advertisements in IPv4, and sends what it is given under its own
-    Ethernet address, as the cheapest attacker does.
+    Captures all IPv4 advertisements, and sends packets from its own Ethernet address.
 
-    @ivar captured: oldest first.
-    @ivar sent: how many packets it sent.
+    @ivar captured: The advertisements, oldest first.
+    @ivar sent: The number of packets that it sent.
     """
 
     def __init__(self, reactor: IReactorFDSet, node: Node, interface: str = "eth0") -> None:
@@ -56,14 +55,14 @@ class Attacker:
 
     def send(self, packet: bytes) -> None:
         """
-        Send an IPv4 packet to the group.
+        Send an IPv4 packet in a frame to the group.
         """
         self._socket.send(self._header + packet)
         self.sent += 1
 
     def close(self) -> None:
         """
-        Listen no more; what was captured stays.
+        Stop listening.
         """
         self._reactor.removeReader(self)
         self._socket.close()
@@ -88,7 +87,7 @@ class Attacker:
 
     def doRead(self) -> None:
         """
-        Take one frame.
+        Read one frame.
         """
         try:
             frame, sender = self._socket.recvfrom(2048)

@@ -1,24 +1,23 @@
 """
-What an attacker gets who captures advertisements and sends them again, changed or
-not: a pair of txcarp hosts beside a pair of ucarp hosts.
+Attacks of a host without the password, which captures advertisements and sends them again,
+changed or not: on a pair of txcarp hosts beside a pair of ucarp hosts.
 
     python -m benchmarks.attacks
 
-A third host on the segment of each pair captures what the master says, for six
-seconds, and does not know the password.  Then it attacks, all pairs at the same time.
-The table shows for each attack and pair the longest time for which nobody had the
-shared address, the longest for which both hosts had it, how often a host became
-master, and who has the address in the end; C{a} is the master, C{b} the backup.  What
-the hosts refused and said follows.
+A third host on the segment of each pair captures the master's advertisements for six seconds,
+and then attacks; all pairs are attacked at the same time.  The table shows for each attack and
+pair the longest time in which no host had the shared address, the longest time in which both
+had it, how often a host became master, and the host that has the address in the end.  C{a} is
+the master, C{b} the backup.  Below the table is what the hosts refused and logged.
 
-The columns are what the two hosts do: C{learn} and C{require} are txcarp with that
-C{--seal}, and others can be asked for: C{mixed} is one host of each, C{off} is txcarp
-without seals.
+The columns are the programs of the two hosts: C{learn} and C{require} are txcarp with that
+value of C{--seal}.  C{--pairs} can add C{mixed} (one host of each) and C{off} (txcarp without
+seals).
 
-Everything happens in network namespaces of this process; Debian's C{ucarp} takes part
-if it is installed.  An attack during which the machine stood still is repeated.  The
-exit status is 1 if an attack that txcarp's seals are to stop did anything to its hosts,
-and 3 if that could not be told.
+Everything happens in network namespaces of this process.  Debian's C{ucarp} takes part if it is
+installed.  An attack during which the machine pauses is repeated.  The exit status is 1 if an
+attack that txcarp's seals must stop did any harm, and 3 if the machine paused for too long to
+judge that.
 """
 
 from __future__ import annotations
@@ -33,23 +32,20 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet import task
 from twisted.internet.defer import Deferred, gatherResults
 
 from benchmarks.assaults import ATTACKS, Attack
+from benchmarks.measuring import execute, expectPositive, say, verdict
 from benchmarks.siege import PAIRS, USUAL, Outcome, Pair, Siege
 from benchmarks.tables import layout, showSpan
-from txcarp.daemon.scheduling import stayOnTime
-from txcarp.testbed import Testbed, TestbedUnavailable
-
-BROKEN, UNTOLD = 1, 3
+from txcarp.testbed import Testbed
 
 
 async def mount(reactor: Any, attack: Attack, pairs: Sequence[Pair]) -> list[Outcome]:
     """
-    Attack all pairs at once.
+    Attack all pairs at the same time, once.
 
-    @return: what came of it, a pair each.
+    @return: The outcome for each pair.
     """
     sieges: list[Siege] = []
     with ExitStack() as stack:
@@ -84,23 +80,26 @@ async def measure(
     reactor: Any, attack: Attack, pairs: Sequence[Pair], attempts: int
 ) -> list[Outcome]:
     """
-    Attack all pairs, on a machine that does not stand still.
+    Attack all pairs at the same time.  An attack during which the machine paused is repeated.
+
+    @param attempts: The largest number of attacks.
+    @return: The last outcome for each pair.
     """
     while True:
         outcomes = await mount(reactor, attack, pairs)
         attempts -= 1
-        if attempts <= 0 or all(outcome.telling for outcome in outcomes):
+        if attempts <= 0 or all(outcome.conclusive for outcome in outcomes):
             return outcomes
-        _say(f"{attack.name:32}  again: this machine stood still")
+        say(f"{attack.name:32}  again: this machine paused")
 
 
 def table(rows: Sequence[tuple[Attack, Sequence[Outcome]]], names: Sequence[str]) -> str:
     """
-    The figures for people.
+    The figures as text.
     """
     return layout(
         (
-            ("nobody has it", lambda outcome: showSpan(outcome.nobody)),
+            ("no host has it", lambda outcome: showSpan(outcome.nobody)),
             ("both have it", lambda outcome: showSpan(outcome.both)),
             ("changes of master", lambda outcome: str(outcome.changes)),
             ("has it in the end", lambda outcome: outcome.holders),
@@ -112,7 +111,7 @@ def table(rows: Sequence[tuple[Attack, Sequence[Outcome]]], names: Sequence[str]
 
 def notes(rows: Sequence[tuple[Attack, Sequence[Outcome]]], names: Sequence[str]) -> str:
     """
-    What the hosts refused and said.
+    What the hosts refused and logged, as text.
     """
     lines = []
     for attack, outcomes in rows:
@@ -120,15 +119,12 @@ def notes(rows: Sequence[tuple[Attack, Sequence[Outcome]]], names: Sequence[str]
         for name, outcome in zip(names, outcomes, strict=True):
             lines.append(
                 f"    {name + ':':9} {outcome.sent} sent; refused {_counts(outcome.refused)}; "
-                f"said {_counts(outcome.said)}"
+                f"logged {_counts(outcome.said)}"
             )
     return "\n".join(lines)
 
 
 def _counts(counts: dict[str, int]) -> str:
-    """
-    Counts by host and words.
-    """
     found = []
     for key, count in counts.items():
         host, _, words = key.partition(": ")
@@ -142,25 +138,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.attacks",
-        description="What an attacker gets who sends captured advertisements again.",
+        description="Attack pairs of hosts with captured advertisements.",
     )
     parser.add_argument(
         "--pairs",
         metavar="NAMES",
         default=",".join(USUAL),
-        help=f"some of {','.join(PAIRS)} (default {','.join(USUAL)})",
+        help=f"some of {','.join(PAIRS)} ({','.join(USUAL)})",
     )
-    parser.add_argument("--attacks", metavar="WORDS", help="whose names hold one of these")
     parser.add_argument(
-        "--attempts",
-        type=int,
-        default=3,
-        help="at an attack without the whole machine standing still (default 3)",
+        "--attacks", metavar="WORDS", help="attacks whose names contain one of these words"
+    )
+    parser.add_argument(
+        "--attempts", type=int, default=3, help="attempts at an attack without a pause (3)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args(arguments)
-    if options.attempts < 1:
-        parser.error(f"--attempts {options.attempts}: expected 1 or more")
+    expectPositive(parser, options, "attempts")
     for name in options.pairs.split(","):
         if name not in PAIRS:
             parser.error(f"--pairs {name}: expected some of {','.join(PAIRS)}")
@@ -170,47 +164,44 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         attack for attack in ATTACKS if any(word in attack.name for word in words)
     ]
     if not options.mounted:
-        parser.error(f"--attacks {options.attacks}: they are {[one.name for one in ATTACKS]}")
+        names = [attack.name for attack in ATTACKS]
+        parser.error(f"--attacks {options.attacks}: expected words in {', '.join(names)}")
     return options
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
 
 
 async def run(reactor: Any, options: argparse.Namespace) -> int:
     """
-    Fill the table.
+    Attack, and print the table.
 
-    @return: the exit status.
+    @return: The exit status.
     """
     pairs: list[Pair] = []
     for pair in options.chosen:
         missing = pair.contestant.missing()
         if missing:
-            _say(f"{pair.name} takes no part: {missing}")
+            say(f"{pair.name} takes no part: {missing}")
         else:
             pairs.append(pair)
     names = [pair.name for pair in pairs]
     rows: list[tuple[Attack, list[Outcome]]] = []
     broken: list[str] = []
-    untold: list[str] = []
+    inconclusive: list[str] = []
     for attack in options.mounted:
         outcomes = await measure(reactor, attack, pairs, options.attempts)
         rows.append((attack, outcomes))
         for pair, outcome in zip(pairs, outcomes, strict=True):
-            _say(
+            say(
                 f"{attack.name:32}  {pair.name:8}  nobody {showSpan(outcome.nobody):>9}"
                 f"  both {showSpan(outcome.both):>9}  changes {outcome.changes:>2}"
                 f"  then {outcome.holders:8}  (+- {outcome.pause * 1000:.0f} ms)"
             )
             if not attack.isStoppedBy(pair):
                 continue
-            if outcome.telling:
+            if outcome.conclusive:
                 broken += [f"{attack.name}, {pair.name}: {words}" for words in outcome.faults]
             else:
-                untold.append(f"{attack.name}, {pair.name}")
-    versions = list(dict.fromkeys(pair.contestant.version() for pair in pairs))
+                inconclusive.append(f"{attack.name}, {pair.name}")
+    versions = list(dict.fromkeys(pair.contestant.version for pair in pairs))
     if options.json:
         cells = [
             {
@@ -222,40 +213,21 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
             for attack, outcomes in rows
             for name, outcome in zip(names, outcomes, strict=True)
         ]
-        whole = {"programs": versions, "cells": cells, "broken": broken, "untold": untold}
-        print(json.dumps(whole, indent=2))
+        whole = {"programs": versions, "cells": cells}
+        print(json.dumps({**whole, "broken": broken, "inconclusive": inconclusive}, indent=2))
     else:
         print(f"\n{', '.join(versions)}\n\n{table(rows, names)}\n")
-        print("a: the master, b: the backup. +: still so at the end.\n")
+        print("a: the master, b: the backup. +: not over at the end.\n")
         print(notes(rows, names))
-        for words in broken:
-            print(f"txcarp was touched: {words}")
-        for words in untold:
-            print(f"not judged, because this machine stood still: {words}")
-    return BROKEN if broken else UNTOLD if untold else 0
+    return verdict(broken, inconclusive, "txcarp was harmed")
 
 
 def main(arguments: Sequence[str]) -> None:
     """
-    The command.
+    Run the command.
     """
     options = parse(arguments)
-    # On a busy machine the observer must not be what is late.
-    stayOnTime()
-
-    def begin(reactor: Any) -> Deferred[None]:
-        async def whole() -> None:
-            status = await run(reactor, options)
-            if status:
-                raise SystemExit(status)
-
-        return Deferred.fromCoroutine(whole())
-
-    try:
-        task.react(begin)
-    except TestbedUnavailable as error:
-        _say(f"benchmarks.attacks: {error}")
-        raise SystemExit(2) from None
+    execute("benchmarks.attacks", lambda reactor: run(reactor, options))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 """
-The programs that are compared, each started as its users start it.
+The programs that are compared, each configured as its users do it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.lab.daemons import TXCARP, Daemon, environment
+import attrs
+
+import txcarp
 from txcarp.testbed import Node
+from txcarp.testbed.daemon import TXCARP, Daemon, programPath
 
 #: The address that both hosts share.
 VIRTUAL = "10.99.0.100"
@@ -41,202 +43,137 @@ vrrp_instance benchmark {{
 """
 
 
+@attrs.frozen
 class Contestant:
     """
     A program that lets two hosts share an address, with its default timing.
 
-    @cvar name: what the table calls it.
+    @ivar name: Its name in tables.
+    @ivar command: Makes its command line, from the address of its host and the directory
+        for its files.
+    @ivar needs: The programs that it needs, by name.
+    @ivar remark: How it is used, for the line with its version.
     """
 
-    name = ""
+    name: str
+    command: Callable[[str, Path], list[str]]
+    needs: tuple[str, ...] = ()
+    remark: str = ""
 
     def missing(self) -> str | None:
         """
-        Why it cannot take part; L{None} if it can.
+        Why it cannot take part; C{None} if it can.
         """
-        return None
+        absent = [program for program in self.needs if programPath(program) is None]
+        return f"{absent[0]} is not installed" if absent else None
 
+    @property
     def version(self) -> str:
         """
-        The program and its version.
+        The program and its version, as its Debian package says it: ucarp has no option for
+        that.
         """
-        return self.name
-
-    def command(self, source: str, directory: Path) -> list[str]:
-        """
-        How it is started on the host with this address.
-
-        @param directory: for the files that it needs, one for each host.
-        """
-        raise NotImplementedError
+        if self.name == "txcarp":
+            return f"txcarp {txcarp.__version__} ({self.remark})"
+        answer = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${Version}", self.name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = re.match(r"[\d.]+\d", answer.stdout.rpartition(":")[2])
+        return f"{self.name} {found.group() if found else ''} ({self.remark})"
 
     def start(
         self, reactor: Any, node: Node, source: str, directory: Path, *options: str
     ) -> Daemon:
         """
-        Start it on a host; it ends with the reactor, however that is stopped.
+        Start it on a host.  It is killed when the reactor stops.
 
-        @param directory: where it finds what an earlier run of it left.
-        @param options: more than its users give it.
+        @param source: The address of the host.
+        @param directory: The directory for its files; an earlier run may have left some.
+        @param options: More options.
         """
         directory.mkdir(exist_ok=True)
         daemon = Daemon(f"{node.name} {self.name}")
-        argv = [*self.command(source, directory), *options]
-        node.spawn(reactor, daemon, argv[0], argv, environment(directory))
+        daemon.start(reactor, node, [*self.command(source, directory), *options], directory)
         reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
         return daemon
 
 
-class Txcarp(Contestant):
+def _options(source: str) -> list[str]:
     """
-    txcarp that holds the address itself.
+    The options that ucarp and txcarp have in common.
     """
-
-    name = "txcarp"
-
-    def version(self) -> str:
-        """
-        See L{Contestant.version}.
-        """
-        import txcarp
-
-        return f"txcarp {txcarp.__version__} (--assign)"
-
-    def command(self, source: str, directory: Path) -> list[str]:
-        """
-        See L{Contestant.command}.
-        """
-        return [*TXCARP, *_ucarpOptions(source), "-a", _PREFIX, "--assign"]
+    return ["-i", "eth0", "-s", source, "-v", str(_VHID), "-p", _PASSWORD, "-f", "none"]
 
 
-class Ucarp(Contestant):
+def _scripts(source: str, directory: Path) -> list[str]:
     """
-    The real ucarp with the two scripts that everybody writes.
+    The options for the scripts of ucarp's manual page, which move the address.
     """
-
-    name = "ucarp"
-
-    def missing(self) -> str | None:
-        """
-        See L{Contestant.missing}.
-        """
-        return _notInstalled("ucarp", "ip")
-
-    def version(self) -> str:
-        """
-        See L{Contestant.version}.
-        """
-        return f"ucarp {_debianVersion('ucarp')} (scripts, -z)"
-
-    def command(self, source: str, directory: Path) -> list[str]:
-        """
-        See L{Contestant.command}.
-        """
-        for event, verb in (("up", "add"), ("down", "del")):
-            script = directory / event
-            script.write_text(_SCRIPT.format(verb=verb, address=_PREFIX))
-            script.chmod(0o755)
-        scripts = ["-u", str(directory / "up"), "-d", str(directory / "down")]
-        return [_path("ucarp"), *_ucarpOptions(source), "-a", VIRTUAL, *scripts, "-z"]
+    for event, verb in (("up", "add"), ("down", "del")):
+        script = directory / event
+        script.write_text(_SCRIPT.format(verb=verb, address=_PREFIX))
+        script.chmod(0o755)
+    scripts = ["-u", str(directory / "up"), "-d", str(directory / "down")]
+    return [*_options(source), "-a", VIRTUAL, *scripts, "-z"]
 
 
-class Keepalived(Contestant):
-    """
-    keepalived with one VRRP instance of nothing but defaults; as with the other
-    two, a host that comes back does not take the address back.
-    """
-
-    name = "keepalived"
-
-    def missing(self) -> str | None:
-        """
-        See L{Contestant.missing}.
-        """
-        return _notInstalled("keepalived")
-
-    def version(self) -> str:
-        """
-        See L{Contestant.version}.
-        """
-        return f"keepalived {_debianVersion('keepalived')} (VRRP)"
-
-    def command(self, source: str, directory: Path) -> list[str]:
-        """
-        See L{Contestant.command}.
-        """
-        configuration = directory / "keepalived.conf"
-        configuration.write_text(_KEEPALIVED.format(vhid=_VHID, address=_PREFIX))
-        files = {"-f": "keepalived.conf", "-p": "pid", "-r": "vrrp.pid"}
-        paths = [word for key, file in files.items() for word in (key, str(directory / file))]
-        return [_path("keepalived"), "-n", "-l", "-D", "-P", *paths]
+def _ucarp(source: str, directory: Path) -> list[str]:
+    return [programPath("ucarp") or "ucarp", *_scripts(source, directory)]
 
 
-#: In the order of the table's columns.
-ALL: tuple[Contestant, ...] = (Txcarp(), Ucarp(), Keepalived())
+def _txcarp(source: str, directory: Path) -> list[str]:
+    return [*TXCARP, *_options(source), "-a", _PREFIX, "--assign"]
 
 
-def processes(pid: int) -> list[int]:
-    """
-    A process and all that descend from it, itself first.
-    """
+def _txcarpWithScripts(source: str, directory: Path) -> list[str]:
+    return [*TXCARP, *_scripts(source, directory)]
 
-    def children(parent: int) -> Iterator[int]:
-        try:
-            text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        except OSError:
-            return
-        for child in map(int, text.split()):
-            yield child
-            yield from children(child)
 
-    return [pid, *children(pid)]
+def _keepalived(source: str, directory: Path) -> list[str]:
+    configuration = directory / "keepalived.conf"
+    configuration.write_text(_KEEPALIVED.format(vhid=_VHID, address=_PREFIX))
+    files = {"-f": "keepalived.conf", "-p": "pid", "-r": "vrrp.pid"}
+    paths = [word for key, file in files.items() for word in (key, str(directory / file))]
+    return [programPath("keepalived") or "keepalived", "-n", "-l", "-D", "-P", *paths]
+
+
+#: txcarp adds and removes the address itself.
+ASSIGNING = Contestant("txcarp", _txcarp, remark="--assign")
+
+#: txcarp with the command line and the scripts of L{UCARP}.
+SCRIPTED = Contestant("txcarp", _txcarpWithScripts, ("ip",), "scripts, -z")
+
+UCARP = Contestant("ucarp", _ucarp, ("ucarp", "ip"), "scripts, -z")
+
+#: One VRRP instance.  As with the other programs, a host that comes back does not take the
+#: address back.
+KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP")
 
 
 def strike(daemon: Daemon, number: int) -> None:
     """
-    Send a signal to a daemon and to its children, before any of them can do
-    something about what happens to another.
+    Send a signal to a daemon and all its descendants.  They are stopped before the first
+    of them is killed, so that none reacts to the death of another.
     """
     if daemon.ended:
         return
-    everybody = processes(daemon.pid)
+    processes = [daemon.pid, *_descendants(daemon.pid)]
     for each in (signal.SIGSTOP, number) if number == signal.SIGKILL else (number,):
-        for pid in everybody:
+        for pid in processes:
             try:
                 os.kill(pid, each)
             except ProcessLookupError:
                 pass
 
 
-def _ucarpOptions(source: str) -> list[str]:
-    return ["-i", "eth0", "-s", source, "-v", str(_VHID), "-p", _PASSWORD, "-f", "none"]
-
-
-def _path(program: str) -> str:
-    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if path is None:
-        raise FileNotFoundError(f"{program} is not installed")
-    return path
-
-
-def _notInstalled(*programs: str) -> str | None:
-    for program in programs:
-        try:
-            _path(program)
-        except FileNotFoundError as error:
-            return str(error)
-    return None
-
-
-def _debianVersion(package: str) -> str:
-    """
-    As the package says it: ucarp itself does not know its version.
-    """
-    answer = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Version}", package],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = re.match(r"[\d.]+\d", answer.stdout.rpartition(":")[2])
-    return found.group() if found else ""
+def _descendants(pid: int) -> Iterator[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return
+    for child in map(int, text.split()):
+        yield child
+        yield from _descendants(child)

@@ -1,19 +1,18 @@
 """
-What becomes of an address when its host fails: txcarp beside ucarp and keepalived.
+Faults of the host that holds an address: txcarp beside ucarp and keepalived.
 
     python -m benchmarks.faults
 
-Two hosts share an address, with the default timing of the program that they run;
-a client pings it every 2 ms.  Then something happens to the host that holds it.
-The table shows for each program and fault the longest time in which both hosts had
-the address, the silence that the client noticed, the probes that nobody answered,
-and which host has the address in the end (C{a} is the one that failed).
+Two hosts share an address, with the default timing of the program that they run; a client
+pings the address every 2 ms.  Then the host that holds it has a fault.  The table shows for
+each program and fault the longest time in which both hosts had the address, the longest time
+in which the client got no answer, the number of lost probes, and the host that has the address
+in the end.  C{a} is the host with the fault.
 
-Everything happens in network namespaces of this process; Debian's C{ucarp} and
-C{keepalived} take part if they are installed.  With C{--runs} more than one, the
-figures are the worst of all runs.  A virtual machine that stands still now and then
-spoils the figures: such a cell is measured again.  The exit status is 1 if txcarp did
-not do what it promises, and 3 if that could not be told.
+Everything happens in network namespaces of this process.  Debian's C{ucarp} and C{keepalived}
+take part if they are installed.  With several C{--runs} the figures are the worst of all runs.
+A measurement during which a virtual machine pauses is repeated.  The exit status is 1 if txcarp
+broke a promise, and 3 if the machine paused for too long to judge it.
 """
 
 from __future__ import annotations
@@ -24,32 +23,31 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet import task
-from twisted.internet.defer import Deferred
+import attrs
 
-from benchmarks.contestants import ALL, Contestant
+from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant
+from benchmarks.measuring import execute, expectPositive, say, verdict
 from benchmarks.outcomes import PROBE, Outcome, measure, worst
 from benchmarks.scenes import FAULTS
 from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
-from txcarp.daemon.scheduling import stayOnTime
-from txcarp.testbed import TestbedUnavailable
 
-BROKEN, UNTOLD = 1, 3
+#: In the order of the columns.
+_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 
 
 def table(
     contestants: Sequence[Contestant], outcomes: dict[tuple[str, str], Outcome]
 ) -> str:
     """
-    The figures for people.
+    The figures as text.
     """
     faults = [fault for fault in FAULTS if any(key[0] == fault.name for key in outcomes)]
     names = [contestant.name for contestant in contestants]
     return layout(
         (
             ("both hosts have it", lambda outcome: showSpan(outcome.both)),
-            ("client hears nothing", lambda outcome: showSpan(outcome.silence)),
+            ("client gets no answer", lambda outcome: showSpan(outcome.silence)),
             ("probes lost", lambda outcome: str(outcome.lost)),
             ("has it in the end", lambda outcome: outcome.holders),
         ),
@@ -64,117 +62,92 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.faults",
-        description="What becomes of an address when its host fails.",
+        description="Measure what faults of a host do to the address that it shares.",
     )
-    names = [contestant.name for contestant in ALL]
-    parser.add_argument("--runs", type=int, default=1, help="of each cell (default 1)")
+    names = [contestant.name for contestant in _ALL]
+    parser.add_argument("--runs", type=int, default=1, help="runs of each fault (1)")
     parser.add_argument(
-        "--attempts",
-        type=int,
-        default=3,
-        help="to measure a cell without the whole machine standing still (default 3)",
+        "--attempts", type=int, default=3, help="attempts at a run without a pause (3)"
     )
-    parser.add_argument("--only", metavar="NAMES", help=f"some of {','.join(names)}")
-    parser.add_argument("--faults", metavar="WORDS", help="those whose names hold one of these")
+    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
+    parser.add_argument(
+        "--faults", metavar="WORDS", help="faults whose names contain one of these words"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args(arguments)
-    for name in ("runs", "attempts"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} {getattr(options, name)}: expected 1 or more")
+    expectPositive(parser, options, "runs", "attempts")
     chosen = options.only.split(",") if options.only else names
     for name in chosen:
         if name not in names:
             parser.error(f"--only {name}: expected some of {','.join(names)}")
-    options.contestants = [contestant for contestant in ALL if contestant.name in chosen]
+    options.contestants = [contestant for contestant in _ALL if contestant.name in chosen]
     words = options.faults.split(",") if options.faults else [""]
     options.chosen = [fault for fault in FAULTS if any(word in fault.name for word in words)]
     if not options.chosen:
-        parser.error(f"--faults {options.faults}: the faults are {[f.name for f in FAULTS]}")
+        names = [fault.name for fault in FAULTS]
+        parser.error(f"--faults {options.faults}: expected words in {', '.join(names)}")
     return options
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
 
 
 async def run(reactor: Any, options: argparse.Namespace) -> int:
     """
-    Fill the table.
+    Measure, and print the table.
 
-    @return: the exit status.
+    @return: The exit status.
     """
-    contestants = []
+    contestants: list[Contestant] = []
     for contestant in options.contestants:
         missing = contestant.missing()
         if missing:
-            _say(f"{contestant.name} takes no part: {missing}")
+            say(f"{contestant.name} takes no part: {missing}")
         else:
             contestants.append(contestant)
     outcomes: dict[tuple[str, str], Outcome] = {}
     broken: list[str] = []
-    untold: list[str] = []
+    inconclusive: list[str] = []
     for fault in options.chosen:
         for contestant in contestants:
             runs = []
             for _ in range(options.runs):
-                outcome = await measure(reactor, contestant, fault, options.attempts, _say)
+                outcome = await measure(reactor, contestant, fault, options.attempts)
                 runs.append(outcome)
-                _say(
+                say(
                     f"{contestant.name:10}  {fault.name:20}  both {showSpan(outcome.both):>9}"
                     f"  silence {showSpan(outcome.silence):>9}  lost {outcome.lost:>4}"
                     f"  then {outcome.holders:8}  (+- {showSpan(Span(outcome.resolution))})"
                 )
-                if contestant.name != "txcarp":
+                if contestant is not ASSIGNING:
                     continue
-                if not outcome.telling:
-                    untold.append(fault.name)
+                if not outcome.conclusive:
+                    inconclusive.append(fault.name)
                 else:
                     broken += [f"{fault.name}: {words}" for words in outcome.broken(fault)]
             outcomes[fault.name, contestant.name] = worst(runs)
     resolution = max((outcome.resolution for outcome in outcomes.values()), default=0.0)
-    versions = [contestant.version() for contestant in contestants]
+    versions = [contestant.version for contestant in contestants]
     if options.json:
         cells = [
-            {"fault": fault, "program": name, **outcome.describe()}
+            {"fault": fault, "program": name, **attrs.asdict(outcome)}
             for (fault, name), outcome in outcomes.items()
         ]
-        whole = {"programs": versions, "cells": cells, "broken": broken, "untold": untold}
-        print(json.dumps(whole, indent=2))
+        whole = {"programs": versions, "cells": cells}
+        print(json.dumps({**whole, "broken": broken, "inconclusive": inconclusive}, indent=2))
     else:
         print(f"\n{', '.join(versions)}\n\n{table(contestants, outcomes)}\n")
         print(
-            f"a: the host that failed, b: the other. +: still so at the end. Probes every "
-            f"{PROBE * 1000:.0f} ms;\nthis process was never late by more than "
+            f"a: the host with the fault, b: the other one. +: not over at the end. Probes every "
+            f"{PROBE * 1000:.0f} ms;\nthis process never paused for more than "
             f"{resolution * 1000:.0f} ms. Worst of {options.runs} run(s)."
         )
-        for words in broken:
-            print(f"txcarp broke its promise: {words}")
-        for words in untold:
-            print(f"not judged, because this machine stood still: {words}")
-    return BROKEN if broken else UNTOLD if untold else 0
+    return verdict(broken, inconclusive, "txcarp broke a promise")
 
 
 def main(arguments: Sequence[str]) -> None:
     """
-    The command.
+    Run the command.
     """
     options = parse(arguments)
-    # On a busy machine the observer must not be what is late.
-    stayOnTime()
-
-    def begin(reactor: Any) -> Deferred[None]:
-        async def whole() -> None:
-            status = await run(reactor, options)
-            if status:
-                raise SystemExit(status)
-
-        return Deferred.fromCoroutine(whole())
-
-    try:
-        task.react(begin)
-    except TestbedUnavailable as error:
-        _say(f"benchmarks.faults: {error}")
-        raise SystemExit(2) from None
+    execute("benchmarks.faults", lambda reactor: run(reactor, options))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """
-How long an address is nobody's when its host crashes, and when it is stopped.
+The time without a master when a host crashes, and when it is stopped.
 
     python -m benchmarks.handover --runs 10
 
-Every pair of txcarp and ucarp, each with the default timing and scripts that move the
-address, as in ucarp's manual; a client pings the address every 2 ms.  The table shows
-the time from the last advertisement of the old master to the first of the new one, on
-the wire, beside the exact deadline of the backup, and the longest time for which the
-client heard nothing.
+Every pair of txcarp and ucarp, each with the default timing and with scripts that move the
+address, as in ucarp's manual page; a client pings the address every 2 ms.  The table shows the
+time on the wire from the last advertisement of the old master to the first of the new one, and
+the longest time in which the client got no answer.
 
-A crash is a killed process on a host whose cable is dead in both directions, while its
-carrier stays: nobody is told anything.  A planned stop is SIGTERM with C{-z}.
+A crash is a killed process on a host whose cable passes nothing in both directions, while its
+carrier stays.  A planned stop is SIGTERM with C{-z}.
 
 Everything happens in network namespaces of this process.
 """
@@ -24,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,69 +31,45 @@ from typing import Any
 
 import attrs
 from twisted.internet import task
-from twisted.internet.defer import Deferred
 
-from benchmarks.contestants import VIRTUAL, Contestant, Ucarp, strike
-from tests.lab.daemons import TXCARP, Daemon
+from benchmarks.contestants import SCRIPTED, UCARP, VIRTUAL, Contestant, strike
+from benchmarks.measuring import IMPOSSIBLE, execute, expectPositive, say, until
+from benchmarks.scenes import ADDRESSES
 from tests.lab.wire import Wire
 from txcarp.clock.monotonic import MonotonicClock
-from txcarp.daemon.scheduling import stayOnTime
-from txcarp.testbed import Testbed, TestbedUnavailable
+from txcarp.testbed import Testbed
+from txcarp.testbed.daemon import Daemon
 from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Seconds between probes.
 _PROBE = 0.002
 
-#: Seconds of silence after which a backup with default timing takes over.
+#: Seconds of silence after which a backup with the default timing takes over.
 _DEADLINE = 3.0
 
-_STARTING = 60.0
+#: Seconds in which the new master has to advertise, and to answer the client.
 _TAKING_OVER = 12.0
-_SETTLING = 1.5
-_AFTERWARDS = 0.5
 
-_ADDRESSES = {"a": "10.99.0.1", "b": "10.99.0.2", "client": "10.99.0.50"}
+#: Seconds for which the backup hears the master, and for which the client goes on afterwards.
+_SETTLING, _AFTERWARDS = 1.5, 0.5
 
-
-class Scripted(Ucarp):
-    """
-    txcarp with ucarp's command line and scripts.
-    """
-
-    name = "txcarp"
-
-    def command(self, source: str, directory: Path) -> list[str]:
-        """
-        See L{Contestant.command}.
-        """
-        return [*TXCARP, *super().command(source, directory)[1:]]
-
-
-_PROGRAMS = (Scripted(), Ucarp())
+_PROGRAMS = (SCRIPTED, UCARP)
 
 
 @attrs.frozen
 class Handover:
     """
-    What one hand-over cost.
+    One hand-over.
 
-    @ivar advertised: seconds from the last advertisement of the old master to the
-        first of the new one.
-    @ivar silence: the longest time without an answer, as the client saw it.
-    @ivar resolution: seconds that this process was busy with something else.
+    @ivar advertised: Seconds from the last advertisement of the old master to the first of the
+        new one.
+    @ivar silence: The longest time without an answer, in seconds.
+    @ivar resolution: The longest pause of this process, in seconds.
     """
 
     advertised: float
     silence: float
     resolution: float
-
-
-async def _until(reactor: Any, condition: Callable[[], object], what: str, within: float) -> None:
-    end = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {within:.0f} s: {what}")
-        await task.deferLater(reactor, 0.02)
 
 
 def _isIn(daemon: Daemon, state: str) -> bool:
@@ -103,45 +78,47 @@ def _isIn(daemon: Daemon, state: str) -> bool:
 
 async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: bool) -> Handover:
     """
-    Let one host hand over to another.
+    Measure one hand-over.
 
-    @param crash: whether it gets no chance to say so.
+    @param crash: Whether the master crashes, and is not stopped.
     """
     daemons: list[Daemon] = []
     clock = MonotonicClock(reactor)
     with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        nodes = {name: testbed.node(name, f"{own}/24") for name, own in _ADDRESSES.items()}
+        nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
         wire = Wire(reactor, testbed.lan)
         with nodes["client"].inside():
             pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, _PROBE)
-        a, b = _ADDRESSES["a"], _ADDRESSES["b"]
+        a, b = ADDRESSES["a"], ADDRESSES["b"]
         try:
             for name, program, state in (("a", master, "MASTER"), ("b", backup, "BACKUP")):
                 daemon = program.start(
-                    reactor, nodes[name], _ADDRESSES[name], Path(directory, name)
+                    reactor, nodes[name], ADDRESSES[name], Path(directory, name)
                 )
                 daemons.append(daemon)
                 what = f"{program.name} is {state}"
-                await _until(reactor, partial(_isIn, daemon, state), what, _STARTING)
+                await until(reactor, partial(_isIn, daemon, state), what, daemon)
             pinger.start()
-            # Any moment between two advertisements may be the one.
+            # The hand-over may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())
-            await _until(reactor, lambda: pinger.received, "the client is answered", _STARTING)
+            await until(reactor, lambda: pinger.received, "the client gets answers")
             struck = time.monotonic()
             if crash:
-                # Nothing leaves after what its peer heard last.
+                # Stopped first: after the cut it must not send what its peer does not hear.
                 strike(daemons[0], signal.SIGSTOP)
                 nodes["a"].cut()
                 strike(daemons[0], signal.SIGKILL)
             else:
                 daemons[0].signal(signal.SIGTERM)
-            await _until(reactor, lambda: wire.of(b), f"{backup.name} takes over", _TAKING_OVER)
+            what = f"{backup.name} takes over"
+            await until(reactor, lambda: wire.of(b), what, daemons[1], within=_TAKING_OVER)
             first = wire.of(b)[0].time
-            await _until(
+            await until(
                 reactor,
                 lambda: any((p.repliedAt or 0) > first for p in pinger.probes),
-                "the client is answered again",
-                _TAKING_OVER,
+                "the client gets answers again",
+                daemons[1],
+                within=_TAKING_OVER,
             )
             await task.deferLater(reactor, _AFTERWARDS)
             last = [advert.time for advert in wire.of(a) if advert.time < first][-1]
@@ -173,13 +150,15 @@ def row(name: str, event: str, handovers: Sequence[Handover]) -> str:
 
 
 _HEAD = f"""\
-{"":32}{"last to first advertisement":^27}{"client hears nothing":>22}
+{"":32}{"last to first advertisement":^27}{"client gets no answer":>22}
 {"old and new master":32}{"min":>9}{"median":>9}{"max":>9}{"median":>9}{"max":>9}"""
 
 
-async def run(reactor: Any, options: argparse.Namespace) -> None:
+async def run(reactor: Any, options: argparse.Namespace) -> int:
     """
-    Measure all pairs and print the table.
+    Measure all pairs, and print the table.
+
+    @return: The exit status.
     """
     rows, resolution = [], 0.0
     for crash in (True, False):
@@ -193,46 +172,38 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
                 for _ in range(options.runs):
                     handover = await measure(reactor, master, backup, crash)
                     handovers.append(handover)
-                    print(
+                    say(
                         f"{name:18}{event:14}{handover.advertised:9.3f} silence "
-                        f"{handover.silence:9.3f} (+- {handover.resolution:.3f})",
-                        file=sys.stderr,
-                        flush=True,
+                        f"{handover.silence:9.3f} (+- {handover.resolution:.3f})"
                     )
                 rows.append(row(name, event, handovers))
                 resolution = max(resolution, *(handover.resolution for handover in handovers))
     print("\n".join(["", _HEAD, "-" * 77, *rows, ""]))
     print(
         f"Seconds, of {options.runs} run(s) each. The deadline of a backup is {_DEADLINE:.3f} s "
-        f"after the last\nadvertisement. Probes every {_PROBE * 1000:.0f} ms; this process was "
-        f"never late by more than {resolution * 1000:.0f} ms."
+        f"after the last\nadvertisement. Probes every {_PROBE * 1000:.0f} ms; this process never "
+        f"paused for more than {resolution * 1000:.0f} ms."
     )
+    return 0
 
 
 def main(arguments: Sequence[str]) -> None:
     """
-    The command.
+    Run the command.
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.handover",
-        description="How long an address is nobody's when its host crashes or is stopped.",
+        description="Measure the time without a master when a host crashes or is stopped.",
     )
-    parser.add_argument("--runs", type=int, default=3, help="of each line (default 3)")
-    parser.add_argument("--only", metavar="WORDS", help='lines that hold this, as "crash"')
+    parser.add_argument("--runs", type=int, default=3, help="runs of each line (3)")
+    parser.add_argument("--only", metavar="WORDS", help='lines that contain this, as "crash"')
     options = parser.parse_args(arguments)
-    if options.runs < 1:
-        parser.error(f"--runs {options.runs}: expected 1 or more")
-    missing = Ucarp().missing()
+    expectPositive(parser, options, "runs")
+    missing = UCARP.missing()
     if missing:
-        print(f"benchmarks.handover: {missing}", file=sys.stderr)
-        raise SystemExit(2)
-    # On a busy machine the observer must not be what is late.
-    stayOnTime()
-    try:
-        task.react(lambda reactor: Deferred.fromCoroutine(run(reactor, options)))
-    except TestbedUnavailable as error:
-        print(f"benchmarks.handover: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        say(f"benchmarks.handover: {missing}")
+        raise SystemExit(IMPOSSIBLE)
+    execute("benchmarks.handover", lambda reactor: run(reactor, options))
 
 
 if __name__ == "__main__":

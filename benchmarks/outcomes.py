@@ -1,5 +1,5 @@
 """
-What comes of it when something happens to a host, measured.
+Measures the consequences of a fault.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,22 @@ import attrs
 from twisted.internet import task
 
 from benchmarks.contestants import VIRTUAL, Contestant, strike
+from benchmarks.measuring import say, until
 from benchmarks.scenes import ADDRESSES, Fault, Scene
-from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders, Span
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Testbed
+from txcarp.testbed.daemon import Daemon
 from txcarp.testbed.pinger import Pinger, Probe, openPingSocket
 
-#: Seconds that a host may take until it is master, or backup.
-_STARTING = 60.0
-
-#: Seconds of advertisements that the backup hears before anything fails.
+#: Seconds for which the backup hears advertisements before the fault.
 _SETTLING = 1.5
 
-#: Seconds of pauses of this whole machine, as virtual ones have, that a measurement
-#: survives; one with longer pauses is made again.
-_STOOD_STILL = 0.05
+#: The longest pause of the machine, in seconds, after which a measurement is not repeated.
+_SHORT_PAUSE = 0.05
 
-#: Seconds of such pauses after which a figure says nothing about a program.
-_TOO_LONG = 0.3
+#: The longest pause of the machine, in seconds, after which the figures mean anything.
+_LONGEST_PAUSE = 0.3
 
 #: Seconds between probes.
 PROBE = 0.002
@@ -44,21 +41,20 @@ PROBE = 0.002
 #: Seconds in which the last probes are answered.
 _LAST_ANSWERS = 0.1
 
-#: Seconds for which txcarp lets two hosts have the address, at most.
+#: The longest time, in seconds, that txcarp lets both hosts have the address.
 _OVERLAP = 0.4
 
 
 @attrs.frozen
 class Outcome:
     """
-    What came of a fault.
+    The consequences of a fault.
 
-    @ivar both: the longest time in which both hosts had the address.
-    @ivar silence: the longest time for which the client waited.
-    @ivar lost: probes without an answer.
-    @ivar holders: who has the address in the end.
-    @ivar resolution: seconds that this process was busy with something else: the
-        figures are no finer.
+    @ivar both: The longest time in which both hosts had the address.
+    @ivar silence: The longest time for which the client waited for an answer.
+    @ivar lost: The number of probes without an answer.
+    @ivar holders: The hosts that have the address in the end.
+    @ivar resolution: The longest pause of this process, in seconds: no figure is more exact.
     """
 
     both: Span
@@ -67,36 +63,31 @@ class Outcome:
     holders: str
     resolution: float
 
-    def describe(self) -> dict[str, Any]:
-        """
-        For machines.
-        """
-        return attrs.asdict(self)
-
     @property
-    def telling(self) -> bool:
+    def conclusive(self) -> bool:
         """
-        Whether this says something about the program, and not about a machine that
-        stood still.
+        Whether the figures come from the program, and not from a pause of the machine.
         """
-        return self.resolution <= _TOO_LONG
+        return self.resolution <= _LONGEST_PAUSE
 
     def broken(self, fault: Fault) -> list[str]:
         """
-        Which promises of txcarp this breaks.
+        The promises of txcarp that were broken.
         """
         allowance = self.resolution
+        # A pause of the whole machine costs probes.
+        excused = allowance / PROBE if allowance > _SHORT_PAUSE else 0.0
         promises = (
             (
                 self.both.seconds > _OVERLAP + allowance,
-                f"two holders for {self.both.seconds:.3f} s",
+                f"both hosts had the address for {self.both.seconds:.3f} s",
             ),
             (
                 self.silence.open or self.silence.seconds > fault.silence + allowance,
-                f"silence of {self.silence.seconds:.3f} s",
+                f"no answer for {self.silence.seconds:.3f} s",
             ),
             (
-                fault.lost is not None and self.lost > fault.lost + _excused(allowance),
+                fault.lost is not None and self.lost > fault.lost + excused,
                 f"{self.lost} probes lost",
             ),
             (self.holders != fault.heir, f"the address is on {self.holders}, not on {fault.heir}"),
@@ -104,49 +95,26 @@ class Outcome:
         return [words for broken, words in promises if broken]
 
 
-def _excused(pause: float) -> float:
-    """
-    How many probes may be lost to a pause of the whole machine.
-    """
-    return pause / PROBE if pause > _STOOD_STILL else 0.0
-
-
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
     """
-    The worst of several runs, figure by figure.
+    The worst of each figure.
     """
     return Outcome(
-        both=max((outcome.both for outcome in outcomes), key=lambda span: span.seconds),
-        silence=max((outcome.silence for outcome in outcomes), key=lambda span: span.seconds),
+        both=max((outcome.both for outcome in outcomes), key=_length),
+        silence=max((outcome.silence for outcome in outcomes), key=_length),
         lost=max(outcome.lost for outcome in outcomes),
         holders=" or ".join(sorted({outcome.holders for outcome in outcomes})),
         resolution=max(outcome.resolution for outcome in outcomes),
     )
 
 
-async def _until(
-    reactor: Any, condition: Callable[[], object], what: str, daemon: Daemon
-) -> None:
-    end = time.monotonic() + _STARTING
-    while not condition():
-        if daemon.ended or time.monotonic() > end:
-            lines = "".join(f"\n    {line}" for _, line in daemon.lines[-10:])
-            raise RuntimeError(f"not within {_STARTING:.0f} s: {daemon.name} {what}{lines}")
-        await task.deferLater(reactor, 0.02)
-
-
-async def measure(
-    reactor: Any,
-    contestant: Contestant,
-    fault: Fault,
-    attempts: int,
-    say: Callable[[str], None],
-) -> Outcome:
+async def measure(reactor: Any, contestant: Contestant, fault: Fault, attempts: int) -> Outcome:
     """
-    Let one thing happen to one program, on a machine that does not stand still.
+    Measure one fault of one program.  A measurement during which the machine paused is
+    repeated.
 
-    @param say: told of each attempt that is not good enough.
-    @return: of several attempts, the one with the shortest pauses.
+    @param attempts: The largest number of measurements.
+    @return: The outcome with the shortest pauses.
     """
     best: Outcome | None = None
     while True:
@@ -154,14 +122,14 @@ async def measure(
         if best is None or outcome.resolution < best.resolution:
             best = outcome
         attempts -= 1
-        if best.resolution <= _STOOD_STILL or attempts <= 0:
+        if best.resolution <= _SHORT_PAUSE or attempts <= 0:
             return best
-        say(f"{contestant.name:10}  {fault.name:20}  again: this machine stood still")
+        say(f"{contestant.name:10}  {fault.name:20}  again: this machine paused")
 
 
 async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome:
     """
-    Let one thing happen to one program.
+    Measure one fault of one program, once.
     """
     daemons: list[Daemon] = []
     clock = MonotonicClock(reactor)
@@ -171,24 +139,20 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
         with nodes["client"].inside():
             pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, PROBE)
         try:
-            for name in "ab":
+            for name, state in (("a", "MASTER"), ("b", "BACKUP")):
                 holders.watch(nodes[name])
                 daemon = contestant.start(
                     reactor, nodes[name], ADDRESSES[name], Path(directory, name)
                 )
                 daemons.append(daemon)
-                state = "MASTER" if name == "a" else "BACKUP"
-                await _until(
-                    reactor, partial(_isSaid, daemon, state), f"is {state}", daemon
-                )
-            await _until(
-                reactor, lambda: holders.now == {"a"}, "alone has the address", daemons[0]
-            )
+                what = f"{daemon.name} is {state}"
+                await until(reactor, partial(_hasSaid, daemon, state), what, daemon)
+            await until(reactor, lambda: holders.now == {"a"}, "a alone has the address", *daemons)
             pinger.start()
-            # Any moment between two advertisements may be the one.
+            # A fault may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())
             struck = time.monotonic()
-            fault.strike(Scene(reactor, testbed, nodes["a"], daemons[0]))
+            fault.strike(Scene(reactor, nodes["a"], daemons[0]))
             await task.deferLater(reactor, fault.seconds)
             ended = time.monotonic()
             pinger.pause()
@@ -205,12 +169,11 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
                 await daemon.exit
 
 
-def _isSaid(daemon: Daemon, state: str) -> bool:
-    return any(f"{words} {state}" in line for _, line in daemon.lines for words in _WORDS)
-
-
-#: What stands before the name of a state: ucarp's and txcarp's, and keepalived's.
-_WORDS = ("Switching to state:", "Entering")
+def _hasSaid(daemon: Daemon, state: str) -> bool:
+    """
+    Whether a daemon has logged a state, in the words of ucarp and txcarp or of keepalived.
+    """
+    return any(daemon.said(f"{words} {state}") for words in ("Switching to state:", "Entering"))
 
 
 def _outcome(holders: Holders, pinger: Pinger, struck: float, ended: float) -> Outcome:
@@ -227,8 +190,8 @@ def _outcome(holders: Holders, pinger: Pinger, struck: float, ended: float) -> O
 
 def _silence(probes: Sequence[Probe], struck: float, ended: float) -> Span:
     """
-    The longest time for which a probe waited and nobody answered any: time in which
-    none was sent, because this process did not run, is no silence.
+    The longest time in which a probe waited and no answer came.  Time in which this process
+    could not send a probe does not count.
     """
     longest = Span()
     sent = [probe.sentAt for probe in probes]
@@ -237,5 +200,9 @@ def _silence(probes: Sequence[Probe], struck: float, ended: float) -> Span:
         waiting = bisect_right(sent, earlier)
         if later > struck and waiting < len(sent) and sent[waiting] < later:
             span = Span(later - sent[waiting], open=later == ended)
-            longest = max(longest, span, key=lambda one: one.seconds)
+            longest = max(longest, span, key=_length)
     return longest
+
+
+def _length(span: Span) -> float:
+    return span.seconds

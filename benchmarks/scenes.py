@@ -1,5 +1,5 @@
 """
-What can happen to a host that has an address.
+Faults of a host that holds an address.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import Any
 import attrs
 
 from benchmarks.contestants import strike
-from tests.lab.daemons import Daemon
 from txcarp.netlink.requests import delAddress
-from txcarp.testbed import Node, Testbed
+from txcarp.testbed import Node
+from txcarp.testbed.daemon import Daemon
 
-#: The hosts of a test network, and their own addresses.
+#: The hosts of the test network, and their own addresses.
 ADDRESSES = {"a": "10.99.0.1", "b": "10.99.0.2", "client": "10.99.0.50"}
 
 
-@attrs.define
+@attrs.frozen
 class Scene:
     """
-    Two hosts that share an address, and a client.
+    The host that has a fault.
 
-    @ivar master: the host that has it.
+    @ivar master: The host, which holds the shared address.
+    @ivar daemon: The daemon on it.
     """
 
     reactor: Any
-    testbed: Testbed
     master: Node
     daemon: Daemon
 
     def later(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
         """
-        Have a second thing happen.
+        Call a function after some seconds.
         """
         self.reactor.callLater(delay, call, *arguments)
 
@@ -42,13 +42,14 @@ class Scene:
 @attrs.frozen
 class Fault:
     """
-    Something that happens to a master.
+    A fault.
 
-    @ivar seconds: how long to watch what comes of it.
-    @ivar heir: the host that is to have the address in the end.
-    @ivar silence: seconds without an answer that txcarp promises not to exceed:
-        for those where its host cannot answer, the dead time and 50 ms.
-    @ivar lost: probes that may be lost; C{None} if that is not promised.
+    @ivar strike: Causes it.
+    @ivar seconds: Seconds to watch the consequences.
+    @ivar heir: The host that must have the address in the end.
+    @ivar silence: The longest time without an answer that txcarp promises, in seconds.  Where
+        the host itself cannot answer, it is the dead time and 50 ms.
+    @ivar lost: The largest number of lost probes that txcarp promises; C{None} for no promise.
     """
 
     name: str
@@ -69,7 +70,7 @@ def _suspend(scene: Scene) -> None:
 
 
 def _powerOff(scene: Scene) -> None:
-    # What is left of a machine without power: no process, no address, no link.
+    # A machine without power has no process, no address and no link.
     strike(scene.daemon, signal.SIGKILL)
     scene.master.deleteInterface()
 
@@ -84,7 +85,7 @@ def _stop(scene: Scene) -> None:
 
 
 def _flush(scene: Scene) -> None:
-    # A network manager that restarts: every address goes, its own come back.
+    # A network manager that restarts removes all addresses, and adds its own again.
     node = scene.master
     with node.netlink() as netlink:
         index = netlink.link("eth0").index
@@ -93,7 +94,7 @@ def _flush(scene: Scene) -> None:
                 try:
                     netlink.request(delAddress(index, address.local, address.prefixLength))
                 except OSError:
-                    continue  # it went with the first one of its network
+                    continue  # the kernel removed it with the first address of its network
     node.addAddress(f"{ADDRESSES[node.name]}/24")
 
 

@@ -1,5 +1,5 @@
 """
-Two hosts that share an address, an attacker beside them, and what the attacker gets.
+Two hosts that share an address, an attacker beside them, and the outcome of one attack.
 """
 
 from __future__ import annotations
@@ -17,36 +17,35 @@ from twisted.internet import task
 from twisted.internet.task import LoopingCall
 
 from benchmarks.attacker import Attacker, Captured
-from benchmarks.contestants import VIRTUAL, Contestant, Txcarp, Ucarp, strike
-from tests.lab.daemons import Daemon
+from benchmarks.contestants import ASSIGNING, UCARP, VIRTUAL, Contestant, strike
+from benchmarks.measuring import until
 from tests.lab.holders import Holders, Span
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Testbed
+from txcarp.testbed.daemon import Daemon
 
-#: The hosts.  The backup's address wins a tie against the master's, and so does that of
-#: a host that is not there.
+#: The hosts.  The backup's address wins a tie against the master's, and so does that of a host
+#: that does not exist.
 ADDRESSES = {"a": "10.99.0.20", "b": "10.99.0.10", "attacker": "10.99.0.50"}
 STRANGER = "10.99.0.5"
 
-#: What all hosts advertise.  It can be surpassed.
+#: The timing of both hosts.  There is a better one.
 TIMING = Timing(1, 100)
 
-#: Seconds of silence after which a backup takes over; one of OpenBSD waits longer.
+#: Seconds of silence after which a backup takes over; in OpenBSD's dialect it waits longer.
 DEAD_TIME = TIMING.deadTime(3)
 
-#: Seconds in which the attacker only listens.
+#: Seconds for which the attacker only listens.
 CAPTURE = 6.0
 
-_STARTING = 60.0
-_LOOK_EVERY = 0.02
 _BEAT = 0.01
 
-#: Seconds by which what must not be late may be.
+#: Seconds of tolerance for each limit of time.
 _TOLERANCE = 0.25
 
-#: Seconds of a pause of the whole machine after which nothing can be said of a program.
-_TOO_LONG = 0.3
+#: The longest pause of the machine, in seconds, after which the figures mean anything.
+_LONGEST_PAUSE = 0.3
 
 
 @attrs.frozen
@@ -54,8 +53,8 @@ class Pair:
     """
     What two hosts run.
 
-    @ivar name: what the table calls it.
-    @ivar seals: what each of them demands of seals; empty if the program knows none.
+    @ivar name: Its name in tables.
+    @ivar seals: The value of C{--seal} for each host; empty if the program has no seals.
     """
 
     name: str
@@ -64,28 +63,28 @@ class Pair:
 
     def options(self, host: str, more: Sequence[str]) -> list[str]:
         """
-        The command line of a host, beside what its users give it.
+        More options for a host.
 
-        @param more: only for the program that knows seals.
+        @param more: Options for a program with seals only.
         """
         timing = ["-b", str(TIMING.advbase), "-k", str(TIMING.advskew)]
         if not self.seals:
             return timing
-        # -D: each packet that is refused is a line.
+        # With -D each refused packet is a line.
         return [*timing, "--seal", self.seals["ab".index(host)], "-D", *more]
 
 
-#: Who takes part, unless somebody else is asked for.
+#: The pairs that take part by default.
 USUAL = ("learn", "require", "ucarp")
 
 PAIRS = {
     pair.name: pair
     for pair in (
-        Pair("learn", Txcarp(), ("learn", "learn")),
-        Pair("require", Txcarp(), ("require", "require")),
-        Pair("mixed", Txcarp(), ("learn", "require")),
-        Pair("off", Txcarp(), ("off", "off")),
-        Pair("ucarp", Ucarp()),
+        Pair("learn", ASSIGNING, ("learn", "learn")),
+        Pair("require", ASSIGNING, ("require", "require")),
+        Pair("mixed", ASSIGNING, ("learn", "require")),
+        Pair("off", ASSIGNING, ("off", "off")),
+        Pair("ucarp", UCARP),
     )
 }
 
@@ -93,11 +92,11 @@ PAIRS = {
 @attrs.frozen
 class Expectation:
     """
-    What becomes of a pair that an attack cannot touch.
+    What happens to a pair that an attack cannot harm.
 
-    @ivar holder: the host that has the address in the end.
-    @ivar changes: how often a host becomes master.
-    @ivar nobody: seconds for which no host has the address, at most.
+    @ivar holder: The host that has the address in the end.
+    @ivar changes: How often a host becomes master.
+    @ivar nobody: The longest time in which no host has the address, in seconds.
     """
 
     holder: str = "a"
@@ -108,17 +107,17 @@ class Expectation:
 @attrs.frozen
 class Outcome:
     """
-    What came of an attack.
+    The outcome of an attack.
 
-    @ivar nobody: the longest time for which no host had the address.
-    @ivar both: the longest time for which both had it.
-    @ivar changes: how often a host became master.
-    @ivar holders: who has it in the end.
-    @ivar sent: how many packets the attacker sent.
-    @ivar refused: how many packets each host refused, by host and reason.
-    @ivar said: what else the hosts logged, by host and line.
-    @ivar pause: seconds for which this machine stood still, at most.
-    @ivar faults: what an attack that was stopped would not have done.
+    @ivar nobody: The longest time in which no host had the address.
+    @ivar both: The longest time in which both had it.
+    @ivar changes: How often a host became master.
+    @ivar holders: The hosts that have the address in the end.
+    @ivar sent: The number of packets that the attacker sent.
+    @ivar refused: The number of refused packets by host and reason.
+    @ivar said: The number of other log lines by host and text.
+    @ivar pause: The longest pause of this machine, in seconds.
+    @ivar faults: The differences from the expectation, in words.
     """
 
     nobody: Span
@@ -132,27 +131,26 @@ class Outcome:
     faults: tuple[str, ...]
 
     @property
-    def telling(self) -> bool:
+    def conclusive(self) -> bool:
         """
-        Whether this says something about the program, and not about a machine that
-        stood still.
+        Whether the figures come from the program, and not from a pause of the machine.
         """
-        return self.pause <= _TOO_LONG
+        return self.pause <= _LONGEST_PAUSE
 
 
 class Siege:
     """
     One pair, from its start to the end of one attack.
 
-    @ivar captured: what the attacker had heard when it began.
+    @ivar captured: The packets that the attacker had heard when the attack began.
     """
 
     def __init__(
         self, reactor: Any, pair: Pair, options: Sequence[str], directory: Path, testbed: Testbed
     ) -> None:
         """
-        @param options: for programs that know seals.
-        @param directory: for the files of the hosts.
+        @param options: Options for programs with seals.
+        @param directory: The directory for the files of the hosts.
         """
         self.captured: list[Captured] = []
         self.attacker: Attacker
@@ -173,7 +171,7 @@ class Siege:
 
     async def prepare(self) -> None:
         """
-        Let host C{a} become master and C{b} backup, and the attacker listen.
+        Make host C{a} the master and C{b} its backup, and let the attacker listen.
         """
         for name in "ab":
             self._holders.watch(self._nodes[name])
@@ -190,14 +188,14 @@ class Siege:
 
     def begin(self) -> None:
         """
-        From now on it counts what happens.
+        Begin to measure.
         """
         self._struck = self._last = time.monotonic()
         self._pulse.start(_BEAT)
 
     def start(self, name: str) -> None:
         """
-        Start the program of a host, once more or for the first time.
+        Start the program of a host, for the first time or again.
         """
         daemon = self._pair.contestant.start(
             self._reactor,
@@ -211,31 +209,35 @@ class Siege:
 
     async def stop(self, name: str, crash: bool = False) -> None:
         """
-        Let the program of a host end in good order, or not.
+        End the program of a host.
+
+        @param crash: Whether it is killed, and not stopped.
         """
         strike(self._daemons[name], signal.SIGKILL if crash else signal.SIGTERM)
         await self._until(lambda: self._daemons[name].ended, f"{name} ends")
 
     def powerOff(self, name: str) -> None:
         """
-        What is left of a machine without power: no process, no address, no link.
+        Take from a host what a machine without power does not have: its process, its address
+        and its link.
         """
         strike(self._daemons[name], signal.SIGKILL)
         self._nodes[name].deleteInterface()
 
     def forget(self, name: str) -> None:
         """
-        Take the state files of a host away.
+        Remove the state files of a host.
         """
         for path in (self._directory / name).glob("*.json"):
             path.unlink()
 
     async def becomes(self, name: str, state: str) -> None:
         """
-        Wait until a host says that it is in a state.
+        Wait until a host logs a state.
         """
         daemon = self._daemons[name]
-        await self._until(lambda: daemon.state == state, f"{daemon.name} is {state}", daemon)
+        what = f"{daemon.name} is {state}"
+        await self._until(lambda: daemon.state == state, what, daemon)
 
     async def sleep(self, seconds: float) -> None:
         """
@@ -243,20 +245,8 @@ class Siege:
         """
         await task.deferLater(self._reactor, max(0.0, seconds))
 
-    async def _until(
-        self, condition: Callable[[], object], what: str, daemon: Daemon | None = None
-    ) -> None:
-        end = time.monotonic() + _STARTING
-        while not condition():
-            if time.monotonic() > end or (daemon is not None and daemon.ended):
-                lines = "".join(f"\n    {line}" for line in self._lastWords())
-                raise RuntimeError(f"not within {_STARTING:.0f} s: {what}{lines}")
-            await self.sleep(_LOOK_EVERY)
-
-    def _lastWords(self) -> Iterator[str]:
-        for _, daemon in self._all:
-            for _, line in daemon.lines[-10:]:
-                yield f"{daemon.name}: {line}"
+    async def _until(self, condition: Callable[[], object], what: str, *daemons: Daemon) -> None:
+        await until(self._reactor, condition, what, *daemons)
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -265,7 +255,7 @@ class Siege:
 
     async def end(self) -> None:
         """
-        End everything.
+        End all processes, and stop measuring.
         """
         if self._pulse.running:
             self._pulse.stop()
@@ -278,7 +268,7 @@ class Siege:
 
     def outcome(self, expected: Expectation) -> Outcome:
         """
-        What came of the attack until now.
+        The outcome until now.
         """
         if self._holders.uncertain:
             raise RuntimeError("netlink messages were lost: the figures would be wrong")
@@ -297,7 +287,7 @@ class Siege:
             pause=self._pause,
             faults=(),
         )
-        return attrs.evolve(outcome, faults=tuple(touched(outcome, expected)))
+        return attrs.evolve(outcome, faults=tuple(harm(outcome, expected)))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for name, daemon in self._all:
@@ -324,16 +314,16 @@ class Siege:
         return counts
 
 
-#: What both programs say of the election, and txcarp of attacks.
+#: What both programs log about the election, and txcarp about attacks.
 _WORDS = re.compile(
     r"(Switching to state: MASTER|Preferred master advertised|Putting MASTER DOWN|"
     r"Putting MASTER down|Non-preferred master advertising)|\((replay|unsealed|own-echo),"
 )
 
 
-def touched(outcome: Outcome, expected: Expectation) -> Iterator[str]:
+def harm(outcome: Outcome, expected: Expectation) -> Iterator[str]:
     """
-    What an attack did that it should not have been able to do.
+    The harm that an attack did, in words.
     """
     allowance = outcome.pause + _TOLERANCE
     if outcome.holders != expected.holder:

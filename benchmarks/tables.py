@@ -1,5 +1,5 @@
 """
-Tables with a group of columns for each kind of figure, and in it one for each program.
+Tables that have a group of columns for each figure, with a column for each program.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ def layout(
     outcomes: Sequence[tuple[str, Sequence[_Outcome]]],
 ) -> str:
     """
-    Outcomes for people.
+    A table of outcomes.
 
-    @param groups: a title, and what is shown of an outcome under it.
-    @param names: of the columns in each group.
-    @param outcomes: the rows: what happened, and what came of it in each column.
+    @param groups: The title of each group of columns, and the function that makes the text of
+        its cells.
+    @param names: The titles of the columns in each group.
+    @param outcomes: The title of each row, and its outcome for each name.
     """
-    rows = [["", *names * len(groups)]]
-    for what, cells in outcomes:
-        rows.append([what, *(show(cell) for _, show in groups for cell in cells)])
+    rows = [["", *[*names] * len(groups)]]
+    for title, cells in outcomes:
+        rows.append([title, *(show(cell) for _, show in groups for cell in cells)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def room(group: int) -> int:
@@ -34,7 +35,7 @@ def layout(
         return sum(widths[first : first + len(names)]) + 2 * (len(names) - 1)
 
     for index, (title, _) in enumerate(groups):
-        # The title stands over its columns.
+        # A title that is wider than its columns makes the first of them wider.
         widths[1 + index * len(names)] += max(0, len(title) - room(index))
     head = " " * widths[0]
     for index, (title, _) in enumerate(groups):
@@ -51,7 +52,7 @@ def layout(
 
 def showSpan(span: Span) -> str:
     """
-    A stretch of time for people; with a plus if it had not ended.
+    A span of time as text, with a plus if it had not ended.
     """
     if not span.seconds:
         return "never"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import assaults, attacks, fuzz
-from benchmarks.siege import DEAD_TIME, PAIRS, Expectation, Outcome, touched
+from benchmarks.siege import DEAD_TIME, PAIRS, Expectation, Outcome, harm
 from tests import crafted
 from tests.crafted import forged, mended
 from tests.lab.holders import Span
@@ -34,14 +34,14 @@ _byte = st.integers(0, 255)
 
 class ForgeryTests(SynchronousTestCase):
     """
-    L{tests.crafted.forged}: what is made passes everything up to the digest, and has the
-    captured counter and digest.
+    L{tests.crafted.forged}: the packets pass all checks before the digest, and have the captured
+    counter and digest.
     """
 
     @given(_byte, _byte, _byte, st.binary(min_size=15, max_size=15))
     def test_everything(self, base: int, skew: int, demotion: int, source: bytes) -> None:
         """
-        Timing, demotion and source can be anything.
+        Timing, demotion and source can have any value.
         """
         for packet, audience in zip(_PACKETS, _AUDIENCES, strict=True):
             address = (b"\x0a" + source)[: len(sourceOf(packet))]
@@ -55,14 +55,14 @@ class ForgeryTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        What is not asked for stays as it is.
+        Without a change the packet stays the same.
         """
         for packet in _PACKETS:
             self.assertEqual(forged(packet), packet)
 
     def test_checksums(self) -> None:
         """
-        Both checksums of IPv4 are right each for itself, as other receivers look at them.
+        Both checksums in an IPv4 packet are right, as receivers other than ucarp need it.
         """
         made = forged(_PACKETS[0], advbase=0, source=b"\x0a\x63\0\x05")
         self.assertEqual(crafted.checksum(made[:20]), 0)
@@ -70,7 +70,7 @@ class ForgeryTests(SynchronousTestCase):
 
     def test_pseudoHeader(self) -> None:
         """
-        For IPv6 the pseudo-header is in the sum if that is asked for.
+        The checksum in an IPv6 packet can cover the pseudo-header.
         """
         made = mended(_PACKETS[1], pseudo=True)
         self.assertNotEqual(crafted.checksum(made[40:]), 0)
@@ -83,14 +83,14 @@ class ForgeryTests(SynchronousTestCase):
     @given(st.binary(max_size=60))
     def test_nonsense(self, packet: bytes) -> None:
         """
-        What is no advertisement can be mended, too, or is left alone.
+        Other packets keep their length.
         """
         self.assertEqual(len(mended(packet)), len(packet))
 
 
 class JudgementTests(SynchronousTestCase):
     """
-    L{benchmarks.siege.touched}.
+    L{benchmarks.siege.harm}.
     """
 
     outcome = Outcome(
@@ -105,21 +105,21 @@ class JudgementTests(SynchronousTestCase):
         faults=(),
     )
 
-    def faults(self, expected: Expectation, **changes: object) -> list[str]:
+    def harm(self, expected: Expectation, **changes: object) -> list[str]:
         """
-        What an attack did.
+        The harm that an attack did.
         """
-        return list(touched(attrs.evolve(self.outcome, **changes), expected))
+        return list(harm(attrs.evolve(self.outcome, **changes), expected))
 
-    def test_untouched(self) -> None:
+    def test_none(self) -> None:
         """
-        A master that lives stays the only one, all the time.
+        No harm is done if the living master is the only holder all the time.
         """
-        self.assertEqual(self.faults(Expectation()), [])
+        self.assertEqual(self.harm(Expectation()), [])
 
-    def test_touched(self) -> None:
+    def test_each(self) -> None:
         """
-        Each thing that an attack does is named.
+        Each kind of harm is named.
         """
         for words, changes in (
             ("no holder for 0.100 s", {"nobody": Span(0.1)}),
@@ -127,31 +127,31 @@ class JudgementTests(SynchronousTestCase):
             ("1 changes of master, not 0", {"changes": 1}),
             ("the address is on nobody, not on a", {"holders": "nobody"}),
         ):
-            self.assertEqual(self.faults(Expectation(), **changes), [words])
+            self.assertEqual(self.harm(Expectation(), **changes), [words])
 
     def test_takeOver(self) -> None:
         """
-        When the master dies the backup takes over at its deadline, a little tolerance
-        and the pauses of the machine granted.
+        When the master dies, the backup may be late by a small tolerance and by the pauses of
+        the machine.
         """
         expected = Expectation("b", 1, DEAD_TIME)
         facts = {"holders": "b", "changes": 1}
-        self.assertEqual(self.faults(expected, nobody=Span(DEAD_TIME + 0.1), **facts), [])
+        self.assertEqual(self.harm(expected, nobody=Span(DEAD_TIME + 0.1), **facts), [])
         late = Span(DEAD_TIME + 0.4)
-        self.assertEqual(len(self.faults(expected, nobody=late, **facts)), 1)
-        self.assertEqual(self.faults(expected, nobody=late, pause=0.2, **facts), [])
+        self.assertEqual(len(self.harm(expected, nobody=late, **facts)), 1)
+        self.assertEqual(self.harm(expected, nobody=late, pause=0.2, **facts), [])
 
-    def test_telling(self) -> None:
+    def test_conclusive(self) -> None:
         """
-        What was measured on a machine that stood still says nothing.
+        Figures that were measured on a machine that paused mean nothing.
         """
-        self.assertTrue(self.outcome.telling)
-        self.assertFalse(attrs.evolve(self.outcome, pause=0.5).telling)
+        self.assertTrue(self.outcome.conclusive)
+        self.assertFalse(attrs.evolve(self.outcome, pause=0.5).conclusive)
 
     def test_claims(self) -> None:
         """
-        Programs without seals promise nothing, and those with seals everything but what
-        is said to be a limit.
+        Pairs with seals promise to stop every attack but the known limits; pairs without seals
+        promise nothing.
         """
         for attack in assaults.ATTACKS:
             promising = {name for name, pair in PAIRS.items() if attack.isStoppedBy(pair)}
@@ -160,8 +160,8 @@ class JudgementTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        Every attack has a row, every pair a column in each group, and what was refused
-        is said below.
+        Every attack has a row, every pair has a column in each group, and the refused packets
+        are below.
         """
         fallen = attrs.evolve(self.outcome, nobody=Span(7.25, open=True), holders="nobody")
         rows = [(attack, (self.outcome, fallen)) for attack in assaults.ATTACKS]
@@ -179,7 +179,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """
-        Without options all attacks are mounted on the usual pairs.
+        By default all attacks are mounted on the usual pairs.
         """
         options = attacks.parse([])
         self.assertEqual([pair.name for pair in options.chosen], ["learn", "require", "ucarp"])
@@ -187,7 +187,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_chosen(self) -> None:
         """
-        Some can be chosen.
+        Pairs and attacks can be chosen.
         """
         options = attacks.parse(["--pairs", "off,mixed", "--attacks", "255/255,skew"])
         self.assertEqual([pair.name for pair in options.chosen], ["off", "mixed"])
@@ -198,7 +198,7 @@ class ArgumentTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        What does not exist is refused.
+        Wrong values are refused by name.
         """
         for parse, arguments, words in (
             (attacks.parse, ["--pairs", "both"], "--pairs both"),

@@ -52,4 +52,4 @@ class AttackTests(LabTestCase):
         """
         A txcarp host that was restarted knows its own old words again.
         """
-        await self.falls("0/0 made of a host's own words")
+        await self.falls("0/0 made of a host's own adverts")

@@ -12,8 +12,8 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 import txcarp
-from tests.lab.daemons import TWISTD, Daemon
-from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase, pathOf
+from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
+from txcarp.testbed.daemon import TWISTD, Daemon
 
 EXAMPLES = Path(txcarp.__file__).parent.parent / "examples"
 
@@ -35,7 +35,7 @@ class ExampleTestCase(LabTestCase):
         password.write_text("not a secret\n")
         settings = {"CARP_SOURCE": host.address, "CARP_PASSWORD_FILE": password, **settings}
         words = [f"{key}={value}" for key, value in settings.items()]
-        command = [pathOf("env") or "/usr/bin/env", *words, *TWISTD]
+        command = [self.program("env", "coreutils"), *words, *TWISTD]
         options = ["--nodaemon", "--pidfile=", "--python", str(EXAMPLES / name)]
         return host.run(f"{host.name} {name}", command, options)
 
@@ -148,8 +148,7 @@ class TwoAddressesTests(ExampleTestCase):
         Each host is master of one of the two addresses; one that stops leaves both to
         the other, which reports it.
         """
-        if pathOf("ip") is None:
-            self._cannot("the scripts need the program ip: 'apt-get install iproute2'")
+        self.program("ip", "iproute2")  # for the scripts
         a, b = self.host("a", "10.1.1.1/24"), self.host("b", "10.1.1.2/24")
         daemons = {}
         for host, skews in ((a, "0,100"), (b, "100,0")):

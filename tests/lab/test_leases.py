@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from twisted.internet import reactor
 
-from tests.lab.daemons import TWISTD, TXCARP, Daemon
 from tests.lab.holders import Holders, Span
-from tests.lab.world import VIRTUAL, Host, LabTestCase, pathOf
+from tests.lab.world import VIRTUAL, Host, LabTestCase
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.netlink.requests import delAddress, newAddress
 from txcarp.testbed import Node
+from txcarp.testbed.daemon import TWISTD, TXCARP, Daemon
 from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Seconds after which a backup takes over, with the default timing.
@@ -456,10 +456,8 @@ class CapabilityTests(LabTestCase):
         """
         What runs a command as root without one capability.
         """
-        setpriv = pathOf("setpriv")
-        if setpriv is None:
-            self._cannot("setpriv is not installed: 'apt-get install util-linux'")
-        return [str(setpriv), "--bounding-set", f"-{capability}", "--inh-caps", f"-{capability}"]
+        setpriv = self.program("setpriv", "util-linux")
+        return [setpriv, "--bounding-set", f"-{capability}", "--inh-caps", f"-{capability}"]
 
     async def test_rawSockets(self) -> None:
         """

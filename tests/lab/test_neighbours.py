@@ -9,12 +9,12 @@ import struct
 
 from twisted.internet.task import LoopingCall
 
-from tests.lab.daemons import Daemon
 from tests.lab.wire import STRANGER
-from tests.lab.world import VHID, Host, LabTestCase, pathOf
+from tests.lab.world import VHID, Host, LabTestCase
 from txcarp.network.frames import BROADCAST, groupAddress, ipv4Frame
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.testbed import Node
+from txcarp.testbed.daemon import Daemon
 
 _GROUP = bytes((224, 0, 0, 18))
 _MAC = STRANGER + b"\0\0\0\1"
@@ -179,11 +179,9 @@ class FirewallTests(LabTestCase):
         """
         Let only pings through.
         """
-        nft = pathOf("nft")
-        if nft is None:
-            self._cannot("nft is not installed: 'apt-get install nftables'")
+        nft = self.program("nft", "nftables")
         rules = _RULES.format(hook=hook)
-        setting = host.run(f"{host.name} nft", (str(nft),), (rules,))
+        setting = host.run(f"{host.name} nft", (nft,), (rules,))
         await setting.exit
         if setting.status:
             self._cannot(f"nft does not work here: {setting.lines}")

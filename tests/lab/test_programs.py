@@ -11,8 +11,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.daemons import TWISTD, TXCARP
 from tests.lab.world import PASSWORD, Host, LabTestCase
+from txcarp.testbed.daemon import TWISTD, TXCARP
 
 _SECRET = "Geheimnis-4711"
 

@@ -5,7 +5,6 @@ A test network with hosts on it, and waiting for what happens there.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -17,11 +16,12 @@ from unittest import SkipTest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
 from twisted.trial.unittest import TestCase
 
-from tests.lab.daemons import STEERED, TXCARP, Daemon, environment, ucarpPath
 from tests.lab.wire import Wire
 from txcarp.testbed import Node, Switch, Testbed, TestbedUnavailable
+from txcarp.testbed.daemon import TXCARP, Daemon, programPath
 
 #: The address that hosts share.
 VIRTUAL = "10.99.0.100"
@@ -40,6 +40,9 @@ _SLACK, _MOST_SLACK = 0.3, 0.7
 
 _LOOK_EVERY = 0.01
 
+#: A virtual host that does what it reads on its standard input (L{tests.lab.steered}).
+_STEERED = (sys.executable, "-m", "tests.lab.steered")
+
 _SCRIPT = """\
 #!/bin/sh
 printf '%s\\t' {event} "$0" "$@" > {record}.$$
@@ -47,6 +50,8 @@ printf '\\n%s %s %s' "$PPID" "$TXCARP_STATE" "$TXCARP_REASON" >> {record}.$$
 mv {record}.$$ {record}.`date +%s%N`
 {more}
 """
+
+_log = Logger()
 
 
 class Run:
@@ -121,7 +126,7 @@ class Host:
         Start a virtual host that does what L{Daemon.tell} says.
         """
         arguments = self.arguments(*options, virtual=virtual)
-        return self.run(f"{self.name} steered", STEERED, arguments)
+        return self.run(f"{self.name} steered", _STEERED, arguments)
 
     def ucarp(self, *options: str) -> Daemon:
         """
@@ -135,11 +140,13 @@ class Host:
         """
         Start a process that is killed at the end of the test if it still runs.
         """
-        daemon = Daemon(name)
+        def note(line: str) -> None:
+            _log.info("{name}: {line}", name=name, line=line)
+
+        daemon = Daemon(name, notify=note)
         self._lab.daemons.append(daemon)
-        argv = [*command, *arguments]
-        environ = environment(self.directory / "state")
-        self.node.spawn(reactor, daemon, argv[0], argv, environ, **settings)
+        state = self.directory / "state"
+        daemon.start(reactor, self.node, [*command, *arguments], state, **settings)
         self._lab.addCleanup(self._lab.end, daemon)
         return daemon
 
@@ -202,10 +209,7 @@ class LabTestCase(TestCase):
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir(parents=True)
         if self.needsUcarp:
-            path = ucarpPath()
-            if path is None:
-                self._cannot("ucarp is not installed: 'apt-get install ucarp'")
-            self.ucarpPath = path or ""
+            self.ucarpPath = self.program("ucarp", "ucarp")
         try:
             self.testbed = Testbed.create()
         except TestbedUnavailable as error:
@@ -270,7 +274,7 @@ class LabTestCase(TestCase):
 
         @param package: what has it, on Debian.
         """
-        path = pathOf(name)
+        path = programPath(name)
         if path is None:
             self._cannot(f"{name} is not installed: 'apt-get install {package}'")
         return str(path)
@@ -456,10 +460,3 @@ class LabTestCase(TestCase):
         if os.environ.get("CI"):
             self.fail(f"in CI nothing is skipped: {reason}")
         raise SkipTest(reason)
-
-
-def pathOf(program: str) -> str | None:
-    """
-    Where an administrator's program is.
-    """
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

@@ -37,10 +37,10 @@ from txcarp.netlink.requests import (
     delAddress,
     delLink,
     newAddress,
-    newBridge,
     newMacvlan,
     setLink,
 )
+from txcarp.testbed.requests import newBridge
 
 V4 = socket.inet_aton("10.99.0.252")
 V6 = socket.inet_pton(socket.AF_INET6, "fd00::252")

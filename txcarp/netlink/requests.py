@@ -44,7 +44,6 @@ from txcarp.netlink.messages import (
 )
 
 RTM_SETLINK = 19
-RTM_NEWROUTE = 24
 
 IFA_F_NODAD = 0x02
 """Do not look for duplicates before an IPv6 address is used."""
@@ -53,49 +52,11 @@ IFA_F_NOPREFIXROUTE = 0x200
 """Do not make a route to the address's network."""
 
 _IFLA_NET_NS_FD, _IFLA_INFO_DATA = 28, 2
-_VETH_INFO_PEER = 1
 _IFLA_MACVLAN_MODE = 1
 _MACVLAN_MODES = {"private": 1, "bridge": 4}
-_IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 _IFA_BROADCAST = 4
 _IFLA_AF_SPEC, _IFLA_INET_CONF = 26, 1
 _DEVCONF_PROMOTE_SECONDARIES = 20
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
-_ROUTE = struct.Struct("=BBBBBBBBI")
-
-
-def newVeth(
-    name: str,
-    peerName: str,
-    *,
-    peerNamespace: int | None = None,
-    address: bytes | None = None,
-    peerAddress: bytes | None = None,
-    index: int = 0,
-) -> Request:
-    """
-    Make a pair of interfaces that are each other's far end.
-
-    @param peerNamespace: descriptor of the network namespace to put the peer into;
-        C{None}: this one.
-    @param index: index for C{name}; 0: the kernel chooses.
-    """
-    peer = _linkBody(0, name=peerName, address=peerAddress, namespace=peerNamespace)
-    return _newLink("veth", nested(_VETH_INFO_PEER, peer), index, name=name, address=address)
-
-
-def newBridge(name: str, *, multicastSnooping: bool = False) -> Request:
-    """
-    Make a bridge without spanning tree, whose ports forward from the first moment.
-    """
-    data = (
-        attribute(_IFLA_BR_FORWARD_DELAY, struct.pack("=I", 0))
-        + attribute(_IFLA_BR_STP_STATE, struct.pack("=I", 0))
-        + attribute(_IFLA_BR_MCAST_SNOOPING, struct.pack("=B", multicastSnooping))
-    )
-    return _newLink("bridge", data, name=name)
 
 
 def newMacvlan(
@@ -111,7 +72,7 @@ def newMacvlan(
     if mode not in _MACVLAN_MODES:
         raise ValueError(f"macvlan mode {mode!r}, expected one of {', '.join(_MACVLAN_MODES)}")
     data = attribute(_IFLA_MACVLAN_MODE, struct.pack("=I", _MACVLAN_MODES[mode]))
-    return _newLink("macvlan", data, name=name, address=address, parent=parent)
+    return newLink("macvlan", data, name=name, address=address, parent=parent)
 
 
 def setLink(
@@ -133,7 +94,7 @@ def setLink(
     @param namespace: descriptor of the network namespace to move to.
     @param alias: a note about it, up to 255 bytes.
     """
-    body = _linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
+    body = linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
     if alias is not None:
         body += attribute(IFLA_IFALIAS, alias.encode())
     return Request(RTM_SETLINK, 0, body)
@@ -148,7 +109,7 @@ def promoteSecondaries(index: int) -> Request:
     """
     setting = attribute(_DEVCONF_PROMOTE_SECONDARIES, struct.pack("=I", 1))
     inet = nested(socket.AF_INET, nested(_IFLA_INET_CONF, setting))
-    return Request(RTM_SETLINK, 0, _linkBody(index) + nested(_IFLA_AF_SPEC, inet))
+    return Request(RTM_SETLINK, 0, linkBody(index) + nested(_IFLA_AF_SPEC, inet))
 
 
 def delLink(index: int) -> Request:
@@ -156,7 +117,7 @@ def delLink(index: int) -> Request:
     Delete a link; with one end of a veth pair goes the other, with a parent its
     macvlans.
     """
-    return Request(RTM_DELLINK, 0, _linkBody(index))
+    return Request(RTM_DELLINK, 0, linkBody(index))
 
 
 def newAddress(
@@ -209,42 +170,7 @@ def delAddress(index: int, local: bytes, prefixLength: int) -> Request:
     return Request(RTM_DELADDR, 0, _addressBody(index, local, prefixLength, 0, 0))
 
 
-def newRoute(
-    destination: bytes,
-    prefixLength: int,
-    *,
-    gateway: bytes | None = None,
-    index: int | None = None,
-) -> Request:
-    """
-    Add a route to the main table.
-
-    @param destination: packed network; four or sixteen zero bytes with C{prefixLength}
-        0 is the default route.
-    @param gateway: packed address of the next hop; C{None}: the destination is on the
-        link itself.
-    @param index: the link to leave by; may be C{None} with a gateway that says it.
-    """
-    family = _family(destination)
-    _checkPrefixLength(destination, prefixLength)
-    if gateway is None and index is None:
-        raise ValueError("a route needs a gateway or a link")
-    scope = _RT_SCOPE_UNIVERSE
-    if gateway is None and family == socket.AF_INET:
-        scope = _RT_SCOPE_LINK
-    body = _ROUTE.pack(
-        family, prefixLength, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, 0
-    )
-    if prefixLength:
-        body += attribute(_RTA_DST, destination)
-    if gateway is not None:
-        body += attribute(_RTA_GATEWAY, gateway)
-    if index is not None:
-        body += attribute(_RTA_OIF, struct.pack("=I", index))
-    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body)
-
-
-def _newLink(
+def newLink(
     kind: str,
     data: bytes,
     index: int = 0,
@@ -258,11 +184,11 @@ def _newLink(
         attribute(IFLA_INFO_KIND, kind.encode("ascii")),
         nested(_IFLA_INFO_DATA, data),
     )
-    body = _linkBody(index, name=name, address=address, parent=parent) + info
+    body = linkBody(index, name=name, address=address, parent=parent) + info
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
 
-def _linkBody(
+def linkBody(
     index: int,
     *,
     up: bool | None = None,

@@ -23,11 +23,10 @@ from txcarp.netlink.requests import (
     delAddress,
     delLink,
     newAddress,
-    newRoute,
-    newVeth,
     setLink,
 )
 from txcarp.testbed.namespaces import NetworkNamespace
+from txcarp.testbed.requests import newRoute, newVeth
 from txcarp.testbed.switch import Switch
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class Node:
         Send what is for a network (C{"default"}, C{"0.0.0.0/0"}, C{"10.98.0.0/24"}) to
         a gateway.
         """
-        self._request(_route(destination, gateway))
+        self._request(newRoute(destination, gateway))
         self._routes.append((destination, gateway))
 
     def forward(self) -> None:
@@ -274,7 +273,7 @@ class Node:
         for destination, gateway in self._routes:
             # Some are still there, and the way to others may lead over an interface that is down.
             with suppress(OSError):
-                self._request(_route(destination, gateway))
+                self._request(newRoute(destination, gateway))
 
     def _awaitCarrier(self, cable: _Cable) -> None:
         end = time.monotonic() + _CARRIER_WAIT
@@ -308,11 +307,3 @@ def _addition(index: int, address: str) -> Request:
     flags = IFA_F_NODAD if parsed.version == 6 else 0
     prefixLength = parsed.network.prefixlen
     return newAddress(index, parsed.packed, prefixLength, flags=flags, replace=True)
-
-
-def _route(destination: str, gateway: str) -> Request:
-    hop = ipaddress.ip_address(gateway)
-    if destination == "default":
-        destination = "0.0.0.0/0" if hop.version == 4 else "::/0"
-    network = ipaddress.ip_network(destination)
-    return newRoute(network.network_address.packed, network.prefixlen, gateway=hop.packed)

@@ -7,8 +7,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, suppress
 
 from txcarp.netlink.blocking import BlockingNetlink
-from txcarp.netlink.requests import delLink, newBridge, setLink
+from txcarp.netlink.requests import delLink, setLink
 from txcarp.testbed.namespaces import NetworkNamespace
+from txcarp.testbed.requests import newBridge
 
 _FIRST_PORT = 1000
 """

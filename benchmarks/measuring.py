@@ -1,0 +1,111 @@
+"""
+The frame of each benchmark with daemons: wait, judge, report, exit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+
+from txcarp.daemon.scheduling import stayOnTime
+from txcarp.testbed import TestbedUnavailable
+from txcarp.testbed.daemon import Daemon
+
+#: Exit statuses: txcarp broke a promise; this machine cannot run the benchmark; the machine
+#: paused for so long that nothing can be concluded.
+BROKEN, IMPOSSIBLE, INCONCLUSIVE = 1, 2, 3
+
+#: Seconds that a daemon may take to start.
+STARTING = 60.0
+
+#: Lines of a daemon that an error shows.
+_LAST_LINES = 10
+
+
+def say(words: str) -> None:
+    """
+    Write a line about the progress.
+    """
+    print(words, file=sys.stderr, flush=True)
+
+
+async def until(
+    reactor: Any,
+    condition: Callable[[], object],
+    what: str,
+    *daemons: Daemon,
+    within: float = STARTING,
+) -> None:
+    """
+    Wait for a condition.
+
+    @param what: The condition in words.
+    @param daemons: Daemons that have to run meanwhile.
+    @param within: Seconds to wait.
+    @raise RuntimeError: If the condition did not come true.
+    """
+    end = time.monotonic() + within
+    while not condition():
+        ended = [daemon for daemon in daemons if daemon.ended]
+        if ended or time.monotonic() > end:
+            why = f"{ended[0].name} ended" if ended else f"not within {within:.0f} s"
+            lines = [
+                f"\n    {daemon.name}: {line}"
+                for daemon in daemons
+                for _, line in daemon.lines[-_LAST_LINES:]
+            ]
+            raise RuntimeError(f"{why}: {what}{''.join(lines)}")
+        await task.deferLater(reactor, 0.02)
+
+
+def expectPositive(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, *names: str
+) -> None:
+    """
+    Refuse a count below 1.
+    """
+    for name in names:
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)}: expected 1 or more")
+
+
+def verdict(broken: Sequence[str], inconclusive: Sequence[str], words: str) -> int:
+    """
+    Write what was wrong.
+
+    @param words: Introduces each line about txcarp.
+    @return: The exit status.
+    """
+    for each in broken:
+        say(f"{words}: {each}")
+    for each in inconclusive:
+        say(f"inconclusive, because this machine paused: {each}")
+    return BROKEN if broken else INCONCLUSIVE if inconclusive else 0
+
+
+def execute(name: str, run: Callable[[Any], Coroutine[Any, Any, int]]) -> None:
+    """
+    Run a benchmark on the reactor, and exit.
+
+    @param name: The module of the benchmark.
+    @param run: Measures, and returns the exit status.
+    """
+    # On a busy machine the observer must not be late.
+    stayOnTime()
+
+    async def whole(reactor: Any) -> None:
+        status = await run(reactor)
+        if status:
+            raise SystemExit(status)
+
+    try:
+        task.react(lambda reactor: Deferred.fromCoroutine(whole(reactor)))
+    except TestbedUnavailable as error:
+        say(f"{name}: {error}")
+        raise SystemExit(IMPOSSIBLE) from None
