@@ -1,3 +1,7 @@
 """
-Measurements beside other programs, each a command that prints a table.
+Measurements, each a command (C{python -m benchmarks.NAME --help}).
+
+C{faults}, C{handover} and C{attacks} measure txcarp beside ucarp and keepalived, with real
+processes in test networks.  C{calltrace} counts the calls that an advertisement takes, and
+measures the time.  C{fuzz} attacks hosts in memory until something is wrong.
 """

@@ -1,5 +1,5 @@
 """
-Hosts of either family, their clients, and what they share.
+Tests with hosts of either address family, and clients.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from txcarp.testbed.pinger import Pinger, openPingSocket
 #: The IPv6 address that hosts share.
 VIRTUAL6 = "fd00::100"
 
-#: What hosts share, as C{--assign} wants it.
+#: The shared addresses, with prefix length as C{--assign} needs it.
 FOUR, SIX = (f"{VIRTUAL}/24",), (f"{VIRTUAL6}/64",)
 BOTH = FOUR + SIX
 
-#: How soon a backup takes over with a dead ratio of one, and how much slower it is.
+#: The options of a master with a dead ratio of one, and more options of its backup.
 QUICK = ("--assign", "-r", "1")
 SLOWER = ("-k", "200")
 
-#: Seconds in which an address has to answer again, whatever happens to its master.
+#: Seconds within which an address must answer again.
 REACHABLE = 5.0
 
 _PROBE = 0.01
@@ -33,16 +33,16 @@ _PROBE = 0.01
 
 class FamilyTestCase(LabTestCase):
     """
-    Hosts that need no ucarp, and clients.
+    A test without ucarp.
     """
 
     needsUcarp = False
 
     def members(self, switch: Switch | None = None, bare: bool = False) -> list[Host]:
         """
-        Two hosts.
+        Make two hosts.
 
-        @param bare: whether they have no addresses of their own.
+        @param bare: Whether they have no addresses of their own.
         """
         where = switch or self.testbed.lan
         return [
@@ -52,7 +52,7 @@ class FamilyTestCase(LabTestCase):
 
     def client(self, switch: Switch | None = None) -> Host:
         """
-        Somebody who wants to reach what they share.
+        Make a client.
         """
         where = switch or self.testbed.lan
         return self.host(f"client-{where.name}", "10.99.0.200/24", where, "fd00::200/64")
@@ -61,7 +61,7 @@ class FamilyTestCase(LabTestCase):
         """
         Ping from a host until the end of the test.
 
-        @param source: the address to ping from; the kernel's choice if empty.
+        @param source: The address to ping from; the kernel chooses if it is empty.
         """
         clock = MonotonicClock(reactor)
         with host.node.inside():
@@ -76,7 +76,7 @@ class FamilyTestCase(LabTestCase):
 
     async def answers(self, *pingers: Pinger) -> None:
         """
-        Wait until some more probes of each are answered.
+        Wait until three more probes of each pinger are answered.
         """
         before = [pinger.received for pinger in pingers]
         await self.until(
@@ -90,7 +90,7 @@ class FamilyTestCase(LabTestCase):
 
     def voice(self, host: Host, virtual: Sequence[str]) -> str:
         """
-        The source of what a host advertises, in one of its families.
+        The source of a host's advertisements, in one of their families.
         """
         return host.address if any(":" not in one for one in virtual) else host.linkLocal
 
@@ -98,7 +98,7 @@ class FamilyTestCase(LabTestCase):
         self, first: Host, second: Host, virtual: Sequence[str], *options: str
     ) -> tuple[Daemon, Daemon]:
         """
-        A master and its backup, which has heard it.
+        Start a master, and a backup that hears it.
         """
         master = first.txcarp(*QUICK, *options, virtual=virtual)
         await self.becomes(master, "MASTER")

@@ -1,5 +1,5 @@
 """
-Who has an address, and for how long two hosts had it at once.
+Which hosts have an address, and for how long.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from txcarp.testbed import Node
 @attrs.frozen
 class Span:
     """
-    A stretch of time.
+    A span of time.
 
-    @ivar seconds: its length.
-    @ivar open: whether it had not ended when the observation did.
+    @ivar seconds: Its length.
+    @ivar open: Whether it had not ended at the end of the observation.
     """
 
     seconds: float = 0.0
@@ -33,10 +33,10 @@ class Span:
 
 class Holders:
     """
-    Watches an address on several nodes, by what their kernels say of it.
+    Watches on which nodes an address is, by the netlink messages of their kernels.
 
-    @ivar now: the names of the nodes that have it.
-    @ivar uncertain: whether something that a kernel said was lost.
+    @ivar now: The names of the nodes that have it.
+    @ivar uncertain: Whether a message was lost.
     """
 
     def __init__(self, reactor: IReactorFDSet, address: str) -> None:
@@ -50,13 +50,13 @@ class Holders:
     @staticmethod
     def packed(address: str) -> bytes:
         """
-        The bytes of an address without prefix length.
+        The packed form of an address without prefix length.
         """
         return ipaddress.ip_address(address).packed
 
     def watch(self, node: Node) -> None:
         """
-        Watch one more node, which does not have the address yet.
+        Watch a node that does not have the address yet.
         """
         netlink = Netlink(self._reactor)
         netlink.addAddressObserver(_Watch(self, node.name, self._packed))
@@ -66,14 +66,14 @@ class Holders:
 
     def stop(self) -> None:
         """
-        Watch no more; what was seen stays.
+        Stop watching.
         """
         for netlink in self._netlinks:
             netlink.stop()
 
     def changed(self, name: str, present: bool) -> None:
         """
-        A node got the address, or lost it.
+        Note that a node got the address, or lost it.
         """
         now = self.now | {name} if present else self.now - {name}
         if now != self.now:
@@ -84,8 +84,11 @@ class Holders:
         self, what: Callable[[frozenset[str]], bool], since: float, until: float
     ) -> Span:
         """
-        The longest time between two moments in which something was true of the
-        holders.
+        The longest time in which a condition held.
+
+        @param what: The condition, from the names of the nodes that have the address.
+        @param since: The beginning of the observation, on the monotonic clock.
+        @param until: Its end.
         """
         longest, began = Span(), None
         before = [names for when, names in self._history if when <= since]
@@ -109,7 +112,7 @@ def _seconds(span: Span) -> float:
 @implementer(IAddressObserver)
 class _Watch:
     """
-    One node's part.
+    Reports the changes on one node.
     """
 
     def __init__(self, holders: Holders, name: str, packed: bytes) -> None:

@@ -1,9 +1,8 @@
 """
-A virtual host that does what it is told: the library, where a command line is not enough.
+A program with a virtual host that its standard input controls, for tests of the library.
 
-The arguments of this program are those of C{txcarp}.  A line on its standard input names a
-method of L{VirtualHost} and gives its arguments: C{demote}, C{promote}, C{claim},
-C{resign}.
+Its arguments are those of C{txcarp}.  Each line that it reads is the name of a method of
+L{VirtualHost} and its arguments: C{demote}, C{promote}, C{claim} or C{resign}.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from txcarp.virtualhost import VirtualHost
 
 class Steering(LineReceiver):
     """
-    Does what the lines say.
+    Calls the methods that the lines name.
     """
 
     delimiter = b"\n"
@@ -45,12 +44,12 @@ class Steering(LineReceiver):
             case ("resign",):
                 self._virtualHost.resign()
             case words:
-                raise ValueError(f"nobody can do this: {words}")
+                raise ValueError(f"unknown command: {words}")
 
 
 def main() -> None:
     """
-    Run until a signal comes.
+    Run until a signal ends the process.
     """
     terminal = filtered(TerminalObserver(), False)
     globalLogBeginner.beginLoggingTo([terminal], redirectStandardIO=False)

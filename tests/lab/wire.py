@@ -1,5 +1,5 @@
 """
-What is said on a test network, with the kernel's time of each packet.
+The advertisements and announcements on a test network, with the kernel's time of each.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from txcarp.protocol.envelope import destinationOf, hopsOf, payloadOf, sourceOf
 from txcarp.protocol.rejection import Rejected
 from txcarp.testbed import Switch
 
-#: Frames with a source address that begins so are not recorded: a flood would be
-#: read by the test instead of by the daemon that it is meant for.
+#: Frames whose source address begins with this are not recorded: a test that had to read a
+#: flood would take the time from the daemon that the flood is for.
 STRANGER = b"\x02\xf1"
 
 _ALL = 0x0003
@@ -41,11 +41,14 @@ _TIMESTAMP = struct.Struct("@ll")
 @attrs.frozen
 class Advert:
     """
-    An advertisement as one host sent it.
+    An advertisement as a host sent it.
 
-    @ivar time: when it was sent, on the monotonic clock.
-    @ivar port: the port of the switch that it came in by.
-    @ivar frame: all of it.
+    @ivar time: When, on the monotonic clock.
+    @ivar port: The name of the switch's port that it came from.
+    @ivar source: The address that it came from, as text.
+    @ivar destination: The address that it was sent to, as text.
+    @ivar said: The advertisement.
+    @ivar frame: The whole Ethernet frame.
     """
 
     time: float
@@ -58,14 +61,14 @@ class Advert:
     @property
     def hops(self) -> int:
         """
-        The time to live, or hop limit, that it had on this switch.
+        Its time to live, or hop limit, at this switch.
         """
         return hopsOf(self.frame[14:])
 
     @property
     def isIPv6(self) -> bool:
         """
-        Whether it is one of IPv6.
+        Whether it is an IPv6 packet.
         """
         return ":" in self.source
 
@@ -73,10 +76,12 @@ class Advert:
 @attrs.frozen
 class Announcement:
     """
-    An ARP packet, or a neighbour advertisement to all nodes, that claims an address.
+    A gratuitous ARP packet, or a neighbour advertisement to all nodes.
 
-    @ivar time: when it was sent, on the monotonic clock.
-    @ivar hardware: the Ethernet address that the address is said to be at.
+    @ivar time: When it was sent, on the monotonic clock.
+    @ivar port: The name of the switch's port that it came from.
+    @ivar hardware: The announced Ethernet address.
+    @ivar address: The announced IP address, as text.
     """
 
     time: float
@@ -87,8 +92,8 @@ class Announcement:
 
 def _program() -> bytes:
     """
-    Let protocol 112, ARP and neighbour advertisements through, unless a stranger sent
-    it.
+    A socket filter that passes protocol 112, ARP and neighbour advertisements, but not from
+    L{STRANGER}.
     """
     half, byte, equal, leave = 0x28, 0x30, 0x15, 0x06
     code = (
@@ -115,11 +120,11 @@ def _program() -> bytes:
 @implementer(IReadDescriptor)
 class Wire:
     """
-    Listens at every port of a switch, to what comes in there: what a host says is
-    recorded once, also when the switch passes it to nobody.
+    Records the packets that come in at the ports of a switch: each packet once, even if the
+    switch does not forward it.
 
-    @ivar adverts: in the order of their arrival, from everybody.
-    @ivar announcements: likewise.
+    @ivar adverts: The advertisements of all hosts, oldest first.
+    @ivar announcements: The announcements of all hosts, oldest first.
     """
 
     def __init__(self, reactor: IReactorFDSet, switch: Switch) -> None:
@@ -127,7 +132,7 @@ class Wire:
         self.announcements: list[Announcement] = []
         self._reactor = reactor
         with switch.inside():
-            # Not bound: it listens to all interfaces, the future ones too.
+            # A socket that is not bound receives from all interfaces, future ones as well.
             self._socket: socket.socket | None = socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL)
             )
@@ -144,26 +149,26 @@ class Wire:
 
     def since(self, source: str, when: float) -> list[Advert]:
         """
-        The advertisements from one address after a moment.
+        The advertisements from one address after a time.
         """
         return [advert for advert in self.of(source) if advert.time > when]
 
     def gaps(self, source: str, since: float = 0.0) -> list[float]:
         """
-        Seconds from each advertisement of one address to its next.
+        The seconds between consecutive advertisements from one address.
         """
         times = [advert.time for advert in self.since(source, since)]
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
     def claims(self, hardware: bytes, since: float = 0.0) -> list[Announcement]:
         """
-        The announcements for one Ethernet address after a moment.
+        The announcements of one Ethernet address after a time.
         """
         return [a for a in self.announcements if a.hardware == hardware and a.time > since]
 
     def describe(self, newest: int = 40) -> Iterator[str]:
         """
-        The last things that were said, a line each.
+        The newest packets, a line for each.
         """
         everything: list[Advert | Announcement] = [*self.adverts, *self.announcements]
         everything.sort(key=lambda said: said.time)
@@ -178,7 +183,7 @@ class Wire:
 
     def close(self) -> None:
         """
-        Listen no more; what was heard stays.
+        Stop listening.
         """
         if self._socket is not None:
             self._reactor.removeReader(self)
@@ -205,7 +210,7 @@ class Wire:
 
     def doRead(self) -> None:
         """
-        Take frames, a bounded number at a time.
+        Read a limited number of frames.
         """
         for _ in range(_FRAMES_A_TURN):
             if self._socket is None:
@@ -215,7 +220,7 @@ class Wire:
             except BlockingIOError:
                 return
             except OSError:
-                continue  # an interface went away; the others are still heard
+                continue  # an interface was removed; the others still deliver
             if sender[2] != _OUTGOING and sender[0].startswith("port"):
                 self._record(frame, _arrival(ancillary), sender[0])
 

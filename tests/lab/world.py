@@ -31,11 +31,11 @@ VHID = 7
 
 PASSWORD = "not a secret"
 
-#: Seconds that a process may take to start, on a machine with much else to do.
+#: Seconds that a process may take to start on a busy machine.
 STARTING = 40.0
 
-#: Seconds that what should take none may take; see L{LabTestCase.slack}.  The most is
-#: less than what tells an exact deadline from one that is looked at once a second.
+#: Seconds of tolerance; see L{LabTestCase.slack}.  The most is small enough to tell an exact
+#: deadline from one that is checked once a second.
 _SLACK, _MOST_SLACK = 0.3, 0.7
 
 _LOOK_EVERY = 0.01
@@ -59,8 +59,10 @@ class Run:
     One run of a script.
 
     @ivar event: C{"up"} or C{"down"}.
-    @ivar argv: with the path first.
-    @ivar parent: the number of the process that ran it.
+    @ivar argv: The path of the script and its arguments.
+    @ivar parent: The number of the process that ran it.
+    @ivar state: The value of C{TXCARP_STATE}.
+    @ivar reason: The value of C{TXCARP_REASON}.
     """
 
     def __init__(self, text: str) -> None:
@@ -72,7 +74,9 @@ class Run:
 
 class Host:
     """
-    A node with one address, and a directory for its scripts.
+    A node with a directory for its scripts.
+
+    @ivar address: Its first address, without prefix length.
     """
 
     def __init__(self, lab: LabTestCase, node: Node, address: str, directory: Path) -> None:
@@ -93,17 +97,17 @@ class Host:
     @property
     def linkLocal(self) -> str:
         """
-        Where its IPv6 advertisements come from.
+        The source of its IPv6 advertisements.
         """
         [found] = [one for one in self.node.addresses() if one.startswith("fe80:")]
         return found.partition("/")[0]
 
     def arguments(self, *options: str, virtual: Sequence[str] = (VIRTUAL,)) -> list[str]:
         """
-        A command line that both programs understand; the last of two equal options
-        counts.
+        The arguments for ucarp or txcarp.
 
-        @param virtual: the addresses that hosts share.
+        @param options: More options, which override the others.
+        @param virtual: The shared addresses.
         """
         source = ("-s", self.address) if any(":" not in one for one in virtual) else ()
         addresses = [word for address in virtual for word in ("-a", address)]
@@ -123,7 +127,7 @@ class Host:
 
     def steered(self, *options: str, virtual: Sequence[str] = (VIRTUAL,)) -> Daemon:
         """
-        Start a virtual host that does what L{Daemon.tell} says.
+        Start a virtual host that L{Daemon.tell} controls; see L{tests.lab.steered}.
         """
         arguments = self.arguments(*options, virtual=virtual)
         return self.run(f"{self.name} steered", _STEERED, arguments)
@@ -138,7 +142,7 @@ class Host:
         self, name: str, command: Sequence[str], arguments: Sequence[str], **settings: Any
     ) -> Daemon:
         """
-        Start a process that is killed at the end of the test if it still runs.
+        Start a process.  It is killed at the end of the test.
         """
         def note(line: str) -> None:
             _log.info("{name}: {line}", name=name, line=line)
@@ -152,9 +156,10 @@ class Host:
 
     def script(self, event: str, more: str = "") -> str:
         """
-        A script that records how it was called, then goes on with C{more}.
+        Write a script that records its call.
 
-        @return: its path.
+        @param more: More lines of the script.
+        @return: Its path.
         """
         path = self.directory / f"{event}.sh"
         path.write_text(
@@ -165,13 +170,15 @@ class Host:
 
     def scripts(self) -> tuple[str, ...]:
         """
-        The options for an up and a down script that only record.
+        The options for an up script and a down script that record their calls.
         """
         return ("-u", self.script("up"), "-d", self.script("down"))
 
     def runs(self, event: str | None = None) -> list[Run]:
         """
-        How the scripts were called, oldest first.
+        The runs of the scripts, oldest first.
+
+        @param event: Only the runs of this script.
         """
         files = [path for path in self.directory.glob("*-run.*") if len(path.suffix) > 12]
         runs = [Run(path.read_text()) for path in sorted(files, key=lambda path: path.suffix)]
@@ -179,16 +186,18 @@ class Host:
 
     def events(self) -> list[str]:
         """
-        Which scripts ran, oldest first.
+        The events of all runs, oldest first.
         """
         return [run.event for run in self.runs()]
 
 
 class LabTestCase(TestCase):
     """
-    A test with a network of its own.
+    A test with its own network.
 
-    @ivar wire: what is said on the switch C{testbed.lan}.
+    @ivar wire: The packets on the switch C{testbed.lan}.
+    @ivar daemons: All processes that the test started on hosts.
+    @ivar directory: The directory for all files of the test.
     """
 
     timeout = 120
@@ -223,15 +232,14 @@ class LabTestCase(TestCase):
     @property
     def slack(self) -> float:
         """
-        Seconds by which something may be later than it should: more on a machine that
-        let this very test wait for its turn, as virtual machines with busy neighbours
-        do.
+        Seconds by which an event may be late.  They grow with the longest time that this
+        process had to wait for the processor.
         """
         return min(_SLACK + 2 * self._worst, _MOST_SLACK)
 
     def run(self, result: Any = None) -> Any:
         """
-        Run the test, and show what its processes wrote if it fails.
+        Run the test.  If it fails, show what its processes wrote.
         """
         before = len(result.errors) + len(result.failures)
         super().run(result)
@@ -240,7 +248,7 @@ class LabTestCase(TestCase):
 
     def listen(self, switch: Switch) -> Wire:
         """
-        Record what is said on a switch until the end of the test.
+        Record the packets on a switch until the end of the test.
         """
         wire = Wire(reactor, switch)
         self._wires.append(wire)
@@ -256,11 +264,12 @@ class LabTestCase(TestCase):
         bare: bool = False,
     ) -> Host:
         """
-        One more host.
+        Make a host.
 
-        @param address: with prefix length; by default the next one of 10.99.0.0/24.
-        @param more: other addresses of its interface, of either family.
-        @param bare: whether the interface has none of these.
+        @param address: Its address with prefix length; by default the next one of
+            10.99.0.0/24.
+        @param more: More addresses, of either family.
+        @param bare: Whether its interface has none of these addresses.
         """
         if not address:
             address = f"10.99.0.{len(list(self.directory.iterdir())) + 1}/24"
@@ -270,9 +279,9 @@ class LabTestCase(TestCase):
 
     def program(self, name: str, package: str) -> str:
         """
-        Where a program is that this test needs.
+        The path of a program.  The test is skipped without it.
 
-        @param package: what has it, on Debian.
+        @param package: The Debian package of the program.
         """
         path = programPath(name)
         if path is None:
@@ -281,7 +290,7 @@ class LabTestCase(TestCase):
 
     async def output(self, host: Host, *command: str) -> list[str]:
         """
-        What a program writes that ends by itself, a line each.
+        Run a program, and return the lines that it writes.
         """
         daemon = host.run(command[0], command[:1], command[1:])
         await daemon.exit
@@ -290,8 +299,8 @@ class LabTestCase(TestCase):
 
     async def neighbour(self, host: Host, address: str) -> str:
         """
-        The Ethernet address that a host believes another address to be at; empty if it
-        knows none.
+        The Ethernet address in a host's neighbour table for an IP address; empty if there
+        is none.
         """
         path = self.program("ip", "iproute2")
         for line in await self.output(host, path, "neigh", "show", "to", address):
@@ -302,9 +311,9 @@ class LabTestCase(TestCase):
 
     async def lose(self, switch: Switch, *matches: str) -> None:
         """
-        Have a switch pass nothing on, from now on, that fits.
+        Let a switch drop packets.
 
-        @param matches: in the words of nft.
+        @param matches: The packets, as matches of an nft rule.
         """
         path = self.program("nft", "nftables")
         rules = "; ".join(f"{match} drop" for match in matches)
@@ -318,10 +327,11 @@ class LabTestCase(TestCase):
 
     async def until(self, condition: Callable[[], object], what: str, within: float) -> float:
         """
-        Wait until something is true.
+        Wait for a condition.
 
-        @param within: seconds after which it is a failure.
-        @return: the moment, on the monotonic clock.
+        @param what: The condition in words.
+        @param within: Seconds after which the test fails.
+        @return: The time, on the monotonic clock.
         """
         end = time.monotonic() + within
         done: Deferred[float] = Deferred()
@@ -342,20 +352,22 @@ class LabTestCase(TestCase):
     @staticmethod
     def concurrently(steps: Coroutine[Any, Any, None]) -> Deferred[None]:
         """
-        Begin to follow a part of a test beside others.
+        Start a part of a test that runs concurrently.
         """
         return Deferred.fromCoroutine(steps)
 
     async def during(self, seconds: float) -> None:
         """
-        Let some time pass in which something is not to happen.
+        Let time pass.
         """
         await deferLater(reactor, seconds)
 
     async def becomes(self, daemon: Daemon, state: str, within: float = STARTING) -> float:
         """
-        Wait until a process says that it is in a state; it may have left it again before
-        anybody looked.
+        Wait until a process logs a state.  It need not be in that state any more when this
+        returns.
+
+        @return: The time, on the monotonic clock.
         """
         since = time.monotonic()
 
@@ -370,11 +382,11 @@ class LabTestCase(TestCase):
 
     async def plugIn(self, *members: tuple[Host, Daemon]) -> float:
         """
-        Put in the cables of hosts whose txcarp was started without one, when all of them
-        wait for it: they begin to wait for a master at the same moment, however long their
-        processes took to start.
+        Plug in the cables of hosts whose txcarp was started without a cable.  All of them
+        begin to wait for a master at the same time, however long their processes took to
+        start.
 
-        @return: that moment.
+        @return: That time, on the monotonic clock.
         """
         for _, daemon in members:
             await self.until(
@@ -389,9 +401,9 @@ class LabTestCase(TestCase):
 
     async def listens(self, daemon: Daemon) -> float:
         """
-        Wait until a backup knows its link: before, its deadline counts from its own start.
+        Wait until a backup knows its link.  Its first deadline counts from then.
 
-        @return: the moment, on the monotonic clock.
+        @return: The time, on the monotonic clock.
         """
         await self.becomes(daemon, "BACKUP")
         return await self.until(
@@ -402,9 +414,9 @@ class LabTestCase(TestCase):
         self, host: Host, since: float = 0.0, within: float = STARTING, wire: Wire | None = None
     ) -> float:
         """
-        Wait for the first advertisement of a host after a moment.
+        Wait for the first advertisement of a host after a time.
 
-        @return: when it was sent.
+        @return: When it was sent.
         """
         heard = wire or self.wire
         await self.until(
@@ -414,14 +426,14 @@ class LabTestCase(TestCase):
 
     async def stopped(self, daemon: Daemon, number: int = signal.SIGTERM) -> None:
         """
-        End a process and wait for its end.
+        Send a signal to a process, and wait for its end.
         """
         daemon.signal(number)
         await self.until(lambda: daemon.ended, f"{daemon.name} ends", STARTING)
 
     async def end(self, daemon: Daemon) -> None:
         """
-        Kill a process that still runs.
+        Kill a process, unless it has ended.
         """
         if not daemon.ended:
             daemon.signal(signal.SIGKILL)
@@ -430,7 +442,7 @@ class LabTestCase(TestCase):
 
     def report(self, what: str) -> None:
         """
-        Show a figure that was measured.
+        Print a measured figure.
         """
         print(f"\n    {what}", end=" ", flush=True)
 
@@ -446,9 +458,9 @@ class LabTestCase(TestCase):
 
     def transcript(self) -> str:
         """
-        What the processes wrote and what was on the wire.
+        The last lines of all processes, and the last packets.
         """
-        lines = [f"-- this process waited for up to {getattr(self, '_worst', 0):.3f} s"]
+        lines = [f"-- this process paused for up to {getattr(self, '_worst', 0):.3f} s"]
         for daemon in getattr(self, "daemons", ()):
             lines.append(f"-- {daemon.name}: {'ended' if daemon.ended else 'runs'}")
             lines += [f"{when:.3f} {line[:300]}" for when, line in daemon.lines[-60:]]

@@ -182,7 +182,7 @@ class AvailabilityTests(SynchronousTestCase):
         finally:
             release.set()
             thread.join()
-        self.assertIn("threads run in this process", str(error))
+        self.assertIn("threads, and only a process with one may", str(error))
 
     def test_childEndsBadly(self) -> None:
         """

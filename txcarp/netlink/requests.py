@@ -1,8 +1,8 @@
 """
-What to ask of the kernel about links, addresses and routes: requests from values.
+Netlink requests about links and addresses.
 
-Pure: no socket, no reactor.  Addresses and MAC addresses are packed bytes, lifetimes
-are whole seconds.
+These functions only make values: there is no socket and no reactor here.  Addresses and
+MAC addresses are packed bytes, lifetimes are whole seconds.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from txcarp.netlink.messages import (
 RTM_SETLINK = 19
 
 IFA_F_NODAD = 0x02
-"""Do not look for duplicates before an IPv6 address is used."""
+"""Use an IPv6 address at once, without a search for duplicates."""
 
 IFA_F_NOPREFIXROUTE = 0x200
-"""Do not make a route to the address's network."""
+"""Do not add a route to the network of the address."""
 
 _IFLA_NET_NS_FD, _IFLA_INFO_DATA = 28, 2
 _IFLA_MACVLAN_MODE = 1
@@ -63,11 +63,11 @@ def newMacvlan(
     name: str, parent: int, *, address: bytes | None = None, mode: str = "bridge"
 ) -> Request:
     """
-    Make an interface with a MAC address of its own on top of another.
+    Make an interface with its own MAC address on top of another interface.
 
-    @param parent: index of the link below.
-    @param mode: C{"bridge"} (siblings on the same parent hear each other) or
-        C{"private"}.
+    @param parent: The index of the other interface.
+    @param mode: C{"bridge"} (macvlans on the same parent hear each other) or C{"private"}.
+    @raise ValueError: If the mode is another one.
     """
     if mode not in _MACVLAN_MODES:
         raise ValueError(f"macvlan mode {mode!r}, expected one of {', '.join(_MACVLAN_MODES)}")
@@ -86,13 +86,14 @@ def setLink(
     alias: str | None = None,
 ) -> Request:
     """
-    Change a link; what is C{None} stays.
+    Change a link.  An argument that is C{None} changes nothing.
 
-    @param name: the new name; older kernels want the link down for that.
-    @param address: the new MAC address.
-    @param master: index of the bridge to become a port of; 0 to leave it.
-    @param namespace: descriptor of the network namespace to move to.
-    @param alias: a note about it, up to 255 bytes.
+    @param name: The new name; older kernels rename a link only while it is down.
+    @param address: The new MAC address.
+    @param master: The index of the bridge that the link becomes a port of; 0 to leave it.
+    @param namespace: The descriptor of the network namespace that the link moves to.
+    @param alias: A note about the link, up to 255 bytes.
+    @raise ValueError: If the name is empty or longer than 15 bytes.
     """
     body = linkBody(index, up=up, name=name, address=address, master=master, namespace=namespace)
     if alias is not None:
@@ -102,9 +103,9 @@ def setLink(
 
 def promoteSecondaries(index: int) -> Request:
     """
-    Have a link keep the other IPv4 addresses of a network when the first of them goes.
+    Let a link keep the other IPv4 addresses of a network when the first one is removed.
 
-    The kernel removes them with it otherwise (C{promote_secondaries} of
+    Otherwise the kernel removes them all (C{promote_secondaries} in
     C{Documentation/networking/ip-sysctl.rst}).
     """
     setting = attribute(_DEVCONF_PROMOTE_SECONDARIES, struct.pack("=I", 1))
@@ -114,8 +115,8 @@ def promoteSecondaries(index: int) -> Request:
 
 def delLink(index: int) -> Request:
     """
-    Delete a link; with one end of a veth pair goes the other, with a parent its
-    macvlans.
+    Delete a link.  The kernel deletes the other end of a veth pair, and the macvlans on a
+    parent, as well.
     """
     return Request(RTM_DELLINK, 0, linkBody(index))
 
@@ -134,17 +135,19 @@ def newAddress(
     replace: bool = False,
 ) -> Request:
     """
-    Add an address to a link, or change the one that is there.
+    Add an address to a link, or change its lifetimes.
 
-    @param local: packed, 4 bytes for IPv4 or 16 for IPv6.
-    @param validLifetime: seconds until the kernel removes it, at least 1; C{None}:
+    @param local: The packed address, 4 or 16 bytes.
+    @param validLifetime: Seconds until the kernel removes it, at least 1; C{None} for
         never.
-    @param preferredLifetime: seconds until it is avoided, at most C{validLifetime};
-        C{None}: as long as that.
-    @param flags: L{IFA_F_NODAD}, L{IFA_F_NOPREFIXROUTE}...
-    @param protocol: tag 1 to 255 that says who added it; kernels before 5.18 forget it.
-    @param replace: set the lifetimes of an address that is there instead of failing
-        with C{EEXIST}.
+    @param preferredLifetime: Seconds until the kernel avoids it as a source, at most
+        C{validLifetime}; C{None} for C{validLifetime}.
+    @param flags: L{IFA_F_NODAD}, L{IFA_F_NOPREFIXROUTE} and others of the kernel.
+    @param protocol: A number from 1 to 255 that tells which program added it; kernels
+        before 5.18 forget it.
+    @param replace: Whether to change the lifetimes of an existing address; otherwise the
+        kernel refuses with C{EEXIST}.
+    @raise ValueError: If an argument is out of its range.
     """
     valid = _lifetime("validLifetime", validLifetime, 1)
     preferred = valid if preferredLifetime is None else preferredLifetime
@@ -165,7 +168,8 @@ def newAddress(
 
 def delAddress(index: int, local: bytes, prefixLength: int) -> Request:
     """
-    Remove an address from a link; C{EADDRNOTAVAIL} when it is not there.
+    Remove an address from a link.  The kernel refuses with C{EADDRNOTAVAIL} if the link
+    does not have it.
     """
     return Request(RTM_DELADDR, 0, _addressBody(index, local, prefixLength, 0, 0))
 
@@ -179,6 +183,14 @@ def newLink(
     address: bytes | None = None,
     parent: int | None = None,
 ) -> Request:
+    """
+    Make a link of any kind.
+
+    @param kind: The kernel's name of the kind.
+    @param data: The attributes that only this kind has.
+    @param index: The index of the link; 0 if the kernel may choose.
+    @param parent: The index of the link below it.
+    """
     info = nested(
         IFLA_LINKINFO,
         attribute(IFLA_INFO_KIND, kind.encode("ascii")),
@@ -198,6 +210,9 @@ def linkBody(
     master: int | None = None,
     namespace: int | None = None,
 ) -> bytes:
+    """
+    The header and the attributes of a message about a link.
+    """
     change = 0 if up is None else IFF_UP
     body = LINK_HEADER.pack(socket.AF_UNSPEC, 0, index, IFF_UP if up else 0, change)
     if name is not None:

@@ -1,10 +1,15 @@
 """
-Throw-away networks on this machine: nodes on switches, in one process, without the
-C{ip} program.
+Test networks on this machine, made by one process without the C{ip} program.
 
-A node is a network namespace with a virtual cable to a switch, which is a bridge in a
-namespace of its own.  Nothing of it has a name outside this process, and all of it
-vanishes with this process, however that ends.  Setting up blocks for some milliseconds.
+A node is a network namespace with a virtual cable to a switch, which is a bridge in
+its own namespace.  No other process sees them, and the kernel removes them when this
+process ends, whatever ends it.  Making one blocks for some milliseconds.
+
+L{network<txcarp.testbed.network>} is where to begin.  L{node<txcarp.testbed.node>} and
+L{switch<txcarp.testbed.switch>} are its parts, L{daemon<txcarp.testbed.daemon>} runs
+programs on nodes, and L{pinger<txcarp.testbed.pinger>} measures whether an address
+answers.  L{namespaces<txcarp.testbed.namespaces>} and
+L{requests<txcarp.testbed.requests>} talk to the kernel.
 
     >>> with Testbed.create() as testbed:
     ...     a = testbed.node("a", "10.99.0.1/24")

@@ -1,8 +1,7 @@
 """
-Network namespaces of this process: made without a name, entered for a moment, gone with
-their descriptor.
+Network namespaces without names, which a thread enters for the time of a C{with} block.
 
-C{os.unshare} exists from Python 3.12; these are the same system calls by ctypes.
+Python has C{os.unshare} and C{os.setns} from 3.12 on; here ctypes makes these system calls.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 _AS_USER, _UNKNOWN = 254, 255
-"""Exit statuses of the child that tries; no C{errno} is that large."""
+"""Exit statuses of the child process that tries; every C{errno} is smaller."""
 
 _enabled = False
-"""Whether it was tried already, with success."""
+"""Whether L{enable} has succeeded."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class TestbedUnavailable(Exception):
     """
-    This process may not make networks of its own.  The message is one sentence that
-    says why and what to do.
+    This process may not make network namespaces.  The message is one sentence that says
+    why, and what to do.
     """
 
 
 class NetworkNamespace:
     """
-    A network namespace, which is there as long as this object is open, or a process or
-    socket is in it.
+    A network namespace.  The kernel keeps it as long as this object is open, or a process
+    or socket is in it.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -45,17 +44,17 @@ class NetworkNamespace:
     @classmethod
     def current(cls) -> NetworkNamespace:
         """
-        The one that this thread is in.
+        The namespace of this thread.
         """
-        # A process may have a thread in each namespace: /proc/self is the main one's.
+        # Each thread can be in another namespace; /proc/self belongs to the main thread.
         return cls(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
 
     @classmethod
     def create(cls) -> NetworkNamespace:
         """
-        A new, empty one; this thread stays where it is.
+        Make an empty namespace.  This thread does not move to it.
 
-        @raise OSError: C{EPERM} without the right to make one.
+        @raise OSError: If this process may not (C{EPERM}), or the kernel refuses.
         """
         home = cls.current()
         try:
@@ -69,9 +68,9 @@ class NetworkNamespace:
 
     def fileno(self) -> int:
         """
-        The descriptor, for netlink requests that place a link into the namespace.
+        The descriptor, which netlink requests use to move a link into the namespace.
 
-        @raise ValueError: when closed.
+        @raise ValueError: If this object is closed.
         """
         if self._descriptor < 0:
             raise ValueError("the network namespace is closed")
@@ -79,7 +78,7 @@ class NetworkNamespace:
 
     def close(self) -> None:
         """
-        Let go of the namespace.
+        Close the descriptor.
         """
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -88,9 +87,9 @@ class NetworkNamespace:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """
-        Run a C{with} block in the namespace: sockets opened and processes started there
-        are born in it and stay.  Only this thread moves, and back at the end, however
-        that comes.  No reactor may run in the block.
+        Run a C{with} block in the namespace.  Sockets and processes that are created in it
+        stay in the namespace.  Only this thread moves, and it moves back at the end of the
+        block.  No reactor may run in the block.
         """
         before = NetworkNamespace.current()
         try:
@@ -109,21 +108,20 @@ class NetworkNamespace:
 
 def unavailable() -> str | None:
     """
-    Why this process cannot have networks of its own, with what to do; C{None} if it
-    can.
+    One sentence that says why this process cannot make network namespaces, and what to do;
+    C{None} if it can.
 
-    Nothing about the process changes: a child tries.
+    A child process tries it, so that this process stays as it is.
     """
     return None if _enabled else _probe()[1]
 
 
 def enable() -> None:
     """
-    Get the right to make network namespaces, if this process does not have it: by
-    moving it, for good, to a user namespace where it is root over networks of its own
-    and nothing else.
+    Get the right to make network namespaces.  A process without it moves to a user
+    namespace, where it is root over its own networks only, and stays there.
 
-    @raise TestbedUnavailable: when that is not allowed; the process is unchanged then.
+    @raise TestbedUnavailable: If that is not allowed.  The process is unchanged then.
     """
     global _enabled
     if _enabled:
@@ -138,7 +136,7 @@ def enable() -> None:
 
 def _probe() -> tuple[bool, str | None]:
     """
-    Whether a user namespace is needed, and why it will not work.
+    Whether a user namespace is needed, and a sentence if namespaces cannot be made.
     """
     child = os.fork()
     if child == 0:
@@ -150,21 +148,21 @@ def _probe() -> tuple[bool, str | None]:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code not in (0, _AS_USER):
         return False, _explanation(code)
-    # user_namespaces(7): only a process with one thread may enter a new one; the child had one.
+    # user_namespaces(7): a process with several threads may not enter one.  The child had one.
     threads = len(os.listdir("/proc/self/task"))
     if code == _AS_USER and threads > 1:
         return True, (
-            f"{threads} threads run in this process and only one may when a user namespace is "
-            "made: make the test network before anything starts a thread, or run as root"
+            f"this process has {threads} threads, and only a process with one may enter a user "
+            "namespace: make the test network before any thread is started, or run as root"
         )
     return code == _AS_USER, None
 
 
 def _attempt() -> int:
     """
-    Do all that is needed, in a process that ends afterwards.
+    Try to make a namespace.  This runs in a process that ends afterwards.
 
-    @return: 0, L{_AS_USER}, or the C{errno} of what failed.
+    @return: 0, L{_AS_USER} if it needed a user namespace, or the C{errno} of the failure.
     """
     try:
         try:
@@ -180,7 +178,7 @@ def _attempt() -> int:
 
 def _enterUserNamespace() -> None:
     user, group = os.geteuid(), os.getegid()
-    # Both in one call: it either moves the process to a usable place or leaves it alone.
+    # Both in one call, which moves the process to both namespaces or to none.
     _unshare(CLONE_NEWUSER | CLONE_NEWNET)
     own = Path("/proc/self")
     # user_namespaces(7): an unprivileged process must give up setgroups to map its group.

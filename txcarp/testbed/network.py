@@ -1,5 +1,5 @@
 """
-A throw-away network: what L{txcarp.testbed} is about.
+A test network and everything in it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from txcarp.testbed.switch import Switch
 
 class Testbed:
     """
-    A network.  Use L{create}; end it with L{remove} or as a context manager.
+    A test network.  L{create} makes one; L{remove}, or the end of a C{with} block, takes
+    it away.
 
-    @ivar lan: the switch that nodes are connected to unless another is named.
+    @ivar lan: The switch that nodes are connected to by default.
     """
 
-    __test__ = False  # pytest takes the name for a test's.
+    __test__ = False  # for pytest, which would collect the class by its name
 
     def __init__(self, multicastSnooping: bool = False) -> None:
         self._switches: list[Switch] = []
@@ -29,13 +30,14 @@ class Testbed:
     @classmethod
     def create(cls, multicastSnooping: bool = False) -> Testbed:
         """
-        An empty network with one switch.
+        Make an empty network with one switch.
 
-        Root only makes network namespaces.  The process of any other user moves, once
-        and for good, to a user namespace, where it is root over its test networks; that
-        must happen before the process has a second thread.
+        The process of a user other than root first moves to a user namespace, where it is
+        root over its test networks only.  It stays there, and it must not have a second
+        thread yet.
 
-        @raise TestbedUnavailable: with one sentence that says why not, and what to do.
+        @raise TestbedUnavailable: If that is not possible.  Its message is one sentence
+            that says why, and what to do.
         """
         enable()
         try:
@@ -61,7 +63,7 @@ class Testbed:
 
     def switch(self, name: str, multicastSnooping: bool = False) -> Switch:
         """
-        One more switch, connected to nothing.
+        Add a switch without connections.
         """
         switch = Switch(name, multicastSnooping)
         self._switches.append(switch)
@@ -75,12 +77,13 @@ class Testbed:
         hardwareAddress: bytes | None = None,
     ) -> Node:
         """
-        One more node, with C{eth0} connected to a switch (default: L{lan}).
+        Add a node whose C{eth0} is connected to a switch.
 
-        @param addresses: of C{eth0}, with prefix length: C{"10.99.0.1/24"},
-            C{"fd00::1/64"}.
-        @param hardwareAddress: of C{eth0}, six bytes; the default follows from the
-            name.
+        @param addresses: The addresses of C{eth0} with prefix length, such as
+            C{"10.99.0.1/24"}.
+        @param switch: The switch; L{lan} if it is not given.
+        @param hardwareAddress: The six bytes of C{eth0}'s hardware address; derived from
+            the name if not given.
         """
         node = Node(name)
         self._nodes.append(node)
@@ -89,9 +92,9 @@ class Testbed:
 
     def router(self, name: str, *sides: tuple[Switch, str]) -> Node:
         """
-        A node that forwards between switches.
+        Add a node that forwards between switches.
 
-        @param sides: per interface the switch and the address with prefix length.
+        @param sides: The switch of each interface, and its address with prefix length.
         """
         node = Node(name)
         self._nodes.append(node)
@@ -102,8 +105,8 @@ class Testbed:
 
     def remove(self) -> None:
         """
-        Take the network away.  Processes and sockets in it stay, without any interface,
-        until their owners end them.
+        Remove the network.  Processes and sockets on its nodes remain, without
+        interfaces, until they end.
         """
         for switch in self._switches:
             switch.remove()

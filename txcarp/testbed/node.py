@@ -1,5 +1,5 @@
 """
-The hosts of a test network, and their cables.
+Hosts of a test network, and their cables.
 """
 
 from __future__ import annotations
@@ -38,16 +38,18 @@ if TYPE_CHECKING:
 
 _LOOPBACK = 1
 _CARRIER_WAIT = 15.0
-"""Seconds; it comes in milliseconds unless the machine is very busy."""
+"""Seconds to wait for a carrier, which usually takes milliseconds."""
 
 
 @attrs.define
 class _Cable:
     """
-    An interface of a node and the port of a switch at its other end.
+    A cable from an interface of a node to a port of a switch.
 
-    @ivar port: index of the port in the switch's namespace; stays when the interface is
-        made again.
+    @ivar interface: The name of the interface.
+    @ivar address: The hardware address of the interface.
+    @ivar port: The index of the port; the same when the interface is created again.
+    @ivar addresses: The addresses of the interface, with prefix length.
     """
 
     switch: Switch
@@ -59,8 +61,11 @@ class _Cable:
 
 class Node:
     """
-    A host of the network: a namespace with C{lo} and C{eth0} (and C{eth1}... on further
-    switches).
+    A host of the network: a namespace with C{lo} and C{eth0}, and with C{eth1} and so on
+    for more switches.
+
+    @ivar name: The name of the host.
+    @ivar namespace: Its network namespace.
     """
 
     def __init__(self, name: str) -> None:
@@ -69,28 +74,28 @@ class Node:
         self._cables: dict[str, _Cable] = {}
         self._routes: list[tuple[str, str]] = []
         for setting in ("accept_dad", "dad_transmits"):
-            # /proc/sys can be read-only in a container; addresses are added without DAD anyway.
+            # In a container /proc/sys can be read-only; addresses are added without DAD anyway.
             with suppress(OSError):
                 self.sysctl(f"net/ipv6/conf/default/{setting}", "0")
         self._request(setLink(_LOOPBACK, up=True))
 
     def inside(self) -> AbstractContextManager[None]:
         """
-        Run a C{with} block in the node: sockets that it opens and processes that it
-        starts are the node's. No reactor may run in it.
+        Run a C{with} block on the node.  Sockets and processes that are created in it
+        belong to the node.  No reactor may run in it.
         """
         return self.namespace.inside()
 
     def socket(self, family: int, type: int, protocol: int = 0) -> socket.socket:
         """
-        A socket of the node.
+        A new socket of the node.
         """
         with self.inside():
             return socket.socket(family, type, protocol)
 
     def netlink(self) -> BlockingNetlink:
         """
-        A netlink socket of the node; close it.
+        A new netlink socket of the node.
         """
         with self.inside():
             return BlockingNetlink()
@@ -105,27 +110,30 @@ class Node:
         **kwargs: Any,
     ) -> IProcessTransport:
         """
-        Start a process in the node, as C{IReactorProcess.spawnProcess} does.  It is the
-        caller's to end: L{Testbed.remove} takes its network away and no more.
+        Start a process on the node, as C{IReactorProcess.spawnProcess} does.  The caller
+        has to end it: L{Testbed.remove} only removes its network.
         """
         with self.inside():
             return reactor.spawnProcess(processProtocol, executable, args, env=env, **kwargs)
 
     def sysctl(self, name: str, value: str) -> None:
         """
-        Set one of the node's C{net/...} settings.
+        Change one of the node's kernel settings below C{net/}.
         """
         with self.inside():
             Path("/proc/sys", name).write_text(value)
 
     def connect(self, switch: Switch, *addresses: str, hardwareAddress: bytes | None = None) -> str:
         """
-        Lay a cable to a switch and wait until it carries.
+        Add an interface with a cable to a switch, and wait for its carrier.
 
-        @param addresses: with prefix length, C{"10.99.0.1/24"}, C{"fd00::1/64"}.
-        @param hardwareAddress: six bytes; the default follows from the names of node
-            and interface.
-        @return: the name of the new interface.
+        @param addresses: The addresses of the interface with prefix length, such as
+            C{"10.99.0.1/24"}.
+        @param hardwareAddress: The six bytes of its hardware address; derived from the
+            names of node and interface if not given.
+        @return: The name of the interface.
+        @raise ValueError: If an address is none.
+        @raise TimeoutError: If there is no carrier.
         """
         interface = f"eth{len(self._cables)}"
         digest = zlib.crc32(f"{self.name}/{interface}".encode())
@@ -148,14 +156,14 @@ class Node:
         """
         The state of an interface.
 
-        @raise LookupError: when it is deleted.
+        @raise LookupError: If there is no such interface.
         """
         with self.netlink() as netlink:
             return netlink.link(interface)
 
     def addresses(self, interface: str = "eth0") -> list[str]:
         """
-        The addresses that an interface has now, with prefix length.
+        The addresses of an interface, with prefix length.
         """
         with self.netlink() as netlink:
             index = netlink.link(interface).index
@@ -167,15 +175,15 @@ class Node:
 
     def addAddress(self, address: str, interface: str = "eth0") -> None:
         """
-        Add an address, with prefix length, that the interface keeps when it is made
-        again.
+        Add an address with prefix length.  The interface gets it again whenever it is
+        created again.
         """
         self._request(_addition(self.link(interface).index, address))
         self._cables[interface].addresses.append(address)
 
     def removeAddress(self, address: str, interface: str = "eth0") -> None:
         """
-        Remove an address, with prefix length.
+        Remove an address with prefix length.
         """
         parsed = ipaddress.ip_interface(address)
         index = self.link(interface).index
@@ -185,15 +193,17 @@ class Node:
 
     def route(self, destination: str, gateway: str) -> None:
         """
-        Send what is for a network (C{"default"}, C{"0.0.0.0/0"}, C{"10.98.0.0/24"}) to
-        a gateway.
+        Add a route to a network.
+
+        @param destination: The network with its prefix length, or C{"default"}.
+        @param gateway: The address of the next hop.
         """
         self._request(newRoute(destination, gateway))
         self._routes.append((destination, gateway))
 
     def forward(self) -> None:
         """
-        Be a router between the node's interfaces.
+        Forward packets between the interfaces.
         """
         self.sysctl("net/ipv4/ip_forward", "1")
         self.sysctl("net/ipv6/conf/all/forwarding", "1")
@@ -208,7 +218,7 @@ class Node:
 
     def plugIn(self, interface: str = "eth0") -> None:
         """
-        Put the cable in again; the carrier comes milliseconds later.
+        Put the cable back.  The carrier returns milliseconds later.
         """
         cable = self._cables[interface]
         with cable.switch.netlink() as netlink:
@@ -216,7 +226,8 @@ class Node:
 
     def cut(self, interface: str = "eth0") -> None:
         """
-        Lose everything in both directions while the carrier stays: no end notices.
+        Let the cable lose all packets in both directions.  The carrier stays, so that
+        neither end notices.
         """
         cable = self._cables[interface]
         with cable.switch.netlink() as netlink:
@@ -232,8 +243,8 @@ class Node:
 
     def setInterface(self, up: bool, interface: str = "eth0") -> None:
         """
-        Switch an interface of the node on or off, as an administrator would.  What the
-        kernel forgets meanwhile, IPv6 addresses and routes, is there again afterwards.
+        Set an interface up or down, as an administrator would.  IPv6 addresses and routes,
+        which the kernel removes from an interface that is down, are restored.
         """
         self._request(setLink(self.link(interface).index, up=up))
         if up:
@@ -241,14 +252,14 @@ class Node:
 
     def deleteInterface(self, interface: str = "eth0") -> None:
         """
-        Delete an interface of the node, and with it the port of the switch.
+        Delete an interface, and with it the port of the switch.
         """
         self._request(delLink(self.link(interface).index))
 
     def createInterface(self, interface: str = "eth0") -> None:
         """
-        Make an interface that was deleted again: same name, MAC address and addresses,
-        new index.
+        Create a deleted interface again, with the same name, MAC address and addresses,
+        and a new index.
         """
         cable = self._cables[interface]
         with cable.switch.netlink() as netlink:
@@ -271,7 +282,7 @@ class Node:
         for address in cable.addresses:
             self._request(_addition(index, address))
         for destination, gateway in self._routes:
-            # Some are still there, and the way to others may lead over an interface that is down.
+            # Some routes still exist, and the gateway of others may be out of reach for now.
             with suppress(OSError):
                 self._request(newRoute(destination, gateway))
 
@@ -281,8 +292,8 @@ class Node:
             while time.monotonic() < end:
                 ends = port.link(f"port{cable.port}"), own.link(cable.interface)
                 if all(link.operational for link in ends):
-                    # The kernel says so a moment before it lets packets through (both in
-                    # linkwatch_do_dev), under a lock that this waits for.
+                    # The kernel reports the carrier a moment before it lets packets through
+                    # (both in linkwatch_do_dev).  This request waits for its lock.
                     port.request(setLink(cable.port, up=True))
                     return
                 time.sleep(0.001)
@@ -296,8 +307,8 @@ class Node:
 
     def close(self) -> None:
         """
-        Let go of the node's namespace, which ends with the last process and socket in
-        it.
+        Close the node's namespace.  The kernel removes it with the last process and socket
+        in it.
         """
         self.namespace.close()
 

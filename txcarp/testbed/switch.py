@@ -1,5 +1,5 @@
 """
-What the nodes of a test network are connected to.
+Switches of a test network.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from txcarp.testbed.requests import newBridge
 
 _FIRST_PORT = 1000
 """
-Index of the first port of a switch.  The kernel reports a carrier at once only when
-both ends of a cable have different indexes (C{linkwatch_urgent_event}); nodes count
-from 2.
+The index before that of a switch's first port.  The kernel reports a carrier at once only
+if the two ends of a cable have different indexes (C{linkwatch_urgent_event}); the indexes
+on a node begin at 2.
 """
 
 
 class Switch:
     """
-    A bridge that forwards from the first moment: no spanning tree, no multicast
-    snooping unless asked for.
+    A bridge that forwards at once: it has no spanning tree, and multicast snooping only
+    on request.
+
+    @ivar namespace: The network namespace of the bridge.
+    @ivar bridge: The index of the bridge.
     """
 
     def __init__(self, name: str, multicastSnooping: bool) -> None:
@@ -40,30 +43,30 @@ class Switch:
 
     def netlink(self) -> BlockingNetlink:
         """
-        A netlink socket in the switch's namespace; close it.
+        A new netlink socket in the switch's namespace.
         """
         with self.namespace.inside():
             return BlockingNetlink()
 
     def inside(self) -> AbstractContextManager[None]:
         """
-        Run a C{with} block in the switch's namespace, for example to listen to all that
-        passes.
+        Run a C{with} block in the switch's namespace, for example to open a socket that
+        receives all traffic.
         """
         return self.namespace.inside()
 
     def newPort(self) -> int:
         """
-        An index for one more port.
+        The index of a new port.
         """
         self._ports += 1
         return self._ports
 
     def remove(self) -> None:
         """
-        Take the switch and its cables away.
+        Remove the switch and its cables.
         """
-        # What still runs in a node's namespace keeps that alive: its cable must not survive.
+        # A process on a node keeps the node's namespace: the cable must be removed here.
         with suppress(OSError), self.netlink() as netlink:
             for link in netlink.links():
                 if link.master == self.bridge:
