@@ -1,5 +1,5 @@
 """
-What tests with a network of their own have in common.
+Helpers for tests with test networks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from txcarp.testbed import Testbed, TestbedUnavailable
 
 def makeTestbed(case: SynchronousTestCase) -> Testbed:
     """
-    A network for one test, removed after it.
+    Make a network for one test, and remove it afterwards.
 
-    @raise SkipTest: where none can be made, with the reason.
+    @raise SkipTest: If it cannot be made.
     """
     try:
         testbed = Testbed.create()
@@ -29,7 +29,7 @@ def makeTestbed(case: SynchronousTestCase) -> Testbed:
 
 async def until(condition: Callable[[], object]) -> None:
     """
-    Wait until something is true; the test's own time limit ends a wait that is in vain.
+    Wait for a condition.  The time limit of the test ends a wait for one that never holds.
     """
     from twisted.internet import reactor
 
