@@ -42,8 +42,6 @@ from txcarp.netlink.requests import (
     delLink,
     newAddress,
     newMacvlan,
-    newRoute,
-    newVeth,
     setLink,
 )
 
@@ -347,18 +345,6 @@ class RequestTests(SynchronousTestCase):
         for request in (newAddress(1, V4, 32), newAddress(1, V4, 32, replace=True), delLink(1)):
             self.assertFalse(request.isDump)
 
-    def test_veth(self) -> None:
-        """
-        A pair has both names, and the namespace of the far end.
-        """
-        request = newVeth("near", "far", peerNamespace=9, peerAddress=b"\2abcde", index=1001)
-        link = parseLink(message(request))
-        assert link is not None
-        self.assertEqual((link.index, link.name, link.kind), (1001, "near", "veth"))
-        data = readAttributes(readAttributes(readAttributes(request.body[16:])[18])[2])[1]
-        peer = readAttributes(data[16:])
-        self.assertEqual(peer, {3: b"far\0", 1: b"\2abcde", 28: struct.pack("=I", 9)})
-
     def test_macvlanMode(self) -> None:
         """
         The error for an unknown mode names it.
@@ -379,13 +365,6 @@ class RequestTests(SynchronousTestCase):
         """
         flags = [struct.unpack_from("=II", setLink(1, up=up).body, 8) for up in (None, True, False)]
         self.assertEqual(flags, [(0, 0), (1, 1), (0, 1)])
-
-    def test_routeToNowhere(self) -> None:
-        """
-        A route needs a gateway or a link.
-        """
-        self.assertRaises(ValueError, newRoute, bytes(4), 0)
-        self.assertRaises(ValueError, newRoute, bytes(4), 33, gateway=V4)
 
     def test_parseAll(self) -> None:
         """

@@ -15,8 +15,9 @@ from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import Link
 from txcarp.netlink.client import ILinkEventObserver, Netlink
-from txcarp.netlink.requests import newBridge, setLink
+from txcarp.netlink.requests import setLink
 from txcarp.network.linkmonitor import LinkMonitor
+from txcarp.testbed.requests import newBridge
 
 ETH0 = Link(index=2, name="eth0", up=True, running=True, address=b"\2abcde", mtu=1500)
 
