@@ -19,7 +19,6 @@ from twisted.internet.interfaces import IProcessTransport, IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-import txcarp
 from txcarp.testbed.node import Node
 
 #: The command C{txcarp}, run by this Python.
@@ -29,7 +28,7 @@ TXCARP = (sys.executable, "-m", "txcarp.commands.main")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
 #: The directory that this txcarp was imported from.
-_ROOT = str(Path(txcarp.__file__).parent.parent)
+_ROOT = str(Path(__file__).parents[2])
 
 #: The longest line that is kept, in bytes.
 _LONGEST_LINE = 4096
