@@ -257,14 +257,42 @@ def plusOne(data: bytes, offset: int, change: int = 1) -> bytes:
     return data[:offset] + struct.pack("!H", (word + change) & 0xFFFF) + data[offset + 2 :]
 
 
+def isIPv6(data: bytes) -> bool:
+    """
+    Whether a packet begins like one of IPv6.
+    """
+    return bool(data) and data[0] >> 4 == 6
+
+
 def payloadAt(data: bytes) -> int:
     """
     Where the payload of an IP packet of either family begins; 0 if the header is not whole.
     """
     if not data:
         return 0
-    length = 40 if data[0] >> 4 == 6 else data[0] % 16 * 4
+    length = 40 if isIPv6(data) else data[0] % 16 * 4
     return length if 20 <= length <= len(data) else 0
+
+
+def payloadOf(packet: bytes) -> bytes:
+    """
+    The payload of an IP packet of either family.
+    """
+    return packet[payloadAt(packet) :]
+
+
+def sourceOf(packet: bytes) -> bytes:
+    """
+    The packed source address of an IP packet of either family.
+    """
+    return packet[8:24] if isIPv6(packet) else packet[12:16]
+
+
+def destinationOf(packet: bytes) -> bytes:
+    """
+    The packed destination address of an IP packet of either family.
+    """
+    return packet[24:40] if isIPv6(packet) else packet[16:20]
 
 
 def mended(data: bytes, *, pseudo: bool = False) -> bytes:
@@ -279,7 +307,7 @@ def mended(data: bytes, *, pseudo: bool = False) -> bytes:
         return data
     header, body, rest = data[:start], data[start : start + 36], data[start + 36 :]
     summed = body[:6] + b"\0\0" + body[8:]
-    if data[0] >> 4 == 6:
+    if isIPv6(data):
         if pseudo:
             summed = header[8:40] + struct.pack("!II", 36, 112) + summed
     else:
@@ -309,6 +337,6 @@ def forged(
         if value is not None:
             changed[start + offset] = value
     if source is not None:
-        where = 8 if data[0] >> 4 == 6 else 12
+        where = 8 if isIPv6(data) else 12
         changed[where : where + len(source)] = source
     return mended(bytes(changed))

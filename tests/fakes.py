@@ -19,6 +19,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests import crafted
+from tests.crafted import payloadOf
 from txcarp.addresses import parseIPv4
 from txcarp.change import Change, ScriptResult
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -35,7 +36,7 @@ from txcarp.interfaces import (
 )
 from txcarp.links import Link
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.envelope import payloadOf, readPacket
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.freshness import SealState
 from txcarp.statefile import Lines, StateFile

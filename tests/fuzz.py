@@ -35,9 +35,9 @@ from hypothesis.stateful import (
 )
 
 from tests import crafted
-from tests.crafted import OWN, OWN6, packed, payloadAt
+from tests.crafted import OWN, OWN6, packed, payloadAt, sourceOf
 from tests.fakes import MemoryFile, Stage
-from tests.hostile import NOISE, STRANGERS, VRRP, attacks, isSealed, sourceOf
+from tests.hostile import NOISE, STRANGERS, VRRP, attacks, isSealed
 from txcarp.protocol import freshness
 from txcarp.protocol.dialect import DIALECTS, Dialect
 from txcarp.protocol.freshness import LAG

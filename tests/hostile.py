@@ -12,6 +12,7 @@ from functools import partial
 from hypothesis import strategies as st
 
 from tests import crafted
+from tests.crafted import payloadOf, sourceOf
 
 BYTE = st.integers(0, 255)
 
@@ -28,25 +29,11 @@ VRRP = st.builds(crafted.packet, st.integers(0, 9).map(crafted.vrrp2))
 STRANGERS = ("10.99.0.66", "fe80::66")
 
 
-def isIPv6(packet: bytes) -> bool:
-    """
-    Whether a packet begins like one of IPv6.
-    """
-    return bool(packet) and packet[0] >> 4 == 6
-
-
-def sourceOf(packet: bytes) -> bytes:
-    """
-    The packed source of a packet with a whole header.
-    """
-    return packet[8:24] if isIPv6(packet) else packet[12:16]
-
-
 def isSigned(packet: bytes) -> bool:
     """
     Whether a packet carries a digest that only a host with L{crafted.PASSWORD} can make.
     """
-    body = packet[crafted.payloadAt(packet) :]
+    body = payloadOf(packet)
     if len(body) < 36:
         return False
     return body[16:36] == crafted.digest(int.from_bytes(body[8:16], "big"))
@@ -56,7 +43,7 @@ def isSealed(packet: bytes) -> bool:
     """
     Whether the counter of a packet is sealed for the fields and the source of this packet.
     """
-    body = packet[crafted.payloadAt(packet) :]
+    body = payloadOf(packet)
     source = sourceOf(packet)
     family = socket.AF_INET6 if len(source) == 16 else socket.AF_INET
     tag = crafted.tag(
@@ -111,7 +98,7 @@ def move(packet: bytes, source: str, pseudo: bool) -> bytes:
     @param source: An address of either family.
     @param pseudo: Whether the checksum in an IPv6 packet covers the pseudo-header.
     """
-    body = packet[crafted.payloadAt(packet) :]
+    body = payloadOf(packet)
     if ":" in source:
         return crafted.mended(crafted.packet6(body, source=source), pseudo=pseudo)
     return crafted.mended(crafted.packet(body, source=source))

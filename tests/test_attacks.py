@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks import assaults, attacks, fuzz
 from benchmarks.siege import DEAD_TIME, PAIRS, Expectation, Outcome, harm
 from tests import crafted
-from tests.crafted import forged, mended
+from tests.crafted import forged, mended, sourceOf
 from tests.lab.holders import Span
-from txcarp.protocol.envelope import Audience, readPacket, sourceOf, unwrap, wrap
+from txcarp.protocol.envelope import Audience, readPacket, unwrap, wrap
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 
 _LINK_LOCAL = socket.inet_pton(socket.AF_INET6, "fe80::1")

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from txcarp.network import socketfilter
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.envelope import destinationOf, hopsOf, payloadOf, sourceOf
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.rejection import Rejected
 from txcarp.testbed import Switch
 
@@ -63,7 +63,7 @@ class Advert:
         """
         Its time to live, or hop limit, at this switch.
         """
-        return hopsOf(self.frame[14:])
+        return readPacket(self.frame[14:]).hops
 
     @property
     def isIPv6(self) -> bool:
@@ -238,12 +238,12 @@ class Wire:
                 text = socket.inet_ntop(socket.AF_INET6, frame[62:78])
                 self.announcements.append(Announcement(arrival, port, frame[80:86], text))
             return
-        packet = frame[14:]
         try:
-            said = decode(payloadOf(packet))
+            packet = readPacket(frame[14:])
+            said = decode(packet.payload)
         except Rejected:
             return
-        ends = sourceOf(packet), destinationOf(packet)
+        ends = packet.source, packet.destination
         source, destination = (str(ipaddress.ip_address(end)) for end in ends)
         self.adverts.append(Advert(arrival, port, source, destination, said, frame))
 

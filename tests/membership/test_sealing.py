@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.crafted import destinationOf, payloadOf, sourceOf
 from tests.fakes import INTERFACE, FakeThreads, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
@@ -24,7 +25,7 @@ from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
-from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
+from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, SealState
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf

@@ -21,7 +21,7 @@ from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing
-from txcarp.protocol.envelope import Audience, isIPv6, readPacket, sourceOf, unwrap
+from txcarp.protocol.envelope import Audience, readPacket, unwrap
 from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
@@ -36,10 +36,10 @@ _MINE = 10**9
 _LISTED = ("192.0.2.224", "2001:db8::224")
 
 _AUDIENCES = {
-    False: Audience(
+    Family.IPV4: Audience(
         crafted.VHID, packed(crafted.OWN), packed(crafted.GROUP), {packed(_LISTED[0])}
     ),
-    True: Audience(
+    Family.IPV6: Audience(
         crafted.VHID, packed(crafted.OWN6), packed(crafted.GROUP6), {packed(_LISTED[1])}
     ),
 }
@@ -82,16 +82,17 @@ class Receiver:
         @return: Whether it was believed.
         """
         try:
-            heard = unwrap(readPacket(data), _AUDIENCES[isIPv6(data)])
+            packet = readPacket(data)
+            heard = unwrap(packet, _AUDIENCES[packet.family])
             if self.keyring.recognise(heard.counter, heard.digest) is None:
                 raise Rejected(Rejection.DIGEST)
-            self.freshness.judge(heard, sourceOf(data), now)
+            self.freshness.judge(heard, packet.source, now)
         except Rejected as rejected:
             self.outcomes[rejected.reason] += 1
             return False
         self.outcomes[None] += 1
         timing = Timing(heard.advbase, heard.advskew)
-        peer = Peer(timing, sourceOf(data), heard.demotion)
+        peer = Peer(timing, packet.source, heard.demotion)
         self.state, _ = self.state.decide(self._standing, Heard(peer))
         return True
 

@@ -15,7 +15,7 @@ from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.authentication import CURRENT, MAXIMUM_PASSWORD, Authenticator, Keyring
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
-from txcarp.protocol.envelope import Audience, payloadOf, readPacket, unwrap, wrap
+from txcarp.protocol.envelope import Audience, readPacket, unwrap, wrap
 from txcarp.protocol.rejection import Rejected, Rejection
 
 _C = 0x0123456789ABCDEF
@@ -310,4 +310,4 @@ class IPv6ChecksumTests(SynchronousTestCase):
             + self.body("0d77").hex(),
         )
         self.assertEqual(data, crafted.packet6(self.body("0d77")))
-        self.assertEqual(payloadOf(data), self.body("0d77"))
+        self.assertEqual(readPacket(data).payload, self.body("0d77"))

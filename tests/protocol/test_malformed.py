@@ -17,18 +17,7 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
-from txcarp.protocol.envelope import (
-    Audience,
-    destinationOf,
-    headerLength,
-    hopsOf,
-    isIPv6,
-    payloadOf,
-    readPacket,
-    sourceOf,
-    unwrap,
-    wrap,
-)
+from txcarp.protocol.envelope import Audience, readPacket, unwrap, wrap
 from txcarp.protocol.family import Family, familyOf, isLinkLocal, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -348,23 +337,22 @@ class HeaderTests(SynchronousTestCase):
             (Family.IPV6, "2001:db8::7", "2001:db8::9"),
         ):
             data = make(family, source=source, destination=destination, hops=77)
-            self.assertEqual(sourceOf(data), packed(source))
-            self.assertEqual(destinationOf(data), packed(destination))
-            self.assertEqual(hopsOf(data), 77)
-            self.assertIs(isIPv6(data), family is Family.IPV6)
-            self.assertIs(familyOf(sourceOf(data)), family)
-            self.assertEqual(payloadOf(data), crafted.payload())
+            read = readPacket(data)
+            self.assertEqual(read.source, packed(source))
+            self.assertEqual(read.destination, packed(destination))
+            self.assertEqual(read.hops, 77)
+            self.assertIs(read.family, family)
+            self.assertIs(familyOf(read.source), family)
+            self.assertEqual(read.payload, crafted.payload())
 
     def test_headerLength6(self) -> None:
         """
         A header is whole or none.
         """
         data = crafted.packet6()
-        self.assertEqual(headerLength(data), 40)
-        self.assertEqual(headerLength(data[:40]), 40)
-        self.assertEqual(headerLength(data[:39]), 0)
-        self.assertEqual(payloadOf(data[:39]), b"")
-        self.assertFalse(isIPv6(b""))
+        self.assertEqual(readPacket(data).payload, data[40:])
+        self.assertEqual(readPacket(data[:40]).payload, b"")
+        self.assertRaises(Rejected, readPacket, data[:39])
 
     @given(
         st.sampled_from(

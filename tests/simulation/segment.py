@@ -16,6 +16,7 @@ from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
 from tests import crafted
+from tests.crafted import destinationOf, payloadOf
 from tests.fakes import (
     GOOD_LINK,
     INTERFACE,
@@ -38,7 +39,7 @@ from txcarp.interfaces import (
 )
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.effects import Role
-from txcarp.protocol.envelope import destinationOf, payloadOf, readPacket
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.statestore import StateStore

@@ -20,12 +20,13 @@ import attrs
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.crafted import destinationOf, payloadOf, sourceOf
 from tests.fakes import MemoryFile, configured
 from tests.membership.test_sealing import resent
 from tests.simulation.segment import Computer, Reign, Segment
 from txcarp.protocol.advertisement import decode, encode
 from txcarp.protocol.effects import Role
-from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
+from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import LAG
 from txcarp.protocol.seal import Says, Verification
 

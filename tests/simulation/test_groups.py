@@ -10,6 +10,7 @@ from typing import Any
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.crafted import destinationOf, payloadOf, sourceOf
 from tests.fakes import GOOD_LINK, INTERFACE
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
@@ -20,7 +21,7 @@ from txcarp.protocol.advertisement import decode
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import OFFER_AFTER
-from txcarp.protocol.envelope import destinationOf, payloadOf, sourceOf, wrap
+from txcarp.protocol.envelope import wrap
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.ipv6 import GROUP as GROUP6

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from txcarp.observer import wire
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import Audience, headerLength, readPacket, sourceOf, unwrap
+from txcarp.protocol.envelope import Audience, readPacket, unwrap
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.timing import LEAVING, Timing
@@ -106,24 +106,23 @@ class Witness(SocketReader[wire.Arrival]):
         return next((advert for advert in reversed(self.adverts) if advert.host == host), None)
 
     def receive(self, sock: socket.socket) -> wire.Arrival | None:
-        arrival = wire.receive(sock)
-        usable = arrival is not None and headerLength(arrival.packet)
-        return arrival if usable else None
+        return wire.receive(sock)
 
     def messageReceived(self, arrival: wire.Arrival) -> None:
-        host, packet = self._cards.get(arrival.hardware), arrival.packet
+        host = self._cards.get(arrival.hardware)
         if host is None:
             return
         at = time.monotonic() - arrival.waited
-        if packet[9] == PROTOCOL:
-            try:
-                found = unwrap(readPacket(packet), self._audience)
-            except Rejected:
-                return
-            if self._authenticator.verify(found.counter, found.digest):
-                advert = Advert(host, at, Timing(found.advbase, found.advskew))
-                self.adverts.append(advert)
-                self.advertised(advert)
-        elif sourceOf(packet) == self._address:
-            self.answering = host
-            self.answered(host)
+        try:
+            packet = readPacket(arrival.packet)
+            found = unwrap(packet, self._audience) if packet.protocol == PROTOCOL else None
+        except Rejected:
+            return
+        if found is None:
+            if packet.source == self._address:
+                self.answering = host
+                self.answered(host)
+        elif self._authenticator.verify(found.counter, found.digest):
+            advert = Advert(host, at, Timing(found.advbase, found.advskew))
+            self.adverts.append(advert)
+            self.advertised(advert)

@@ -15,15 +15,8 @@ from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL, SIZE, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.protocol.envelope import (
-    HOPS,
-    destinationOf,
-    headerLength,
-    hopsOf,
-    isIPv6,
-    sourceOf,
-)
-from txcarp.protocol.family import isMulticast
+from txcarp.protocol.envelope import HOPS, Packet, readPacket
+from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
@@ -87,71 +80,61 @@ class Sighting:
     addresses: tuple[bytes, ...] = ()
 
 
-def look(packet: bytes) -> Sighting:
+def look(data: bytes) -> Sighting:
     """
     Read a packet.
 
-    @param packet: A packet from its IP header on, perhaps padded by an Ethernet
-        card.
+    @param data: A packet from its IP header on, perhaps padded by an Ethernet card.
     @raise Rejected: If every receiver would refuse it, whatever its group.
     """
-    length = _checkedHeader(packet)
-    end = int.from_bytes(packet[4:6]) + length if isIPv6(packet) else int.from_bytes(packet[2:4])
-    if not length < end <= len(packet):
-        end = len(packet)
-    payload = packet[length:end]
-    if hopsOf(packet) != HOPS and isMulticast(destinationOf(packet)):
-        # A router may be on the way to a single peer, and lowers the TTL.
-        raise Rejected(Rejection.TTL, str(hopsOf(packet)))
-    return (_readVRRP if looksLikeVRRP(payload) else _readCARP)(packet, payload)
-
-
-def _checkedHeader(packet: bytes) -> int:
-    """
-    The length of the IP header, in bytes.
-    """
-    version = packet[0] >> 4 if packet else 0
-    length = headerLength(packet)
-    if version not in (4, 6) or not length:
-        raise Rejected(Rejection.SIZE, f"{len(packet)} bytes")
-    protocol = packet[6 if version == 6 else 9]
-    if protocol != PROTOCOL:
-        raise Rejected(Rejection.PROTOCOL, str(protocol))
-    if version == 4 and int.from_bytes(packet[6:8]) & _FRAGMENT_OFFSET:
+    version = data[0] >> 4 if data else 0
+    if version not in (4, 6):
+        raise Rejected(Rejection.SIZE, f"{len(data)} bytes")
+    packet = readPacket(data)
+    if packet.protocol != PROTOCOL:
+        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
+    if version == 4 and int.from_bytes(data[6:8]) & _FRAGMENT_OFFSET:
         raise Rejected(Rejection.SIZE, "a later fragment")
-    return length
+    size = int.from_bytes(data[4:6])
+    if version == 4:
+        size = int.from_bytes(data[2:4]) - len(packet.header)
+    if 0 < size < len(packet.payload):
+        packet = attrs.evolve(packet, payload=packet.payload[:size])
+    if packet.hops != HOPS and isMulticast(packet.destination):
+        # A router may be on the way to a single peer, and lowers the TTL.
+        raise Rejected(Rejection.TTL, str(packet.hops))
+    return (_readVRRP if looksLikeVRRP(packet.payload) else _readCARP)(packet)
 
 
-def _readCARP(packet: bytes, payload: bytes) -> Sighting:
-    found = decode(payload)
-    _check(Protocol.CARP, found.vhid, packet, payload[:SIZE])
+def _readCARP(packet: Packet) -> Sighting:
+    found = decode(packet.payload)
+    _check(Protocol.CARP, found.vhid, packet, packet.payload[:SIZE])
     return Sighting(
         protocol=Protocol.CARP,
         vhid=found.vhid,
-        source=sourceOf(packet),
-        destination=destinationOf(packet),
+        source=packet.source,
+        destination=packet.destination,
         claim=CARPClaim(Timing(found.advbase, found.advskew), found.demotion),
         leaving=found.isBowOut,
         counter=found.counter,
     )
 
 
-def _readVRRP(packet: bytes, payload: bytes) -> Sighting:
-    source = sourceOf(packet)
-    vrid, claim, addresses = vrrp.decode(payload, len(source))
-    _check(Protocol.VRRP, vrid, packet, payload)
+def _readVRRP(packet: Packet) -> Sighting:
+    vrid, claim, addresses = vrrp.decode(packet.payload, len(packet.source))
+    _check(Protocol.VRRP, vrid, packet, packet.payload)
     return Sighting(
         protocol=Protocol.VRRP,
         vhid=vrid,
-        source=source,
-        destination=destinationOf(packet),
+        source=packet.source,
+        destination=packet.destination,
         claim=claim,
         leaving=claim.priority == vrrp.LEAVING,
         addresses=addresses,
     )
 
 
-def _check(protocol: Protocol, vhid: int, packet: bytes, summed: bytes) -> None:
+def _check(protocol: Protocol, vhid: int, packet: Packet, summed: bytes) -> None:
     """
     Check the number of the group, and the checksum with and without a
     pseudo-header.  NetBSD's CARP over IPv6 has one; VRRP version 3 has one, but
@@ -161,9 +144,10 @@ def _check(protocol: Protocol, vhid: int, packet: bytes, summed: bytes) -> None:
         raise Rejected(Rejection.VHID, "0")
     if not internetChecksum(summed):
         return
-    if isIPv6(packet):
-        pseudo = ipv6.pseudoHeader(packet[8:24], packet[24:40], len(summed))
+    ends = packet.source, packet.destination
+    if packet.family is Family.IPV6:
+        pseudo = ipv6.pseudoHeader(*ends, len(summed))
     else:
-        pseudo = _PSEUDO_IPV4.pack(sourceOf(packet), destinationOf(packet), PROTOCOL, len(summed))
+        pseudo = _PSEUDO_IPV4.pack(*ends, PROTOCOL, len(summed))
     if internetChecksum(pseudo + summed):
         raise Rejected(Rejection.CHECKSUM, f"{protocol.value} {vhid}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from txcarp.observer.events import Event, GroupKey, GroupView, Kind
 from txcarp.observer.group import Group
 from txcarp.observer.sighting import look
-from txcarp.protocol.envelope import headerLength, sourceOf
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -122,7 +122,10 @@ class Watch:
     def _refused(
         self, when: float, interface: str, packet: bytes, rejected: Rejected
     ) -> list[Event]:
-        if rejected.reason is Rejection.PROTOCOL or not headerLength(packet):
+        try:
+            source = readPacket(packet).source
+        except Rejected:
+            return []
+        if rejected.reason is Rejection.PROTOCOL:
             return []  # the socket filter drops these
-        source = sourceOf(packet)
         return [Event(Kind.IGNORED, when, interface, source=source, detail=str(rejected))]

@@ -79,53 +79,6 @@ def wrap(payload: bytes, source: bytes, destination: bytes, identification: int 
     return ipv6.wrap(payload, source, destination)
 
 
-def isIPv6(packet: bytes) -> bool:
-    """
-    Whether a packet says that it is one of IPv6.
-    """
-    return bool(packet) and packet[0] >> 4 == 6
-
-
-def headerLength(packet: bytes) -> int:
-    """
-    The length of the header of a packet in bytes, or zero if there is no
-    header that makes sense.
-    """
-    if isIPv6(packet):
-        return ipv6.HEADER if len(packet) >= ipv6.HEADER else 0
-    return ipv4.headerLength(packet)
-
-
-def payloadOf(packet: bytes) -> bytes:
-    """
-    What follows the header of a packet.  It is empty if there is no header
-    that makes sense.
-    """
-    length = headerLength(packet)
-    return packet[length:] if length else b""
-
-
-def sourceOf(packet: bytes) -> bytes:
-    """
-    The packed source address of a packet.
-    """
-    return packet[8:24] if isIPv6(packet) else packet[12:16]
-
-
-def destinationOf(packet: bytes) -> bytes:
-    """
-    The packed address that a packet was sent to.
-    """
-    return packet[24:40] if isIPv6(packet) else packet[16:20]
-
-
-def hopsOf(packet: bytes) -> int:
-    """
-    The time to live, or hop limit, of a packet that has a header.
-    """
-    return packet[7] if isIPv6(packet) else packet[8]
-
-
 def readPacket(data: bytes) -> Packet:
     """
     Read the IP header of a packet of either family.

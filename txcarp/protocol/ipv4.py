@@ -48,14 +48,3 @@ def wrap(payload: bytes, source: bytes, destination: bytes, identification: int)
     )
     checksum = internetChecksum(header).to_bytes(2, "big")
     return header[:10] + checksum + header[12:] + payload
-
-
-def headerLength(packet: bytes) -> int:
-    """
-    The length of the header of an IPv4 packet in bytes, or zero if there is
-    no header that makes sense.
-    """
-    if len(packet) <= HEADER:
-        return 0
-    length = (packet[0] & 0xF) * 4
-    return length if HEADER <= length <= len(packet) else 0
