@@ -13,12 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vectors import load
 from txcarp.addresses import parseIPv4
-from txcarp.protocol.authentication import (
-    KEY_SIZE,
-    MAXIMUM_PASSWORD,
-    Authenticator,
-    PasswordError,
-)
+from txcarp.protocol.authentication import KEY_SIZE, MAXIMUM_PASSWORD, Authenticator
 
 _COUNTERS = st.integers(0, 2**64 - 1)
 
@@ -100,7 +95,7 @@ class AuthenticatorTests(SynchronousTestCase):
         """
         Authenticator(b"x" * KEY_SIZE, 1, [])
         self.assertEqual(MAXIMUM_PASSWORD, KEY_SIZE - 1)
-        error = self.assertRaises(PasswordError, Authenticator, b"hunter2" * 3, 1, [])
+        error = self.assertRaises(ValueError, Authenticator, b"hunter2" * 3, 1, [])
         self.assertIn("21", str(error))
         self.assertNotIn("hunter2", str(error))
 

@@ -72,7 +72,7 @@ OWN = Standing(
     timing=Timing(1, 64), deadRatio=3, preempt=False, source=socket.inet_aton("10.99.0.5")
 )
 PREEMPTING = attrs.evolve(OWN, preempt=True)
-DEAF = attrs.evolve(OWN, deaf=True)
+HELD = attrs.evolve(OWN, held=True)
 #: For every family, and for the one in which a peer was heard.
 ARM, ARM4 = ArmMasterDown(3.25), ArmMasterDown(3.25, Family.IPV4)
 ARM6 = ArmMasterDown(3.25, Family.IPV6)
@@ -136,7 +136,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     ),
     "start without link": (
         INIT,
-        DEAF,
+        HELD,
         Started(),
         (WAITING, ChangeRole(Role.BACKUP, Reason.STARTED)),
     ),
@@ -224,30 +224,30 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     ),
     "backup loses its link": (
         BACKUP,
-        DEAF,
+        HELD,
         Held(HoldReason.NO_LINK),
         (WAITING, DisarmMasterDown()),
     ),
     "master loses its link": (
         MASTER,
-        DEAF,
+        HELD,
         Held(HoldReason.NO_LINK),
         (WAITING, StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST)),
     ),
     # Handing over.
     "resigned": (
         MASTER,
-        DEAF,
+        HELD,
         Resigned(False),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.RESIGNED)),
     ),
     "unfit": (
         MASTER,
-        DEAF,
+        HELD,
         Resigned(True),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
     ),
-    "unfit, and backup by now": (BACKUP, DEAF, Resigned(True), (WAITING, DisarmMasterDown())),
+    "unfit, and backup by now": (BACKUP, HELD, Resigned(True), (WAITING, DisarmMasterDown())),
     # Demotion.
     "demoted, somebody better may be there": (
         MASTER,
@@ -265,7 +265,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "claimed": (BACKUP, OWN, Claimed(), tookOver(Reason.CLAIMED)),
     # Stop.
     "backup stops": (BACKUP, OWN, Stopped(), (INIT, DisarmMasterDown())),
-    "waiting stops": (WAITING, DEAF, Stopped(), (INIT, DisarmMasterDown())),
+    "waiting stops": (WAITING, HELD, Stopped(), (INIT, DisarmMasterDown())),
     "master stops": (MASTER, OWN, Stopped(), (INIT, BowOut(), StopAdvertising())),
 }
 
@@ -363,7 +363,7 @@ _STANDINGS = st.builds(
     deadRatio=st.integers(1, 5),
     preempt=st.booleans(),
     source=st.binary(min_size=4, max_size=4),
-    deaf=st.booleans(),
+    held=st.booleans(),
     dialect=st.sampled_from(list(DIALECTS.values())),
     demotion=st.integers(0, 255),
     configured=st.none() | _TIMINGS,

@@ -37,7 +37,7 @@ from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
 _PREEMPTING = attrs.evolve(_OWN, preempt=True)
-_HELD = attrs.evolve(_OWN, deaf=True)
+_HELD = attrs.evolve(_OWN, held=True)
 _OPENBSD = attrs.evolve(_OWN, dialect=OPENBSD, demotion=4)
 
 

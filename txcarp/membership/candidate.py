@@ -92,7 +92,7 @@ class OwnStanding:
                 deadRatio=configuration.deadRatio,
                 preempt=preempt,
                 source=source,
-                deaf=bool(self._holds.ends),
+                held=bool(self._holds.ends),
                 dialect=configuration.dialect,
                 demotion=self._advertiser.says.demotion,
                 configured=configuration.timing,

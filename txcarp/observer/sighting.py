@@ -13,9 +13,9 @@ import attrs
 from txcarp.observer import vrrp
 from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol import ipv6
-from txcarp.protocol.advertisement import PROTOCOL, SIZE, decode, looksLikeVRRP
+from txcarp.protocol.advertisement import PROTOCOL, SIZE, TTL, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.protocol.envelope import HOPS, Packet, readPacket
+from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
@@ -100,7 +100,7 @@ def look(data: bytes) -> Sighting:
         size = int.from_bytes(data[2:4]) - len(packet.header)
     if 0 < size < len(packet.payload):
         packet = attrs.evolve(packet, payload=packet.payload[:size])
-    if packet.hops != HOPS and isMulticast(packet.destination):
+    if packet.hops != TTL and isMulticast(packet.destination):
         # A router may be on the way to a single peer, and lowers the TTL.
         raise Rejected(Rejection.TTL, str(packet.hops))
     return (_readVRRP if looksLikeVRRP(packet.payload) else _readCARP)(packet)

@@ -25,42 +25,45 @@ import attrs
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: The IP protocol number that CARP shares with VRRP.
+#: The IP protocol number, which CARP shares with VRRP.
 PROTOCOL = 112
 
-#: The only version of CARP there is.
+#: The time to live (IPv4) or hop limit (IPv6) of every advertisement.  Routers decrement it,
+#: so an advertisement that arrives with this value was sent on this link.
+TTL = 255
+
+#: The only version of CARP.
 VERSION = 2
 
-#: The type of an advertisement; receivers do not look at it.
+#: The packet type of an advertisement.  Receivers ignore it.
 ADVERTISEMENT = 1
 
-#: 32-bit words of counter and digest together; receivers do not look at it.
+#: The length of counter and digest in 32-bit words.  Receivers ignore it.
 AUTHENTICATION_WORDS = 7
 
-#: Bytes in an advertisement.
+#: The size of an advertisement in bytes.
 SIZE = 36
 
-#: What a host that gives up says for both advbase and advskew: so slow that
-#: every backup would time out before the next one, and so takes over now.
+#: The advbase and advskew of a bow-out.  No master advertises more slowly, so every backup
+#: concludes that it would time out before the next advertisement, and takes over at once.
 BOW_OUT = 255
 
-#: The highest skew that a demoted host advertises (CARP_MAXSKEW in the BSD
-#: kernels): values above it mean a configured last resort, or a bow-out.
+#: The highest skew that a demoted host advertises (CARP_MAXSKEW in the BSD kernels).  Higher
+#: values are left for hosts configured as a last resort, and for bow-outs.
 MAXIMUM_DEMOTED_SKEW = 240
 
 _LAYOUT = struct.Struct("!BBBBBBHQ20s")
-_CHECKSUM = slice(6, 8)
 
 
 @attrs.frozen
 class Advertisement:
     """
-    What one master says about itself.
+    The fields of an advertisement that vary.
 
-    @ivar vhid: The virtual host, 1 to 255.
+    @ivar vhid: The virtual host ID, 1 to 255.
     @ivar advbase: Whole seconds between advertisements, 0 to 255.
-    @ivar advskew: 256ths of a second added to that, 0 to 255.
-    @ivar counter: 64 bits that make each digest different.
+    @ivar advskew: 256ths of a second added to advbase, 0 to 255.
+    @ivar counter: A 64-bit number that makes each digest different.
     @ivar digest: The 20 bytes that prove knowledge of the password.
     @ivar demotion: OpenBSD's demotion counter, 0 to 255.
     """
@@ -75,14 +78,14 @@ class Advertisement:
     @property
     def isBowOut(self) -> bool:
         """
-        Whether the sender says that it is leaving.
+        Whether the sender is giving up mastership.
         """
         return self.advbase == BOW_OUT and self.advskew == BOW_OUT
 
 
 def encode(advertisement: Advertisement) -> bytes:
     """
-    The bytes that go on the wire, checksum included.
+    Encode an advertisement, including its checksum.
     """
     packed = _LAYOUT.pack(
         VERSION << 4 | ADVERTISEMENT,
@@ -95,20 +98,19 @@ def encode(advertisement: Advertisement) -> bytes:
         advertisement.counter,
         advertisement.digest,
     )
-    checksum = internetChecksum(packed).to_bytes(2, "big")
-    return packed[: _CHECKSUM.start] + checksum + packed[_CHECKSUM.stop :]
+    return packed[:6] + internetChecksum(packed).to_bytes(2, "big") + packed[8:]
 
 
 def decode(payload: bytes) -> Advertisement:
     """
-    Read an advertisement from the bytes after the IP header.
+    Decode an advertisement.
 
-    Only what gives the bytes their meaning is checked here: the size and the
-    version.  The checksum belongs to the packet around them, because ucarp
-    sums it together with the IP header.  Bytes after the 36th are ignored, as
-    are type and authlen, which no receiver looks at.
+    Only the size and the version are checked.  The checksum is left to the caller, because
+    ucarp computes it together with the IP header.  The type, authlen and any bytes after the
+    36th are ignored, as every implementation does.
 
-    @raise Rejected: If they are too few, or of another version.
+    @param payload: The bytes after the IP header.
+    @raise Rejected: If there are fewer than 36 bytes, or the version is not 2.
     """
     if len(payload) < SIZE:
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
@@ -116,25 +118,16 @@ def decode(payload: bytes) -> Advertisement:
     version = first >> 4
     if version != VERSION:
         raise Rejected(Rejection.VERSION, str(version))
-    return Advertisement(
-        vhid=vhid,
-        advbase=advbase,
-        advskew=advskew,
-        counter=counter,
-        digest=digest,
-        demotion=demotion,
-    )
+    return Advertisement(vhid, advbase, advskew, counter, digest, demotion)
 
 
 def looksLikeVRRP(payload: bytes) -> bool:
     """
-    Whether a payload of protocol 112 that is no good as CARP is a VRRP
-    advertisement, which shares the protocol number and the group.
+    Whether a payload of protocol 112 that is not valid CARP is a VRRP advertisement.
 
-    Version 3 (RFC 9568) has another version nibble.  Version 2 (RFC 3768)
-    starts with the same byte as CARP, but its fourth byte counts addresses,
-    and its length follows from that count: eight bytes, four for each
-    address, and eight of authentication data.
+    VRRP version 3 (RFC 9568) has another version nibble.  Version 2 (RFC 3768) starts with
+    the same byte as CARP, but its fourth byte is a number of addresses, and its length
+    follows from that: eight bytes, four for each address, and eight of authentication data.
     """
     if not payload:
         return False

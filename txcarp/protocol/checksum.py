@@ -7,16 +7,15 @@ from __future__ import annotations
 
 def internetChecksum(data: bytes) -> int:
     """
-    The 16-bit one's complement checksum of RFC 1071.
+    Return the 16-bit one's complement checksum of RFC 1071.
 
-    Over data that carries a correct checksum the result is zero.  An odd last
-    byte is padded with zero.
+    The result is zero for data that contains its own correct checksum.  Data with an odd
+    number of bytes is padded with a zero.
 
-    One's complement addition of 16-bit words is arithmetic modulo 65535, and
-    65536 is congruent to 1 modulo 65535: the sum of the words is therefore the
-    remainder of the whole number that the bytes spell.  The remainder has one
-    zero where one's complement has two, and only data without any bit set sums
-    to the other.
+    One's complement addition of 16-bit words is arithmetic modulo 65535, and 65536 is
+    congruent to 1 modulo 65535.  The sum of the words is therefore congruent to the data read
+    as one big number.  One's complement has two zeros where the remainder has one: only data
+    that is all zeros has the sum 0, and every other multiple of 65535 has the sum 65535.
     """
     if len(data) % 2:
         data += b"\0"

@@ -11,23 +11,22 @@ _MODULUS = 1 << 64
 
 class Counter:
     """
-    The counter of one virtual host, as ucarp and the BSD kernels keep it.
+    The counter of a virtual host that does not seal, as ucarp and the BSD kernels keep it.
 
-    A host that has heard nobody draws a fresh random number for each
-    advertisement.  The first valid advertisement that it hears, and each one
-    after that, sets the counter; its own next one is that plus one.
+    A host that has heard no other draws a new random number for each advertisement.  Every
+    valid advertisement that it hears sets the counter; its next own one is that plus one.
 
-    OpenBSD draws one number for ever, and knows by it what it sent itself.
+    OpenBSD draws one number at the start, and recognises its own advertisements by it.
 
-    @ivar constant: The number of a host that does as OpenBSD; C{None} elsewhere.  Only this
-        host can have sent it.
-    @ivar last: The counter that was sent or heard last; C{None} if there was none.
+    @ivar constant: The only number that this host sends, in OpenBSD's dialect; C{None} in the
+        others.
+    @ivar last: The counter that was last sent or heard; C{None} before the first was heard.
     """
 
     def __init__(self, random64: Callable[[], int], *, constant: bool = False) -> None:
         """
-        @param random64: Draws a number from 0 to 2^64 - 1.
-        @param constant: Whether to do as OpenBSD.
+        @param random64: Returns a random number from 0 to 2^64 - 1.
+        @param constant: Whether to send one number for ever, as OpenBSD does.
         """
         self._random64 = random64
         self.constant = random64() if constant else None
@@ -35,7 +34,7 @@ class Counter:
 
     def next(self) -> int:
         """
-        The counter for one more advertisement of our own.
+        Return the counter for the next advertisement of this host.
         """
         if self.constant is not None:
             return self.constant

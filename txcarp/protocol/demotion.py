@@ -1,5 +1,5 @@
 """
-How a host that cannot do its work well steps back in the ranking.
+Demotion: how a host that cannot do its job well becomes less preferred.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ import attrs
 from txcarp.protocol.advertisement import MAXIMUM_DEMOTED_SKEW
 from txcarp.protocol.timing import Timing
 
-#: Consecutive failures, and then consecutive successes, that make and unmake
-#: a demotion: three of each in ucarp and in the BSD kernels.
+#: How many consecutive failures demote a host, and how many consecutive successes then
+#: promote it: three in ucarp and in the BSD kernels.
 SEND_ERROR_THRESHOLD = 3
 
-#: By how much a host is demoted that is as good as lost: it goes behind every
-#: host that is not (the factors of the FreeBSD kernel).
+#: The demotion of a host that is as good as lost.  It puts the host behind every one that is
+#: not demoted (as FreeBSD's demotion factors do).
 FULL_DEMOTION = MAXIMUM_DEMOTED_SKEW
 
-#: What one reason may add or take away.
+#: The largest amount of one reason, in either direction.
 _LARGEST_AMOUNT = 255
 
-#: The highest that fits into OpenBSD's byte.
+#: The largest value of OpenBSD's header field.
 _LARGEST_BYTE = 255
 
-#: More reasons than this at a time are a fault of the caller.
+#: A caller that sets more reasons than this at a time has a bug.
 _MAXIMUM_REASONS = 64
 
 
 class DemotionLedger:
     """
-    Why, and by how much, a host is demoted.
+    The present reasons for demoting this host, each with an amount.
 
-    The total is computed from the reasons that hold, never counted up and
-    down: whatever the order of events, nothing is left when no reason is.
+    The total is computed from the present reasons, and never counted up and down.  When all
+    reasons are cleared it is zero, whatever the order of events was.
 
-    @ivar total: All amounts together; may be negative.
+    @ivar total: The sum of all amounts; may be negative.
     """
 
     def __init__(self, amounts: Mapping[str, int] | None = None) -> None:
         """
-        @param amounts: The reasons that hold from the start.
+        @param amounts: The initial reasons with their amounts.
         """
         self._amounts = dict(amounts or {})
         self.total = sum(self._amounts.values())
@@ -49,25 +49,24 @@ class DemotionLedger:
     @property
     def reasons(self) -> dict[str, int]:
         """
-        The amount of each reason that holds now.
+        A copy of the present reasons with their amounts.
         """
         return dict(self._amounts)
 
     @property
     def byte(self) -> int:
         """
-        The total as OpenBSD's header field.
+        The total as OpenBSD's header field: 0 to 255.
         """
         return min(max(self.total, 0), _LARGEST_BYTE)
 
     def set(self, reason: str, amount: int = FULL_DEMOTION) -> bool:
         """
-        Let a reason hold, with this amount in place of one that it had.
+        Set a reason, or change its amount.
 
-        @param amount: What is added to the skew; negative to promote.
-        @return: Whether that changed anything.
-        @raise ValueError: If the amount is out of range, or there are too many
-            reasons.
+        @param amount: What to add to the skew; negative to promote this host.
+        @return: Whether anything changed.
+        @raise ValueError: See L{check}.
         """
         self.check(reason, amount)
         if self._amounts.get(reason) == amount:
@@ -78,9 +77,9 @@ class DemotionLedger:
 
     def check(self, reason: str, amount: int) -> None:
         """
-        Check whether a reason could hold with this amount.
+        Check that a reason can be set.
 
-        @raise ValueError: If the amount is out of range, or there are too many
+        @raise ValueError: If the amount is not from -255 to 255, or there are too many
             reasons.
         """
         if not -_LARGEST_AMOUNT <= amount <= _LARGEST_AMOUNT:
@@ -88,13 +87,15 @@ class DemotionLedger:
                 f"a demotion is from -{_LARGEST_AMOUNT} to {_LARGEST_AMOUNT}, not {amount}"
             )
         if reason not in self._amounts and len(self._amounts) >= _MAXIMUM_REASONS:
-            raise ValueError(f"there are {_MAXIMUM_REASONS} reasons for a demotion already")
+            raise ValueError(
+                f"cannot demote for {reason!r}: there are {_MAXIMUM_REASONS} reasons already"
+            )
 
     def clear(self, reason: str) -> bool:
         """
-        Let a reason hold no more.
+        Clear a reason.
 
-        @return: Whether it did.
+        @return: Whether it was set.
         """
         if self._amounts.pop(reason, None) is None:
             return False
@@ -103,10 +104,10 @@ class DemotionLedger:
 
     def apply(self, timing: Timing, highestSkew: int) -> Timing:
         """
-        The timing to advertise and to compare with.  Demotion raises the skew
-        to 240 at most; a configured skew above that stays, where the dialect
-        has such skews.
+        Return the timing to advertise, and to compare with that of peers.  Demotion raises
+        the skew to 240 at most.  A higher configured skew is kept.
 
+        @param timing: The configured timing.
         @param highestSkew: The highest skew of the dialect.
         """
         ceiling = max(timing.advskew, MAXIMUM_DEMOTED_SKEW)
@@ -117,10 +118,10 @@ class DemotionLedger:
 @attrs.define
 class SendErrors:
     """
-    Whether advertisements leave this host.
+    Counts whether advertisements are sent or fail.
 
-    @ivar demoted: Whether enough of them failed in a row, and not yet enough
-        succeeded in a row since.
+    @ivar demoted: Whether enough consecutive advertisements have failed, and since then not
+        enough consecutive ones have been sent.
     """
 
     demoted: bool = attrs.field(default=False, init=False)
@@ -131,7 +132,7 @@ class SendErrors:
         """
         Count an advertisement that could not be sent.
 
-        @return: Whether this one made the demotion.
+        @return: Whether it started a demotion.
         """
         self._successes = 0
         self._failures += 1
@@ -144,7 +145,7 @@ class SendErrors:
         """
         Count an advertisement that was sent.
 
-        @return: Whether this one ended the demotion.
+        @return: Whether it ended a demotion.
         """
         self._failures = 0
         if not self.demoted:

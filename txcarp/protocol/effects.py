@@ -14,7 +14,7 @@ from txcarp.protocol.timing import Peer
 
 class Role(enum.Enum):
     """
-    What a virtual host is in its group.
+    The role of a virtual host in its group.
     """
 
     INIT = "INIT"
@@ -24,13 +24,13 @@ class Role(enum.Enum):
 
 class Reason(enum.Enum):
     """
-    Why a role changed.  The value is what a log line says.
+    Why a role changed.  The values are phrases for log lines.
     """
 
     STARTED = "started"
     SILENCE = "no advertisement within the dead time"
     PREEMPTION = "preempting a master with slower advertisements"
-    SLOW_MASTER = "the master is leaving or too slow, it was going to time out"
+    SLOW_MASTER = "the master is leaving, or advertises too slowly"
     DEMOTED_MASTER = "the master is more demoted than this host"
     CLAIMED = "asked to take over"
     PREFERRED_MASTER = "a preferred master advertises"
@@ -43,14 +43,14 @@ class Reason(enum.Enum):
 
 class Effect:
     """
-    Something that is to be done.  The subclasses are all there are.
+    Something that the host has to do.  The subclasses are all the effects there are.
     """
 
 
 @attrs.frozen
 class Advertise(Effect):
     """
-    Send one advertisement now, beside the rhythm.
+    Send one advertisement now, out of turn.
     """
 
 
@@ -64,7 +64,7 @@ class BowOut(Effect):
 @attrs.frozen
 class StartAdvertising(Effect):
     """
-    Send an advertisement now and after each interval.
+    Send an advertisement now, and one after each interval.
     """
 
 
@@ -78,9 +78,10 @@ class StopAdvertising(Effect):
 @attrs.frozen
 class OfferMastership(Effect):
     """
-    Report, if this host is still master then, that nobody took its place.
+    Give other hosts some time to take over.  If this host is still master afterwards, tell
+    the election (L{OfferUnanswered<txcarp.protocol.events.OfferUnanswered>}).
 
-    @ivar delay: Seconds from now.
+    @ivar delay: The time in seconds.
     """
 
     delay: float
@@ -89,17 +90,17 @@ class OfferMastership(Effect):
 @attrs.frozen
 class WithdrawOffer(Effect):
     """
-    Report nothing of the kind.
+    Cancel an earlier L{OfferMastership}.
     """
 
 
 @attrs.frozen
 class ArmMasterDown(Effect):
     """
-    Set the master-down deadline, in place of one that is set.
+    Set the master-down deadline, or move it.
 
     @ivar delay: Seconds from now.
-    @ivar family: In what the master was heard; C{None} for every family.
+    @ivar family: The family in which the master was heard; C{None} for every family.
     """
 
     delay: float
@@ -109,14 +110,14 @@ class ArmMasterDown(Effect):
 @attrs.frozen
 class DisarmMasterDown(Effect):
     """
-    Forget the master-down deadline.
+    Cancel the master-down deadline.
     """
 
 
 @attrs.frozen
 class LookAgain(Effect):
     """
-    Have the waiting packets read, then report the deadline once more.
+    Read the waiting packets, and report the deadline once more unless one of them moved it.
 
     @ivar delay: Seconds from now.
     """
@@ -127,7 +128,9 @@ class LookAgain(Effect):
 @attrs.frozen
 class Reassert(Effect):
     """
-    Announce the addresses again: somebody else claimed them.
+    Announce the addresses again, because another host claims them.
+
+    @ivar peer: The other host.
     """
 
     peer: Peer
@@ -136,7 +139,10 @@ class Reassert(Effect):
 @attrs.frozen
 class ChangeRole(Effect):
     """
-    Report a new role and do what it means.
+    Take a new role: report it, and acquire or release what belongs to mastership.
+
+    @ivar peer: The host whose advertisement caused the change; C{None} if none did.
+    @ivar pause: For C{Reason.PAUSED}, the seconds for which this host did not run.
     """
 
     role: Role

@@ -1,11 +1,10 @@
 """
 The election of the master: the states INIT, BACKUP and MASTER.
 
-An event (L{txcarp.protocol.events}) goes in with the facts of the moment, and the next
-state comes out with effects (L{txcarp.protocol.effects}), which the virtual host carries
-out in their order.  Nothing in here does anything else.  The rules are those of ucarp;
-their names below (M1, M2, B1, B2, B3) are those of the protocol notes in
-C{docs/protocol.rst}.
+An event (L{txcarp.protocol.events}) goes in with the present facts about this host.  The
+next state comes out, with effects (L{txcarp.protocol.effects}) that the virtual host carries
+out in order.  This module does nothing else.  The rules are ucarp's.  The comments below name
+them (M1, M2, B1, B2, B3) as C{docs/protocol.rst} does.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.events import Event
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
-#: A deadline that is noticed this many seconds late says more about this host
-#: than about the master: advertisements may wait unread in the socket.
+#: A deadline noticed more than this many seconds late says more about this host than about
+#: the master: advertisements may be waiting unread in the socket.
 TOLERATED_LATENESS = 0.05
 
-#: Seconds that the reactor is given to read them before the deadline acts.
+#: Seconds that the reactor gets to read them before the deadline takes effect.
 SECOND_LOOK = 0.01
 
-#: Intervals of a master for which it is waited at least: an advertisement that
-#: comes a little late is no reason to miss it, even where the dead time is no
-#: longer than the interval (a dead ratio of 1, or no base).  ucarp, which looks
-#: at its deadline once an interval, waits for two.
+#: A backup waits for at least this many of the master's intervals.  Otherwise, where the dead
+#: time is no longer than the interval (a dead ratio of 1, or an advbase of 0), a master whose
+#: advertisement is slightly late would be taken for dead.  ucarp, which looks at its deadline
+#: once per interval, waits for two.
 LEAST_INTERVALS = 1.25
 
-#: Seconds that a backup which preempts has to take over from a master that was
-#: demoted, before that offers its place to those that do not.
+#: Seconds that a demoted master gives backups that preempt to take over, before it bows out
+#: for those that do not preempt.
 OFFER_AFTER = 0.05
 
 
@@ -42,24 +41,26 @@ class Standing:
     """
     The facts about this host that a decision needs.
 
-    @ivar timing: What it advertises and compares, demotion included.
-    @ivar deadRatio: How many bases of silence it tolerates.
-    @ivar preempt: Whether it takes over from a slower master that lives.
-    @ivar source: The packed address that its advertisements come from.
-    @ivar deaf: Whether something holds it back: no link, or a resignation.
+    @ivar timing: The timing that it advertises, and compares with that of peers.  Demotion
+        is included.
+    @ivar deadRatio: How many times its advbase a master may be silent.
+    @ivar preempt: Whether it takes over from a live master that is less preferred.
+    @ivar source: The packed source address of its advertisements.
+    @ivar held: Whether it is held back from the election
+        (L{HoldReason<txcarp.protocol.events.HoldReason>}).
     @ivar dialect: The rules of the group.
-    @ivar demotion: What it says in the field that OpenBSD has for that.
+    @ivar demotion: The value of OpenBSD's demotion field.
     @ivar configured: Its timing without demotion; C{None} if that is the same.
-    @ivar deadTime: Seconds of silence after which this host takes over.  Demotion does not
-        make it slower, in no implementation.
-    @ivar longest: The longest interval, in seconds, that it waits for.
+    @ivar deadTime: Seconds of silence after which it takes over.  Demotion does not change
+        them, in any implementation.
+    @ivar longest: The longest interval of a master, in seconds, that rule B2 tolerates.
     """
 
     timing: Timing
     deadRatio: int
     preempt: bool
     source: bytes
-    deaf: bool = False
+    held: bool = False
     dialect: Dialect = UCARP
     demotion: int = 0
     configured: Timing | None = None
@@ -76,11 +77,11 @@ class Standing:
 
     def patience(self, peer: Peer) -> float:
         """
-        Seconds of silence of this peer after which this host takes over.
+        Seconds of silence of a master after which this host takes over.
         """
         interval = peer.timing.interval
         if interval > self.longest:
-            return self.deadTime  # as OpenBSD without a base: it is not guessed about
+            return self.deadTime  # OpenBSD does not apply rule B2 with an advbase of 0
         return max(self.deadTime, interval * LEAST_INTERVALS)
 
 
@@ -89,15 +90,15 @@ class ICARPState(Interface):
     One state of the election.
     """
 
-    role = Attribute("""The L{Role} that this state has in the group.""")
+    role = Attribute("""The L{Role} of a host in this state.""")
 
     def decide(standing: Standing, event: Event) -> Transition:
         """
-        Decide what an event means.  Events that mean nothing in this state leave it as it
-        is, without effects.
+        Decide what an event leads to.  An event that this state has no rule for leads to the
+        same state, without effects.
 
-        @param standing: The facts about this host at this moment.
-        @return: The next state, and the effects to carry out in their order.
+        @param standing: The present facts about this host.
+        @return: The next state, and the effects to carry out in order.
         """
 
 
@@ -107,7 +108,7 @@ Transition = tuple[ICARPState, tuple[Effect, ...]]
 @implementer(ICARPState)
 class Init:
     """
-    Takes no part.
+    Takes no part in the election.
     """
 
     role = Role.INIT
@@ -116,7 +117,7 @@ class Init:
         if not isinstance(event, events.Started):
             return self, ()
         change = effects.ChangeRole(Role.BACKUP, Reason.STARTED)
-        if standing.deaf:
+        if standing.held:
             return WAITING, (change,)
         return BACKUP, (change, effects.ArmMasterDown(standing.deadTime))
 
@@ -124,8 +125,8 @@ class Init:
 @implementer(ICARPState)
 class Waiting:
     """
-    A backup that is kept out of the election: it can hear nobody, or has just
-    resigned.  Nothing that it might still read from a socket moves it.
+    A backup that is held back from the election, for example without a link or just after a
+    resignation.  It ignores advertisements and deadlines.
     """
 
     role = Role.BACKUP
@@ -160,7 +161,8 @@ class Backup:
                     return _takeOver(Reason.SLOW_MASTER, peer)
                 return self, (effects.ArmMasterDown(standing.patience(peer), peer.family),)  # B3
             case events.DeadlinePassed(lateness=lateness, unread=unread):
-                # A host that stood still may go on just before the deadline.
+                # Even a deadline noticed in time proves nothing while packets are unread: this
+                # host may have been stopped until just before.
                 if unread or lateness > TOLERATED_LATENESS:
                     return self, (effects.LookAgain(SECOND_LOOK),)
                 return _takeOver(Reason.SILENCE)
@@ -169,8 +171,8 @@ class Backup:
             case events.Slept():
                 return self, (effects.ArmMasterDown(standing.deadTime),)
             case events.Held() | events.Resigned():
-                # A host that resigns as a backup was master when it found out that it has
-                # to, and gave everything back before it said so.
+                # A backup can resign, too: it was master when it decided to, another host took
+                # over while it released everything, and only then did it resign.
                 return WAITING, (effects.DisarmMasterDown(),)
             case events.Stopped():
                 return INIT, (effects.DisarmMasterDown(),)
@@ -180,7 +182,7 @@ class Backup:
 @implementer(ICARPState)
 class Master:
     """
-    Advertises, and answers for the addresses.
+    Advertises, and holds the addresses.
     """
 
     role = Role.MASTER
@@ -188,11 +190,11 @@ class Master:
     def decide(self, standing: Standing, event: Event) -> Transition:
         match event:
             case events.Heard(peer=peer):
-                # A host that leaves claims nothing, whatever it says about its demotion.
+                # A bow-out is no claim to mastership, whatever its demotion field says.
                 leaves = standing.timing < peer.timing == LEAVING
                 if leaves or not standing.dialect.yields(standing, peer):  # M2
                     return self, (effects.Reassert(peer),)
-                # M1: the farewell lets the winner hear of us, and announce once more.
+                # M1: the last advertisement makes the winner announce its addresses again.
                 return BACKUP, (
                     effects.Advertise(),
                     effects.StopAdvertising(),
@@ -200,7 +202,7 @@ class Master:
                     effects.ArmMasterDown(standing.patience(peer)),
                 )
             case events.Slept(pause=pause):
-                # Another host is master by now: be quiet, let go, listen.
+                # Another host is master by now.
                 return BACKUP, (
                     effects.StopAdvertising(),
                     effects.ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
@@ -211,8 +213,8 @@ class Master:
             case events.DemotionChanged():
                 return self, (effects.Advertise(), effects.WithdrawOffer())
             case events.OfferUnanswered():
-                # Backups that do not preempt take over on a bow-out.  This host goes on
-                # until it hears one that is better: there may be none.
+                # A bow-out lets backups that do not preempt take over.  This host stays
+                # master until it hears a better one, because there may be none.
                 return self, (effects.BowOut(),)
             case events.Held():
                 change = effects.ChangeRole(Role.BACKUP, Reason.LINK_LOST)
@@ -228,8 +230,8 @@ class Master:
 
 def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
     """
-    Become master.  The advertisement leaves before anything that might take
-    its time, or other backups would time out meanwhile.
+    Become master.  The first advertisement comes before anything slow, so that no other
+    backup times out meanwhile.
     """
     return MASTER, (
         effects.DisarmMasterDown(),

@@ -1,6 +1,6 @@
 """
-The IP packet around an advertisement, of either family: what it says, and
-whether a virtual host may look at it, by the rules of ucarp in their order.
+The IP packet around an advertisement, and whether a virtual host accepts it.  The checks and
+their order are ucarp's.
 """
 
 from __future__ import annotations
@@ -10,28 +10,23 @@ from collections.abc import Collection
 import attrs
 
 from txcarp.protocol import ipv4, ipv6
-from txcarp.protocol.advertisement import PROTOCOL, SIZE, Advertisement, decode, looksLikeVRRP
+from txcarp.protocol.advertisement import PROTOCOL, SIZE, TTL, Advertisement, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
-
-#: What a router would have lowered: whoever sends 255 that arrives as 255 is
-#: on this link.
-HOPS = 255
 
 
 @attrs.frozen
 class Packet:
     """
-    An IP packet as it arrived, read once.
+    A received IP packet.
 
-    @ivar family: The family of its addresses.
-    @ivar source: The packed address that it comes from.
-    @ivar destination: The packed address that it was sent to.
-    @ivar hops: Its time to live, or hop limit.
-    @ivar protocol: The number of the protocol of its payload.
-    @ivar payload: What follows the IP header.
-    @ivar header: The IPv4 header, which ucarp sums together with the payload; empty for IPv6.
+    @ivar source: The packed source address.
+    @ivar destination: The packed destination address.
+    @ivar hops: The time to live or hop limit on arrival.
+    @ivar protocol: The IP protocol number of the payload.
+    @ivar payload: Everything after the IP header.
+    @ivar header: The IPv4 header, which ucarp's checksum covers; empty for IPv6.
     """
 
     family: Family
@@ -46,16 +41,14 @@ class Packet:
 @attrs.define
 class Audience:
     """
-    The packets that a virtual host accepts, in one family.
+    The packets that a virtual host accepts in one family.
 
-    @ivar vhid: The virtual host.
-    @ivar own: The packed address that its own advertisements come from; empty
-        if it is not known yet.
+    @ivar vhid: The virtual host ID.
+    @ivar own: The packed source address of this host's advertisements; empty while it is not
+        known.
     @ivar group: The packed address that advertisements are sent to.
-    @ivar peers: Packed addresses of hosts that may send to this host alone,
-        and from behind a router.
-    @ivar followed: Packed addresses of hosts on this link that may send to
-        this host alone.
+    @ivar peers: The packed addresses of hosts that may send unicast, also through routers.
+    @ivar followed: The packed addresses of hosts on this link that may send unicast.
     """
 
     vhid: int
@@ -67,11 +60,10 @@ class Audience:
 
 def wrap(payload: bytes, source: bytes, destination: bytes, identification: int = 0) -> bytes:
     """
-    An IP packet with an advertisement in it, of the family of its addresses.
+    Put an encoded advertisement into an IP packet of the family of the addresses.
 
-    @param payload: The encoded advertisement.
-    @param source: The packed address it comes from.
-    @param destination: The packed address of the group, or of a peer.
+    @param source: A packed address.
+    @param destination: The packed address of the group or of a peer.
     @param identification: 16 bits, random for each packet; IPv4 only.
     """
     if len(destination) == 4:
@@ -83,9 +75,9 @@ def readPacket(data: bytes) -> Packet:
     """
     Read the IP header of a packet of either family.
 
-    This runs once for each packet that arrives, so it calls no other function.
+    This runs once for every received packet, so it calls no other function.
 
-    @raise Rejected: If there is no header that makes sense.
+    @raise Rejected: If the header is incomplete or has an impossible length.
     """
     size = len(data)
     if size > ipv4.HEADER:
@@ -110,14 +102,15 @@ def readPacket(data: bytes) -> Packet:
 
 def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     """
-    The advertisement in a packet, if this virtual host may look at it.  The
-    digest remains to be verified.
+    Return the advertisement in a packet, if this virtual host accepts it.  The digest is not
+    verified here.
 
-    What ucarp does not look at is not looked at here either: type, authlen,
-    fragment bits, the total length, bytes after the advertisement.  The checksum of IPv4 is
-    one sum over both headers, as ucarp does it; that of IPv6 may cover the pseudo-header.
+    What ucarp does not check is not checked here: type, authlen, fragmentation, the total
+    length and bytes after the advertisement.  The checksum of an IPv4 packet covers the IP
+    header and the advertisement in one sum, as in ucarp.  That of an IPv6 packet may cover
+    the pseudo-header.
 
-    @raise Rejected: If it is not an advertisement for us.
+    @raise Rejected: If this virtual host does not accept the packet.
     """
     source, payload = packet.source, packet.payload
     if source == audience.own:
@@ -129,7 +122,7 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
             raise Rejected(Rejection.VRRP)
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
     listed = source in audience.peers
-    if packet.hops != HOPS and not listed:
+    if packet.hops != TTL and not listed:
         raise Rejected(Rejection.TTL, str(packet.hops))
     try:
         advertisement = decode(payload)
@@ -140,22 +133,22 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     if advertisement.vhid != audience.vhid:
         raise Rejected(Rejection.VHID, str(advertisement.vhid))
     destination = packet.destination
-    alone = listed or source in audience.followed
-    if destination != audience.group and (not alone or isMulticast(destination)):
+    unicast = listed or source in audience.followed
+    if destination != audience.group and (not unicast or isMulticast(destination)):
         text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
         raise Rejected(Rejection.DESTINATION, text)
     summed = packet.header + payload[:SIZE]
-    # The checksum is right if the words add up to zero in one's complement, which makes the
-    # number that they spell a multiple of 65535 (L{internetChecksum}).
-    if int.from_bytes(summed) % 0xFFFF and not _sumsUpWithPseudoHeader(packet):
-        # VRRP sums all of its payload, which with many addresses is longer.
+    # A correct checksum makes the sum of the words zero in one's complement, and the number
+    # that they spell a multiple of 65535 (L{internetChecksum}).
+    if int.from_bytes(summed) % 0xFFFF and not _coversPseudoHeader(packet):
+        # The checksum of VRRP covers the whole payload, which many addresses make longer.
         raise Rejected(Rejection.VRRP if looksLikeVRRP(payload) else Rejection.CHECKSUM)
     return advertisement
 
 
-def _sumsUpWithPseudoHeader(packet: Packet) -> bool:
+def _coversPseudoHeader(packet: Packet) -> bool:
     """
-    Whether the checksum of an IPv6 packet covers the pseudo-header, too.
+    Whether the checksum in an IPv6 packet is correct if it covers the pseudo-header.
     """
     if packet.header:
         return False

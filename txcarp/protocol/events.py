@@ -1,11 +1,11 @@
 """
 Everything that can happen to a virtual host, as values.
 
-Each event is a small frozen value, so that it can be written down, replayed and generated.
-A running virtual host has one door for them,
-L{Participation.tell<txcarp.membership.participation.Participation.tell>}.  The first group
-below goes to the election as it is (L{txcarp.protocol.election}); the host translates the
-second group into events of the first, or carries it out itself.
+Each event is a small frozen value, so that it can be recorded, replayed and generated.  All
+of them enter a running virtual host through
+L{Participation.tell<txcarp.membership.participation.Participation.tell>}.  The host passes
+those of the first group below to the election (L{txcarp.protocol.election}).  Those of the
+second group it handles itself, or turns into events of the first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from txcarp.protocol.timing import Peer
 
 class HoldReason(enum.Enum):
     """
-    What keeps a host out of the election.  The values are the words of log lines.
+    Why a host is held back from the election.  The values are phrases for log lines.
     """
 
     NO_LINK = "no link"
@@ -35,17 +35,17 @@ class HoldReason(enum.Enum):
 
 class Event:
     """
-    Something that happened to a virtual host.  The subclasses are all there are.
+    Something that happened to a virtual host.  The subclasses are all the events there are.
     """
 
 
-# Events that the election decides about.
+# Events for the election.
 
 
 @attrs.frozen
 class Started(Event):
     """
-    The virtual host begins to take part.
+    The virtual host starts to take part in its group.
     """
 
 
@@ -54,13 +54,13 @@ class Heard(Event):
     """
     A good advertisement arrived.
 
-    @ivar peer: Its sender, and what it says about itself.
+    @ivar peer: Its sender and what it says.
     @ivar counter: Its 64-bit counter.
     @ivar sealed: Whether it is sealed.
-    @ivar pair: The password and addresses that it was signed with, in the words of
-        L{txcarp.protocol.authentication.Keyring.recognise}.
-    @ivar isAhead: Whether the group turned out to be so far ahead of this host's ticks
-        that nobody believed what this host sent until now.
+    @ivar pair: Which password and address set it was signed with, in the words of
+        L{Keyring.recognise<txcarp.protocol.authentication.Keyring.recognise>}.
+    @ivar isAhead: Whether its tick shows that the group's ticks are far ahead of this host's,
+        so that the group has rejected what this host sent until now.
     """
 
     peer: Peer
@@ -73,10 +73,10 @@ class Heard(Event):
 @attrs.frozen
 class DeadlinePassed(Event):
     """
-    Nothing was heard of the master for the dead time.
+    The master was silent for the dead time.
 
     @ivar lateness: Seconds from the deadline to the moment at which this was noticed.
-    @ivar unread: Whether packets wait that may speak for the master.
+    @ivar unread: Whether unread packets wait, which may be from the master.
     """
 
     lateness: float = 0.0
@@ -86,9 +86,9 @@ class DeadlinePassed(Event):
 @attrs.frozen
 class Slept(Event):
     """
-    This host did not run for longer than its peers were willing to wait.
+    This host did not run for longer than its peers wait for a master.
 
-    @ivar pause: Seconds.
+    @ivar pause: The time in seconds.
     """
 
     pause: float
@@ -97,9 +97,7 @@ class Slept(Event):
 @attrs.frozen
 class Held(Event):
     """
-    Something keeps this host out of the election from now on.
-
-    @ivar reason: What.
+    This host is held back from the election from now on.
     """
 
     reason: HoldReason
@@ -108,17 +106,17 @@ class Held(Event):
 @attrs.frozen
 class Released(Event):
     """
-    Nothing keeps this host out of the election any more.
+    Nothing holds this host back from the election any more.
     """
 
 
 @attrs.frozen
 class Resigned(Event):
     """
-    This host hands over, and stays out of the election for a while.
+    This host hands over, and is held back from the election for a while.
 
-    @ivar unfit: Whether that is because it cannot do the work of a master; otherwise
-        somebody asked for it.
+    @ivar unfit: Whether the reason is that it cannot do the work of a master.  Otherwise an
+        administrator asked it to.
     """
 
     unfit: bool = False
@@ -127,16 +125,16 @@ class Resigned(Event):
 @attrs.frozen
 class Claimed(Event):
     """
-    An administrator wants this host to be master.
+    An administrator asked this host to become master.
     """
 
 
 @attrs.frozen
 class DemotionChanged(Event):
     """
-    This host advertises another timing or demotion than before.
+    A new demotion changes what this host advertises.
 
-    @ivar offer: Whether it is demoted, and a better host may be there to take its place.
+    @ivar offer: Whether it is demoted, and a better host may exist to take its place.
     """
 
     offer: bool = False
@@ -145,28 +143,28 @@ class DemotionChanged(Event):
 @attrs.frozen
 class OfferUnanswered(Event):
     """
-    No host took the place of a demoted master on hearing that it is demoted.
+    No host has taken over from this demoted master in the time that it gave them.
     """
 
 
 @attrs.frozen
 class Stopped(Event):
     """
-    The virtual host takes no part any more.
+    The virtual host takes part no longer.
     """
 
 
-# Events that the host translates, or carries out itself.
+# Events for the host itself.
 
 
 @attrs.frozen
 class Refused(Event):
     """
-    A packet arrived that must not be believed.
+    A packet arrived, and was rejected.
 
     @ivar reason: Why.
-    @ivar source: The packed address that it came from.
-    @ivar detail: The value that was found, for people.
+    @ivar source: Its packed source address.
+    @ivar detail: The offending value, as text; may be empty.
     """
 
     reason: Rejection
@@ -177,17 +175,17 @@ class Refused(Event):
 @attrs.frozen
 class BeatDue(Event):
     """
-    The interval since the last advertisement of this master is over.
+    This master's next advertisement is due.
     """
 
 
 @attrs.frozen
 class LinkChanged(Event):
     """
-    The interface of the group, or a tracked one, came, went or changed.
+    The interface of the group, or a tracked one, appeared, vanished or changed.
 
     @ivar name: The name of the interface.
-    @ivar link: What it is now; C{None} if there is none of this name.
+    @ivar link: Its new state; C{None} if no interface has this name.
     """
 
     name: str
@@ -197,9 +195,9 @@ class LinkChanged(Event):
 @attrs.frozen
 class HearingChanged(Event):
     """
-    Packets can arrive in a family in which they could not, or the other way round.
+    Packets can arrive in a family in which they could not before, or the reverse.
 
-    @ivar deaf: The families in which none can arrive.
+    @ivar deaf: The families in which no packet can arrive now.
     """
 
     deaf: frozenset[Family]
@@ -208,9 +206,9 @@ class HearingChanged(Event):
 @attrs.frozen
 class Demoted(Event):
     """
-    A reason to be less preferred holds from now on.
+    A reason to demote this host was set.
 
-    @ivar reason: Its name.
+    @ivar reason: The name of the reason.
     @ivar amount: What it adds to the skew.
     """
 
@@ -221,9 +219,9 @@ class Demoted(Event):
 @attrs.frozen
 class Promoted(Event):
     """
-    A reason to be less preferred holds no more.
+    A reason to demote this host was cleared.
 
-    @ivar reason: Its name.
+    @ivar reason: The name of the reason.
     """
 
     reason: str
@@ -232,14 +230,14 @@ class Promoted(Event):
 @attrs.frozen
 class ResignAsked(Event):
     """
-    An administrator wants this host to hand over.
+    An administrator asked this host to hand over.
     """
 
 
 @attrs.frozen
 class StepFailed(Event):
     """
-    A required step of becoming, or being, master failed.
+    A required step of becoming or being master failed.
 
     @ivar name: The name of the step.
     """
@@ -250,10 +248,10 @@ class StepFailed(Event):
 @attrs.frozen
 class GivenBack(Event):
     """
-    A master that is to hand over gave everything back before it says so.
+    A master that will resign has released everything, and can now resign.
 
-    @ivar reason: Why it hands over.
-    @ivar seconds: How long it stays out of the election afterwards.
+    @ivar reason: Why it resigns.
+    @ivar seconds: How long it is held back from the election afterwards.
     """
 
     reason: HoldReason
@@ -264,8 +262,6 @@ class GivenBack(Event):
 class HoldEnded(Event):
     """
     The time of a hold is over.
-
-    @ivar reason: The hold.
     """
 
     reason: HoldReason
@@ -274,12 +270,13 @@ class HoldEnded(Event):
 @attrs.frozen
 class FitnessAsked(Event):
     """
-    A timer of a step asks whether this host is still a master in good order.
+    A mastership step asks whether this host is still a healthy master.  As with every event,
+    the host first finds out whether it slept.
     """
 
 
 @attrs.frozen
 class StopAsked(Event):
     """
-    The service is stopped.
+    The service was asked to stop.
     """

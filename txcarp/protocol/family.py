@@ -9,8 +9,8 @@ import enum
 
 class Family(enum.Enum):
     """
-    What carries an advertisement.  A virtual host with addresses of both
-    advertises in both, each time over all of its addresses.
+    An IP version.  A virtual host with addresses of both families advertises in both; each
+    advertisement is signed over all of its addresses.
     """
 
     IPV4 = "IPv4"
@@ -19,20 +19,20 @@ class Family(enum.Enum):
 
 def familyOf(address: bytes) -> Family:
     """
-    The family of a packed address.
+    Return the family of a packed address.
     """
     return Family.IPV4 if len(address) == 4 else Family.IPV6
 
 
 def isMulticast(address: bytes) -> bool:
     """
-    Whether a packed address is that of a group: 224.0.0.0/4 or ff00::/8.
+    Whether a packed address is in 224.0.0.0/4 or ff00::/8.
     """
     return address[0] >> 4 == 0xE if len(address) == 4 else address[0] == 0xFF
 
 
 def isLinkLocal(address: bytes) -> bool:
     """
-    Whether a packed address is an IPv6 address of one link, fe80::/10.
+    Whether a packed address is in fe80::/10.
     """
     return len(address) == 16 and address[0] == 0xFE and address[1] >> 6 == 0b10

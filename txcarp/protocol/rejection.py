@@ -9,14 +9,14 @@ import enum
 
 class Rejection(enum.Enum):
     """
-    Every way in which the receive path can refuse a packet.
+    A reason to reject a packet.
 
-    The order is the order of the checks, which is that of ucarp as far as it
-    goes: a packet with two faults is counted under the first.
+    The members are in the order of the checks, which is ucarp's where ucarp has the check.  A
+    packet with two faults is counted under the first.
     """
 
     OWN_ECHO = "own advertisement echoed"
-    OWN_SOURCE = "of another host, with the source of this one"
+    OWN_SOURCE = "from another host with the source address of this one"
     PROTOCOL = "not protocol 112"
     SIZE = "too short for an advertisement"
     TTL = "time to live is not 255"
@@ -27,19 +27,17 @@ class Rejection(enum.Enum):
     CHECKSUM = "bad checksum"
     DIGEST = "bad digest"
     DUPLICATE = "a second copy"
-    REPLAY = "an old advertisement, or made from one"
+    REPLAY = "replayed, or made from an earlier advertisement"
     UNSEALED = "not sealed"
 
 
 class Rejected(Exception):
     """
-    A packet that must not be believed.
-
-    It is the only exception that decoding and verifying raise, whatever the
-    bytes are.
+    A packet is not to be believed.  Decoding and verifying raise no other exception, whatever
+    the bytes are.
 
     @ivar reason: Why.
-    @ivar detail: The value that was found, as text for a log line.
+    @ivar detail: The offending value, as text for a log line; may be empty.
     """
 
     def __init__(self, reason: Rejection, detail: str = "") -> None:

@@ -1,6 +1,6 @@
 """
-advbase and advskew: how often a host speaks, when it is missed, and which host is
-preferred.
+Advbase and advskew: how often a host advertises, how long its peers wait for it, and which
+host is preferred.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import attrs
 from txcarp.protocol.advertisement import BOW_OUT
 from txcarp.protocol.family import Family
 
-#: Seconds between advertisements where advbase and advskew are both 0, which
-#: only OpenBSD allows.
+#: Seconds between advertisements if advbase and advskew are both 0, which only OpenBSD allows.
 SHORTEST_INTERVAL = 1 / 256
 
 
 @attrs.frozen(order=True)
 class Timing:
     """
-    How often a master advertises.  Sooner is better, so the smaller of two
-    timings is the preferred one; the comparison is lexicographic, as all CARP
-    implementations do it.
+    How often a master advertises.  The smaller of two timings is preferred.  They are compared
+    lexicographically, as in all implementations of CARP.
 
     @ivar advbase: Whole seconds, 0 to 255.
     @ivar advskew: 256ths of a second, 0 to 255.
@@ -38,15 +36,15 @@ class Timing:
 
     def deadTime(self, ratio: int) -> float:
         """
-        Seconds of silence after which a backup with this timing takes over:
-        the base counts C{ratio} times and the skew once.
+        Seconds of silence after which a backup with this timing takes over: C{ratio} times
+        advbase, plus advskew once.
         """
         return self.advbase * ratio + self.advskew / 256
 
     def missesBefore(self, peer: Timing, ratio: int) -> bool:
         """
-        Whether a backup with this timing would take over before a peer with
-        that timing spoke again.
+        Whether a backup with this timing would take over before the next advertisement of a
+        master with the timing C{peer}.
         """
         return (self.advbase * ratio, self.advskew) < (peer.advbase, peer.advskew)
 
@@ -54,11 +52,11 @@ class Timing:
 @attrs.frozen
 class Peer:
     """
-    Another host, as it was heard.
+    What an advertisement says about the host that sent it.
 
-    @ivar timing: What it advertised.
-    @ivar source: The packed address that it sends from.
-    @ivar demotion: OpenBSD's demotion counter, as it advertised it.
+    @ivar timing: The advertised timing.
+    @ivar source: The packed source address.
+    @ivar demotion: OpenBSD's demotion counter.
     """
 
     timing: Timing
@@ -68,25 +66,25 @@ class Peer:
     @property
     def family(self) -> Family:
         """
-        The family in which it was heard.
+        The family of the advertisement.
         """
         return Family.IPV4 if len(self.source) == 4 else Family.IPV6
 
 
-#: The timing that says good-bye.
+#: The timing in a bow-out.
 LEAVING = Timing(BOW_OUT, BOW_OUT)
 
 
 def winsTie(own: bytes, peer: bytes) -> bool:
     """
-    Who stays master when two masters have equal timing.
+    Whether this host stays master if another master has the same timing.
 
-    ucarp compares the addresses as numbers in the byte order of its machine,
-    which is little-endian wherever it runs today: the last octet counts most,
-    and 10.99.1.1 beats 10.99.0.2.  Comparing them in the natural order leaves
+    ucarp compares the source addresses as integers in the byte order of its machine, which is
+    little-endian wherever ucarp runs today: the last octet counts most, and 10.99.1.1 beats
+    10.99.0.2.  If this host compared them in network byte order, a tie with ucarp could leave
     two masters for ever.
 
-    @param own: Our packed source address.
-    @param peer: The packed source address of the other.
+    @param own: The packed source address of this host.
+    @param peer: The packed source address of the other master.
     """
     return own[::-1] < peer[::-1]
