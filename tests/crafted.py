@@ -114,6 +114,13 @@ def sealed(
     return tick * 2**24 + proof
 
 
+def tickOf(counter: int) -> int:
+    """
+    The tick in a sealed counter.
+    """
+    return counter >> 24
+
+
 def pseudoHeader(source: str, destination: str, length: int = 36) -> bytes:
     """
     What some sum together with a payload of IPv6.

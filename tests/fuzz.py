@@ -35,14 +35,14 @@ from hypothesis.stateful import (
 )
 
 from tests import crafted
-from tests.crafted import OWN, OWN6, packed, payloadAt, sourceOf
+from tests.crafted import OWN, OWN6, packed, payloadAt, sourceOf, tickOf
 from tests.fakes import MemoryFile, Stage
 from tests.hostile import NOISE, STRANGERS, VRRP, attacks, isSealed
 from txcarp.protocol import freshness
 from txcarp.protocol.dialect import DIALECTS, Dialect
 from txcarp.protocol.freshness import LAG
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import Says, Ticks, Verification, tickOf
+from txcarp.protocol.seal import Says, Ticks, Verification
 
 #: The hosts that seal.  The second one is behind a router and sends to the host alone.
 SEALING = (crafted.PEER, "10.99.0.4", crafted.PEER6)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.crafted import destinationOf, payloadOf, sourceOf
+from tests.crafted import destinationOf, payloadOf, sourceOf, tickOf
 from tests.fakes import INTERFACE, FakeThreads, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
@@ -28,7 +28,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, SealState
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification, tickOf
+from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification
 from txcarp.statefile import bootIdentity, encodeState
 from txcarp.statestore import LONGEST_WRITE, StateStore
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.crafted import packed
+from tests.crafted import packed, tickOf
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness, resumedTicks
 from txcarp.protocol.rejection import Rejected
-from txcarp.protocol.seal import Says, Seal, Ticks, Verification, tickOf
+from txcarp.protocol.seal import Says, Seal, Ticks, Verification
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 

@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.crafted import packed
+from tests.crafted import packed, tickOf
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.seal import (
-    EPOCH,
-    PACE,
-    TAG_BITS,
-    TICKS,
-    Says,
-    Seal,
-    Ticks,
-    saidBy,
-    tickOf,
-)
+from txcarp.protocol.seal import EPOCH, PACE, TAG_BITS, TICKS, Says, Seal, Ticks, saidBy
 
 _BYTES = st.integers(0, 255)
 _SAYS = st.builds(Says, _BYTES, _BYTES, _BYTES)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import attrs
 
-from txcarp.protocol.seal import PACE, tickOf
+from txcarp.protocol.seal import PACE, TAG_BITS
 
 #: The least part of the elapsed time, less some ticks, that a counter must
 #: advance: the clock of the host may be slow, and packets are read late.
@@ -64,7 +64,7 @@ class SealJudge:
         @param when: Seconds of a monotonic clock.
         @return: See L{sealed}.
         """
-        seen = _Tick(when, tickOf(counter))
+        seen = _Tick(when, counter >> TAG_BITS)
         # A sealed host may leap once, when it hears from a host whose clock is far ahead; and
         # a single replayed packet proves nothing about the host. So a doubtful tick is kept
         # beside the last good one.

@@ -1,6 +1,6 @@
 """
-Tells new advertisements from replayed ones, and from those made out of parts of
-earlier ones.
+Distinguishes fresh advertisements from replayed ones, and from forgeries that reuse the
+counter and digest of an earlier one.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from txcarp.protocol.advertisement import BOW_OUT, Advertisement
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, TAG_BITS, Says, Seal, Ticks, Verification, saidBy
 
-#: How many sealed counters are remembered, this host's own included: as many as a master
-#: that advertises once a second in both families uses in two hours and a quarter.
+#: How many sealed counters are remembered, including this host's own.  A master that
+#: advertises once a second in both families uses this many in two and a quarter hours.
 REMEMBERED = 16384
 
-#: How many sealed sources are remembered.  One more replaces the source that has been
+#: How many sources that seal are remembered.  A further one replaces the source that has been
 #: silent for longest.
 SOURCES = 64
 
-#: How many different sayings of one source are remembered.
+#: How many different L{Says} of one source are remembered.
 SAYINGS = 8
 
-#: Seconds by which an advertisement may arrive later than the earlier ones of its sender
-#: let expect, at least.  The migration of a virtual machine takes less.  An attacker who
-#: holds advertisements back gains no more than this.
+#: An advertisement may be at least this many seconds later than those before it let expect.
+#: The migration of a virtual machine takes less.  An attacker who delays advertisements gains
+#: no more than this.
 LAG = 10.0
 
-#: Seconds by which a single advertisement may be ahead of all others.  The counter of a
-#: host that does not seal can carry a valid tag by chance; its tick is then random, and
-#: nearly always centuries ahead.
+#: A single advertisement may be at most this many seconds ahead of all others.  The counter of
+#: a host that does not seal can have a valid tag by chance; its tick is then random, and nearly
+#: always centuries ahead.
 FAR_AHEAD = 10 * 365 * 86400
 
-#: Seconds per second by which the clocks of two hosts may run apart.
+#: How far the clocks of two hosts may drift apart, in seconds per second.
 _DRIFT = 0.001
 
 
@@ -44,11 +44,12 @@ class SealedSource:
     """
     A host that seals its advertisements.
 
-    @ivar tick: The last tick that was heard from the host.
-    @ivar offset: By how many seconds its ticks are ahead of the clock of this host;
-        C{None} if that clock has started again since.
+    @ivar tick: The last tick heard from the host.
+    @ivar offset: How many seconds its ticks are ahead of this host's clock; C{None} if that
+        clock has restarted since.
     @ivar at: When C{offset} was measured, in seconds on that clock.
-    @ivar sayings: What the host said, newest last.
+    @ivar sayings: What the last advertisements of the host said, without repetitions and the
+        newest last.
     """
 
     tick: int
@@ -59,14 +60,14 @@ class SealedSource:
     @property
     def sayable(self) -> set[Says]:
         """
-        What the host said, and the bow-outs that it could send.
+        What the host said, and the bow-outs that it may have sent.
         """
         demotions = {0, *(says.demotion for says in self.sayings)}
         return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
 
     def lag(self, tick: int, now: float) -> float:
         """
-        How many seconds late an advertisement with this tick is.
+        How many seconds an advertisement with this tick is late.
         """
         if self.offset is None:
             return 0.0
@@ -75,8 +76,7 @@ class SealedSource:
 
     def promise(self, offset: float, at: float) -> None:
         """
-        Expect the ticks of the host to be this far ahead, unless they are expected to be
-        further ahead already.
+        Expect the ticks of the host to be at least this far ahead from now on.
         """
         if self.offset is not None:
             offset = max(offset, self.offset - _DRIFT * max(0.0, at - self.at))
@@ -84,9 +84,9 @@ class SealedSource:
 
     def heard(self, tick: int, says: Says, now: float) -> bool:
         """
-        Note an advertisement.
+        Record an advertisement.
 
-        @return: Whether it says something that the host had not said before.
+        @return: Whether it says something new.
         """
         self.tick = tick
         self.promise(tick / PACE - now, now)
@@ -100,15 +100,16 @@ class SealedSource:
 
 def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
     """
-    The ticks of a host that has restarted and remembers its state.
+    Return the ticks with which this host continues after a restart.
 
-    They are later than all ticks that the host has heard.  A peer whose ticks look old
-    is refused at first; it then hears later ones from this host, and catches up.  They
-    also keep their earlier pace, which the peers remember: if the wall clock was set back
-    meanwhile, slower ticks would be refused.
+    They are later than all ticks that this host has heard.  A peer with earlier ticks is
+    rejected at first; it then hears this host's later ticks, and catches up.
+
+    They also stay as far ahead of this host's clock as before, because the peers expect that.
+    If the wall clock has been set back meanwhile, the peers would reject anything less.
 
     @param last: The last tick that this host may have used.
-    @param sources: The hosts that are known to seal, this one among them.
+    @param sources: The hosts known to seal, including this one.
     """
     known = tuple(sources)
     return Ticks(
@@ -119,14 +120,13 @@ def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
 
 class Freshness:
     """
-    Judges advertisements whose digest is good.
+    Judges advertisements whose digest is correct.
 
-    A tag has 24 bits: one in sixteen million of the random counters that ucarp draws is
-    sealed by chance, which is one in half a year.  Where sealing is optional, a host
-    therefore counts as sealing only after two sealed advertisements in a row.
+    A tag has 24 bits.  One in sixteen million of the random counters that ucarp draws has a
+    valid tag by chance: at one per second, about two each year.  Unless seals are required, a
+    source therefore counts as sealing only after two sealed advertisements in a row.
 
-    @ivar sources: The sources that are known to seal, by packed address, with those of
-        this host.
+    @ivar sources: The sources known to seal, by packed address, including those of this host.
     """
 
     def __init__(
@@ -138,18 +138,17 @@ class Freshness:
         sources: Iterable[tuple[bytes, SealedSource]] = (),
     ) -> None:
         """
-        @param seals: One for each password that is accepted.
-        @param lag: Seconds by which an advertisement may be late, at least
-            L{LAG}; more where the dead time is longer.
-        @param sources: What an earlier run knew.
+        @param seals: One for each accepted password.
+        @param lag: How many seconds an advertisement may be late, if more than L{LAG}.
+        @param sources: The sources that an earlier process knew.
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
         self.adopt(verification, seals, lag)
         self._order: deque[int] = deque()
         self._seen: set[int] = set()
         self._own: set[int] = set()
-        # What may be expected of anybody: the latest of all that were heard.
-        # By the length of an address, which says its family.
+        # The latest tick and the largest offset of all sources in a family, which is given by
+        # the length of an address.
         self._anybody = {4: SealedSource(0), 16: SealedSource(0)}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
@@ -158,8 +157,8 @@ class Freshness:
 
     def adopt(self, verification: Verification, seals: Sequence[Seal], lag: float) -> None:
         """
-        Judge by other settings from now on, with what is known.  The parameters are those
-        of the constructor.
+        Change the settings, and keep what is known.  The parameters are those of the
+        constructor.
         """
         self._verification = verification
         self._seals = tuple(seals)
@@ -167,10 +166,10 @@ class Freshness:
 
     def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
-        Remember an advertisement that this host sealed.
+        Record an advertisement that this host has sealed.
 
-        @param now: As for L{judge}.
-        @return: Whether it says something that this host had not said before.
+        @param now: See L{judge}.
+        @return: Whether it says something new.
         """
         self._remember(counter)
         self._own.add(counter)
@@ -184,11 +183,10 @@ class Freshness:
         """
         Judge an advertisement.
 
-        @param source: The packed address that the advertisement comes from.
-        @param now: Seconds on a clock that is never set and does not stop
-            while the host sleeps.
-        @return: Whether the advertisement is sealed.
-        @raise Rejected: If it must not be believed.
+        @param source: Its packed source address.
+        @param now: Seconds on a clock that is never set, and runs while the host sleeps.
+        @return: Whether it is sealed.
+        @raise Rejected: If it is not to be believed.
         """
         if self._verification is Verification.OFF:
             return False
@@ -197,7 +195,7 @@ class Freshness:
             raise Rejected(Rejection.OWN_ECHO, "with another source")
         says = saidBy(advertisement)
         sealed = False
-        for seal in self._seals:
+        for seal in self._seals:  # any() with a generator takes longer for each packet
             if seal.opens(counter, says, source):
                 sealed = True
                 break
@@ -205,7 +203,7 @@ class Freshness:
             last = self._lastOf(source)
             if sealed and last is not None and last.tick == counter >> TAG_BITS:
                 raise Rejected(Rejection.DUPLICATE)
-            raise Rejected(Rejection.REPLAY, "this counter was heard before")
+            raise Rejected(Rejection.REPLAY, "its counter was heard before")
         if sealed:
             self._admit(counter >> TAG_BITS, says, source, now)
             self._remember(counter)
@@ -215,14 +213,14 @@ class Freshness:
         if source in self.sources:
             raise Rejected(Rejection.UNSEALED, "this peer seals its advertisements")
         if self._sealedByAnother(counter):
-            raise Rejected(Rejection.REPLAY, "another host sealed this counter")
+            raise Rejected(Rejection.REPLAY, "another host sealed its counter")
         self._sealedOnce.pop(source, None)
         return False
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         known = self._lastOf(source)
-        # A host that hears the group keeps its ticks close to the latest of the group.  A
-        # source whose ticks are older may have been dead for long.
+        # A host that hears the group keeps its ticks close to the group's latest.  Older ticks
+        # may be replays of a host that has been dead for a long time.
         anybody = self._anybody[len(source)]
         floor = anybody.tick - int(self._lag * PACE)
         if known is not None:
@@ -238,7 +236,7 @@ class Freshness:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         leaps = 0 < anybody.tick < tick - FAR_AHEAD * PACE
         if certain and leaps and not self._goesOn(tick, source):
-            raise Rejected(Rejection.UNSEALED, "years ahead of the group: perhaps by chance")
+            raise Rejected(Rejection.UNSEALED, "years ahead of the group, perhaps by chance")
         known.heard(tick, says, now)
         if certain:
             self._know(source, known)
@@ -249,7 +247,7 @@ class Freshness:
 
     def _goesOn(self, tick: int, source: bytes) -> bool:
         """
-        Whether a source that leaps ahead did so in its previous advertisement, too.
+        Whether the previous advertisement of a source that leaps ahead did so, too.
         """
         before = self._leaps.pop(source, 0)
         self._leaps[source] = tick
@@ -270,7 +268,7 @@ class Freshness:
 
     def _sealedByAnother(self, counter: int) -> bool:
         """
-        Whether another known source sealed this counter for one of its sayings.
+        Whether another known source has sealed this counter with something that it said.
         """
         return any(
             seal.opens(counter, says, address)
@@ -297,10 +295,10 @@ class Freshness:
 @attrs.frozen
 class SealState:
     """
-    What a virtual host must still know of seals after a restart.
+    What a virtual host must still know about seals after a restart.
 
-    @ivar tick: The last tick that this host may have used: later ones are unused.
-    @ivar sources: The hosts that seal their advertisements, by packed address.
+    @ivar tick: The last tick that this host may have used.
+    @ivar sources: The sources known to seal, by packed address.
     """
 
     tick: int = 0

@@ -1,18 +1,17 @@
 """
-Counters that prove what the digest leaves open.
+Seals: counters that authenticate what the digest leaves out.
 
-The digest of CARP covers the virtual host, its addresses and a counter, but
-neither advbase nor advskew nor the demotion byte, and nobody looks whether a
-counter comes back: one captured advertisement, sent again with other values,
-is believed by every ucarp and every BSD kernel.  To them the counter is any 64
-bits.  Hosts that run this program fill it like this::
+The digest of CARP covers the vhid, the addresses and the counter, but neither advbase nor
+advskew nor the demotion byte, and no implementation checks whether a counter was used
+before.  ucarp and the BSD kernels therefore believe a captured advertisement that is sent
+again with other values.  To them the counter is just 64 bits.  This program composes them::
 
     40 bits: a tick, strictly increasing      24 bits: a tag
 
-The tag is a truncated HMAC-SHA256 over the tick, the header fields and the
-source address, under a key derived from the password.  A receiver that knows
-the password can therefore tell a sealed advertisement from an ordinary one,
-and C{docs/protocol.rst} says what follows from that, and what does not.
+The tag is a truncated HMAC-SHA256 over the tick, the header fields and the source address.
+Its key is derived from the password.  A receiver that knows the password can thus recognise
+a sealed advertisement.  C{docs/protocol.rst} describes what this protects against, and what
+not.
 """
 
 from __future__ import annotations
@@ -25,17 +24,16 @@ import attrs
 
 from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION, Advertisement
 
-#: Bits of the tag, the lower ones of the counter.
+#: How many bits the tag has.  They are the lower ones of the counter.
 TAG_BITS = 24
 
-#: The first tick that does not fit.
+#: The number of ticks: the largest one plus one.
 TICKS = 1 << 40
 
-#: Ticks in a second.
+#: Ticks per second.
 PACE = 100
 
-#: Seconds from 1970 to the tick zero, 2020-01-01 UTC.  The last tick is in the
-#: year 2368.
+#: The time of tick 0 (2020-01-01 UTC) in seconds since 1970.  The last tick is in 2368.
 EPOCH = 1577836800
 
 _TAG_MASK = (1 << TAG_BITS) - 1
@@ -45,7 +43,11 @@ _COVERED = struct.Struct("!BBBBBB8s")
 
 class Verification(enum.Enum):
     """
-    What is demanded of the advertisements of others.
+    How the seals of received advertisements are verified.
+
+    @cvar OFF: Not at all; this host does not seal either.
+    @cvar LEARN: Advertisements without a seal are accepted, except from sources known to seal.
+    @cvar REQUIRE: Advertisements without a seal are rejected.
     """
 
     OFF = "off"
@@ -56,7 +58,8 @@ class Verification(enum.Enum):
 @attrs.frozen
 class Says:
     """
-    What an advertisement says about its sender, and a seal covers.
+    What an advertisement says about its sender: the header fields that vary, and that a seal
+    covers.
 
     @ivar advbase: Whole seconds.
     @ivar advskew: 256ths of a second.
@@ -79,24 +82,22 @@ class Seal:
 
     def counter(self, tick: int, says: Says, source: bytes) -> int:
         """
-        The counter of an advertisement.
+        Return the counter of an advertisement.
 
-        @param tick: Below L{TICKS}.
-        @param source: The packed address that it comes from.
+        @param tick: A tick, less than L{TICKS}.
+        @param source: The packed source address.
         """
-        return tick << TAG_BITS | self._tag(tick, says, source)
+        return tick << TAG_BITS | int.from_bytes(self._tag(tick, says, source))
 
     def opens(self, counter: int, says: Says, source: bytes) -> bool:
         """
-        Whether a counter was sealed for exactly this, by somebody who knows
-        the password.
+        Whether a counter has a valid seal for these fields and this packed source address.
+        The comparison takes constant time.
         """
-        tag = self._tag(tickOf(counter), says, source)
-        return hmac.compare_digest(
-            tag.to_bytes(3, "big"), (counter & _TAG_MASK).to_bytes(3, "big")
-        )
+        tag = (counter & _TAG_MASK).to_bytes(3)
+        return hmac.compare_digest(self._tag(counter >> TAG_BITS, says, source), tag)
 
-    def _tag(self, tick: int, says: Says, source: bytes) -> int:
+    def _tag(self, tick: int, says: Says, source: bytes) -> bytes:
         covered = _COVERED.pack(
             VERSION << 4 | ADVERTISEMENT,
             self._vhid,
@@ -106,19 +107,12 @@ class Seal:
             len(source),
             tick.to_bytes(8, "big"),
         )
-        return int.from_bytes(hmac.digest(self._key, covered + source, "sha256")[:3], "big")
-
-
-def tickOf(counter: int) -> int:
-    """
-    The tick in a counter.
-    """
-    return counter >> TAG_BITS
+        return hmac.digest(self._key, covered + source, "sha256")[:3]
 
 
 def saidBy(advertisement: Advertisement) -> Says:
     """
-    What of an advertisement a seal covers.
+    Return the fields of an advertisement that a seal covers.
     """
     return Says(advertisement.advbase, advertisement.advskew, advertisement.demotion)
 
@@ -127,30 +121,30 @@ class Ticks:
     """
     The ticks of one sender.
 
-    A tick is the wall clock if nothing speaks against it.  It never goes back
-    when the clock does, and it always keeps pace with the time that passes, so
-    that a receiver can tell old advertisements from new ones.  And it is later
-    than every tick that was heard: a host whose clock is wrong, and that has
-    forgotten what it sent, is back in step as soon as it hears one other.
+    Normally a tick is the time of the wall clock.  Ticks never go back when the clock is set
+    back, and they keep pace with the time that passes, so that receivers can distinguish old
+    advertisements from fresh ones.  Every tick is also later than all ticks heard before: a
+    host whose clock is wrong and that has lost its state is back in step as soon as it hears
+    one other host.
 
-    @ivar last: The last tick that was used or heard.
+    @ivar last: The last tick used or heard.
     """
 
     def __init__(self, last: int = 0, ahead: float = float("-inf")) -> None:
         """
-        @param last: A tick that this host may have used already.
-        @param ahead: By how many seconds the ticks have to be ahead, at least,
-            of the clock that is never set, to keep the pace of an earlier run.
+        @param last: The last tick that this host may have used.
+        @param ahead: At least how many seconds the ticks have to be ahead of the running
+            clock, to keep the pace of an earlier run.
         """
         self.last = last
         self._offset = ahead * PACE
 
     def next(self, wall: float, running: float) -> int | None:
         """
-        The tick for one more advertisement; C{None} if there is none left.
+        Return the tick for the next advertisement; C{None} if all ticks have been used.
 
         @param wall: Seconds since 1970.
-        @param running: Seconds on a clock that is never set.
+        @param running: Seconds on the running clock, which is never set.
         """
         paced = running * PACE + self._offset
         clock = int((wall - EPOCH) * PACE)
@@ -159,7 +153,7 @@ class Ticks:
         tick = max(self.last + 1, clock)
         if tick >= TICKS:
             return None
-        # Several in one moment, as for two families, do not make the pace faster:
+        # Several ticks in one moment, as for two families, must not move the pace forward:
         # ticks would run away from every clock.
         hasPace = self._offset > float("-inf")
         self._use(tick, running, PACE if hasPace and tick != clock else 0)
@@ -167,14 +161,14 @@ class Ticks:
 
     def heard(self, tick: int, running: float) -> None:
         """
-        Be later than this from now on.
+        Make every further tick later than this one, which a peer used.
         """
         if tick > self.last:
             self._use(tick, running)
 
     def _use(self, tick: int, running: float, ahead: int = 0) -> None:
         """
-        @param ahead: By how many ticks this one may be ahead of the pace.
+        @param ahead: How many ticks this one is ahead of the pace.
         """
         self.last = tick
         self._offset = max(self._offset, tick - ahead - running * PACE)
