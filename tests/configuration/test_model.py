@@ -80,23 +80,51 @@ class ConfigurationTests(SynchronousTestCase):
             ("otherAddresses", [["x"]], "otherAddresses: 'x' is not an address"),
             ("peers", (b"abc",), "a peer is one host, 4 or 16 packed bytes, not b'abc'"),
             ("peers", (parseIPv4("224.0.0.18"),), "a peer is one host"),
+            ("peers", (parseIPv4("255.255.255.255"),), "a peer is one host"),
+            ("source", bytes(4), "0.0.0.0 is not the address of one host"),
+            ("source6", bytes(16), ":: is not the address of one host"),
         ):
             self.assertIn(words, self.refused(setting, **{setting: value}), (setting, value))
 
     def test_together(self) -> None:
         """
-        Settings that contradict each other are errors.
+        Settings that are impossible together are errors.
         """
-        own = parseIPv4("10.0.0.7")
         self.assertIn("IPv4 addresses need a source", self.refused("source", source=None))
-        self.assertIn("needs assign", self.refused("virtualMAC", virtualMAC=b"\0\0\x5e\0\1\7"))
         self.assertIn("nothing separates", self.refused("advbase", advbase=0, advskew=0))
-        self.assertIn("another host", self.refused("peers", source=own, peers=(own,)))
         many = tuple(parseIPv4(f"10.1.{n // 250}.{n % 250}") for n in range(MAXIMUM_PEERS + 1))
         self.assertIn(f"more than {MAXIMUM_PEERS} peers", self.refused("peers", peers=many))
         secrets = tuple(b"%d" % n for n in range(MAXIMUM_PAIRS))
         text = self.refused("otherPasswords", otherPasswords=secrets)
         self.assertIn(f"{MAXIMUM_PAIRS + 1} pairs", text)
+
+    def test_contradictions(self) -> None:
+        """
+        Settings that contradict each other are errors that say what to do.
+        """
+        own, virtual = parseIPv4("10.0.0.7"), parseIPv4(IPV4)
+        group = {"broadcast": True, "group": own}
+        tracked = (TrackedInterface("eth1", 10), TrackedInterface("eth1", 20))
+        for setting, words, settings in (
+            ("source", "give an address that this host alone has", {"source": virtual}),
+            ("source6", "is a virtual address", {"source6": parseIPv6(IPV6)}),
+            ("peers", "another host, not this one", {"peers": (own,)}),
+            ("peers", "give the address that the peer alone has", {"peers": (virtual,)}),
+            ("group", "all hosts need the same group", group),
+            ("trackedInterfaces", "10 and 20: give one", {"trackedInterfaces": tracked}),
+            ("broadcast", "or the IPv4 peers", {"broadcast": True, "peers": (b"\n\0\0\2",)}),
+            ("preemptDelay", "without preempt", {"preemptDelay": 5.0}),
+            ("virtualMAC", "needs assign", {"virtualMAC": b"\0\0\x5e\0\1\7"}),
+        ):
+            addresses = [IPV4, IPV6]
+            text = self.refused(setting, **{"source": own, "addresses": addresses, **settings})
+            self.assertIn(words, text)
+        for settings in (
+            {"broadcast": True, "peers": (parseIPv6("fe80::2"),)},
+            {"broadcast": True, "peers": (b"\n\0\0\2",), "followPeers": True},
+            {"trackedInterfaces": (tracked[0], tracked[0])},
+        ):
+            configured(**settings)
 
     def test_possible(self) -> None:
         """

@@ -520,6 +520,19 @@ class MeaningTests(_Case):
             self.assertEqual(status, 2)
             self.assertTrue(text.startswith(f"-s, --srcip: {wrong} "), text)
 
+    def test_contradictions(self) -> None:
+        """
+        Options that contradict each other are errors that name one of them.
+        """
+        for option, more in (
+            ("-s, --srcip", ("-s", "10.99.0.100")),
+            ("-s, --srcip", ("--assign", "-a", "fd00::1", "-s", "fd00::1")),
+            ("-M, --nomcast", ("-M", "--peer=10.99.0.2")),
+            ("--virtual-mac", ("--virtual-mac",)),
+            ("--track-interface", ("--track-interface=eth1:9", "--track-interface=eth1")),
+        ):
+            self.assertTrue(self.usageError(*more).startswith(option), option)
+
     def test_interfaceTooLong(self) -> None:
         """
         The name of an interface has at most 15 bytes.
@@ -600,12 +613,13 @@ class GroupTests(_Case):
             ("fe80::2%eth1", "the scope 'eth1' is not the interface, eth0"),
         ):
             self.assertIn(words, self.usageError("--peer", peer))
-        for peer, words in (
-            ("10.99.0.1", "a peer is another host, not this one"),
-            ("224.0.0.18", "a peer is one host"),
+        for peer, expected, words in (
+            ("10.99.0.1", 1, "a peer is another host, not this one"),
+            ("10.99.0.100", 1, "10.99.0.100 is a virtual address"),
+            ("224.0.0.18", 2, "a peer is one host"),
         ):
             status, text = self.outcome(commandLine("--peer", peer))
-            self.assertEqual(status, 2)
+            self.assertEqual(status, expected)
             self.assertIn(words, text)
             self.assertIn("--peer", text)
 

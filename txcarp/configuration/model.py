@@ -41,12 +41,14 @@ class ConfigurationError(ValueError):
 
     @ivar setting: The name of the attribute of L{VirtualHostConfiguration}.
     @ivar problem: What is wrong with the value, without the name of the setting.
+    @ivar contradiction: Whether the value is possible, but not together with the other settings.
     """
 
-    def __init__(self, setting: str, problem: str) -> None:
+    def __init__(self, setting: str, problem: str, contradiction: bool = False) -> None:
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
         self.problem = problem
+        self.contradiction = contradiction
 
 
 @attrs.frozen
@@ -205,11 +207,14 @@ class VirtualHostConfiguration:
 
     def __attrs_post_init__(self) -> None:
         """
-        @raise ConfigurationError: If a setting has a value that it cannot have.
+        @raise ConfigurationError: If a setting has a value that it cannot have, or that
+            contradicts another setting.
         """
         for setting, problem in self._checks():
             if problem:
                 raise ConfigurationError(setting, problem)
+        for setting, problem in self._contradictions():
+            raise ConfigurationError(setting, problem, contradiction=True)
 
     def _checks(self) -> Iterator[tuple[str, str]]:
         """
@@ -257,8 +262,48 @@ class VirtualHostConfiguration:
         yield "peers", self._wrongPeers()
         if self.virtualMAC is not None:
             yield "virtualMAC", _notHardware(self.virtualMAC)
-            if not self.assign:
-                yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
+
+    def _contradictions(self) -> Iterator[tuple[str, str]]:
+        """
+        Each setting whose value is possible, but not with the others, and what to do about it.
+        """
+        virtual = {address.packed for address in self.addresses}
+        for setting, source in (("source", self.source), ("source6", self.source6)):
+            if source in virtual:
+                yield (
+                    setting,
+                    f"{textOf(source)} is a virtual address, and hosts with the same source "
+                    "ignore each other's advertisements: give an address that this host alone has",
+                )
+        for peer in self.peers:
+            if peer in (self.source, self.source6):
+                yield "peers", f"a peer is another host, not this one: {textOf(peer)}"
+            if peer in virtual:
+                yield (
+                    "peers",
+                    f"{textOf(peer)} is a virtual address, which moves from host to host: give the "
+                    "address that the peer alone has",
+                )
+        if self.group == self.source:
+            yield "group", f"{textOf(self.group)} is the source: all hosts need the same group"
+        amounts: dict[str, int] = {}
+        for tracked in self.trackedInterfaces:
+            if amounts.setdefault(tracked.name, tracked.amount) != tracked.amount:
+                yield (
+                    "trackedInterfaces",
+                    f"{tracked.name} has two amounts, {amounts[tracked.name]} and "
+                    f"{tracked.amount}: give one",
+                )
+        if self.broadcast and not self.followPeers and Family.IPV4 in map(familyOf, self.peers):
+            yield (
+                "broadcast",
+                "nothing is broadcast, because the peers get the advertisements instead: leave "
+                "out this, or the IPv4 peers",
+            )
+        if self.preemptDelay and not self.preempt:
+            yield "preemptDelay", "it has no effect without preempt: set both, or neither"
+        if self.virtualMAC is not None and not self.assign:
+            yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
 
     def _wrongAddresses(self) -> str:
         for address in self.addresses:
@@ -274,11 +319,9 @@ class VirtualHostConfiguration:
 
     def _wrongPeers(self) -> str:
         for peer in self.peers:
-            if len(peer) not in (4, 16) or isMulticast(peer):
+            if len(peer) not in (4, 16) or _notOneHost(peer):
                 what = repr(peer) if textOf(peer) == "?" else textOf(peer)
                 return f"a peer is one host, 4 or 16 packed bytes, not {what}"
-            if peer in (self.source, self.source6):
-                return f"a peer is another host, not this one: {textOf(peer)}"
         if len(self.peers) > MAXIMUM_PEERS:
             return f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
         return ""
@@ -349,9 +392,13 @@ def _notAnInterface(name: str) -> str:
 def _notASource(value: bytes, size: int) -> str:
     if len(value) != size:
         return f"must be {size} packed bytes, not {value!r}"
-    if isMulticast(value) or value == _LIMITED_BROADCAST:
+    if _notOneHost(value):
         return f"{textOf(value)} is not the address of one host, as a source must be"
     return ""
+
+
+def _notOneHost(address: bytes) -> bool:
+    return isMulticast(address) or address == _LIMITED_BROADCAST or not any(address)
 
 
 def _notAGroup(value: bytes, size: int, network: str, broadcast: bool = False) -> str:

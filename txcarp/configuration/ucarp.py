@@ -137,7 +137,8 @@ def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Excep
         return CannotRun(f"Password too long: {error.problem}")
     [label, *_] = [_label(one) for one in OPTIONS if one.setting == error.setting.rstrip("6")]
     words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
-    kind = CannotRun if error.setting in _LATER else CommandLineError
+    later = error.setting in _LATER and not error.contradiction
+    kind = CannotRun if later else CommandLineError
     return kind(f"{label}: {error.problem}{words}")
 
 
