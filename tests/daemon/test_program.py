@@ -222,17 +222,20 @@ class PluginTests(SynchronousTestCase):
 
     def test_onTime(self) -> None:
         """
-        The process asks to be kept on time once, when it starts with privileges.
+        The process asks once to be run before others, while it has privileges, and once to have
+        its memory locked, after it may have dropped them.
         """
-        asked: list[None] = []
-        self.patch(program, "stayOnTime", lambda: asked.append(None))
+        asked: list[str] = []
+        for name in ("runFirst", "lockMemory"):
+            self.patch(program, name, lambda name=name: asked.append(name))
         made = self.made()
         while made.services:
             made.services.pop()
         made.privilegedStartService()
+        self.assertEqual(asked, ["runFirst"])
         made.startService()
         made.stopService()
-        self.assertEqual(len(asked), 1)
+        self.assertEqual(asked, ["runFirst", "lockMemory"])
 
 
 class OptionsTests(SynchronousTestCase):

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
 
 from tests.lab.world import PASSWORD, Host, LabTestCase
 from txcarp.testbed.daemon import TWISTD, TXCARP
@@ -140,6 +144,33 @@ class ProgramTests(LabTestCase):
         [(_, line)] = [one for one in master.lines if "Switching to state: MASTER" in one[1]]
         self.assertIn(": [WARNING] Switching", line)
         self.assertTrue(master.said("Server Shut Down"), master.lines)
+
+    async def test_otherUser(self) -> None:
+        """
+        C{twistd -u nobody} is a member of the group, and gets memory for the thread that writes
+        its state.
+        """
+        if os.geteuid() != 0:
+            raise SkipTest("needs root")
+        a = self.host("a")
+        directory = Path(tempfile.mkdtemp())  # in a place that all users can reach
+        self.addCleanup(shutil.rmtree, directory)
+        os.chown(directory, 65534, 65534)
+        state = directory / "state.json"
+        daemon = a.run(
+            "twistd",
+            (*TWISTD, "-n", "-u", "nobody", "-g", "nogroup", "--rundir=/", "--pidfile=", "txcarp"),
+            a.arguments("-r", "1", "-z", f"--state-file={state}"),
+        )
+        first = await self.advertises(a)
+        self.assertEqual(Path("/proc", str(daemon.pid)).stat().st_uid, 65534)
+        await self.advertises(a, first + 0.1, 3)
+        daemon.signal(signal.SIGTERM)
+        await self.until(lambda: daemon.ended, "it ends", 10)
+        self.assertEqual(daemon.status, 0)
+        self.assertTrue(self.wire.of(a.address)[-1].said.isBowOut)
+        self.assertTrue(state.exists())
+        self.assertEqual(daemon.said("[ERROR]"), [], daemon.lines)
 
     async def test_twistdDaemon(self) -> None:
         """

@@ -25,7 +25,7 @@ from twisted.python.components import Componentized
 from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.daemon import precautions
-from txcarp.daemon.scheduling import stayOnTime
+from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
 from txcarp.logs import SyslogObserver, TerminalObserver, filtered
@@ -139,11 +139,19 @@ class Program(MultiService):
 
     def privilegedStartService(self) -> None:
         """
-        Start, first with what keeps this process on time: after any fork, which undoes it, and
-        while there are privileges.
+        Start, first with what gets this process processor time: after any fork, which undoes it,
+        and while there are privileges.
         """
-        stayOnTime()
+        runFirst()
         MultiService.privilegedStartService(self)
+
+    def startService(self) -> None:
+        """
+        Start, first with locking the memory: twistd has dropped its privileges by now if it was
+        told to.
+        """
+        lockMemory()
+        MultiService.startService(self)
 
     def flushLog(self) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 
 # sys/mman.h
 _MCL_CURRENT = 1
@@ -19,21 +20,49 @@ _NICENESS = -15
 
 def stayOnTime() -> bool:
     """
-    Lock this process's memory and run it before ordinary processes, as far as its privileges
-    allow.  An advertisement that is late, because a page of code had to be read from a busy disk,
-    leads to a takeover.
+    Run this process before ordinary ones and lock its memory, as far as its privileges allow.
+    An advertisement that is late, because a page of code had to be read from a busy disk, leads
+    to a takeover.
 
     The scripts that this process starts inherit neither.
 
     @return: Whether both succeeded.  That needs root, or the capabilities CAP_IPC_LOCK and
         CAP_SYS_NICE.  A group works without them, too.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    # Each page is locked when it is first used.  Most pages of the interpreter never are.
-    locked = libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0
-    favoured = False
+    return runFirst() & lockMemory()
+
+
+def runFirst() -> bool:
+    """
+    Run this process before ordinary ones.  It keeps that when it drops its privileges.
+
+    @return: Whether this process may.
+    """
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-        favoured = True
-    return locked and favoured
+        return True
+    return False
+
+
+def lockMemory() -> bool:
+    """
+    Lock the memory of this process, now and in the future.  Call it after the process has
+    dropped its privileges: a process with locked memory that is subject to a limit
+    (RLIMIT_MEMLOCK) gets no more memory than the limit, however much the machine has.  For the
+    same reason nothing is locked if there is such a limit.
+
+    @return: Whether the memory is locked.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    limit, highest = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    # The kernel lets a process with a limit of 0 lock memory only if no limit applies to it.
+    # CAP_IPC_LOCK alone does not show that: in a user namespace it does not lift the limit.
+    trial = limit if limit == resource.RLIM_INFINITY else 0
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (trial, highest))
+    try:
+        # Each page is locked when it is first used.  Most pages of the interpreter never are.
+        locked: int = libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, highest))
+    return locked == 0
