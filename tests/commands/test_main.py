@@ -127,11 +127,18 @@ class CommandTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """
-        A word without any option is an unknown command.
+        A first word that is not an option is a command.  The error for an unknown one names the
+        command that looks similar, or all.
         """
-        status, output, errors = self.run_("dmeo")
-        self.assertEqual((status, output), (1, ""))
-        self.assertTrue(errors.startswith("txcarp: there is no command 'dmeo': "))
+        for line, hint in (
+            (["dmeo"], "did you mean 'demo'?"),
+            (["observ", "-i", "eth0"], "did you mean 'observe'?"),
+            (["whatever", "-i", "eth0"], "there are demo, observe"),
+        ):
+            self.assertEqual(
+                self.run_(*line),
+                (1, "", f"txcarp: there is no command '{line[0]}': {hint}\nTry 'txcarp --help'.\n"),
+            )
 
     def test_information(self) -> None:
         """

@@ -368,6 +368,45 @@ class MeaningTests(_Case):
         result = read(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
         self.assertEqual(result.configuration.advskew, 9)
 
+    def warnings(self, *more: str, **changes: str | None) -> list[str]:
+        """
+        What is logged about a command line.
+        """
+        with capturedLogs() as events:
+            parsed(*more, **changes)
+        return texts(events)
+
+    def test_leftOver(self) -> None:
+        """
+        A warning names each word that belongs to no option, and the reason.
+        """
+        self.assertEqual(
+            self.warnings("-P", "/etc/up.sh", "-x", "a", "b", "-", "--", "-k"),
+            [
+                "[/etc/up.sh] on the command line is ignored: -P, --preempt takes no value",
+                *(
+                    f"[{word}] on the command line is ignored: -x, --xparam takes one word; quote "
+                    "a value with blanks"
+                    for word in "b-"
+                ),
+                "[-k] on the command line is ignored: it belongs to no option",
+            ],
+        )
+
+    def test_leftOverPassword(self) -> None:
+        """
+        A word that is left over from a password is not shown, and will be hidden in the process
+        list.
+        """
+        self.assertEqual(
+            self.warnings("-p", "two", "words"),
+            [
+                "A word on the command line is ignored: -p, --pass takes one word; quote a value "
+                "with blanks"
+            ],
+        )
+        self.assertEqual(parsed("-p", "two", "words").passwords, (b"love", b"two", b"words"))
+
     def test_lastCounts(self) -> None:
         """
         If an option is given several times, the last one counts.
@@ -435,6 +474,39 @@ class MeaningTests(_Case):
             self.assertIn("0 to 255", words)
         self.assertIn("4294967296", self.usageError("-r", "4294967296"))
         self.assertEqual(configured("-r", "4294967295").deadRatio, 2**32 - 1)
+
+    def test_octal(self) -> None:
+        """
+        A warning says what a number with a 0 in front means, if that is another number than
+        without the 0.
+        """
+        why = "because a number that begins with 0 is octal, as in ucarp"
+        for line, warnings in (
+            (("-v", "010"), [f"-v, --vhid: 010 means 8, {why}: write 8 or 10"]),
+            (("-k", " 0100"), [f"-k, --advskew: 0100 means 64, {why}: write 64 or 100"]),
+            (
+                ("--flap-limit=010/060",),
+                [f"--flap-limit: 010 means 8, {why}: write 8 or 10"],
+            ),
+            (
+                ("--track-interface=eth1:050",),
+                [f"--track-interface: 050 means 40, {why}: write 40 or 50"],
+            ),
+            (("-k", "07", "-b", "0", "-r", "0x10", "-x", "010", "--start-delay=010"), []),
+            (("--track-interface", "eth010"), []),
+        ):
+            self.assertEqual(self.warnings(*line), warnings, line)
+
+    def test_notOctal(self) -> None:
+        """
+        The error for a number that begins with 0 and is not octal says what to write.
+        """
+        for text in ("018", "0018", "+018"):
+            words = self.usageError(v=text)
+            self.assertIn("-v, --vhid: ", words)
+            self.assertIn("a number that begins with 0 is octal, without 8 and 9: write 18", words)
+        self.assertNotIn("octal", self.usageError("-k", "18x"))
+        self.assertIn("write 9", self.usageError("--track-interface=eth1:09"))
 
     def test_hugeNumbers(self) -> None:
         """

@@ -44,9 +44,8 @@ def main() -> None:
     if arguments and arguments[0] in COMMANDS:
         raise SystemExit(import_module(COMMANDS[arguments[0]]).main(arguments[1:]))
     try:
-        if arguments and not any(word.startswith("-") for word in arguments):
-            names = ", ".join(COMMANDS)
-            raise CommandLineError(f"there is no command {arguments[0]!r}: there are {names}")
+        if arguments and not arguments[0].startswith("-"):
+            raise CommandLineError(_unknown(arguments[0]))
         text = information(arguments)
         if text is not None:
             print(text, end="")
@@ -57,6 +56,17 @@ def main() -> None:
     except CommandLineError as error:
         print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)
         raise SystemExit(WRONG_USAGE) from None
+
+
+def _unknown(word: str) -> str:
+    """
+    What is wrong with a word in the place of a subcommand.
+    """
+    from difflib import get_close_matches
+
+    similar = get_close_matches(word, COMMANDS, 1)
+    hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(COMMANDS)}"
+    return f"there is no command {word!r}: {hint}"
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             interface that is up and is not the loopback, and logs its name."""),
         Option("-v, --vhid=NUMBER", "vhid", "",
             "number of the group, 1 to 255", """
-            All hosts of a group have the same number. The numbers in options are read as C
-            reads them: ``0x0a`` and ``012`` are ten."""),
+            All hosts of a group have the same number. The numbers in options are read as ucarp
+            reads them: ``0x0a`` and ``012`` are ten. A warning says so where a 0 in front
+            changes the value."""),
         Option("-o, --passfile=FILE", "password", "",
             "read the password from the first line of FILE", """
             A password has 1 to 19 bytes. Only the owner should be able to read the file. The
@@ -280,26 +281,30 @@ EXIT_STATUS = (
 OPTIONS = tuple(option for options in GROUPS.values() for option in options)
 
 
-def split(arguments: Iterable[str]) -> list[tuple[Option, str]]:
+def split(
+    arguments: Iterable[str],
+) -> tuple[list[tuple[Option, str]], list[tuple[Option | None, str]]]:
     """
-    The options of a command line with their values, which are empty strings for flags.  Options
-    and operands may be mixed, and operands are ignored, as by GNU getopt_long in ucarp.
+    The options of a command line with their values, which are empty strings for flags; and the
+    words that are left over, each with the option before it.  Both may be mixed, as for GNU
+    getopt_long in ucarp.
 
     @raise CommandLineError: If an option is unknown or ambiguous, lacks a value, or has one that
         it does not take.
     """
     found: list[tuple[Option, str]] = []
+    leftOver: list[tuple[Option | None, str]] = []
     words = iter(arguments)
     for word in words:
         if word == "--":
-            break
-        if word.startswith("--"):
+            leftOver += [(None, rest) for rest in words]
+        elif word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             option = _named(name)
             if equals and not option.takesValue:
                 raise CommandLineError(f"option --{option.name} must not have an argument")
             found.append((option, value if equals else _nextValue(option, words)))
-        elif word.startswith("-"):
+        elif word.startswith("-") and word != "-":
             letters = word[1:]
             while letters:
                 option, letters = _lettered(letters[0]), letters[1:]
@@ -307,7 +312,9 @@ def split(arguments: Iterable[str]) -> list[tuple[Option, str]]:
                     found.append((option, letters))
                     break
                 found.append((option, _nextValue(option, words)))
-    return found
+        else:
+            leftOver.append((found[-1][0] if found else None, word))
+    return found, leftOver
 
 
 def _nextValue(option: Option, words: Iterator[str]) -> str:
@@ -352,7 +359,7 @@ def information(arguments: Iterable[str], synopsis: str = _SYNOPSIS) -> str | No
     @raise CommandLineError: If the command line is wrong.
     """
     words = list(arguments)
-    for name in [option.name for option, _ in split(words)] if words else ["help"]:
+    for name in [option.name for option, _ in split(words)[0]] if words else ["help"]:
         if name == "help":
             return helpText(synopsis)
         if name == "version":

@@ -70,6 +70,10 @@ _LATER = frozenset(
 #: The settings that every use of their option adds a value to.
 _LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAddresses")
 
+#: The options whose value has a number at its beginning or after a colon, and that number.
+_NUMERIC = ("vhid", "advbase", "advskew", "deadratio", "flap-limit", "track-interface")
+_OCTAL = re.compile(r"(?:.*:)?\s*[+-]?(0[0-7]{1,20})(?:/.*)?$")
+
 #: The default syslog facility.
 _FACILITY = "daemon"
 
@@ -108,7 +112,8 @@ def read(arguments: Iterable[str]) -> CommandLine:
     @raise CommandLineError: If it is wrong.
     @raise CannotRun: If what it asks for is impossible.
     """
-    given = [(option, text) for option, text in split(arguments) if option.setting]
+    options, leftOver = split(arguments)
+    given = [(option, text) for option, text in options if option.setting]
     settings = _settings(given)
     facility = _facility(settings.pop("facility", _FACILITY))
     daemonize = settings.pop("daemonize", False)
@@ -121,9 +126,47 @@ def read(arguments: Iterable[str]) -> CommandLine:
         configuration = attrs.evolve(configuration, virtualMAC=virtualMAC)
     except ConfigurationError as error:
         raise _translated(error, settings) from None
-    passwords = tuple(os.fsencode(text) for option, text in given if option.name == "pass")
+    _warnOfLeftOver(leftOver)
+    passwords = tuple(
+        os.fsencode(text)
+        for option, text in (*given, *leftOver)
+        if option is not None and option.name == "pass"
+    )
     stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
     return CommandLine(configuration, stateFile, facility, daemonize, passwords)
+
+
+def _warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:
+    """
+    Warn about words on the command line that belong to no option.
+    """
+    for option, word in words:
+        if option is None:
+            why = "it belongs to no option"
+        elif option.takesValue:
+            why = f"{option.names} takes one word; quote a value with blanks"
+        else:
+            why = f"{option.names} takes no value"
+        # What follows -p is a part of the password.
+        shown = "A word" if option is not None and option.name == "pass" else f"[{word}]"
+        _log.warn("{shown} on the command line is ignored: {why}", shown=shown, why=why)
+
+
+def _warnOfOctal(option: Option, text: str) -> None:
+    """
+    Warn about a number in the value of an option that a 0 in front makes another number.
+    """
+    octal = _OCTAL.match(text) if option.name in _NUMERIC else None
+    if octal is None or int(octal[1], 8) == int(octal[1]):
+        return
+    _log.warn(
+        "{option}: {digits} means {number}, because a number that begins with 0 is octal, as in "
+        "ucarp: write {number} or {plain}",
+        option=option.names,
+        digits=octal[1],
+        number=int(octal[1], 8),
+        plain=int(octal[1]),
+    )
 
 
 def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Exception:
@@ -137,6 +180,8 @@ def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Excep
         return CannotRun(f"Password too long: {error.problem}")
     [label, *_] = [_label(one) for one in OPTIONS if one.setting == error.setting.rstrip("6")]
     words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
+    if notOctal := re.search(r"^'\s*[+-]?0+(\d+)'", error.problem):
+        words += f" (a number that begins with 0 is octal, without 8 and 9: write {notOctal[1]})"
     later = error.setting in _LATER and not error.contradiction
     kind = CannotRun if later else CommandLineError
     return kind(f"{label}: {error.problem}{words}")
@@ -158,6 +203,7 @@ def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
     assign = any(option.name == "assign" for option, _ in given)
     readers = _READERS if assign else {**_READERS, "addr": _bareAddress}
     for option, text in given:
+        _warnOfOctal(option, text)
         setting = option.setting
         try:
             value = readers.get(option.name, str)(text)
