@@ -303,6 +303,19 @@ class MasterTests(SynchronousTestCase):
             },
         )
 
+    def test_label(self) -> None:
+        """
+        The scripts get a label in place of the name of the interface; their environment has the
+        name.
+        """
+        label = f"{INTERFACE}:254"
+        stage = Stage(label=label)
+        stage.start()
+        stage.run(3)
+        scripts = [one for one in stage.journal if one[0] == "script"]
+        self.assertEqual([one[2] for one in scripts], [label, label])
+        self.assertEqual(stage.scripts.environments[1]["TXCARP_INTERFACE"], INTERFACE)
+
     def test_announcementFails(self) -> None:
         """
         An announcement that does not leave is reported, and nothing else.

@@ -46,6 +46,8 @@ class ConfigurationTests(SynchronousTestCase):
             ("interface", "", "'' is not the name of an interface (1 to 15 bytes)"),
             ("interface", "a" * 16, "'aaaaaaaaaaaaaaaa' is not the name of an interface"),
             ("interface", "eth0/1", "'eth0/1' is not the name of an interface"),
+            ("interface", "eth0:1", "is a label of addresses, not the name of an interface: give"),
+            ("label", "eth0:1", "label: 'eth0:1' does not begin with eth7:"),
             ("vhid", 0, "vhid: 0 is not a number from 1 to 255"),
             ("vhid", 256, "vhid: 256 is not a number from 1 to 255"),
             ("advbase", -1, "advbase: -1 is not a number from 0 to 255"),

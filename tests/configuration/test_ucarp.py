@@ -574,14 +574,24 @@ class MeaningTests(_Case):
             status, text = self.outcome(commandLine(i=wrong))
             self.assertEqual(status, 2, wrong)
             self.assertTrue(text.startswith("-i, --interface: "), text)
-        self.assertEqual(
-            self.outcome(commandLine(i="eth0:1")),
-            (
-                2,
-                "-i, --interface: 'eth0:1' is a label of addresses, not the name of an "
-                "interface: give 'eth0'",
-            ),
-        )
+
+    def test_label(self) -> None:
+        """
+        A label stands for its interface, and the scripts get the label.  A warning says so.
+        """
+        for label in ("eth0:254", "eth0:"):
+            [warning] = self.warnings(i=label)
+            self.assertIn(f"{label} is a label of addresses. The group is on eth0,", warning)
+            configuration = configured(i=label)
+            self.assertEqual((configuration.interface, configuration.label), ("eth0", label))
+            self.assertEqual(parsed(i=label).stateFile, parsed(i="eth0").stateFile)
+        self.assertIsNone(configured("-i", "eth1", i="eth0:1").label)
+        for label, words in (
+            (":1", "':1' is not the name of an interface"),
+            ("eth0:12345678901", "'eth0:12345678901' has 16 bytes, and a label at most 15"),
+        ):
+            status, text = self.outcome(commandLine(i=label))
+            self.assertEqual((status, text.startswith(f"-i, --interface: {words}")), (2, True), text)
 
     def test_sources(self) -> None:
         """

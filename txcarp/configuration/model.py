@@ -145,6 +145,8 @@ class VirtualHostConfiguration:
     @ivar ignoreLink: Whether a lost carrier is ignored.
     @ivar upScript: The file to run on becoming master.
     @ivar downScript: The file to run on becoming backup.
+    @ivar label: A label of the interface, such as eth0:1, that both scripts get in place of its
+        name; C{None} for the name.
     @ivar parameter: One more argument for both scripts.
     @ivar scriptTimeout: Seconds that a script may run; C{None} for no limit.
     @ivar assign: Whether this program adds and removes the addresses itself.
@@ -189,6 +191,7 @@ class VirtualHostConfiguration:
     ignoreLink: bool = False
     upScript: str | None = None
     downScript: str | None = None
+    label: str | None = None
     parameter: str | None = None
     scriptTimeout: float | None = None
     assign: bool = False
@@ -222,6 +225,8 @@ class VirtualHostConfiguration:
         order is that in which ucarp checks its options.
         """
         yield "interface", _notAnInterface(self.interface)
+        if self.label is not None:
+            yield "label", _notALabel(self.label, self.interface)
         yield "vhid", _outside(self.vhid, 1, 255)
         yield "password", _notAPassword(self.password)
         yield "advbase", _outside(self.advbase, 0, 255)
@@ -386,6 +391,15 @@ def _notAnInterface(name: str) -> str:
         return f"{wrong}: Interface name too long, {size} bytes, at most {MAXIMUM_INTERFACE}"
     if name in ("", ".", "..") or any(letter in "/:" or letter.isspace() for letter in name):
         return f"{wrong} (1 to {MAXIMUM_INTERFACE} bytes)"
+    return ""
+
+
+def _notALabel(label: str, interface: str) -> str:
+    if not label.startswith(f"{interface}:"):
+        return f"{label!r} does not begin with {interface}: and is no label of this interface"
+    size = len(os.fsencode(label))
+    if size > MAXIMUM_INTERFACE:
+        return f"{label!r} has {size} bytes, and a label at most {MAXIMUM_INTERFACE}"
     return ""
 
 

@@ -84,7 +84,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("-i, --interface=NAME", "interface", "",
             "network interface of the group [first one up]", """
             It may appear later: txcarp waits for it. By default, txcarp uses the first
-            interface that is up and is not the loopback, and logs its name."""),
+            interface that is up and is not the loopback, and logs its name. A label of
+            addresses (``eth0:1``) means its interface, and the scripts get the label."""),
         Option("-v, --vhid=NUMBER", "vhid", "",
             "number of the group, 1 to 255", """
             All hosts of a group have the same number. The numbers in options are read as ucarp

@@ -63,7 +63,7 @@ _MISSING = (
 #: Settings whose errors have the exit status 2: ucarp notices them only after it has read its
 #: command line, or has nothing like them.
 _LATER = frozenset(
-    ("interface", "password", "source", "source6", "addresses", "group", "group6", "peers")
+    ("interface", "label", "password", "source", "source6", "addresses", "group", "group6", "peers")
     + ("virtualMAC", "otherAddresses")
 )
 
@@ -127,6 +127,13 @@ def read(arguments: Iterable[str]) -> CommandLine:
     except ConfigurationError as error:
         raise _translated(error, settings) from None
     _warnOfLeftOver(leftOver)
+    if configuration.label is not None:
+        _log.warn(
+            "-i, --interface: {label} is a label of addresses. The group is on {interface}, and "
+            "the scripts get {label}, as from ucarp",
+            label=configuration.label,
+            interface=configuration.interface,
+        )
     passwords = tuple(
         os.fsencode(text)
         for option, text in (*given, *leftOver)
@@ -178,7 +185,8 @@ def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Excep
             return CommandLineError(words)
     if error.setting == "password":
         return CannotRun(f"Password too long: {error.problem}")
-    [label, *_] = [_label(one) for one in OPTIONS if one.setting == error.setting.rstrip("6")]
+    setting = "interface" if error.setting == "label" else error.setting.rstrip("6")
+    [label, *_] = [_label(one) for one in OPTIONS if one.setting == setting]
     words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
     if notOctal := re.search(r"^'\s*[+-]?0+(\d+)'", error.problem):
         words += f" (a number that begins with 0 is octal, without 8 and 9: write {notOctal[1]})"
@@ -217,7 +225,12 @@ def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
             settings[setting] = value
         else:
             settings.setdefault(setting, True)  # --virtual-mac-address precedes --virtual-mac
-    settings["interface"] = settings.get("interface") or _someInterface()
+    interface = settings.get("interface") or _someInterface()
+    settings["interface"], colon, _ = interface.partition(":")
+    if colon and settings["interface"]:
+        settings["label"] = interface
+    elif colon:
+        settings["interface"] = interface  # which the model refuses
     if settings.get("source") == _UNSET:
         del settings["source"]
     if not assign and "dialect" not in settings:

@@ -142,6 +142,7 @@ class Mastership:
             timeLimit=configuration.scriptTimeout,
             downAtStart=not configuration.neutral,
             downAtStop=configuration.shutdown,
+            label=configuration.label,
         )
         steps: tuple[IMastershipStep, ...] = (script, self._announcements)
         if configuration.assign and platform.addresses is not None:

@@ -197,6 +197,7 @@ class ScriptStep:
         timeLimit: float | None,
         downAtStart: bool,
         downAtStop: bool,
+        label: str | None = None,
         required: bool = False,
     ) -> None:
         """
@@ -206,6 +207,7 @@ class ScriptStep:
         @param timeLimit: Seconds that each script may take; C{None} for no limit.
         @param downAtStart: Whether the down script runs when the host starts.
         @param downAtStop: Whether the down script runs when a master is stopped.
+        @param label: What the scripts get in place of the name of the interface, if not C{None}.
         @param required: Whether a host where the up script fails must not be master.
         """
         self.required = required
@@ -216,6 +218,7 @@ class ScriptStep:
         self._limit = timeLimit
         self._downAtStart = downAtStart
         self._downAtStop = downAtStop
+        self._label = label
 
     def acquire(self, change: Change) -> Deferred[None] | None:
         return self._run(self._up, change)
@@ -230,7 +233,7 @@ class ScriptStep:
     def _run(self, path: str | None, change: Change) -> Deferred[None] | None:
         if not path:
             return None
-        arguments = [change.interface, change.addresses[0]]
+        arguments = [self._label or change.interface, change.addresses[0]]
         if self._parameter is not None:
             arguments.append(self._parameter)
         command = " ".join([path, *arguments])
