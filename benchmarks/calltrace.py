@@ -1,5 +1,5 @@
 """
-How much of this program runs for one advertisement, and how long that takes::
+Counts the function calls that one advertisement takes, and measures the time::
 
     python -m benchmarks.calltrace
     python -m benchmarks.calltrace --list
@@ -28,7 +28,8 @@ number (the receive path, the system call included), and in the same run C{packe
 the receiver alone, where there is one.  Each run is a process of its own; with C{--against} the
 processes of the two checkouts take turns, so that a slow moment of the machine hits both.
 
-Needs the right to make network namespaces (root, or user namespaces).
+It needs the right to make network namespaces (root, or user namespaces).  It is one file, long
+as it is, because it runs by its path with the package of another checkout.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,17 +62,17 @@ _FRAME = bytes.fromhex("01005e000012" "020000000001" "0800")
 #: Packets that are put in front of the socket at once.  Its buffer has room for about 100.
 _BATCH = 50
 
-#: Seconds in which anything that is waited for has to happen.
+#: Seconds to wait for a scene.
 _PATIENCE = 10.0
 
 #: Ticks in a second, and seconds from 1970 to tick 0 (docs/protocol.rst).
 _PACE, _EPOCH = 100, 1577836800
 
-#: What stands for the file of generated code.
+#: Stands for the file of generated code.
 _GENERATED = "<attrs>"
 
-#: How the names of files begin that are left out; before there was a package for the clock
-#: its modules were those with an underscore.
+#: The beginnings of the names of files that are left out.  In older checkouts the clock is
+#: three modules, and not a package.
 _LEFT_OUT = (_GENERATED, "clock/", "clock.py", "_agenda.py", "_timerfd.py")
 
 SCENES = {
@@ -81,16 +82,6 @@ SCENES = {
 }
 
 
-class Descriptor(Protocol):
-    """
-    What the reactor reads.
-    """
-
-    def fileno(self) -> int: ...
-
-    def doRead(self) -> None: ...
-
-
 class Trace:
     """
     The calls of one scene.
@@ -98,7 +89,7 @@ class Trace:
     @ivar calls: file and function of each, in order.
     """
 
-    #: Functions by which the reactor enters: what comes before them is its bookkeeping.
+    #: The functions that the reactor calls; what it calls before them is its bookkeeping.
     ENTRIES = frozenset({"doRead", "datagramReceived"})
 
     def __init__(self, package: Path) -> None:
@@ -108,7 +99,7 @@ class Trace:
 
     def record(self, turn: Callable[[], object]) -> None:
         """
-        Record the calls of one turn of the reactor in place of what was recorded before.
+        Record the calls of one turn of the reactor, and forget those of earlier turns.
         """
         self.calls.clear()
         sys.setprofile(self._profile)
@@ -199,11 +190,11 @@ class Rig:
             if time.monotonic() >= end:
                 return
 
-    def socketReader(self) -> Descriptor:
+    def socketReader(self) -> Any:
         """
-        What reads the raw IPv4 socket of protocol 112.
+        The descriptor of the reactor that reads the raw IPv4 socket of protocol 112.
         """
-        for reader in cast("list[Descriptor]", self._reactor.getReaders()):
+        for reader in self._reactor.getReaders():
             if _isSocket(reader.fileno()):
                 return reader
         raise LookupError("the reactor reads no raw socket of protocol 112")
@@ -255,9 +246,9 @@ class Rig:
 
     def turnWith(self, trace: Trace, done: Callable[[], bool]) -> None:
         """
-        Trace turns of the reactor until one does something.
+        Trace turns of the reactor until the condition holds after one of them.
 
-        @raise TimeoutError: If none does.
+        @raise TimeoutError: If it does not within L{_PATIENCE}.
         """
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -323,7 +314,7 @@ def _time(count: int) -> dict[str, float]:
                 outer += time.perf_counter_ns() - began
             rig.turn()
         if rig.received != before + batch:
-            raise RuntimeError(f"{rig.received - before} of {batch} packets were believed")
+            raise RuntimeError(f"only {rig.received - before} of {batch} packets were believed")
     figures = {"receive path": outer / count / 1000}
     if inner.nanoseconds:
         figures["packetReceived"] = inner.nanoseconds / count / 1000

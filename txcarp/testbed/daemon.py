@@ -28,7 +28,7 @@ TXCARP = (sys.executable, "-m", "txcarp.commands.main")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 
 #: The directory that this txcarp was imported from.
-_ROOT = str(Path(__file__).parents[2])
+_ROOT = str(Path(__file__).resolve().parents[2])
 
 #: The longest line that is kept, in bytes.
 _LONGEST_LINE = 4096
