@@ -9,6 +9,36 @@ See L{txcarp.service.CARPService} and L{txcarp.interfaces}.
 
 A name is loaded from its module when it is first used (PEP 562), so that the
 C{txcarp} command and the modules of L{txcarp.protocol} start without Twisted.
+
+C{docs/architecture.rst} explains the design.  In reading order:
+
+  - C{interfaces}: the whole program on one page.
+  - C{protocol}: bytes and decisions.
+  - C{membership}: one run of a virtual host in its group.
+  - C{mastership}: what a master does, and undoes afterwards.
+  - C{virtualhost}: a virtual host, as other programs see it.
+  - C{status}: everything about a virtual host at one moment.
+  - C{platform}: the machine, made once for all virtual hosts.
+  - C{service}: all virtual hosts of a process.
+  - C{configuration}: settings, and ucarp's command line.
+  - C{commands}: the C{txcarp} command.
+  - C{daemon}: the process around the service.
+  - C{clock}: time.
+  - C{logs}: logs that never make the process wait.
+  - C{network}: sockets, links and addresses of the kernel.
+  - C{netlink}: the kernel's side of links and addresses.
+  - C{socketreader}: reads a socket on the reactor.
+  - C{statestore}: what must be known after a restart.
+  - C{statefile}: the file of the state store.
+  - C{addresses}: addresses as people write them.
+  - C{links}: links and addresses as the kernel describes them.
+  - C{change}: a change of role, and the result of a script.
+  - C{findings}: the faults of a group.
+  - C{observer}: the engine of C{txcarp observe}.
+  - C{demo}: the engine of C{txcarp demo}.
+  - C{terminal}: tables and live pictures.
+  - C{output}: standard output whose reader may go away.
+  - C{testbed}: throw-away networks on this machine.
 """
 
 from __future__ import annotations

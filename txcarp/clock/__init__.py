@@ -1,6 +1,8 @@
 """
 Time.
 
-C{monotonic} has the clock that everything in txcarp waits on, and the clock that also
-counts while the machine is suspended.  C{timerfd} calls the kernel's timer for it.
+In reading order:
+
+  - C{monotonic}: the clock of all timers, and one that also counts while the machine sleeps.
+  - C{timerfd}: calls the kernel's timer for it.
 """

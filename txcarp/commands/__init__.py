@@ -1,4 +1,11 @@
 """
-The C{txcarp} command.  L{main<txcarp.commands.main>} finds out what is asked for, and
-L{run<txcarp.commands.run>} runs a virtual host.
+The C{txcarp} command.
+
+In reading order:
+
+  - C{main}: finds out what a command line asks for.
+  - C{run}: runs a virtual host, as C{twistd txcarp} does.
+  - C{observe}: the options of C{txcarp observe}.
+  - C{demo}: the options of C{txcarp demo}.
+  - C{arguments}: the parser that the subcommands share.
 """

@@ -1,6 +1,9 @@
 """
-What an administrator asks for.  L{model<txcarp.configuration.model>} has the settings of a
-virtual host and checks them, L{options<txcarp.configuration.options>} is the table of the
-command line's options, and L{ucarp<txcarp.configuration.ucarp>} says what these mean for the
-model.
+What an administrator asks for.
+
+In reading order:
+
+  - C{model}: the settings of a virtual host, and what each may be.
+  - C{options}: the table of the command line's options, their grammar, and C{--help}.
+  - C{ucarp}: what the options mean for the model.
 """

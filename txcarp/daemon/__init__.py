@@ -1,7 +1,11 @@
 """
-The process around the service.  L{program<txcarp.daemon.program>} has its options, services and
-logs, L{signals<txcarp.daemon.signals>} what signals do,
-L{precautions<txcarp.daemon.precautions>} warnings at the start,
-L{scheduling<txcarp.daemon.scheduling>} what keeps it on time, and
-L{secrecy<txcarp.daemon.secrecy>} what hides passwords.
+The process around the service.
+
+In reading order:
+
+  - C{program}: its options, its services and its logs.
+  - C{signals}: what signals do.
+  - C{precautions}: warnings at the start.
+  - C{scheduling}: keeps the process on time.
+  - C{secrecy}: hides a password from the process list.
 """

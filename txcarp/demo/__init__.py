@@ -2,11 +2,14 @@
 The engine of C{txcarp demo}: two hosts share an address on this machine, one
 loses power, and one is stopped.
 
-L{performance<txcarp.demo.performance>} makes everything, runs it, and removes
-it again.  L{story<txcarp.demo.story>} says what happens in which order, and
-waits with L{progress<txcarp.demo.progress>}.  L{cast<txcarp.demo.cast>} has the
-hosts, L{witness<txcarp.demo.witness>} what the client's network card sees, and
-L{outcome<txcarp.demo.outcome>} the measured hand-overs.
-L{display<txcarp.demo.display>} shows the story, with the picture of the
-L{timeline<txcarp.demo.timeline>} on a terminal.
+In reading order:
+
+  - C{performance}: makes everything, runs it, and removes it again.
+  - C{story}: what happens, in which order.
+  - C{progress}: waits until something becomes true.
+  - C{cast}: the hosts.
+  - C{witness}: what the client's network card sees.
+  - C{outcome}: what the hand-overs took.
+  - C{display}: shows the story as lines, and above a picture on a terminal.
+  - C{timeline}: the picture of what happened when.
 """

@@ -1,8 +1,13 @@
 """
 Log observers that never make the process wait.
 
-An event comes through C{filters}, C{text} makes lines of it, and C{terminal} or C{syslog}
-writes them.  C{limits} keeps recurring events from being logged each time.
+In reading order:
+
+  - C{filters}: drops the events that are not logged.
+  - C{text}: makes lines of an event.
+  - C{terminal}: writes lines to the terminal.
+  - C{syslog}: writes lines to syslog.
+  - C{limits}: keeps a recurring event from being logged each time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,14 @@
 """
 What a host does when it becomes master, and undoes when it ceases to be.
 
-C{mastership} puts the steps of a virtual host together, and C{sequence} carries them out.
-The steps are C{virtualmac}, C{leases} with C{renewal}, C{announcements}, C{scripts} and
-C{services}.
+In reading order:
+
+  - C{mastership}: the list of the steps, and the hand-over to a successor.
+  - C{sequence}: acquires the steps in order, and releases them in reverse order.
+  - C{virtualmac}: the step that makes the interface with the virtual MAC address.
+  - C{leases}: the step that adds the addresses, on lease.
+  - C{renewal}: when a lease is renewed.
+  - C{announcements}: the step that tells the neighbours.
+  - C{scripts}: the step that runs the up and down scripts.
+  - C{services}: a step that runs a Twisted service.
 """

@@ -1,4 +1,21 @@
 """
-What one virtual host does as a member of its group: it listens, it speaks, it
-stands for election, and it finds out what is wrong with the others.
+One run of a virtual host in its group: it listens, it advertises, and it stands for election.
+
+In reading order:
+
+  - C{participation}: the run itself: the list of its parts, and the door for events.
+  - C{memory}: what outlives a run.
+  - C{channel}: the source, the destinations and the audience in one family.
+  - C{reception}: reads a packet, and returns the event that it is.
+  - C{diagnosis}: faults between the hosts of the group, counted, explained, and reported.
+  - C{peers}: the table of the other hosts.
+  - C{standing}: the facts about this host that the election compares.
+  - C{timers}: the deadline of the master, and the rhythm of advertising.
+  - C{advertiser}: signs and sends advertisements.
+  - C{sealing}: makes and checks seals, and has their state saved.
+  - C{holds}: what keeps this host out of the election, and for how long.
+  - C{ownlink}: the hold while the interface is down or nothing can be heard on it.
+  - C{demotions}: sets and clears demotions, with a log line for each.
+  - C{roles}: writes changes of role to the log, and tells observers.
+  - C{firewall}: notices that the firewall of this host drops advertisements of peers.
 """

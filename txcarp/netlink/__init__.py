@@ -1,9 +1,12 @@
 """
 Links, addresses and routes of the Linux kernel over rtnetlink (rtnetlink(7)).
 
-L{format<txcarp.netlink.format>} packs and parses bytes; L{messages<txcarp.netlink.messages>}
-are what the kernel sends, L{requests<txcarp.netlink.requests>} what it is asked.
-L{conversation<txcarp.netlink.conversation>} matches answers to requests, for the
-L{client<txcarp.netlink.client>} on the reactor; L{blocking<txcarp.netlink.blocking>} waits
-for each answer.
+In reading order:
+
+  - C{format}: packs and parses the bytes of messages and attributes.
+  - C{messages}: links and addresses as the kernel sends them.
+  - C{requests}: what the kernel is asked.
+  - C{conversation}: matches answers to requests.
+  - C{client}: a conversation on the reactor, and the kernel's events.
+  - C{blocking}: a conversation that waits for each answer.
 """

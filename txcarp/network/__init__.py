@@ -1,14 +1,23 @@
 """
 The edge to the Linux kernel, behind the interfaces of L{txcarp.interfaces}.
 
-Packets: L{linux<txcarp.network.linux>} is what virtual hosts use; it has one
-L{interfaceport<txcarp.network.interfaceport>} for each interface, which has one
-L{familyport<txcarp.network.familyport>} for IPv4 and one for IPv6.  That opens a
-L{rawsocket<txcarp.network.rawsocket>}, with one of the L{readers<txcarp.network.readers>},
-and a L{front<txcarp.network.front>} door; the L{socketfilter<txcarp.network.socketfilter>}
-of both passes only what is wanted.
+In reading order:
 
-State of the host: L{linkmonitor<txcarp.network.linkmonitor>},
-L{addresstable<txcarp.network.addresstable>} and L{macvlans<txcarp.network.macvlans>} use one
-netlink socket (L{txcarp.netlink}).
+  - C{linux}: the transports and announcers that virtual hosts use.
+  - C{interfaceport}: all sockets of one interface, opened again when it is made anew.
+  - C{familyport}: the sockets of one family on one interface; delivers each packet by its vhid.
+  - C{rawsocket}: the raw socket that sends and receives.
+  - C{readers}: make a value of each packet that the raw socket receives.
+  - C{front}: a packet socket, which sees packets in front of the firewall.
+  - C{socketfilter}: the filter of both sockets, which passes only what is wanted.
+  - C{sockets}: opens sockets that need a capability, and checks for the capability.
+  - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
+  - C{linklocal}: the link-local address of an interface.
+  - C{linkmonitor}: the state of all links, and their observers.
+  - C{addresstable}: the addresses of this host, and which of them this program added.
+  - C{macvlans}: interfaces with a virtual MAC address.
+  - C{listing}: reads one of the kernel's lists while it changes.
+  - C{defaults}: the interface to use when none is named.
+
+Link monitor, address table and macvlans use one netlink socket (L{txcarp.netlink}).
 """

@@ -2,17 +2,22 @@
 The engine of C{txcarp observe}: which host is master in each group of a
 network, found out from the advertisements alone.
 
-L{ear<txcarp.observer.ear>} receives packets from a socket of
-L{wire<txcarp.observer.wire>}.  L{sighting<txcarp.observer.sighting>} and
-L{vrrp<txcarp.observer.vrrp>} read one packet.
-L{watch<txcarp.observer.watch>} passes it to its
-L{group<txcarp.observer.group>} and L{host<txcarp.observer.host>}, whose seals
-L{sealjudge<txcarp.observer.sealjudge>} judges.  The results are
-L{events<txcarp.observer.events>}, which L{ratelimit<txcarp.observer.ratelimit>}
-thins out.  They are shown in L{words<txcarp.observer.words>} for people, as
-L{records<txcarp.observer.records>} for programs, or above a live table
-(L{tables<txcarp.observer.tables>}).
-L{observation<txcarp.observer.observation>} connects all of this.
+In reading order:
+
+  - C{observation}: connects everything below.
+  - C{ear}: receives packets on one interface, which may vanish and return.
+  - C{wire}: the packet socket.
+  - C{sighting}: reads one packet.
+  - C{vrrp}: reads the VRRP advertisement in a packet.
+  - C{watch}: passes each sighting to its group.
+  - C{group}: decides which host is master in one group.
+  - C{host}: what one host of a group shows of itself.
+  - C{sealjudge}: decides whether the advertisements of a host look sealed.
+  - C{events}: the results.
+  - C{ratelimit}: thins out the results, but keeps the newest.
+  - C{words}: the results in words, for people.
+  - C{records}: the results as JSON objects, for programs.
+  - C{tables}: the table of all groups, printed once or live.
 
 Only C{ear}, C{wire} and C{observation} use a reactor, a socket or a clock.
 """

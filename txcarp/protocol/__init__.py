@@ -5,8 +5,23 @@ Nothing in this package opens a socket, reads a clock, writes a log or imports T
 Facts come in as arguments and decisions go out as values, so the tests and the simulation
 run the code that production runs.
 
-  - A packet: L{envelope} (IP header and checks), L{ipv4}, L{ipv6}, L{advertisement} (the 36
-    bytes), L{checksum}, L{rejection}, L{family}.
-  - Whom to believe: L{authentication} (digest), L{counter}, L{seal}, L{freshness} (replays).
-  - The election: L{timing}, L{demotion}, L{dialect}, L{events} in, L{election}, L{effects} out.
+In reading order:
+
+  - C{family}: IPv4 and IPv6.
+  - C{advertisement}: the 36 bytes of an advertisement.
+  - C{timing}: advbase and advskew, and the peer that advertised them.
+  - C{events}: everything that can happen to a virtual host.
+  - C{effects}: everything that the election can ask a host to do, roles, and reasons.
+  - C{election}: the states, and what each event means in them.
+  - C{dialect}: the table of differences between ucarp, FreeBSD and OpenBSD.
+  - C{demotion}: how a host that cannot do its work well becomes less preferred.
+  - C{envelope}: the IP packet around an advertisement, and whether a host may look at it.
+  - C{rejection}: the reasons for refusing a packet.
+  - C{ipv4}: the IPv4 header.
+  - C{ipv6}: the IPv6 header.
+  - C{checksum}: the Internet checksum.
+  - C{authentication}: the digest, and the passwords and sets of addresses that are accepted.
+  - C{counter}: the counters of advertisements without a seal.
+  - C{seal}: counters that protect what the digest does not cover.
+  - C{freshness}: how new advertisements are told from replayed ones.
 """

@@ -15,6 +15,14 @@ L{requests<txcarp.testbed.requests>} talk to the kernel.
     ...     a = testbed.node("a", "10.99.0.1/24")
     ...     b = testbed.node("b", "10.99.0.2/24")
     ...     a.cut()
+
+In reading order:
+
+  - C{network}: the whole network.
+  - C{node}: its hosts, and their cables.
+  - C{switch}: what they are connected to.
+  - C{namespaces}: the network namespaces behind both.
+  - C{pinger}: a client that pings, and measures how long nobody answered.
 """
 
 from __future__ import annotations
