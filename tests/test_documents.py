@@ -1,19 +1,113 @@
 """
-The fragments of the news.
+What the documents for developers say of the code, and the fragments of the news.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.test_layers import LAYERS, sources
 
 _ROOT = Path(txcarp.__file__).parent.parent
+
+#: The documents whose literals are checked.
+_DOCUMENTS = ("CONTRIBUTING.rst", "docs/architecture.rst")
+
+
+def literals(text: str) -> Iterator[str]:
+    """
+    What stands in double backquotes, and looks like a path, a dotted name or a class.
+    """
+    for literal in re.findall(r"``([^`]+)``", text):
+        if re.fullmatch(r"\.?[\w/.-]*(/|\.)[\w.-]+|[A-Z][A-Za-z0-9]*[a-z]\w*", literal):
+            yield literal
+
+
+def names(module: str, source: str) -> Iterator[str]:
+    """
+    What a module defines: C{module}, C{package.module}, C{module.function}, C{Class}, and
+    C{Class.attribute}.
+    """
+    parts = module.split(".")
+    yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            yield f"{parts[-1]}.{node.name}"
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.FunctionDef):
+                    yield f"{node.name}.{inner.name}"
+                elif isinstance(inner, ast.Assign | ast.AnnAssign):
+                    targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+                    for target in targets:
+                        if isinstance(target, ast.Name):
+                            yield f"{node.name}.{target.id}"
+
+
+class DocumentTests(SynchronousTestCase):
+    """
+    Documents agree with the code.
+    """
+
+    def test_names(self) -> None:
+        """
+        Every path and every name that a document for developers quotes exists.
+        """
+        known = {name for module in sources().items() for name in names(*module)}
+        for document in _DOCUMENTS:
+            quoted = set(literals((_ROOT / document).read_text(encoding="utf-8")))
+            missing = {
+                name for name in quoted if name not in known and not (_ROOT / name).exists()
+            }
+            self.assertEqual(missing, set(), document)
+            self.assertGreater(len(quoted), 10, document)
+
+    def test_unknownNames(self) -> None:
+        """
+        A quoted name that does not exist is found.
+        """
+        text = "``txcarp/gone.py``, ``Participation.told``, ``Headr``, ``--help``, ``run it``"
+        self.assertEqual(
+            list(literals(text)), ["txcarp/gone.py", "Participation.told", "Headr"]
+        )
+
+    def test_layers(self) -> None:
+        """
+        The table of layers is the one that the imports are tested by.
+        """
+        text = (_ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+        table = text.partition("\nlayer  rooms")[2].partition("\n\n")[0]
+        layers: list[tuple[str, ...]] = []
+        for line in table.splitlines()[2:-1]:
+            rooms = tuple(re.findall("``(.+?)``", line[7:53]))
+            if line[0].isdigit():
+                layers.append(rooms)
+            else:
+                layers[-1] += rooms
+        self.assertEqual(tuple(layers), LAYERS)
+
+    def test_maps(self) -> None:
+        """
+        The docstring of each package has a line for each of its modules, and for nothing else.
+        """
+        modules = sources()
+        packages = {name.rpartition(".")[0] for name in modules} - {""}
+        for package in packages:
+            listed = re.findall(r"(?m)^  - C\{(\w+)\}: .+\.$", modules[package].split('"""')[1])
+            present = [name for name in modules if name.rpartition(".")[0] == package]
+            self.assertEqual(
+                sorted(f"{package}.{name}" for name in listed), sorted(present), package
+            )
 
 
 class NewsTests(SynchronousTestCase):
@@ -44,7 +138,7 @@ class NewsTests(SynchronousTestCase):
         towncrier makes news of them, without a network.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "towncrier", "build", "--draft"],
+            [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "next"],
             cwd=_ROOT,
             capture_output=True,
             text=True,
