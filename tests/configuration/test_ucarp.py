@@ -591,7 +591,8 @@ class MeaningTests(_Case):
             ("eth0:12345678901", "'eth0:12345678901' has 16 bytes, and a label at most 15"),
         ):
             status, text = self.outcome(commandLine(i=label))
-            self.assertEqual((status, text.startswith(f"-i, --interface: {words}")), (2, True), text)
+            self.assertEqual(status, 2)
+            self.assertTrue(text.startswith(f"-i, --interface: {words}"), text)
 
     def test_sources(self) -> None:
         """

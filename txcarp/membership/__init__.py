@@ -9,7 +9,7 @@ In reading order:
   - C{reception}: reads a packet, and returns the event that it is.
   - C{diagnosis}: faults between the hosts of the group, counted, explained, and reported.
   - C{peers}: the table of the other hosts.
-  - C{standing}: the facts about this host that the election compares.
+  - C{candidate}: this host in the election: what it is, and how it stands.
   - C{timers}: the deadline of the master, and the rhythm of advertising.
   - C{advertiser}: signs and sends advertisements.
   - C{sealing}: makes and checks seals, and has their state saved.

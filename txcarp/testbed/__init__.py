@@ -5,12 +5,6 @@ A node is a network namespace with a virtual cable to a switch, which is a bridg
 its own namespace.  No other process sees them, and the kernel removes them when this
 process ends, whatever ends it.  Making one blocks for some milliseconds.
 
-L{network<txcarp.testbed.network>} is where to begin.  L{node<txcarp.testbed.node>} and
-L{switch<txcarp.testbed.switch>} are its parts, L{daemon<txcarp.testbed.daemon>} runs
-programs on nodes, and L{pinger<txcarp.testbed.pinger>} measures whether an address
-answers.  L{namespaces<txcarp.testbed.namespaces>} and
-L{requests<txcarp.testbed.requests>} talk to the kernel.
-
     >>> with Testbed.create() as testbed:
     ...     a = testbed.node("a", "10.99.0.1/24")
     ...     b = testbed.node("b", "10.99.0.2/24")
@@ -21,7 +15,9 @@ In reading order:
   - C{network}: the whole network.
   - C{node}: its hosts, and their cables.
   - C{switch}: what they are connected to.
-  - C{namespaces}: the network namespaces behind both.
+  - C{daemon}: a program that runs on a node, and what it writes.
+  - C{namespaces}: the network namespaces behind nodes and switch.
+  - C{requests}: the netlink requests that make their parts.
   - C{pinger}: a client that pings, and measures how long nobody answered.
 """
 
