@@ -4,6 +4,8 @@ Tests for L{txcarp.service}: virtual hosts come, change and go while it runs.
 
 from __future__ import annotations
 
+from unittest import mock
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -87,6 +89,17 @@ class ManyTests(SynchronousTestCase):
         self.run_(3)
         self.assertEqual({host.role for host in self.carp.virtualHosts}, {Role.MASTER})
         self.assertEqual(self.numbers(), [1, 2, 3, 4])
+
+    def test_addRefused(self) -> None:
+        """
+        A virtual host whose sockets cannot be opened is not added, and can be added later.
+        """
+        self.start()
+        network = self.platform.network
+        with mock.patch.object(network, "attach", side_effect=PermissionError):
+            self.assertRaises(PermissionError, self.carp.addVirtualHost, self.one(3))
+        self.assertEqual(self.numbers(), [1, 2])
+        self.assertIs(self.carp.addVirtualHost(self.one(3)).role, Role.BACKUP)
 
     def test_remove(self) -> None:
         """

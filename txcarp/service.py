@@ -13,20 +13,20 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, may
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.platform import LinuxPlatform
-from txcarp.virtualhost import VirtualHost
+from txcarp.virtualhost import VirtualHost, nameOf
 
 
 class CARPService(MultiService):
     """
-    Virtual hosts that share a clock, a link monitor and sockets.
+    Several virtual hosts that share one platform: clock, sockets, netlink and state file.
 
-    Any Twisted application can hold one::
+    Any Twisted application can run it::
 
         service = CARPService([VirtualHostConfiguration(...)])
         service.setServiceParent(application)
 
-    Nothing is opened before L{privilegedStartService} or L{startService}, so
-    that a process can fork in between making and starting it.
+    Nothing is opened before L{privilegedStartService} or L{startService}, so the process can
+    still fork after the service is made.
     """
 
     def __init__(
@@ -37,18 +37,14 @@ class CARPService(MultiService):
         platform: IPlatform | None = None,
     ) -> None:
         """
-        @param stateFile: The file that keeps, over a restart, what replays are told by;
-            C{None} for none.
-        @param platform: The machine to run on; this Linux host with the global reactor and
-            the state file, if it is not given.
-        @raise ValueError: If two virtual hosts have the same interface and
-            vhid.
+        @param stateFile: The file that keeps over a restart what replayed advertisements are
+            recognised by; C{None} for none.  Not used if a platform is given.
+        @param platform: The platform; by default this Linux host and the global reactor.
+        @raise ValueError: If two virtual hosts have the same interface and vhid.
         """
         MultiService.__init__(self)
         self.platform: IPlatform = platform or LinuxPlatform(stateFile=stateFile)
-        self._opened = False
-        wanted = _byKey(configurations)
-        for configuration in wanted.values():
+        for configuration in _byName(configurations).values():
             self._add(configuration)
 
     @property
@@ -60,54 +56,56 @@ class CARPService(MultiService):
 
     def addVirtualHost(self, configuration: VirtualHostConfiguration) -> VirtualHost:
         """
-        Add a virtual host.  If this service runs, it takes part in its group at once.
+        Add a virtual host.  If this service is running, the virtual host takes part in its
+        group at once.
 
-        @raise ValueError: If there is one with this interface and vhid already.
-        @raise OSError: If this process may not open what it needs; the virtual host is not
+        @raise ValueError: If a virtual host with this interface and vhid already exists.
+        @raise OSError: If this process may not open the sockets.  The virtual host is not
             added then.
         """
-        key = _keyOf(configuration)
-        if any(_keyOf(host.configuration) == key for host in self.virtualHosts):
-            raise ValueError(_twice(key))
+        _byName([*(host.configuration for host in self.virtualHosts), configuration])
         return self._add(configuration)
 
     def removeVirtualHost(self, host: VirtualHost) -> Deferred[None]:
         """
-        Have a virtual host leave its group, and forget it.
+        Remove a virtual host.  If it is running, it leaves its group first.
 
-        @return: Fires when it left.
-        @raise ValueError: If it is not one of this service.
+        @return: Fires when the virtual host has left.
+        @raise ValueError: If the virtual host does not belong to this service.
         """
         if host not in self.virtualHosts:
-            raise ValueError(f"{host.name} is no virtual host of this service")
+            raise ValueError(f"virtual host {host.name} does not belong to this service")
         return maybeDeferred(host.disownServiceParent)
 
     def reconfigure(self, configurations: Iterable[VirtualHostConfiguration]) -> Deferred[None]:
         """
-        Have these virtual hosts, and no others.  Those whose configuration is the same
-        notice nothing; a changed one leaves its group in order and takes part again.
+        Replace the configurations of all virtual hosts.  Those that are missing are removed,
+        and new ones are added.  A virtual host whose configuration has changed leaves its
+        group and takes part again.  The others are not disturbed.
 
         @return: Fires when all of that is done.
-        @raise ValueError: If two virtual hosts have the same interface and vhid; nothing is
+        @raise ValueError: If two virtual hosts have the same interface and vhid.  Nothing is
             changed then.
+        @raise OSError: If this process may not open the sockets of a new virtual host.  The
+            changes before it remain.
         """
-        wanted = _byKey(configurations)
-        present = {_keyOf(host.configuration): host for host in self.virtualHosts}
+        wanted = _byName(configurations)
+        present = {nameOf(host.configuration): host for host in self.virtualHosts}
         done = [
-            self.removeVirtualHost(host) for key, host in present.items() if key not in wanted
+            self.removeVirtualHost(host) for name, host in present.items() if name not in wanted
         ]
-        for key, configuration in wanted.items():
-            if key in present:
-                done.append(present[key].reconfigure(configuration))
+        for name, configuration in wanted.items():
+            if name in present:
+                done.append(present[name].reconfigure(configuration))
             else:
                 self._add(configuration)
         return gatherResults(done, consumeErrors=True).addCallback(lambda _: None)
 
     def privilegedStartService(self) -> None:
         """
-        Open what needs privileges.
+        Open everything that needs privileges.
 
-        @raise OSError: If this process may not.
+        @raise OSError: If this process may not open it.
         """
         self.platform.open()
         MultiService.privilegedStartService(self)
@@ -122,33 +120,37 @@ class CARPService(MultiService):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """
-        Leave all groups; fires when everything was given back.
+        Leave all groups.
+
+        @return: Fires when everything that belongs to mastership is released, and the
+            platform is closed.
         """
         yield maybeDeferred(MultiService.stopService, self)
-        if not self.running:  # otherwise it was started again meanwhile
+        if not self.running:  # it may have been started again meanwhile
             yield self.platform.close()
 
     def _add(self, configuration: VirtualHostConfiguration) -> VirtualHost:
         host = VirtualHost(configuration, self.platform)
-        host.setServiceParent(self)  # type: ignore[no-untyped-call]
+        try:
+            host.setServiceParent(self)  # type: ignore[no-untyped-call]
+        except OSError:
+            host.disownServiceParent()  # type: ignore[no-untyped-call]
+            raise
         return host
 
 
-def _keyOf(configuration: VirtualHostConfiguration) -> tuple[str, int]:
-    return configuration.interface, configuration.vhid
-
-
-def _byKey(
+def _byName(
     configurations: Iterable[VirtualHostConfiguration],
-) -> dict[tuple[str, int], VirtualHostConfiguration]:
-    found: dict[tuple[str, int], VirtualHostConfiguration] = {}
+) -> dict[str, VirtualHostConfiguration]:
+    """
+    @raise ValueError: If two configurations have the same name.
+    """
+    found: dict[str, VirtualHostConfiguration] = {}
     for configuration in configurations:
-        key = _keyOf(configuration)
-        if key in found:
-            raise ValueError(_twice(key))
-        found[key] = configuration
+        name = nameOf(configuration)
+        if name in found:
+            raise ValueError(
+                f"two virtual hosts have vhid {configuration.vhid} on {configuration.interface}"
+            )
+        found[name] = configuration
     return found
-
-
-def _twice(key: tuple[str, int]) -> str:
-    return f"virtual host {key[1]} is configured twice on {key[0]}"

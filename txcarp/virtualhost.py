@@ -30,28 +30,28 @@ from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
 from txcarp.protocol.family import Family
 from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
 
-#: Seconds between two log lines that say the same.
+#: At least this many seconds pass before a log line is repeated.
 _SAY_AGAIN = 60.0
 
 
 class VirtualHost(Service):
     """
-    A set of addresses that several hosts share, seen from one of them.
+    This host's membership in one group: a set of hosts that share addresses.
 
-    It has a L{Memory}, which lives as long as this object, and while it runs one
+    Its L{Memory} lives as long as this object.  While it is running it also has a
     L{Participation}, which is made anew for each run.
 
-    @ivar configuration: What it was told to be.
+    @ivar configuration: The present configuration.
     """
 
     _log = Logger()
 
     def __init__(self, configuration: VirtualHostConfiguration, platform: IPlatform) -> None:
         """
-        @param platform: What it needs of the machine; opened and closed by its owner.
+        @param platform: The machine to run on.  Its owner opens and closes it.
         """
         self.configuration = configuration
-        self.setName(_nameOf(configuration))  # type: ignore[no-untyped-call]
+        self.setName(nameOf(configuration))  # type: ignore[no-untyped-call]
         self._platform = platform
         self._memory = Memory(SayOnce(platform.clock, _SAY_AGAIN))
         self._observers: list[IMastershipObserver] = []
@@ -59,34 +59,35 @@ class VirtualHost(Service):
         self._before: list[IMastershipStep] = []
         self._after: list[IMastershipStep] = []
         self._trace: ITrace | None = None
-        #: The transports, and the settings that they were attached with.
+        #: The settings that the transports were attached with, and the transports.
         self._attached: tuple[object, dict[Family, IAdvertisementTransport]] | None = None
         self._run: Participation | None = None
         self._leaving = False
         self._stopped: list[Deferred[None]] = []
 
-    # Questions.
-
     @property
     def role(self) -> Role:
         """
-        What this host is in the group now.
+        The present role of this host in the group.
         """
         return self._run.role if self._run is not None else Role.INIT
 
     def status(self) -> Status:
         """
-        Everything there is to know about this virtual host at this moment.
+        Return the present state of this virtual host as one value.
         """
         memory, run, configuration = self._memory, self._run, self.configuration
         now = self._platform.clock.seconds()
-        ledger = run.ledger if run is not None else DemotionLedger(memory.demotions)
-        timing = ledger.apply(configuration.timing, configuration.dialect.highestSkew)
-        deadline = run.masterDown.deadline if run is not None else None
+        ledger = self._ledger
+        deadline: float | None = None
+        holds: list[HoldStatus] = []
+        if run is not None:
+            deadline = run.masterDown.deadline
+            holds = [HoldStatus(one, _until(run.holds.endOf(one), now)) for one in run.holds]
         peers = memory.peers.all
         known = self.role is Role.BACKUP and deadline is not None and bool(peers)
         return Status(
-            name=_nameOf(configuration),
+            name=nameOf(configuration),
             interface=configuration.interface,
             vhid=configuration.vhid,
             time=self._platform.wallSeconds(),
@@ -107,18 +108,13 @@ class VirtualHost(Service):
                 for peer in peers
             ],
             addresses=self._addresses(now),
-            holds=[
-                HoldStatus(reason, None if (end := run.holds.endOf(reason)) is None else end - now)
-                for reason in run.holds
-            ]
-            if run is not None
-            else [],
+            holds=holds,
             demotions=ledger.reasons,
             demotion=ledger.total,
             configured=configuration.timing,
-            advertised=timing,
+            advertised=ledger.apply(configuration.timing, configuration.dialect.highestSkew),
             dialect=configuration.dialect.name,
-            deadline=None if deadline is None else max(0.0, deadline - now),
+            deadline=_until(deadline, now),
             received=memory.received,
             sent=memory.sent,
             sendErrors=memory.sendErrors,
@@ -129,21 +125,22 @@ class VirtualHost(Service):
 
     def _addresses(self, now: float) -> list[AddressStatus]:
         leases = self._run.mastership.leases if self._run is not None else None
+        addresses = self.configuration.addresses
+        if leases is None:
+            return [AddressStatus(str(address)) for address in addresses]
+        left = max(0.0, leases.end - now)
         return [
-            AddressStatus(str(address))
-            if leases is None
-            else AddressStatus(
-                str(address),
-                leases.holds(address),
-                max(0.0, leases.end - now) if leases.holds(address) else None,
-            )
-            for address in self.configuration.addresses
+            AddressStatus(str(one), held := leases.holds(one), left if held else None)
+            for one in addresses
         ]
+
+    @property
+    def _ledger(self) -> DemotionLedger:
+        return self._run.ledger if self._run else DemotionLedger(self._memory.demotions)
 
     def logStatus(self) -> None:
         """
-        Log what this host is, in ucarp's words, and what else there is to say: why it
-        takes no part now, why it is demoted, and which peers it heard.
+        Log the state of this virtual host in a few lines.  See L{Status.lines}.
         """
         for line in self.status().lines():
             self._log.info("{line}", line=line)
@@ -152,24 +149,22 @@ class VirtualHost(Service):
 
     def demote(self, reason: str, amount: int = FULL_DEMOTION) -> None:
         """
-        Let a reason for a demotion hold; once is enough.  A master says so at
-        once, and hands over if a better host is there.
+        Make this host less preferred for a reason, until L{promote} is called with it.  A
+        master advertises the change at once, and hands over to a better host.
 
-        @param reason: A name for people and for L{promote}.
-        @param amount: What is added to the skew, up to a skew of 240.
+        @param reason: The name of the reason, which log lines and the status show.
+        @param amount: What to add to the skew.  The sum does not exceed 240.
         @raise ValueError: If the amount is not from -255 to 255, or there are too many
             reasons.
         """
-        run = self._run
-        ledger = run.ledger if run is not None else DemotionLedger(self._memory.demotions)
-        ledger.check(reason, amount)
+        self._ledger.check(reason, amount)
         self._memory.demotions[reason] = amount
-        if run is not None:
-            run.tell(Demoted(reason, amount))
+        if self._run is not None:
+            self._run.tell(Demoted(reason, amount))
 
     def promote(self, reason: str) -> None:
         """
-        Let a reason for a demotion hold no more; it is no error if it did not.
+        Clear a reason for demotion.  It is no error if the reason is not set.
         """
         self._memory.demotions.pop(reason, None)
         if self._run is not None:
@@ -177,95 +172,92 @@ class VirtualHost(Service):
 
     def claim(self) -> None:
         """
-        Become master, unless something keeps this host out of the election.  What the
-        election says next holds: a better master takes it back.
+        Become master now, unless this host is held back from the election.  A better master
+        takes over again when it hears this one.
         """
         if self._active is not None:
             self._active.tell(Claimed())
 
     def resign(self) -> None:
         """
-        Hand over if this host is master, and take no part for a while so that
-        another host can take over.  The better host takes the mastership back
-        later if its peers are so configured that they let it.
+        Hand over, if this host is master, and stay out of the election for a while so that
+        another host can take over.  Afterwards this host may preempt it, if configured to.
         """
         if self._active is not None:
             self._active.tell(ResignAsked())
 
     def reconfigure(self, configuration: VirtualHostConfiguration) -> Deferred[None]:
         """
-        Be configured differently from now on.  A virtual host that runs leaves its group
-        in order and takes part again; what it knows of the group stays.
+        Replace the configuration.  A running virtual host leaves its group and joins it again;
+        what it knows about the group is kept.
 
-        @return: Fires when it takes part with the new configuration, or when it is stopped.
-        @raise ValueError: If the interface or the number is another one: that is another
-            virtual host.
+        @return: Fires when it takes part with the new configuration, or is stopped.
+        @raise ValueError: If the interface or the vhid differs.
         """
-        if _nameOf(configuration) != _nameOf(self.configuration):
+        if nameOf(configuration) != nameOf(self.configuration):
             raise ValueError(
-                f"{_nameOf(self.configuration)} cannot become {_nameOf(configuration)}: that is "
-                "another virtual host"
+                f"virtual host {nameOf(self.configuration)} cannot become "
+                f"{nameOf(configuration)}: its interface and vhid cannot change"
             )
         if configuration == self.configuration:
             return succeed(None)
         self.configuration = configuration
         if not self.running:
             return succeed(None)
-        return self._leave()  # with the new configuration another run begins
+        return self._leave()  # the next run begins with the new configuration
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
-        Run a service only while this host is master: it starts when the
-        addresses are usable, and its end is awaited before they leave.
+        Run a service only while this host is master.  It is started once the addresses are
+        usable, and has stopped before they are removed.
 
-        @param required: Whether this host must not be master if the service
-            does not start.
-        @raise RuntimeError: If this virtual host runs already.
+        @param required: Whether this host must not be master if the service does not start.
+        @raise RuntimeError: If this virtual host is running.
         """
         self.addStep(ServiceStep(service, required=required))
 
     def addStep(self, step: IMastershipStep, *, beforeAddresses: bool = False) -> None:
         """
-        Have one more thing done on becoming and on ceasing to be master: after
-        everything else, or before the addresses appear.
+        Add a step of becoming master.
 
-        @raise RuntimeError: If this virtual host runs already.
+        @param beforeAddresses: Whether it comes before the addresses; otherwise it comes last.
+        @raise RuntimeError: If this virtual host is running.
         """
         if self.running:
-            raise RuntimeError("steps are added before the virtual host starts")
+            raise RuntimeError(f"virtual host {self.name} is running: add steps before it starts")
         (self._before if beforeAddresses else self._after).append(step)
 
     def addObserver(self, observer: IMastershipObserver) -> None:
         """
-        Tell an observer about each change of role from now on.
+        Report each change of role to an observer from now on.
         """
         self._observers.append(observer)
 
     def removeObserver(self, observer: IMastershipObserver) -> None:
         """
-        Tell an observer nothing more.
+        Undo L{addObserver}.
 
-        @raise ValueError: If it was not told anything.
+        @raise ValueError: If the observer was not added.
         """
         self._observers.remove(observer)
 
     def addDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
-        Tell an observer about each fault of the group from now on.
+        Report each problem between the hosts of the group to an observer from now on.
         """
         self._diagnosisObservers.append(observer)
 
     def removeDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
-        Tell an observer nothing more.
+        Undo L{addDiagnosisObserver}.
 
-        @raise ValueError: If it was not told anything.
+        @raise ValueError: If the observer was not added.
         """
         self._diagnosisObservers.remove(observer)
 
     def follow(self, trace: ITrace | None) -> None:
         """
-        Have a trace follow each event and each effect from now on; C{None} for none.
+        Report each event and effect to this trace alone from now on; C{None} for no trace.
         """
         self._trace = trace
         if self._run is not None:
@@ -277,7 +269,7 @@ class VirtualHost(Service):
         """
         Open the sockets.
 
-        @raise OSError: If this process may not.
+        @raise OSError: If this process may not open them.
         """
         self._attach()
 
@@ -288,16 +280,16 @@ class VirtualHost(Service):
         if self.running:
             return
         if self._run is None:
-            self._attach()  # if that fails this was no start
+            self._attach()  # first, because it may fail
         Service.startService(self)
-        if self._run is None:  # otherwise it begins when that run has ended
+        if self._run is None:  # otherwise the next run begins when this one has ended
             self._begin()
 
     def stopService(self) -> Deferred[None]:
         """
-        Leave the group; a master gives back what it took.
+        Leave the group.
 
-        @return: Fires when that is done.
+        @return: Fires when everything that belongs to mastership is released.
         """
         Service.stopService(self)
         if self._run is None:
@@ -308,7 +300,7 @@ class VirtualHost(Service):
     @property
     def _active(self) -> Participation | None:
         """
-        The run, unless it is leaving.
+        The present run, unless it is leaving.
         """
         return None if self._leaving else self._run
 
@@ -328,9 +320,10 @@ class VirtualHost(Service):
 
     def _leave(self) -> Deferred[None]:
         """
-        End the run.
+        End the present run.
 
-        @return: Fires when it ended, and the next one began if there is to be one.
+        @return: Fires when it has ended and, if this service is still running, the next one
+            has begun.
         """
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
@@ -343,7 +336,7 @@ class VirtualHost(Service):
         self._run = None
         self._leaving = False
         if self.running:
-            # With the sockets that are open: the privileges to open them may be gone.
+            # The sockets are still open: the privileges to open them may be gone.
             try:
                 self._begin()
             except Exception:
@@ -356,7 +349,7 @@ class VirtualHost(Service):
 
     def _attach(self) -> dict[Family, IAdvertisementTransport]:
         """
-        Open what advertisements leave and arrive by, if it is not open as configured.
+        Open the transports, unless they are open with the configured settings.
         """
         configuration = self.configuration
         settings = (
@@ -395,5 +388,12 @@ class VirtualHost(Service):
             self._platform.network.detach(self.configuration.interface, self.configuration.vhid)
 
 
-def _nameOf(configuration: VirtualHostConfiguration) -> str:
+def _until(when: float | None, now: float) -> float | None:
+    return None if when is None else max(0.0, when - now)
+
+
+def nameOf(configuration: VirtualHostConfiguration) -> str:
+    """
+    Return the name of a virtual host: its interface and vhid, as in C{eth0:7}.
+    """
     return f"{configuration.interface}:{configuration.vhid}"
