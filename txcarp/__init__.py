@@ -1,14 +1,15 @@
 """
-txcarp: several hosts share IP addresses, and one of them answers.
+CARP for Linux: several hosts share IP addresses, and one of them answers at a time.
 
-These are the names that another program needs::
+A program that embeds txcarp imports its names from here::
 
     from txcarp import CARPService, VirtualHostConfiguration
 
-See L{txcarp.service.CARPService} and L{txcarp.interfaces}.
+Begin with L{txcarp.service.CARPService}, and with L{txcarp.interfaces} to replace parts or
+to observe.
 
-A name is loaded from its module when it is first used (PEP 562), so that the
-C{txcarp} command and the modules of L{txcarp.protocol} start without Twisted.
+Each name is loaded from its module when it is first used (PEP 562), so that the C{txcarp}
+command and L{txcarp.protocol} load without Twisted.
 
 C{docs/architecture.rst} explains the design.  In reading order:
 
@@ -100,9 +101,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """
-    Load a public name from its module.
-
-    @raise AttributeError: If this package has no such name.
+    Load a public name from its module when it is first used.
     """
     module = _MODULES.get(name)
     if module is None:
@@ -113,6 +112,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """
-    The public names, loaded or not.
+    List the public names, loaded or not.
     """
     return ["__version__", *_MODULES]

@@ -16,9 +16,9 @@ class VirtualAddress:
     """
     An address that the hosts of a group share.
 
-    @ivar text: The address as it was written, without a prefix length.
+    @ivar text: The address as it was written, without the prefix length.
     @ivar packed: Its 4 or 16 bytes.
-    @ivar prefixLength: How many of its bits name the network.
+    @ivar prefixLength: The length of its network prefix in bits.
     """
 
     text: str
@@ -28,7 +28,7 @@ class VirtualAddress:
     @property
     def isIPv4(self) -> bool:
         """
-        Whether it is not an IPv6 address.
+        Whether this is an IPv4 address.
         """
         return len(self.packed) == 4
 
@@ -38,71 +38,62 @@ class VirtualAddress:
 
 def parseVirtualAddress(text: str) -> VirtualAddress:
     """
-    Read an IPv4 or IPv6 address with or without a prefix length; without one
-    it stands alone (/32, /128).
+    Parse an IPv4 or IPv6 address with an optional prefix length.  The default is /32 or /128.
 
-    @raise ValueError: If it is no address.
+    @raise ValueError: If the text is not such an address.
     """
     address, slash, length = text.partition("/")
     try:
-        if ":" not in address:
-            packed = parseIPv4(address)
-        else:
-            packed = bytes(IPAddress(address, version=6).packed)
+        packed = parseSource(address)
         bits = 8 * len(packed)
-        prefixLength = bits
-        if slash:
-            if not length.isascii() or not length.isdigit() or int(length) > bits:
-                raise ValueError
-            prefixLength = int(length)
-    except (AddrFormatError, ValueError):
+        if slash and not (length.isascii() and length.isdigit() and int(length) <= bits):
+            raise ValueError
+    except ValueError:
         raise ValueError(
             f"{text!r} is not an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
         ) from None
-    return VirtualAddress(address, packed, prefixLength)
+    return VirtualAddress(address, packed, int(length) if slash else bits)
 
 
 def parseIPv4(text: str) -> bytes:
     """
-    The packed form of an IPv4 address.
+    Return the packed form of an IPv4 address in dotted decimal.
 
-    @raise ValueError: If it is not a dotted quad.
+    @raise ValueError: If the text is not such an address.
     """
-    try:
-        # Exactly four numbers: netaddr, like inet_aton, would complete fewer.
-        if text.count(".") != 3:
-            raise AddrFormatError
-        return bytes(IPAddress(text, version=4).packed)
-    except (AddrFormatError, ValueError):
-        raise ValueError(f"{text!r} is not an IPv4 address such as 192.0.2.1") from None
+    return _parse(text, 4, "192.0.2.1")
 
 
 def parseIPv6(text: str) -> bytes:
     """
-    The packed form of an IPv6 address without a scope.
+    Return the packed form of an IPv6 address without a scope.
 
-    @raise ValueError: If it is none.
+    @raise ValueError: If the text is not such an address.
     """
-    try:
-        return bytes(IPAddress(text, version=6).packed)
-    except (AddrFormatError, ValueError):
-        raise ValueError(f"{text!r} is not an IPv6 address such as 2001:db8::1") from None
+    return _parse(text, 6, "2001:db8::1")
 
 
 def parseSource(text: str) -> bytes:
     """
-    The packed form of an IPv4 or IPv6 address.
+    Return the packed form of an IPv4 or IPv6 address.
 
-    @raise ValueError: If it is neither.
+    @raise ValueError: If the text is neither.
     """
     return parseIPv6(text) if ":" in text else parseIPv4(text)
 
 
+def _parse(text: str, version: int, example: str) -> bytes:
+    try:
+        return bytes(IPAddress(text, version=version).packed)
+    except (AddrFormatError, ValueError):
+        raise ValueError(f"{text!r} is not an IPv{version} address such as {example}") from None
+
+
 def parseHardwareAddress(text: str) -> bytes:
     """
-    The six bytes of an Ethernet address.
+    Return the six bytes of a unicast Ethernet address.
 
-    @raise ValueError: If it is none, or is that of a group.
+    @raise ValueError: If the text is not such an address.
     """
     try:
         packed = bytes(EUI(text, version=48).packed)
@@ -115,15 +106,14 @@ def parseHardwareAddress(text: str) -> bytes:
 
 def virtualHardwareAddress(vhid: int) -> bytes:
     """
-    The Ethernet address that CARP and VRRP reserve for a group.
+    Return the Ethernet address that CARP and VRRP reserve for a group.
     """
     return bytes((0x00, 0x00, 0x5E, 0x00, 0x01, vhid))
 
 
 def textOf(address: bytes) -> str:
     """
-    A packed address of either family for people; a question mark if it is
-    none.
+    Return a packed address of either family as text; a question mark if it has another length.
     """
     if len(address) == 4:
         return socket.inet_ntop(socket.AF_INET, address)
@@ -132,9 +122,9 @@ def textOf(address: bytes) -> str:
 
 class Holding(enum.Enum):
     """
-    Who put an address on this host.
+    Which program, if any, added a virtual address to an interface of this host.
     """
 
     NOBODY = "nobody"
     OURS = "this program"
-    FOREIGN = "somebody else"
+    FOREIGN = "another program"

@@ -1,6 +1,6 @@
 """
-What a change of role is made of, as steps, scripts, observers and log lines
-are told it.
+A change of role and the result of a script, as steps, scripts, observers and log lines see
+them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from txcarp.protocol.effects import Reason, Role
 @attrs.frozen
 class Change:
     """
-    A virtual host got another role.
+    A virtual host changed its role.
 
-    @ivar role: What it is now.
-    @ivar previous: What it was.
-    @ivar reason: Why.
-    @ivar vhid: The virtual host.
-    @ivar interface: The name of its interface.
-    @ivar addresses: Its addresses as they were written.
-    @ivar peer: The address of the host whose advertisement led to it, or an
-        empty string.
-    @ivar detail: More about the reason, for people; may be empty.
+    @ivar role: The new role.
+    @ivar previous: The old role.
+    @ivar vhid: The virtual host ID.
+    @ivar interface: The name of the interface.
+    @ivar addresses: The virtual addresses as they were configured.
+    @ivar peer: The address of the host whose advertisement caused the change, or an empty
+        string.
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
     role: Role
@@ -37,7 +36,7 @@ class Change:
 
     def explain(self) -> str:
         """
-        The reason in one phrase for a log line.
+        Return the reason as a phrase for a log line.
         """
         words = self.reason.value
         if self.detail:
@@ -52,9 +51,9 @@ class ScriptResult:
     """
     How a script ended.
 
-    @ivar status: Its exit status; C{None} if it has none.
-    @ivar signal: The name of the signal that ended it, or an empty string.
-    @ivar timedOut: Whether it was ended because its time was over.
+    @ivar status: The exit status; C{None} if there is none.
+    @ivar signal: The name of the signal that killed it, or an empty string.
+    @ivar timedOut: Whether it was stopped at its time limit.
     @ivar error: Why it could not be started, or an empty string.
     """
 
@@ -66,13 +65,13 @@ class ScriptResult:
     @property
     def good(self) -> bool:
         """
-        Whether it ended by itself with status zero.
+        Whether it exited with status 0 within its time limit.
         """
         return self.status == 0 and not self.timedOut
 
     def explain(self) -> str:
         """
-        How it ended, in a few words.
+        Return the result as a phrase for a log line.
         """
         if self.error:
             return self.error

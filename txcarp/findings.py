@@ -1,5 +1,5 @@
 """
-What can go wrong between the hosts of a group.
+Problems between the hosts of a group.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import attrs
 
 class Finding(enum.Enum):
     """
-    What was seen.  The values are stable: other programs may count them.
+    A kind of problem.  The values do not change between versions, so that other programs can
+    count them.
     """
 
     WRONG_KEY = "wrong-key"
@@ -30,13 +31,12 @@ class Finding(enum.Enum):
 @attrs.frozen
 class Diagnosis:
     """
-    Something seen once more.
+    One occurrence of a problem.
 
-    @ivar finding: What.
-    @ivar vhid: The virtual host.
-    @ivar interface: The name of its interface.
+    @ivar vhid: The virtual host ID.
+    @ivar interface: The name of the interface.
     @ivar peer: The address of the other host, or an empty string.
-    @ivar explanation: What it is and what to do, for people.
+    @ivar explanation: What is wrong and what to do about it, as text.
     """
 
     finding: Finding

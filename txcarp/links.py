@@ -8,7 +8,7 @@ import attrs
 
 ARPHRD_ETHER = 1
 
-#: Bytes.
+#: The smallest MTU in bytes with which a link can carry IPv6 (RFC 8200, section 5).
 MINIMUM_MTU_IPV6 = 1280
 
 
@@ -17,19 +17,18 @@ class Link:
     """
     A network interface.
 
-    @ivar up: Whether it is switched on (C{IFF_UP}).
+    @ivar up: Whether it is administratively up (C{IFF_UP}).
     @ivar running: Whether it is up and has a carrier (C{IFF_RUNNING}).
-    @ivar address: The MAC address, or what another kind of link has in its place; empty if
-        there is none.
+    @ivar address: The link-layer address: a MAC address for Ethernet; empty if there is none.
     @ivar kind: C{"veth"}, C{"bridge"}, C{"macvlan"}...; C{None} for hardware and loopback.
     @ivar hardwareType: C{ARPHRD_...}; L{ARPHRD_ETHER} for Ethernet.
-    @ivar parent: The index of the link below (of a macvlan or vlan), or of the other end of
-        a veth pair, in the namespace of that end.
-    @ivar mtu: Bytes of the largest packet.
-    @ivar master: The index of the bridge or bond whose port this is.
-    @ivar alias: The C{ifalias} of the link, a note for people; empty if there is none.
+    @ivar parent: The index of the link below a macvlan or vlan, or of the other end of a veth
+        pair in that end's namespace.
+    @ivar mtu: The size of the largest packet in bytes.
+    @ivar master: The index of the bridge or bond that this link is a port of.
+    @ivar alias: The C{ifalias}, a note for administrators; may be empty.
     @ivar operational: Whether the operational state is up.  A new interface is running
-        before it is operational.  Links that differ only in this are equal.
+        before it is operational.  Links that differ only in this compare equal.
     """
 
     index: int
@@ -48,15 +47,14 @@ class Link:
     @property
     def works(self) -> bool:
         """
-        Whether it is switched on and can carry packets.
+        Whether the link can carry packets.
         """
         return self.up and self.running
 
     @property
     def carriesIPv6(self) -> bool:
         """
-        Whether the kernel does IPv6 on this link.  The MTU must be at least
-        L{MINIMUM_MTU_IPV6} (RFC 8200, section 5).
+        Whether the MTU is large enough for the kernel to do IPv6 on this link, or unknown.
         """
         return not 0 < self.mtu < MINIMUM_MTU_IPV6
 
@@ -64,17 +62,17 @@ class Link:
 @attrs.frozen
 class InterfaceAddress:
     """
-    An address that an interface has.
+    An address of an interface.
 
     @ivar index: The index of the interface.
-    @ivar family: C{AF_INET} or C{AF_INET6}.  Other families are possible; C{local} has their
-        own form then.
+    @ivar family: C{AF_INET} or C{AF_INET6}.  Other families are possible; C{local} then has
+        their format.
     @ivar local: The packed address (not that of the far end of a point-to-point link).
     @ivar flags: C{IFA_F_...}, all 32 bits.
-    @ivar validLifetime: Seconds until the kernel removes the address, when the message was
-        sent; C{None} if it stays.
-    @ivar preferredLifetime: Seconds until new connections avoid the address; C{None} for
-        never.
+    @ivar validLifetime: Seconds from the kernel's message until it removes the address;
+        C{None} for never.
+    @ivar preferredLifetime: Seconds from the message until new connections avoid the address;
+        C{None} for never.
     @ivar protocol: The mark of the program that added the address (C{IFA_PROTO}); C{None} if
         there is none, and before Linux 5.18.
     """
