@@ -732,8 +732,9 @@ class HandOverTests(SynchronousTestCase):
 
     def test_statusHeldBack(self) -> None:
         """
-        Behind it is also why this host takes no part now.
+        The status also says why this host is held back from the election.
         """
+        held = "Held back from the election"
         stage = Stage(startDelay=5.0)
         stage.start()
         stage.links.change(running=False)
@@ -747,7 +748,7 @@ class HandOverTests(SynchronousTestCase):
                 said.append([formatEvent(event) for event in events[1:]])
         self.assertEqual(
             said,
-            [["Takes no part now: just started, no link"], ["Takes no part now: just started"], []],
+            [[f"{held}: just started, no link"], [f"{held}: just started"], []],
         )
 
     def test_statusOfMore(self) -> None:

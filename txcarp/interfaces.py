@@ -1,8 +1,9 @@
 """
-Every interface of txcarp: the whole program on one page.
+The interfaces of txcarp.
 
-Whatever stands behind one of these can be replaced, by a test, by another
-operating system, or by another program that holds virtual hosts.
+Each implementation can be replaced: by a test, for another operating system, or by a program
+that embeds virtual hosts.  All interfaces are in this one module, although it is long,
+because together they are the outline of the program.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class IAdvertisementTransport(Interface):
 
     def hears() -> bool:
         """
-        Whether packets of the group can arrive.  They cannot while the interface is missing
+        Whether packets of the group can arrive.  They cannot while the interface is missing,
         or the kernel refuses a socket.
         """
 
@@ -68,7 +69,7 @@ class IAdvertisementTransport(Interface):
 
     def watchFront(wanted: bool) -> None:
         """
-        Set whether packets are reported as they arrive in front of the firewall, too
+        Set whether packets are also reported before the firewall filters them
         (L{IPacketReceiver.packetFiltered}).
         """
 
@@ -85,8 +86,8 @@ class IPacketReceiver(Interface):
 
     def packetFiltered(packet: Packet) -> None:
         """
-        Handle a packet that was seen in front of the firewall.  The raw socket, behind the
-        firewall, never gets it, or has not been read yet.
+        Handle a packet seen in front of the firewall.  The raw socket, behind the firewall,
+        may get it as well, before or after this, or never.
         """
 
     def hearingChanged() -> None:
@@ -108,14 +109,14 @@ class INetwork(Interface):
         hardware: bytes | None,
     ) -> IAdvertisementTransport:
         """
-        Join a group on an interface, and receive what peers send to this host alone.
-        Packets are dropped until L{IAdvertisementTransport.deliverTo} is called.
+        Receive the advertisements of a group on an interface, multicast and unicast.  They
+        are dropped until L{IAdvertisementTransport.deliverTo} is called.
 
         @param interface: The name of the interface; it need not exist yet.
-        @param vhid: The number of the virtual host, 1 to 255.
+        @param vhid: The virtual host ID, 1 to 255.
         @param group: The packed address that advertisements are sent to.  Its family is that
             of the transport.
-        @param broadcast: Whether to send what is for the group to the Ethernet broadcast
+        @param broadcast: Whether to send packets for the group to the Ethernet broadcast
             address.
         @param hardware: The Ethernet address to send from; C{None} for the interface's own.
         @raise ValueError: If this virtual host is already attached in this family.
@@ -156,8 +157,8 @@ class ILinkObserver(Interface):
 
     def linkChanged(name: str, link: Link | None) -> None:
         """
-        Handle that the link of this name appeared, changed or was made anew, or that no link
-        has this name any more (C{None}): it was deleted or renamed.
+        Handle that the link of this name appeared, changed or was replaced, or that no link
+        has this name any more (C{None}).
         """
 
 
@@ -194,7 +195,7 @@ class IAddressObserver(Interface):
 
     def addressesUncertain() -> None:
         """
-        Handle that events were lost: only a fresh list of the addresses is true.
+        Handle that events were lost.  Only a new list of the addresses is reliable.
         """
 
 
@@ -216,13 +217,13 @@ class IAddressTable(Interface):
 
     def holding(interface: str, address: VirtualAddress) -> Holding:
         """
-        Return who added an address to an interface.
+        Return which program, if any, added an address to an interface.
         """
 
     def isElsewhere(interface: str, address: VirtualAddress) -> bool:
         """
-        Whether another interface of this host has an address, and another program added it
-        there.  The host may then answer for it on all interfaces.
+        Whether another program added an address to another interface of this host.  The host
+        may then answer for the address on all interfaces.
         """
 
     def known() -> Deferred[None]:
@@ -236,16 +237,16 @@ class IAddressTable(Interface):
         """
         Add addresses, or renew them.
 
-        @param lease: Seconds until the addresses vanish by themselves, unless this is called
-            again before; C{None} for addresses that stay.
-        @param routed: Whether the networks of the addresses are reached by this interface.
+        @param lease: Seconds until the kernel removes the addresses, unless this is called
+            again before; C{None} for never.
+        @param routed: Whether to route the networks of the addresses through this interface.
         @return: Fires when the interface has all of them; fails with C{OSError} otherwise.
         """
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
         Remove those of the addresses that this program added.  An address that is already
-        gone is no error.  Only call this when L{known} has fired.
+        gone is no error.  Call this only after L{known} has fired.
         """
 
 
@@ -283,20 +284,20 @@ class ILeaseObserver(Interface):
 
     def addressesTaken(addresses: Sequence[bytes]) -> None:
         """
-        Handle that another program made these packed addresses its own.  The interface still
-        has them, but not on lease.
+        Handle that another program took these packed addresses over.  The interface still has
+        them, but not on lease.
         """
 
     def addressesPossiblyGone() -> None:
         """
-        Handle that events were lost, and the addresses were listed again: compare with
-        L{IAddressTable.holding} what was held.
+        Handle that events were lost, and the addresses have been listed again.  Ask
+        L{IAddressTable.holding} which of the held addresses remain.
         """
 
 
 class IScriptRunner(Interface):
     """
-    Runs the scripts of an administrator as processes.
+    Runs the administrator's scripts.
     """
 
     def run(
@@ -306,134 +307,138 @@ class IScriptRunner(Interface):
         timeLimit: float | None,
     ) -> Deferred[ScriptResult]:
         """
-        Start a program and wait until it ended.
+        Run a script in a process of its own.
 
-        @param path: The file; neither a shell nor a search path is used.
-        @param arguments: What follows the path in argv.
-        @param environment: Added to the environment of this process.
-        @param timeLimit: Seconds until it is told to end, and a grace later
-            is killed; C{None} for no limit.
-        @return: Fires when the process is gone, and never fails: a script
-            that could not be started is a result too.
+        @param path: The path of the script.  Neither a shell nor C{PATH} is used.
+        @param arguments: The arguments after the path.
+        @param environment: Variables to add to the environment of this process.
+        @param timeLimit: Seconds until the script is asked to end (SIGTERM); it is killed
+            if it does not.  C{None} for no limit.
+        @return: Fires when the process has ended.  Never fails: the result also tells that
+            the script could not be started.
         """
 
 
 class IMastershipStep(Interface):
     """
-    One thing that being master means for a host.
+    A step of becoming master: something that a host acquires when it becomes master, and
+    releases when it stops being master.
     """
 
-    name = Attribute("""What log lines call it.""")
+    name = Attribute("""The name of the step in log lines.""")
 
-    required = Attribute("""Whether a host where it fails must not be master.""")
+    required = Attribute("""Whether a host must not be master if the step fails.""")
 
     timeLimit = Attribute(
-        """Seconds after which it counts as failed and its Deferred is
-        cancelled, and waited for no more; C{None} if it ends by itself."""
+        """Seconds until L{acquire} or L{release} counts as failed: its Deferred is cancelled
+        and no longer waited for.  C{None} for no limit."""
     )
 
     def acquire(change: Change) -> Deferred[None] | None:
         """
-        Begin.  The next step waits for the Deferred.
+        Acquire.
+
+        @return: Fires when the next step can begin; C{None} if it can begin at once.
         """
 
     def release(change: Change) -> Deferred[None] | None:
         """
-        Undo what L{acquire} did, also where it did only a part.
+        Undo what L{acquire} did, even if it failed or did only a part.
+
+        @return: As for L{acquire}.
         """
 
 
 class IMastershipObserver(Interface):
     """
-    Who wants to know when a virtual host changes its role.
+    Observes the role of a virtual host.
     """
 
     def roleChanged(change: Change) -> None:
         """
-        The election decided.  Called at once, before any step has run.
+        Handle a decision of the election.  This is called before any step has run.
         """
 
 
 class IDiagnosisObserver(Interface):
     """
-    Who wants to know what goes wrong between the hosts of a group.
+    Observes problems between the hosts of a group.
     """
 
     def found(diagnosis: Diagnosis) -> None:
         """
-        Something was seen, once more or for the first time.  A flood of
-        packets may call this as often as it has packets.
+        Handle an occurrence of a problem.  Repetitions are reported, too: in a flood of packets
+        this is called for every packet.
         """
 
 
 class ITrace(Interface):
     """
-    Follows what happens to a virtual host, and what it does.
+    Records the events and effects of a virtual host.
     """
 
     def happened(event: Event) -> None:
         """
-        An event came in by the door.
+        Record an event before it is handled.
         """
 
     def decided(effect: Effect) -> None:
         """
-        The election asked for an effect, which is about to be carried out.
+        Record an effect that the election asks for, before it is carried out.
         """
 
 
 class IPlatform(Interface):
     """
-    Everything that virtual hosts need of the machine that they run on, made once for all
-    of them.
+    The machine that virtual hosts run on.  All virtual hosts of a process share one.
     """
 
     clock: IReactorTime = Attribute("""The clock of all timers.""")
 
-    links: ILinkMonitor = Attribute("""Knows the interfaces.""")
+    links: ILinkMonitor = Attribute("""The network interfaces.""")
 
-    network: INetwork = Attribute("""Sends and receives.""")
+    network: INetwork = Attribute("""The network.""")
 
     addresses: IAddressTable | None = Attribute(
-        """Adds and removes addresses; C{None} if this machine cannot."""
+        """The IP addresses; C{None} if they cannot be changed."""
     )
 
     virtualInterfaces: IVirtualInterfaces | None = Attribute(
-        """Makes interfaces with virtual hardware addresses; C{None} if this machine cannot."""
+        """Makes interfaces with virtual hardware addresses; C{None} if that is impossible."""
     )
 
     scripts: IScriptRunner = Attribute("""Runs scripts.""")
 
     store: IStateStore | None = Attribute(
-        """Remembers over a restart what replays are told by; C{None} if nothing does."""
+        """Keeps over a restart what replayed advertisements are recognised by; C{None} if
+        nothing does."""
     )
 
     def pauseSeconds() -> float:
         """
-        Seconds on a clock that is never set, and that also counts while the machine
-        sleeps.
+        Return the seconds on a clock that is never set, and runs while the machine sleeps.
         """
 
     def wallSeconds() -> float:
         """
-        Seconds since 1970.
+        Return the seconds since 1970.
         """
 
     def random(bits: int) -> int:
         """
-        A random number of so many bits that nobody can foresee.
+        Return an unpredictable number with at most so many bits.
         """
 
     def open() -> None:
         """
-        Open what needs to be open, if it is not.
+        Open whatever is not open.
 
-        @raise OSError: If this process may not, or the kernel refuses.
+        @raise OSError: If this process may not open it, or the kernel refuses.
         """
 
     def close() -> Deferred[None]:
         """
-        Close it; L{open} may follow.
+        Close everything.  It can be opened again.
 
         @return: Fires when that is done.
         """
@@ -441,36 +446,35 @@ class IPlatform(Interface):
 
 class IStateStore(Interface):
     """
-    Keeps the seal states of all groups of a process over a restart.  A group is named
-    by interface and vhid, as in "eth0:7".
+    Keeps the seal states of all groups of a process over a restart.  A group is named by
+    interface and vhid, as in C{eth0:7}.
     """
 
     def load(group: str) -> SealState:
         """
-        The state that was saved last; an empty one if this group was never saved.
+        Return the last saved state; an empty one if this group was never saved.
 
         @raise OSError: If the state cannot be read, or another process uses the file.
-        @raise txcarp.statefile.BadState: If the content of the file makes no sense.
+        @raise txcarp.statefile.BadState: If the content of the file is invalid.
         """
 
     def changed(group: str, snapshot: Callable[[], SealState], within: float) -> None:
         """
-        Save the state of a group within some time, together with others.
+        Save the state of a group soon, perhaps together with others.  A failure is logged,
+        and the state is saved as soon as possible.
 
-        A failure is logged, and the state is saved as soon as that is possible.
-
-        @param snapshot: Returns the state; called when the state is written.
-        @param within: Seconds.  Writes are at least a second apart, so that 0 means at
-            once or with the next write.
+        @param snapshot: Returns the state; called when it is written.
+        @param within: The time limit in seconds.  Writes are at least a second apart, so that
+            0 means at once or with the next write.
         """
 
     def save(group: str, snapshot: Callable[[], SealState]) -> Deferred[None]:
         """
         Save the state of a group now.
 
-        @return: Fires when the state is safe on disk; fails with C{OSError} if it cannot
-            be written, or the disk does not answer within some seconds.  As with
-            L{changed}, it is not given up then.
+        @return: Fires when the state is safe on disk; fails with C{OSError} if it cannot be
+            written, or the disk does not answer within some seconds.  The state is then
+            saved as soon as possible.
         """
 
     def close() -> Deferred[None]:
@@ -478,5 +482,5 @@ class IStateStore(Interface):
         Save what is pending, and let other processes use the file.  The store can be used
         again afterwards.
 
-        @return: Fires when that is done, or failed, or takes more than some seconds.
+        @return: Fires when that is done, has failed, or has taken some seconds.
         """

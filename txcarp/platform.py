@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -37,10 +36,9 @@ from txcarp.statestore import StateStore, inDaemonThread
 @implementer(IPlatform)
 class LinuxPlatform:
     """
-    A Linux host, and this process on it.
+    This process on a Linux host.
 
-    Nothing is opened before L{open}, so that a process can fork in between making this and
-    opening it.
+    Nothing is opened before L{open}, so the process can still fork after this object is made.
     """
 
     def __init__(
@@ -54,38 +52,31 @@ class LinuxPlatform:
         addresses: IAddressTable | None = None,
         virtualInterfaces: IVirtualInterfaces | None = None,
         stateFile: str | None = None,
-        pauseSeconds: Callable[[], float] | None = None,
-        wallSeconds: Callable[[], float] = time.time,
-        random: Callable[[int], int] = secrets.randbits,
     ) -> None:
         """
-        A part that is not given is the real thing.
+        Parts that are not given are made here.  A part that is given is not closed here.
 
-        @param reactor: The reactor of the application; the global one if it is
-            not given.
-        @param stateFile: The file that keeps, over a restart, what replays are told by;
-            C{None} for none.
-        @param pauseSeconds: See L{IPlatform.pauseSeconds}; the seconds of the clock, if one
-            is given and this is not.
+        @param reactor: The reactor of the application; by default the global one.
+        @param stateFile: The file that keeps over a restart what replayed advertisements are
+            recognised by; C{None} for none.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
 
             reactor = installed
         self._netlink = Netlink(reactor)
-        #: The parts that are made here, in the order of opening them.
-        self._opened: list[Any] = []
+        #: The parts to open, in this order.
+        self._parts: list[Any] = []
         self._isOpen = False
         self._clock: MonotonicClock | None = None
         if clock is None:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
-            pauseSeconds = pauseSeconds or bootSeconds
         if links is None:
             links = LinkMonitor(self._netlink, clock)
-            self._opened.append(links)
+            self._parts.append(links)
         if addresses is None:
             addresses = AddressTable(self._netlink, clock, links)
-            self._opened.append(addresses)
+            self._parts.append(addresses)
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
         self.clock: IReactorTime = clock
@@ -101,18 +92,18 @@ class LinuxPlatform:
             if stateFile is None
             else StateStore(StateFile(stateFile), clock, partial(inDaemonThread, reactor))
         )
-        self.pauseSeconds = pauseSeconds or clock.seconds
-        self.wallSeconds = wallSeconds
-        self.random = random
+        self.pauseSeconds = clock.seconds if self._clock is None else bootSeconds
+        self.wallSeconds = time.time
+        self.random = secrets.randbits
 
     def open(self) -> None:
         """
         See L{IPlatform.open}.
         """
         self._isOpen = True
-        if self._opened:
+        if self._parts:
             self._netlink.start()
-        for part in self._opened:
+        for part in self._parts:
             part.start()
 
     def close(self) -> Deferred[None]:
@@ -125,8 +116,8 @@ class LinuxPlatform:
 
     def _close(self, result: None) -> None:
         if self._isOpen:
-            return  # it was opened again meanwhile
-        for part in self._opened:
+            return  # opened again meanwhile
+        for part in self._parts:
             part.stop()
         self._netlink.stop()
         if self._clock is not None:

@@ -1,5 +1,5 @@
 """
-Everything there is to know about a virtual host at one moment, as one value.
+The state of a virtual host at one moment, as one frozen value.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from txcarp.protocol.timing import Timing
 @attrs.frozen
 class PeerStatus:
     """
-    Another host of the group, as it was heard last.
+    The last advertisement of another host.
 
-    @ivar source: The address that it sends from.
-    @ivar timing: What it advertised.
-    @ivar demotion: OpenBSD's demotion counter, as it advertised it.
-    @ivar sealed: Whether its advertisement was sealed.
-    @ivar pair: The password and addresses that it was signed with.
-    @ivar age: Seconds since it was heard.
+    @ivar source: Its source address.
+    @ivar demotion: OpenBSD's demotion counter.
+    @ivar sealed: Whether it was sealed.
+    @ivar pair: Which password and address set it was signed with, in the words of
+        L{Keyring.recognise<txcarp.protocol.authentication.Keyring.recognise>}.
+    @ivar age: Seconds since it arrived.
     """
 
     source: str
@@ -44,9 +44,9 @@ class AddressStatus:
     One of the shared addresses.
 
     @ivar text: The address with its prefix length.
-    @ivar held: Whether this program has it on lease here; C{None} where scripts add
-        the addresses, of which this program knows nothing.
-    @ivar lease: Seconds until the lease ends unless it is renewed; C{None} without one.
+    @ivar held: Whether this program holds it on lease; C{None} if scripts add the addresses,
+        so that this program does not know.
+    @ivar lease: Seconds until the lease ends unless it is renewed; C{None} without a lease.
     """
 
     text: str
@@ -57,10 +57,9 @@ class AddressStatus:
 @attrs.frozen
 class HoldStatus:
     """
-    Something that keeps this host out of the election.
+    A reason that holds this host back from the election.
 
-    @ivar reason: What.
-    @ivar remaining: Seconds until it ends; C{None} if it has no end of its own.
+    @ivar remaining: Seconds until the hold ends; C{None} if it has no fixed end.
     """
 
     reason: HoldReason
@@ -70,10 +69,9 @@ class HoldStatus:
 @attrs.frozen
 class PastChange:
     """
-    A change of role.
+    An earlier change of role.
 
     @ivar age: Seconds since then.
-    @ivar change: What changed, and why.
     """
 
     age: float
@@ -83,33 +81,29 @@ class PastChange:
 @attrs.frozen(kw_only=True)
 class Status:
     """
-    A virtual host at one moment.
+    The state of a virtual host.
 
-    @ivar name: Its name, such as C{eth0:7}.
+    @ivar name: The name of the virtual host, such as C{eth0:7}.
     @ivar interface: The name of its interface.
-    @ivar vhid: Its number in the group.
-    @ivar time: When this was taken, in seconds since 1970.
-    @ivar running: Whether it takes part in its group, or is leaving it.
-    @ivar role: Its role.
-    @ivar since: Seconds for which it has had this role; C{None} if it never had another.
-    @ivar complete: Whether it is master and every step of that is done.
-    @ivar master: The address of the host that is master, as far as this host knows; empty
-        if it knows none, or is master itself.
-    @ivar peers: The other hosts that were heard, the one heard last at the end.
-    @ivar addresses: The shared addresses.
-    @ivar holds: What keeps this host out of the election.
-    @ivar demotions: The amount of each reason for a demotion.
-    @ivar demotion: All amounts together.
+    @ivar vhid: Its virtual host ID.
+    @ivar time: When this snapshot was taken, in seconds since 1970.
+    @ivar running: Whether it takes part in its group, or is about to leave it.
+    @ivar since: Seconds since it got its present role; C{None} if it has never run.
+    @ivar complete: Whether it is master, and has acquired everything that belongs to that.
+    @ivar master: The address of the master that this host hears, or an empty string.
+    @ivar peers: The known other hosts, the one heard last at the end.
+    @ivar demotions: The reasons for demoting this host, with their amounts.
+    @ivar demotion: The sum of the amounts.
     @ivar configured: The configured timing.
-    @ivar advertised: The timing that this host advertises, or would.
-    @ivar dialect: The name of the rules of the group.
-    @ivar deadline: Seconds after which this host takes over unless a master is heard;
-        C{None} if it does not.
-    @ivar received: How many good advertisements were heard.
-    @ivar sent: How many advertisements left.
-    @ivar sendErrors: How many advertisements did not leave.
-    @ivar rejected: How many packets were refused, by reason.
-    @ivar findings: How often each fault of the group was seen.
+    @ivar advertised: The timing that this host advertises, or would as master.
+    @ivar dialect: The name of the dialect.
+    @ivar deadline: Seconds until this host takes over, unless it hears a master before;
+        C{None} if it is not waiting for that.
+    @ivar received: The number of good advertisements heard.
+    @ivar sent: The number of advertisements sent.
+    @ivar sendErrors: The number of advertisements that could not be sent.
+    @ivar rejected: The number of rejected packets, by reason.
+    @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
     """
 
@@ -140,12 +134,12 @@ class Status:
 
     def lines(self) -> Iterator[str]:
         """
-        The status in a few lines for a log, the first in ucarp's words.
+        Yield the lines that a log shows of this status.  The first one is ucarp's.
         """
         yield f"{self.role.value} on {self.interface} id {self.vhid}"
         if self.holds:
             reasons = ", ".join(sorted(hold.reason.value for hold in self.holds))
-            yield f"Takes no part now: {reasons}"
+            yield f"Held back from the election: {reasons}"
         if self.demotions:
             reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotions.items())
             yield f"Demoted by {self.demotion}: {reasons}"
