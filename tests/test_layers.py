@@ -38,6 +38,7 @@ LAYERS = (
     ("txcarp.observer",),
     ("txcarp.demo",),
     ("txcarp.commands",),
+    ("txcarp.__main__",),
     ("txcarp",),
 )
 

@@ -88,8 +88,10 @@ class SettingsTests(SynchronousTestCase):
 
     def test_directory(self) -> None:
         """
-        A daemon changes to the root directory, and has no pid file.
+        A daemon changes to the root directory, and has no pid file unless it is told to.
         """
+        told = settings(commandLine("-B", "--pidfile", "run/pid"))
+        self.assertEqual(told["pidfile"], str(Path("run/pid").absolute()))
         for more, directory in (([], "."), (["-B"], "/")):
             told = settings(commandLine(*more))
             self.assertEqual((told["rundir"], told["pidfile"]), (directory, ""))
@@ -166,6 +168,29 @@ class CommandTests(SynchronousTestCase):
         status, output, errors = self.run_(*commandLine(p="x" * 20))
         self.assertEqual((status, output), (2, ""))
         self.assertEqual(errors, "txcarp: Password too long: 20 bytes; a password has 1 to 19\n")
+
+    def test_pidFile(self) -> None:
+        """
+        A pid file of a process that runs is an error that names the process.
+        """
+        path = Path(self.mktemp())
+        path.write_text(f"{os.getpid()}\n")
+        status, output, errors = self.run_(*commandLine("--pidfile", str(path)))
+        self.assertEqual((status, output), (2, ""))
+        self.assertRegex(errors, rf"^txcarp: --pidfile: .*PID {os.getpid()}\n$")
+        self.assertTrue(path.exists())
+
+    def test_module(self) -> None:
+        """
+        C{python -m txcarp} is the command.
+        """
+        process = subprocess.run(
+            [sys.executable, "-m", "txcarp", "--version"],
+            env={**os.environ, "PYTHONPATH": _ROOT},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual((process.stdout, process.stderr), (f"txcarp {__version__}\n", ""))
 
     def test_quick(self) -> None:
         """

@@ -238,6 +238,14 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(asked, ["runFirst", "lockMemory"])
 
 
+class Twistd(ServerOptions):
+    """
+    The options of twistd, with this program as the only subcommand.
+    """
+
+    subCommands: Any = (("txcarp", None, Options, ""),)
+
+
 class OptionsTests(SynchronousTestCase):
     """
     The command line in the form that twistd needs.
@@ -249,6 +257,29 @@ class OptionsTests(SynchronousTestCase):
         """
         error = self.assertRaises(usage.UsageError, Options().parseOptions, ["-i", "eth0"])
         self.assertEqual(str(error), "You must supply a valid virtual host id (-v)")
+
+    def test_wrongUnderTwistd(self) -> None:
+        """
+        Under twistd a wrong command line ends the process with two lines, without the help.
+        """
+        errors = io.StringIO()
+        self.patch(sys, "stderr", errors)
+        twistd = Twistd()
+        wrong = self.assertRaises(SystemExit, twistd.parseOptions, ["-n", "txcarp", "--nonsense"])
+        self.assertEqual(wrong.code, 1)
+        self.assertEqual(
+            errors.getvalue(),
+            "txcarp: option --nonsense not recognized\nTry 'twistd txcarp --help'.\n",
+        )
+
+    def test_pidFile(self) -> None:
+        """
+        C{--pidfile} is twistd's, which it overrides.
+        """
+        for more, path in (([], "/twistd"), (["--pidfile=/ours"], "/ours")):
+            twistd = Twistd()
+            twistd.parseOptions(["--pidfile=/twistd", "txcarp", *commandLine(*more)])
+            self.assertEqual(twistd["pidfile"], path)
 
     def test_help(self) -> None:
         """

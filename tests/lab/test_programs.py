@@ -201,15 +201,18 @@ class ProgramTests(LabTestCase):
     async def test_background(self) -> None:
         """
         C{txcarp -B} returns at once with status 0; the process in the background is a
-        member of the group.
+        member of the group, and its number is in its pid file as long as it runs.
         """
         a = self.host("a")
-        parent = a.txcarp("-B", "-r", "2", "-z", *a.scripts())
+        pidFile = a.directory / "pid"
+        parent = a.txcarp("-B", "-r", "2", "-z", f"--pidfile={pidFile}", *a.scripts())
         await self.until(lambda: parent.ended, "the parent ends", 40)
         self.assertEqual(parent.status, 0)
         await self.until(a.runs, "the first script", 20)
         pid = a.runs()[0].parent
+        self.assertEqual(int(pidFile.read_text()), pid)
         await self.daemon(a, pid)
+        self.assertFalse(pidFile.exists())
         self.assertEqual(parent.lines, [line for line in parent.lines if "Warning" in line[1]])
 
     async def daemon(self, a: Host, pid: int) -> None:

@@ -8,9 +8,7 @@ import argparse
 from typing import NoReturn
 
 from txcarp import __version__
-
-#: The exit status after a wrong command line.
-WRONG_USAGE = 1
+from txcarp.configuration.options import WRONG_USAGE
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -10,10 +10,7 @@ import os
 import sys
 from importlib import import_module
 
-from txcarp.configuration.options import CommandLineError, information
-
-#: The exit status of a wrong command line.
-WRONG_USAGE = 1
+from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
 #: The subcommands, with the modules whose C{main} gets the arguments and returns the exit
 #: status.

@@ -19,12 +19,20 @@ from txcarp.configuration.options import CommandLineError
 from txcarp.daemon.program import CANNOT_RUN, Options
 
 
+class _Options(Options):
+    """
+    The command line of the C{txcarp} command.
+    """
+
+    command = True
+
+
 class _Settings(ServerOptions):
     """
     twistd's own options, with this program as the only subcommand.  No plugins are searched for.
     """
 
-    subCommands: Any = (("txcarp", None, Options, ""),)
+    subCommands: Any = (("txcarp", None, _Options, ""),)
     loadedPlugins: Any = {"txcarp": ServiceMaker("CARP", "txcarp.daemon.program", "", "txcarp")}  # noqa: RUF012
 
 
@@ -39,7 +47,6 @@ def settings(arguments: Sequence[str]) -> ServerOptions:
         # As a daemon, twistd would set the umask to 077, which the scripts would inherit.
         ["--nodaemon", "--pidfile=", f"--umask={_umask():o}", "txcarp", *arguments]
     )
-    result.subOptions.command = True
     if result.subOptions.commandLine.daemonize:
         result["rundir"] = "/"
     return result
@@ -59,6 +66,12 @@ def run(arguments: Sequence[str]) -> None:
         raise CommandLineError(str(error)) from None
     except OSError as error:
         print(f"txcarp: {error}", file=errors)
+        raise SystemExit(CANNOT_RUN) from None
+    except SystemExit as error:
+        if not isinstance(error.code, str):
+            raise
+        # twistd reads the pid file.  The first line says what is wrong with it.
+        print(f"txcarp: --pidfile: {error.code.splitlines()[0]}", file=errors)
         raise SystemExit(CANNOT_RUN) from None
 
 

@@ -18,6 +18,10 @@ from txcarp import __version__
 STATE_DIRECTORY = "/var/lib/txcarp"
 
 
+#: The exit status of a wrong command line.
+WRONG_USAGE = 1
+
+
 class CommandLineError(Exception):
     """
     The command line is wrong.  The exit status is 1, as in ucarp.
@@ -242,6 +246,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "Process": (
         Option("-B, --daemonize", "daemonize", "",
             "run in the background"),
+        Option("--pidfile=FILE", "pidFile", "",
+            "write the process ID to FILE while txcarp runs", """
+            txcarp does not start if FILE names a process that runs, and removes FILE when it
+            ends."""),
         Option("-f, --facility=NAME", "facility", "daemon",
             "syslog facility; or none"),
         Option("-D, --debug", "debug", "",

@@ -95,6 +95,7 @@ class CommandLine:
     @ivar stateFile: The path of its state file; C{None} for none.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
+    @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
     @ivar passwords: The passwords in the command line itself.
     """
 
@@ -102,6 +103,7 @@ class CommandLine:
     stateFile: str | None
     facility: int | None
     daemonize: bool
+    pidFile: str
     passwords: tuple[bytes, ...] = attrs.field(repr=False)
 
 
@@ -117,6 +119,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
     settings = _settings(given)
     facility = _facility(settings.pop("facility", _FACILITY))
     daemonize = settings.pop("daemonize", False)
+    pidFile = settings.pop("pidFile", "")
     stateFile = settings.pop("stateFile", "")
     virtualMAC = settings.pop("virtualMAC", None)
     try:
@@ -140,7 +143,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         if option is not None and option.name == "pass"
     )
     stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
-    return CommandLine(configuration, stateFile, facility, daemonize, passwords)
+    return CommandLine(configuration, stateFile, facility, daemonize, pidFile, passwords)
 
 
 def _warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:

@@ -22,7 +22,13 @@ from twisted.logger import (
 from twisted.python import usage
 from twisted.python.components import Componentized
 
-from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
+from txcarp.configuration.options import (
+    OPTIONS,
+    WRONG_USAGE,
+    CommandLineError,
+    helpText,
+    information,
+)
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
 from txcarp.daemon import precautions
 from txcarp.daemon.scheduling import lockMemory, runFirst
@@ -60,8 +66,9 @@ class Options(usage.Options):
         """
         Parse a command line.  If it asks for the help or the version, print that and exit.
 
-        @raise usage.UsageError: If the command line is wrong.
-        @raise SystemExit: With status 2, if it asks for what is impossible.
+        @raise usage.UsageError: If the command line is wrong, and twistd does not run the program.
+        @raise SystemExit: With status 1, if the command line is wrong, and with status 2, if it
+            asks for what is impossible.
         """
         try:
             text = information(options or (), self.getSynopsis())
@@ -70,9 +77,14 @@ class Options(usage.Options):
                 raise SystemExit(0)
             self.commandLine = read(options or ())
         except CommandLineError as error:
-            raise usage.UsageError(str(error)) from None
+            if self.parent is None or self.command:
+                raise usage.UsageError(str(error)) from None
+            # twistd would print all of the help before the error, and exit with status 0.
+            _exit(f"{error}\nTry 'twistd txcarp --help'.", WRONG_USAGE)
         except CannotRun as error:
             _exit(error)
+        if self.commandLine.pidFile and self.parent is not None:
+            self.parent["pidfile"] = self.commandLine.pidFile
 
     def getSynopsis(self) -> str:
         """
@@ -185,6 +197,6 @@ def makeService(options: Options) -> IService:
     return program
 
 
-def _exit(reason: object) -> NoReturn:
+def _exit(reason: object, status: int = CANNOT_RUN) -> NoReturn:
     print(f"txcarp: {reason}", file=sys.stderr)
-    raise SystemExit(CANNOT_RUN)
+    raise SystemExit(status)
