@@ -15,6 +15,7 @@ from twisted.internet import reactor
 
 from tests.lab.holders import Holders, Span
 from tests.lab.world import VIRTUAL, Host, LabTestCase
+from tests.network.scenery import egressRule, fullQueue
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.netlink.requests import delAddress, newAddress
 from txcarp.testbed import Node
@@ -123,6 +124,24 @@ class FailureTests(PairTestCase):
         await self.becomes(second, "MASTER", 1)  # what it says may come a moment later
         self.overlapIsShort(killed, "killed")
         self.assertNotIn(f"{VIRTUAL}/32", a.node.addresses())
+
+    async def test_dropsEverything(self) -> None:
+        """
+        A master from which nothing leaves, although it has a carrier, loses its address before
+        the backup takes over, and yields to it.
+        """
+        a, _, first, second = await self.pair()
+        for blocked in fullQueue, egressRule:
+            with blocked(a.node):
+                since = time.monotonic()
+                await self.held("b", within=DEAD + 6)
+                self.overlapIsShort(since, blocked.__name__)
+                await self.becomes(first, "BACKUP", 5)
+                await self.during(3.0)
+                self.assertEqual(self.holders.now, {"b"})
+            self.assertTrue(first.said("write() has failed: the kernel dropped the packet"))
+            second.signal(signal.SIGUSR2)
+            await self.held("a", within=5)
 
     async def test_stalled(self) -> None:
         """

@@ -4,11 +4,16 @@ Fakes and helpers of the tests of the sockets.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
+import shutil
 import socket
 import struct
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from unittest import SkipTest
 
 from zope.interface import implementer
 
@@ -93,6 +98,44 @@ def awaitDelivery(sender: Node, receiver: Node) -> None:
         addresses = receiver.link().address + sender.link().address
         frame = addresses + _EXPERIMENTAL.to_bytes(2, "big") + bytes(46)
         sendUntilRead(lambda: mouth.send(frame), ear.fileno())
+
+
+def runTool(node: Node, package: str, tool: str, *arguments: str) -> None:
+    """
+    Run a tool of the administrator on a node, and wait for its end.
+
+    @param package: The Debian package that has it.
+    @raise SkipTest: If it is missing or does not work here.
+    """
+    path = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        raise SkipTest(f"{tool} is not installed: 'apt-get install {package}'")
+    with node.inside():
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SkipTest(f"{tool} does not work here: {done.stderr}")
+
+
+@contextlib.contextmanager
+def fullQueue(node: Node) -> Iterator[None]:
+    """
+    Have the transmit queue of C{eth0} be full all the time, while the carrier stays.
+    """
+    tbf = "tbf", "rate", "8bit", "burst", "10", "limit", "1"
+    runTool(node, "iproute2", "tc", "qdisc", "add", "dev", "eth0", "root", *tbf)
+    yield
+    runTool(node, "iproute2", "tc", "qdisc", "del", "dev", "eth0", "root")
+
+
+@contextlib.contextmanager
+def egressRule(node: Node) -> Iterator[None]:
+    """
+    Have the firewall drop everything that leaves C{eth0}.
+    """
+    chain = "{ type filter hook egress device eth0 priority 0; policy drop; };"
+    runTool(node, "nftables", "nft", f"table netdev mute {{ chain out {chain} }};")
+    yield
+    runTool(node, "nftables", "nft", "delete table netdev mute")
 
 
 def _works(node: Node, address: str, index: int) -> bool:

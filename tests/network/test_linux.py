@@ -5,12 +5,8 @@ Tests for L{txcarp.network.linux}: two hosts with one reactor, and the kernel be
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import socket
-import subprocess
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
@@ -27,6 +23,7 @@ from tests.network.scenery import (
     awaitIPv6,
     ipv6Packet,
     packed,
+    runTool,
 )
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import IAdvertisementTransport, INetwork
@@ -59,15 +56,7 @@ def firewall(node: Node, hook: str) -> None:
     """
     Have a host drop protocol 112.
     """
-    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if nft is None:
-        raise SkipTest("nft is not installed: 'apt-get install nftables'")
-    with node.inside():
-        done = subprocess.run(
-            [nft, _RULES.format(hook=hook)], capture_output=True, text=True, check=False
-        )
-    if done.returncode:
-        raise SkipTest(f"nft does not work here: {done.stderr}")
+    runTool(node, "nftables", "nft", _RULES.format(hook=hook))
 
 
 class Host:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.network.scenery import (
     GROUP6,
     awaitDelivery,
     awaitIPv6,
+    egressRule,
+    fullQueue,
     ipv6Packet,
     packed,
     sendUntilRead,
@@ -251,6 +254,63 @@ class RawSocketTests(SynchronousTestCase):
             self.b.setInterface(True)
             awaitIPv6(self.b)
             sendUntilRead(partial(a.send, packet, group), b.socket.fileno())
+
+    def test_dropped(self) -> None:
+        """
+        A packet that the kernel drops because the queue is full, or because a rule forbids it
+        behind the routing, was not sent: to a group or to one host, in either family.
+        """
+        senders = [self.opened(self.a), self.opened(self.a, Family.IPV6)]
+        link = self.linkLocal(self.b)
+        packets = (
+            (senders[0], crafted.packet(), GROUP4),
+            (senders[0], crafted.packet(destination="10.99.0.2"), packed("10.99.0.2")),
+            (senders[1], ipv6Packet(), GROUP6),
+            (senders[1], ipv6Packet(destination=link), packed(link)),
+        )
+
+        def sendAll() -> None:
+            for raw, packet, destination in packets:
+                raw.send(packet, destination)
+
+        # The neighbours must be known: a packet waits for the answer, and has left then.
+        b, b6 = self.opened(self.b), self.opened(self.b, Family.IPV6)
+        b.admit([crafted.VHID], [GROUP4])
+        b6.admit([crafted.VHID], [GROUP6])
+        sendAll()
+        self.heard(b)
+        self.heard(b6)
+        for blocked in fullQueue, egressRule:
+            with blocked(self.a):
+                for raw, packet, destination in packets:
+                    error = self.assertRaises(OSError, raw.send, packet, destination)
+                    self.assertEqual(error.errno, errno.ENOBUFS)
+                    self.assertIn("the queue of eth0 is full", error.strerror)
+            sendAll()
+            self.assertEqual((len(self.heard(b)), len(self.heard(b6))), (2, 2))
+
+    def test_icmp(self) -> None:
+        """
+        ICMP errors, which any host may send, fail no packet, even on a kernel that delivers
+        them to the socket that sends.
+        """
+        b = self.opened(self.b)
+        b.admit([crafted.VHID], [GROUP4])
+        quoted = crafted.packet(source="10.99.0.1")[:28]
+        message = struct.pack("!BBHI", 3, 1, 0, 0) + quoted
+        message = message[:2] + struct.pack("!H", crafted.checksum(message)) + message[4:]
+        for protocol in socket.IPPROTO_RAW, 112:
+            self.patch(socket, "IPPROTO_RAW", protocol)
+            raw = self.opened(self.a)
+            with self.b.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as forger:
+                for _ in range(100):
+                    forger.sendto(message, ("10.99.0.1", 0))
+            awaitDelivery(self.b, self.a)
+            for _ in range(2):
+                raw.send(crafted.packet(), GROUP4)
+            self.assertEqual(len(self.heard(b)), 2)
+            with fullQueue(self.a):
+                self.assertRaises(OSError, raw.send, crafted.packet(), GROUP4)
 
     def test_options(self) -> None:
         """

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import MINIMUM_MTU_IPV6, Link
 from txcarp.network.familyport import FamilyPort
-from txcarp.network.sockets import MissingCapability, openRawSocket
+from txcarp.network.sockets import MissingCapability, dropped, openRawSocket
 from txcarp.protocol.family import Family, familyOf
 
 #: Seconds until a socket that was lost is opened again, if no event of the link comes first.
@@ -150,7 +150,10 @@ class InterfacePort:
 
         @raise OSError: If it was not sent.
         """
-        self._frameSocket().send(frame)
+        try:
+            self._frameSocket().send(frame)
+        except OSError as error:
+            raise dropped(self._interface) if error.errno == errno.ENOBUFS else error from None
 
     def hardwareAddress(self) -> bytes:
         """

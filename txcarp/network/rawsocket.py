@@ -5,6 +5,7 @@ The raw sockets that send and receive advertisements.
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import struct
@@ -13,15 +14,17 @@ from typing import Any
 
 from txcarp.network import socketfilter
 from txcarp.network.socketfilter import Beginning
-from txcarp.network.sockets import RECEIVE_BUFFER, discardReceived, openRawSocket
+from txcarp.network.sockets import RECEIVE_BUFFER, discardReceived, dropped, openRawSocket
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.family import Family, familyOf, isLinkLocal, isMulticast
 
 # linux/in.h, linux/in6.h: not in the socket module.
 _IP_MTU_DISCOVER = 10
 _IP_PMTUDISC_DO = 2
+_IP_RECVERR = 11
 _IP_MULTICAST_ALL = 49
 _IPV6_HDRINCL = 36
+_IPV6_RECVERR = 25
 _IPV6_MULTICAST_ALL = 29
 
 #: The highest priority in the queue of the network card that needs no further capability
@@ -29,21 +32,29 @@ _IPV6_MULTICAST_ALL = 29
 _CONTROL_TRAFFIC = 6
 
 _ADDRESS_FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+_REPORT_ERRORS = {
+    Family.IPV4: (socket.IPPROTO_IP, _IP_RECVERR),
+    Family.IPV6: (socket.IPPROTO_IPV6, _IPV6_RECVERR),
+}
 _BEGINNINGS = {Family.IPV4: Beginning.IPV4_HEADER, Family.IPV6: Beginning.PAYLOAD}
 
 
 class RawSocket:
     """
-    A raw socket for the advertisements of one family on one interface.
+    The raw sockets for the advertisements of one family on one interface.
 
-    It is bound to the interface, so that all packets come from there.  It sends whole IP
-    packets, so that their source may be any address.  It receives nothing until L{admit} is
+    They are bound to the interface, so that all packets come from there.  They send whole IP
+    packets, so that their source may be any address.  Nothing is received until L{admit} is
     called.
 
-    C{IP_RECVERR} and C{IPV6_RECVERR} stay off, and the socket is never connected: with
-    either, one ICMP message would have the reactor close it.
+    Without C{IP_RECVERR} (C{IPV6_RECVERR}), the kernel does not report that it dropped a
+    packet because the queue of the interface is full or a rule behind the routing forbids it
+    (ip(7)).  With it, one ICMP message would have the reactor close a socket that it reads.
+    So one socket receives, without the option, and another one sends, with it.  The sender has
+    another protocol, since ICMP messages go to the sockets of the protocol that they quote, and
+    the errors of an absent peer are not errors of this host.
 
-    @ivar socket: The socket, for a reader.
+    @ivar socket: The socket that receives, for a reader.  It is never connected.
     """
 
     def __init__(self, interface: str, index: int, family: Family) -> None:
@@ -56,23 +67,27 @@ class RawSocket:
         self._groups: set[bytes] = set()
         #: The socket addresses of the destinations: the group and the peers.
         self._addresses: dict[bytes, tuple[Any, ...]] = {}
-        self.socket = openRawSocket(
-            _ADDRESS_FAMILIES[family], socket.SOCK_RAW, PROTOCOL, f"a raw {family.value} socket"
-        )
-        try:
+        self._interface = interface
+        kind = _ADDRESS_FAMILIES[family], socket.SOCK_RAW
+        name = f"a raw {family.value} socket"
+        with contextlib.ExitStack() as opened:
+            self.socket = opened.enter_context(openRawSocket(*kind, PROTOCOL, name))
+            self._sender = opened.enter_context(openRawSocket(*kind, socket.IPPROTO_RAW, name))
             self._filter(frozenset())
-            name = interface.encode() + b"\0"
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+            socketfilter.attach(self._sender, socketfilter.program((), self._beginning))
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_TRAFFIC)
-            if family is Family.IPV4:
-                _configureIPv4(self.socket, index)
-            else:
-                _configureIPv6(self.socket, index)
+            self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+            for sock in self.socket, self._sender:
+                device = interface.encode() + b"\0"
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_TRAFFIC)
+                if family is Family.IPV4:
+                    _configureIPv4(sock, index)
+                else:
+                    _configureIPv6(sock, index)
+            self._sender.setsockopt(*_REPORT_ERRORS[family], 1)
             discardReceived(self.socket)
-        except BaseException:
-            self.socket.close()
-            raise
+            opened.pop_all()
 
     def admit(self, vhids: Iterable[int], groups: Iterable[bytes]) -> None:
         """
@@ -115,7 +130,15 @@ class RawSocket:
         address = self._addresses.get(destination)
         if address is None:
             address = self._addresses[destination] = self._socketAddress(destination)
-        self.socket.sendto(packet, address)
+        try:
+            self._sender.sendto(packet, address)
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                raise dropped(self._interface) from None
+            if error.errno == errno.EAGAIN:
+                raise  # packets wait in the queue that nothing takes out
+            # Older kernels may report an ICMP message here.  The other socket ignores those.
+            self.socket.sendto(packet, address)
 
     def hasUnread(self) -> bool:
         """
@@ -137,6 +160,7 @@ class RawSocket:
         for group in list(self._groups):
             self._leave(group)
         self.socket.close()
+        self._sender.close()
 
     def _filter(self, vhids: frozenset[int]) -> None:
         socketfilter.attach(self.socket, socketfilter.program(vhids, self._beginning))

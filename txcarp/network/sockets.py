@@ -64,6 +64,18 @@ def openRawSocket(family: int, kind: int, protocol: int, what: str) -> socket.so
         ) from None
 
 
+def dropped(interface: str) -> OSError:
+    """
+    Make the error for a packet that the kernel dropped behind the routing (C{ENOBUFS}).
+    """
+    return OSError(
+        errno.ENOBUFS,
+        f"the kernel dropped the packet: the queue of {interface} is full, or an egress rule "
+        "(nft, tc) forbids it",
+        interface,
+    )
+
+
 def discardReceived(sock: socket.socket) -> None:
     """
     Discard the packets that arrived before a socket had its filter.
