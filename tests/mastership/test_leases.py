@@ -392,6 +392,38 @@ class RemovedTests(LeaseTestCase):
         self.assertIn("(101 times so far)", self.said(logs)[1])
         self.assertEqual(self.leases.restored, 101)
 
+    def test_fight(self) -> None:
+        """
+        Against a program that removes or changes the addresses each time that they are put
+        back, that is done a few times a second, and said twice a minute; nothing is left of it
+        after the release.
+        """
+        events = {
+            "removed": lambda: self.table.remove(FIRST),
+            "changed": lambda: self.leases.addressesTaken([bytes((10, 0, 0, 100))]),
+        }
+        for what, event in events.items():
+            with self.subTest(what=what), capturedLogs() as logs:
+                self.setUp()
+                self.acquire()
+                before = self.clock.seconds()
+                while self.clock.seconds() < before + 10.0:
+                    self.table.foreign = {FIRST} if what == "changed" else set()
+                    if FIRST in self.table.present:
+                        event()
+                    self.beat(1 / 64)
+                    self.leases.renew()
+                holds = [entry for entry in self.journal if entry == ("hold", 3, FIRST)]
+                self.assertGreaterEqual(len(holds), 10)
+                self.assertLessEqual(len(holds), 60)
+                self.assertEqual(len(logs), 2)
+                self.assertIn("changed more than 5 times in a second", self.said(logs)[1])
+                self.table.foreign = set()
+                self.successResultOf(self.leases.release(BACKUP))
+                self.journal.clear()
+                runTo(self.clock, self.clock.seconds() + 5.0)
+                self.assertEqual((self.journal, self.clock.getDelayedCalls()), ([], []))
+
     def test_unfit(self) -> None:
         """
         A host that is not in good order puts nothing back.

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
@@ -22,10 +23,11 @@ from tests.testbed.fixture import makeTestbed, until
 from txcarp.addresses import Holding, VirtualAddress, parseVirtualAddress
 from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver
 from txcarp.links import InterfaceAddress, Link
+from txcarp.netlink import client
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import AnswerLost
-from txcarp.netlink.format import Request
-from txcarp.netlink.messages import RTM_DELADDR, RTM_NEWADDR
+from txcarp.netlink.format import Message, Request
+from txcarp.netlink.messages import RTM_DELADDR, RTM_NEWADDR, parseAddress
 from txcarp.netlink.requests import (
     IFA_F_NODAD,
     newAddress,
@@ -227,6 +229,28 @@ class TableTests(SynchronousTestCase):
                 self.setUp()
                 self.start(address(**facts))
                 self.assertIs(self.holding(), expected)
+
+    def test_noMarks(self) -> None:
+        """
+        Where the kernel keeps no marks, an address that this process added is ours as long as
+        its lifetime is not longer than the lease, however long that is.
+        """
+        self.start()
+        self.table.hold("eth7", [IPV4], 100, True)
+        unmarked = address(protocol=None, validLifetime=100)
+        self.netlink.say(unmarked)
+        self.assertIs(self.holding(), Holding.OURS)
+        self.netlink.answers[-1].callback([None, None])
+        self.table.hold("eth7", [IPV4], 100, True)
+        self.netlink.say(unmarked)
+        self.assertEqual((self.holding(), self.observer.taken), (Holding.OURS, []))
+        for lifetime in 3600, None:
+            self.netlink.say(address(protocol=None, validLifetime=lifetime))
+            self.assertIs(self.holding(), Holding.FOREIGN)
+        self.assertEqual(self.observer.taken, [IPV4.packed])
+        self.table.drop("eth7", [IPV4])
+        self.netlink.say(unmarked)
+        self.assertIs(self.holding(), Holding.FOREIGN, "another program added it since")
 
     def test_events(self) -> None:
         """
@@ -635,6 +659,27 @@ class KernelTests(TestCase):
                 sock = socket.socket(family, socket.SOCK_STREAM)
                 self.addCleanup(sock.close)
                 sock.bind((text, 0))  # not while it is tentative
+
+    async def test_noMarks(self) -> None:
+        """
+        On a kernel that keeps no marks (before Linux 5.18), addresses on a long lease are
+        renewed and dropped as on others.
+        """
+
+        def parse(message: Message) -> InterfaceAddress:
+            return attrs.evolve(parseAddress(message), protocol=None)
+
+        self.patch(client, "parseAddress", parse)
+        table = await self.table()
+        for _ in range(3):
+            await table.hold("eth0", [IPV4, IPV6], 100, True)
+            await deferLater(reactor, 0.05)
+            for one in (IPV4, IPV6):
+                self.assertIs(table.holding("eth0", one), Holding.OURS)
+        self.assertEqual(self.observer.taken, [])
+        await table.drop("eth0", [IPV4, IPV6])
+        await until(lambda: table.holding("eth0", IPV6) is Holding.NOBODY)
+        self.assertIsNone(self.found(IPV4))
 
     async def test_vanish(self) -> None:
         """

@@ -10,11 +10,12 @@ which a backup takes over, and only a healthy master renews it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -33,6 +34,10 @@ _LATE_KERNEL = 1
 
 #: The consequence of an address on a host that is not master.
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
+
+#: How many times per second at most an address is put back: two programs that do this at once
+#: would keep a processor busy for ever.
+_REPAIRS = 5
 
 #: Seconds that the kernel may take to add or remove the addresses.
 _TIME_LIMIT = 5.0
@@ -101,6 +106,9 @@ class AddressLeases:
         self._active = False
         self._confirmed = float("-inf")
         self._lapsed = False
+        #: When addresses were last put back.
+        self._repairs: deque[float] = deque(maxlen=_REPAIRS)
+        self._comparison: IDelayedCall | None = None
         self._renewal = Renewal(clock, lease, interval, fit=fit, renew=self._renew)
 
     @inlineCallbacks
@@ -130,6 +138,9 @@ class AddressLeases:
         self._table.unwatch(self._interface, self)
         self._active = False
         self._renewal.end()
+        if self._comparison is not None:
+            self._comparison.cancel()
+            self._comparison = None
         held, self._held = self._held, {}
         yield self._table.drop(self._interface, tuple(held.values()))
         self._notForeign(_BACKUP_ANSWERS)
@@ -230,12 +241,35 @@ class AddressLeases:
                 self._holdAgain(free).addErrback(self._notBack)
 
     def _putBack(self, addresses: Sequence[VirtualAddress], what: str, words: str) -> None:
+        now = self._clock.seconds()
+        if len(self._repairs) == _REPAIRS and now - self._repairs[0] < 1.0:
+            self._compareLater(addresses)
+            return
+        self._repairs.append(now)
         self.restored += len(addresses)
         if self._sayOnce.ready(what) is not None:
             self._log.warn(
                 words, names=_names(addresses), interface=self._interface, count=self.restored
             )
         self._holdAgain(addresses).addErrback(self._notBack)
+
+    def _compareLater(self, addresses: Sequence[VirtualAddress]) -> None:
+        if self._comparison is not None:
+            return
+        if self._sayOnce.ready("often") is not None:
+            self._log.error(
+                "{names} on {interface} changed more than {limit} times in a second; txcarp "
+                "waits a second before it puts them back. Find the other program that manages "
+                "them: 'ip monitor address' shows the changes",
+                names=_names(addresses),
+                interface=self._interface,
+                limit=_REPAIRS,
+            )
+        self._comparison = self._clock.callLater(1.0, self._compare)
+
+    def _compare(self) -> None:
+        self._comparison = None
+        self.addressesPossiblyGone()
 
     def _holdAgain(self, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         return self._hold(addresses).addCallback(lambda _: self._tellRestored())

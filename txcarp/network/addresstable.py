@@ -32,8 +32,8 @@ from txcarp.network.sockets import MissingCapability
 #: the protocol.
 OURS = 112
 
-#: Seconds.  Where the kernel keeps no mark, an address with at most this lifetime is taken
-#: for ours: nothing else leases that short.
+#: Seconds.  Where the kernel keeps no mark, an address that this process did not add is taken
+#: for one of an earlier run if its lifetime is at most this: nothing else leases that short.
 _SHORT_LEASE = 60
 
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
@@ -69,6 +69,8 @@ class AddressTable:
         self._observers: list[tuple[str, ILeaseObserver]] = []
         #: The index of the interface to which an address was added, by its name then.
         self._heldOn: dict[tuple[str, bytes], int] = {}
+        #: By index and packed address, the lifetime in seconds with which this process added it.
+        self._leases: dict[tuple[int, bytes], int] = {}
 
     def start(self) -> None:
         """
@@ -108,12 +110,12 @@ class AddressTable:
         found = self._on(self._indexOf(interface), address)
         if not found:
             return Holding.NOBODY
-        return Holding.OURS if all(map(_isOurs, found)) else Holding.FOREIGN
+        return Holding.OURS if all(map(self._isOurs, found)) else Holding.FOREIGN
 
     def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
         index = self._indexOf(interface)
         return index is not None and any(
-            not _isOurs(one)
+            not self._isOurs(one)
             for (other, local), found in self._present.items()
             if local == address.packed and other != index
             for one in found.values()
@@ -132,6 +134,8 @@ class AddressTable:
         if index is None:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
         self._heldOn.update({(interface, one.packed): index for one in addresses})
+        if lease is not None:
+            self._leases.update({(index, one.packed): lease for one in addresses})
         settings = []
         if any(one.isIPv4 and not self._on(index, one) for one in addresses):
             # After a restart of a network manager the virtual address may be the first of
@@ -173,7 +177,9 @@ class AddressTable:
             index = self._heldOn.pop((interface, address.packed), named)
             if index is None:
                 continue
-            ours = {one.prefixLength for one in self._on(index, address) if _isOurs(one)}
+            present = self._on(index, address)
+            ours = {one.prefixLength for one in present if self._isOurs(one)}
+            self._leases.pop((index, address.packed), None)
             # An address that is not known may be there: the answer to its addition may have
             # been lost, or be still to come.
             for prefixLength in sorted(ours) or (address.prefixLength,):
@@ -193,9 +199,9 @@ class AddressTable:
         if before is None:
             return
         if not present:
-            if not any(map(_isOurs, self._present.get(place, {}).values())):
+            if not any(map(self._isOurs, self._present.get(place, {}).values())):
                 self._notify(address, lambda observer: observer.addressesGone([address.local]))
-        elif _isOurs(before) and not _isOurs(address):
+        elif self._isOurs(before) and not self._isOurs(address):
             self._notify(address, lambda observer: observer.addressesTaken([address.local]))
 
     def addressesUncertain(self) -> None:
@@ -240,6 +246,15 @@ class AddressTable:
         """
         return list(self._present.get((index, address.packed), {}).values()) if index else []
 
+    def _isOurs(self, address: InterfaceAddress) -> bool:
+        """
+        Whether this program, or an earlier run of it, added an address.
+        """
+        if address.protocol is not None:
+            return address.protocol == OURS
+        longest = max(_SHORT_LEASE, self._leases.get((address.index, address.local), 0))
+        return address.validLifetime is not None and address.validLifetime <= longest
+
     def _indexOf(self, interface: str) -> int | None:
         link = self._links.link(interface)
         return None if link is None else link.index
@@ -264,15 +279,6 @@ class AddressTable:
         for interface, observer in list(self._observers):
             if self._indexOf(interface) == address.index:
                 call(observer)
-
-
-def _isOurs(address: InterfaceAddress) -> bool:
-    """
-    Whether this program, or an earlier run of it, added an address.
-    """
-    if address.protocol is not None:
-        return address.protocol == OURS
-    return address.validLifetime is not None and address.validLifetime <= _SHORT_LEASE
 
 
 def _ours(index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
