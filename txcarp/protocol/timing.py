@@ -80,9 +80,9 @@ def winsTie(own: bytes, peer: bytes) -> bool:
     Whether this host stays master if another master has the same timing.
 
     ucarp compares the source addresses as integers in the byte order of its machine, which is
-    little-endian wherever ucarp runs today: the last octet counts most, and 10.99.1.1 beats
-    10.99.0.2.  If this host compared them in network byte order, a tie with ucarp could leave
-    two masters for ever.
+    little-endian wherever ucarp runs today.  The last octet counts most, and C{10.99.1.1} wins
+    against C{10.99.0.2}.  If this host compared the addresses in network byte order, a tie with
+    ucarp could leave two masters for ever.
 
     @param own: The packed source address of this host.
     @param peer: The packed source address of the other master.
