@@ -40,6 +40,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{terminal}: tables and live pictures.
   - C{output}: standard output whose reader may go away.
   - C{testbed}: throw-away networks on this machine.
+  - C{__main__}: C{python -m txcarp}.
 """
 
 from __future__ import annotations

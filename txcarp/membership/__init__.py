@@ -4,12 +4,12 @@ One run of a virtual host in its group: it listens, it advertises, and it stands
 In reading order:
 
   - C{participation}: the run itself: the list of its parts, and the door for events.
+  - C{candidate}: the facts that go into the election, and the effects that come out of it.
   - C{memory}: what outlives a run.
   - C{channel}: the source, the destinations and the audience in one family.
   - C{reception}: reads a packet, and returns the event that it is.
   - C{diagnosis}: faults between the hosts of the group, counted, explained, and reported.
   - C{peers}: the table of the other hosts.
-  - C{candidate}: this host in the election: what it is, and how it stands.
   - C{timers}: the deadline of the master, and the rhythm of advertising.
   - C{advertiser}: signs and sends advertisements.
   - C{sealing}: makes and checks seals, and has their state saved.
