@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.network import socketfilter
+from txcarp.network.sockets import TIMESTAMP_SPACE, requestTimestamps, waited
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.rejection import Rejected
@@ -32,10 +33,8 @@ _CARP, _ICMPV6 = 112, 58
 _NEIGHBOUR_ADVERTISEMENT = 136
 _ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
 _OUTGOING = 4
-_SO_TIMESTAMPNS = 35
 _BUFFER = 4 * 1024 * 1024
 _FRAMES_A_TURN = 64
-_TIMESTAMP = struct.Struct("@ll")
 
 
 @attrs.frozen
@@ -138,7 +137,7 @@ class Wire:
             )
         socketfilter.attach(self._socket, _program())
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        requestTimestamps(self._socket)
         reactor.addReader(self)
 
     def of(self, source: str) -> list[Advert]:
@@ -216,13 +215,14 @@ class Wire:
             if self._socket is None:
                 return
             try:
-                frame, ancillary, _, sender = self._socket.recvmsg(2048, socket.CMSG_SPACE(16))
+                frame, ancillary, _, sender = self._socket.recvmsg(2048, TIMESTAMP_SPACE)
             except BlockingIOError:
                 return
             except OSError:
                 continue  # an interface was removed; the others still deliver
             if sender[2] != _OUTGOING and sender[0].startswith("port"):
-                self._record(frame, _arrival(ancillary), sender[0])
+                arrival = time.monotonic() - waited(ancillary, time.time())
+                self._record(frame, arrival, sender[0])
 
     def _record(self, frame: bytes, arrival: float, port: str) -> None:
         protocol = int.from_bytes(frame[12:14])
@@ -246,13 +246,3 @@ class Wire:
         ends = packet.source, packet.destination
         source, destination = (str(ipaddress.ip_address(end)) for end in ends)
         self.adverts.append(Advert(arrival, port, source, destination, said, frame))
-
-
-def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:
-    now = time.monotonic()
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
-            seconds, nanoseconds = _TIMESTAMP.unpack_from(data)
-            arrival: float = now - (time.time() - seconds - nanoseconds / 1e9)
-            return arrival
-    return now

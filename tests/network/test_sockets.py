@@ -7,12 +7,20 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testbed.fixture import makeTestbed
 from txcarp.network import sockets
-from txcarp.network.sockets import MissingCapability, checkCapabilities, openRawSocket
+from txcarp.network.sockets import (
+    MissingCapability,
+    checkCapabilities,
+    openRawSocket,
+    waited,
+)
+
+_SO_TIMESTAMPNS = 35
 
 
 class OpenTests(SynchronousTestCase):
@@ -80,3 +88,31 @@ class CapabilityTests(SynchronousTestCase):
             checkCapabilities()
             error = self.assertRaises(MissingCapability, checkCapabilities, assign=True)
         self.assertIn("CAP_NET_ADMIN", str(error))
+
+
+class WaitedTests(SynchronousTestCase):
+    """
+    Tests for L{waited}.
+    """
+
+    def stamp(self, seconds: int, nanoseconds: int = 0) -> tuple[int, int, bytes]:
+        return socket.SOL_SOCKET, _SO_TIMESTAMPNS, struct.pack("@ll", seconds, nanoseconds)
+
+    def test_stamp(self) -> None:
+        """
+        The kernel's timestamp tells how long a packet waited.
+        """
+        self.assertAlmostEqual(waited([self.stamp(100, 250_000_000)], 101.0), 0.75)
+
+    def test_none(self) -> None:
+        """
+        Without a usable timestamp, a packet has not waited.
+        """
+        for ancillary in (
+            [],
+            [(socket.SOL_SOCKET, 1, b"\0" * 16)],
+            [(socket.SOL_SOCKET, _SO_TIMESTAMPNS, b"\0")],
+            [self.stamp(102)],
+            [self.stamp(0)],
+        ):
+            self.assertEqual(waited(ancillary, 101.0), 0.0)

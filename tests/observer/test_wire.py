@@ -17,13 +17,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ipv6Packet, vrrp
 from tests.testbed.fixture import makeTestbed
+from txcarp.network import sockets
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
 from txcarp.protocol import ipv6
 
 _IPV4, _IPV6, _VLAN = 0x0800, 0x86DD, 0x8100
 _GROUP = bytes.fromhex("01005e000012")
-_SO_TIMESTAMPNS = 35
 
 
 class WireTests(SynchronousTestCase):
@@ -204,35 +204,7 @@ class CapabilityTests(SynchronousTestCase):
         def refuse(*arguments: object) -> None:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-        self.patch(wire.socket, "socket", refuse)
+        self.patch(sockets.socket, "socket", refuse)
         with self.assertRaises(MissingCapability) as caught:
             wire.openListener("eth0")
         self.assertIn("CAP_NET_RAW", str(caught.exception))
-
-
-class WaitedTests(SynchronousTestCase):
-    """
-    Tests of L{wire.waited}.
-    """
-
-    def stamp(self, seconds: int, nanoseconds: int = 0) -> tuple[int, int, bytes]:
-        return socket.SOL_SOCKET, _SO_TIMESTAMPNS, struct.pack("@ll", seconds, nanoseconds)
-
-    def test_stamp(self) -> None:
-        """
-        The kernel's timestamp tells how long a packet waited.
-        """
-        self.assertAlmostEqual(wire.waited([self.stamp(100, 250_000_000)], 101.0), 0.75)
-
-    def test_none(self) -> None:
-        """
-        Without a usable timestamp, a packet has not waited.
-        """
-        for ancillary in (
-            [],
-            [(socket.SOL_SOCKET, 1, b"\0" * 16)],
-            [(socket.SOL_SOCKET, _SO_TIMESTAMPNS, b"\0")],
-            [self.stamp(102)],
-            [self.stamp(0)],
-        ):
-            self.assertEqual(wire.waited(ancillary, 101.0), 0.0)

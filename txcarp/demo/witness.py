@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import attrs
 from twisted.internet.interfaces import IReactorFDSet
 
+from txcarp.network.sockets import openRawSocket, requestTimestamps
 from txcarp.observer import wire
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.authentication import Authenticator
@@ -53,10 +54,8 @@ def openCapture(interface: str) -> socket.socket:
     A non-blocking socket that receives all IPv4 packets on an interface, in the
     network namespace of this thread.
     """
-    sock = socket.socket(
-        socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0
-    )
-    wire.requestStamps(sock)
+    sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
+    requestTimestamps(sock)
     sock.bind((interface, _ETH_P_IP))
     return sock
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import struct
+from collections.abc import Sequence
 
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import delAddress
@@ -18,6 +20,18 @@ MAXIMUM_PACKET = 2048
 
 #: Bytes that the kernel keeps until they are read: a few hundred advertisements.
 RECEIVE_BUFFER = 128 * 1024
+
+_TIMESTAMP = struct.Struct("@ll")
+
+#: Bytes of ancillary data that hold the kernel's timestamp of a packet.
+TIMESTAMP_SPACE = socket.CMSG_SPACE(_TIMESTAMP.size)
+
+# asm-generic/socket.h: not in the socket module.
+_SO_TIMESTAMPNS = 35
+
+#: Seconds that a packet may have waited to be read.  A longer time means that the wall clock
+#: was set meanwhile.
+_LONGEST_WAIT = 60.0
 
 #: An index that no interface has.
 _NO_INTERFACE = 0
@@ -83,6 +97,31 @@ def discardReceived(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while True:
             sock.recv(1)
+
+
+def requestTimestamps(sock: socket.socket) -> None:
+    """
+    Have the kernel note when each packet arrives, if it can.
+    """
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def waited(ancillary: Sequence[tuple[int, int, bytes]], wall: float) -> float:
+    """
+    Find out how many seconds ago the kernel received a packet.  This process may have been
+    busy or stopped since then.
+
+    @param ancillary: The ancillary data of the packet.
+    @param wall: The wall clock, in seconds since 1970.
+    @return: 0.0 without a usable timestamp.
+    """
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == _TIMESTAMP.size:
+            seconds, nanoseconds = _TIMESTAMP.unpack(data)
+            wait = wall - seconds - nanoseconds / 1e9
+            return wait if 0 <= wait <= _LONGEST_WAIT else 0.0
+    return 0.0
 
 
 def checkCapabilities(assign: bool = False) -> None:

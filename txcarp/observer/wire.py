@@ -6,16 +6,19 @@ families, before any firewall, and without joining a multicast group.
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import struct
 import time
-from collections.abc import Sequence
 
 import attrs
 
 from txcarp.network import socketfilter
-from txcarp.network.sockets import MissingCapability
+from txcarp.network.sockets import (
+    TIMESTAMP_SPACE,
+    openRawSocket,
+    requestTimestamps,
+    waited,
+)
 from txcarp.protocol.advertisement import PROTOCOL
 
 #: Bytes to read of one packet: VRRP can list 255 addresses.
@@ -23,25 +26,17 @@ _MAXIMUM_PACKET = 8192
 
 _RECEIVE_BUFFER = 256 * 1024
 
-# linux/if_ether.h, linux/if_packet.h, asm-generic/socket.h; the socket module
-# lacks them.
+# linux/if_ether.h, linux/if_packet.h: not in the socket module.
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_MR_ALLMULTI = 2
-_PACKET_OUTGOING = 4
-_SO_TIMESTAMPNS = 35
 
 #: Kernels before 5.1 show a frame that a program sent with one of the first two
 #: in place of its ethertype.
 _ETHERTYPES = frozenset((0, _ETH_P_ALL, 0x0800, 0x86DD))
 
 _REQUEST = struct.Struct("@iHH8s")
-_STAMP = struct.Struct("@ll")
-
-#: Seconds that a packet may have waited to be read.  A longer time means that
-#: the wall clock was set in between.
-_LONGEST_WAIT = 60.0
 
 # linux/filter.h: classic BPF.
 _LOAD_WORD, _LOAD_BYTE, _AND, _SHIFT_RIGHT = 0x20, 0x30, 0x54, 0x74
@@ -94,22 +89,15 @@ def openListener(interface: str) -> socket.socket:
     """
     A socket that receives the advertisements on an interface.
 
-    @raise MissingCapability: If this process may not open packet sockets.
+    @raise txcarp.network.sockets.MissingCapability: If this process may not open packet sockets.
     @raise OSError: C{ENODEV} if there is no such interface, C{ENETDOWN} if it
         is down.
     """
-    try:
-        sock = socket.socket(
-            socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0
-        )
-    except PermissionError as error:
-        raise MissingCapability(
-            "open a packet socket", "CAP_NET_RAW", error.errno or errno.EPERM
-        ) from None
+    sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
     try:
         socketfilter.attach(sock, program())
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        requestStamps(sock)
+        requestTimestamps(sock)
         # Only with all ethertypes does the kernel show the packets that this machine sends,
         # and those that a bridge or a bond takes from its ports.
         sock.bind((interface, _ETH_P_ALL))
@@ -127,14 +115,6 @@ def openListener(interface: str) -> socket.socket:
     return sock
 
 
-def requestStamps(sock: socket.socket) -> None:
-    """
-    Have the kernel note when packets arrive, if it can.
-    """
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-
-
 def receive(sock: socket.socket) -> Arrival | None:
     """
     The next packet; C{None} if it has another ethertype.
@@ -142,7 +122,7 @@ def receive(sock: socket.socket) -> Arrival | None:
     @raise BlockingIOError: If no packet waits.
     @raise OSError: If the interface went down.
     """
-    packet, ancillary, _, sender = sock.recvmsg(_MAXIMUM_PACKET, socket.CMSG_SPACE(_STAMP.size))
+    packet, ancillary, _, sender = sock.recvmsg(_MAXIMUM_PACKET, TIMESTAMP_SPACE)
     _, ethertype, kind, _, hardware = sender
     if ethertype not in _ETHERTYPES:
         return None
@@ -150,22 +130,5 @@ def receive(sock: socket.socket) -> Arrival | None:
         packet=packet,
         waited=waited(ancillary, time.time()),
         hardware=bytes(hardware),
-        here=kind == _PACKET_OUTGOING,
+        here=kind == socket.PACKET_OUTGOING,
     )
-
-
-def waited(ancillary: Sequence[tuple[int, int, bytes]], wall: float) -> float:
-    """
-    Seconds since the kernel received a packet, which this process may have read
-    later because it was busy or stopped.
-
-    @param ancillary: The ancillary data of the packet, with the kernel's
-        timestamp.
-    @param wall: The wall clock, in seconds since 1970.
-    """
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == _STAMP.size:
-            seconds, nanoseconds = _STAMP.unpack(data)
-            wait = wall - seconds - nanoseconds / 1e9
-            return wait if 0 <= wait <= _LONGEST_WAIT else 0.0
-    return 0.0

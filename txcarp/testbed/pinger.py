@@ -1,5 +1,5 @@
 """
-A client that pings throughout, and can say how long nobody answered.
+A client that pings all the time, and measures for how long nobody answered.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import socket
 import struct
 import time
 from collections import deque
+from itertools import pairwise
+from operator import itemgetter
 
 import attrs
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -17,17 +19,15 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txcarp.network.sockets import TIMESTAMP_SPACE, openRawSocket, requestTimestamps, waited
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.socketreader import SocketReader
 
 _ECHO_REQUEST, _ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
-_PROTOCOL = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
-_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-_SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
-_SO_TIMESTAMPNS = 35
-_TIMESTAMP = struct.Struct("@ll")
 _ECHO = struct.Struct("!BBHHH8sQ")
-_OLDEST = 10.0
+
+# linux/icmp.h, linux/icmpv6.h: not in the socket module.
+_SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1
 
 
 @attrs.define
@@ -35,9 +35,9 @@ class Probe:
     """
     One echo request.
 
-    @ivar sentAt: seconds on the monotonic clock.
-    @ivar repliedAt: when the answer reached this host (not: when this process read it);
-        C{None} without one.
+    @ivar sentAt: When it was sent, in seconds on the monotonic clock.
+    @ivar repliedAt: When the answer reached this host, which is before this process read it;
+        C{None} without an answer.
     """
 
     sequence: int
@@ -48,16 +48,16 @@ class Probe:
 @attrs.frozen
 class Gap:
     """
-    What a client noticed.
+    The outage that a client noticed.
 
-    @ivar silence: the longest time, in seconds, from one answer to the next.
-    @ivar startedAt: when the answer before that silence arrived, on the monotonic
-        clock; C{None} when no two answers are known.
-    @ivar lost: probes never answered, although a later one was.
-    @ivar pending: the newest probes, of which nothing can be said yet.
-    @ivar sent: all probes.
-    @ivar pause: the longest time, in seconds, between two probes: the measurement is no
-        finer than this.
+    @ivar silence: The longest time from one answer to the next, in seconds.
+    @ivar startedAt: When that silence began, in seconds on the monotonic clock; C{None} if
+        there were no two answers.
+    @ivar lost: The number of probes that were never answered although a later one was.
+    @ivar pending: The number of the newest probes, whose answers may be on the way.
+    @ivar sent: The number of all probes.
+    @ivar pause: The longest time between two probes, in seconds.  The measurement is no finer
+        than this.
     """
 
     silence: float
@@ -70,42 +70,39 @@ class Gap:
 
 def openPingSocket(target: str) -> socket.socket:
     """
-    A non-blocking socket for pings to C{target}, in the network namespace of this
-    thread.
+    Open a non-blocking socket for pings, in the network namespace of this thread.
 
-    @param target: an IPv4 or IPv6 address.
-    @raise PermissionError: without CAP_NET_RAW.
+    @param target: An IPv4 or IPv6 address.
+    @raise ValueError: If that is no address.
+    @raise txcarp.network.sockets.MissingCapability: If this process may not open it.
     """
-    version = ipaddress.ip_address(target).version
-    sock = socket.socket(
-        _FAMILY[version],
-        socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
-        _PROTOCOL[version],
-    )
-    # A set bit is a type of message that is kept away.
-    if version == 4:
-        sock.setsockopt(
-            _SOL_RAW, _ICMP_FILTER, struct.pack("=I", ~(1 << _ECHO_REPLY[4]) & 0xFFFFFFFF)
+    # In both filters a set bit keeps a type of message away.
+    if ipaddress.ip_address(target).version == 4:
+        sock = openRawSocket(
+            socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP, "a raw ICMP socket"
         )
+        unwanted = struct.pack("=I", ~(1 << _ECHO_REPLY[4]) & 0xFFFFFFFF)
+        sock.setsockopt(_SOL_RAW, _ICMP_FILTER, unwanted)
     else:
+        sock = openRawSocket(
+            socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6, "a raw ICMPv6 socket"
+        )
         words = [0xFFFFFFFF] * 8
         words[_ECHO_REPLY[6] // 32] &= ~(1 << _ECHO_REPLY[6] % 32)
         sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *words))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    requestTimestamps(sock)
     return sock
 
 
 class Pinger(SocketReader[tuple[bytes, float]]):
     """
-    Sends an echo request every C{interval} seconds and remembers when each was
-    answered.
+    Sends an echo request at regular intervals and remembers when each was answered.
 
-    A probe that the kernel will not send (no route, no neighbour) counts as sent and
-    lost.
+    A probe that the kernel cannot send (no route, no neighbour) counts as sent and lost.
 
-    @ivar sent: how many probes.
-    @ivar received: how many answers; a second answer to the same probe is not counted.
-    @ivar probes: the newest C{keep} of them, oldest first.
+    @ivar sent: The number of probes.
+    @ivar received: The number of answered probes.
+    @ivar probes: The newest probes, oldest first.
     """
 
     _log = Logger()
@@ -120,10 +117,11 @@ class Pinger(SocketReader[tuple[bytes, float]]):
         keep: int = 100_000,
     ) -> None:
         """
-        @param clock: what paces the probes.
-        @param sock: from L{openPingSocket}, in the client's namespace; closed by L{stop}.
-        @param target: the address to ping.
-        @param keep: probes to remember; older ones are forgotten.
+        @param clock: Paces the probes.
+        @param sock: A socket from L{openPingSocket}; L{stop} closes it.
+        @param target: The address to ping.
+        @param interval: Seconds between probes.
+        @param keep: The number of probes to remember.
         """
         address = ipaddress.ip_address(target)
         super().__init__(reactor, f"ping {address}", sock)
@@ -134,16 +132,16 @@ class Pinger(SocketReader[tuple[bytes, float]]):
         self._version = address.version
         self._interval = interval
         self._identity = os.getpid() & 0xFFFF
-        # The identifier is 16 bits that others choose, too.
+        # Other programs may use the same identifier, which has 16 bits only.
         self._token = os.urandom(8)
         self._loop = LoopingCall(self._probe)
         self._loop.clock = clock
 
     def start(self) -> None:
         """
-        Send the first probe now, and go on.
+        Send the first probe now, and the others at the interval.
 
-        @raise ValueError: after L{stop}.
+        @raise ValueError: After L{stop}.
         """
         if self._socket is None:
             raise ValueError("this pinger was stopped")
@@ -152,88 +150,70 @@ class Pinger(SocketReader[tuple[bytes, float]]):
 
     def stop(self) -> None:
         """
-        Send and hear nothing more.  What was measured stays.
+        Stop sending and reading.  The measurements stay.
         """
         self.pause()
         super().stop()
 
     def pause(self) -> None:
         """
-        Send nothing more, but go on to hear answers.
+        Stop sending, but go on reading answers.
         """
         if self._loop.running:
             self._loop.stop()
 
     def gaps(self, since: float = 0.0) -> Gap:
         """
-        What the client noticed, counting silences that ended, probes that were sent,
-        and pauses, after C{since} on the monotonic clock.
+        Find out what outage the client noticed.
+
+        @param since: A time on the monotonic clock.  Silences and pauses that ended before it,
+            and probes that were sent before it, do not count.
         """
-        silence, startedAt, pause = 0.0, None, 0.0
-        previousReply = previousProbe = None
-        answered = sorted(probe.repliedAt for probe in self.probes if probe.repliedAt is not None)
-        for repliedAt in answered:
-            if previousReply is not None and repliedAt > since:
-                length = repliedAt - previousReply
-                if startedAt is None or length > silence:
-                    silence, startedAt = length, previousReply
-            previousReply = repliedAt
+        replies = sorted(probe.repliedAt for probe in self.probes if probe.repliedAt is not None)
+        silences = (
+            (later - sooner, sooner) for sooner, later in pairwise(replies) if later > since
+        )
+        silence, startedAt = max(silences, key=itemgetter(0), default=(0.0, None))
+        sendings = [probe.sentAt for probe in self.probes]
+        pauses = (later - sooner for sooner, later in pairwise(sendings) if later > since)
+        sent = [probe for probe in self.probes if probe.sentAt > since]
+        unanswered = [probe.sequence for probe in sent if probe.repliedAt is None]
         newest = max((p.sequence for p in self.probes if p.repliedAt is not None), default=-1)
-        lost = pending = sent = 0
-        for probe in self.probes:
-            if probe.sentAt > since:
-                sent += 1
-                if previousProbe is not None:
-                    pause = max(pause, probe.sentAt - previousProbe)
-                if probe.repliedAt is None:
-                    lost += probe.sequence < newest
-                    pending += probe.sequence > newest
-            previousProbe = probe.sentAt
-        return Gap(silence, startedAt, lost, pending, sent, pause)
+        lost = sum(sequence < newest for sequence in unanswered)
+        pending = len(unanswered) - lost
+        return Gap(silence, startedAt, lost, pending, len(sent), max(pauses, default=0.0))
 
     def _probe(self) -> None:
-        if self._socket is None:
-            return
+        assert self._socket is not None
         self.probes.append(Probe(self.sent, time.monotonic()))
         packet = self._packet(self.sent)
         self.sent += 1
         try:
             self._socket.sendto(packet, (self._target, 0))
         except OSError:
-            # It stays in the records as a probe without an answer.
-            pass
+            pass  # the probe stays without an answer
 
     def _packet(self, sequence: int) -> bytes:
-        def packed(checked: int) -> bytes:
-            return _ECHO.pack(
-                _ECHO_REQUEST[self._version],
-                0,
-                checked,
-                self._identity,
-                sequence & 0xFFFF,
-                self._token,
-                sequence,
-            )
+        def packed(checksum: int) -> bytes:
+            kind, low = _ECHO_REQUEST[self._version], sequence & 0xFFFF
+            return _ECHO.pack(kind, 0, checksum, self._identity, low, self._token, sequence)
 
         # The kernel fills in the checksum of ICMPv6.
         return packed(internetChecksum(packed(0)) if self._version == 4 else 0)
 
     def receive(self, sock: socket.socket) -> tuple[bytes, float] | None:
-        data, ancillary, _, sender = sock.recvmsg(2048, socket.CMSG_SPACE(_TIMESTAMP.size))
+        data, ancillary, _, sender = sock.recvmsg(2048, TIMESTAMP_SPACE)
         if sender[0].partition("%")[0] != self._target:
             return None
-        return data, _arrival(ancillary)
+        return data, time.monotonic() - waited(ancillary, time.time())
 
     def messageReceived(self, message: tuple[bytes, float]) -> None:
         data, arrival = message
-        if self._version == 4:
-            if not data:
-                return
-            data = data[(data[0] & 0x0F) * 4 :]
-        if len(data) < _ECHO.size:
+        start = (data[0] & 0xF) * 4 if data and self._version == 4 else 0
+        if len(data) < start + _ECHO.size:
             return
-        type, _, _, _, _, token, sequence = _ECHO.unpack_from(data)
-        if type != _ECHO_REPLY[self._version] or token != self._token or not self.probes:
+        kind, _, _, _, _, token, sequence = _ECHO.unpack_from(data, start)
+        if kind != _ECHO_REPLY[self._version] or token != self._token or not self.probes:
             return
         position = sequence - self.probes[0].sequence
         if 0 <= position < len(self.probes) and self.probes[position].repliedAt is None:
@@ -241,21 +221,4 @@ class Pinger(SocketReader[tuple[bytes, float]]):
             self.received += 1
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("pinging {target} ended", failure, target=self._target)
-
-
-def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:
-    """
-    When a packet reached this host, on the monotonic clock: this process may have been
-    busy since then, and the kernel was not.
-    """
-    now = time.monotonic()
-    for level, type, data in ancillary:
-        if (level, type) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESTAMP.size:
-            seconds, nanoseconds = _TIMESTAMP.unpack_from(data)
-            age = time.time() - seconds - nanoseconds / 1e9
-            # The kernel's stamp is on the wall clock, which may have been set meanwhile.
-            if 0.0 <= age < _OLDEST:
-                arrival: float = now - age
-                return arrival
-    return now
+        self._log.failure("Pinging {target} failed", failure, target=self._target)
