@@ -87,7 +87,7 @@ def forge(packet: bytes, source: str | None, **fields: int | None) -> bytes:
     @param fields: See L{crafted.forged}.
     """
     address = crafted.packed(source) if source is not None else b""
-    same = len(address) == len(sourceOf(packet))
+    same = len(address) == len(crafted.sourceOf(packet))
     return crafted.forged(packet, source=address if same else None, **fields)
 
 

@@ -13,6 +13,7 @@ import attrs
 from tests import crafted
 from txcarp.observer.events import Event, GroupView, Kind
 from txcarp.observer.watch import Watch
+from txcarp.protocol.envelope import readPacket
 
 ALPHA, BETA, GAMMA = "10.99.0.1", "10.99.0.2", "10.99.0.3"
 ETH0 = "eth0"
@@ -103,7 +104,9 @@ class Air:
 
         @return: The resulting events.
         """
-        heard = self.watch.heard(self.now, interface, packet, b"\2\0\0\0\0\1", here)
+        heard = self.watch.heard(
+            self.now, interface, readPacket(packet), b"\2\0\0\0\0\1", here
+        )
         self.events += heard
         return heard
 

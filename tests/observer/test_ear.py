@@ -16,8 +16,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests import crafted
 from txcarp.observer.ear import Ear
 from txcarp.observer.events import Kind
+from txcarp.protocol.envelope import readPacket
+
+_FOUR, _SIX = crafted.packet(), crafted.packet6()
 
 
 class FakeReactor:
@@ -34,7 +38,6 @@ class FakeReactor:
     def removeReader(self, reader: object) -> None:
         if reader in self.readers:
             self.readers.remove(reader)
-
 
     def callFromThread(self, call: Callable[[], object]) -> None:
         call()
@@ -100,20 +103,27 @@ class EarTests(SynchronousTestCase):
 
     def test_packets(self) -> None:
         """
-        Packets with an IP ethertype are reported, a limited number in one turn of the reactor.
+        Packets with an IP ethertype and an IP header are reported, a limited number in one turn
+        of the reactor.
         """
         verifyObject(IReadDescriptor, self.ear)
         self.ear.start()
         self.assertEqual((self.reactor.readers, self.ear.fileno()), ([self.ear], 77))
-        self.sockets[0].packets = [(b"one", 0x0800), (b"tagged", 0x8100), (b"two", 0x86DD)]
+        self.sockets[0].packets = [
+            (_FOUR, 0x0800),
+            (_FOUR, 0x8100),
+            (b"", 0x0800),
+            (b"nonsense", 0x0800),
+            (_SIX, 0x86DD),
+        ]
         self.ear.doRead()
         first, *arrivals = self.told
         self.assertEqual(first, "listens")
         self.assertEqual(
             arrivals,
-            [(0.0, "eth0", data, b"\2\0\0\0\0\1", True) for data in (b"one", b"two")],
+            [(0.0, "eth0", readPacket(data), b"\2\0\0\0\0\1", True) for data in (_FOUR, _SIX)],
         )
-        self.sockets[0].packets = [(b"x", 0x0800)] * 1000
+        self.sockets[0].packets = [(_FOUR, 0x0800)] * 1000
         self.ear.doRead()
         self.assertGreater(len(self.sockets[0].packets), 900)
 
@@ -191,7 +201,7 @@ class EarTests(SynchronousTestCase):
         If a packet causes a stop, no further packet is read.
         """
         self.ear.start()
-        self.sockets[0].packets = [(b"one", 0x0800), (b"two", 0x0800)]
+        self.sockets[0].packets = [(_FOUR, 0x0800)] * 2
         self.patch(self, "heard", lambda *packet: self.ear.stop() or [])
         self.ear.doRead()
         self.assertEqual(len(self.sockets[0].packets), 1)

@@ -15,9 +15,17 @@ from txcarp.observer.events import Reason
 from txcarp.observer.group import advantage
 from txcarp.observer.sighting import CARPClaim, Protocol, Sighting, look
 from txcarp.observer.vrrp import VRRPClaim
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
+
+
+def seenIn(data: bytes) -> Sighting:
+    """
+    What an observer reads in a packet.
+    """
+    return look(readPacket(data))
 
 
 class LookTests(SynchronousTestCase):
@@ -27,7 +35,7 @@ class LookTests(SynchronousTestCase):
 
     def refused(self, packet: bytes, reason: Rejection) -> None:
         with self.assertRaises(Rejected) as caught:
-            look(packet)
+            seenIn(packet)
         self.assertIs(caught.exception.reason, reason)
 
     def test_ucarp(self) -> None:
@@ -37,7 +45,7 @@ class LookTests(SynchronousTestCase):
         vectors = load("advertisements")["vectors"]
         self.assertGreater(len(vectors), 200)
         for vector in vectors:
-            seen = look(bytes.fromhex(vector["packet_hex"])[14:])
+            seen = seenIn(bytes.fromhex(vector["packet_hex"])[14:])
             self.assertEqual((seen.protocol, seen.vhid), (Protocol.CARP, vector["vhid"]))
             self.assertEqual(
                 seen.claim, CARPClaim(Timing(vector["advbase"], vector["advskew"])), vector["name"]
@@ -50,7 +58,7 @@ class LookTests(SynchronousTestCase):
         """
         body = crafted.payload(vhid=3, advbase=2, advskew=9, counter=77, demotion=8)
         self.assertEqual(
-            look(crafted.packet(body)),
+            seenIn(crafted.packet(body)),
             Sighting(
                 protocol=Protocol.CARP,
                 vhid=3,
@@ -67,20 +75,20 @@ class LookTests(SynchronousTestCase):
         Over IPv6 the checksum may cover a pseudo-header, as in NetBSD.
         """
         body = crafted.payload()
-        seen = look(ipv6Packet(body))
+        seen = seenIn(ipv6Packet(body))
         self.assertEqual((familyOf(seen.source), seen.source), (Family.IPV6, packed("fe80::1")))
         pseudo = pseudoHeader("fe80::1", "ff02::12", 36)
         summed = crafted.checksum(pseudo + body[:6] + b"\0\0" + body[8:]).to_bytes(2, "big")
-        self.assertEqual(look(ipv6Packet(body[:6] + summed + body[8:])), seen)
+        self.assertEqual(seenIn(ipv6Packet(body[:6] + summed + body[8:])), seen)
         self.refused(ipv6Packet(crafted.plusOne(body, 6)), Rejection.CHECKSUM)
 
     def test_leaving(self) -> None:
         """
         A bow-out and a priority of 0 are recognized.
         """
-        self.assertTrue(look(crafted.packet(advbase=255, advskew=255)).leaving)
-        self.assertFalse(look(crafted.packet(advbase=255, advskew=254)).leaving)
-        self.assertTrue(look(crafted.packet(vrrp(priority=0))).leaving)
+        self.assertTrue(seenIn(crafted.packet(advbase=255, advskew=255)).leaving)
+        self.assertFalse(seenIn(crafted.packet(advbase=255, advskew=254)).leaving)
+        self.assertTrue(seenIn(crafted.packet(vrrp(priority=0))).leaving)
 
     def test_vrrp(self) -> None:
         """
@@ -91,7 +99,7 @@ class LookTests(SynchronousTestCase):
             addresses = tuple(f"10.99.0.{number + 1}" for number in range(count))
             for version, interval in ((2, 1), (3, 100)):
                 body = vrrp(version=version, interval=interval, addresses=addresses)
-                seen = look(crafted.packet(body) + b"\0" * 6)
+                seen = seenIn(crafted.packet(body) + b"\0" * 6)
                 self.assertEqual((seen.protocol, seen.vhid), (Protocol.VRRP, 51))
                 self.assertEqual(seen.claim, VRRPClaim(version, 100, 1.0))
                 self.assertEqual(seen.addresses, tuple(map(packed, addresses)))
@@ -103,10 +111,10 @@ class LookTests(SynchronousTestCase):
         pseudo = pseudoHeader(crafted.PEER, crafted.GROUP, 12)
         plain, other = vrrp(), vrrp(pseudo=pseudo)
         self.assertNotEqual(plain, other)
-        self.assertEqual(look(crafted.packet(plain)), look(crafted.packet(other)))
+        self.assertEqual(seenIn(crafted.packet(plain)), seenIn(crafted.packet(other)))
         self.refused(crafted.packet(crafted.plusOne(plain, 6)), Rejection.CHECKSUM)
         pseudo = pseudoHeader("fe80::1", "ff02::12", 24)
-        seen = look(ipv6Packet(vrrp(addresses=("fd00::1",), pseudo=pseudo)))
+        seen = seenIn(ipv6Packet(vrrp(addresses=("fd00::1",), pseudo=pseudo)))
         self.assertEqual(seen.addresses, (packed("fd00::1"),))
 
     def test_router(self) -> None:
@@ -115,7 +123,7 @@ class LookTests(SynchronousTestCase):
         """
         self.refused(crafted.packet(ttl=254), Rejection.TTL)
         self.refused(ipv6Packet(crafted.payload(), hops=64), Rejection.TTL)
-        seen = look(crafted.packet(ttl=62, destination=crafted.OWN))
+        seen = seenIn(crafted.packet(ttl=62, destination=crafted.OWN))
         self.assertEqual(seen.destination, packed(crafted.OWN))
 
     def test_refused(self) -> None:
@@ -138,7 +146,7 @@ class LookTests(SynchronousTestCase):
         Any bytes are read or refused.
         """
         try:
-            seen = look(packet)
+            seen = seenIn(packet)
         except Rejected:
             return
         self.assertGreater(seen.vhid, 0)
@@ -153,7 +161,7 @@ class LookTests(SynchronousTestCase):
             packet[data.draw(st.integers(0, len(packet) - 1))] = data.draw(st.integers(0, 255))
         cut = bytes(packet[: data.draw(st.integers(0, len(packet)))])
         try:
-            self.assertIsInstance(look(cut), Sighting)
+            self.assertIsInstance(seenIn(cut), Sighting)
         except Rejected as rejected:
             self.assertTrue(str(rejected).isprintable())
 

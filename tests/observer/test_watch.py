@@ -15,6 +15,8 @@ from txcarp.observer import records, words
 from txcarp.observer.events import Kind
 from txcarp.observer.watch import Watch
 from txcarp.observer.words import Calendar
+from txcarp.protocol.envelope import readPacket
+from txcarp.protocol.rejection import Rejected
 
 
 class WatchTests(SynchronousTestCase):
@@ -35,7 +37,7 @@ class WatchTests(SynchronousTestCase):
             for body in bodies:
                 for packet in (ipv6Packet(body), crafted.packet(body)):
                     if body is not bodies[2] or packet[0] >> 4 == 4:
-                        self.watch.heard(1.0, interface, packet)
+                        self.watch.heard(1.0, interface, readPacket(packet))
         names = [(group.key.interface, words.name(group.key)) for group in self.watch.groups()]
         each = ["CARP 9", "CARP 9 IPv6", "CARP 10", "CARP 10 IPv6", "VRRP 9"]
         self.assertEqual(
@@ -74,7 +76,7 @@ class WatchTests(SynchronousTestCase):
         A packet that every receiver refuses is reported with its sender and the reason, and
         makes no group.
         """
-        (event,) = self.watch.heard(0.0, "eth0", crafted.packet(ttl=3))
+        (event,) = self.watch.heard(0.0, "eth0", readPacket(crafted.packet(ttl=3)))
         self.assertEqual((event.kind, event.group), (Kind.IGNORED, None))
         said = words.sentence(event, Calendar(Clock().seconds))
         self.assertEqual(
@@ -87,8 +89,8 @@ class WatchTests(SynchronousTestCase):
         """
         Packets that the socket filter drops are not reported.
         """
-        self.assertEqual(self.watch.heard(0.0, "eth0", b""), [])
-        self.assertEqual(self.watch.heard(0.0, "eth0", crafted.packet(protocol=17)), [])
+        packet = readPacket(crafted.packet(protocol=17))
+        self.assertEqual(self.watch.heard(0.0, "eth0", packet), [])
 
     def test_full(self) -> None:
         """
@@ -124,7 +126,11 @@ class WatchTests(SynchronousTestCase):
         calendar = Calendar(clock.seconds)
         for packet in packets:
             for start in (b"", bytes.fromhex("45100038123440 00ff70 0000 0a630001 e0000012")):
-                for event in watch.heard(0.0, "eth0", start + packet):
+                try:
+                    read = readPacket(start + packet)
+                except Rejected:
+                    continue
+                for event in watch.heard(0.0, "eth0", read):
                     self.assertTrue(words.sentence(event, calendar))
                     self.assertTrue(records.ofEvent(event, calendar))
         watch.tick(100.0)

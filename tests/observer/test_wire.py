@@ -21,6 +21,7 @@ from txcarp.network import sockets
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
 from txcarp.protocol import ipv6
+from txcarp.protocol.envelope import Packet, readPacket
 
 _IPV4, _IPV6, _VLAN = 0x0800, 0x86DD, 0x8100
 _GROUP = bytes.fromhex("01005e000012")
@@ -65,13 +66,13 @@ class WireTests(SynchronousTestCase):
             header += struct.pack("!HH", _VLAN, tag)
         self.frames.send(header + struct.pack("!H", ethertype) + packet)
 
-    def heard(self) -> list[bytes]:
+    def heard(self) -> list[Packet]:
         """
         All packets that arrive before a last one, which this sends.
         """
-        last = crafted.packet(vhid=255)
-        self.send(last)
-        packets: list[bytes] = []
+        sent = crafted.packet(vhid=255)
+        self.send(sent)
+        last, packets = readPacket(sent), list[Packet]()
         end = time.monotonic() + 10
         while last not in packets and time.monotonic() < end:
             try:
@@ -97,7 +98,7 @@ class WireTests(SynchronousTestCase):
         ]
         for packet in packets:
             self.send(packet, _IPV6 if packet[0] >> 4 == 6 else _IPV4)
-        self.assertEqual(self.heard(), packets)
+        self.assertEqual(self.heard(), list(map(readPacket, packets)))
 
     def test_others(self) -> None:
         """
@@ -119,7 +120,7 @@ class WireTests(SynchronousTestCase):
         A tag with a priority and no VLAN is accepted.
         """
         self.send(crafted.packet(), tag=0xE000)
-        self.assertEqual(self.heard(), [crafted.packet()])
+        self.assertEqual(self.heard(), [readPacket(crafted.packet())])
 
     def test_sender(self) -> None:
         """
@@ -148,7 +149,7 @@ class WireTests(SynchronousTestCase):
         self.send(crafted.packet())
         arrival = wire.receive(own)
         assert arrival is not None
-        self.assertEqual((arrival.packet, arrival.here), (crafted.packet(), True))
+        self.assertEqual((arrival.packet, arrival.here), (readPacket(crafted.packet()), True))
         self.assertRaises(BlockingIOError, wire.receive, own)
 
     def groups(self) -> str:

@@ -17,7 +17,7 @@ from txcarp.network.sockets import openRawSocket, requestTimestamps
 from txcarp.observer import wire
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.authentication import Authenticator
-from txcarp.protocol.envelope import Audience, readPacket, unwrap
+from txcarp.protocol.envelope import Audience, unwrap
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.timing import LEAVING, Timing
@@ -108,20 +108,19 @@ class Witness(SocketReader[wire.Arrival]):
         return wire.receive(sock)
 
     def messageReceived(self, arrival: wire.Arrival) -> None:
-        host = self._cards.get(arrival.hardware)
+        host, packet = self._cards.get(arrival.hardware), arrival.packet
         if host is None:
             return
         at = time.monotonic() - arrival.waited
-        try:
-            packet = readPacket(arrival.packet)
-            found = unwrap(packet, self._audience) if packet.protocol == PROTOCOL else None
-        except Rejected:
-            return
-        if found is None:
-            if packet.source == self._address:
-                self.answering = host
-                self.answered(host)
-        elif self._authenticator.verify(found.counter, found.digest):
-            advert = Advert(host, at, Timing(found.advbase, found.advskew))
-            self.adverts.append(advert)
-            self.advertised(advert)
+        if packet.protocol == PROTOCOL:
+            try:
+                found = unwrap(packet, self._audience)
+            except Rejected:
+                return
+            if self._authenticator.verify(found.counter, found.digest):
+                advert = Advert(host, at, Timing(found.advbase, found.advskew))
+                self.adverts.append(advert)
+                self.advertised(advert)
+        elif packet.source == self._address:
+            self.answering = host
+            self.answered(host)

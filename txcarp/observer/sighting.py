@@ -15,13 +15,15 @@ from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL, SIZE, TTL, decode, looksLikeVRRP
 from txcarp.protocol.checksum import internetChecksum
-from txcarp.protocol.envelope import Packet, readPacket
+from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
-_PSEUDO_IPV4 = struct.Struct("!4s4sxBH")
+#: Of an IPv4 header: version and length, the length of the packet, the place of a fragment.
+_HEADER = struct.Struct("!BxHxxH")
 _FRAGMENT_OFFSET = 0x1FFF
+_PSEUDO_HEADER = struct.Struct("!4s4sxBH")
 
 
 class Protocol(enum.Enum):
@@ -80,74 +82,63 @@ class Sighting:
     addresses: tuple[bytes, ...] = ()
 
 
-def look(data: bytes) -> Sighting:
+def look(packet: Packet) -> Sighting:
     """
-    Read a packet.
+    Read the advertisement in a packet.
 
-    @param data: A packet from its IP header on, perhaps padded by an Ethernet card.
     @raise Rejected: If every receiver would refuse it, whatever its group.
     """
-    version = data[0] >> 4 if data else 0
-    if version not in (4, 6):
-        raise Rejected(Rejection.SIZE, f"{len(data)} bytes")
-    packet = readPacket(data)
-    if packet.protocol != PROTOCOL:
-        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
-    if version == 4 and int.from_bytes(data[6:8]) & _FRAGMENT_OFFSET:
-        raise Rejected(Rejection.SIZE, "a later fragment")
-    size = int.from_bytes(data[4:6])
-    if version == 4:
-        size = int.from_bytes(data[2:4]) - len(packet.header)
-    if 0 < size < len(packet.payload):
-        packet = attrs.evolve(packet, payload=packet.payload[:size])
-    if packet.hops != TTL and isMulticast(packet.destination):
+    payload = _payloadOf(packet)
+    source, destination = packet.source, packet.destination
+    if packet.hops != TTL and isMulticast(destination):
         # A router may be on the way to a single peer, and lowers the TTL.
         raise Rejected(Rejection.TTL, str(packet.hops))
-    return (_readVRRP if looksLikeVRRP(packet.payload) else _readCARP)(packet)
-
-
-def _readCARP(packet: Packet) -> Sighting:
-    found = decode(packet.payload)
-    _check(Protocol.CARP, found.vhid, packet, packet.payload[:SIZE])
-    return Sighting(
-        protocol=Protocol.CARP,
-        vhid=found.vhid,
-        source=packet.source,
-        destination=packet.destination,
-        claim=CARPClaim(Timing(found.advbase, found.advskew), found.demotion),
-        leaving=found.isBowOut,
-        counter=found.counter,
-    )
-
-
-def _readVRRP(packet: Packet) -> Sighting:
-    vrid, claim, addresses = vrrp.decode(packet.payload, len(packet.source))
-    _check(Protocol.VRRP, vrid, packet, packet.payload)
-    return Sighting(
-        protocol=Protocol.VRRP,
-        vhid=vrid,
-        source=packet.source,
-        destination=packet.destination,
-        claim=claim,
-        leaving=claim.priority == vrrp.LEAVING,
-        addresses=addresses,
-    )
-
-
-def _check(protocol: Protocol, vhid: int, packet: Packet, summed: bytes) -> None:
-    """
-    Check the number of the group, and the checksum with and without a
-    pseudo-header.  NetBSD's CARP over IPv6 has one; VRRP version 3 has one, but
-    over IPv4 not in every implementation.
-    """
-    if not vhid:
-        raise Rejected(Rejection.VHID, "0")
-    if not internetChecksum(summed):
-        return
-    ends = packet.source, packet.destination
-    if packet.family is Family.IPV6:
-        pseudo = ipv6.pseudoHeader(*ends, len(summed))
+    if looksLikeVRRP(payload):
+        vhid, claim, addresses = vrrp.decode(payload, len(source))
+        leaving = claim.priority == vrrp.LEAVING
+        seen = Sighting(
+            Protocol.VRRP, vhid, source, destination, claim, leaving, addresses=addresses
+        )
     else:
-        pseudo = _PSEUDO_IPV4.pack(*ends, PROTOCOL, len(summed))
-    if internetChecksum(pseudo + summed):
-        raise Rejected(Rejection.CHECKSUM, f"{protocol.value} {vhid}")
+        found = decode(payload)
+        seen = Sighting(
+            protocol=Protocol.CARP,
+            vhid=found.vhid,
+            source=source,
+            destination=destination,
+            claim=CARPClaim(Timing(found.advbase, found.advskew), found.demotion),
+            leaving=found.isBowOut,
+            counter=found.counter,
+        )
+        payload = payload[:SIZE]
+    if not seen.vhid:
+        raise Rejected(Rejection.VHID, "0")
+    # The checksum of NetBSD's CARP over IPv6 covers a pseudo-header; so does that of VRRP
+    # version 3, though over IPv4 not in every implementation.
+    if internetChecksum(payload) and internetChecksum(_pseudoHeader(packet, payload) + payload):
+        raise Rejected(Rejection.CHECKSUM, f"{seen.protocol.value} {seen.vhid}")
+    return seen
+
+
+def _payloadOf(packet: Packet) -> bytes:
+    """
+    The payload, without the bytes with which an Ethernet card pads a short packet.  No packet
+    of IPv6 is as short as that.
+    """
+    if packet.protocol != PROTOCOL:
+        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
+    if packet.family is Family.IPV6:
+        return packet.payload
+    first, length, fragment = _HEADER.unpack_from(packet.header)
+    if first >> 4 != 4:
+        raise Rejected(Rejection.SIZE, f"version {first >> 4} of IP")
+    if fragment & _FRAGMENT_OFFSET:
+        raise Rejected(Rejection.SIZE, "a later fragment")
+    length -= len(packet.header)
+    return packet.payload[:length] if length > 0 else packet.payload
+
+
+def _pseudoHeader(packet: Packet, payload: bytes) -> bytes:
+    if packet.family is Family.IPV6:
+        return ipv6.pseudoHeader(packet.source, packet.destination, len(payload))
+    return _PSEUDO_HEADER.pack(packet.source, packet.destination, PROTOCOL, len(payload))

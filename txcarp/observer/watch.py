@@ -10,7 +10,7 @@ from __future__ import annotations
 from txcarp.observer.events import Event, GroupKey, GroupView, Kind
 from txcarp.observer.group import Group
 from txcarp.observer.sighting import look
-from txcarp.protocol.envelope import readPacket
+from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -65,19 +65,21 @@ class Watch:
         return [Event(kind, now, interface)]
 
     def heard(
-        self, when: float, interface: str, packet: bytes, hardware: bytes = b"", here: bool = False
+        self, when: float, interface: str, packet: Packet, hardware: bytes = b"", here: bool = False
     ) -> list[Event]:
         """
-        Take in a packet of protocol 112.
+        Take in a packet.
 
-        @param packet: The packet from its IP header on.
         @param hardware: The link-layer address that sent it.
         @param here: Whether this machine sent it.
         """
         try:
             sighting = look(packet)
         except Rejected as rejected:
-            return self._refused(when, interface, packet, rejected)
+            if rejected.reason is Rejection.PROTOCOL:
+                return []  # the socket filter drops these
+            detail = str(rejected)
+            return [Event(Kind.IGNORED, when, interface, source=packet.source, detail=detail)]
         key = GroupKey(interface, sighting.protocol, sighting.vhid, familyOf(sighting.source))
         group = self._groups.get(key)
         if group is None:
@@ -118,14 +120,3 @@ class Watch:
                 del self._groups[key]
                 return True
         return False
-
-    def _refused(
-        self, when: float, interface: str, packet: bytes, rejected: Rejected
-    ) -> list[Event]:
-        try:
-            source = readPacket(packet).source
-        except Rejected:
-            return []
-        if rejected.reason is Rejection.PROTOCOL:
-            return []  # the socket filter drops these
-        return [Event(Kind.IGNORED, when, interface, source=source, detail=str(rejected))]

@@ -13,13 +13,10 @@ import time
 import attrs
 
 from txcarp.network import socketfilter
-from txcarp.network.sockets import (
-    TIMESTAMP_SPACE,
-    openRawSocket,
-    requestTimestamps,
-    waited,
-)
+from txcarp.network.sockets import TIMESTAMP_SPACE, openRawSocket, requestTimestamps, waited
 from txcarp.protocol.advertisement import PROTOCOL
+from txcarp.protocol.envelope import Packet, readPacket
+from txcarp.protocol.rejection import Rejected
 
 #: Bytes to read of one packet: VRRP can list 255 addresses.
 _MAXIMUM_PACKET = 8192
@@ -50,13 +47,12 @@ class Arrival:
     """
     A packet and its circumstances.
 
-    @ivar packet: The packet from its IP header on.
     @ivar waited: Seconds from its arrival until it was read.
     @ivar hardware: The link-layer address that sent it; may be empty.
     @ivar here: Whether this machine sent it.
     """
 
-    packet: bytes
+    packet: Packet
     waited: float
     hardware: bytes
     here: bool
@@ -117,18 +113,18 @@ def openListener(interface: str) -> socket.socket:
 
 def receive(sock: socket.socket) -> Arrival | None:
     """
-    The next packet; C{None} if it has another ethertype.
+    Read a packet; C{None} if it has another ethertype or no IP header.
 
     @raise BlockingIOError: If no packet waits.
     @raise OSError: If the interface went down.
     """
-    packet, ancillary, _, sender = sock.recvmsg(_MAXIMUM_PACKET, TIMESTAMP_SPACE)
+    data, ancillary, _, sender = sock.recvmsg(_MAXIMUM_PACKET, TIMESTAMP_SPACE)
     _, ethertype, kind, _, hardware = sender
     if ethertype not in _ETHERTYPES:
         return None
-    return Arrival(
-        packet=packet,
-        waited=waited(ancillary, time.time()),
-        hardware=bytes(hardware),
-        here=kind == socket.PACKET_OUTGOING,
-    )
+    try:
+        packet = readPacket(data)
+    except Rejected:
+        return None
+    here = kind == socket.PACKET_OUTGOING
+    return Arrival(packet, waited(ancillary, time.time()), bytes(hardware), here)
