@@ -34,7 +34,7 @@ LAYERS = (
     ("txcarp.service",),
     ("txcarp.configuration",),
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
-    ("txcarp.terminal",),
+    ("txcarp.livescreen",),
     ("txcarp.observer",),
     ("txcarp.demo",),
     ("txcarp.commands",),
@@ -147,7 +147,7 @@ class LayerTests(SynchronousTestCase):
             ("txcarp.interfaces", "from txcarp.mastership.leases import AddressLeases"),
             ("txcarp.membership.holds", "from txcarp.virtualhost import VirtualHost"),
             ("txcarp.network.linux", "def late():\n    import txcarp.mastership.scripts"),
-            ("txcarp.observer.group", "from txcarp.demo import cast"),
+            ("txcarp.observer.group", "from txcarp.demo import hosts"),
             ("txcarp.links", "from txcarp import CARPService"),
         ):
             found = violations({**good, name: f"{good[name]}\n{line}\n"})

@@ -37,7 +37,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{findings}: the faults of a group.
   - C{observer}: the engine of C{txcarp observe}.
   - C{demo}: the engine of C{txcarp demo}.
-  - C{terminal}: tables and live pictures.
+  - C{livescreen}: tables and live pictures.
   - C{output}: standard output whose reader may go away.
   - C{testbed}: throw-away networks on this machine.
   - C{__main__}: C{python -m txcarp}.

@@ -14,10 +14,10 @@ from typing import TextIO
 class Output:
     """
     A text stream on which a failed write is reported once and never raised.
-    L{txcarp.terminal} hands it to rich as a file.
+    L{txcarp.livescreen} hands it to rich as a file.
 
-    @ivar encoding: The encoding of the stream.  Characters that it lacks are
-        written as backslash escapes.
+    @ivar encoding: The encoding of the stream.  Characters that it lacks are written as backslash
+        escapes.
     @ivar isTerminal: Whether the stream is a terminal that can redraw.
     @ivar hasColour: Whether it is one and C{NO_COLOR} does not forbid colour.
     """

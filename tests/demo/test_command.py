@@ -83,7 +83,7 @@ class CommandTests(TestCase):
             ["sh", "-c", f'{limit}exec "$@" {redirection}', "sh", sys.executable]
             + ["-m", "txcarp.commands.main", "demo", *arguments],
             env={
-                **environment(self.directory),  # its twistd finds this txcarp, too
+                **environment(self.directory),  # its daemons find this txcarp, too
                 "TMPDIR": str(self.directory),
                 "TERM": "xterm",
                 "NO_COLOR": "",
@@ -115,7 +115,7 @@ class CommandTests(TestCase):
 
     async def test_handOvers(self) -> None:
         """
-        Both hand-overs are seen and measured, and nothing is left behind.
+        Both take-overs are seen and measured, and nothing is left behind.
         """
         run = self.start("--once", f"--keep-logs={self.directory / 'logs'}")
         status = await run.ended
@@ -227,7 +227,7 @@ class CommandTests(TestCase):
         # Python runs it first in every process, and only the daemons have such a command line.
         (self.directory / "sitecustomize.py").write_text(
             "import os, sys\n"
-            "if '--nodaemon' in sys.orig_argv:\n"
+            "if '--assign' in sys.orig_argv:\n"
             "    print('no daemons today', flush=True)\n"
             "    os._exit(2)\n"
         )

@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.demo.story}, L{txcarp.demo.progress} and L{txcarp.demo.outcome}.
+Tests of L{txcarp.demo.story} and L{txcarp.demo.outcome}.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.demo.display import Display
-from txcarp.demo.outcome import HandOver, summary
-from txcarp.demo.progress import Progress, StoryFailed
-from txcarp.demo.story import Story
+from txcarp.demo.outcome import Takeover, summary
+from txcarp.demo.story import Progress, Story, StoryFailed
 from txcarp.demo.timeline import Timeline
 from txcarp.demo.witness import Advert
+from txcarp.livescreen import consoleOn, show
 from txcarp.output import Output
 from txcarp.protocol.timing import LEAVING, Timing
-from txcarp.terminal import consoleOn, show
 from txcarp.testbed.pinger import Gap
 
 
@@ -30,7 +29,6 @@ class FakeDaemon:
     """
 
     def __init__(self) -> None:
-        self.running = True
         self.ending = ""
 
 
@@ -49,7 +47,7 @@ class FakeHost:
         self._group = group
 
     def command(self) -> list[str]:
-        return ["twistd", "txcarp", "-u", "/some/where/up"]
+        return ["txcarp", "-u", "/some/where/up"]
 
     def start(self) -> None:
         self.daemon = FakeDaemon()
@@ -71,7 +69,6 @@ class FakeHost:
 
     def end(self, words: str) -> None:
         self.participates = False
-        self.daemon.running = False
         self.daemon.ending = words
         self._group.story.noticed(cast(Any, self))
 
@@ -131,7 +128,7 @@ class FakeGroup:
             Display(Output(self.output, "test", lambda: None), timeline),
         )
 
-    def begin(self) -> Deferred[tuple[HandOver, HandOver]]:
+    def begin(self) -> Deferred[tuple[Takeover, Takeover]]:
         outcome = Deferred.fromCoroutine(self.story.run())
         self.clock.callLater(3.5, self.become, self.alpha)
         return outcome
@@ -217,7 +214,7 @@ class StoryTests(SynchronousTestCase):
         self.group.advance(25)
         said = self.group.output.getvalue()
         for words in (
-            "alpha: twistd txcarp -u up",
+            "alpha: txcarp -u up",
             "4 from alpha, one every 1.000 s (at most 0.0 ms off)",
             "3.197 s after the last advert of alpha (due after 3.195 s: 1.7 ms late)",
             "nothing for 2.500 s (1250 pings lost); now beta answers",
@@ -228,13 +225,13 @@ class StoryTests(SynchronousTestCase):
 
     def test_outcome(self) -> None:
         """
-        Both hand-overs are reported, and the dead host gets its power back.
+        Both take-overs are reported, and the dead host gets its power back.
         """
         outcome = self.group.begin()
         self.group.advance(25)
         crash, stop = self.successResultOf(outcome)
-        self.assertAlmostEqual(crash.takeOver, 3.196, 2)
-        self.assertAlmostEqual(stop.takeOver, 0.002, 2)
+        self.assertAlmostEqual(crash.delay, 3.196, 2)
+        self.assertAlmostEqual(stop.delay, 0.002, 2)
         self.assertEqual(self.group.powered, ["alpha"])
 
     def test_otherMaster(self) -> None:
@@ -353,15 +350,15 @@ class OutcomeTests(SynchronousTestCase):
     """
 
     def rows(self, pause: float) -> str:
-        crash = HandOver(3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
-        stop = HandOver(0.0041, Gap(0.064, None, 6, 0, 1000, pause))
+        crash = Takeover(3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
+        stop = Takeover(0.0041, Gap(0.064, None, 6, 0, 1000, pause))
         output = StringIO()
         show(consoleOn(Output(output, "test", lambda: None)), *summary(crash, stop))
         return output.getvalue()
 
     def test_summary(self) -> None:
         """
-        Both hand-overs are compared with a ucarp pair, which is not measured.
+        Both take-overs are compared with a ucarp pair, which is not measured.
         """
         text = self.rows(pause=0.003)
         self.assertRegex(text, r"power cut +3\.197 s +2\.701 s +about 3 s")
@@ -380,5 +377,5 @@ class OutcomeTests(SynchronousTestCase):
         """
         A pause that is short compared with the silence is ignored.
         """
-        self.assertFalse(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
-        self.assertTrue(HandOver(3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)
+        self.assertFalse(Takeover(3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
+        self.assertTrue(Takeover(3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from tests import crafted
-from txcarp.observer.events import Event, GroupView, Kind
+from txcarp.observer.reports import GroupView, Kind, Report
 from txcarp.observer.watch import Watch
 from txcarp.protocol.envelope import readPacket
 
@@ -93,21 +93,21 @@ class Air:
     def __init__(self, watch: Watch | None = None, now: float = 1000.0) -> None:
         self.watch = watch or Watch()
         self.now = now
-        self.events: list[Event] = []
+        self.reports: list[Report] = []
         self.watch.listens(now, ETH0)
         # Long enough that whoever speaks now has not spoken before.
         self.run(10)
 
-    def hear(self, packet: bytes, interface: str = ETH0, here: bool = False) -> list[Event]:
+    def hear(self, packet: bytes, interface: str = ETH0, here: bool = False) -> list[Report]:
         """
         Deliver a packet now.
 
-        @return: The resulting events.
+        @return: The resulting reports.
         """
         heard = self.watch.heard(
             self.now, interface, readPacket(packet), b"\2\0\0\0\0\1", here
         )
-        self.events += heard
+        self.reports += heard
         return heard
 
     def carp(self, source: str = ALPHA, skew: int = 0, base: int = 1, **fields: int) -> bytes:
@@ -135,13 +135,13 @@ class Air:
         """
         return Talker(base + skew / 256, lambda: self.carp(source, skew, base, **fields))
 
-    def run(self, seconds: float, *talkers: Talker) -> list[Event]:
+    def run(self, seconds: float, *talkers: Talker) -> list[Report]:
         """
         Let time pass while some hosts advertise, the first time at once.
 
-        @return: The resulting events.
+        @return: The resulting reports.
         """
-        already = len(self.events)
+        already = len(self.reports)
         end = self.now + seconds
         for talker in talkers:
             talker.next = self.now
@@ -157,15 +157,15 @@ class Air:
                 self.hear(speaker.speak())
             else:
                 tick += TICK
-                self.events += self.watch.tick(self.now)
+                self.reports += self.watch.tick(self.now)
         self.now = end
-        return self.events[already:]
+        return self.reports[already:]
 
     def take(self) -> list[Kind]:
         """
-        The kinds of events since the last call.
+        The kinds of reports since the last call.
         """
-        taken, self.events = [event.kind for event in self.events], []
+        taken, self.reports = [report.kind for report in self.reports], []
         return taken
 
     def group(self) -> GroupView:

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from tests import crafted
 from txcarp.observer.ear import Ear
-from txcarp.observer.events import Kind
+from txcarp.observer.reports import Kind
 from txcarp.protocol.envelope import readPacket
 
 _FOUR, _SIX = crafted.packet(), crafted.packet6()

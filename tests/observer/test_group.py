@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, packed
 from txcarp.observer import records, tables, words
-from txcarp.observer.events import Event, Kind, Reason
 from txcarp.observer.group import MAXIMUM_HOSTS
+from txcarp.observer.reports import Cause, Kind, Report
 from txcarp.observer.sighting import CARPClaim
 from txcarp.observer.words import Calendar
 from txcarp.protocol.seal import Says, Seal, Ticks
@@ -40,23 +40,23 @@ class SuccessionTests(SynchronousTestCase):
         self.air.run(5, self.alpha)
         self.assertEqual(self.air.take(), _START)
 
-    def followed(self, events: list[Event]) -> Event:
+    def followed(self, reports: list[Report]) -> Report:
         """
-        The only event of a new master, which is beta.
+        The only report of a new master, which is beta.
         """
-        (event,) = [event for event in events if event.kind is Kind.MASTER]
-        assert event.host is not None
-        assert event.group is not None
-        self.assertEqual((event.host.source, event.previous), (packed(BETA), packed(ALPHA)))
-        self.assertEqual([host.source for host in event.group.masters], [packed(BETA)])
-        return event
+        (report,) = [report for report in reports if report.kind is Kind.MASTER]
+        assert report.host is not None
+        assert report.group is not None
+        self.assertEqual((report.host.source, report.previous), (packed(BETA), packed(ALPHA)))
+        self.assertEqual([host.source for host in report.group.masters], [packed(BETA)])
+        return report
 
     def test_first(self) -> None:
         """
         A group is reported with its first advertisement, and not again.
         """
-        (event,) = self.air.hear(self.air.carp())
-        self.assertIs(event.kind, Kind.GROUP)
+        (report,) = self.air.hear(self.air.carp())
+        self.assertIs(report.kind, Kind.GROUP)
         self.air.run(60, self.alpha)
         self.assertEqual(self.air.take(), _START)
         (host,) = self.air.group().masters
@@ -73,13 +73,13 @@ class SuccessionTests(SynchronousTestCase):
         self.assertEqual(self.air.group().masters, ())
         self.assertEqual(self.air.group().nobodySince, self.air.now)
         self.air.now += 0.02
-        event = self.followed(self.air.run(20, self.beta))
-        self.assertEqual((event.reason, round(event.seconds or 0, 3)), (Reason.BOW_OUT, 0.02))
+        report = self.followed(self.air.run(20, self.beta))
+        self.assertEqual((report.cause, round(report.seconds or 0, 3)), (Cause.BOW_OUT, 0.02))
         self.assertEqual(self.air.take(), [Kind.BOW_OUT, Kind.MASTER, Kind.SEAL])
 
     def test_bowOutTwice(self) -> None:
         """
-        A bow-out that is repeated, or sent to several peers, is one event.
+        A bow-out that is repeated, or sent to several peers, is one report.
         """
         self.established()
         for _ in range(3):
@@ -95,11 +95,11 @@ class SuccessionTests(SynchronousTestCase):
         left = self.air.now
         self.air.run(2.9)
         self.assertEqual(self.air.take(), [Kind.BOW_OUT])
-        (event,) = self.air.run(60)
-        self.assertIs(event.kind, Kind.SILENT)
-        assert event.group is not None
-        self.assertEqual(event.group.nobodySince, left)
-        self.assertIsNotNone(event.group.last)
+        (report,) = self.air.run(60)
+        self.assertIs(report.kind, Kind.SILENT)
+        assert report.group is not None
+        self.assertEqual(report.group.nobodySince, left)
+        self.assertIsNotNone(report.group.last)
 
     def test_silence(self) -> None:
         """
@@ -110,13 +110,13 @@ class SuccessionTests(SynchronousTestCase):
         self.air.now = heard
         self.air.run(3.0)
         self.assertEqual(self.air.take(), [])
-        (event,) = self.air.run(0.39)
+        (report,) = self.air.run(0.39)
         self.assertEqual(
-            (event.kind, event.group and event.group.nobodySince), (Kind.SILENT, heard)
+            (report.kind, report.group and report.group.nobodySince), (Kind.SILENT, heard)
         )
-        event = self.followed(self.air.run(20, self.beta))
-        self.assertIs(event.reason, Reason.SILENCE)
-        self.assertAlmostEqual(event.seconds or 0, 3.39)
+        report = self.followed(self.air.run(20, self.beta))
+        self.assertIs(report.cause, Cause.SILENCE)
+        self.assertAlmostEqual(report.seconds or 0, 3.39)
 
     def test_quickSilence(self) -> None:
         """
@@ -125,8 +125,8 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 1.4
-        event = self.followed(self.air.run(20, self.beta))
-        self.assertIs(event.reason, Reason.SILENCE)
+        report = self.followed(self.air.run(20, self.beta))
+        self.assertIs(report.cause, Cause.SILENCE)
         self.assertEqual(self.air.take(), [Kind.MASTER, Kind.SEAL])
 
     def test_veryQuickSilence(self) -> None:
@@ -136,9 +136,9 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 1.1
-        event = self.followed(self.air.run(20, self.beta))
-        self.assertIs(event.reason, Reason.SILENCE)
-        self.assertAlmostEqual(event.seconds or 0, 1.1)
+        report = self.followed(self.air.run(20, self.beta))
+        self.assertIs(report.cause, Cause.SILENCE)
+        self.assertAlmostEqual(report.seconds or 0, 1.1)
 
     def test_preemption(self) -> None:
         """
@@ -147,9 +147,9 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.air.run(5, self.beta)
         self.air.take()
-        (event,) = self.air.hear(self.air.carp(ALPHA))
-        self.assertEqual((event.kind, event.reason), (Kind.MASTER, Reason.TIMING))
-        self.assertEqual(event.before, CARPClaim(Timing(1, 100)))
+        (report,) = self.air.hear(self.air.carp(ALPHA))
+        self.assertEqual((report.kind, report.cause), (Kind.MASTER, Cause.TIMING))
+        self.assertEqual(report.before, CARPClaim(Timing(1, 100)))
         self.air.hear(self.air.carp(BETA, 100))
         self.air.now += 0.53
         self.air.hear(self.air.carp(BETA, 100))
@@ -178,8 +178,8 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.air.run(5, self.air.talker(ALPHA, demotion=5))
         self.air.take()
-        (event,) = self.air.hear(self.air.carp(BETA, 100))
-        self.assertEqual((event.kind, event.reason), (Kind.MASTER, Reason.DEMOTION))
+        (report,) = self.air.hear(self.air.carp(BETA, 100))
+        self.assertEqual((report.kind, report.cause), (Kind.MASTER, Cause.DEMOTION))
 
     def test_priority(self) -> None:
         """
@@ -188,11 +188,11 @@ class SuccessionTests(SynchronousTestCase):
         low = Talker(1.0, lambda: self.air.vrrp(ALPHA, 100))
         high = Talker(1.0, lambda: self.air.vrrp(BETA, 200))
         self.air.run(5, low)
-        (event,) = self.air.run(5, high)
-        self.assertEqual((event.kind, event.reason), (Kind.MASTER, Reason.PRIORITY))
+        (report,) = self.air.run(5, high)
+        self.assertEqual((report.kind, report.cause), (Kind.MASTER, Cause.PRIORITY))
         self.air.hear(self.air.vrrp(BETA, 0))
-        event = self.air.run(5, low)[0]
-        self.assertEqual((event.kind, event.reason), (Kind.MASTER, Reason.BOW_OUT))
+        report = self.air.run(5, low)[0]
+        self.assertEqual((report.kind, report.cause), (Kind.MASTER, Cause.BOW_OUT))
         self.assertEqual(self.air.take(), [Kind.GROUP, Kind.MASTER, Kind.BOW_OUT, Kind.MASTER])
 
     def test_equal(self) -> None:
@@ -202,8 +202,8 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 0.5
-        event = self.followed(self.air.run(20, self.air.talker(BETA)))
-        self.assertIs(event.reason, Reason.EQUAL)
+        report = self.followed(self.air.run(20, self.air.talker(BETA)))
+        self.assertIs(report.cause, Cause.EQUAL)
 
     def test_worse(self) -> None:
         """
@@ -211,7 +211,7 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.established()
         self.air.now = self.air.group().masters[0].heard + 0.5
-        self.assertIs(self.followed(self.air.run(20, self.beta)).reason, Reason.UNKNOWN)
+        self.assertIs(self.followed(self.air.run(20, self.beta)).cause, Cause.UNKNOWN)
 
     def test_returns(self) -> None:
         """
@@ -219,9 +219,9 @@ class SuccessionTests(SynchronousTestCase):
         """
         self.established()
         self.air.run(12)
-        event = self.air.run(5, self.alpha)[0]
-        self.assertIs(event.kind, Kind.RETURNED)
-        self.assertAlmostEqual(event.seconds or 0, 13.0)
+        report = self.air.run(5, self.alpha)[0]
+        self.assertIs(report.kind, Kind.RETURNED)
+        self.assertAlmostEqual(report.seconds or 0, 13.0)
         self.assertEqual(self.air.take(), [Kind.SILENT, Kind.RETURNED])
 
     def test_claim(self) -> None:
@@ -229,15 +229,15 @@ class SuccessionTests(SynchronousTestCase):
         A change of what a master claims is reported with the old claim.
         """
         self.established()
-        (event,) = self.air.run(5, self.air.talker(ALPHA, 240))
-        self.assertIs(event.kind, Kind.CLAIM)
-        self.assertEqual(event.before, CARPClaim(Timing(1, 0)))
-        assert event.host is not None
-        self.assertEqual(event.host.claim, CARPClaim(Timing(1, 240)))
+        (report,) = self.air.run(5, self.air.talker(ALPHA, 240))
+        self.assertIs(report.kind, Kind.CLAIM)
+        self.assertEqual(report.before, CARPClaim(Timing(1, 0)))
+        assert report.host is not None
+        self.assertEqual(report.host.claim, CARPClaim(Timing(1, 240)))
 
     def test_seal(self) -> None:
         """
-        Sealed advertisements look sealed after the fourth, and an event tells when they no
+        Sealed advertisements look sealed after the fourth, and a report tells when they no
         longer do.
         """
         ticks, seal = Ticks(), Seal(crafted.PASSWORD, 7)
@@ -250,8 +250,8 @@ class SuccessionTests(SynchronousTestCase):
         self.air.run(20, Talker(1.0, sealed))
         self.assertEqual(self.air.take(), [Kind.GROUP, Kind.SEAL])
         self.assertIs(self.air.group().masters[0].sealed, True)
-        (event,) = self.air.run(20, self.alpha)
-        self.assertEqual((event.kind, event.detail), (Kind.SEAL, "sealed"))
+        (report,) = self.air.run(20, self.alpha)
+        self.assertEqual((report.kind, report.detail), (Kind.SEAL, "sealed"))
         self.assertIs(self.air.group().masters[0].sealed, False)
 
 
@@ -274,16 +274,16 @@ class TroubleTests(SynchronousTestCase):
         the second to the last of the first that falls silent.
         """
         self.air.run(0.5)
-        events = self.air.run(10, self.alpha, self.beta)
+        reports = self.air.run(10, self.alpha, self.beta)
         self.assertEqual(self.air.take(), [Kind.TWO_MASTERS, Kind.SEAL])
-        self.assertLess(events[0].when, self.began + 3)
+        self.assertLess(reports[0].when, self.began + 3)
         group = self.air.group()
         self.assertEqual([host.source for host in group.masters], [packed(ALPHA), packed(BETA)])
         self.assertEqual(group.twoSince, self.began)
         lasted = max(host.heard for host in group.masters if host.source == packed(BETA))
-        (event,) = self.air.run(20, self.alpha)
-        self.assertIs(event.kind, Kind.ONE_MASTER)
-        self.assertAlmostEqual(event.seconds or 0, lasted - self.began)
+        (report,) = self.air.run(20, self.alpha)
+        self.assertIs(report.kind, Kind.ONE_MASTER)
+        self.assertAlmostEqual(report.seconds or 0, lasted - self.began)
         self.assertIsNone(self.air.group().twoSince)
 
     def test_twoBetter(self) -> None:
@@ -351,9 +351,9 @@ class TroubleTests(SynchronousTestCase):
         """
         self.air.run(2, self.alpha)
         self.air.hear(self.air.carp(GAMMA, 1, 0))
-        events = self.air.run(20, self.alpha)
-        self.assertIs(events[-1].reason, Reason.SILENCE)
-        self.assertGreaterEqual(events[-1].seconds or 0, 0.5)
+        reports = self.air.run(20, self.alpha)
+        self.assertIs(reports[-1].cause, Cause.SILENCE)
+        self.assertGreaterEqual(reports[-1].seconds or 0, 0.5)
         self.assertEqual(self.air.take(), [Kind.MASTER, Kind.MASTER])
         self.assertEqual(self.air.group().masters[0].source, packed(ALPHA))
 
@@ -377,8 +377,8 @@ class TroubleTests(SynchronousTestCase):
         self.air.run(0.5)
         self.air.hear(self.air.carp(BETA, 100))
         self.air.hear(self.air.bowOut())
-        (_, event) = self.air.events
-        self.assertEqual((event.kind, event.reason), (Kind.MASTER, Reason.BOW_OUT))
+        (_, report) = self.air.reports
+        self.assertEqual((report.kind, report.cause), (Kind.MASTER, Cause.BOW_OUT))
 
     def test_tooManyHosts(self) -> None:
         """
@@ -446,9 +446,9 @@ class ListeningTests(SynchronousTestCase):
         self.air.watch.listens(self.air.now, "eth0")
         self.air.run(2)
         self.assertEqual(self.air.take(), [])
-        events = self.air.run(10, self.beta)
+        reports = self.air.run(10, self.beta)
         self.assertEqual(self.air.take(), [Kind.MASTER, Kind.SEAL])
-        self.assertIs(events[0].reason, Reason.UNKNOWN)
+        self.assertIs(reports[0].cause, Cause.UNKNOWN)
 
     def test_deafAlone(self) -> None:
         """
@@ -464,8 +464,8 @@ class ListeningTests(SynchronousTestCase):
         self.assertEqual(self.air.take(), [])
         self.air.run(3.5)
         self.assertEqual(self.air.take(), [Kind.SILENT])
-        events = self.air.run(5, self.beta)
-        self.assertEqual((events[0].kind, events[0].reason), (Kind.MASTER, Reason.UNKNOWN))
+        reports = self.air.run(5, self.beta)
+        self.assertEqual((reports[0].kind, reports[0].cause), (Kind.MASTER, Cause.UNKNOWN))
 
     def test_deafVacancy(self) -> None:
         """
@@ -477,8 +477,8 @@ class ListeningTests(SynchronousTestCase):
         self.air.watch.deafened(self.air.now, "eth0", Kind.DOWN)
         self.air.run(60)
         self.air.watch.listens(self.air.now, "eth0")
-        events = self.air.run(1, self.beta)
-        self.assertEqual((events[0].kind, events[0].reason), (Kind.MASTER, Reason.UNKNOWN))
+        reports = self.air.run(1, self.beta)
+        self.assertEqual((reports[0].kind, reports[0].cause), (Kind.MASTER, Cause.UNKNOWN))
 
     def test_paused(self) -> None:
         """
@@ -603,7 +603,7 @@ class AnythingTests(SynchronousTestCase):
     def test_consistent(self, steps: list[Step]) -> None:
         """
         Views are consistent: there are masters, or a time since when there are none; several
-        masters have a time since when.  Every event can be shown.
+        masters have a time since when.  Every report can be shown.
         """
         air = Air(now=100.0)
         clock = Clock()
@@ -631,11 +631,11 @@ class AnythingTests(SynchronousTestCase):
             rows = tables.rows([group], calendar, {})
             self.assertEqual(len(rows), max(1, len(group.masters)))
             self.assertTrue(records.ofGroup(group, calendar))
-        for event in air.events:
-            self.assertIsNot(words.sentence(event, calendar), "")
-            self.assertTrue(records.ofEvent(event, calendar))
-            if event.group and event.kind in (Kind.MASTER, Kind.GROUP, Kind.RETURNED):
-                self.assertEqual(event.group.masters[:1], (event.host,))
+        for report in air.reports:
+            self.assertIsNot(words.sentence(report, calendar), "")
+            self.assertTrue(records.ofReport(report, calendar))
+            if report.group and report.kind in (Kind.MASTER, Kind.GROUP, Kind.RETURNED):
+                self.assertEqual(report.group.masters[:1], (report.host,))
         air.run(2000)
         for group in air.watch.groups():
             self.assertEqual(group.masters, ())

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.observer import ratelimit
-from txcarp.observer.events import Event, Kind
 from txcarp.observer.ratelimit import (
     BURST,
     INTERVAL,
@@ -17,13 +16,14 @@ from txcarp.observer.ratelimit import (
     TOTAL_INTERVAL,
     RateLimiter,
 )
+from txcarp.observer.reports import Kind, Report
 
 
-def event(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Event:
+def report(number: int, interface: str = "eth0", kind: Kind = Kind.IGNORED) -> Report:
     """
-    An event with a number.
+    A report with a number.
     """
-    return Event(kind, float(number), interface, detail=str(number))
+    return Report(kind, float(number), interface, detail=str(number))
 
 
 class RateLimiterTests(SynchronousTestCase):
@@ -36,18 +36,18 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_few(self) -> None:
         """
-        A few events pass at once.
+        A few reports pass at once.
         """
         for number in range(BURST):
-            one = event(number)
+            one = report(number)
             self.assertEqual(self.limiter.admit([one], 0.0), [one])
         self.assertEqual(self.limiter.release(100.0), [])
 
     def test_many(self) -> None:
         """
-        Of many events the newest passes later, with the number of omitted ones.
+        Of many reports the newest passes later, with the number of omitted ones.
         """
-        said = self.limiter.admit([event(number) for number in range(100)], 0.0)
+        said = self.limiter.admit([report(number) for number in range(100)], 0.0)
         self.assertEqual([one.detail for one in said], [str(number) for number in range(BURST)])
         self.assertEqual(self.limiter.release(INTERVAL - 0.1), [])
         (last,) = self.limiter.release(INTERVAL)
@@ -56,10 +56,10 @@ class RateLimiterTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        No event overtakes a waiting one of its kind, even if it could pass.
+        No report overtakes a waiting one of its kind, even if it could pass.
         """
-        self.limiter.admit([event(number) for number in range(BURST + 1)], 0.0)
-        self.assertEqual(self.limiter.admit([event(99)], 10 * INTERVAL), [])
+        self.limiter.admit([report(number) for number in range(BURST + 1)], 0.0)
+        self.assertEqual(self.limiter.admit([report(99)], 10 * INTERVAL), [])
         (last,) = self.limiter.release(10 * INTERVAL)
         self.assertEqual((last.detail, last.omitted), ("99", 1))
 
@@ -67,15 +67,15 @@ class RateLimiterTests(SynchronousTestCase):
         """
         Each kind and interface has a limit of its own.
         """
-        self.limiter.admit([event(number) for number in range(100)], 0.0)
-        for other in (event(1, "eth1"), event(1, kind=Kind.DOWN)):
+        self.limiter.admit([report(number) for number in range(100)], 0.0)
+        for other in (report(1, "eth1"), report(1, kind=Kind.DOWN)):
             self.assertEqual(self.limiter.admit([other], 0.0), [other])
 
     def test_all(self) -> None:
         """
-        All events together have a limit, and all pass eventually.
+        All reports together have a limit, and all pass eventually.
         """
-        said = self.limiter.admit([event(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
+        said = self.limiter.admit([report(n, f"eth{n}") for n in range(2 * TOTAL_BURST)], 0.0)
         self.assertEqual(len(said), TOTAL_BURST)
         self.assertEqual(len(self.limiter.release(10.5 * TOTAL_INTERVAL)), 10)
         rest = self.limiter.release(1000.0)
@@ -88,20 +88,20 @@ class RateLimiterTests(SynchronousTestCase):
         """
         self.patch(ratelimit, "_REMEMBERED", 10)
         for number in range(100):
-            self.limiter.admit([event(number, f"eth{number}")], number * 10 * INTERVAL)
+            self.limiter.admit([report(number, f"eth{number}")], number * 10 * INTERVAL)
             self.limiter.release(number * 10 * INTERVAL)
             self.assertLessEqual(len(self.limiter._usedUp), 11)
 
     @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 2)), max_size=60))
     def test_lastWord(self, happened: list[tuple[int, float]]) -> None:
         """
-        Every event passes or is counted, and the last one of each kind passes.
+        Every report passes or is counted, and the last one of each kind passes.
         """
         limiter, now, said = RateLimiter(), 0.0, []
         for number, (interface, passed) in enumerate(happened):
             now += passed
             said += limiter.release(now)
-            said += limiter.admit([event(number, f"eth{interface}")], now)
+            said += limiter.admit([report(number, f"eth{interface}")], now)
         while limiter._waiting:
             now += 1
             said += limiter.release(now)

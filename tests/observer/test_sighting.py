@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ipv6Packet, packed, pseudoHeader, vrrp
 from tests.vectors import load
-from txcarp.observer.events import Reason
 from txcarp.observer.group import advantage
+from txcarp.observer.reports import Cause
 from txcarp.observer.sighting import CARPClaim, Protocol, Sighting, look
 from txcarp.observer.vrrp import VRRPClaim
 from txcarp.protocol.envelope import readPacket
@@ -177,9 +177,9 @@ class AdvantageTests(SynchronousTestCase):
         """
         best, demoted = CARPClaim(Timing(1, 0)), CARPClaim(Timing(1, 0), 1)
         skewed, slow = CARPClaim(Timing(1, 200)), CARPClaim(Timing(2, 0))
-        self.assertIs(advantage(best, skewed), Reason.TIMING)
-        self.assertIs(advantage(skewed, slow), Reason.TIMING)
-        self.assertIs(advantage(slow, demoted), Reason.DEMOTION)
+        self.assertIs(advantage(best, skewed), Cause.TIMING)
+        self.assertIs(advantage(skewed, slow), Cause.TIMING)
+        self.assertIs(advantage(slow, demoted), Cause.DEMOTION)
         self.assertIsNone(advantage(demoted, slow))
         self.assertIsNone(advantage(best, best))
         self.assertIsNone(advantage(skewed, best))
@@ -189,7 +189,7 @@ class AdvantageTests(SynchronousTestCase):
         The higher priority is better, whatever the interval.
         """
         high, low = VRRPClaim(3, 101, 10.0), VRRPClaim(2, 100, 0.1)
-        self.assertIs(advantage(high, low), Reason.PRIORITY)
+        self.assertIs(advantage(high, low), Cause.PRIORITY)
         self.assertIsNone(advantage(low, high))
 
     def test_mixed(self) -> None:

@@ -14,22 +14,22 @@ from tests import crafted
 from tests.observer.air import ALPHA, BETA, Air, ipv6Packet
 from tests.observer.test_text import calendarOf
 from tests.screen import shownBy
+from txcarp.livescreen import consoleOn
 from txcarp.observer import words
-from txcarp.observer.events import Event, Kind
 from txcarp.observer.observation import isAboutListening
+from txcarp.observer.reports import Kind, Report
 from txcarp.observer.tables import NOTHING, LiveTable, printTable
 from txcarp.output import Output
-from txcarp.terminal import consoleOn
 
 
 class LineTests(SynchronousTestCase):
     """
-    Tests of lines for events.
+    Tests of lines for reports.
     """
 
     def test_lines(self) -> None:
         """
-        An event is one line with date, time and interface; some events are not shown.
+        A report is one line with date, time and interface; some reports are not shown.
         """
         air = Air(now=990.0)
         calendar = calendarOf(air)
@@ -44,17 +44,17 @@ class LineTests(SynchronousTestCase):
 
     def test_listening(self) -> None:
         """
-        Before the final table only events that affect listening are shown.
+        Before the final table only reports that affect listening are shown.
         """
         air = Air(now=990.0)
         (group, _) = air.run(2.5, air.talker())
-        for event, shown in (
-            (Event(Kind.LISTENING, 999.0, "eth0"), False),
-            (Event(Kind.DOWN, 999.5, "eth0"), True),
-            (Event(Kind.LISTENING, 999.7, "eth0", detail="again"), True),
+        for report, shown in (
+            (Report(Kind.LISTENING, 999.0, "eth0"), False),
+            (Report(Kind.DOWN, 999.5, "eth0"), True),
+            (Report(Kind.LISTENING, 999.7, "eth0", detail="again"), True),
             (group, False),
         ):
-            self.assertEqual(isAboutListening(event), shown)
+            self.assertEqual(isAboutListening(report), shown)
 
 
 class TableTests(SynchronousTestCase):
@@ -240,9 +240,9 @@ class LiveTests(SynchronousTestCase):
 
     def test_picture(self) -> None:
         """
-        The table is redrawn in place, below the events.
+        The table is redrawn in place, below the reports.
         """
-        self.table.show([Event(Kind.LISTENING, 1000.0, "eth0")])
+        self.table.show([Report(Kind.LISTENING, 1000.0, "eth0")])
         self.table.show(self.air.run(1.2, self.air.talker()))
         for _ in range(5):
             self.air.now += 0.1
@@ -308,7 +308,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_resizeLow(self) -> None:
         """
-        If not everything fits, only the newest events are drawn again.
+        If not everything fits, only the newest reports are drawn again.
         """
         for vhid in range(1, 21):
             self.table.show(self.air.hear(self.air.carp(vhid=vhid)))
@@ -361,9 +361,9 @@ class LiveTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        The start of listening is shown as an event only after an interruption.
+        The start of listening is shown as a report only after an interruption.
         """
-        self.table.show([Event(Kind.LISTENING, 1000.0, "eth0", detail="again")])
+        self.table.show([Report(Kind.LISTENING, 1000.0, "eth0", detail="again")])
         self.assertIn("listening again", self.shown()[0])
 
     def test_colours(self) -> None:

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, ipv6Packet, vrrp
 from txcarp.observer import records, words
-from txcarp.observer.events import Event, GroupView, Kind, Reason
+from txcarp.observer.reports import Cause, GroupView, Kind, Report
 from txcarp.observer.words import Calendar, duration
 
 #: 2026-03-04 05:06:07.008 UTC is the moment 1000 of the monotonic clock.
@@ -92,8 +92,8 @@ class WordsTests(SynchronousTestCase):
         """
         All sentences since the last call.
         """
-        events, self.air.events = self.air.events, []
-        sentences = (words.sentence(event, self.calendar) for event in events)
+        reports, self.air.reports = self.air.reports, []
+        sentences = (words.sentence(report, self.calendar) for report in reports)
         return [sentence for sentence in sentences if sentence is not None]
 
     def test_succession(self) -> None:
@@ -194,28 +194,28 @@ class WordsTests(SynchronousTestCase):
         """
         Events that are about no group.
         """
-        for event, said in (
-            (Event(Kind.LISTENING, 0.0, "eth0"), "listening for CARP and VRRP"),
-            (Event(Kind.LISTENING, 0.0, "eth0", detail="again"), "listening again"),
+        for report, said in (
+            (Report(Kind.LISTENING, 0.0, "eth0"), "listening for CARP and VRRP"),
+            (Report(Kind.LISTENING, 0.0, "eth0", detail="again"), "listening again"),
             (
-                Event(Kind.DOWN, 0.0, "eth0"),
+                Report(Kind.DOWN, 0.0, "eth0"),
                 "the interface is down; nothing can be heard until it is up",
             ),
             (
-                Event(Kind.GONE, 0.0, "eth0"),
+                Report(Kind.GONE, 0.0, "eth0"),
                 "the interface is gone; nothing can be heard until it returns",
             ),
             (
-                Event(Kind.TOO_MANY_GROUPS, 0.0, "eth0", detail="9", omitted=3),
+                Report(Kind.TOO_MANY_GROUPS, 0.0, "eth0", detail="9", omitted=3),
                 "more than 9 groups; new ones are ignored (and 3 more like this)",
             ),
             (
-                Event(Kind.IGNORED, 0.0, "eth0", detail="bad checksum"),
+                Report(Kind.IGNORED, 0.0, "eth0", detail="bad checksum"),
                 "an unknown host sent a packet that every receiver refuses: bad checksum",
             ),
         ):
-            self.assertEqual(words.sentence(event, self.calendar), said)
-        self.assertIsNone(words.sentence(Event(Kind.SEAL, 0.0, "eth0"), self.calendar))
+            self.assertEqual(words.sentence(report, self.calendar), said)
+        self.assertIsNone(words.sentence(Report(Kind.SEAL, 0.0, "eth0"), self.calendar))
 
     def test_seal(self) -> None:
         """
@@ -235,8 +235,8 @@ class WordsTests(SynchronousTestCase):
             ),
         ):
             host = attrs.evolve(group.host, sealed=sealed)
-            event = attrs.evolve(group, kind=Kind.SEAL, host=host, detail=before)
-            self.assertEqual(words.sentence(event, self.calendar), said)
+            report = attrs.evolve(group, kind=Kind.SEAL, host=host, detail=before)
+            self.assertEqual(words.sentence(report, self.calendar), said)
 
     def test_tooManyHosts(self) -> None:
         """
@@ -269,11 +269,11 @@ class RecordTests(SynchronousTestCase):
         self.air = Air(now=990.0)
         self.calendar = calendarOf(self.air)
 
-    def ofEvent(self, event: Event) -> dict[str, Any]:
+    def ofReport(self, report: Report) -> dict[str, Any]:
         """
-        The object in the line for an event.
+        The object in the line for a report.
         """
-        line = records.ofEvent(event, self.calendar)
+        line = records.ofReport(report, self.calendar)
         self.assertEqual(line.find("\n"), len(line) - 1)
         found: dict[str, Any] = json.loads(line)
         return found
@@ -287,12 +287,12 @@ class RecordTests(SynchronousTestCase):
 
     def test_event(self) -> None:
         """
-        An event has the keys of its group and host, and its own.
+        A report has the keys of its group and host, and its own.
         """
         self.air.run(3.5, self.air.talker(BETA, 100))
-        self.air.events.clear()
-        (event,) = self.air.hear(self.air.carp(ALPHA, counter=5))
-        record = self.ofEvent(event)
+        self.air.reports.clear()
+        (report,) = self.air.hear(self.air.carp(ALPHA, counter=5))
+        record = self.ofReport(report)
         self.assertEqual(set(record), EVENT_KEYS)
         self.assertEqual(
             record,
@@ -340,7 +340,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_state(self) -> None:
         """
-        The state of a group has the same keys as its events, except those of events only.
+        The state of a group has the same keys as its reports, except those of reports only.
         """
         body = vrrp(addresses=("fd00::1",))
         pseudo = ipv6Packet(body)
@@ -356,7 +356,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """
-        The keys are the same for all events.
+        The keys are the same for all reports.
         """
         air = self.air
         air.hear(air.bowOut())
@@ -367,10 +367,10 @@ class RecordTests(SynchronousTestCase):
         air.hear(crafted.packet(ttl=1))
         air.hear(air.bowOut(BETA))
         kinds = set()
-        for event in air.events:
-            record = self.ofEvent(event)
+        for report in air.reports:
+            record = self.ofReport(report)
             kinds.add(record["event"])
-            self.assertEqual(set(record), EVENT_KEYS if event.group else OTHER_KEYS)
+            self.assertEqual(set(record), EVENT_KEYS if report.group else OTHER_KEYS)
         self.assertEqual(kinds, {"bow-out", "group", "seal", "silent", "ignored"})
 
     def test_guide(self) -> None:
@@ -379,6 +379,6 @@ class RecordTests(SynchronousTestCase):
         """
         guide = (Path(__file__).parents[2] / "docs" / "guide.rst").read_text()
         section = guide.partition("\nWatching a network\n---")[2].partition("\n---")[0]
-        named = {kind.value for kind in Kind} | {reason.value for reason in Reason}
+        named = {kind.value for kind in Kind} | {reason.value for reason in Cause}
         for name in named | EVENT_KEYS | OTHER_KEYS:
             self.assertIn(f"``{name}``", section)

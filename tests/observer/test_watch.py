@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, Air, ipv6Packet, vrrp
 from txcarp.observer import records, words
-from txcarp.observer.events import Kind
+from txcarp.observer.reports import Kind
 from txcarp.observer.watch import Watch
 from txcarp.observer.words import Calendar
 from txcarp.protocol.envelope import readPacket
@@ -48,16 +48,16 @@ class WatchTests(SynchronousTestCase):
         """
         Each change of an interface is reported once.
         """
-        (event,) = self.watch.listens(0.0, "eth0")
-        self.assertEqual((event.kind, event.detail), (Kind.LISTENING, ""))
-        (event,) = self.watch.deafened(1.0, "eth0", Kind.DOWN)
-        self.assertIs(event.kind, Kind.DOWN)
+        (report,) = self.watch.listens(0.0, "eth0")
+        self.assertEqual((report.kind, report.detail), (Kind.LISTENING, ""))
+        (report,) = self.watch.deafened(1.0, "eth0", Kind.DOWN)
+        self.assertIs(report.kind, Kind.DOWN)
         self.assertEqual(self.watch.deafened(2.0, "eth0", Kind.DOWN), [])
-        (event,) = self.watch.deafened(3.0, "eth0", Kind.GONE)
-        self.assertIs(event.kind, Kind.GONE)
+        (report,) = self.watch.deafened(3.0, "eth0", Kind.GONE)
+        self.assertIs(report.kind, Kind.GONE)
         self.assertEqual(self.watch.deaf, {"eth0": Kind.GONE})
-        (event,) = self.watch.listens(4.0, "eth0")
-        self.assertEqual((event.kind, event.detail), (Kind.LISTENING, "again"))
+        (report,) = self.watch.listens(4.0, "eth0")
+        self.assertEqual((report.kind, report.detail), (Kind.LISTENING, "again"))
         self.assertEqual(self.watch.deaf, {})
 
     def test_otherInterface(self) -> None:
@@ -76,9 +76,9 @@ class WatchTests(SynchronousTestCase):
         A packet that every receiver refuses is reported with its sender and the reason, and
         makes no group.
         """
-        (event,) = self.watch.heard(0.0, "eth0", readPacket(crafted.packet(ttl=3)))
-        self.assertEqual((event.kind, event.group), (Kind.IGNORED, None))
-        said = words.sentence(event, Calendar(Clock().seconds))
+        (report,) = self.watch.heard(0.0, "eth0", readPacket(crafted.packet(ttl=3)))
+        self.assertEqual((report.kind, report.group), (Kind.IGNORED, None))
+        said = words.sentence(report, Calendar(Clock().seconds))
         self.assertEqual(
             said,
             f"{crafted.PEER} sent a packet that every receiver refuses: time to live is not 255: 3",
@@ -120,7 +120,7 @@ class WatchTests(SynchronousTestCase):
     @given(st.lists(st.binary(max_size=80), max_size=5))
     def test_anything(self, packets: list[bytes]) -> None:
         """
-        No packet raises an exception, and every event can be shown.
+        No packet raises an exception, and every report can be shown.
         """
         watch, clock = Watch(), Clock()
         calendar = Calendar(clock.seconds)
@@ -130,7 +130,7 @@ class WatchTests(SynchronousTestCase):
                     read = readPacket(start + packet)
                 except Rejected:
                     continue
-                for event in watch.heard(0.0, "eth0", read):
-                    self.assertTrue(words.sentence(event, calendar))
-                    self.assertTrue(records.ofEvent(event, calendar))
+                for report in watch.heard(0.0, "eth0", read):
+                    self.assertTrue(words.sentence(report, calendar))
+                    self.assertTrue(records.ofReport(report, calendar))
         watch.tick(100.0)

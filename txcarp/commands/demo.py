@@ -18,7 +18,7 @@ only for the demonstration. Root is not needed where unprivileged user
 namespaces are allowed."""
 
 _EPILOG = """\
-Exit status: 0 after both hand-overs, 1 if one was not seen or for a wrong
+Exit status: 0 after both take-overs, 1 if one was not seen or for a wrong
 command line, 2 if this machine cannot run the demonstration, 128 plus the
 number of the signal that ended it.
 """

@@ -1,5 +1,5 @@
 """
-What the hand-overs took, in numbers and in words.
+What the take-overs took, in numbers and in words.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from rich.text import Text
 
 from txcarp.testbed.pinger import Gap
 
-#: Seconds between two pings from which the measurement is noticeably coarse, if
-#: they are also this part of the outage.
+#: Seconds between two pings from which the measurement is noticeably coarse, if they are also
+#: this part of the outage.
 _COARSE, _PART = 0.01, 0.05
 
 
 @attrs.frozen
-class HandOver:
+class Takeover:
     """
-    A hand-over.
+    How one host took over from the other.
 
-    @ivar takeOver: Seconds from the last advertisement of the old master to the
-        first one of the new master.
+    @ivar delay: Seconds from the last advertisement of the old master to the first one of the new
+        master.
     @ivar gap: What the client noticed.
     """
 
-    takeOver: float
+    delay: float
     gap: Gap
 
     @property
@@ -44,14 +44,14 @@ class HandOver:
         What the client noticed, in words.
         """
         gap = self.gap
-        busy = f"; this machine was too busy to ping for {duration(gap.pause)}"
+        busy = f"; this machine was too busy to ping for {_measured(gap.pause)}"
         return (
-            f"the client heard nothing for {duration(gap.silence)} "
+            f"the client heard nothing for {_measured(gap.silence)} "
             f"({gap.lost} pings lost{busy if self.coarse else ''})"
         )
 
 
-def summary(crash: HandOver, stop: HandOver) -> list[RenderableType]:
+def summary(crash: Takeover, stop: Takeover) -> list[RenderableType]:
     """
     What a successful demonstration shows at its end.
     """
@@ -61,8 +61,8 @@ def summary(crash: HandOver, stop: HandOver) -> list[RenderableType]:
     table.add_column("silence of the client")
     table.add_column("a ucarp pair (known, not measured here)", max_width=21)
     for name, one in (("power cut", crash), ("planned stop", stop)):
-        silence = ("at most " if one.coarse else "") + duration(one.gap.silence)
-        table.add_row(name, duration(one.takeOver), silence, "about 3 s")
+        silence = ("at most " if one.coarse else "") + _measured(one.gap.silence)
+        table.add_row(name, _measured(one.delay), silence, "about 3 s")
     return [
         "",
         Padding(table, (0, 0, 0, 2)),
@@ -77,10 +77,7 @@ def summary(crash: HandOver, stop: HandOver) -> list[RenderableType]:
     ]
 
 
-def duration(seconds: float) -> str:
-    """
-    A time in the unit that reads best.
-    """
+def _measured(seconds: float) -> str:
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3f} s"

@@ -21,13 +21,12 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.python.failure import Failure
 
 from txcarp.clock.monotonic import MonotonicClock
-from txcarp.demo import witness
-from txcarp.demo.cast import VHID, Host, writePassword
 from txcarp.demo.display import Display, LiveDisplay
-from txcarp.demo.outcome import HandOver, summary
-from txcarp.demo.progress import StoryFailed
-from txcarp.demo.story import Story
+from txcarp.demo.hosts import VHID, DemoHost, writePassword
+from txcarp.demo.outcome import Takeover, summary
+from txcarp.demo.story import Story, StoryFailed
 from txcarp.demo.timeline import Timeline
+from txcarp.demo.witness import Witness, openCapture
 from txcarp.output import Output
 from txcarp.protocol.authentication import Authenticator
 from txcarp.testbed import Testbed, TestbedUnavailable
@@ -54,8 +53,7 @@ def demonstrate(once: bool, keepLogs: Path | None) -> int:
     Run the demonstration.
 
     @param once: Whether to print lines only.
-    @param keepLogs: The directory for the logs of the daemons; C{None} to
-        delete them.
+    @param keepLogs: The directory for the logs of the daemons; C{None} to delete them.
     @return: The exit status.
     """
     try:
@@ -69,8 +67,8 @@ def demonstrate(once: bool, keepLogs: Path | None) -> int:
 @contextmanager
 def _signalsHeld() -> Iterator[None]:
     """
-    Have signals wait while things are made, until L{Performance.run}, and
-    ignore them from the end on.
+    Have signals wait while things are made, until L{Performance.run}, and ignore them from the
+    end on.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
@@ -123,11 +121,11 @@ class Performance:
         self._reactor = reactor
         self._clock = MonotonicClock(reactor)
         self._status = FAILED
-        self._telling: Deferred[tuple[HandOver, HandOver]] | None = None
+        self._telling: Deferred[tuple[Takeover, Takeover]] | None = None
         password = secrets.token_hex(8).encode()
         passwordFile = writePassword(directory, password)
         self._hosts = [
-            Host(
+            DemoHost(
                 reactor,
                 testbed.node(name, f"{source}/{_PREFIX}"),
                 source,
@@ -140,9 +138,9 @@ class Performance:
         ]
         client = testbed.node("client", f"{_CLIENT}/{_PREFIX}")
         with client.inside():
-            pings, packets = openPingSocket(_ADDRESS), witness.openCapture("eth0")
+            pings, packets = openPingSocket(_ADDRESS), openCapture("eth0")
         self._pinger = Pinger(reactor, self._clock, pings, _ADDRESS)
-        self._witness = witness.Witness(
+        self._witness = Witness(
             reactor,
             packets,
             Authenticator(password, VHID, [inet_aton(_ADDRESS)]),
@@ -183,7 +181,7 @@ class Performance:
         for number in ENDING:
             signal.signal(number, end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-        Deferred.fromCoroutine(self._perform()).addErrback(self._broken)
+        Deferred.fromCoroutine(self._play()).addErrback(self._broken)
 
     def _broken(self, failure: Failure) -> None:
         # A bug in the demonstration.
@@ -195,7 +193,7 @@ class Performance:
             self._status = status
             self._telling.cancel()
 
-    async def _perform(self) -> None:
+    async def _play(self) -> None:
         try:
             try:
                 lines = await self._tell()
@@ -233,11 +231,10 @@ class Performance:
         self._pinger.stop()
         self._witness.stop()
         daemons = [host.daemon for host in self._hosts if host.daemon is not None]
-        running = [daemon for daemon in daemons if daemon.running]
-        for daemon in running:
+        for daemon in daemons:
             daemon.signal("KILL")
-        gone = DeferredList([daemon.ended for daemon in running])
         try:
+            gone = DeferredList([daemon.ended for daemon in daemons])
             await gone.addTimeout(_GONE, self._clock)
         except TimeoutError:
             pass  # they die with this process at the latest

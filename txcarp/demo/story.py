@@ -1,6 +1,5 @@
 """
-What happens in the demonstration, in which order: start, power cut, return,
-planned stop.
+What happens in the demonstration, in which order: start, power cut, return, planned stop.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ import shlex
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from txcarp.demo.cast import INTERRUPTED, Host
 from txcarp.demo.display import Display
-from txcarp.demo.outcome import HandOver
-from txcarp.demo.progress import Progress, StoryFailed
+from txcarp.demo.hosts import INTERRUPTED, DemoHost
+from txcarp.demo.outcome import Takeover
 from txcarp.demo.timeline import Condition, Mark, Timeline
 from txcarp.demo.witness import Advert, Witness
 from txcarp.testbed.pinger import Pinger
@@ -28,8 +27,54 @@ _LATE = 30.0
 
 _ADVERTS_TO_WATCH = 4
 
-#: Seconds after which a hand-over has had all its consequences.
+#: Seconds after which a take-over has had all its consequences.
 _SETTLE = 0.4
+
+
+class StoryFailed(Exception):
+    """
+    Something did not happen.  The message says what.
+    """
+
+
+class Progress:
+    """
+    Wakes the story whenever something happened that it may be waiting for.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._change: Deferred[None] | None = None
+
+    def made(self) -> None:
+        """
+        Have the condition checked that is waited for.
+        """
+        change, self._change = self._change, None
+        if change is not None:
+            change.callback(None)
+
+    async def until(self, condition: Callable[[], object], limit: float, complaint: str) -> None:
+        """
+        Wait until a condition is true.  Only one can be waited for at a time.
+
+        @param condition: May raise L{StoryFailed} to give up.
+        @param limit: Seconds to wait at most.
+        @param complaint: What to say if that was not enough.
+        @raise StoryFailed: If the condition did not become true in time.
+        """
+        end = self._clock.seconds() + limit
+        while not condition():
+            left = end - self._clock.seconds()
+            if left <= 0:
+                raise StoryFailed(f"{complaint} within {limit:g} s")
+            self._change = Deferred()
+            try:
+                await self._change.addTimeout(left, self._clock)
+            except TimeoutError:
+                pass
+            finally:
+                self._change = None
 
 
 class Story:
@@ -40,7 +85,7 @@ class Story:
     def __init__(
         self,
         clock: IReactorTime,
-        hosts: Sequence[Host],
+        hosts: Sequence[DemoHost],
         witness: Witness,
         pinger: Pinger,
         timeline: Timeline,
@@ -59,7 +104,7 @@ class Story:
         #: The names of hosts whose daemon may end.
         self._mayEnd: set[str] = set()
 
-    def noticed(self, host: Host) -> None:
+    def noticed(self, host: DemoHost) -> None:
         """
         Take note that a daemon wrote something, or ended.
         """
@@ -85,11 +130,11 @@ class Story:
         self._timeline.answered(host)
         self._progress.made()
 
-    async def run(self) -> tuple[HandOver, HandOver]:
+    async def run(self) -> tuple[Takeover, Takeover]:
         """
         Let everything happen.
 
-        @return: The hand-overs after the power cut and at the planned stop.
+        @return: The take-overs after the power cut and at the planned stop.
         @raise StoryFailed: If something does not happen as it should.
         """
         master = await self._start()
@@ -100,40 +145,38 @@ class Story:
         stop = await self._plannedStop(backup, master)
         return crash, stop
 
-    async def _start(self) -> Host:
-        for host in self._hosts:
+    async def _start(self) -> DemoHost:
+        adverts, hosts = self._witness.adverts, self._hosts
+        for host in hosts:
             self._timeline.become(host.name, Condition.STARTING)
             self._tell("start", f"{host.name}: {_shown(host.command())}")
             host.start()
         await self._until(
-            lambda: self._witness.adverts or all(host.participates for host in self._hosts),
-            _START,
+            lambda: adverts or all(host.participates for host in hosts),
             "the daemons did not start",
+            _START,
         )
-        if not self._witness.adverts:
+        if not adverts:
             self._tell("backup", "both hosts listen; after 3 s of silence one becomes master")
-        await self._until(lambda: self._witness.adverts, _LATE, "no advert was seen")
-        name = self._witness.adverts[0].host
-        master = next(host for host in self._hosts if host.name == name)
-        self._tell("master", f"{name} is master: its first advert is on the wire")
+        await self._until(lambda: adverts, "no advert was seen")
+        master = next(host for host in hosts if host.name == adverts[0].host)
+        self._tell("master", f"{master.name} is master: its first advert is on the wire")
         await self._answersFrom(master)
-        self._tell("client", f"{name} answers the client")
-        for host in self._hosts:
+        self._tell("client", f"{master.name} answers the client")
+        for host in hosts:
             await self._participation(host)
         return master
 
-    async def _watch(self, master: Host) -> None:
+    async def _watch(self, master: DemoHost) -> None:
         await self._until(
             lambda: len(self._witness.adverts) >= _ADVERTS_TO_WATCH,
-            _LATE,
             f"{master.name} did not send {_ADVERTS_TO_WATCH} adverts",
         )
         adverts = list(self._witness.adverts)
         if any(advert.host != master.name for advert in adverts):
             raise StoryFailed("two hosts advertise at the same time")
         interval = adverts[0].timing.interval
-        pauses = [later.at - sooner.at for sooner, later in pairwise(adverts)]
-        worst = max(abs(pause - interval) for pause in pauses)
+        worst = max(abs(later.at - sooner.at - interval) for sooner, later in pairwise(adverts))
         self._tell(
             "adverts",
             f"{len(adverts)} from {master.name}, one every {interval:.3f} s "
@@ -142,7 +185,7 @@ class Story:
         # The middle of an interval is the typical moment of a failure.
         await deferLater(self._clock, interval / 2)
 
-    async def _crash(self, master: Host, backup: Host) -> HandOver:
+    async def _crash(self, master: DemoHost, backup: DemoHost) -> Takeover:
         self._mayEnd.add(master.name)
         since = self._clock.seconds()
         master.cutPower()
@@ -152,15 +195,16 @@ class Story:
             "power cut", f"{master.name} is gone: its daemon is killed, its network card removed"
         )
         last, first = await self._takeOver(master, backup, since, backup.deadTime + _LATE)
-        lateness = first.at - last.at - backup.deadTime
+        delay = first.at - last.at
+        lateness = (delay - backup.deadTime) * 1000
         self._tell(
             "take-over",
-            f"{backup.name} is master {first.at - last.at:.3f} s after the last advert of "
-            f"{master.name} (due after {backup.deadTime:.3f} s: {lateness * 1000:.1f} ms late)",
+            f"{backup.name} is master {delay:.3f} s after the last advert of {master.name} "
+            f"(due after {backup.deadTime:.3f} s: {lateness:.1f} ms late)",
         )
-        return await self._aftermath(backup, first.at - last.at, since)
+        return await self._aftermath(backup, delay, since)
 
-    async def _return(self, returning: Host, master: Host) -> None:
+    async def _return(self, returning: DemoHost, master: DemoHost) -> None:
         await deferLater(self._clock, 1.0)
         self._tell("start", f"{returning.name} has power again and boots")
         self._timeline.become(returning.name, Condition.STARTING)
@@ -172,7 +216,6 @@ class Story:
         # The returned host had time to object to the second advert.
         await self._until(
             lambda: sum(advert.at > heard for advert in self._witness.adverts) >= 2,
-            _LATE,
             f"{master.name} did not go on advertising",
         )
         if any(a.at > heard and a.host != master.name for a in self._witness.adverts):
@@ -180,84 +223,77 @@ class Story:
         self._tell("backup", f"{returning.name} hears {master.name} advertise and stays backup")
         await deferLater(self._clock, 0.5)
 
-    async def _plannedStop(self, master: Host, backup: Host) -> HandOver:
+    async def _plannedStop(self, master: DemoHost, backup: DemoHost) -> Takeover:
+        def bowsOut() -> bool:
+            advert = self._witness.latest(master.name)
+            return advert is not None and advert.leaving and advert.at > since
+
         self._mayEnd.add(master.name)
         since = self._clock.seconds()
         self._tell("stop", f"{master.name} is asked to stop (SIGTERM)")
         master.stop()
-        await self._until(
-            lambda: self._leaving(master, since), _LATE, f"{master.name} did not bow out"
-        )
+        await self._until(bowsOut, f"{master.name} did not bow out")
         last, first = await self._takeOver(master, backup, since, _LATE)
-        self._tell(
-            "bow-out", f"{master.name} bowed out {(last.at - since) * 1000:.1f} ms after the signal"
-        )
-        self._tell(
-            "take-over",
-            f"{backup.name} is master {(first.at - last.at) * 1000:.1f} ms after the bow-out",
-        )
-        handOver = await self._aftermath(backup, first.at - last.at, since)
+        taken, delay = (last.at - since) * 1000, first.at - last.at
+        self._tell("bow-out", f"{master.name} bowed out {taken:.1f} ms after the signal")
+        self._tell("take-over", f"{backup.name} is master {delay * 1000:.1f} ms after the bow-out")
+        takeover = await self._aftermath(backup, delay, since)
         daemon = master.daemon
         assert daemon is not None
-        await self._until(lambda: not daemon.running, _LATE, f"{master.name} did not end")
+        await self._until(lambda: daemon.ending, f"{master.name} did not end")
         if master.owns:
             raise StoryFailed(f"{master.name} stopped and kept the address")
         self._tell("stop", f"{master.name} has removed the address and ended")
-        return handOver
+        return takeover
 
     async def _takeOver(
-        self, old: Host, new: Host, since: float, limit: float
+        self, old: DemoHost, new: DemoHost, since: float, limit: float
     ) -> tuple[Advert, Advert]:
         """
         Wait for the new master.
 
-        @return: The last advertisement of the old master and the first one of
-            the new master.
+        @return: The last advertisement of the old master and the first one of the new master.
         """
 
         def first() -> Advert | None:
             adverts = (a for a in self._witness.adverts if a.host == new.name and a.at > since)
             return next(adverts, None)
 
-        await self._until(first, limit, f"{new.name} did not take over")
+        await self._until(first, f"{new.name} did not take over", limit)
         begins, last = first(), self._witness.latest(old.name)
         assert begins is not None
         assert last is not None
         return last, begins
 
-    async def _aftermath(self, master: Host, takeOver: float, since: float) -> HandOver:
+    async def _aftermath(self, master: DemoHost, delay: float, since: float) -> Takeover:
         """
         Wait until the client is served again, and find out what it noticed.
         """
         await self._answersFrom(master)
         await deferLater(self._clock, _SETTLE)
         await self._answersFrom(master)
-        handOver = HandOver(takeOver, self._pinger.gaps(since))
-        self._tell("silence", f"{handOver.noticed}; now {master.name} answers")
-        return handOver
+        takeover = Takeover(delay, self._pinger.gaps(since))
+        self._tell("silence", f"{takeover.noticed}; now {master.name} answers")
+        return takeover
 
-    async def _participation(self, host: Host) -> None:
-        await self._until(lambda: host.participates, _START, f"{host.name} did not start")
+    async def _participation(self, host: DemoHost) -> None:
+        await self._until(lambda: host.participates, f"{host.name} did not start", _START)
 
-    async def _answersFrom(self, host: Host) -> None:
+    async def _answersFrom(self, host: DemoHost) -> None:
         await self._until(
             lambda: self._witness.answering == host.name,
-            _LATE,
             f"{host.name} is master and did not answer the client",
         )
 
-    def _leaving(self, host: Host, since: float) -> bool:
-        advert = self._witness.latest(host.name)
-        return advert is not None and advert.leaving and advert.at > since
-
-    async def _until(self, condition: Callable[[], object], limit: float, complaint: str) -> None:
+    async def _until(
+        self, condition: Callable[[], object], complaint: str, limit: float = _LATE
+    ) -> None:
         def met() -> object:
             for host in self._hosts:
-                daemon = host.daemon
-                if daemon and not daemon.running and host.name not in self._mayEnd:
-                    if daemon.ending == INTERRUPTED:
-                        return False  # Ctrl-C, of which this process will hear in a moment
-                    raise StoryFailed(f"the daemon of {host.name} ended ({daemon.ending})")
+                if host.daemon and host.daemon.ending and host.name not in self._mayEnd:
+                    if host.daemon.ending == INTERRUPTED:
+                        return False  # this process will get the signal of Ctrl-C in a moment
+                    raise StoryFailed(f"the daemon of {host.name} ended ({host.daemon.ending})")
             return condition()
 
         await self._progress.until(met, limit, complaint)
@@ -265,8 +301,7 @@ class Story:
 
 def _shown(command: list[str]) -> str:
     """
-    A command as an administrator would type it, without the directories of its
-    files.
+    A command as an administrator would type it, without the directories of its files.
     """
     return shlex.join(
         word.rpartition("/")[2] if word.startswith("/") else word for word in command

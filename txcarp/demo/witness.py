@@ -1,6 +1,5 @@
 """
-What the client's network card sees: which host advertises, and which one
-answers.
+What the client's network card sees: which host advertises, and which one answers.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ class Advert:
 
 def openCapture(interface: str) -> socket.socket:
     """
-    A non-blocking socket that receives all IPv4 packets on an interface, in the
-    network namespace of this thread.
+    A non-blocking socket that receives all IPv4 packets on an interface, in the network namespace
+    of this thread.
     """
     sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
     requestTimestamps(sock)
@@ -65,11 +64,11 @@ class Witness(SocketReader[wire.Arrival]):
     Reads every packet that reaches the client.
 
     @ivar adverts: The newest advertisements, oldest first.
-    @ivar answering: The name of the host that sent the newest packet from the
-        virtual address; empty before the first.
+    @ivar answering: The name of the host that sent the newest packet from the virtual address;
+        empty before the first.
     @ivar advertised: Called with each advertisement.
-    @ivar answered: Called with the name of a host for each of its packets from
-        the virtual address.
+    @ivar answered: Called with the name of a host for each of its packets from the virtual
+        address.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """
-The engine of C{txcarp observe}: which host is master in each group of a
-network, found out from the advertisements alone.
+The engine of C{txcarp observe}: which host is master in each group of a network, found out from
+the advertisements alone.
 
 In reading order:
 
@@ -13,7 +13,7 @@ In reading order:
   - C{group}: decides which host is master in one group.
   - C{host}: what one host of a group shows of itself.
   - C{sealjudge}: decides whether the advertisements of a host look sealed.
-  - C{events}: the results.
+  - C{reports}: the results.
   - C{ratelimit}: thins out the results, but keeps the newest.
   - C{words}: the results in words, for people.
   - C{records}: the results as JSON objects, for programs.

@@ -9,10 +9,9 @@ import socket
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
-from twisted.python.failure import Failure
 
 from txcarp.observer import wire
-from txcarp.observer.events import Event, Kind
+from txcarp.observer.reports import Kind, Report
 from txcarp.observer.watch import Watch
 from txcarp.socketreader import SocketReader
 
@@ -22,8 +21,7 @@ _AGAIN = 1.0
 
 class Ear(SocketReader[wire.Arrival]):
     """
-    Passes the packets of an interface to a watch, whenever the interface exists
-    and is up.
+    Passes the packets of an interface to a watch, whenever the interface exists and is up.
     """
 
     def __init__(
@@ -32,11 +30,11 @@ class Ear(SocketReader[wire.Arrival]):
         clock: IReactorTime,
         interface: str,
         watch: Watch,
-        admit: Callable[[list[Event]], object],
+        admit: Callable[[list[Report]], object],
         openSocket: Callable[[str], socket.socket] = wire.openListener,
     ) -> None:
         """
-        @param admit: Called with the events that the watch returns.
+        @param admit: Called with the reports that the watch returns.
         """
         super().__init__(reactor, f"txcarp observe {interface}")
         self._clock = clock
@@ -45,30 +43,26 @@ class Ear(SocketReader[wire.Arrival]):
         self._admit = admit
         self._openSocket = openSocket
         self._retry: IDelayedCall | None = None
-        self._wanted = False
 
     def start(self) -> None:
         """
         Start to listen.  If the interface is down, wait until it is up.
 
-        @raise txcarp.network.sockets.MissingCapability: If this process may not
-            open packet sockets.
+        @raise txcarp.network.sockets.MissingCapability: If this process may not open packet
+            sockets.
         @raise OSError: If there is no such interface.
         """
-        self._wanted = True
         try:
             self._open()
         except OSError as error:
             if error.errno != errno.ENETDOWN:
-                self._wanted = False
                 raise
-            self._wait(error)
+            self._wait(Kind.DOWN)
 
     def stop(self) -> None:
         """
         Stop listening.
         """
-        self._wanted = False
         super().stop()
         if self._retry is not None:
             self._retry.cancel()
@@ -83,30 +77,25 @@ class Ear(SocketReader[wire.Arrival]):
         self._admit(self._watch.heard(when, interface, arrival.packet, hardware, here))
 
     def readFailed(self, error: OSError) -> None:
-        self._listenAgain()
+        self.stop()
+        self._tryAgain()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def lost(self) -> None:
         # The reactor saw an error on the socket: the interface went down.
-        self._listenAgain()
+        self._tryAgain()
 
     def _open(self) -> None:
         self._socket = self._openSocket(self._interface)
         self.startReading()
         self._admit(self._watch.listens(self._clock.seconds(), self._interface))
 
-    def _listenAgain(self) -> None:
-        super().stop()
-        if self._wanted:
-            self._tryAgain()
-
     def _tryAgain(self) -> None:
         self._retry = None
         try:
             self._open()
         except OSError as error:
-            self._wait(error)
+            self._wait(Kind.DOWN if error.errno == errno.ENETDOWN else Kind.GONE)
 
-    def _wait(self, error: OSError) -> None:
-        kind = Kind.DOWN if error.errno == errno.ENETDOWN else Kind.GONE
+    def _wait(self, kind: Kind) -> None:
         self._admit(self._watch.deafened(self._clock.seconds(), self._interface, kind))
         self._retry = self._clock.callLater(_AGAIN, self._tryAgain)

@@ -1,11 +1,10 @@
 """
 One group: which host is master, as its advertisements show.
 
-Most changes are clear at once: the master bowed out or fell silent, or a
-preferred host began to advertise, to which the master yields.  A host that
-begins to advertise without any of these is in doubt.  It may be a second
-master, the successor of a master that has just died, or a host that advertised
-by mistake.  What both hosts send next decides.
+Most changes are clear at once: the master bowed out or fell silent, or a preferred host began to
+advertise, to which the master yields.  A host that begins to advertise without any of these is in
+doubt.  It may be a second master, the successor of a master that has just died, or a host that
+advertised by mistake.  What both hosts send next decides.
 """
 
 from __future__ import annotations
@@ -13,26 +12,25 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from txcarp.observer.events import Event, GroupKey, GroupView, Kind, Reason
-from txcarp.observer.host import Host
+from txcarp.observer.host import ObservedHost
+from txcarp.observer.reports import Cause, GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import CARPClaim, Claim, Sighting
 from txcarp.observer.vrrp import VRRPClaim
 
 #: Hosts of one group to remember.
 MAXIMUM_HOSTS = 8
 
-#: Seconds, at least, in which the advertisements of an old and a new master may
-#: cross.
+#: Seconds, at least, in which the advertisements of an old and a new master may cross.
 _CROSSING = 1.0
 
-#: Intervals after which a host that still advertises is not about to yield.  A
-#: ucarp that yields sends its last advertisement up to half a second later.
+#: Intervals after which a host that still advertises is not about to yield.  A ucarp that yields
+#: sends its last advertisement up to half a second later.
 _INSISTING = 0.75
 
 _SEAL_WORDS = {None: "", True: "sealed", False: "not sealed"}
 
 
-def advantage(claim: Claim, other: Claim) -> Reason | None:
+def advantage(claim: Claim, other: Claim) -> Cause | None:
     """
     Why a claim is preferred to another one; C{None} if it is not.
 
@@ -41,10 +39,10 @@ def advantage(claim: Claim, other: Claim) -> Reason | None:
     match claim, other:
         case CARPClaim(), CARPClaim():
             if claim.demotion != other.demotion:
-                return Reason.DEMOTION if claim.demotion < other.demotion else None
-            return Reason.TIMING if claim.timing < other.timing else None
+                return Cause.DEMOTION if claim.demotion < other.demotion else None
+            return Cause.TIMING if claim.timing < other.timing else None
         case VRRPClaim(), VRRPClaim():
-            return Reason.PRIORITY if claim.priority > other.priority else None
+            return Cause.PRIORITY if claim.priority > other.priority else None
     raise TypeError(f"{claim} and {other} are of different protocols")
 
 
@@ -52,28 +50,30 @@ class Group:
     """
     The hosts of one group.
 
-    @ivar listening: Since when its advertisements can be heard.  Silence before
-        that proves nothing.
-    @ivar nobodySince: When the last master fell silent; C{None} while a host
-        advertises, and before the first.
+    @ivar listening: Since when its advertisements can be heard.  Silence before that proves
+        nothing.
+    @ivar nobodySince: When the last master fell silent; C{None} while a host advertises, and
+        before the first.
     """
 
-    def __init__(self, key: GroupKey, listening: float, maximumHosts: int = MAXIMUM_HOSTS) -> None:
+    def __init__(self, key: GroupKey, listening: float) -> None:
         self.listening = listening
         self.nobodySince: float | None = None
         self._key = key
-        self._maximumHosts = maximumHosts
-        self._hosts: dict[bytes, Host] = {}
-        self._claimants: dict[bytes, Host] = {}
-        self._master: Host | None = None
-        self._last: Host | None = None
-        self._left = False
-        self._saidSilent = False
+        self._hosts: dict[bytes, ObservedHost] = {}
+        #: The hosts that advertise.
+        self._claimants: dict[bytes, ObservedHost] = {}
+        self._master: ObservedHost | None = None
+        #: The newest master, also after its end.
+        self._last: ObservedHost | None = None
+        #: How it ended, if it did.
+        self._ending = Cause.SILENCE
+        self._reportedSilence = False
         self._twoSince: float | None = None
 
     def heard(
         self, sighting: Sighting, when: float, hardware: bytes = b"", here: bool = False
-    ) -> list[Event]:
+    ) -> list[Report]:
         """
         Take in an advertisement.
         """
@@ -81,36 +81,36 @@ class Group:
         if sighting.leaving:
             return self._heardLeaving(sighting, host, when)
         if host is None:
-            host = Host(sighting, sighting.claim, when, when)
+            host = ObservedHost(sighting, sighting.claim, when, when)
             if not self._remember(host):
-                return [self._event(Kind.TOO_MANY_HOSTS, when)]
+                return [self._report(Kind.TOO_MANY_HOSTS, when)]
         claims = host.source in self._claimants
         lastHeard, before, sealed = host.heard, host.claim, host.sealed
         if not claims:
             host.begin(sighting, when, self._witnessed(host, when))
         host.hear(sighting, when, hardware, here)
-        events: list[Event] = []
+        reports: list[Report] = []
         if not claims:
-            events += self._begins(host, when, lastHeard)
+            reports += self._begins(host, when, lastHeard)
         elif before != host.claim:
-            events.append(self._event(Kind.CLAIM, when, host, before=before))
+            reports.append(self._report(Kind.CLAIM, when, host, before=before))
         if sealed != host.sealed:
-            events.append(self._event(Kind.SEAL, when, host, detail=_SEAL_WORDS[sealed]))
-        return events + self._settle(when)
+            reports.append(self._report(Kind.SEAL, when, host, detail=_SEAL_WORDS[sealed]))
+        return reports + self._settle(when)
 
-    def tick(self, now: float) -> list[Event]:
+    def tick(self, now: float) -> list[Report]:
         """
         Look for hosts that have fallen silent.
         """
-        events: list[Event] = []
+        reports: list[Report] = []
         silent = [host for host in self._claimants.values() if host.isSilent(now, self.listening)]
         for host in silent:
             del self._claimants[host.source]
             master = self._master
             if not host.confirmed and master and not _cross(master, host):
-                events.append(self._event(Kind.STRAY, now, host))
-        events += self._remove([host for host in silent if host.confirmed], now)
-        return events + self._settle(now) + self._noticeSilence(now)
+                reports.append(self._report(Kind.STRAY, now, host))
+        reports += self._remove([host for host in silent if host.confirmed], now)
+        return reports + self._settle(now) + self._noticeSilence(now)
 
     def view(self) -> GroupView:
         """
@@ -125,13 +125,13 @@ class Group:
             twoSince=self._twoSince,
         )
 
-    def _remember(self, host: Host) -> bool:
+    def _remember(self, host: ObservedHost) -> bool:
         """
         Make room for a host, at the cost of the one that was heard longest ago.
 
         @return: Whether there is room.
         """
-        if len(self._hosts) >= self._maximumHosts:
+        if len(self._hosts) >= MAXIMUM_HOSTS:
             idle = [
                 known
                 for known in self._hosts.values()
@@ -143,16 +143,15 @@ class Group:
         self._hosts[host.source] = host
         return True
 
-    def _witnessed(self, host: Host, when: float) -> bool:
+    def _witnessed(self, host: ObservedHost, when: float) -> bool:
         """
-        Whether a host that begins to advertise could not have begun earlier
-        without being heard.
+        Whether a host that begins to advertise could not have begun earlier without being heard.
         """
         return when - self.listening > host.patience() or (
             self._last is not None and self._last.heard >= self.listening
         )
 
-    def _begins(self, host: Host, when: float, lastHeard: float) -> list[Event]:
+    def _begins(self, host: ObservedHost, when: float, lastHeard: float) -> list[Report]:
         self._claimants[host.source] = host
         master = self._master
         if master is None:
@@ -162,56 +161,55 @@ class Group:
         if master.heard < self.listening <= when:
             return []  # what happened before was not heard
         if master.missed(when, self.listening):
-            return [self._replace(host, Reason.SILENCE, when)]
-        reason = advantage(host.claim, master.claim)
-        return [] if reason is None else [self._replace(host, reason, when)]
+            return [self._replace(master, host, Cause.SILENCE, when)]
+        cause = advantage(host.claim, master.claim)
+        return [] if cause is None else [self._replace(master, host, cause, when)]
 
-    def _fillVacancy(self, host: Host, when: float, lastHeard: float) -> Event:
+    def _fillVacancy(self, host: ObservedHost, when: float, lastHeard: float) -> Report:
         last, since = self._last, self.nobodySince
-        reason = Reason.BOW_OUT if self._left else Reason.SILENCE
-        if since is not None and since < self.listening <= when:
-            reason = Reason.UNKNOWN
+        deaf = since is not None and since < self.listening <= when
+        cause = Cause.UNKNOWN if deaf else self._ending
         self._becomes(host)
         if last is None or since is None:
-            return self._event(Kind.GROUP, when, host)
+            return self._report(Kind.GROUP, when, host)
         if last is host:
-            return self._event(Kind.RETURNED, when, host, seconds=when - lastHeard)
-        return self._event(
-            Kind.MASTER, when, host, previous=last.source, reason=reason, seconds=when - since
+            return self._report(Kind.RETURNED, when, host, seconds=when - lastHeard)
+        return self._report(
+            Kind.MASTER, when, host, previous=last.source, cause=cause, seconds=when - since
         )
 
-    def _replace(self, host: Host, reason: Reason, when: float) -> Event:
+    def _replace(
+        self, previous: ObservedHost, host: ObservedHost, cause: Cause, when: float
+    ) -> Report:
         """
         Make a host the master in place of the present one.
         """
-        previous = self._master
-        assert previous is not None
         self._claimants.pop(previous.source, None)
         previous.confirmed = False
         self._becomes(host)
         # The new master may have begun while the old one still advertised.
         began = host.since if host.since > previous.heard else when
-        return self._event(
+        return self._report(
             Kind.MASTER,
             when,
             host,
             previous=previous.source,
-            reason=reason,
+            cause=cause,
             seconds=max(0.0, began - previous.heard),
             before=previous.claim,
         )
 
-    def _becomes(self, host: Host) -> None:
+    def _becomes(self, host: ObservedHost) -> None:
         host.confirmed = True
         self._master = self._last = host
-        self._left = self._saidSilent = False
+        self._ending, self._reportedSilence = Cause.SILENCE, False
         self.nobodySince = None
 
-    def _settle(self, now: float) -> list[Event]:
+    def _settle(self, now: float) -> list[Report]:
         """
-        Decide about hosts that began to advertise without an apparent reason.
+        Decide about hosts that began to advertise without an apparent cause.
         """
-        events: list[Event] = []
+        reports: list[Report] = []
         for host in [host for host in self._claimants.values() if not host.confirmed]:
             master = self._master
             assert master is not None
@@ -220,97 +218,93 @@ class Group:
                 host.confirmed = True
                 if self._twoSince is None:
                     self._twoSince = host.since
-                events.append(self._event(Kind.TWO_MASTERS, now, host))
+                reports.append(self._report(Kind.TWO_MASTERS, now, host))
             elif (
                 self._twoSince is None
                 and host.heard > master.heard
                 and master.missed(now, self.listening)
             ):
-                events.append(self._replace(host, self._guess(host, master), now))
-        return events
+                reports.append(self._replace(master, host, self._guess(host, master), now))
+        return reports
 
-    def _guess(self, host: Host, master: Host) -> Reason:
+    def _guess(self, host: ObservedHost, master: ObservedHost) -> Cause:
         if master.heard < self.listening:
-            return Reason.UNKNOWN
+            return Cause.UNKNOWN
         if host.since - master.heard > master.claim.interval:
-            return Reason.SILENCE
+            return Cause.SILENCE
         better = advantage(host.claim, master.claim) or advantage(master.claim, host.claim)
-        return Reason.UNKNOWN if better else Reason.EQUAL
+        return Cause.UNKNOWN if better else Cause.EQUAL
 
-    def _remove(self, gone: list[Host], now: float) -> list[Event]:
+    def _remove(self, gone: list[ObservedHost], now: float) -> list[Report]:
         """
         Take hosts that were master, or one of several, off the masters.
         """
+        if not gone:
+            return []
         for host in gone:
             host.confirmed = False
         confirmed = self._confirmed()
-        events: list[Event] = []
-        if gone and len(confirmed) <= 1:
+        ended = max(host.heard for host in gone)
+        reports: list[Report] = []
+        if len(confirmed) <= 1:
             since, self._twoSince = self._twoSince, None
             if since is not None and confirmed:
-                ended = max(host.heard for host in gone)
+                seconds = max(0.0, ended - since)
                 self._becomes(confirmed[0])
-                events.append(
-                    self._event(Kind.ONE_MASTER, now, confirmed[0], seconds=max(0.0, ended - since))
-                )
+                reports.append(self._report(Kind.ONE_MASTER, now, confirmed[0], seconds=seconds))
         if self._master in gone:
             if confirmed:
                 self._becomes(min(confirmed, key=lambda host: host.since))
             elif successor := self._successor(now):
-                reason = Reason.BOW_OUT if self._left else Reason.SILENCE
-                events.append(self._replace(successor, reason, now))
+                reports.append(self._replace(self._master, successor, self._ending, now))
             else:
-                self.nobodySince = max(host.heard for host in gone)
+                self.nobodySince = ended
                 self._master = None
                 self._claimants.clear()
-        return events
+        return reports
 
-    def _successor(self, now: float) -> Host | None:
+    def _successor(self, now: float) -> ObservedHost | None:
         """
-        The host in doubt that advertised last, unless its next advertisement is
-        overdue.
+        The host in doubt that advertised last, unless its next advertisement is overdue.
         """
         hosts = [host for host in self._claimants.values() if not host.missed(now, self.listening)]
         return max(hosts, key=lambda host: host.heard, default=None)
 
-    def _heardLeaving(self, sighting: Sighting, host: Host | None, when: float) -> list[Event]:
+    def _heardLeaving(
+        self, sighting: Sighting, host: ObservedHost | None, when: float
+    ) -> list[Report]:
         if host is not None and host.source in self._claimants:
             del self._claimants[host.source]
             host.heard = max(host.heard, when)
-            events = [self._event(Kind.BOW_OUT, when, host)]
+            reports = [self._report(Kind.BOW_OUT, when, host)]
             if host.confirmed:
-                self._left = host is self._master
-                events += self._remove([host], when)
-            return events
-        if self._left and host is self._last:
+                self._ending = Cause.BOW_OUT if host is self._master else Cause.SILENCE
+                reports += self._remove([host], when)
+            return reports
+        if self._ending is Cause.BOW_OUT and host is self._last:
             return []  # sent twice, or to each peer
-        stranger = host or Host(sighting, sighting.claim, when, when)
-        return [self._event(Kind.BOW_OUT, when, stranger)]
+        stranger = host or ObservedHost(sighting, sighting.claim, when, when)
+        return [self._report(Kind.BOW_OUT, when, stranger)]
 
-    def _noticeSilence(self, now: float) -> list[Event]:
+    def _noticeSilence(self, now: float) -> list[Report]:
         last, since = self._last, self.nobodySince
-        if self._saidSilent or last is None or since is None:
+        if self._reportedSilence or last is None or since is None:
             return []
         if not last.isSilent(now, self.listening):
             return []  # it bowed out, and a successor may still come
-        self._saidSilent = True
-        return [self._event(Kind.SILENT, now, last, seconds=now - since)]
+        self._reportedSilence = True
+        return [self._report(Kind.SILENT, now, last, seconds=now - since)]
 
-    def _confirmed(self) -> list[Host]:
+    def _confirmed(self) -> list[ObservedHost]:
         return [host for host in self._claimants.values() if host.confirmed]
 
-    def _event(self, kind: Kind, when: float, host: Host | None = None, **more: Any) -> Event:
-        return Event(
-            kind=kind,
-            when=when,
-            interface=self._key.interface,
-            group=self.view(),
-            host=copy(host),
-            **more,
-        )
+    def _report(
+        self, kind: Kind, when: float, host: ObservedHost | None = None, **more: Any
+    ) -> Report:
+        return Report(kind, when, self._key.interface, self.view(), copy(host), **more)
 
 
-def _cross(master: Host, host: Host) -> bool:
+def _cross(master: ObservedHost, host: ObservedHost) -> bool:
     """
     Whether a host that advertises may not have heard the new master yet.
     """

@@ -11,8 +11,7 @@ import attrs
 from txcarp.observer.sealjudge import SealJudge
 from txcarp.observer.sighting import Claim, Sighting
 
-#: Intervals, and seconds at least, without an advertisement after which a host
-#: is silent.
+#: Intervals, and seconds at least, without an advertisement after which a host is silent.
 _SILENCE = 3.0
 _SHORTEST_SILENCE = 0.5
 
@@ -28,24 +27,22 @@ _MEMORY = 8
 
 
 @attrs.define
-class Host:
+class ObservedHost:
     """
-    A host that advertises in a group, or did.  Events carry copies of it.
+    A host that advertises in a group, or did.  Reports carry copies of it.
 
-    @ivar sighting: Its newest advertisement.  Of a host that sends to several
-        peers in turn, the newest one to the peer that is measured.
+    @ivar sighting: Its newest advertisement.  Of a host that sends to several peers in turn, the
+        newest one to the peer that is measured.
     @ivar claim: The rank that it claims.
     @ivar since: When it began to advertise.
     @ivar heard: When its last advertisement arrived.
-    @ivar witnessed: Whether the observer heard it begin; otherwise it began
-        before C{since}.
+    @ivar witnessed: Whether the observer heard it begin; otherwise it began before C{since}.
     @ivar confirmed: Whether it is certainly master, or one of several.
     @ivar hardware: Its link-layer address; may be empty.
     @ivar here: Whether it runs on this machine.
-    @ivar seen: The average time between its advertisements as they arrive, in
-        seconds; C{None} before the second one.
-    @ivar sealed: Whether its advertisements look sealed; C{None} if that is not
-        known.
+    @ivar seen: The average time between its advertisements as they arrive, in seconds; C{None}
+        before the second one.
+    @ivar sealed: Whether its advertisements look sealed; C{None} if that is not known.
     """
 
     sighting: Sighting
@@ -73,8 +70,8 @@ class Host:
         """
         Start to advertise, for the first time or again.
 
-        @param witnessed: Whether this is its first advertisement, rather than
-            the first that was heard.
+        @param witnessed: Whether this is its first advertisement, rather than the first that was
+            heard.
         """
         self.since = self.heard = when
         self.confirmed = False
@@ -131,6 +128,4 @@ class Host:
         """
         Start to measure the time between advertisements.
         """
-        self.sighting = sighting
-        self.seen = None
-        self._measured = 0
+        self.sighting, self.seen, self._measured = sighting, None, 0

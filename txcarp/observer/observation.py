@@ -17,16 +17,15 @@ from txcarp.clock.monotonic import MonotonicClock
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import records, words
 from txcarp.observer.ear import Ear
-from txcarp.observer.events import Event, Kind
 from txcarp.observer.ratelimit import RateLimiter
+from txcarp.observer.reports import Kind, Report
 from txcarp.observer.watch import Watch
 from txcarp.output import Output
 
 #: Exit statuses.
 SEEN, NOTHING_SEEN, CANNOT_RUN = 0, 1, 2
 
-#: Seconds between two looks for silent hosts, and looks per picture of a live
-#: table.
+#: Seconds between two looks for silent hosts, and looks per picture of a live table.
 _TICK = 0.25
 _TICKS_PER_PICTURE = 2
 
@@ -41,23 +40,15 @@ def observe(interfaces: Sequence[str], once: float | None, asJSON: bool) -> int:
     Observe until Ctrl-C, or for some time.
 
     @param interfaces: The interfaces to listen on.
-    @param once: Seconds after which the groups are printed; C{None} to show
-        events until Ctrl-C.
+    @param once: Seconds after which the groups are printed; C{None} to show reports until
+        Ctrl-C.
     @param asJSON: Whether to print JSON.
     @return: The exit status.
     """
     try:
         from twisted.internet import reactor
 
-        observation = Observation(reactor, interfaces, once, asJSON)
-        for interface in interfaces:
-            try:
-                observation.listen(interface)
-            except OSError as error:
-                observation.close()
-                print(f"{_PROGRAM}: {_explanation(interface, error)}", file=sys.stderr)
-                return CANNOT_RUN
-        return observation.run()
+        return Observation(reactor, interfaces, once, asJSON).run()
     except KeyboardInterrupt:
         return SEEN
 
@@ -73,8 +64,7 @@ def _explanation(interface: str, error: OSError) -> str:
 
 class Observation:
     """
-    Connects the interfaces to the watch, and the watch to the output.  See
-    L{observe}.
+    Connects the interfaces to the watch, and the watch to the output.  See L{observe}.
     """
 
     def __init__(
@@ -88,9 +78,12 @@ class Observation:
         self._calendar = words.Calendar(self._clock.seconds)
         self._watch = Watch()
         self._limiter = RateLimiter()
-        self._ears: list[Ear] = []
-        self._unshown: list[Event] = []
-        self._show: Callable[[list[Event]], object] | None = None
+        self._ears = [
+            Ear(reactor, self._clock, interface, self._watch, self._admit)
+            for interface in interfaces
+        ]
+        self._unshown: list[Report] = []
+        self._show: Callable[[list[Report]], object] | None = None
         self._showEnd: Callable[[], object] = lambda: None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = self._clock
@@ -98,30 +91,19 @@ class Observation:
         self._ending = False
         self._failed = False
 
-    def listen(self, interface: str) -> None:
-        """
-        Listen on an interface.
-
-        @raise OSError: If that is impossible.
-        """
-        ear = Ear(self._reactor, self._clock, interface, self._watch, self._admit)
-        ear.start()
-        self._ears.append(ear)
-
-    def close(self) -> None:
-        """
-        Stop listening.
-        """
-        for ear in self._ears:
-            ear.stop()
-        self._clock.stop()
-
     def run(self) -> int:
         """
-        Run the reactor until the end.
+        Listen, and run the reactor until the end.
 
         @return: The exit status.
         """
+        for interface, ear in zip(self._interfaces, self._ears, strict=True):
+            try:
+                ear.start()
+            except OSError as error:
+                self._close()
+                print(f"{_PROGRAM}: {_explanation(interface, error)}", file=sys.stderr)
+                return CANNOT_RUN
         self._reactor.callWhenRunning(self._begin)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._finish)
         self._reactor.run()
@@ -129,12 +111,17 @@ class Observation:
             return CANNOT_RUN
         return NOTHING_SEEN if self._once is not None and not self._watch.groups() else SEEN
 
+    def _close(self) -> None:
+        for ear in self._ears:
+            ear.stop()
+        self._clock.stop()
+
     def _begin(self) -> None:
         # An interrupt has a handler from here on.
         output = Output(sys.stdout, _PROGRAM, self._end)
         if self._once is not None:
             errors = Output(sys.stderr, _PROGRAM, self._end)
-            self._show = lambda events: self._writeText(errors, filter(isAboutListening, events))
+            self._show = lambda reports: self._writeText(errors, filter(isAboutListening, reports))
             self._showEnd = partial(self._writeGroups, output)
             self._clock.callLater(self._once, self._end)
         elif self._asJSON:
@@ -142,23 +129,23 @@ class Observation:
         elif not output.isTerminal:
             self._show = partial(self._writeText, output)
         else:
-            from txcarp.observer.tables import LiveTable  # rich takes a tenth of a second
-            from txcarp.terminal import consoleOn
+            from txcarp.livescreen import consoleOn  # rich takes a tenth of a second
+            from txcarp.observer.tables import LiveTable
 
             table = LiveTable(consoleOn(output), self._calendar, self._watch, self._interfaces)
             self._show, self._showEnd = table.show, table.end
         self._ticking.start(_TICK).addErrback(self._broken)
 
-    def _admit(self, events: Iterable[Event]) -> None:
-        self._unshown += self._limiter.admit(events, self._clock.seconds())
+    def _admit(self, reports: Iterable[Report]) -> None:
+        self._unshown += self._limiter.admit(reports, self._clock.seconds())
         if self._unshown:
             self._flush()
 
     def _flush(self) -> None:
         # Before the reactor runs an interface may still fail, and then nothing is shown.
         if self._show is not None:
-            events, self._unshown = self._unshown, []
-            self._show(events)
+            reports, self._unshown = self._unshown, []
+            self._show(reports)
 
     def _tick(self) -> None:
         now = self._clock.seconds()
@@ -168,20 +155,20 @@ class Observation:
         if self._unshown or self._ticks % _TICKS_PER_PICTURE == 0:
             self._flush()
 
-    def _writeText(self, output: Output, events: Iterable[Event]) -> None:
-        lines = (words.line(event, self._calendar) for event in events)
+    def _writeText(self, output: Output, reports: Iterable[Report]) -> None:
+        lines = (words.line(report, self._calendar) for report in reports)
         output.write("".join(line for line in lines if line is not None))
 
-    def _writeJSON(self, output: Output, events: Iterable[Event]) -> None:
-        output.write("".join(records.ofEvent(event, self._calendar) for event in events))
+    def _writeJSON(self, output: Output, reports: Iterable[Report]) -> None:
+        output.write("".join(records.ofReport(report, self._calendar) for report in reports))
 
     def _writeGroups(self, output: Output) -> None:
         groups = self._watch.groups()
         if self._asJSON:
             output.write("".join(records.ofGroup(group, self._calendar) for group in groups))
         else:
+            from txcarp.livescreen import consoleOn
             from txcarp.observer.tables import printTable
-            from txcarp.terminal import consoleOn
 
             console = consoleOn(output, plainWidth=_UNLIMITED)
             many = len(self._interfaces) > 1
@@ -199,7 +186,7 @@ class Observation:
     def _finish(self) -> None:
         if self._ticking.running:
             self._ticking.stop()
-        self.close()
+        self._close()
         self._showEnd()
 
     def _broken(self, failure: Failure) -> None:
@@ -209,9 +196,9 @@ class Observation:
         self._end()
 
 
-def isAboutListening(event: Event) -> bool:
+def isAboutListening(report: Report) -> bool:
     """
-    Whether an event is about the interface or its packets rather than a group,
-    except for the start of listening.
+    Whether a report is about the interface or its packets rather than a group, except for the
+    start of listening.
     """
-    return event.group is None and (event.kind is not Kind.LISTENING or event.detail != "")
+    return report.group is None and (report.kind is not Kind.LISTENING or report.detail != "")

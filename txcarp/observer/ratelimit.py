@@ -1,5 +1,5 @@
 """
-A limit on the rate of events that never drops the last one.
+A limit on the rate of reports that never drops the last one.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from collections.abc import Hashable, Iterable
 
 import attrs
 
-from txcarp.observer.events import Event
+from txcarp.observer.reports import Report
 
-#: Events of one kind about one group that pass at once, and the seconds after
-#: which one more may follow.
+#: Reports of one kind about one group that pass at once, and the seconds after which one more
+#: may follow.
 BURST = 4
 INTERVAL = 5.0
 
-#: The same for all events together.
+#: The same for all reports together.
 TOTAL_BURST = 200
 TOTAL_INTERVAL = 0.05
 
@@ -28,41 +28,41 @@ _REMEMBERED = 10_000
 
 class RateLimiter:
     """
-    Lets events pass until there are too many.  Then the newest event of each
-    kind and group waits, and counts those that it stands for.
+    Lets reports pass until there are too many.  Then the newest report of each kind and group
+    waits, and counts those that it stands for.
 
-    This is the generic cell rate algorithm: each event uses up one interval,
-    and passes if no more than a burst of intervals lies ahead.
+    This is the generic cell rate algorithm: each report uses up one interval, and passes if no
+    more than a burst of intervals lies ahead.
     """
 
     def __init__(self) -> None:
         self._usedUp: dict[Hashable, float] = {}
         self._allUsedUp = float("-inf")
-        self._waiting: dict[Hashable, Event] = {}
+        self._waiting: dict[Hashable, Report] = {}
 
-    def admit(self, events: Iterable[Event], now: float) -> list[Event]:
+    def admit(self, reports: Iterable[Report], now: float) -> list[Report]:
         """
-        Take in new events.
+        Take in new reports.
 
-        @return: The events that pass now.
+        @return: The reports that pass now.
         """
         passed = []
-        for event in events:
-            key = _keyOf(event)
+        for report in reports:
+            key = (report.kind, report.interface, report.group and report.group.key)
             held = self._waiting.get(key)
             if held is not None:
-                self._waiting[key] = attrs.evolve(event, omitted=held.omitted + 1)
+                self._waiting[key] = attrs.evolve(report, omitted=held.omitted + 1)
             elif self._passes(key, now):
-                passed.append(event)
+                passed.append(report)
             else:
-                self._waiting[key] = event
+                self._waiting[key] = report
         return passed
 
-    def release(self, now: float) -> list[Event]:
+    def release(self, now: float) -> list[Report]:
         """
-        Let waiting events pass.
+        Let waiting reports pass.
 
-        @return: The events that pass now.
+        @return: The reports that pass now.
         """
         keys = [key for key in self._waiting if self._passes(key, now)]
         if len(self._usedUp) > _REMEMBERED:
@@ -77,7 +77,3 @@ class RateLimiter:
         self._usedUp[key] = own + INTERVAL
         self._allUsedUp = total + TOTAL_INTERVAL
         return True
-
-
-def _keyOf(event: Event) -> Hashable:
-    return event.kind, event.interface, event.group.key if event.group else None

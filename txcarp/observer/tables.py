@@ -1,5 +1,5 @@
 """
-The table of all groups: printed once, or live below the events.
+The table of all groups: printed once, or live below the reports.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from rich.segment import Segment, SegmentLines
 from rich.table import Table
 from rich.text import Text
 
+from txcarp.addresses import textOf
+from txcarp.livescreen import LiveScreen, show
 from txcarp.observer import words
-from txcarp.observer.events import Event, GroupView, Kind
-from txcarp.observer.host import Host
+from txcarp.observer.host import ObservedHost
+from txcarp.observer.reports import GroupView, Kind, Report
 from txcarp.observer.sighting import CARPClaim
 from txcarp.observer.watch import Watch
 from txcarp.observer.words import Calendar
 from txcarp.protocol.family import isMulticast
-from txcarp.terminal import LiveScreen, show
 
 NOTHING = (
     "No advertisements heard. A switch with IGMP or MLD snooping may keep them from this port, "
@@ -32,13 +33,13 @@ NOTHING = (
 #: Seconds without any group after which the live table shows L{NOTHING}.
 _PATIENCE = 10.0
 
-#: How far the interval of a host may be from the one that it claims without a
-#: note: a part of it, and seconds at least.
+#: How far the interval of a host may be from the one that it claims without a note: a part of
+#: it, and seconds at least.
 _TOLERANCE = 0.1
 _TOLERATED = 0.05
 
-#: Each heading, and how the cell below reads in a list of details, where it
-#: stands if the terminal is too narrow for its column.
+#: Each heading, and how the cell below reads in a list of details, where it stands if the
+#: terminal is too narrow for its column.
 _COLUMNS = (
     ("INTERFACE", "{}"),
     ("GROUP", "{}"),
@@ -57,10 +58,10 @@ _NARROWEST = 3
 _GAP = 2
 _INDENTATION = 4
 
-#: Lines of a terminal that are left for events.
-_EVENT_LINES = 2
+#: Lines of a terminal that are left for reports.
+_REPORT_LINES = 2
 
-_EVENT_STYLES = {
+_REPORT_STYLES = {
     **dict.fromkeys((Kind.GROUP, Kind.MASTER, Kind.RETURNED, Kind.ONE_MASTER), "good"),
     **dict.fromkeys((Kind.SILENT, Kind.TWO_MASTERS), "bad"),
     **dict.fromkeys((Kind.LISTENING, Kind.CLAIM, Kind.SEAL), "plain"),
@@ -105,30 +106,27 @@ def rows(groups: Iterable[GroupView], calendar: Calendar, deaf: Mapping[str, Kin
 
 
 def _vacant(group: GroupView, calendar: Calendar) -> tuple[str, ...]:
-    last = group.last
-    return (
-        "none",
-        "-" if group.nobodySince is None else calendar.short(group.nobodySince),
-        "-" if last is None else _age(last, calendar),
-        *("-", "-", "-"),
-        "" if last is None else f"last was {words.address(last.source)}",
-    )
+    since = "-" if group.nobodySince is None else calendar.short(group.nobodySince)
+    age, note = "-", ""
+    if group.last is not None:
+        age, note = _age(group.last, calendar), f"last was {textOf(group.last.source)}"
+    return ("none", since, age, "-", "-", "-", note)
 
 
-def _cells(host: Host, calendar: Calendar) -> tuple[str, ...]:
+def _cells(host: ObservedHost, calendar: Calendar) -> tuple[str, ...]:
     since = calendar.short(host.since)
     sealed = {None: "?", True: "yes", False: "no"}[host.sealed]
     return (
-        words.address(host.source),
+        textOf(host.source),
         since if host.witnessed else f"before {since}",
         _age(host, calendar),
-        words.timing(host.claim),
+        words.rank(host.claim),
         words.interval(host.claim.interval if host.seen is None else host.seen),
         sealed if isinstance(host.claim, CARPClaim) else "-",
     )
 
 
-def _notes(host: Host) -> list[str]:
+def _notes(host: ObservedHost) -> list[str]:
     notes = []
     claimed = host.claim.interval
     if host.seen is not None and abs(host.seen - claimed) > max(_TOLERATED, _TOLERANCE * claimed):
@@ -140,11 +138,11 @@ def _notes(host: Host) -> list[str]:
     if host.here:
         notes.append("this machine")
     if not isMulticast(host.sighting.destination):
-        notes.append(f"to {words.address(host.sighting.destination)}")
+        notes.append(f"to {textOf(host.sighting.destination)}")
     return notes
 
 
-def _age(host: Host, calendar: Calendar) -> str:
+def _age(host: ObservedHost, calendar: Calendar) -> str:
     seconds = max(0.0, calendar.now() - host.heard)
     return f"{seconds:.1f} s" if seconds < words.FINE else words.duration(seconds)
 
@@ -153,8 +151,8 @@ def layOut(
     rows: Sequence[Row], console: Console, manyInterfaces: bool
 ) -> list[list[list[Segment]]]:
     """
-    The table, as wide as the console allows.  Cells for which there is no room
-    stand in lines below their row.
+    The table, as wide as the console allows.  Cells for which there is no room stand in lines
+    below their row.
 
     @return: A block of lines for the headings, and one for each row.
     """
@@ -205,7 +203,7 @@ def printTable(
 
 class LiveTable:
     """
-    Events above, and below them the table of all groups.
+    Reports above, and below them the table of all groups.
     """
 
     def __init__(
@@ -221,11 +219,11 @@ class LiveTable:
         self._started = calendar.now()
         self._screen = LiveScreen(console, self)
 
-    def show(self, events: Iterable[Event]) -> None:
+    def show(self, reports: Iterable[Report]) -> None:
         """
-        Print events, perhaps none, and draw the table anew.
+        Print reports, perhaps none, and draw the table anew.
         """
-        lines = (self._line(event) for event in events)
+        lines = (self._line(report) for report in reports)
         self._screen.update(*(line for line in lines if line is not None))
 
     def end(self) -> None:
@@ -234,15 +232,15 @@ class LiveTable:
         """
         self._screen.stop()
 
-    def _line(self, event: Event) -> Table | None:
-        said = words.sentence(event, self._calendar)
-        if said is None or (event.kind is Kind.LISTENING and not event.detail):
+    def _line(self, report: Report) -> Table | None:
+        said = words.sentence(report, self._calendar)
+        if said is None or (report.kind is Kind.LISTENING and not report.detail):
             return None  # the last line of the picture says what is listened to
-        style = _EVENT_STYLES.get(event.kind, "notice")
+        style = _REPORT_STYLES.get(report.kind, "notice")
         line = Table.grid(padding=(0, _GAP, 0, 0))
         line.add_row(
-            Text(self._calendar.clock(event.when), "faint", no_wrap=True),
-            Text(event.interface, style, no_wrap=True),
+            Text(self._calendar.clock(report.when), "faint", no_wrap=True),
+            Text(report.interface, style, no_wrap=True),
             Text(said, style),
         )
         return line
@@ -254,7 +252,7 @@ class LiveTable:
         interfaces = ", ".join(self._interfaces)
         status = Text(f"Listening on {interfaces}, sending nothing. Ctrl-C ends it.", "faint")
         below = self._console.render_lines(status, pad=False)
-        above = self._table(max(1, self._console.height - _EVENT_LINES - 1 - len(below)))
+        above = self._table(max(1, self._console.height - _REPORT_LINES - 1 - len(below)))
         return SegmentLines([[], *above, *below], new_lines=True)
 
     def _table(self, room: int) -> list[list[Segment]]:

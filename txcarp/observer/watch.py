@@ -1,28 +1,27 @@
 """
-All groups on all interfaces: packets and times go in, events come out.
+All groups on all interfaces: packets and times go in, reports come out.
 
-Nothing in this module waits, reads a clock or a socket, or raises because of a
-packet.  Memory is bounded, whatever a network sends.
+Nothing in this module waits, reads a clock or a socket, or raises because of a packet.  Memory is
+bounded, whatever a network sends.
 """
 
 from __future__ import annotations
 
-from txcarp.observer.events import Event, GroupKey, GroupView, Kind
 from txcarp.observer.group import Group
+from txcarp.observer.reports import GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import look
 from txcarp.protocol.envelope import Packet
-from txcarp.protocol.family import familyOf
 from txcarp.protocol.rejection import Rejected, Rejection
 
-#: Groups to remember.  One interface can have 1020: two protocols and two
-#: families with 255 numbers each.
+#: Groups to remember.  One interface can have 1020: two protocols and two families with 255
+#: numbers each.
 MAXIMUM_GROUPS = 1024
 
 #: Seconds after which a group without a master makes room for another.
 _FORGOTTEN = 3600.0
 
-#: Seconds between two ticks from which this program must have been stopped, and
-#: may have missed packets.
+#: Seconds between two ticks from which this program must have been stopped, and may have missed
+#: packets.
 _PAUSE = 2.0
 
 
@@ -30,8 +29,7 @@ class Watch:
     """
     The groups of the observed interfaces.
 
-    @ivar deaf: The interfaces on which nothing can be heard, with C{DOWN} or
-        C{GONE}.
+    @ivar deaf: The interfaces on which nothing can be heard, with C{DOWN} or C{GONE}.
     """
 
     def __init__(self, maximumGroups: int = MAXIMUM_GROUPS) -> None:
@@ -41,7 +39,7 @@ class Watch:
         self.deaf: dict[str, Kind] = {}
         self._lastTick: float | None = None
 
-    def listens(self, now: float, interface: str) -> list[Event]:
+    def listens(self, now: float, interface: str) -> list[Report]:
         """
         Start to listen to an interface, for the first time or again.
         """
@@ -50,23 +48,23 @@ class Watch:
         for key, group in self._groups.items():
             if key.interface == interface:
                 group.listening = now
-        return [Event(Kind.LISTENING, now, interface, detail=detail)]
+        return [Report(Kind.LISTENING, now, interface, detail=detail)]
 
-    def deafened(self, now: float, interface: str, kind: Kind) -> list[Event]:
+    def deafened(self, now: float, interface: str, kind: Kind) -> list[Report]:
         """
         Stop listening to an interface, until L{listens}.
 
         @param kind: C{DOWN} or C{GONE}.
-        @return: No event if that was known.
+        @return: No report if that was known.
         """
         if self.deaf.get(interface) is kind:
             return []
         self.deaf[interface] = kind
-        return [Event(kind, now, interface)]
+        return [Report(kind, now, interface)]
 
     def heard(
         self, when: float, interface: str, packet: Packet, hardware: bytes = b"", here: bool = False
-    ) -> list[Event]:
+    ) -> list[Report]:
         """
         Take in a packet.
 
@@ -79,37 +77,35 @@ class Watch:
             if rejected.reason is Rejection.PROTOCOL:
                 return []  # the socket filter drops these
             detail = str(rejected)
-            return [Event(Kind.IGNORED, when, interface, source=packet.source, detail=detail)]
-        key = GroupKey(interface, sighting.protocol, sighting.vhid, familyOf(sighting.source))
+            return [Report(Kind.IGNORED, when, interface, source=packet.source, detail=detail)]
+        key = GroupKey(interface, sighting.protocol, sighting.vhid, packet.family)
         group = self._groups.get(key)
         if group is None:
             if not self._hasRoom(when):
                 detail = str(self._maximumGroups)
-                return [Event(Kind.TOO_MANY_GROUPS, when, interface, detail=detail)]
+                return [Report(Kind.TOO_MANY_GROUPS, when, interface, detail=detail)]
             group = self._groups[key] = Group(key, self._listening.get(interface, when))
         return group.heard(sighting, when, hardware, here)
 
-    def tick(self, now: float) -> list[Event]:
+    def tick(self, now: float) -> list[Report]:
         """
-        Look for hosts that have fallen silent.  Call this several times a
-        second.
+        Look for hosts that have fallen silent.  Call this several times a second.
         """
         if self._lastTick is not None and now - self._lastTick > _PAUSE:
             for group in self._groups.values():
                 group.listening = now
         self._lastTick = now
-        events: list[Event] = []
+        reports: list[Report] = []
         for key, group in self._groups.items():
             if key.interface not in self.deaf:
-                events += group.tick(now)
-        return events
+                reports += group.tick(now)
+        return reports
 
     def groups(self) -> list[GroupView]:
         """
         The groups, sorted for people.
         """
-        keys = sorted(self._groups, key=lambda key: key.order)
-        return [self._groups[key].view() for key in keys]
+        return [self._groups[key].view() for key in sorted(self._groups)]
 
     def _hasRoom(self, now: float) -> bool:
         if len(self._groups) < self._maximumGroups:

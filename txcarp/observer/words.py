@@ -1,19 +1,19 @@
 """
-Events, groups and times in words, for people.
+Reports, groups and times in words, for people.
 """
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timezone
 
-from txcarp.observer.events import Event, GroupKey, GroupView, Kind, Reason
-from txcarp.observer.host import Host
+from txcarp.addresses import textOf
+from txcarp.observer.host import ObservedHost
+from txcarp.observer.reports import Cause, GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import CARPClaim, Claim
 from txcarp.observer.vrrp import VRRPClaim
-from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.family import Family
 
 #: Addresses to list in a sentence.
 _LISTED = 4
@@ -25,8 +25,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 class Calendar:
     """
-    Moments of a monotonic clock as dates and times.  They follow the wall clock
-    when it is set.
+    Moments of a monotonic clock as dates and times.  They follow the wall clock when it is set.
     """
 
     def __init__(
@@ -94,14 +93,6 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY} days"
 
 
-def address(packed: bytes) -> str:
-    """
-    An IP address.
-    """
-    family = socket.AF_INET if familyOf(packed) is Family.IPV4 else socket.AF_INET6
-    return socket.inet_ntop(family, packed)
-
-
 def name(key: GroupKey) -> str:
     """
     A group, without its interface.
@@ -110,7 +101,7 @@ def name(key: GroupKey) -> str:
     return f"{key.protocol.value} {key.vhid}{family}"
 
 
-def timing(claim: Claim) -> str:
+def rank(claim: Claim) -> str:
     """
     What ranks a master in its protocol.
     """
@@ -126,83 +117,80 @@ def interval(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.0f} ms"
 
 
-def line(event: Event, calendar: Calendar) -> str | None:
+def line(report: Report, calendar: Calendar) -> str | None:
     """
-    An event as a line of output; C{None} for an event that is not shown to
-    people.
+    A report as a line of output; C{None} for a report that is not shown to people.
     """
-    said = sentence(event, calendar)
-    return None if said is None else f"{calendar.full(event.when)}  {event.interface}  {said}\n"
+    said = sentence(report, calendar)
+    return None if said is None else f"{calendar.full(report.when)}  {report.interface}  {said}\n"
 
 
-def sentence(event: Event, calendar: Calendar) -> str | None:
+def sentence(report: Report, calendar: Calendar) -> str | None:
     """
-    An event, without its time and interface; C{None} for an event that is not
-    shown to people.
+    A report, without its time and interface; C{None} for a report that is not shown to people.
     """
-    if event.host is None or event.group is None:
-        said = _generalSentence(event)
+    host, group = report.host, report.group
+    if host is None or group is None:
+        said = _generalSentence(report)
     else:
-        said = _hostSentence(event, event.host, event.group, calendar)
+        said = _hostSentence(report, host, group, calendar)
     if said is None:
         return None
-    if event.group is not None:
-        said = f"{name(event.group.key)}: {said}"
-    if event.omitted:
-        said += f" (and {event.omitted} more like this)"
-    return said
+    subject = f"{name(group.key)}: " if group is not None else ""
+    more = f" (and {report.omitted} more like this)" if report.omitted else ""
+    return f"{subject}{said}{more}"
 
 
-def _generalSentence(event: Event) -> str | None:
-    match event.kind:
+def _generalSentence(report: Report) -> str | None:
+    match report.kind:
         case Kind.LISTENING:
-            return "listening again" if event.detail else "listening for CARP and VRRP"
+            return "listening again" if report.detail else "listening for CARP and VRRP"
         case Kind.DOWN:
             return "the interface is down; nothing can be heard until it is up"
         case Kind.GONE:
             return "the interface is gone; nothing can be heard until it returns"
         case Kind.IGNORED:
-            source = "an unknown host" if event.source is None else address(event.source)
-            return f"{source} sent a packet that every receiver refuses: {event.detail}"
+            source = textOf(report.source) if report.source else "an unknown host"
+            return f"{source} sent a packet that every receiver refuses: {report.detail}"
         case Kind.TOO_MANY_HOSTS:
             return "too many hosts advertise; new ones are ignored"
         case Kind.TOO_MANY_GROUPS:
-            return f"more than {event.detail} groups; new ones are ignored"
+            return f"more than {report.detail} groups; new ones are ignored"
     return None
 
 
 def _hostSentence(
-    event: Event, host: Host, group: GroupView, calendar: Calendar
+    report: Report, host: ObservedHost, group: GroupView, calendar: Calendar
 ) -> str | None:
-    who = address(host.source)
-    lasted = duration(event.seconds or 0)
-    match event.kind:
+    source = textOf(host.source)
+    lasted = duration(report.seconds or 0)
+    match report.kind:
         case Kind.GROUP:
             here = " (this machine)" if host.here else ""
-            addresses = f", for {_list(host.sighting.addresses)}" if host.sighting.addresses else ""
-            return f"{who}{here} is master: {_described(host.claim)}{addresses}"
+            addresses = _addresses(host.sighting.addresses)
+            return f"{source}{here} is master: {_described(host.claim)}{addresses}"
         case Kind.MASTER:
-            return f"{who} is the new master{_why(event, host)}"
+            return f"{source} is the new master{_why(report, host)}"
         case Kind.RETURNED:
-            return f"{who} advertises again after {lasted}"
+            return f"{source} advertises again after {lasted}"
         case Kind.BOW_OUT:
             sent = "a bow-out" if isinstance(host.claim, CARPClaim) else "priority 0"
-            return f"{who} resigned: it sent {sent}"
+            return f"{source} resigned: it sent {sent}"
         case Kind.SILENT:
-            return f"NO MASTER since {calendar.short(host.heard)}; the last was {who}"
+            return f"NO MASTER since {calendar.short(host.heard)}; the last was {source}"
         case Kind.TWO_MASTERS:
             return _twoMasters(group, calendar)
         case Kind.ONE_MASTER:
-            return f"{who} is the only master again; there were several for {lasted}"
+            return f"{source} is the only master again; there were several for {lasted}"
         case Kind.STRAY:
-            return f"{who} advertised briefly beside the master, then stopped"
+            return f"{source} advertised briefly beside the master, then stopped"
         case Kind.CLAIM:
-            before = "" if event.before is None else f", before: {_described(event.before)}"
-            return f"{who} changed: {_described(host.claim)}{before}"
+            before = "" if report.before is None else f", before: {_described(report.before)}"
+            return f"{source} changed: {_described(host.claim)}{before}"
         case Kind.SEAL if host.sealed:
-            return f"the advertisements of {who} look sealed"
-        case Kind.SEAL if event.detail:
-            return f"the advertisements of {who} NO LONGER LOOK SEALED"
+            return f"the advertisements of {source} look sealed"
+        case Kind.SEAL if report.detail:
+            return f"the advertisements of {source} NO LONGER LOOK SEALED"
     return None
 
 
@@ -215,28 +203,26 @@ def _described(claim: Claim) -> str:
     return f"priority {claim.priority}, {every}, version {claim.version}"
 
 
-def _why(event: Event, host: Host) -> str:
-    previous = "the last one" if event.previous is None else address(event.previous)
-    lasted = duration(event.seconds or 0)
-    match event.reason:
-        case Reason.BOW_OUT:
+def _why(report: Report, host: ObservedHost) -> str:
+    previous = textOf(report.previous) if report.previous else "the last one"
+    lasted = duration(report.seconds or 0)
+    match report.cause:
+        case Cause.BOW_OUT:
             return f": {previous} bowed out {lasted} before"
-        case Reason.SILENCE:
+        case Cause.SILENCE:
             return f": {previous} was silent for {lasted}"
-        case Reason.TIMING | Reason.PRIORITY:
-            before = "" if event.before is None else f"{timing(event.before)} of "
-            return f": {timing(host.claim)} is preferred to {before}{previous}"
-        case Reason.DEMOTION:
+        case Cause.TIMING | Cause.PRIORITY:
+            before = "" if report.before is None else f"{rank(report.before)} of "
+            return f": {rank(host.claim)} is preferred to {before}{previous}"
+        case Cause.DEMOTION:
             return f": {previous} is demoted"
-        case Reason.EQUAL:
+        case Cause.EQUAL:
             return f": it ranks equal to {previous}, which yielded"
     return f" in place of {previous}, for a reason that was not seen"
 
 
 def _twoMasters(group: GroupView, calendar: Calendar) -> str:
-    masters = " and ".join(
-        f"{address(host.source)} ({timing(host.claim)})" for host in group.masters
-    )
+    masters = " and ".join(f"{textOf(host.source)} ({rank(host.claim)})" for host in group.masters)
     since = "" if group.twoSince is None else f" since {calendar.short(group.twoSince)}"
     count = "TWO" if len(group.masters) == 2 else str(len(group.masters))
     return (
@@ -245,7 +231,9 @@ def _twoMasters(group: GroupView, calendar: Calendar) -> str:
     )
 
 
-def _list(addresses: Iterable[bytes]) -> str:
-    texts = [address(packed) for packed in addresses]
-    more = len(texts) - _LISTED
-    return ", ".join(texts[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+def _addresses(addresses: Sequence[bytes]) -> str:
+    if not addresses:
+        return ""
+    more = len(addresses) - _LISTED
+    listed = ", ".join(map(textOf, addresses[:_LISTED]))
+    return f", for {listed}" + (f" and {more} more" if more > 0 else "")

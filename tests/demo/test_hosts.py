@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.demo.cast}.
+Tests of L{txcarp.demo.hosts}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.demo.cast import _TIED, Daemon, writePassword
+from txcarp.demo.hosts import _TIED, Daemon, writePassword
 
 
 class PasswordTests(SynchronousTestCase):
@@ -78,7 +78,7 @@ class DaemonTests(SynchronousTestCase):
             daemon = Daemon(BytesIO(), self.said.append)
             daemon.processEnded(Failure(reason))
             self.assertEqual(self.successResultOf(daemon.ended), words)
-            self.assertEqual((daemon.ending, daemon.running), (words, False))
+            self.assertEqual(daemon.ending, words)
 
 
 class TiedTests(SynchronousTestCase):

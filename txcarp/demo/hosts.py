@@ -29,8 +29,8 @@ _DEAD_RATIO = 3
 _KEPT_LINES = 12
 _LONGEST_LINE = 4096
 
-#: Runs the program in its arguments, in its own session, where it gets no Ctrl-C.
-#: The program is killed when the process with the given number dies.
+#: Runs the program in its arguments, in its own session, where it gets no Ctrl-C.  The program is
+#: killed when the process with the given number dies.
 _TIED = (
     "import ctypes, os, signal, sys; "
     "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # PR_SET_PDEATHSIG
@@ -52,23 +52,12 @@ def writePassword(directory: Path, password: bytes) -> Path:
     return path
 
 
-def _twistd() -> list[str]:
-    """
-    The C{twistd} of the running Python.
-    """
-    script = Path(sys.executable).with_name("twistd")
-    if script.is_file():
-        return [sys.executable, str(script)]
-    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-
-
 class Daemon(ProcessProtocol):
     """
-    One run of C{twistd}.
+    One run of C{txcarp}.
 
     @ivar ended: Fires with a description of how it ended.
     @ivar ending: The same description; empty while it runs.
-    @ivar running: Whether it runs.
     @ivar lines: The last lines that it logged.
     """
 
@@ -79,7 +68,6 @@ class Daemon(ProcessProtocol):
         """
         self.ended: Deferred[str] = Deferred()
         self.ending = ""
-        self.running = True
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._log = log
         self._said = said
@@ -98,9 +86,6 @@ class Daemon(ProcessProtocol):
             pass
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """
-        Log what it wrote.
-        """
         self._log.write(data)
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[:_LONGEST_LINE]
@@ -110,30 +95,23 @@ class Daemon(ProcessProtocol):
             self._said(text)
 
     def processEnded(self, reason: Failure) -> None:
-        """
-        Note how it ended.  Everything that it wrote was read.
-        """
-        self.running = False
         self._log.close()
-        self.ending = _ending(reason)
+        error = reason.value
+        if isinstance(error, ProcessTerminated) and error.signal is not None:
+            self.ending = f"killed by {signal.Signals(error.signal).name}"
+        else:
+            self.ending = f"exit status {getattr(error, 'exitCode', None)}"
         self.ended.callback(self.ending)
         self._said("")
 
 
-def _ending(reason: Failure) -> str:
-    error = reason.value
-    if isinstance(error, ProcessTerminated) and error.signal is not None:
-        return f"killed by {signal.Signals(error.signal).name}"
-    return f"exit status {getattr(error, 'exitCode', None)}"
-
-
-class Host:
+class DemoHost:
     """
     A host of the group, with a power switch.
 
-    @ivar hardwareAddress: The address of its network card, six bytes.
     @ivar name: Its name.
-    @ivar daemon: Its newest run of C{twistd}; C{None} before the first.
+    @ivar hardwareAddress: The address of its network card, six bytes.
+    @ivar daemon: Its newest daemon; C{None} before the first.
     @ivar participates: Whether the daemon has logged that it listens.
     @ivar noticed: Called when the daemon wrote something or ended.
     """
@@ -188,9 +166,8 @@ class Host:
         The command that an administrator would run.
         """
         return [
-            *("twistd", "--nodaemon", "--pidfile=", "txcarp", "--interface=eth0"),
-            *("-s", self._source, "-v", str(VHID), "-k", str(self._skew)),
-            *("-o", str(self._passwordFile), "-a", self._address),
+            *("txcarp", "--interface=eth0", "-s", self._source, "-v", str(VHID)),
+            *("-k", str(self._skew), "-o", str(self._passwordFile), "-a", self._address),
             *("--assign", "-z", "-f", "none"),
         ]
 
@@ -202,12 +179,13 @@ class Host:
         """
         self.participates = False
         daemon = Daemon(self._log.open("ab", buffering=0), self._said)
-        command = [*_twistd(), *self.command()[1:]]
-        tied = [sys.executable, "-ISc", _TIED, str(os.getpid()), *command]
+        python = sys.executable
+        command = [python, "-P", "-m", "txcarp.commands.main", *self.command()[1:]]
+        tied = [python, "-ISc", _TIED, str(os.getpid()), *command]
         state = self._passwordFile.with_name(f"{self.name}-state")
         environment = {**os.environ, "STATE_DIRECTORY": str(state)}
-        self._node.spawn(self._reactor, daemon, tied[0], tied, env=environment)
-        self.daemon = daemon  # after the last line that may fail: whoever sees it may end it
+        self._node.spawn(self._reactor, daemon, python, tied, env=environment)
+        self.daemon = daemon  # only now has it a process that can be killed
 
     def stop(self) -> None:
         """
@@ -218,8 +196,8 @@ class Host:
 
     def cutPower(self) -> None:
         """
-        Kill the daemon and remove the network card with its addresses.  The
-        switch stays, so that the other host notices nothing.
+        Kill the daemon and remove the network card with its addresses.  The switch stays, so that
+        the other host notices nothing.
         """
         if self.daemon is not None:
             self.daemon.signal("KILL")

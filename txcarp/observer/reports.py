@@ -1,5 +1,5 @@
 """
-What an observer reports: events, and the groups that they are about.
+What an observer reports, and the groups that its reports are about.
 
 All times are seconds of the observer's monotonic clock.
 """
@@ -7,17 +7,18 @@ All times are seconds of the observer's monotonic clock.
 from __future__ import annotations
 
 import enum
+from operator import attrgetter
 
 import attrs
 
-from txcarp.observer.host import Host
+from txcarp.observer.host import ObservedHost
 from txcarp.observer.sighting import Claim, Protocol
 from txcarp.protocol.family import Family
 
 
 class Kind(enum.Enum):
     """
-    The kinds of events.  The values are those of the C{--json} output.
+    The kinds of reports.  The values are those of the C{--json} output.
     """
 
     LISTENING = "listening"
@@ -38,10 +39,10 @@ class Kind(enum.Enum):
     TOO_MANY_GROUPS = "too-many-groups"
 
 
-class Reason(enum.Enum):
+class Cause(enum.Enum):
     """
-    Why another host became master, as far as the advertisements show.  The
-    values are those of the C{--json} output.
+    Why another host became master, as far as the advertisements show.  The values are those of
+    the C{--json} output.
     """
 
     BOW_OUT = "bow-out"
@@ -53,25 +54,18 @@ class Reason(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@attrs.frozen
+@attrs.frozen(order=True)
 class GroupKey:
     """
-    What tells one group from another.  A virtual host with addresses of both
-    families is two groups: each family has its own advertisements, and the two
-    may have different masters for a while.
+    What tells one group from another.  A virtual host with addresses of both families is two
+    groups: each family has its own advertisements, and the two may have different masters for a
+    while.
     """
 
     interface: str
-    protocol: Protocol
+    protocol: Protocol = attrs.field(order=attrgetter("value"))
     vhid: int
-    family: Family
-
-    @property
-    def order(self) -> tuple[str, str, int, str]:
-        """
-        Sorts groups for people.
-        """
-        return self.interface, self.protocol.value, self.vhid, self.family.value
+    family: Family = attrs.field(order=attrgetter("value"))
 
 
 @attrs.frozen
@@ -86,39 +80,37 @@ class GroupView:
     """
 
     key: GroupKey
-    masters: tuple[Host, ...]
-    last: Host | None = None
+    masters: tuple[ObservedHost, ...]
+    last: ObservedHost | None = None
     nobodySince: float | None = None
     twoSince: float | None = None
 
 
 @attrs.frozen
-class Event:
+class Report:
     """
-    Something that happened.
+    What happened at one moment.
 
-    @ivar group: The group after the event; C{None} if the event is about none.
-    @ivar host: The host that the event is about.
-    @ivar source: The packed source address, if the event is about a packet that
-        belongs to no group.
+    @ivar group: The group afterwards; C{None} if the report is about no group.
+    @ivar host: The host that the report is about.
+    @ivar source: The packed source address of a packet that belongs to no group.
     @ivar previous: The packed address of the previous master.
-    @ivar reason: Why there is a new master.
-    @ivar seconds: The time from the previous master's last advertisement to the
-        new one's first, or for which there was no master, or more than one.
-    @ivar before: What the host claimed until now, or what the previous master
-        claimed.
+    @ivar cause: Why there is a new master.
+    @ivar seconds: The time from the previous master's last advertisement to the new one's first,
+        or for which there was no master, or more than one.
+    @ivar before: What the host claimed until now, or what the previous master claimed.
     @ivar detail: More, in words.
-    @ivar omitted: How many events of this kind were left out since the last.
+    @ivar omitted: How many reports of this kind were left out since the last.
     """
 
     kind: Kind
     when: float
     interface: str
     group: GroupView | None = None
-    host: Host | None = None
+    host: ObservedHost | None = None
     source: bytes | None = None
     previous: bytes | None = None
-    reason: Reason | None = None
+    cause: Cause | None = None
     seconds: float | None = None
     before: Claim | None = None
     detail: str = ""
