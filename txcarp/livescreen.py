@@ -16,12 +16,11 @@ from rich.theme import Theme
 
 from txcarp.output import Output
 
-#: Printed lines that are kept for redrawing after a resize: more than fit a
-#: screen.
+#: Printed lines that are kept for redrawing after a resize: more than fit a screen.
 _KEPT = 200
 
-#: Cursor to the top left, erase the rest.  Clearing the whole screen (which
-#: rich offers) would make some terminals push a copy into their history.
+#: Cursor to the top left, erase the rest.  Clearing the whole screen (which rich offers) would
+#: make some terminals push a copy into their history.
 _ERASE_SCREEN = "\x1b[H\x1b[J"
 
 _THEME = Theme(
@@ -73,8 +72,7 @@ class LiveScreen:
     def __init__(self, console: Console, picture: RenderableType) -> None:
         """
         @param console: A console on a terminal.
-        @param picture: What to draw.  Its C{__rich__} method is called each
-            time.
+        @param picture: What to draw.  Its C{__rich__} method is called each time.
         """
         self._console = console
         self._picture = picture
@@ -91,14 +89,14 @@ class LiveScreen:
 
     def update(self, *lines: RenderableType) -> None:
         """
-        Print lines above the picture, and draw the picture anew.  The cursor is
-        hidden from the first time on.
+        Print lines above the picture, and draw the picture anew.  The cursor is hidden from the
+        first time on.
         """
         self._live.start()
         self._printed.extend(lines)
         if self._console.size != self._size:
-            # Terminals differ in how they wrap what is there, so that nobody knows where
-            # the picture is now. rich moves the cursor up from the top, which does nothing.
+            # Terminals differ in how they wrap what is there, so the place of the picture is
+            # unknown. After this, rich moves the cursor up from the top, which has no effect.
             self._size = self._console.size
             lines = tuple(self._newest())
             self._console.file.write(_ERASE_SCREEN)

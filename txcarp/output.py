@@ -13,8 +13,8 @@ from typing import TextIO
 
 class Output:
     """
-    A text stream on which a failed write is reported once and never raised.
-    L{txcarp.livescreen} hands it to rich as a file.
+    A text stream on which a failed write is reported once and never raised.  L{txcarp.livescreen}
+    hands it to rich as a file.
 
     @ivar encoding: The encoding of the stream.  Characters that it lacks are written as backslash
         escapes.
@@ -52,8 +52,8 @@ class Output:
             if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
                 message = f"{self._program}: standard output: {error.strerror}"
                 print(message, file=sys.stderr)
-            # The text is still in Python's buffer. A second failure to flush it, at exit,
-            # would print a traceback.
+            # The text is still in Python's buffer. A second failure to flush it, at exit, would
+            # print a traceback.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
             self._closed()

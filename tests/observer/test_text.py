@@ -118,7 +118,7 @@ class WordsTests(SynchronousTestCase):
                 "CARP 7: 10.99.0.1 changed: advbase 1, advskew 5, demotion 3 (every 1.02 s), "
                 "before: advbase 1, advskew 0 (every 1.00 s)",
                 "CARP 7: 10.99.0.1 resigned: it sent a bow-out",
-                "CARP 7: 10.99.0.2 is the new master: 10.99.0.1 bowed out 12 ms before",
+                "CARP 7: 10.99.0.2 is the new master: 10.99.0.1 bowed out 12 ms earlier",
                 "CARP 7: NO MASTER since 06:06:31; the last was 10.99.0.2",
                 "CARP 7: 10.99.0.2 advertises again after 11 s",
             ],
@@ -135,7 +135,7 @@ class WordsTests(SynchronousTestCase):
         air.run(10, air.talker(ALPHA))
         air.hear(air.carp(GAMMA, 99))
         air.run(10, air.talker(ALPHA))
-        why = "They do not hear each other, or are two groups with one number"
+        why = "They do not hear each other, or they are two groups with the same number"
         self.assertEqual(
             self.said()[1:],
             [
@@ -144,7 +144,7 @@ class WordsTests(SynchronousTestCase):
                 "CARP 7: 3 MASTERS since 06:06:12: 10.99.0.1 (base 1 skew 0) and 10.99.0.2 "
                 f"(base 1 skew 9) and 10.99.0.3 (base 1 skew 99). {why}",
                 "CARP 7: 10.99.0.1 is the only master again; there were several for 20 s",
-                "CARP 7: 10.99.0.3 advertised briefly beside the master, then stopped",
+                "CARP 7: 10.99.0.3 advertised briefly alongside the master, then stopped",
             ],
         )
 
@@ -164,7 +164,7 @@ class WordsTests(SynchronousTestCase):
                 "VRRP 51: 10.99.0.1 (this machine) is master: priority 100, every 1.00 s, "
                 "version 3, for 10.99.0.100, 10.99.0.101, 10.99.0.102, 10.99.0.103 and 2 more",
                 "VRRP 51: 10.99.0.1 resigned: it sent priority 0",
-                "VRRP 51: 10.99.0.2 is the new master: 10.99.0.1 bowed out 0 ms before",
+                "VRRP 51: 10.99.0.2 is the new master: 10.99.0.1 bowed out 0 ms earlier",
             ],
         )
 

@@ -13,8 +13,7 @@ from txcarp.configuration.options import WRONG_USAGE
 
 class CommandParser(argparse.ArgumentParser):
     """
-    Parses the arguments of one subcommand.  C{--help} and C{--version} exit
-    with status 0.
+    Parses the arguments of one subcommand.  C{--help} and C{--version} exit with status 0.
     """
 
     def __init__(self, command: str, description: str, epilog: str) -> None:

@@ -12,8 +12,7 @@ from importlib import import_module
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
-#: The subcommands, with the modules whose C{main} gets the arguments and returns the exit
-#: status.
+#: The subcommands, with the modules whose C{main} gets the arguments and returns the exit status.
 COMMANDS = {"demo": "txcarp.commands.demo", "observe": "txcarp.commands.observe"}
 
 

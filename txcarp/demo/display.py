@@ -114,8 +114,7 @@ class LiveDisplay(Display):
 
     def __rich__(self) -> RenderableType:
         """
-        Draw the timeline, what its characters mean, and a line about the
-        present.
+        Draw the timeline, what its characters mean, and a line about the present.
         """
         legend = Text(" ").join(
             Text.assemble(glyph, f" {meaning} ") for (glyph, meaning) in _LEGEND

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from txcarp.testbed.pinger import Gap
 
-#: Seconds between two pings from which the measurement is noticeably coarse, if they are also
-#: this part of the outage.
+#: Seconds between two pings from which the measurement is noticeably coarse, if they are also this
+#: part of the outage.
 _COARSE, _PART = 0.01, 0.05
 
 
@@ -73,7 +73,7 @@ def summary(crash: Takeover, stop: Takeover) -> list[RenderableType]:
             "host takes over at once."
         ),
         "",
-        Text("Networks, daemons and files are removed again. Next: txcarp --help"),
+        Text("All networks, daemons and files have been removed. Next: txcarp --help"),
     ]
 
 

@@ -67,8 +67,8 @@ def demonstrate(once: bool, keepLogs: Path | None) -> int:
 @contextmanager
 def _signalsHeld() -> Iterator[None]:
     """
-    Have signals wait while things are made, until L{Performance.run}, and ignore them from the
-    end on.
+    Have signals wait while things are made, until L{Performance.run}, and ignore them from the end
+    on.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
@@ -220,7 +220,7 @@ class Performance:
             self._telling = Deferred.fromCoroutine(self._story.run())
             crash, stop = await self._telling
         except CancelledError:
-            return ["", "Ended before its end; nothing is left behind."]
+            return ["", "Interrupted; nothing is left behind."]
         except (StoryFailed, OSError) as failed:
             self._display.event("failed", _explanation(failed))
             return self._lastLines()

@@ -11,15 +11,13 @@ from itertools import groupby
 
 from rich.text import Text
 
-#: Seconds that one column may stand for.  The finest with which everything fits
-#: is used.
+#: Seconds that one column may stand for.  The finest with which everything fits is used.
 _SCALES = (0.2, 0.25, 1 / 3, 0.5, 1.0, 2.0, 5.0)
 
 #: Seconds in which one answer is enough for the client to be served.
 _BUCKET = 0.05
 
-#: Seconds between two numbers below the lanes, of which each needs so many
-#: columns.
+#: Seconds between two numbers below the lanes, of which each needs so many columns.
 _LABELS = (5, 10, 20, 60, 120, 300)
 _LABEL_WIDTH = 8
 
@@ -43,8 +41,8 @@ class Condition(enum.Enum):
 
 class Mark(enum.Enum):
     """
-    Something that a host does at one moment, with the mark that shows it.  Of
-    several in one column the last of these is shown.
+    Something that a host does at one moment, with the mark that shows it.  Of several in one
+    column the last of these is shown.
     """
 
     ADVERT = ("●", "good")

@@ -15,14 +15,14 @@ from txcarp.protocol import ipv6
 from txcarp.protocol.advertisement import PROTOCOL
 
 # linux/filter.h: the instructions of classic BPF that are used here.
-_LOAD_BYTE = 0x30
+LOAD_BYTE = 0x30
 _LOAD_BYTE_INDEXED = 0x50
 _LOAD_HEADER_LENGTH = 0xB1
-_JUMP_IF_EQUAL = 0x15
-_RETURN = 0x06
+JUMP_IF_EQUAL = 0x15
+RETURN = 0x06
 
 _WHOLE_PACKET = 0x40000
-_INSTRUCTION = struct.Struct("=HBBI")
+INSTRUCTION = struct.Struct("=HBBI")
 
 #: asm-generic/socket.h: not in the socket module.
 SO_ATTACH_FILTER = 26
@@ -53,13 +53,13 @@ def program(vhids: Iterable[int], beginning: Beginning) -> bytes:
     It looks at the protocol and the vhid only.  Whether a packet is good is decided by
     L{txcarp.protocol.envelope.unwrap}, so that what is refused can be counted.
     """
-    drop = _INSTRUCTION.pack(_RETURN, 0, 0, 0)
-    keep = _INSTRUCTION.pack(_RETURN, 0, 0, _WHOLE_PACKET)
+    drop = INSTRUCTION.pack(RETURN, 0, 0, 0)
+    keep = INSTRUCTION.pack(RETURN, 0, 0, _WHOLE_PACKET)
     code = _toVHID(beginning, drop)
     for vhid in sorted(set(vhids)):
         # Each vhid has its own return: a jump reaches 255 instructions at most, so a common
         # one would be out of reach for many virtual hosts.
-        code += [_INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, 1, vhid), keep]
+        code += [INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, vhid), keep]
     return b"".join([*code, drop])
 
 
@@ -68,20 +68,20 @@ def _toVHID(beginning: Beginning, drop: bytes) -> list[bytes]:
     Make the instructions that drop other protocols and load the vhid.
     """
     if beginning is Beginning.PAYLOAD:
-        return [_INSTRUCTION.pack(_LOAD_BYTE, 0, 0, _VHID)]
+        return [INSTRUCTION.pack(LOAD_BYTE, 0, 0, _VHID)]
     if beginning is Beginning.IPV6_HEADER:
         return [
-            _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 6),
-            _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
+            INSTRUCTION.pack(LOAD_BYTE, 0, 0, 6),
+            INSTRUCTION.pack(JUMP_IF_EQUAL, 1, 0, PROTOCOL),
             drop,
-            _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, ipv6.HEADER + _VHID),
+            INSTRUCTION.pack(LOAD_BYTE, 0, 0, ipv6.HEADER + _VHID),
         ]
     return [
-        _INSTRUCTION.pack(_LOAD_BYTE, 0, 0, 9),
-        _INSTRUCTION.pack(_JUMP_IF_EQUAL, 1, 0, PROTOCOL),
+        INSTRUCTION.pack(LOAD_BYTE, 0, 0, 9),
+        INSTRUCTION.pack(JUMP_IF_EQUAL, 1, 0, PROTOCOL),
         drop,
-        _INSTRUCTION.pack(_LOAD_HEADER_LENGTH, 0, 0, 0),
-        _INSTRUCTION.pack(_LOAD_BYTE_INDEXED, 0, 0, _VHID),
+        INSTRUCTION.pack(_LOAD_HEADER_LENGTH, 0, 0, 0),
+        INSTRUCTION.pack(_LOAD_BYTE_INDEXED, 0, 0, _VHID),
     ]
 
 
@@ -92,7 +92,7 @@ def attach(sock: socket.socket, code: bytes) -> None:
     @raise OSError: If the kernel refuses it.
     """
     instructions = ctypes.create_string_buffer(code, len(code))
-    count = len(code) // _INSTRUCTION.size
+    count = len(code) // INSTRUCTION.size
     sock.setsockopt(
         socket.SOL_SOCKET,
         SO_ATTACH_FILTER,

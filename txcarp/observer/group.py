@@ -114,7 +114,7 @@ class Group:
 
     def view(self) -> GroupView:
         """
-        What is reported of the group.
+        The group as reports show it.
         """
         masters = sorted(self._confirmed(), key=lambda host: host is not self._master)
         return GroupView(
@@ -237,7 +237,7 @@ class Group:
 
     def _remove(self, gone: list[ObservedHost], now: float) -> list[Report]:
         """
-        Take hosts that were master, or one of several, off the masters.
+        Remove hosts from the masters.
         """
         if not gone:
             return []

@@ -29,7 +29,7 @@ _MEMORY = 8
 @attrs.define
 class ObservedHost:
     """
-    A host that advertises in a group, or did.  Reports carry copies of it.
+    A host that advertises in a group, or once did.  Reports carry copies of it.
 
     @ivar sighting: Its newest advertisement.  Of a host that sends to several peers in turn, the
         newest one to the peer that is measured.
@@ -68,7 +68,7 @@ class ObservedHost:
 
     def begin(self, sighting: Sighting, when: float, witnessed: bool) -> None:
         """
-        Start to advertise, for the first time or again.
+        Note that the host starts to advertise, for the first time or again.
 
         @param witnessed: Whether this is its first advertisement, rather than the first that was
             heard.

@@ -40,8 +40,7 @@ def observe(interfaces: Sequence[str], once: float | None, asJSON: bool) -> int:
     Observe until Ctrl-C, or for some time.
 
     @param interfaces: The interfaces to listen on.
-    @param once: Seconds after which the groups are printed; C{None} to show reports until
-        Ctrl-C.
+    @param once: Seconds after which the groups are printed; C{None} to show reports until Ctrl-C.
     @param asJSON: Whether to print JSON.
     @return: The exit status.
     """

@@ -10,8 +10,8 @@ import attrs
 
 from txcarp.observer.reports import Report
 
-#: Reports of one kind about one group that pass at once, and the seconds after which one more
-#: may follow.
+#: Reports of one kind about one group that pass at once, and the seconds after which one more may
+#: follow.
 BURST = 4
 INTERVAL = 5.0
 

@@ -41,8 +41,8 @@ class Kind(enum.Enum):
 
 class Cause(enum.Enum):
     """
-    Why another host became master, as far as the advertisements show.  The values are those of
-    the C{--json} output.
+    Why another host became master, as far as the advertisements show.  The values are those of the
+    C{--json} output.
     """
 
     BOW_OUT = "bow-out"

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from txcarp.protocol.seal import PACE, TAG_BITS
 
-#: The least part of the elapsed time, less some ticks, that a counter must advance: the clock
-#: of the host may be slow, and packets are read late.
+#: The least part of the elapsed time, less some ticks, that a counter must advance: the clock of
+#: the host may be slow, and packets are read late.
 _SLOWEST = 0.5
 _SLACK = 2
 
@@ -38,8 +38,8 @@ class SealJudge:
     def __init__(self) -> None:
         self.sealed: bool | None = None
         # A sealed host may leap once, when it hears from a host whose clock is far ahead; and a
-        # single replayed packet proves nothing about the host.  So a doubtful tick is kept
-        # behind the last good one.
+        # single replayed packet proves nothing about the host.  So a doubtful tick is kept behind
+        # the last good one.
         self._known: list[_Tick] = []
         # How many steps in a row looked sealed; negative for those that did not.
         self._run = 0

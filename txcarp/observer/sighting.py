@@ -41,8 +41,7 @@ class CARPClaim:
     What a CARP master claims.
 
     @ivar timing: How often it advertises; the smaller timing is preferred.
-    @ivar demotion: OpenBSD's demotion counter, which is compared before the
-        timing.
+    @ivar demotion: OpenBSD's demotion counter, which is compared before the timing.
     """
 
     timing: Timing
@@ -113,8 +112,8 @@ def look(packet: Packet) -> Sighting:
         payload = payload[:SIZE]
     if not seen.vhid:
         raise Rejected(Rejection.VHID, "0")
-    # The checksum of NetBSD's CARP over IPv6 covers a pseudo-header; so does that of VRRP
-    # version 3, though over IPv4 not in every implementation.
+    # The checksum of NetBSD's CARP over IPv6 covers a pseudo-header; so does that of VRRP version
+    # 3, though over IPv4 not in every implementation.
     if internetChecksum(payload) and internetChecksum(_pseudoHeader(packet, payload) + payload):
         raise Rejected(Rejection.CHECKSUM, f"{seen.protocol.value} {seen.vhid}")
     return seen
@@ -122,8 +121,8 @@ def look(packet: Packet) -> Sighting:
 
 def _payloadOf(packet: Packet) -> bytes:
     """
-    The payload, without the bytes with which an Ethernet card pads a short packet.  No packet
-    of IPv6 is as short as that.
+    The payload, without the bytes with which an Ethernet card pads a short packet.  No packet of
+    IPv6 is as short as that.
     """
     if packet.protocol != PROTOCOL:
         raise Rejected(Rejection.PROTOCOL, str(packet.protocol))

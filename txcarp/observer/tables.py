@@ -33,13 +33,13 @@ NOTHING = (
 #: Seconds without any group after which the live table shows L{NOTHING}.
 _PATIENCE = 10.0
 
-#: How far the interval of a host may be from the one that it claims without a note: a part of
-#: it, and seconds at least.
+#: How far the interval of a host may be from the one that it claims without a note: a part of it,
+#: and seconds at least.
 _TOLERANCE = 0.1
 _TOLERATED = 0.05
 
-#: Each heading, and how the cell below reads in a list of details, where it stands if the
-#: terminal is too narrow for its column.
+#: Each heading, and how the cell below reads in a list of details, where it stands if the terminal
+#: is too narrow for its column.
 _COLUMNS = (
     ("INTERFACE", "{}"),
     ("GROUP", "{}"),

@@ -1,6 +1,6 @@
 """
-VRRP advertisements of versions 2 (RFC 3768) and 3 (RFC 9568), which share the
-IP protocol number and the multicast group with CARP.
+VRRP advertisements of versions 2 (RFC 3768) and 3 (RFC 9568), which share the IP protocol number
+and the multicast group with CARP.
 
 =======  ============================  ===================================
 offset   version 2                     version 3
@@ -38,8 +38,7 @@ class VRRPClaim:
     What a VRRP master claims.
 
     @ivar version: 2 or 3.
-    @ivar priority: 1 to 255, of which the highest is preferred; 0 when the
-        master resigns.
+    @ivar priority: 1 to 255, of which the highest is preferred; 0 when the master resigns.
     @ivar interval: Seconds from one advertisement to the next.
     """
 
@@ -53,8 +52,7 @@ def decode(payload: bytes, addressLength: int) -> tuple[int, VRRPClaim, tuple[by
     Read an advertisement.
 
     @param payload: The bytes after the IP header.
-    @param addressLength: The size of an address of the packet's family, in
-        bytes: 4 or 16.
+    @param addressLength: The size of an address of the packet's family, in bytes: 4 or 16.
     @return: The virtual router, the claim, and the packed virtual addresses.
     @raise Rejected: If the bytes are not an advertisement.
     """

@@ -41,7 +41,7 @@ class Watch:
 
     def listens(self, now: float, interface: str) -> list[Report]:
         """
-        Start to listen to an interface, for the first time or again.
+        Note that an interface is listened to, for the first time or again.
         """
         detail = "again" if self.deaf.pop(interface, None) is not None else ""
         self._listening[interface] = now
@@ -52,7 +52,7 @@ class Watch:
 
     def deafened(self, now: float, interface: str, kind: Kind) -> list[Report]:
         """
-        Stop listening to an interface, until L{listens}.
+        Note that nothing can be heard on an interface, until L{listens}.
 
         @param kind: C{DOWN} or C{GONE}.
         @return: No report if that was known.

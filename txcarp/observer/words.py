@@ -103,7 +103,7 @@ def name(key: GroupKey) -> str:
 
 def rank(claim: Claim) -> str:
     """
-    What ranks a master in its protocol.
+    The rank of a master by the rules of its protocol.
     """
     if isinstance(claim, VRRPClaim):
         return f"priority {claim.priority}"
@@ -183,7 +183,7 @@ def _hostSentence(
         case Kind.ONE_MASTER:
             return f"{source} is the only master again; there were several for {lasted}"
         case Kind.STRAY:
-            return f"{source} advertised briefly beside the master, then stopped"
+            return f"{source} advertised briefly alongside the master, then stopped"
         case Kind.CLAIM:
             before = "" if report.before is None else f", before: {_described(report.before)}"
             return f"{source} changed: {_described(host.claim)}{before}"
@@ -208,7 +208,7 @@ def _why(report: Report, host: ObservedHost) -> str:
     lasted = duration(report.seconds or 0)
     match report.cause:
         case Cause.BOW_OUT:
-            return f": {previous} bowed out {lasted} before"
+            return f": {previous} bowed out {lasted} earlier"
         case Cause.SILENCE:
             return f": {previous} was silent for {lasted}"
         case Cause.TIMING | Cause.PRIORITY:
@@ -226,8 +226,8 @@ def _twoMasters(group: GroupView, calendar: Calendar) -> str:
     since = "" if group.twoSince is None else f" since {calendar.short(group.twoSince)}"
     count = "TWO" if len(group.masters) == 2 else str(len(group.masters))
     return (
-        f"{count} MASTERS{since}: {masters}. They do not hear each other, or are two groups "
-        "with one number"
+        f"{count} MASTERS{since}: {masters}. They do not hear each other, or they are two groups "
+        "with the same number"
     )
 
 
