@@ -80,6 +80,7 @@ class DaemonTests(SynchronousTestCase):
             log = BytesIO()
             daemon = Daemon("ours", notify=self.notes.append, log=log)
             daemon.childDataReceived(2, b"rest")
+            self.assertEqual(daemon.ending, "")
             daemon.processEnded(Failure(reason))
             self.successResultOf(daemon.exit)
             self.assertEqual((daemon.ended, daemon.status, daemon.killedBy), (True, status, number))

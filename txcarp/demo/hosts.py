@@ -4,21 +4,14 @@ The hosts of the demonstration: real daemons, each in its own network namespace.
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
+from typing import Any
 
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Node
+from txcarp.testbed.daemon import TXCARP, Daemon
 
 VHID = 1
 
@@ -27,17 +20,6 @@ INTERRUPTED = "killed by SIGINT"
 
 _DEAD_RATIO = 3
 _KEPT_LINES = 12
-_LONGEST_LINE = 4096
-
-#: Runs the program in its arguments, in its own session, where it gets no Ctrl-C.  The program is
-#: killed when the process with the given number dies.
-_TIED = (
-    "import ctypes, os, signal, sys; "
-    "ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # PR_SET_PDEATHSIG
-    "os.getppid() == int(sys.argv[1]) or os._exit(1); "
-    "os.setsid(); "
-    "os.execv(sys.argv[2], sys.argv[2:])"
-)
 
 
 def writePassword(directory: Path, password: bytes) -> Path:
@@ -50,59 +32,6 @@ def writePassword(directory: Path, password: bytes) -> Path:
     path.touch(0o600)
     path.write_bytes(password + b"\n")
     return path
-
-
-class Daemon(ProcessProtocol):
-    """
-    One run of C{txcarp}.
-
-    @ivar ended: Fires with a description of how it ended.
-    @ivar ending: The same description; empty while it runs.
-    @ivar lines: The last lines that it logged.
-    """
-
-    def __init__(self, log: BinaryIO, said: Callable[[str], None]) -> None:
-        """
-        @param log: Gets everything that it writes; closed when it ends.
-        @param said: Called with each line, and with an empty one when it ends.
-        """
-        self.ended: Deferred[str] = Deferred()
-        self.ending = ""
-        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._log = log
-        self._said = said
-        self._rest = b""
-
-    def signal(self, name: str) -> None:
-        """
-        Send it a signal, unless it has ended.
-
-        @param name: The signal, such as C{"TERM"}.
-        """
-        assert self.transport is not None
-        try:
-            self.transport.signalProcess(name)
-        except ProcessExitedAlready:
-            pass
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self._log.write(data)
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[:_LONGEST_LINE]
-        for line in lines:
-            text = line[:_LONGEST_LINE].decode("utf-8", "backslashreplace")
-            self.lines.append(text)
-            self._said(text)
-
-    def processEnded(self, reason: Failure) -> None:
-        self._log.close()
-        error = reason.value
-        if isinstance(error, ProcessTerminated) and error.signal is not None:
-            self.ending = f"killed by {signal.Signals(error.signal).name}"
-        else:
-            self.ending = f"exit status {getattr(error, 'exitCode', None)}"
-        self.ended.callback(self.ending)
-        self._said("")
 
 
 class DemoHost:
@@ -178,13 +107,12 @@ class DemoHost:
         @raise OSError: If that is impossible.
         """
         self.participates = False
-        daemon = Daemon(self._log.open("ab", buffering=0), self._said)
-        python = sys.executable
-        command = [python, "-P", "-m", "txcarp.commands.main", *self.command()[1:]]
-        tied = [python, "-ISc", _TIED, str(os.getpid()), *command]
+        daemon = Daemon(
+            self.name, notify=self._said, log=self._log.open("ab", buffering=0), kept=_KEPT_LINES
+        )
         state = self._passwordFile.with_name(f"{self.name}-state")
-        environment = {**os.environ, "STATE_DIRECTORY": str(state)}
-        self._node.spawn(self._reactor, daemon, python, tied, env=environment)
+        command = [*TXCARP, *self.command()[1:]]
+        daemon.start(self._reactor, self._node, command, state, tied=True)
         self.daemon = daemon  # only now has it a process that can be killed
 
     def stop(self) -> None:
@@ -192,7 +120,7 @@ class DemoHost:
         Stop the daemon as C{systemctl stop} does.
         """
         if self.daemon is not None:
-            self.daemon.signal("TERM")
+            self.daemon.signal(signal.SIGTERM)
 
     def cutPower(self) -> None:
         """
@@ -200,7 +128,7 @@ class DemoHost:
         the other host notices nothing.
         """
         if self.daemon is not None:
-            self.daemon.signal("KILL")
+            self.daemon.signal(signal.SIGKILL)
         self._node.deleteInterface()
         self.participates = False
 

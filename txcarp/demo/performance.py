@@ -232,9 +232,9 @@ class Performance:
         self._witness.stop()
         daemons = [host.daemon for host in self._hosts if host.daemon is not None]
         for daemon in daemons:
-            daemon.signal("KILL")
+            daemon.signal(signal.SIGKILL)
         try:
-            gone = DeferredList([daemon.ended for daemon in daemons])
+            gone = DeferredList([daemon.exit for daemon in daemons])
             await gone.addTimeout(_GONE, self._clock)
         except TimeoutError:
             pass  # they die with this process at the latest
@@ -244,5 +244,5 @@ class Performance:
         for host in self._hosts:
             if host.daemon is not None and host.daemon.lines:
                 lines += ["", f"The last lines of {host.name}:"]
-                lines += (f"  {line}" for line in host.daemon.lines)
+                lines += (f"  {line}" for _, line in host.daemon.lines)
         return [Text("\n".join(lines), no_wrap=True, overflow="ignore")]

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from txcarp.testbed.node import Node
 
 #: The command C{txcarp}, run by this Python.
-TXCARP = (sys.executable, "-m", "txcarp.commands.main")
+TXCARP = (sys.executable, "-P", "-m", "txcarp.commands.main")
 
 #: The command C{twistd}, which need not be installed beside this Python.
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
@@ -142,8 +142,10 @@ class Daemon(ProcessProtocol):
     @property
     def ending(self) -> str:
         """
-        How the process ended, in words.
+        How the process ended, in words; empty while it runs.
         """
+        if not self.ended:
+            return ""
         if self.killedBy is not None:
             return f"killed by {signal.Signals(self.killedBy).name}"
         return f"exit status {self.status}"
