@@ -126,7 +126,7 @@ async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: b
             return Handover(first - last, gap.silence, gap.pause)
         finally:
             pinger.stop()
-            wire.close()
+            wire.stop()
             clock.stop()
             for daemon in daemons:
                 strike(daemon, signal.SIGKILL)

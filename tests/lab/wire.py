@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator
 
 import attrs
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IReactorFDSet
 
 from txcarp.network import socketfilter
-from txcarp.network.sockets import TIMESTAMP_SPACE, requestTimestamps, waited
+from txcarp.network.sockets import TIMESTAMP_SPACE, openRawSocket, requestTimestamps, waited
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.rejection import Rejected
+from txcarp.socketreader import SocketReader
 from txcarp.testbed import Switch
 
 #: Frames whose source address begins with this are not recorded: a test that had to read a
@@ -32,9 +31,7 @@ _IPV4, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD
 _CARP, _ICMPV6 = 112, 58
 _NEIGHBOUR_ADVERTISEMENT = 136
 _ALL_NODES = b"\xff\x02" + bytes(13) + b"\x01"
-_OUTGOING = 4
 _BUFFER = 4 * 1024 * 1024
-_FRAMES_A_TURN = 64
 
 
 @attrs.frozen
@@ -116,8 +113,7 @@ def _program() -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-@implementer(IReadDescriptor)
-class Wire:
+class Wire(SocketReader[tuple[bytes, float, str]]):
     """
     Records the packets that come in at the ports of a switch: each packet once, even if the
     switch does not forward it.
@@ -129,16 +125,16 @@ class Wire:
     def __init__(self, reactor: IReactorFDSet, switch: Switch) -> None:
         self.adverts: list[Advert] = []
         self.announcements: list[Announcement] = []
-        self._reactor = reactor
         with switch.inside():
             # A socket that is not bound receives from all interfaces, future ones as well.
-            self._socket: socket.socket | None = socket.socket(
-                socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL)
+            sock = openRawSocket(
+                socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL), "a packet socket"
             )
-        socketfilter.attach(self._socket, _program())
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        requestTimestamps(self._socket)
-        reactor.addReader(self)
+        super().__init__(reactor, "wire", sock)
+        socketfilter.attach(sock, _program())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        requestTimestamps(sock)
+        self.startReading()
 
     def of(self, source: str) -> list[Advert]:
         """
@@ -180,51 +176,14 @@ class Wire:
             else:
                 yield f"{said.time:.3f} {said.address} is at {said.hardware.hex(':')}"
 
-    def close(self) -> None:
-        """
-        Stop listening.
-        """
-        if self._socket is not None:
-            self._reactor.removeReader(self)
-            self._socket.close()
-            self._socket = None
+    def receive(self, sock: socket.socket) -> tuple[bytes, float, str] | None:
+        frame, ancillary, _, (port, _, kind, *_) = sock.recvmsg(2048, TIMESTAMP_SPACE)
+        if kind == socket.PACKET_OUTGOING or not port.startswith("port"):
+            return None
+        return frame, time.monotonic() - waited(ancillary, time.time()), port
 
-    def fileno(self) -> int:
-        """
-        See L{IReadDescriptor}.
-        """
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """
-        See L{IReadDescriptor}.
-        """
-        return "wire"
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        See L{IReadDescriptor}.
-        """
-        self.close()
-
-    def doRead(self) -> None:
-        """
-        Read a limited number of frames.
-        """
-        for _ in range(_FRAMES_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                frame, ancillary, _, sender = self._socket.recvmsg(2048, TIMESTAMP_SPACE)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an interface was removed; the others still deliver
-            if sender[2] != _OUTGOING and sender[0].startswith("port"):
-                arrival = time.monotonic() - waited(ancillary, time.time())
-                self._record(frame, arrival, sender[0])
-
-    def _record(self, frame: bytes, arrival: float, port: str) -> None:
+    def messageReceived(self, message: tuple[bytes, float, str]) -> None:
+        frame, arrival, port = message
         protocol = int.from_bytes(frame[12:14])
         if protocol == _ARP:
             hardware, address, target = frame[22:28], frame[28:32], frame[38:42]

@@ -252,7 +252,7 @@ class LabTestCase(TestCase):
         """
         wire = Wire(reactor, switch)
         self._wires.append(wire)
-        self.addCleanup(wire.close)
+        self.addCleanup(wire.stop)
         return wire
 
     def host(

@@ -4,13 +4,13 @@ Packets made by hand, and hosts that advertise to an observer with a manual cloc
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable
 
 import attrs
 
 from tests import crafted
+from tests.crafted import packed
 from txcarp.observer.reports import GroupView, Kind, Report
 from txcarp.observer.watch import Watch
 from txcarp.protocol.envelope import readPacket
@@ -20,24 +20,6 @@ ETH0 = "eth0"
 
 #: Seconds between two ticks.
 TICK = 0.25
-
-
-def packed(address: str) -> bytes:
-    """
-    An address of either family.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.inet_pton(family, address)
-
-
-def ipv6Packet(
-    body: bytes, source: str = "fe80::1", destination: str = "ff02::12", hops: int = 255
-) -> bytes:
-    """
-    An IPv6 packet of protocol 112.
-    """
-    start = struct.pack("!IHBB", 6 << 28, len(body), 112, hops)
-    return start + packed(source) + packed(destination) + body
 
 
 def vrrp(
@@ -59,15 +41,6 @@ def vrrp(
     rest = b"".join(map(packed, addresses)) + (b"\0" * 8 if version == 2 else b"")
     total = crafted.checksum(pseudo + start + b"\0\0" + rest)
     return start + struct.pack("!H", total) + rest
-
-
-def pseudoHeader(source: str, destination: str, length: int) -> bytes:
-    """
-    The pseudo-header of the checksum of VRRP version 3.
-    """
-    if ":" in source:
-        return packed(source) + packed(destination) + struct.pack("!II", length, 112)
-    return packed(source) + packed(destination) + struct.pack("!BBH", 0, 112, length)
 
 
 @attrs.define

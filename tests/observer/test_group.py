@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, packed
+from tests.crafted import packed
+from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker
 from txcarp.observer import records, tables, words
 from txcarp.observer.group import MAXIMUM_HOSTS
 from txcarp.observer.reports import Cause, Kind, Report

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ipv6Packet, packed, pseudoHeader, vrrp
+from tests.crafted import packed
+from tests.observer.air import vrrp
 from tests.vectors import load
 from txcarp.observer.group import advantage
 from txcarp.observer.reports import Cause
@@ -75,12 +76,12 @@ class LookTests(SynchronousTestCase):
         Over IPv6 the checksum may cover a pseudo-header, as in NetBSD.
         """
         body = crafted.payload()
-        seen = seenIn(ipv6Packet(body))
+        seen = seenIn(crafted.packet6(body))
         self.assertEqual((familyOf(seen.source), seen.source), (Family.IPV6, packed("fe80::1")))
-        pseudo = pseudoHeader("fe80::1", "ff02::12", 36)
+        pseudo = crafted.pseudoHeader("fe80::1", "ff02::12", 36)
         summed = crafted.checksum(pseudo + body[:6] + b"\0\0" + body[8:]).to_bytes(2, "big")
-        self.assertEqual(seenIn(ipv6Packet(body[:6] + summed + body[8:])), seen)
-        self.refused(ipv6Packet(crafted.plusOne(body, 6)), Rejection.CHECKSUM)
+        self.assertEqual(seenIn(crafted.packet6(body[:6] + summed + body[8:])), seen)
+        self.refused(crafted.packet6(crafted.plusOne(body, 6)), Rejection.CHECKSUM)
 
     def test_leaving(self) -> None:
         """
@@ -108,13 +109,14 @@ class LookTests(SynchronousTestCase):
         """
         A VRRP checksum is right with or without a pseudo-header, over IPv4 and IPv6.
         """
-        pseudo = pseudoHeader(crafted.PEER, crafted.GROUP, 12)
+        ends = packed(crafted.PEER) + packed(crafted.GROUP)
+        pseudo = ends + bytes((0, 112, 0, 12))
         plain, other = vrrp(), vrrp(pseudo=pseudo)
         self.assertNotEqual(plain, other)
         self.assertEqual(seenIn(crafted.packet(plain)), seenIn(crafted.packet(other)))
         self.refused(crafted.packet(crafted.plusOne(plain, 6)), Rejection.CHECKSUM)
-        pseudo = pseudoHeader("fe80::1", "ff02::12", 24)
-        seen = seenIn(ipv6Packet(vrrp(addresses=("fd00::1",), pseudo=pseudo)))
+        pseudo = crafted.pseudoHeader("fe80::1", "ff02::12", 24)
+        seen = seenIn(crafted.packet6(vrrp(addresses=("fd00::1",), pseudo=pseudo)))
         self.assertEqual(seen.addresses, (packed("fd00::1"),))
 
     def test_router(self) -> None:
@@ -122,7 +124,7 @@ class LookTests(SynchronousTestCase):
         A packet that passed a router is refused unless it was sent to a single host.
         """
         self.refused(crafted.packet(ttl=254), Rejection.TTL)
-        self.refused(ipv6Packet(crafted.payload(), hops=64), Rejection.TTL)
+        self.refused(crafted.packet6(crafted.payload(), hops=64), Rejection.TTL)
         seen = seenIn(crafted.packet(ttl=62, destination=crafted.OWN))
         self.assertEqual(seen.destination, packed(crafted.OWN))
 

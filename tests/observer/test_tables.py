@@ -11,7 +11,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ALPHA, BETA, Air, ipv6Packet
+from tests.observer.air import ALPHA, BETA, Air
 from tests.observer.test_text import calendarOf
 from tests.screen import shownBy
 from txcarp.livescreen import consoleOn
@@ -273,7 +273,7 @@ class LiveTests(SynchronousTestCase):
         for width in (20, 40, 60, 80):
             self.resize(width, 24)
             self.table.show(self.air.hear(self.air.carp(f"10.99.0.{width}")))
-            self.table.show(self.air.hear(ipv6Packet(crafted.payload(vhid=width))))
+            self.table.show(self.air.hear(crafted.packet6(crafted.payload(vhid=width))))
             self.assertLessEqual(max(map(len, self.shown())), width)
 
     def test_resize(self) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, ipv6Packet, vrrp
+from tests.observer.air import ALPHA, BETA, GAMMA, Air, Talker, vrrp
 from txcarp.observer import records, words
 from txcarp.observer.reports import Cause, GroupView, Kind, Report
 from txcarp.observer.words import Calendar, duration
@@ -343,7 +343,7 @@ class RecordTests(SynchronousTestCase):
         The state of a group has the same keys as its reports, except those of reports only.
         """
         body = vrrp(addresses=("fd00::1",))
-        pseudo = ipv6Packet(body)
+        pseudo = crafted.packet6(body)
         self.air.hear(pseudo)
         record = self.ofGroup(self.air.group())
         self.assertEqual(set(record), GROUP_KEYS)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import packed, vrrp
+from tests.crafted import packed
+from tests.observer.air import vrrp
 from txcarp.observer.vrrp import VRRPClaim, decode
 from txcarp.protocol.rejection import Rejected, Rejection
 

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ALPHA, BETA, Air, ipv6Packet, vrrp
+from tests.observer.air import ALPHA, BETA, Air, vrrp
 from txcarp.observer import records, words
 from txcarp.observer.reports import Kind
 from txcarp.observer.watch import Watch
@@ -35,7 +35,7 @@ class WatchTests(SynchronousTestCase):
         for interface in ("eth1", "eth0"):
             self.watch.listens(0.0, interface)
             for body in bodies:
-                for packet in (ipv6Packet(body), crafted.packet(body)):
+                for packet in (crafted.packet6(body), crafted.packet(body)):
                     if body is not bodies[2] or packet[0] >> 4 == 4:
                         self.watch.heard(1.0, interface, readPacket(packet))
         names = [(group.key.interface, words.name(group.key)) for group in self.watch.groups()]

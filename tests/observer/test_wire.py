@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.observer.air import ipv6Packet, vrrp
+from tests.observer.air import vrrp
 from tests.testbed.fixture import makeTestbed
 from txcarp.network import sockets
 from txcarp.network.sockets import MissingCapability
@@ -93,7 +93,7 @@ class WireTests(SynchronousTestCase):
             crafted.packet(),
             crafted.packet(options=b"\1" * 40),
             crafted.packet(vrrp(addresses=("10.0.0.1",) * 255)),
-            ipv6Packet(crafted.payload()),
+            crafted.packet6(crafted.payload()),
             crafted.packet(destination="239.1.2.3"),
         ]
         for packet in packets:
@@ -106,7 +106,7 @@ class WireTests(SynchronousTestCase):
         """
         for packet in (
             crafted.packet(protocol=17),
-            ipv6Packet(b"")[:6] + b"\x11" + ipv6Packet(b"")[7:],
+            crafted.packet6(b"")[:6] + b"\x11" + crafted.packet6(b"")[7:],
             crafted.packet()[:9],
             b"\x50" + crafted.packet()[1:],
         ):
