@@ -354,7 +354,7 @@ class MeetingTests(SynchronousTestCase):
         self.assertIn("Putting MASTER down - preemption", texts)
         self.assertEqual(
             texts[0],
-            "Switching to state: MASTER (preempting a master with slower advertisements "
+            "Switching to state: MASTER (preempting a less preferred master "
             f"(advbase 1 advskew 1), peer 10.99.0.1; vhid 10 on {INTERFACE})",
         )
 
@@ -748,7 +748,7 @@ class HandOverTests(SynchronousTestCase):
                 said.append([formatEvent(event) for event in events[1:]])
         self.assertEqual(
             said,
-            [[f"{held}: just started, no link"], [f"{held}: just started"], []],
+            [[f"{held}: no link, start delay"], [f"{held}: start delay"], []],
         )
 
     def test_statusOfMore(self) -> None:
@@ -854,7 +854,7 @@ class LinkTests(SynchronousTestCase):
                 stage.network.receiver.hearingChanged()
         self.assertIs(stage.host.role, Role.BACKUP)
         said = [formatEvent(event) for event in events]
-        self.assertEqual(len([one for one in said if "Nothing can be heard" in one]), 1, said)
+        self.assertEqual(len([one for one in said if "No packet can be" in one]), 1, said)
         stage.run(60)
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.transport.hearing = True
@@ -881,7 +881,7 @@ class LinkTests(SynchronousTestCase):
                 stage.run(60)
             self.assertIs(stage.host.role, Role.MASTER)
             said = [formatEvent(event) or "" for event in events]
-            self.assertEqual([one for one in said if "Nothing can be heard" in one], [])
+            self.assertEqual([one for one in said if "No packet can be" in one], [])
 
     def test_deafAtStart(self) -> None:
         """
@@ -910,7 +910,7 @@ class LinkTests(SynchronousTestCase):
         self.assertIs(stage.host.role, Role.BACKUP)
         texts = [formatEvent(event) for event in events]
         self.assertIn(f"Interface [{INTERFACE}] is gone", texts)
-        self.assertIn(f"There is no interface [{INTERFACE}]: waiting for it", texts)
+        self.assertIn(f"Interface [{INTERFACE}] does not exist: waiting for it", texts)
 
     def test_down(self) -> None:
         """
@@ -955,7 +955,7 @@ class LinkTests(SynchronousTestCase):
         texts = [formatEvent(event) for event in events]
         self.assertEqual(
             [text for text in texts if "waiting" in (text or "")],
-            [f"There is no interface [{INTERFACE}]: waiting for it"],
+            [f"Interface [{INTERFACE}] does not exist: waiting for it"],
         )
         self.assertIs(stage.host.role, Role.BACKUP)
         with capturedLogs() as events:

@@ -121,7 +121,7 @@ class SendErrorTests(SynchronousTestCase):
             self.stage.run(3 * (1 + 240 / 256))
         self.assertEqual(self.skews(), [240, 240, 240])
         self.assertEqual(
-            texts(events), ["Advertisements leave again: advertising with the configured skew"]
+            texts(events), ["Advertisements can be sent again: advertising with skew 0"]
         )
         self.stage.run(1 - 1 / 256)
         self.assertEqual(self.skews(), [])
@@ -367,7 +367,9 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(self.stage.journal, [DOWN])
         self.assertIs(self.stage.observer.changes[-1].reason, Reason.PAUSED)
         self.assertIn(
-            f"This host did not run for {pause} s, longer than its peers wait", texts(events)
+            f"This host did not run for {pause} s, longer than its peers wait for a master, so "
+            "it becomes backup. Check whether the machine was suspended or overloaded",
+            texts(events),
         )
 
     def test_stopped(self) -> None:
@@ -545,13 +547,13 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(
             sorted(text[:12] for text in texts(events)),
             [
-                "10.99.0.1 sp",  # speaks VRRP
+                "10.99.0.1 us",  # uses VRRP
                 "Bad IP check",
                 "Bad TTL: [3]",
                 "Bad digest -",
                 "Bad version:",
                 "advertisemen",  # of this host come back to it
-                "another host",  # of this group sends from the source of this host
+                "another host",  # of this group sends from the source address of this host
             ],
         )
         # The deadline did not move.

@@ -9,6 +9,7 @@ from collections import Counter
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -22,6 +23,7 @@ from txcarp.interfaces import (
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
+from txcarp.membership.demotions import clearDemotion, setDemotion
 from txcarp.membership.memory import Memory
 from txcarp.membership.participation import Participation
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
@@ -29,9 +31,6 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
 from txcarp.protocol.family import Family
 from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
-
-#: At least this many seconds pass before a log line is repeated.
-_SAY_AGAIN = 60.0
 
 
 class VirtualHost(Service):
@@ -53,7 +52,7 @@ class VirtualHost(Service):
         self.configuration = configuration
         self.setName(nameOf(configuration))  # type: ignore[no-untyped-call]
         self._platform = platform
-        self._memory = Memory(SayOnce(platform.clock, _SAY_AGAIN))
+        self._memory = Memory(SayOnce(platform.clock))
         self._observers: list[IMastershipObserver] = []
         self._diagnosisObservers: list[IDiagnosisObserver] = []
         self._before: list[IMastershipStep] = []
@@ -124,14 +123,14 @@ class VirtualHost(Service):
         )
 
     def _addresses(self, now: float) -> list[AddressStatus]:
-        leases = self._run.mastership.leases if self._run is not None else None
         addresses = self.configuration.addresses
-        if leases is None:
+        if self._run is None or (leases := self._run.mastership.leases) is None:
             return [AddressStatus(str(address)) for address in addresses]
         left = max(0.0, leases.end - now)
+        held = [leases.holds(address) for address in addresses]
         return [
-            AddressStatus(str(one), held := leases.holds(one), left if held else None)
-            for one in addresses
+            AddressStatus(str(address), isHeld, left if isHeld else None)
+            for address, isHeld in zip(addresses, held, strict=True)
         ]
 
     @property
@@ -158,17 +157,21 @@ class VirtualHost(Service):
             reasons.
         """
         self._ledger.check(reason, amount)
-        self._memory.demotions[reason] = amount
         if self._run is not None:
             self._run.tell(Demoted(reason, amount))
+        else:
+            setDemotion(self._ledger, self.configuration, reason, amount)
+        self._memory.demotions[reason] = amount
 
     def promote(self, reason: str) -> None:
         """
         Clear a reason for demotion.  It is no error if the reason is not set.
         """
-        self._memory.demotions.pop(reason, None)
         if self._run is not None:
             self._run.tell(Promoted(reason))
+        else:
+            clearDemotion(self._ledger, self.configuration, reason)
+        self._memory.demotions.pop(reason, None)
 
     def claim(self) -> None:
         """
@@ -191,18 +194,19 @@ class VirtualHost(Service):
         Replace the configuration.  A running virtual host leaves its group and joins it again;
         what it knows about the group is kept.
 
-        @return: Fires when it takes part with the new configuration, or is stopped.
-        @raise ValueError: If the interface or the vhid differs.
+        @return: Fires when it takes part with the new configuration, or when it is stopped.
+            Fails with C{OSError} if its sockets cannot be opened; it takes no part then.
+        @raise ValueError: If the interface or the number is another one: that is another
+            virtual host.
         """
         if nameOf(configuration) != nameOf(self.configuration):
             raise ValueError(
                 f"virtual host {nameOf(self.configuration)} cannot become "
                 f"{nameOf(configuration)}: its interface and vhid cannot change"
             )
-        if configuration == self.configuration:
-            return succeed(None)
+        isSame = configuration == self.configuration
         self.configuration = configuration
-        if not self.running:
+        if not self.running or (isSame and self._active is not None):
             return succeed(None)
         return self._leave()  # the next run begins with the new configuration
 
@@ -295,7 +299,7 @@ class VirtualHost(Service):
         if self._run is None:
             self._detach()
             return succeed(None)
-        return self._leave()
+        return self._leave().addErrback(lambda failure: None)  # of a start in the meantime
 
     @property
     def _active(self) -> Participation | None:
@@ -322,12 +326,14 @@ class VirtualHost(Service):
         """
         End the present run.
 
-        @return: Fires when it has ended and, if this service is still running, the next one
-            has begun.
+        @return: Fires when it has ended, and the next one has begun if this service is running.
+            Fails if the next one could not begin.
         """
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
-        if self._run is not None and not self._leaving:
+        if self._run is None:
+            self._left(None)
+        elif not self._leaving:
             self._leaving = True
             self._run.stop().addCallback(self._left)
         return stopped
@@ -335,51 +341,48 @@ class VirtualHost(Service):
     def _left(self, result: None) -> None:
         self._run = None
         self._leaving = False
+        stopped, self._stopped = self._stopped, []
+        outcome: Failure | None = None
         if self.running:
             # The sockets are still open: the privileges to open them may be gone.
             try:
                 self._begin()
             except Exception:
-                self._log.failure("{name} cannot take part in its group again", name=self.name)
+                outcome = Failure()
+                self._log.failure("{name} could not be started again", outcome, name=self.name)
         else:
             self._detach()
-        stopped, self._stopped = self._stopped, []
         for one in stopped:
-            one.callback(None)
+            one.callback(outcome)
 
     def _attach(self) -> dict[Family, IAdvertisementTransport]:
         """
-        Open the transports, unless they are open with the configured settings.
+        Open the sockets, unless they are open with the present settings.
         """
-        configuration = self.configuration
-        settings = (
-            configuration.families,
-            configuration.group,
-            configuration.group6,
-            configuration.broadcast,
-            configuration.virtualMAC,
-        )
+        configuration, network = self.configuration, self._platform.network
+        wanted = {
+            family: (
+                configuration.interface,
+                configuration.vhid,
+                configuration.group if family is Family.IPV4 else configuration.group6,
+                configuration.broadcast and family is Family.IPV4,
+                configuration.virtualMAC,
+            )
+            for family in configuration.families
+        }
         if self._attached is not None:
-            if self._attached[0] == settings:
+            if self._attached[0] == wanted:
                 return self._attached[1]
             self._detach()
-        network = self._platform.network
         transports: dict[Family, IAdvertisementTransport] = {}
         try:
-            for family in configuration.families:
-                isIPv4 = family is Family.IPV4
-                transports[family] = network.attach(
-                    configuration.interface,
-                    configuration.vhid,
-                    configuration.group if isIPv4 else configuration.group6,
-                    configuration.broadcast and isIPv4,
-                    configuration.virtualMAC,
-                )
+            for family, settings in wanted.items():
+                transports[family] = network.attach(*settings)
         except BaseException:
             if transports:
                 network.detach(configuration.interface, configuration.vhid)
             raise
-        self._attached = settings, transports
+        self._attached = wanted, transports
         return transports
 
     def _detach(self) -> None:

@@ -153,7 +153,7 @@ class LinkTests(LabTestCase):
         a = self.host("a")
         a.node.deleteInterface()
         daemon = a.txcarp("-r", "2", "-n", *a.scripts())
-        await self.until(lambda: daemon.said("There is no interface [eth0]"), "it says so", 20)
+        await self.until(lambda: daemon.said("Interface [eth0] does not exist"), "it says so", 20)
         await self.during(1.2)
         self.assertEqual((a.events(), daemon.state), ([], "BACKUP"))
         since = time.monotonic()

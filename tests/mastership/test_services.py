@@ -314,7 +314,8 @@ class WhileMasterTests(SynchronousTestCase):
         )
         said = [formatEvent(event) or "" for event in logs]
         self.assertTrue(any("port in use" in line for line in said))
-        self.assertTrue(any("service web failed. It tries again in 10 s" in line for line in said))
+        words = "service web failed. It hands over and tries again in 10 s"
+        self.assertTrue(any(words in line for line in said))
         service.error = None
         with capturedLogs():
             stage.run(HOLD_OFF - 0.1)

@@ -176,7 +176,7 @@ class DiagnosticsTests(SynchronousTestCase):
                 self.diagnostics.heard(*rival)
                 self.clock.advance(1.0)
         self.assertEqual(self.memory.findings, {Finding.TWO_MASTERS: 2})
-        self.assertIn("for 2.0 s now", formatEvent(logs[0]) or "")
+        self.assertIn("for 2.0 s so far", formatEvent(logs[0]) or "")
         self.clock.advance(5.0)
         self.diagnostics.heard(*rival)
         self.assertEqual(self.memory.findings, {Finding.TWO_MASTERS: 2})

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.fakes import FakeTransport, Journal, configured, runTo
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.channel import Channel
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
@@ -35,14 +36,13 @@ class FirewallWatchTests(SynchronousTestCase):
         self.discoveries = 0
         self.watch = FirewallWatch(
             self.clock,
-            self.transport,
-            Family.IPV4,
+            Channel(configured(), Family.IPV4, self.transport),
             configured(),
             self.deliver,
             SayOnce(self.clock),
         )
         self.patch(self.watch, "_sayDropped", self.discovered)
-        self.watch.start()
+        self.watch.watch(True)
 
     def deliver(self, packet: Packet) -> bool:
         """
@@ -245,7 +245,7 @@ class FirewallWatchTests(SynchronousTestCase):
         After the end nothing is delivered, asked for, or left on the clock.
         """
         self.watch.passed(self.packet(1), expectsSilence=False)
-        self.watch.start()
+        self.watch.watch(True)
         self.watch.seen(self.packet(2))
         self.watch.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -14,12 +14,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.crafted import destinationOf, payloadOf, sourceOf, tickOf
-from tests.fakes import INTERFACE, FakeThreads, MemoryFile, configured
+from tests.fakes import INTERFACE, FakePlatform, FakeThreads, Journal, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
+from txcarp.membership.reception import keyringOf
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.authentication import Keyring
@@ -59,22 +60,11 @@ class SealingTestCase(SynchronousTestCase):
         if not settings.pop("sameProcess", False):
             self.memories.append(Memory(SayOnce(self.clock)))
         disk = self.disk if disk is None else disk
-        store = settings.pop("store", StateStore(disk, self.clock, self.threads))
+        platform = FakePlatform(self.clock, Journal())
+        platform.store = settings.pop("store", StateStore(disk, self.clock, self.threads))
+        self.patch(platform, "wallSeconds", lambda: self.wall + self.clock.seconds())
         configuration = configured(**settings)
-        keyring = Keyring(
-            configuration.vhid,
-            UCARP,
-            configuration.password,
-            [address.packed for address in configuration.addresses],
-        )
-        return Sealing(
-            configuration,
-            keyring,
-            self.memories[-1],
-            running=self.clock.seconds,
-            wall=lambda: self.wall + self.clock.seconds(),
-            store=store,
-        )
+        return Sealing(configuration, keyringOf(configuration), self.memories[-1], platform)
 
     @property
     def saved(self) -> SealState:

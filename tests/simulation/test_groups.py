@@ -637,7 +637,7 @@ class PatienceTests(SynchronousTestCase):
                 first.plug(False)
                 first.plug(True)
             said = [formatEvent(event) or "" for event in logs]
-        self.assertEqual(len([text for text in said if "backup 3 times" in text]), 1)
+        self.assertEqual(len([text for text in said if "lost mastership 3 times" in text]), 1)
         segment.run(59)
         self.assertEqual(segment.masters(), [])
         segment.run(5)
@@ -732,7 +732,7 @@ class ChangeTests(SynchronousTestCase):
         [line] = [
             text for text in (formatEvent(event) or "" for event in logs) if "other-key" in text
         ]
-        self.assertIn("10.99.0.1 has not changed yet", line)
+        self.assertIn("10.99.0.1 has not been changed yet", line)
         self.assertNotIn("old", line)
 
 
@@ -793,7 +793,7 @@ class DiagnosisTests(SynchronousTestCase):
         self.assertIn(Finding.TWO_MASTERS, hostOf(first).status().findings)
         lines = [text for text in (formatEvent(one) or "" for one in logs) if "two-masters" in text]
         self.assertEqual(len(lines), 1)
-        self.assertRegex(lines[0], r"10\.99\.0\.2 is master, too.*for \d+\.\d s now")
+        self.assertRegex(lines[0], r"10\.99\.0\.2 is also master.*for \d+\.\d s so far")
 
     def test_quiet(self) -> None:
         """

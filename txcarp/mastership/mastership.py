@@ -1,5 +1,5 @@
 """
-What being master means for one virtual host, put together.
+The steps that make one virtual host a working master, and the hand-over to a successor.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.effects import Reason, Role
 
-#: Seconds for which a master that bowed out goes on answering, unless it hears
-#: its successor earlier.
+#: Seconds for which a master that bowed out keeps the addresses, unless it hears its successor
+#: earlier.
 LINGER = 0.5
 
-#: Seconds for which it still does after it heard the successor's first
-#: advertisement: that leaves before the successor has the addresses, and long
-#: before the neighbours know.
+#: Seconds for which it keeps them after the first advertisement of the successor, which is sent
+#: before the successor has the addresses, and before the neighbours know that.
 FOLLOW = 0.05
 
-#: Seconds after which leased addresses are announced again; where scripts add
-#: them it is done with the advertisements, as in ucarp.
+#: Seconds after which leased addresses are announced again.  Addresses that scripts add are
+#: announced again with an advertisement, as in ucarp.
 _SOON = (1.0, 5.0)
 
 
 class HandOver:
     """
-    The moment between a bow-out and the release of what a master holds.
+    The time between the bow-out of a master and the release of its steps.
 
-    @ivar isWaiting: Whether it is now.
+    @ivar isWaiting: Whether a hand-over is in progress.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -51,8 +50,10 @@ class HandOver:
 
     def begin(self, then: Callable[[], None]) -> None:
         """
-        Call something L{FOLLOW} seconds after a successor is heard, or when
-        none was for L{LINGER} seconds.
+        Begin a hand-over, in place of one that is in progress.
+
+        @param then: Called L{FOLLOW} seconds after the successor is heard, or after L{LINGER}
+            seconds, whichever is earlier.
         """
         self.forget()
         self._then = then
@@ -61,7 +62,8 @@ class HandOver:
 
     def successorHeard(self) -> None:
         """
-        A successor is heard: go, as soon as it can have everything.
+        Handle that the successor advertises: end the hand-over when it has had time to take
+        over.
         """
         call = self._call
         if call is not None and call.active():
@@ -70,7 +72,7 @@ class HandOver:
 
     def end(self) -> None:
         """
-        Go now.
+        End the hand-over now.
         """
         then = self._then
         self.forget()
@@ -79,7 +81,7 @@ class HandOver:
 
     def forget(self) -> None:
         """
-        Something else happened that settles the matter.
+        Cancel the hand-over.
         """
         self._then = None
         self.isWaiting = False
@@ -90,11 +92,11 @@ class HandOver:
 
 class Mastership:
     """
-    The steps of a virtual host in their order, and the moment of handing over: a master
-    that leaves of its own accord goes on answering until its successor does.
+    The steps of one virtual host in their order, and the hand-over.  A master that leaves
+    voluntarily keeps its addresses until its successor answers for them.
 
-    @ivar handOver: The moment of handing over.
-    @ivar leases: The addresses on lease; C{None} if scripts add them.
+    @ivar handOver: The hand-over.
+    @ivar leases: The step that holds the addresses on lease; C{None} if scripts add them.
     """
 
     _log = Logger()
@@ -112,13 +114,13 @@ class Mastership:
         limits: SayOnce,
     ) -> None:
         """
-        @param before: Steps to take before the addresses appear.
-        @param after: Steps to take when everything else is done.
-        @param fit: Whether this host is a master in good order.
-        @param interval: Seconds from one advertisement to the next, at this moment.
-        @param failed: Called with the name of a required step that failed, or
-            does not hold any more.
-        @param limits: Limits how often each log line is written.
+        @param before: Steps to acquire before the addresses.
+        @param after: Steps to acquire after everything else.
+        @param fit: Returns whether this host is a healthy master.
+        @param interval: Returns the present seconds from one advertisement to the next.
+        @param failed: Called with the name of a required step that could not be acquired, or was
+            lost afterwards.
+        @param limits: Limits the rate of log lines.
         """
         self.leases: AddressLeases | None = None
         self._configuration = configuration
@@ -162,7 +164,7 @@ class Mastership:
                 restored=self._announcements.again,
                 unfit=lambda: self._lost(AddressLeases.name),
             )
-            # The script does not add the address, but may want to use it.
+            # The script does not add the addresses, but may use them.
             steps = (self.leases, self._announcements, script)
             if hardware is not None and platform.virtualInterfaces is not None:
                 ipv6 = not all(address.isIPv4 for address in configuration.addresses)
@@ -183,21 +185,21 @@ class Mastership:
     @property
     def complete(self) -> bool:
         """
-        Whether everything that being master means is in place.
+        Whether all steps are acquired.
         """
         return self._sequence.complete
 
     @property
     def wanted(self) -> bool:
         """
-        Whether everything that being master means is in place, or is to be.
+        Whether all steps are acquired, or are being acquired.
         """
         return self._sequence.wanted
 
     def changed(self, change: Change) -> None:
         """
-        Do what a new role means.  A master that hands over of its own accord
-        goes on answering until its successor does.
+        Acquire or release the steps for a new role.  A master that was asked to hand over
+        releases them at the end of the hand-over.
         """
         if self._leaving:
             return
@@ -210,60 +212,63 @@ class Mastership:
 
     def release(self, change: Change) -> Deferred[None]:
         """
-        Give everything back while this host is master still.
+        Release all steps while this host is still master.
 
-        @param change: The role that it is about to have.
-        @return: Fires when that is done, or something newer that was wished.
+        @param change: The change of role that will follow.
+        @return: Fires when the steps are released, or a newer wish is fulfilled.
         """
         self._sequence.wish(change)
         return self._sequence.settled()
 
     @inlineCallbacks
     def leave(
-        self, change: Change, leaveElection: Callable[[], None]
+        self, change: Change, leaveElection: Callable[[], Deferred[None]]
     ) -> Generator[Deferred[Any], Any, None]:
         """
-        Give everything back.  A master leaves the election, with a bow-out,
-        first and then waits for its successor; or last, if the configuration
-        says so.  Whatever the election still decides means nothing any more.
+        Leave the election and release all steps.  A master bows out first and waits for its
+        successor; with C{releaseFirst}, it bows out last.  Later decisions of the election are
+        ignored.
+
+        @param leaveElection: Leaves the election; a master bows out.  Returns a Deferred that
+            fires when that is done.
         """
-        self.handOver.end()  # what was resigned is given back as such
+        self.handOver.end()  # after a resignation, the steps are released for that reason
         self._leaving = True
         last = change.previous is Role.MASTER and self._configuration.releaseFirst
         if not last:
-            leaveElection()
+            yield leaveElection()
             if change.previous is Role.MASTER:
                 successor: Deferred[None] = Deferred()
                 self.handOver.begin(lambda: successor.callback(None))
                 yield successor
         if change.previous is Role.MASTER:
             self._sequence.wish(change)
-        # A backup has everything released already, or is about it, for a reason
-        # that counts for more than the stop.
+        # A backup has released its steps already, or is releasing them.  The reason why it
+        # became backup remains the reason for that.
         yield self._sequence.settled()
         if last:
-            leaveElection()
+            yield leaveElection()
 
-    def advertised(self, inOrder: bool) -> None:
+    def advertised(self, isFit: bool) -> None:
         """
-        This master advertised, or tried to.
+        Handle that this master sent an advertisement, or tried to.
 
-        @param inOrder: Whether this host is a master in good order, and may
-            keep its addresses for another while.
+        @param isFit: Whether this host is a healthy master, which renews the lease of its
+            addresses.
         """
         self._announcements.advertised()
-        if inOrder and self.leases is not None:
+        if isFit and self.leases is not None:
             self.leases.renew()
 
     def announceAgain(self) -> None:
         """
-        Tell the neighbours once more: they may have been told otherwise.
+        Announce the addresses again, because the neighbours may have other information.
         """
         self._announcements.again()
 
     def _lost(self, name: str) -> None:
         """
-        A step that was acquired does not hold any more.
+        Report that an acquired step was lost.
         """
         if self._sequence.wanted:
             self._failed(name)

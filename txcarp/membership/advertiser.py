@@ -1,5 +1,5 @@
 """
-The advertisements of one virtual host on their way out.
+Sending the advertisements of one virtual host.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from txcarp.protocol.envelope import wrap
 from txcarp.protocol.seal import Says
 from txcarp.protocol.timing import SHORTEST_INTERVAL, Timing
 
-#: The reason for the demotion of a host whose advertisements do not leave.
+#: The reason for the demotion of a host that cannot send advertisements.
 SEND_ERRORS = "send errors"
 
-#: How many of the last counters are remembered.
+#: The number of sent counters that are remembered.
 _RECENT = 32
 
 
 class Advertiser:
     """
-    Signs and sends, and knows whether what it sends leaves this host.
+    Signs and sends advertisements, and counts the failures.
 
-    @ivar counter: The counters of ordinary advertisements.
+    @ivar counter: Makes the counters of advertisements without a seal.
     @ivar recent: The last counters that this host sent.
-    @ivar lastLeft: Whether the last advertisement left.
-    @ivar said: What the last one that left said, a bow-out not counted;
-        C{None} if none did.
+    @ivar lastLeft: Whether the last advertisement was sent in at least one family.
+    @ivar said: What the last advertisement that was sent said, apart from bow-outs; C{None} if
+        there was none.
     """
 
     _log = Logger()
@@ -53,10 +53,10 @@ class Advertiser:
         memory: Memory,
     ) -> None:
         """
-        @param ledger: Why this host is demoted; send errors are added to it.
+        @param ledger: The demotions of this host.  Repeated send errors are added to it.
         @param channels: The families to send in.
-        @param random: Draws a number of so many bits.
-        @param memory: Has the counts of advertisements that left, and did not.
+        @param random: Returns a random number of the given number of bits.
+        @param memory: Has the counts of sent advertisements and of send errors.
         """
         constant = configuration.dialect.constantCounter
         self.counter = Counter(lambda: random(64), constant=constant)
@@ -76,8 +76,7 @@ class Advertiser:
     @property
     def timing(self) -> Timing:
         """
-        The timing to advertise: the configured one, or a worse one as long as
-        this host is demoted.
+        The timing to advertise: the configured one with all demotions added.
         """
         if self._demotedBy != self._ledger.total:
             self._refresh()
@@ -86,7 +85,7 @@ class Advertiser:
     @property
     def says(self) -> Says:
         """
-        What an advertisement says now: the timing, and the demotion in OpenBSD's field.
+        The content of an advertisement: the timing, and the demotion in OpenBSD's field.
         """
         if self._demotedBy != self._ledger.total:
             self._refresh()
@@ -95,7 +94,7 @@ class Advertiser:
     @property
     def interval(self) -> float:
         """
-        Seconds from one advertisement to the next.
+        Seconds from one advertisement to the next, demotions included.
         """
         if self._demotedBy != self._ledger.total:
             self._refresh()
@@ -103,7 +102,7 @@ class Advertiser:
 
     def _refresh(self) -> None:
         """
-        Work out what to advertise now that the demotion is another.
+        Recompute what to advertise after a change of the total demotion.
         """
         ledger, dialect = self._ledger, self._configuration.dialect
         self._demotedBy = ledger.total
@@ -114,11 +113,11 @@ class Advertiser:
 
     def advertise(self) -> None:
         """
-        Send one advertisement.  After too many failures in a row be less
-        preferred, and try once more at once.
+        Send one advertisement.  A failure that demotes this host, as the third in a row does,
+        is followed by another attempt at once.
         """
         demoted = self._errors.demoted
-        said = self.says  # by the third that leaves in a row it has changed
+        said = self.says  # sending may end a demotion, which changes it
         if not self._send(said) and self._errors.demoted and not demoted:
             self._log.error(
                 "write() error #{count}/{count}: advertising with skew {skew}",
@@ -132,7 +131,7 @@ class Advertiser:
 
     def bowOut(self) -> None:
         """
-        Send one advertisement that lets the backups take over at once.
+        Send one advertisement that makes backups take over at once.
         """
         self._send(attrs.evolve(self.says, advbase=BOW_OUT, advskew=BOW_OUT))
 
@@ -140,7 +139,7 @@ class Advertiser:
         """
         Send one advertisement in each family.
 
-        @return: Whether it left in one of them.
+        @return: Whether it was sent in at least one family.
         """
         left = False
         for channel in self._channels:
@@ -157,7 +156,10 @@ class Advertiser:
             self._memory.sent += 1
             if self._errors.succeeded():
                 self._ledger.clear(SEND_ERRORS)
-                self._log.info("Advertisements leave again: advertising with the configured skew")
+                self._log.info(
+                    "Advertisements can be sent again: advertising with skew {skew}",
+                    skew=self.timing.advskew,
+                )
         return left
 
     def _sendIn(self, channel: Channel, says: Says) -> bool:

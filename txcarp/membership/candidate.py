@@ -1,5 +1,5 @@
 """
-A host in the election: the facts that it enters with, and the effects that it carries out.
+A host in the election: the facts that the election needs, and the effects of its decisions.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from collections.abc import Callable, Mapping
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import ITrace
-from txcarp.logs.limits import SayOnce
+from txcarp.interfaces import IPlatform, ITrace
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
@@ -27,15 +25,30 @@ from txcarp.protocol.effects import Effect, Role
 from txcarp.protocol.election import INIT, MASTER, ICARPState, Standing
 from txcarp.protocol.events import Event, Heard
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Peer, Timing
+from txcarp.protocol.timing import LEAVING, Timing
 
-#: Intervals without a beat that are a pause, whatever the dead time is.
+#: A silence of this many advertisement intervals is a pause, even if the dead time is longer.
 _PAUSE = 1.5
+
+_log = Logger()
+
+
+def note(trace: ITrace, what: Event | Effect) -> None:
+    """
+    Report an event or an effect to a trace.  If the trace fails, the host still handles it.
+    """
+    try:
+        if isinstance(what, Event):
+            trace.happened(what)
+        else:
+            trace.decided(what)
+    except Exception:
+        _log.failure("The trace {trace!r} failed", trace=trace)
 
 
 class OwnStanding:
     """
-    Puts a L{Standing} together when one is asked for, and keeps it until a fact changes.
+    Makes the L{Standing} of this host, and keeps it until a fact changes.
     """
 
     def __init__(
@@ -48,8 +61,8 @@ class OwnStanding:
         holds: Holds,
     ) -> None:
         """
-        @param channels: The families to listen in; ties are decided in the
-            first of them that peers are heard in.
+        @param channels: The families in which this host takes part.  Ties are decided in the
+            first of them in which peers are heard.
         """
         self._configuration = configuration
         self._clock = clock
@@ -62,22 +75,21 @@ class OwnStanding:
         self._deadTime = configuration.dialect.deadTime(
             configuration.timing, configuration.deadRatio
         )
-        self._preemptFrom = 0.0
         self._known: tuple[tuple[object, ...], Standing] | None = None
-        self.backupAgain()
+        self.restartPreemptDelay()
 
-    def backupAgain(self) -> None:
+    def restartPreemptDelay(self) -> None:
         """
-        Let the delay after which this host preempts begin now.
+        Count the delay before this host may preempt from now.
         """
         self._preemptFrom = self._clock.seconds() + self._configuration.preemptDelay
 
     def now(self, family: Family | None = None) -> Standing:
         """
-        The facts at this moment.
+        The present facts.
 
-        @param family: The family in which the peer was heard that they are compared with,
-            if there is one.
+        @param family: The family in which the peer was heard that this host is compared with;
+            C{None} without a peer.
         """
         configuration = self._configuration
         if family is None or len(self._channels) == 1:
@@ -102,9 +114,9 @@ class OwnStanding:
 
     def _tieBreaker(self, family: Family) -> bytes:
         """
-        The address of ours that decides a tie with a peer that was heard in
-        this family; empty, which wins every tie, if another family decides.
-        Two families might decide differently, for ever.
+        The address of this host that decides a tie with a peer in this family.  It is empty,
+        which wins every tie, while the first family decides: two families might decide
+        differently, and two hosts would stay master.
         """
         now = self._clock.seconds()
         if family is self._primary:
@@ -116,19 +128,17 @@ class OwnStanding:
 
 class Candidate:
     """
-    Lets the election decide about events, and carries out the effects in their order.
+    Passes events to the election, and carries out the effects in order.
 
-    @ivar state: The state of the election.
+    @ivar state: The state of this host in the election.
     @ivar isLeaving: Whether the virtual host is being stopped.
-    @ivar trace: Follows the effects; C{None} if nothing does.
+    @ivar trace: Receives each event and effect; C{None} for no trace.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
         configuration: VirtualHostConfiguration,
-        clock: IReactorTime,
+        platform: IPlatform,
         tell: Callable[[Event], None],
         *,
         own: OwnStanding,
@@ -136,82 +146,80 @@ class Candidate:
         holds: Holds,
         damping: Damping,
         masterDown: MasterDown,
-        rhythm: Rhythm,
         firewalls: Mapping[Family, FirewallWatch],
         diagnostics: Diagnostics,
         roles: Roles,
         mastership: Mastership,
-        limits: SayOnce,
         trace: ITrace | None,
     ) -> None:
         """
-        @param tell: Called with the events that effects cause.
+        @param tell: Called with each event that an effect causes.
         """
         self.state: ICARPState = INIT
         self.isLeaving = False
         self.trace = trace
-        self._clock = clock
+        self._clock = platform.clock
         self._tell = tell
         self._own = own
         self._advertiser = advertiser
         self._holds = holds
         self._damping = damping
         self._masterDown = masterDown
-        self._rhythm = rhythm
+        self._rhythm = Rhythm(platform.clock, tell, platform.pauseSeconds)
         self._firewalls = firewalls
         self._diagnostics = diagnostics
         self._roles = roles
         self._mastership = mastership
-        self._limits = limits
         self._offer: IDelayedCall | None = None
-        # The most eager peer has no skew.
-        self._eager = configuration.dialect.deadTime(
+        # The dead time of a peer without skew, which takes over first.
+        self._shortestDeadTime = configuration.dialect.deadTime(
             Timing(configuration.advbase, 0), configuration.deadRatio
         )
 
     @property
     def isFit(self) -> bool:
         """
-        Whether this host is a healthy master: nothing holds it back, and its last
-        advertisement left.
+        Whether this host is master, nothing keeps it out of the election, and its last
+        advertisement was sent.
         """
         return self.state is MASTER and not self._holds.ends and self._advertiser.lastLeft
 
     def findPause(self) -> None:
         """
-        Find out whether this master did not run for so long that its peers have
-        given it up.
+        Check whether this master was paused for so long that a peer may have taken over.
         """
         pause = self._rhythm.silence()
-        # With a dead ratio of one, peers wait no longer than the rhythm, and what
-        # counts is a beat that is missing.
-        if pause > max(self._eager, self._advertiser.interval * _PAUSE):
-            self._log.error(
-                "This host did not run for {pause:.3f} s, longer than its peers wait", pause=pause
+        # With a dead ratio of 1 the dead time is no longer than the interval.  Then a missing
+        # beat is a pause.
+        if pause > max(self._shortestDeadTime, self._advertiser.interval * _PAUSE):
+            _log.error(
+                "This host did not run for {pause:.3f} s, longer than its peers wait for a "
+                "master, so it becomes backup. Check whether the machine was suspended or "
+                "overloaded",
+                pause=pause,
             )
             self.decide(events.Slept(pause))
 
     def decide(self, event: Event) -> None:
         """
-        Let the election decide about an event, and do what it says.
+        Let the election decide about an event, and carry out its effects.
         """
         previous: Role = self.state.role
         family = event.peer.family if isinstance(event, Heard) else None
         self.state, ordered = self.state.decide(self._own.now(family), event)
         for effect in ordered:
             if self.trace is not None:
-                self.trace.decided(effect)
+                note(self.trace, effect)
             try:
                 self._carryOut(effect, previous)
             except Exception:
-                # The state is another already: the rest has to follow, or this
-                # host would be a master that does not advertise, or a backup
-                # that waits for nothing.
-                self._log.failure("{effect} was not carried out in full", effect=effect)
+                # The state has already changed.  Without the other effects this host would be
+                # a master that does not advertise, or a backup without a deadline.
+                _log.failure("Internal error: {effect} was carried out only in part", effect=effect)
 
     def beat(self) -> None:
         """
-        Advertise because the interval since the last advertisement is over.
+        Advertise, since the interval after the last advertisement is over.
         """
         if self.state is MASTER:
             self._rhythm.beaten()
@@ -219,13 +227,13 @@ class Candidate:
 
     def advertise(self) -> None:
         """
-        Send an advertisement, and keep the rhythm that it says.
+        Send an advertisement, and adapt the rhythm to the interval in it.
         """
         self._advertiser.advertise()
         interval = self._advertiser.interval
         if self._rhythm.interval not in (None, interval):
             self._rhythm.start(interval)
-        if self.state is MASTER:  # and not saying farewell
+        if self.state is MASTER:  # otherwise this was the last one before becoming backup
             self._mastership.advertised(self.isFit)
 
     def _carryOut(self, effect: Effect, previous: Role) -> None:
@@ -255,35 +263,24 @@ class Candidate:
             case effects.WithdrawOffer():
                 cancel(self._offer)
             case effects.Reassert(peer=peer):
-                self._reassert(peer)
+                self._roles.logReassertion(peer)
+                self._mastership.announceAgain()
             case effects.ChangeRole():
                 self._changeRole(effect, previous)
 
-    def _reassert(self, peer: Peer) -> None:
-        """
-        A worse master claims the addresses.
-        """
-        if self._limits.ready("reassert") is not None:
-            self._log.warn(
-                "Non-preferred master advertising: reasserting control of VIP with another "
-                "gratuitous arp (peer {peer})",
-                peer=textOf(peer.source),
-            )
-        self._mastership.announceAgain()
-
     def _changeRole(self, effect: effects.ChangeRole, previous: Role) -> None:
-        self._own.backupAgain()
+        self._own.restartPreemptDelay()
         change = self._roles.change(effect, previous)
         self._roles.log(change)
         self._diagnostics.roleChanged()
         if effect.role is Role.MASTER:
             for firewall in self._firewalls.values():
-                firewall.start()
+                firewall.watch(True)
             peer = effect.peer
             self._damping.becameMaster(peer is not None and peer.timing != LEAVING)
         elif previous is Role.MASTER and not self.isLeaving:
             self._damping.becameBackup()
         self._roles.notify(change)
         if self.isLeaving:
-            self._tell(events.Stopped())  # another host is master: nothing is left to wait for
+            self._tell(events.Stopped())  # there is no mastership left to hand over
         self._mastership.changed(change)

@@ -1,6 +1,6 @@
 """
-One family of a virtual host: the source, the destinations and the audience of its
-advertisements.
+One address family of a virtual host: the source and the destinations of its advertisements, and
+the packets that it accepts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from txcarp.protocol.family import Family, familyOf
 
 class Channel:
     """
-    The way out and in for one family.
+    Where the packets of one family come from and go to.
 
     @ivar family: The family.
-    @ivar transport: Sends the packets.
-    @ivar audience: The packets to accept.  Its C{own} is the source that was used last;
-        empty if there was none.
-    @ivar destinations: The packed addresses that each advertisement is sent to.
+    @ivar transport: Sends and receives the packets.
+    @ivar audience: The packets to accept.  Its C{own} is the last source of this host, and is
+        empty before the first advertisement if no source is configured.
+    @ivar destinations: The packed addresses to which each advertisement is sent.
     """
 
     def __init__(
@@ -35,7 +35,6 @@ class Channel:
         listed = tuple(
             dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is family)
         )
-        self._follow = configuration.followPeers
         self.audience = Audience(
             configuration.vhid,
             self._configured or b"",
@@ -48,9 +47,9 @@ class Channel:
 
     def source(self) -> bytes:
         """
-        The packed address that advertisements come from now.
+        The packed address from which to advertise.
 
-        @raise OSError: If the interface has none.
+        @raise OSError: If no source is configured and the interface has no link-local address.
         """
         if self._configured is None:
             self.audience.own = self.transport.linkLocal()
@@ -58,10 +57,10 @@ class Channel:
 
     def follow(self, peer: bytes) -> None:
         """
-        A host of the group was heard: send to it, too, if that is wanted.
+        Send advertisements to a peer, too, from now on.
+
+        @param peer: Its packed address.
         """
-        if not self._follow:
-            return
         audience = self.audience
         known = (*audience.peers, *audience.followed)
         if peer not in known and len(known) < MAXIMUM_PEERS:

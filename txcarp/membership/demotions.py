@@ -1,6 +1,6 @@
 """
-Why this host is demoted: links of other interfaces, and whatever an operator or another
-program says.
+Demotions for lost links of tracked interfaces, and those that an operator or another program
+requests.
 """
 
 from __future__ import annotations
@@ -16,16 +16,59 @@ from txcarp.membership.memory import Memory
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.events import DemotionChanged, Event
 
+_log = Logger()
+
+
+def setDemotion(
+    ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str, amount: int
+) -> bool:
+    """
+    Demote a virtual host for a reason, and log that.
+
+    @return: Whether it was not demoted by this amount for this reason already.
+    @raise ValueError: If the ledger refuses the demotion.
+    """
+    changed = ledger.set(reason, amount)
+    if changed:
+        _log.warn(
+            "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})",
+            amount=amount,
+            total=ledger.total,
+            reason=reason,
+            vhid=configuration.vhid,
+            interface=configuration.interface,
+        )
+    return changed
+
+
+def clearDemotion(
+    ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str
+) -> bool:
+    """
+    End a demotion, and log that.
+
+    @return: Whether the virtual host was demoted for this reason.
+    """
+    changed = ledger.clear(reason)
+    if changed:
+        _log.warn(
+            "No longer demoted for {reason}; the total demotion is {total} (vhid {vhid} on "
+            "{interface})",
+            reason=reason,
+            total=ledger.total,
+            vhid=configuration.vhid,
+            interface=configuration.interface,
+        )
+    return changed
+
 
 class Demotions:
     """
-    Changes the ledger of one run, with a log line for each change.
+    Changes the demotions of one run, and reports what that means for the election.
 
-    @ivar tracked: The amount by which this host is demoted without the link of an
-        interface, by its name.
+    @ivar tracked: By how much this host is demoted while a tracked interface has no link, by
+        the name of the interface.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -36,8 +79,8 @@ class Demotions:
         tell: Callable[[Event], None],
     ) -> None:
         """
-        @param tell: Called with L{DemotionChanged} when this host advertises something
-            else from now on.
+        @param tell: Called with L{DemotionChanged} when the content of the next advertisement
+            has changed.
         """
         self.tracked = {one.name: one.amount for one in configuration.trackedInterfaces}
         self._configuration = configuration
@@ -48,7 +91,7 @@ class Demotions:
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """
-        A tracked interface changed.
+        Start or end the demotion for a tracked interface.
         """
         reason = f"link of {name}"
         if link is not None and link.works:
@@ -58,40 +101,24 @@ class Demotions:
 
     def demote(self, reason: str, amount: int) -> None:
         """
-        Let a reason hold; once is enough.
+        Demote this host for a reason.
         """
-        if self._ledger.set(reason, amount):
-            self._log.warn(
-                "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})",
-                amount=amount,
-                total=self._ledger.total,
-                reason=reason,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
+        if setDemotion(self._ledger, self._configuration, reason, amount):
             self._changed()
 
     def promote(self, reason: str) -> None:
         """
-        Let a reason hold no more; it is no error if it did not.
+        End the demotion for a reason, if there is one.
         """
-        if self._ledger.clear(reason):
-            self._log.warn(
-                "Not demoted any more for {reason}; demoted to {total} (vhid {vhid} on "
-                "{interface})",
-                reason=reason,
-                total=self._ledger.total,
-                vhid=self._configuration.vhid,
-                interface=self._configuration.interface,
-            )
+        if clearDemotion(self._ledger, self._configuration, reason):
             self._changed()
 
     def _changed(self) -> None:
         if self._advertiser.says == self._advertiser.said:
-            return  # nobody would see it
+            return  # peers would notice no difference
         timing = self._advertiser.timing
-        # Backups are silent: what is known of them is old, if anything is. One that said
-        # something better may be there still; and any host may be better than the last.
+        # Backups are silent.  One that advertised a better timing long ago may still be there.
+        # A host with the worst skew must expect that any backup is better.
         hopeless = timing.advskew >= FULL_DEMOTION
         better = hopeless or self._memory.peers.anyBetter(timing)
         self._tell(DemotionChanged(better and timing > self._configuration.timing))

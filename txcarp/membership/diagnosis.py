@@ -1,5 +1,5 @@
 """
-Faults between the hosts of a group: counted, explained in the log, and told to observers.
+Faults between the hosts of a group: counted, explained in the log, and reported to observers.
 """
 
 from __future__ import annotations
@@ -21,40 +21,42 @@ from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 
-#: How many hosts are named in a minute that still use the other password or addresses.
-_NOT_DONE = 32
+#: The most hosts that are named within a minute because they use an old password or set of
+#: addresses.
+_NOT_CHANGED = 32
 
-#: Seconds in which one of two masters gives way, at least.
+#: The least seconds that one of two masters has to give way.
 _PATIENCE = 0.5
 
 _BAD_DIGEST = "Bad digest - Check vhid, password and virtual IP address: "
 
 _EXPLANATIONS = {
-    Finding.WRONG_KEY: _BAD_DIGEST + "{peer}, which was a member of this group, now signs with "
-    "another password or set of addresses: they must be the same on all hosts",
+    Finding.WRONG_KEY: _BAD_DIGEST + "{peer} was a member of this group, but now signs with "
+    "another password or set of addresses. Both must be the same on all hosts",
     Finding.FOREIGN_GROUP: _BAD_DIGEST + "{peer} uses vhid {vhid} with another password or set "
-    "of addresses. It belongs to another group, which needs a vhid of its own, or is "
-    "configured wrongly",
-    Finding.VRRP: "{peer} speaks VRRP with the number {vhid}: both protocols work, but with "
-    "virtual hardware addresses two hosts would have the same one",
-    Finding.EQUAL_TIMING: "{peer} has the same advbase and advskew as this host, and this "
-    "dialect has no tie-break: give them different ones",
-    Finding.OWN_ECHO: "advertisements of this host come back to it: a loop in the network, or a "
-    "hypervisor that reflects them",
-    Finding.SAME_SOURCE: "another host of this group sends from {peer}, the source of this host. "
-    "Neither hears the other, and both become master: give each its own (-s), an address that "
-    "only it has",
-    Finding.FAMILY_SILENT: "{peer} is heard in one family only: the advertisements of the other "
-    "are lost on the way",
-    Finding.TWO_MASTERS: "{peer} is master, too: it does not hear this host, or does not "
-    "accept what it hears",
-    Finding.OTHER_KEY: "{peer} has not changed yet: it signs with the other password or set of "
-    "addresses, which this host accepts until all hosts have changed",
-    Finding.REPLAY: "somebody sends old or altered advertisements in the name of {peer}: this "
-    "host ignores them",
-    Finding.UNSEALED: "{peer} sends without a seal: somebody forges its advertisements, or "
-    "another program runs there now. If that is so, remove the address from the state file "
-    "and start again",
+    "of addresses. If it belongs to another group, give that group another vhid. Otherwise "
+    "correct its configuration",
+    Finding.VRRP: "{peer} uses VRRP with the virtual router ID {vhid}. Both protocols work side by "
+    "side, but with virtual hardware addresses two hosts would have the same one: give one of "
+    "the groups another number",
+    Finding.EQUAL_TIMING: "{peer} advertises the same advbase and advskew as this host, and this "
+    "dialect has no tie-break: give each host an advskew of its own",
+    Finding.OWN_ECHO: "advertisements of this host come back to it. Look for a loop in the "
+    "network, or a switch or hypervisor that reflects packets",
+    Finding.SAME_SOURCE: "another host of this group sends from {peer}, the source address of this "
+    "host. Each takes the other's advertisements for its own, and both become master: give each "
+    "host a source address (-s) that no other host has",
+    Finding.FAMILY_SILENT: "{peer} is heard in one address family only: its advertisements of the "
+    "other family are lost. Check firewalls and multicast snooping",
+    Finding.TWO_MASTERS: "{peer} is also master: it does not receive the advertisements of this "
+    "host, or it rejects them. See its log, and check the network in that direction",
+    Finding.OTHER_KEY: "{peer} has not been changed yet: it signs with another password or set of "
+    "addresses, which this host accepts until all hosts are changed",
+    Finding.REPLAY: "someone sends old or altered advertisements in the name of {peer}. This host "
+    "ignores them. Find out which host on this network sends them",
+    Finding.UNSEALED: "{peer} sends advertisements without a seal. This host ignores them: either "
+    "someone forges them, or {peer} now runs another program. If it does so on purpose, stop this "
+    "host, remove the address from its state file, and start it again",
 }
 
 _FINDINGS = {
@@ -65,7 +67,7 @@ _FINDINGS = {
     Rejection.UNSEALED: Finding.UNSEALED,
 }
 
-#: The log lines of other refusals, in ucarp's words.  The rest is only counted.
+#: The log lines for other reasons, in ucarp's words.  The remaining reasons are only counted.
 _WARNINGS = {
     Rejection.TTL: "Bad TTL: [{detail}]",
     Rejection.VERSION: "Bad version: [{detail}]",
@@ -75,8 +77,8 @@ _WARNINGS = {
 
 class Diagnostics:
     """
-    Finds out what is wrong from what is heard and refused, and writes at most one line a
-    minute about each kind of fault, whatever arrives.
+    Recognizes faults in the packets that are accepted and rejected.  It logs each kind of fault
+    at most once a minute, whatever arrives.
     """
 
     _log = Logger()
@@ -90,7 +92,7 @@ class Diagnostics:
     ) -> None:
         """
         @param memory: Has the counts.
-        @param observers: Are told each finding; others may be added to it later.
+        @param observers: Called with each finding.  The caller may change the list.
         """
         self._vhid = configuration.vhid
         self._interface = configuration.interface
@@ -98,16 +100,17 @@ class Diagnostics:
         self._clock = clock
         self._memory = memory
         self._observers = observers
-        # Apart from the rest: without seals, an attacker with a capture can invent hosts.
-        self._otherKeys = SayOnce(clock, maximumKeys=_NOT_DONE)
+        # Separate from other lines: without seals, an attacker with a captured advertisement can
+        # invent hosts.
+        self._otherKeys = SayOnce(clock, maximumKeys=_NOT_CHANGED)
         self._rivalSince: float | None = None
         self._rivalLast = 0.0
 
     def heard(self, heard: Heard, own: Standing | None) -> None:
         """
-        Look at an advertisement that was believed.
+        Examine an accepted advertisement.
 
-        @param own: The facts about this host, if it is master, too.
+        @param own: The facts about this host if it is also master.
         """
         peer = heard.peer
         if heard.pair != CURRENT:
@@ -119,7 +122,7 @@ class Diagnostics:
 
     def refused(self, refused: Refused) -> None:
         """
-        Count a packet that was not believed, and explain it.
+        Count a rejected packet, and log the reason.
         """
         reason, source = refused.reason, refused.source
         self._memory.rejected[reason] += 1
@@ -144,22 +147,21 @@ class Diagnostics:
 
     def familySilent(self, silent: Family, heard: Family) -> None:
         """
-        The master is heard in one family, and not in the other.
+        Report that the master is heard in one family, but not in the other.
         """
-        self.found(
-            Finding.FAMILY_SILENT, more=f"{heard.value} is heard, {silent.value} is not"
-        )
+        self.found(Finding.FAMILY_SILENT, more=f"{heard.value} is heard, {silent.value} is not")
 
     def found(self, finding: Finding, peer: bytes = b"", more: str = "") -> None:
         """
-        Count a finding, write it to the log if that is due, and tell the observers.
+        Count a finding, log it unless that was done within the last minute, and call the
+        observers.
 
-        @param peer: The packed address of the other host.
-        @param more: What else is known, for people.
+        @param peer: The packed address of the other host; empty if it is not known.
+        @param more: Details for people; may be empty.
         """
         self._memory.findings[finding] += 1
         who = textOf(peer) if peer else ""
-        # An administrator has to know of each host that has not changed yet.
+        # An administrator must know each host that has not been changed yet.
         if finding is Finding.OTHER_KEY:
             omitted = self._otherKeys.ready(peer)
         else:
@@ -183,20 +185,23 @@ class Diagnostics:
             try:
                 observer.found(diagnosis)
             except Exception:
-                self._log.failure("An observer of vhid {vhid} failed", vhid=self._vhid)
+                self._log.failure(
+                    "An observer of findings failed (vhid {vhid} on {interface})",
+                    vhid=self._vhid,
+                    interface=self._interface,
+                )
 
     def roleChanged(self) -> None:
         """
-        Forget the other master: this host is not master any more, or has just become it.
+        Forget another master, because this host became or ceased to be master.
         """
         self._rivalSince = None
 
     def _rival(self, peer: bytes, patience: float) -> None:
         """
-        This host is master, and hears another.  Two masters that hear each
-        other are nothing to speak of unless it lasts.
+        Note that this host and a peer are both master, and report it if that lasts.
 
-        @param patience: Seconds in which one of them has to give way.
+        @param patience: Seconds that one of them has to give way.
         """
         now = self._clock.seconds()
         if self._rivalSince is None or now - self._rivalLast > 2 * patience:
@@ -204,7 +209,7 @@ class Diagnostics:
         self._rivalLast = now
         since = now - self._rivalSince
         if since > patience:
-            self.found(Finding.TWO_MASTERS, peer, f"for {since:.1f} s now")
+            self.found(Finding.TWO_MASTERS, peer, f"for {since:.1f} s so far")
 
 
 def _moreLikeIt(omitted: int) -> str:

@@ -1,5 +1,5 @@
 """
-Noticing that the firewall of this host drops the advertisements of a peer.
+Detects that the firewall of this host drops advertisements.
 """
 
 from __future__ import annotations
@@ -11,47 +11,47 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IAdvertisementTransport
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.channel import Channel
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import SIZE
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
 
-#: Seconds in which the raw socket has to show a packet that was seen in front
-#: of the firewall.  Both get it within one interrupt; they are read in turns.
+#: Seconds within which the raw socket must receive a packet that arrived in front of the firewall.
+#: Both sockets get it within one interrupt, but the reactor reads them in turn.
 _GRACE = 0.02
 
-#: Seconds for which it is remembered that a packet passed.  On a busy host the two
-#: sockets may be read that far apart.  Less than the second after which hosts that send
-#: the same bytes for ever (OpenBSD) send them again.
+#: Seconds for which a packet that passed the firewall is remembered.  A busy host may read the two
+#: sockets that far apart.  It is less than the second after which OpenBSD, which may send the same
+#: bytes each time, sends them again.
 _MEMORY = 0.9
 
-#: Intervals of silence of the raw socket after which to look in front again, and the least
-#: seconds of it.
+#: The front is watched again when the raw socket has been silent for this many advertisement
+#: intervals...
 _SILENCE = 2
+#: ...and at least for this many seconds.
 _SHORTEST_SILENCE = 0.05
 
-#: How nftables names what a firewall must let through.
+#: The match of nftables for protocol 112.
 _RULES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
-#: Packets that are held for that time.
+#: The most packets that are held for the grace.
 _MAXIMUM_HELD = 32
 
 
 class FirewallWatch:
     """
-    Compares what arrives in front of the firewall with what passes it.
+    Compares the packets in front of the firewall of one family with those that pass it.
 
-    While the raw socket hears the group there is nothing to compare, and
-    nothing in front is asked for.  When it has been silent for a while (or
-    this host is master, and expects silence) the packets in front are held
-    for a moment each: one that the raw socket does not show either was
-    dropped on the way.  From then on they are taken from the front, until the
-    raw socket hears something again.
+    While the raw socket, which is behind the firewall, receives packets of the group, the front
+    is not watched.  It is watched after a silence of the raw socket, and always while this host
+    is master and expects silence.  Then each packet in front is held for a moment.  If the raw
+    socket does not receive it, it was dropped in between.  From then on packets are read from the
+    front, until the raw socket receives one again.
 
-    @ivar watching: Whether the front is watched now.
-    @ivar lastPassed: When the raw socket got a packet last, in seconds of the clock.
+    @ivar watching: Whether the front is watched.
+    @ivar lastPassed: When the raw socket last received a packet, in seconds of the clock.
     """
 
     _log = Logger()
@@ -59,27 +59,25 @@ class FirewallWatch:
     def __init__(
         self,
         clock: IReactorTime,
-        transport: IAdvertisementTransport,
-        family: Family,
+        channel: Channel,
         configuration: VirtualHostConfiguration,
         deliver: Callable[[Packet], bool],
         limits: SayOnce,
     ) -> None:
         """
-        @param deliver: Called with each packet that the raw socket did not
-            show; says whether it was a good advertisement.
-        @param limits: Limits how often each log line is written.
+        @param deliver: Called with each packet that the raw socket did not receive.  Returns
+            whether it is a valid advertisement.
+        @param limits: Limits the rate of log lines.
         """
         self._clock = clock
-        self._transport = transport
-        self._family = family
+        self._channel = channel
         self._interface = configuration.interface
-        #: Seconds of silence of the raw socket after which to look in front again.
+        #: Seconds of silence of the raw socket after which the front is watched again.
         self._patience = max(configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
         self._deliver = deliver
         self._limits = limits
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
-        # The two sockets are read in any order.
+        # Needed because the two sockets are read in either order.
         self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         self.lastPassed = float("-inf")
         self._release: IDelayedCall | None = None
@@ -87,17 +85,19 @@ class FirewallWatch:
         self.watching = False
         self._dropping = False
 
-    def start(self) -> None:
+    def watch(self, wanted: bool) -> None:
         """
-        Look in front of the firewall until the raw socket hears something.
+        Begin or stop to watch the front.  It is watched until the raw socket receives a packet.
         """
-        self._watch(True)
+        if wanted != self.watching:
+            self.watching = wanted
+            self._channel.transport.watchFront(wanted)
 
     def stop(self) -> None:
         """
-        Look no more.
+        Stop watching, and forget all packets.
         """
-        self._watch(False)
+        self.watch(False)
         cancel(self._release)
         cancel(self._quiet)
         self._release = self._quiet = None
@@ -106,11 +106,11 @@ class FirewallWatch:
 
     def passed(self, packet: Packet, expectsSilence: bool) -> None:
         """
-        The raw socket got a packet.  While the front is not watched, L{lastPassed} is all
-        that has to be kept of it: the front shows nothing that arrived before.
+        Handle that the raw socket received a packet.  While the front is not watched, it is enough
+        to set L{lastPassed}.
 
-        @param expectsSilence: Whether the silence of the raw socket says nothing about the
-            firewall, so that the front is watched all the time.
+        @param expectsSilence: Whether silence of the raw socket is no sign of a firewall.  Then
+            the front is always watched.
         """
         self.lastPassed = self._clock.seconds()
         identity = _identity(packet)
@@ -118,15 +118,24 @@ class FirewallWatch:
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         self._dropping = False
-        self._watch(expectsSilence)
+        self.watch(expectsSilence)
         if not expectsSilence:
+            # The raw socket will receive the other packets, too.
+            self._held.clear()
             cancel(self._quiet)
             self._quiet = self._clock.callLater(self._patience, self._waited)
 
     def seen(self, packet: Packet) -> None:
         """
-        A packet arrived in front of the firewall.
+        Handle that a packet arrived in front of the firewall.
         """
+        if not self.watching:
+            return  # it was in the queue when watching ended
+        # A router also receives, in front, packets that it forwards from one peer to another.
+        audience = self._channel.audience
+        unicast = audience.peers or audience.followed
+        if unicast and packet.destination not in (audience.group, audience.own):
+            return
         if self._dropping:
             self._deliver(packet)
             return
@@ -142,10 +151,10 @@ class FirewallWatch:
         now = self._clock.seconds()
         while self._held and self._held[0][2] <= now:
             packet, _, until = self._held.popleft()
-            # In a flood, or on a starved host, the raw socket's queue is read late, or
-            # was too full for this one: where others pass no firewall is to blame.
-            busy = self.lastPassed >= until - _GRACE or self._transport.hasUnread()
-            # Nor is it for what the kernel drops because its IP header is wrong.
+            # In a flood, or on an overloaded host, the queue of the raw socket is read late, or
+            # had no room for this packet.  If other packets pass, the firewall is not blamed.
+            busy = self.lastPassed >= until - _GRACE or self._channel.transport.hasUnread()
+            # Nor is it blamed for packets that the kernel drops because of a bad IP header.
             if self._deliver(packet) and not self._dropping and not busy:
                 self._dropping = True
                 self._sayDropped()
@@ -154,7 +163,7 @@ class FirewallWatch:
 
     def _waited(self) -> None:
         """
-        Look in front if the raw socket has been silent for long enough, or wait on.
+        Watch the front if the raw socket has been silent for long enough; otherwise wait again.
         """
         if self.watching:
             return
@@ -162,33 +171,29 @@ class FirewallWatch:
         if remaining > 0:
             self._quiet = self._clock.callLater(remaining, self._waited)
         else:
-            self._watch(True)
+            self.watch(True)
 
     def _sayDropped(self) -> None:
-        if self._limits.ready(("firewall", self._family)) is None:
+        family = self._channel.family
+        if self._limits.ready(("firewall", family)) is None:
             return
         self._log.error(
-            "The firewall of this host drops protocol 112 on {interface}; advertisements are "
-            "read in front of it. Let them in, for example with: "
-            'nft insert rule inet filter input iifname "{interface}" {rule} accept'
+            "The firewall of this host drops protocol 112 on {interface}. txcarp reads "
+            "advertisements in front of the firewall until it accepts them. Accept them, for "
+            'example with: nft insert rule inet filter input iifname "{interface}" {rule} accept'
             "{other}",
             interface=self._interface,
-            rule=_RULES[self._family],
-            # Without an IPv4 address on the interface no source is routed there.
-            other=". (If there is no such rule: net.ipv4.conf.*.rp_filter drops packets whose "
-            "source is not reached by this interface)"
-            if self._family is Family.IPV4
+            rule=_RULES[family],
+            # On an interface without an IPv4 address this applies to every source.
+            other=". If no firewall rule drops them, net.ipv4.conf.*.rp_filter does: it drops "
+            "packets whose source is not reached through this interface"
+            if family is Family.IPV4
             else "",
         )
-
-    def _watch(self, wanted: bool) -> None:
-        if wanted != self.watching:
-            self.watching = wanted
-            self._transport.watchFront(wanted)
 
 
 def _identity(packet: Packet) -> bytes:
     """
-    What a packet has on both sides of the firewall.
+    The parts of a packet that are the same on both sides of the firewall.
     """
     return packet.source + packet.payload[:SIZE]

@@ -1,5 +1,5 @@
 """
-What keeps a host out of the election, and for how long.
+The reasons that keep a host out of the election, and for how long.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.timers import cancel
 from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released
 
-#: Seconds until a host where a required step failed tries again.
+#: Seconds for which a host stays out of the election after a required step failed.
 HOLD_OFF = 10.0
 
-#: The most that this grows to where it fails each time and others suffer, in seconds.
+#: The upper limit, in seconds, to which this grows while the step fails again and again, and
+#: each attempt displaces a working master.
 LONGEST_HOLD_OFF = 320.0
 
 
 class Holds:
     """
-    The reasons that keep a host out of the election now, each with an optional end.
+    The present reasons that keep a host out of the election, each with an optional end.
 
-    @ivar ends: The timer of each reason that holds; C{None} for one without an end.
+    @ivar ends: The reasons, each with the timer that ends it; C{None} if it has no end.
     """
 
     def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
         """
-        @param tell: Called with L{Held} for each hold, L{HoldEnded} when the time of one is
-            over, and L{Released} when none is left.
+        @param tell: Called with L{Held} for each new reason, L{HoldEnded} at the end of one, and
+            L{Released} when the last one is removed.
         """
         self._clock = clock
         self._tell = tell
@@ -50,10 +51,10 @@ class Holds:
         self, reason: HoldReason, seconds: float | None = None, event: Event | None = None
     ) -> None:
         """
-        Let a reason hold, with a new end if it holds already.
+        Add a reason, or give it a new end.
 
-        @param seconds: The time until its end; C{None} for none.
-        @param event: What to tell in place of L{Held}.
+        @param seconds: Seconds until its end; C{None} for no end.
+        @param event: An event to tell in place of L{Held}.
         """
         cancel(self.ends.get(reason))
         self.ends[reason] = (
@@ -65,7 +66,7 @@ class Holds:
 
     def release(self, reason: HoldReason) -> None:
         """
-        Let a reason hold no more; it is no error if it did not.
+        Remove a reason, if it is present.
         """
         if reason in self.ends:
             cancel(self.ends.pop(reason))
@@ -74,14 +75,14 @@ class Holds:
 
     def endOf(self, reason: HoldReason) -> float | None:
         """
-        When a reason that holds ends, in seconds of the clock; C{None} if it has no end.
+        The end of a reason in seconds of the clock; C{None} if it has no end.
         """
         call = self.ends.get(reason)
         return None if call is None or not call.active() else call.getTime()
 
     def stop(self) -> None:
         """
-        Report no end any more.
+        Cancel all timers.
         """
         for call in self.ends.values():
             cancel(call)
@@ -89,8 +90,8 @@ class Holds:
 
 class Damping:
     """
-    Decides how long a host stays out that became master again and again, or
-    fails as master.
+    Decides how long a host stays out of the election after it lost mastership too often, or
+    after a required step failed.
     """
 
     _log = Logger()
@@ -108,16 +109,16 @@ class Damping:
 
     def becameMaster(self, displaced: bool) -> None:
         """
-        A backup became master.
+        Note that this host became master.
 
-        @param displaced: Whether it took the place of a master that goes on.
+        @param displaced: Whether it displaced a master that is still running.
         """
         self._masterSince = self._clock.seconds()
         self._displaced = displaced
 
     def becameBackup(self) -> None:
         """
-        A master became backup again: hold it back if that happens too often.
+        Note that this host lost mastership, and hold it if that has happened too often.
         """
         limit = self._configuration.flapLimit
         if limit is None:
@@ -129,8 +130,9 @@ class Damping:
         if len(self._returns) >= limit.changes:
             self._returns.clear()
             self._log.error(
-                "This host became backup {changes} times within {seconds:.0f} s: it waits for "
-                "{seconds:.0f} s before it takes part again (vhid {vhid} on {interface})",
+                "This host lost mastership {changes} times within {seconds:.0f} s and stays out "
+                "of the election for {seconds:.0f} s. Look for lost packets, an unstable link, or "
+                "peers that disagree about who is preferred (vhid {vhid} on {interface})",
                 changes=limit.changes,
                 seconds=limit.seconds,
                 vhid=self._configuration.vhid,
@@ -138,15 +140,24 @@ class Damping:
             )
             self._holds.hold(HoldReason.FLAPPING, limit.seconds)
 
-    def failed(self) -> float:
+    def failed(self, step: str) -> float:
         """
-        A required step failed.
+        Decide, and log, how long this host stays out because a required step failed.  The time
+        doubles if this host had displaced a working master and failed again soon.  It stays
+        short where no other host was master.
 
-        @return: The seconds to stay out.  They double each time where this host takes the
-            place of a master that works, only to fail again soon; where no other host is
-            master they stay as short as ever.
+        @param step: The name of the step.
+        @return: Seconds.
         """
         lasted = self._clock.seconds() - self._masterSince
         soon = self._displaced and lasted < self._holdOff
         self._holdOff = min(self._holdOff * 2, LONGEST_HOLD_OFF) if soon else HOLD_OFF
+        self._log.error(
+            "This host is not fit to be master: {step} failed. It hands over and tries again in "
+            "{delay:.0f} s (vhid {vhid} on {interface})",
+            step=step,
+            delay=self._holdOff,
+            vhid=self._configuration.vhid,
+            interface=self._configuration.interface,
+        )
         return self._holdOff

@@ -1,5 +1,5 @@
 """
-What a virtual host remembers from one run to the next.
+The state of a virtual host that outlives a run.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Ticks
 
-#: How many changes of role are remembered.
+#: The number of changes of role that are remembered.
 CHANGES = 10
 
 
 @attrs.define
 class SealMemory:
     """
-    What was sealed and heard.
+    The state of seals.
 
     @ivar ticks: The ticks of this host.
-    @ivar freshness: What was heard, and what that says about the next advertisement.
-    @ivar reserved: The tick up to which the state store allows ticks to be used.
+    @ivar freshness: Judges sealed advertisements by the earlier ones.
+    @ivar reserved: The last tick that this host may use according to the state store.
     """
 
     ticks: Ticks
@@ -38,21 +38,20 @@ class SealMemory:
 @attrs.define
 class Memory:
     """
-    The part of a virtual host that lives on when it is stopped and started again, perhaps
-    with another configuration.
+    The state that remains when a virtual host is stopped and started again, perhaps with another
+    configuration.
 
-    @ivar limits: Limits how often each log line is written.
-    @ivar seals: What was sealed and heard; C{None} before the first run.
+    @ivar limits: Limits the rate of log lines.
+    @ivar seals: The state of seals; C{None} before the first run that uses seals.
     @ivar peers: The other hosts.
-    @ivar demotions: The reasons for a demotion that an operator or another program gave,
-        with their amounts.
-    @ivar received: How many good advertisements were heard.
-    @ivar sent: How many advertisements left.
-    @ivar sendErrors: How many advertisements did not leave.
-    @ivar rejected: How many packets were refused, by reason.
-    @ivar findings: How often each fault of the group was seen.
-    @ivar changes: The last changes of role, each with its moment in seconds of the
-        program's clock.
+    @ivar demotions: The demotions that an operator or another program requested: each reason with
+        its amount.
+    @ivar received: The number of valid advertisements that were received.
+    @ivar sent: The number of advertisements that were sent.
+    @ivar sendErrors: The number of advertisements that could not be sent.
+    @ivar rejected: The number of rejected packets, by reason.
+    @ivar findings: The number of times that each fault of the group was seen.
+    @ivar changes: The last changes of role, each with its time in seconds of the clock.
     """
 
     limits: SayOnce

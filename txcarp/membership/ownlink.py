@@ -1,6 +1,6 @@
 """
-The interface of a group: without it, or where nothing can be heard on it, a host stays
-out of the election.
+The interface of the group.  A host stays out of the election while the interface is missing or
+has no link, or while no packet can arrive.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from txcarp.protocol.events import HoldReason
 
 class OwnLink:
     """
-    Holds a host back while its interface does not work.
+    Holds a host while its interface does not work.
     """
 
     _log = Logger()
@@ -30,17 +30,12 @@ class OwnLink:
         self._link: Link | None = None
         self._isKnown = False
 
-    def start(self) -> None:
-        """
-        Hold this host back until the link is known.
-        """
-        self._holds.hold(HoldReason.NO_LINK)
-
     def changed(self, link: Link | None) -> bool:
         """
-        The interface came, went or changed.
+        Hold or release this host, and log the change.
 
-        @return: Whether advertisements can leave and arrive by it.
+        @param link: The new state of the interface; C{None} if it does not exist.
+        @return: Whether the interface can be used.
         """
         name = self._configuration.interface
         self._logLink(name, link)
@@ -60,8 +55,8 @@ class OwnLink:
 
     def hearingChanged(self, hears: bool) -> None:
         """
-        Packets can arrive, or can no more.  A host that hears nobody would become
-        master beside another, whatever the reason.
+        Hold or release this host, depending on whether packets can arrive.  A host that cannot
+        hear the master must not become a second one.
         """
         if hears:
             self._holds.release(HoldReason.DEAF)
@@ -69,8 +64,8 @@ class OwnLink:
             interface = self._configuration.interface
             if self._links.link(interface) is not None:
                 self._log.error(
-                    "Nothing can be heard on [{interface}]: vhid {vhid} takes no part until "
-                    "it can",
+                    "No packet can be received on [{interface}]: vhid {vhid} stays out of the "
+                    "election until its sockets are open",
                     interface=interface,
                     vhid=self._configuration.vhid,
                 )
@@ -81,7 +76,7 @@ class OwnLink:
         if link is None:
             if previous is not None or not self._isKnown:
                 self._log.warn(
-                    "There is no interface [{interface}]: waiting for it", interface=name
+                    "Interface [{interface}] does not exist: waiting for it", interface=name
                 )
         elif link.address and (previous is None or previous.address != link.address):
             self._log.info(

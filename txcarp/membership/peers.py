@@ -1,5 +1,5 @@
 """
-The other hosts of a group, as far as they were heard.
+The hosts of a group that were heard.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import attrs
 from txcarp.protocol.events import Heard
 from txcarp.protocol.timing import Timing
 
-#: How many are remembered; the one not heard for longest gives way.
+#: How many hosts are remembered.  One more replaces the host that has been silent for longest.
 MAXIMUM = 64
 
 
 @attrs.frozen
 class KnownPeer:
     """
-    What was last heard from a host.
+    The last advertisement of a host, apart from bow-outs.
 
-    @ivar source: The packed address that it sends from.
-    @ivar timing: What it advertised; not a bow-out, if it ever said more.
-    @ivar demotion: OpenBSD's demotion counter, as it advertised it.
-    @ivar sealed: Whether its advertisement was sealed.
-    @ivar pair: The password and addresses that it was signed with.
-    @ivar heard: When, in seconds of the program's clock.
+    @ivar source: The packed source address.
+    @ivar timing: The advertised timing.
+    @ivar demotion: OpenBSD's demotion counter in the advertisement.
+    @ivar sealed: Whether the advertisement was sealed.
+    @ivar pair: The password and addresses with which it was signed, in the words of
+        L{txcarp.protocol.authentication.Keyring.recognise}.
+    @ivar heard: When it arrived, in seconds of the clock.
     """
 
     source: bytes
@@ -38,7 +39,7 @@ class KnownPeer:
 
 class Peers:
     """
-    A bounded table of the hosts that were heard.
+    A table of the hosts that were heard, of limited size.
     """
 
     def __init__(self) -> None:
@@ -47,15 +48,15 @@ class Peers:
     @property
     def all(self) -> list[KnownPeer]:
         """
-        Every known peer, the one heard last at the end.
+        Every known peer.  The peer that was heard last is the last.
         """
         return list(self._known.values())
 
     def heard(self, heard: Heard, now: float) -> None:
         """
-        Remember what a peer says, in place of what it said before.
+        Remember an advertisement in place of earlier ones of the same peer.
 
-        @param now: Seconds of the program's clock.
+        @param now: Seconds of the clock.
         """
         peer = heard.peer
         self._known[peer.source] = KnownPeer(
@@ -67,12 +68,12 @@ class Peers:
 
     def knows(self, source: bytes) -> bool:
         """
-        Whether a host was heard before.
+        Whether a host with this packed address was heard before.
         """
         return source in self._known
 
     def anyBetter(self, timing: Timing) -> bool:
         """
-        Whether any of them advertised a better timing when it was last heard.
+        Whether the last advertisement of any peer had a better timing.
         """
         return any(peer.timing < timing for peer in self._known.values())

@@ -1,5 +1,5 @@
 """
-The advertisements of one virtual host on their way in.
+Reading the advertisements for one virtual host.
 """
 
 from __future__ import annotations
@@ -23,9 +23,27 @@ from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Peer, Timing
 
 
+def keyringOf(configuration: VirtualHostConfiguration) -> Keyring:
+    """
+    The keys with which a virtual host signs and verifies advertisements.
+    """
+    return Keyring(
+        configuration.vhid,
+        configuration.dialect,
+        configuration.password,
+        [address.packed for address in configuration.addresses],
+        otherPasswords=configuration.otherPasswords,
+        otherAddresses=[
+            [address.packed for address in addresses]
+            for addresses in configuration.otherAddresses
+        ],
+        hardware=configuration.signedHardware,
+    )
+
+
 class Reception:
     """
-    Reads packets, and decides which of them to believe.
+    Reads packets, and decides which of them are valid advertisements.
     """
 
     _log = Logger()
@@ -39,7 +57,7 @@ class Reception:
         advertiser: Advertiser,
     ) -> None:
         """
-        @param advertiser: Knows what this host sent itself.
+        @param advertiser: Knows which counters this host sent.
         """
         self._debug = configuration.debug
         self._channels = channels
@@ -49,16 +67,17 @@ class Reception:
 
     def read(self, packet: Packet) -> Heard | Refused:
         """
-        Read a packet of a family in which this host takes part.
+        Read a packet.
 
-        @return: The event that it is.
+        @param packet: A packet of a family in which this host takes part.
+        @return: The event to tell.
         """
         try:
-            return self._believed(packet)
+            return self._verified(packet)
         except Rejected as rejected:
             return Refused(rejected.reason, packet.source, rejected.detail)
 
-    def _believed(self, packet: Packet) -> Heard:
+    def _verified(self, packet: Packet) -> Heard:
         audience = self._channels[packet.family].audience
         try:
             advertisement = unwrap(packet, audience)
@@ -86,8 +105,7 @@ class Reception:
 
     def _isAnothers(self, packet: Packet, audience: Audience) -> bool:
         """
-        Whether a packet with this host's source is a good advertisement that
-        this host did not send.
+        Whether a packet with the source of this host is a valid advertisement of another host.
         """
         try:
             advertisement = unwrap(packet, attrs.evolve(audience, own=b""))

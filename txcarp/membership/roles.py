@@ -1,5 +1,5 @@
 """
-Changes of role: what they are made of, and who is told.
+Changes of role: described, logged, remembered and reported to observers.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipObserver
 from txcarp.membership.memory import Memory
 from txcarp.protocol.effects import ChangeRole, Reason, Role
+from txcarp.protocol.timing import Peer
 
-#: The line that ucarp writes after some changes.
+#: The line that ucarp logs after a change, for some reasons.
 _UCARP_WORDS = {
     Reason.PREEMPTION: "Putting MASTER down - preemption",
     Reason.SLOW_MASTER: "Putting MASTER DOWN (going to time out)",
@@ -26,7 +27,7 @@ _UCARP_WORDS = {
 
 class Roles:
     """
-    Writes changes of role to the log, remembers them, and tells observers.
+    Describes, logs and remembers changes of role, and calls the observers.
     """
 
     _log = Logger()
@@ -39,7 +40,7 @@ class Roles:
         observers: Sequence[IMastershipObserver],
     ) -> None:
         """
-        @param observers: Are told each change; others may be added to it later.
+        @param observers: Called with each change.  The caller may change the list.
         """
         self._configuration = configuration
         self._clock = clock
@@ -52,7 +53,7 @@ class Roles:
 
     def change(self, effect: ChangeRole, previous: Role) -> Change:
         """
-        An effect of the election with the facts around it.
+        Describe a change of role that the election decided.
         """
         configuration, peer = self._configuration, effect.peer
         detail = ""
@@ -77,7 +78,7 @@ class Roles:
 
     def log(self, change: Change) -> None:
         """
-        Write a change to the log.
+        Log a change.
         """
         self._log.warn(
             "Switching to state: {role} ({why}; vhid {vhid} on {interface})",
@@ -91,19 +92,36 @@ class Roles:
         if words is not None:
             self._log.warn(words)
 
-    def logStop(self) -> None:
+    def logReassertion(self, peer: Peer) -> None:
         """
-        Write to the log that a master is stopped.
+        Log, at most once a minute, that a less preferred master claims the addresses.
         """
-        self._log.warn(
-            "Stopping: bowing out as master (vhid {vhid} on {interface})",
-            vhid=self._configuration.vhid,
-            interface=self._configuration.interface,
-        )
+        if self._memory.limits.ready("reassert") is not None:
+            self._log.warn(
+                "Non-preferred master advertising: reasserting control of VIP with another "
+                "gratuitous arp (peer {peer})",
+                peer=textOf(peer.source),
+            )
+
+    def stopping(self, role: Role) -> Change:
+        """
+        Describe the change to L{Role.INIT}, and report it.
+
+        @param role: The role until now.
+        """
+        if role is Role.MASTER:
+            self._log.warn(
+                "Stopping: bowing out as master (vhid {vhid} on {interface})",
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+        change = self.change(ChangeRole(Role.INIT, Reason.STOPPED), role)
+        self.notify(change)
+        return change
 
     def notify(self, change: Change) -> None:
         """
-        Remember a change, and tell the observers.
+        Remember a change, and call the observers.
         """
         self._memory.changes.append((self._clock.seconds(), change))
         for observer in list(self._observers):
@@ -111,7 +129,7 @@ class Roles:
                 observer.roleChanged(change)
             except Exception:
                 self._log.failure(
-                    "An observer of vhid {vhid} on {interface} failed",
+                    "An observer of role changes failed (vhid {vhid} on {interface})",
                     vhid=change.vhid,
                     interface=change.interface,
                 )

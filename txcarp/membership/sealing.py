@@ -1,18 +1,15 @@
 """
-The seals of one virtual host: makes its own, checks those of others, and has the store
-remember both over a restart.
+The seals of one virtual host.  Its own and those of its peers are saved, so that they are known
+after a restart of the process.
 """
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IStateStore
+from txcarp.interfaces import IPlatform
 from txcarp.membership.memory import Memory, SealMemory
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.authentication import Keyring
@@ -33,15 +30,13 @@ RESERVED = 60
 #: Seconds before the end of the reserved ticks at which more are reserved.
 RESERVE_EARLY = 5
 
-#: Seconds between two saves of what a known peer seals.
+#: Seconds between two saves for advertisements of known peers.
 SAVE_EVERY = 5.0
 
 
 class Sealing:
     """
-    Makes and checks sealed counters.
-
-    No advertisement waits for the store.
+    Makes and checks sealed counters.  No advertisement waits for the store.
     """
 
     _log = Logger()
@@ -51,25 +46,19 @@ class Sealing:
         configuration: VirtualHostConfiguration,
         keyring: Keyring,
         memory: Memory,
-        *,
-        running: Callable[[], float],
-        wall: Callable[[], float] = time.time,
-        store: IStateStore | None = None,
+        platform: IPlatform,
     ) -> None:
         """
-        @param memory: Keeps what earlier runs in this process sealed and heard.
-        @param running: Returns seconds on a clock that is never set and does not stop
-            while the machine sleeps.
-        @param wall: Returns seconds since 1970.
-        @param store: Keeps the state over a restart of the process.
+        @param memory: Has the state of earlier runs in this process.
+        @param platform: Has the clocks, and the store with the state of earlier processes.
         """
         self._seals = configuration.verification is not Verification.OFF
         self._group = f"{configuration.interface}:{configuration.vhid}"
         self._keyring = keyring
         self._limits = memory.limits
-        self._running = running
-        self._wall = wall
-        self._store = store if self._seals else None
+        self._running = platform.pauseSeconds
+        self._wall = platform.wallSeconds
+        self._store = platform.store if self._seals else None
         self._stopped = False
         self._saveAgain = float("-inf")
         lag = configuration.dialect.deadTime(configuration.timing, configuration.deadRatio)
@@ -79,29 +68,31 @@ class Sealing:
                 configuration.verification, keyring.seals, lag=lag, sources=state.sources.items()
             )
             ticks = resumedTicks(state.tick, state.sources.values())
-            memory.seals = SealMemory(ticks, freshness, state.tick)
+            self._memory = SealMemory(ticks, freshness, state.tick)
+            if self._seals:  # otherwise the store was not read
+                memory.seals = self._memory
         else:
-            memory.seals.freshness.adopt(configuration.verification, keyring.seals, lag)
-        self._memory = memory.seals
+            self._memory = memory.seals
+            self._memory.freshness.adopt(configuration.verification, keyring.seals, lag)
 
     def stop(self) -> Deferred[None]:
         """
         Save the state.
 
-        @return: Fires when the state is saved, cannot be saved, or the disk does not
-            answer.
+        @return: Fires when the state is saved, cannot be saved, or the disk does not respond.
         """
         self._stopped = True
         if self._store is None:
             return succeed(None)
         saved = self._store.save(self._group, self._snapshot)
-        return saved.addErrback(lambda failure: None)  # the store has reported it
+        return saved.addErrback(lambda failure: None)  # the store has logged it
 
     def counter(self, says: Says, source: bytes) -> int | None:
         """
-        A sealed counter for an advertisement; C{None} if this host does not seal.
+        Make a sealed counter for an advertisement.
 
-        @param source: The packed address that the advertisement comes from.
+        @param source: The packed source address of the advertisement.
+        @return: The counter; C{None} if this host does not seal, or has no tick left.
         """
         if not self._seals:
             return None
@@ -110,9 +101,9 @@ class Sealing:
         if tick is None:
             if self._limits.ready("ticks") is not None:
                 self._log.error(
-                    "Advertisements of {group} leave without a seal: the group has used the last "
-                    "tick, because the clock of one of its hosts is wrong by centuries. Stop all "
-                    "hosts of the group, set their clocks, and remove their state files",
+                    "Advertisements of {group} are sent without a seal: the group has used the "
+                    "last tick, because the clock of one of its hosts is wrong by centuries. Stop "
+                    "all hosts of the group, set their clocks, and remove their state files",
                     group=self._group,
                 )
             return None
@@ -124,12 +115,11 @@ class Sealing:
 
     def judge(self, advertisement: Advertisement, source: bytes) -> tuple[bool, bool]:
         """
-        Judge an advertisement whose digest is good.
+        Judge an advertisement whose digest is correct.
 
-        @return: Whether the advertisement is sealed, and whether the ticks of the group
-            turn out to be so far ahead that the group refused what this host sent until
-            now.
-        @raise txcarp.protocol.rejection.Rejected: If it must not be believed.
+        @return: Whether the advertisement is sealed, and whether its tick is so far ahead of
+            those of this host that the group must have refused all advertisements of this host.
+        @raise txcarp.protocol.rejection.Rejected: If the advertisement is not to be accepted.
         """
         memory = self._memory
         sources = memory.freshness.sources
@@ -140,7 +130,7 @@ class Sealing:
         known = source in sources
         tick = advertisement.counter >> TAG_BITS
         isAhead = False
-        # A counter that is sealed by chance must not move this host by centuries.
+        # The tick of a counter that has a valid seal by chance may be centuries ahead.
         if known or tick < (self._wall() - EPOCH + FAR_AHEAD) * PACE:
             isAhead = tick - memory.ticks.last > LAG * PACE
             memory.ticks.heard(tick, now)
@@ -156,8 +146,8 @@ class Sealing:
             return self._store.load(self._group)
         except (OSError, BadState) as error:
             self._log.error(
-                "The saved state of {group} cannot be read: {error}. Advertisements from before "
-                "this start may be taken for new ones",
+                "The saved state of {group} cannot be read: {error}. This host may accept "
+                "replays of advertisements from before this start",
                 group=self._group,
                 error=error,
             )
@@ -169,8 +159,8 @@ class Sealing:
 
     def _snapshot(self) -> SealState:
         """
-        The state to save.  While this host runs, ticks are reserved ahead, so that it
-        uses none twice if it crashes and its clock is set back.
+        The state to save.  While this host runs, ticks are reserved in advance, so that it uses
+        none twice if it crashes and its clock is set back.
         """
         self._memory.reserved = self._memory.ticks.last + (0 if self._stopped else RESERVED * PACE)
         return SealState(

@@ -1,5 +1,5 @@
 """
-The two timers of the election: when a master is missed, and when it speaks.
+The two timers of the election: the deadline of a backup, and the rhythm of a master.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from txcarp.protocol.family import Family
 
 _NEVER = float("inf")
 
-#: How often a deadline waits for the socket to be read, at most.
+#: The number of times that a passed deadline waits for unread packets.
 _MAXIMUM_LOOKS = 100
 
 
 def cancel(call: IDelayedCall | None) -> None:
     """
-    Cancel a delayed call, if it is one that still waits.
+    Cancel a delayed call, unless it is C{None}, was made or was cancelled.
     """
     if call is not None and call.active():
         call.cancel()
@@ -32,9 +32,9 @@ class MasterDown:
     """
     The master-down deadlines, one for each family.
 
-    A master that is heard in one family is not dead: the deadline has passed
-    when that of every family has.  The silence of a family in which nobody can
-    be heard is never enough.
+    A master that is heard in one family is alive: the deadline as a whole has passed when the
+    deadline of every family has.  If one silent family is enough, it must be a family in which
+    packets can arrive.
 
     @ivar silent: The families whose own deadline has passed.
     """
@@ -50,9 +50,8 @@ class MasterDown:
     ) -> None:
         """
         @param tell: Called with L{DeadlinePassed}.
-        @param hasUnread: Whether packets wait that may speak for the master.
-        @param anyFamily: Whether the silence of one family is enough, as in the BSD
-            kernels.
+        @param hasUnread: Returns whether unread packets wait, which may be from the master.
+        @param anyFamily: Whether the silence of one family is enough, as in the BSD kernels.
         """
         self.silent: set[Family] = set()
         self._clock = clock
@@ -70,8 +69,8 @@ class MasterDown:
     @property
     def deadline(self) -> float | None:
         """
-        When this host takes over if nothing is heard until then, in seconds of the
-        clock; C{None} if no deadline is set.
+        When this host takes over unless a master is heard, in seconds of the clock; C{None} if
+        no deadline is set.
         """
         waiting = [due for family, due in self._due.items() if family not in self.silent]
         if not waiting:
@@ -80,9 +79,10 @@ class MasterDown:
 
     def arm(self, delay: float, family: Family | None = None) -> None:
         """
-        Set the deadline to so many seconds from now.
+        Set the deadline.
 
-        @param family: The family in which the master was heard; C{None} for all.
+        @param delay: Seconds from now.
+        @param family: The family in which the master was heard; C{None} to set all deadlines.
         """
         if family is not None:
             self._wait(delay, family)
@@ -94,10 +94,10 @@ class MasterDown:
 
     def deafen(self, families: frozenset[Family], delay: float) -> None:
         """
-        Nobody can be heard in these families, and in no others.
+        Set the families in which no packet can arrive.
 
-        @param delay: Seconds from now that the master has to be heard in a family in which
-            it can be heard again.
+        @param delay: Seconds from now to the new deadline of each family in which packets can
+            arrive again.
         """
         before, self._deaf = self._deaf, families
         for one in before - families:
@@ -106,7 +106,7 @@ class MasterDown:
 
     def disarm(self) -> None:
         """
-        Forget it.
+        Remove the deadline.
         """
         if self._second is not None:
             self._forgetSecondLook()
@@ -119,9 +119,11 @@ class MasterDown:
 
     def lookAgain(self, delay: float) -> None:
         """
-        Report it once more, as if in time and with nothing unread, after the
-        reactor had so many seconds to read what waits; and longer, within
-        reason, if that was not enough.
+        Tell L{DeadlinePassed} again, without lateness or unread packets, when the reactor has
+        had time to read the waiting packets.
+
+        @param delay: Seconds until then.  They are repeated, a limited number of times, while
+            packets still wait.
         """
         cancel(self._second)
         self._second = self._clock.callLater(delay, self._looked, delay)
@@ -131,8 +133,8 @@ class MasterDown:
         due = self._due[family] = self._clock.seconds() + delay
         if due < self._wakes.get(family, _NEVER):
             self._wakeAfter(delay, family)
-        # Otherwise the timer that is set finds out that it was too soon: most deadlines
-        # are put off again and again.
+        # Otherwise the present timer expires early and is set again.  That is cheaper, as most
+        # deadlines are extended again and again.
 
     def _wakeAfter(self, delay: float, family: Family) -> None:
         cancel(self._calls.get(family))
@@ -169,9 +171,9 @@ class MasterDown:
 
 class Rhythm:
     """
-    The beat of a master's advertisements.
+    The rhythm of a master's advertisements.
 
-    @ivar interval: Seconds from one beat to the next; C{None} while there is no beat.
+    @ivar interval: Seconds from one beat to the next; C{None} while it is stopped.
     """
 
     _log = Logger()
@@ -184,8 +186,7 @@ class Rhythm:
     ) -> None:
         """
         @param tell: Called with L{BeatDue} at each beat.
-        @param pauseSeconds: Seconds on a clock that also counts while the
-            machine sleeps.
+        @param pauseSeconds: Returns seconds on a clock that also counts while the machine sleeps.
         """
         self._clock = clock
         self._tell = tell
@@ -196,12 +197,15 @@ class Rhythm:
 
     def start(self, interval: float) -> None:
         """
-        Beat after each interval of so many seconds from now, in place of another rhythm.
+        Begin a new rhythm.
+
+        @param interval: Seconds from now to the first beat, and from each beat to the next.
         """
-        self.stop()
-        # A new one each time: one that is stopped and started again within its
-        # own call would be scheduled twice.
-        self._loop = LoopingCall(self._call)
+        if self._loop is not None:
+            self.stop()
+        # A LoopingCall that is stopped and started again within its own call would be
+        # scheduled twice.
+        self._loop = LoopingCall(self._tell, BeatDue())
         self._loop.clock = self._clock
         self.interval = interval
         self._last = self._pauseSeconds()
@@ -209,7 +213,7 @@ class Rhythm:
 
     def stop(self) -> None:
         """
-        Beat no more.
+        Stop the rhythm.
         """
         loop, self._loop, self.interval = self._loop, None, None
         if loop is not None and loop.running:
@@ -217,21 +221,18 @@ class Rhythm:
 
     def silence(self) -> float:
         """
-        Seconds since the last beat.
+        Seconds since the last L{beaten} or L{start}.
         """
         return self._pauseSeconds() - self._last
 
     def beaten(self) -> None:
         """
-        Count the silence from now.
+        Measure L{silence} from now.
         """
         self._last = self._pauseSeconds()
 
-    def _call(self) -> None:
-        self._tell(BeatDue())
-
     def _failed(self, failure: Failure) -> None:
         # A LoopingCall ends for good when its function raises.
-        self._log.failure("Advertising failed and goes on", failure=failure)
+        self._log.failure("Internal error in a beat; the rhythm continues", failure=failure)
         if self.interval is not None:
             self.start(self.interval)

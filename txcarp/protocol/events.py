@@ -26,11 +26,11 @@ class HoldReason(enum.Enum):
     """
 
     NO_LINK = "no link"
-    DEAF = "nothing can be heard"
-    STARTING = "just started"
-    RESIGNED = "handed over a moment ago"
+    DEAF = "no packet can be received"
+    STARTING = "start delay"
+    RESIGNED = "handed over on request"
     UNFIT = "a required step failed"
-    FLAPPING = "became backup too often"
+    FLAPPING = "lost mastership too often"
 
 
 class Event:

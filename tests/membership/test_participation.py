@@ -1,0 +1,311 @@
+"""
+Tests for L{txcarp.membership.participation}: events that cause other events, and faults of the
+code around a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests import crafted
+from tests.crafted import tickOf
+from tests.fakes import INTERFACE, FakeTransport, MemoryFile, Stage, configured
+from txcarp.change import Change
+from txcarp.findings import Diagnosis
+from txcarp.interfaces import IDiagnosisObserver, IMastershipObserver, ITrace
+from txcarp.protocol.effects import Effect, Reason, Role
+from txcarp.protocol.envelope import readPacket
+from txcarp.protocol.events import Event
+from txcarp.protocol.seal import Verification
+
+BOW_OUT = ("advertise", 255, 255)
+DETACH = ("detach", INTERFACE, crafted.VHID)
+
+
+@implementer(IMastershipObserver)
+class Acting:
+    """
+    Observer that does something when the host gets a role.
+    """
+
+    def __init__(self, role: Role, act: Callable[[], object]) -> None:
+        self.role = role
+        self.act = act
+
+    def roleChanged(self, change: Change) -> None:
+        if change.role is self.role:
+            self.act()
+
+
+@implementer(IDiagnosisObserver)
+class Complaining:
+    """
+    Observer that does something when a fault of the group is found.
+    """
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def found(self, diagnosis: Diagnosis) -> None:
+        self.act()
+
+
+@implementer(ITrace)
+class FailingTrace:
+    """
+    Trace that raises each time.
+    """
+
+    def happened(self, event: Event) -> None:
+        raise ZeroDivisionError
+
+    def decided(self, effect: Effect) -> None:
+        raise ZeroDivisionError
+
+
+def now(stage: Stage, ask: Callable[[], Deferred[None]]) -> Deferred[None]:
+    """
+    Ask the host for something while nothing else happens.
+    """
+    return ask()
+
+
+def inside(stage: Stage, ask: Callable[[], Deferred[None]]) -> Deferred[None]:
+    """
+    Ask the host for something from an observer, while the host handles an event.
+    """
+    asked: list[Deferred[None]] = []
+    observer = Complaining(lambda: asked.append(ask()))
+    stage.host.addDiagnosisObserver(observer)
+    stage.deliver(badDigest=True)
+    return asked[0]
+
+
+class StopTests(SynchronousTestCase):
+    """
+    The order of a stop, and stops from inside an event.
+    """
+
+    def test_bowOutBeforeDetach(self) -> None:
+        """
+        With C{releaseFirst} the bow-out leaves before the sockets are closed, and before the
+        seals are saved, even if no step takes time and an observer stops the host.
+        """
+        for act in (now, inside):
+            disk = MemoryFile()
+            stage = Stage(releaseFirst=True, disk=disk)
+            stage.becomeMaster()
+            self.successResultOf(act(stage, stage.host.stopService))
+            self.assertEqual(stage.journal, [BOW_OUT, DETACH])
+            last = stage.transport.advertisements[-1]
+            stage.run(1)
+            saved = disk.saved(f"{INTERFACE}:{crafted.VHID}")
+            self.assertEqual(saved.tick, tickOf(last.counter))
+
+    def test_outBeforeNext(self) -> None:
+        """
+        A run has left the election before the next run begins.
+        """
+        for act in (now, inside):
+            stage = Stage(neutral=True)
+            stage.start()
+            run = stage.host._run
+            timers: list[int] = []
+
+            def count(clock: Clock = stage.clock, timers: list[int] = timers) -> None:
+                timers.append(len(clock.getDelayedCalls()))
+
+            stage.host.addObserver(Acting(Role.BACKUP, count))
+            change = partial(stage.host.reconfigure, configured(advskew=9))
+            self.successResultOf(act(stage, change))
+            self.assertIsNot(stage.host._run, run)
+            self.assertEqual(timers, [0])
+
+    def test_fromStart(self) -> None:
+        """
+        An observer stops the host as soon as it has started: nothing is watched afterwards.
+        """
+        stage = Stage(neutral=True)
+        done: list[Deferred[None]] = []
+        stage.host.addObserver(
+            Acting(Role.BACKUP, lambda: done.append(stage.host.stopService()))
+        )
+        stage.start()
+        self.successResultOf(done[0])
+        self.assertEqual(stage.links.observers, [])
+        self.assertEqual(stage.clock.getDelayedCalls(), [])
+        self.assertEqual(stage.journal, [DETACH])
+        self.assertIs(stage.host.role, Role.INIT)
+
+    def test_fromTakeOver(self) -> None:
+        """
+        An observer stops the host as soon as it is master: the take-over is completed, then
+        given back.
+        """
+        stage = Stage(shutdown=True)
+        done: list[Deferred[None]] = []
+        stage.host.addObserver(
+            Acting(Role.MASTER, lambda: done.append(stage.host.stopService()))
+        )
+        stage.becomeMaster()
+        stage.run(0.5)
+        self.successResultOf(done[0])
+        self.assertEqual(
+            [change.reason for change in stage.observer.changes],
+            [Reason.STARTED, Reason.SILENCE, Reason.STOPPED],
+        )
+        self.assertEqual([one for one in stage.journal if one[0] != "script"], [DETACH])
+        self.assertEqual(stage.transport.advertisements[-1].advbase, 255)
+        self.assertEqual(stage.clock.getDelayedCalls(), [])
+
+    def test_fault(self) -> None:
+        """
+        A fault while a host leaves is logged, and the host has left.
+        """
+        for name in ("watchFront", "deliverTo"):
+            stage = Stage()
+            stage.becomeMaster()
+
+            def fail(argument: object) -> None:
+                raise ZeroDivisionError
+
+            self.patch(stage.transport, name, fail)
+            done = stage.host.stopService()
+            stage.run(0.5)
+            self.successResultOf(done)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertIn(DETACH, stage.journal)
+
+
+class DoorTests(SynchronousTestCase):
+    """
+    Tests for L{Participation.tell<txcarp.membership.participation.Participation.tell>}.
+    """
+
+    def test_failingTrace(self) -> None:
+        """
+        A trace that fails is logged, and neither an event nor an effect is lost.
+        """
+        stage = Stage(neutral=True)
+        stage.host.follow(FailingTrace())
+        stage.start()
+        stage.run(3)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(stage.journal[0], ("advertise", 1, 0))
+        stage.host.resign()
+        self.assertIn(BOW_OUT, stage.journal)
+        self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 5)
+
+
+class FrontTests(SynchronousTestCase):
+    """
+    Packets that both sockets show, while the raw socket takes over.
+    """
+
+    def packets(self) -> list[Any]:
+        return [readPacket(crafted.packet(advbase=1, counter=n)) for n in (5, 6)]
+
+    def test_frontFirst(self) -> None:
+        """
+        Two packets that the front shows first, and then the raw socket, are heard once each.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for packet in self.packets():
+            stage.network.receiver.packetFiltered(packet)
+        for packet in self.packets():
+            stage.network.receiver.packetReceived(packet)
+        stage.run(1)
+        self.assertEqual(stage.host.status().received, 2)
+
+    def test_rawFirst(self) -> None:
+        """
+        So are two that the front had in its queue before it was left.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for packet in self.packets():
+            stage.network.receiver.packetReceived(packet)
+        for packet in self.packets():
+            stage.network.receiver.packetFiltered(packet)
+        stage.run(1)
+        self.assertEqual(stage.host.status().received, 2)
+
+
+class ConfigurationTests(SynchronousTestCase):
+    """
+    Another configuration for the next run.
+    """
+
+    def test_sealsLater(self) -> None:
+        """
+        A host that seals only since it was reconfigured remembers what an earlier process
+        sealed.
+        """
+        disk = MemoryFile()
+        earlier = Stage(disk=disk)
+        earlier.becomeMaster()
+        earlier.run(5)
+        last = tickOf(earlier.transport.advertisements[-1].counter)
+        stage = Stage(disk=disk, verification=Verification.OFF)
+        stage.becomeMaster()
+        done = stage.host.reconfigure(configured())
+        stage.run(0.5)
+        self.successResultOf(done)
+        stage.run(3)
+        self.assertGreater(tickOf(stage.transport.advertisements[-1].counter), last)
+
+    def test_sameWhileLeaving(self) -> None:
+        """
+        Who asks for the same configuration once more waits for the same moment.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        wanted = configured(advskew=9)
+        first, second = (stage.host.reconfigure(wanted) for _ in range(2))
+        self.assertNoResult(second)
+        stage.run(0.5)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertIs(stage.host.role, Role.BACKUP)
+
+    def test_refused(self) -> None:
+        """
+        If the sockets for another configuration cannot be opened, the caller is told, and may
+        try again.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        attach = stage.network.attach
+
+        def refuse(*arguments: object) -> FakeTransport:
+            raise PermissionError
+
+        self.patch(stage.network, "attach", refuse)
+        done = stage.host.reconfigure(configured(broadcast=True))
+        self.failureResultOf(done, PermissionError)
+        self.flushLoggedErrors(PermissionError)
+        self.assertFalse(stage.host.status().running)
+        self.patch(stage.network, "attach", attach)
+        self.successResultOf(stage.host.reconfigure(configured(broadcast=True)))
+        self.assertTrue(stage.host.status().running)
+
+    def test_demotedWhileStopped(self) -> None:
+        """
+        A demotion of a stopped host is logged like any other.
+        """
+        stage = Stage()
+        with capturedLogs() as events:
+            stage.host.demote("slow disk", 20)
+            stage.host.demote("slow disk", 20)
+            stage.host.promote("slow disk")
+            stage.host.promote("slow disk")
+        self.assertEqual(len([formatEvent(event) for event in events]), 2)
