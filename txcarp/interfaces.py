@@ -235,7 +235,8 @@ class IAddressTable(Interface):
         interface: str, addresses: Sequence[VirtualAddress], lease: int | None, routed: bool
     ) -> Deferred[None]:
         """
-        Add addresses, or renew them.
+        Add addresses, or renew them.  IPv4 addresses that come before an address of the
+        host's own in its network are moved behind it, without being absent.
 
         @param lease: Seconds until the kernel removes the addresses, unless this is called
             again before; C{None} for never.
@@ -286,6 +287,13 @@ class ILeaseObserver(Interface):
         """
         Handle that another program took these packed addresses over.  The interface still has
         them, but not on lease.
+        """
+
+    def addressesPromoted(addresses: Sequence[bytes]) -> None:
+        """
+        Handle that these packed IPv4 addresses come before an address of the host's own in its
+        network.  That address is no longer the source of what the host sends there.
+        L{IAddressTable.hold} changes that.
         """
 
     def addressesPossiblyGone() -> None:

@@ -86,3 +86,14 @@ class InterfaceAddress:
     validLifetime: int | None = None
     preferredLifetime: int | None = None
     protocol: int | None = None
+
+    def sharesNetwork(self, other: InterfaceAddress) -> bool:
+        """
+        Whether both are addresses of one network on one interface.
+        """
+        hostBits = 8 * len(self.local) - self.prefixLength
+        return (self.index, self.family, self.prefixLength) == (
+            other.index,
+            other.family,
+            other.prefixLength,
+        ) and not (int.from_bytes(self.local) ^ int.from_bytes(other.local)) >> hostBits

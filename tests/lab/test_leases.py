@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -410,6 +411,41 @@ class ReconcileTests(PairTestCase):
         await self.stopped(daemon)
         self.assertNotIn(f"{VIRTUAL}/24", a.node.addresses())
         self.assertIn(f"{a.address}/24", a.node.addresses())
+
+    async def test_networkManagerRestarts(self) -> None:
+        """
+        When the host's own address is flushed with the virtual ones and set again, the host soon
+        sends from its own address again, and the virtual ones answer all the time meanwhile.
+        """
+
+        def source() -> str:
+            with a.node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.connect(("10.99.0.200", 9))
+                return str(sock.getsockname()[0])
+
+        a = self.host("a")
+        virtual = f"{VIRTUAL}/24", "10.99.0.101/24"
+        daemon = a.txcarp("--assign", "-r", "1", virtual=virtual)
+        await self.becomes(daemon, "MASTER")
+        await self.until(lambda: f"{VIRTUAL}/24" in a.node.addresses(), "it has it", 3)
+        pinger = self.client()
+        await self.during(0.5)
+        self.assertEqual(source(), a.address)
+        for address in (f"{a.address}/24", *virtual):
+            removeAddress(a.node, address.partition("/")[0])
+        await self.until(lambda: set(virtual) <= set(a.node.addresses()), "they are back", 3)
+        since = time.monotonic()
+        a.node.addAddress(f"{a.address}/24")
+        changed = await self.until(lambda: source() == a.address, "its own source", 3)
+        await self.during(1.0)
+        gap = pinger.gaps(since)
+        self.report(
+            f"own source after {(changed - since) * 1000:.0f} ms, {gap.lost} probes lost"
+        )
+        self.assertLess(changed - since, self.slack)
+        self.assertLessEqual(gap.lost, self.slack / 0.05)
+        self.assertEqual((source(), daemon.state), (a.address, "MASTER"))
+        self.assertTrue(daemon.said("removed this host's own address from eth0"))
 
     async def test_manyAddresses(self) -> None:
         """

@@ -575,6 +575,37 @@ class ForeignTests(LeaseTestCase):
         self.assertIn("although it is not master", line)
 
 
+class PromotedTests(LeaseTestCase):
+    """
+    Held addresses that are the first of their network, before the host's own.
+    """
+
+    def test_heldAgain(self) -> None:
+        """
+        It is held again at once, which makes it a secondary address; that is counted and logged.
+        """
+        self.acquire()
+        with capturedLogs() as logs:
+            self.leases.addressesPromoted([bytes((10, 0, 0, 100)), b"\x0a\0\0\x01"])
+        self.assertEqual(self.journal, [("hold", 3, FIRST), ("announce",)])
+        self.assertEqual(self.leases.restored, 1)
+        [line] = self.said(logs)
+        self.assertIn("added it again, after 10.0.0.100", line)
+
+    def test_unfit(self) -> None:
+        """
+        A host that is not a healthy master, or not master, changes nothing.
+        """
+        self.acquire()
+        self.fit = False
+        self.leases.addressesPromoted([bytes((10, 0, 0, 100))])
+        self.fit = True
+        self.successResultOf(self.leases.release(BACKUP))
+        self.journal.clear()
+        self.leases.addressesPromoted([bytes((10, 0, 0, 100))])
+        self.assertEqual(self.journal, [])
+
+
 class TakenTests(LeaseTestCase):
     """
     Addresses on lease that somebody makes permanent.

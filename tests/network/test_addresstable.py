@@ -4,6 +4,7 @@ Tests for L{txcarp.network.addresstable}, with a fake netlink socket and in the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -26,8 +27,8 @@ from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import client
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import AnswerLost
-from txcarp.netlink.format import Message, Request
-from txcarp.netlink.messages import RTM_DELADDR, RTM_NEWADDR, parseAddress
+from txcarp.netlink.format import Message, Request, readAttributes, readMessages
+from txcarp.netlink.messages import IFA_F_SECONDARY, RTM_DELADDR, RTM_NEWADDR, parseAddress
 from txcarp.netlink.requests import (
     IFA_F_NODAD,
     newAddress,
@@ -40,6 +41,8 @@ from txcarp.network.sockets import MissingCapability
 IPV4 = parseVirtualAddress("10.0.0.100/24")
 IPV6 = parseVirtualAddress("fd00::100/64")
 INDEX = 7
+
+_RTMGRP_IPV4_ROUTE, _RTM_NEWROUTE, _RTM_DELROUTE, _RTA_DST = 0x40, 24, 25, 1
 
 
 def address(one: VirtualAddress = IPV4, **facts: Any) -> InterfaceAddress:
@@ -109,6 +112,7 @@ class FakeObserver:
     def __init__(self) -> None:
         self.gone: list[bytes] = []
         self.taken: list[bytes] = []
+        self.promoted: list[bytes] = []
         self.gonePossibly = 0
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
@@ -116,6 +120,9 @@ class FakeObserver:
 
     def addressesTaken(self, addresses: Sequence[bytes]) -> None:
         self.taken += addresses
+
+    def addressesPromoted(self, addresses: Sequence[bytes]) -> None:
+        self.promoted += addresses
 
     def addressesPossiblyGone(self) -> None:
         self.gonePossibly += 1
@@ -544,6 +551,63 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(self.observer.taken, [IPV4.packed])
         self.assertIs(self.holding(), Holding.FOREIGN)
 
+    def test_promoted(self) -> None:
+        """
+        It is reported once when an address of ours is the first of its network, before a
+        foreign one, with the others of ours that the kernel would promote after it.  Each is then
+        added anew when it is held, while it is there with another prefix length.
+        """
+        own, second = parseVirtualAddress("10.0.0.1/24"), parseVirtualAddress("10.0.0.9/24")
+        foreign = address(own, protocol=None, validLifetime=None)
+        self.start(foreign, address(flags=IFA_F_SECONDARY))
+        for one, present in (
+            (foreign, False),
+            (address(), True),
+            (address(own, prefixLength=25, protocol=None, flags=IFA_F_SECONDARY), True),
+            (address(parseVirtualAddress("10.0.1.1/24"), protocol=3, flags=IFA_F_SECONDARY), True),
+            (address(second, flags=IFA_F_SECONDARY), True),
+            (attrs.evolve(foreign, index=8, flags=IFA_F_SECONDARY), True),
+        ):
+            self.netlink.say(one, present)
+        self.assertEqual(self.observer.promoted, [])
+        self.netlink.say(attrs.evolve(foreign, flags=IFA_F_SECONDARY))
+        reported = [second.packed, IPV4.packed]
+        self.assertEqual(sorted(self.observer.promoted), reported)
+        self.netlink.say(address(validLifetime=2))
+        self.table.hold("eth7", [IPV4, IPV6], 3, True)
+        asked = [(one.type, one.body[1]) for one in self.netlink.asked[-1][1:]]
+        self.assertEqual(self.netlink.asked[-1][0], promoteSecondaries(INDEX))
+        new, old = RTM_NEWADDR, RTM_DELADDR
+        self.assertEqual(asked, [(new, 32), (old, 24), (new, 24), (new, 64), (old, 32)])
+        self.netlink.say(address(prefixLength=32))
+        self.netlink.say(address(), present=False)
+        self.netlink.say(foreign)
+        self.netlink.say(address(flags=IFA_F_SECONDARY))
+        self.netlink.say(address(prefixLength=32), present=False)
+        self.netlink.answers[-1].callback([None] * 6)
+        self.assertEqual(sorted(self.observer.promoted), reported)
+        self.assertNotIn(IPV4.packed, self.observer.gone)
+        self.table.hold("eth7", [IPV4], 3, True)
+        self.assertEqual(len(self.netlink.asked[-1]), 1)
+
+    def test_promotedByTheKernel(self) -> None:
+        """
+        It is also reported when the kernel makes our address the first one, and found in a list
+        after lost events.
+        """
+        foreign = address(
+            parseVirtualAddress("10.0.0.2/24"), protocol=3, flags=IFA_F_SECONDARY
+        )
+        self.start(address(flags=IFA_F_SECONDARY), foreign)
+        self.netlink.say(address())
+        self.assertEqual(self.observer.promoted, [IPV4.packed])
+        self.setUp()
+        self.start()
+        self.netlink.lose()
+        self.netlink.dumps[-1].callback([address(), foreign])
+        self.table.hold("eth7", [IPV4], 3, True)
+        self.assertEqual(len(self.netlink.asked[-1]), 5)
+
     def test_elsewhere(self) -> None:
         """
         A foreign address on another interface is found; our address there, and a foreign one on
@@ -796,6 +860,46 @@ class KernelTests(TestCase):
                 await table.drop("eth0", [IPV4])
             await until(lambda: IPV4.packed in self.observer.gone)
             self.assertIn("10.0.0.1/24", self.node.addresses(), end)
+
+    async def test_leavesTheHostsOwnFirst(self) -> None:
+        """
+        When the host's own address is added after ours, that is reported.  Held again, ours are
+        behind it, the host sends from its own address, and it answered for ours all the time.
+        """
+
+        def source(destination: str) -> str:
+            with self.node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.connect((destination, 9))
+                return str(sock.getsockname()[0])
+
+        table = await self.table()
+        own = parseVirtualAddress("10.0.0.1/24")
+        ours = [IPV4, *(parseVirtualAddress(f"10.0.0.{last}/24") for last in range(101, 104))]
+        self.node.removeAddress("10.0.0.1/24")
+        await table.hold("eth0", ours, 30, True)
+        self.node.addAddress("10.0.0.1/24")
+        self.node.route("10.9.0.0/24", "10.0.0.2")
+        await until(lambda: self.observer.promoted)
+        self.assertEqual(source("10.0.0.2"), "10.0.0.100")
+        with self.node.socket(socket.AF_NETLINK, socket.SOCK_RAW) as routes:
+            routes.bind((0, _RTMGRP_IPV4_ROUTE))
+            await table.hold("eth0", ours, 30, True)
+            self.assertEqual((source("10.0.0.2"), source("10.9.0.1")), ("10.0.0.1", "10.0.0.1"))
+            routes.setblocking(False)
+            changes = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    for message in readMessages(routes.recv(65536)):
+                        if readAttributes(message.body[12:])[_RTA_DST] == IPV4.packed:
+                            changes.append(message.type)
+        # The route that has packets delivered to this host is there twice meanwhile.
+        self.assertEqual(changes, [_RTM_NEWROUTE, _RTM_DELROUTE])
+        await until(lambda: (found := self.found(own)) and not found.flags & IFA_F_SECONDARY)
+        self.assertEqual(self.node.addresses()[:5], ["10.0.0.1/24", *map(str, ours)])
+        self.assertEqual(sorted(self.observer.promoted), [one.packed for one in ours])
+        self.assertNotIn(IPV4.packed, self.observer.gone)
+        await table.hold("eth0", ours, 30, True)
+        self.assertEqual(self.node.addresses()[:5], ["10.0.0.1/24", *map(str, ours)])
 
     async def test_interfaceRenamed(self) -> None:
         """

@@ -209,6 +209,21 @@ class AddressLeases:
                 "the network configuration of this host",
             )
 
+    def addressesPromoted(self, addresses: Sequence[bytes]) -> None:
+        """
+        Have the host's own address be the first of its network again.
+        """
+        promoted = [self._held[packed] for packed in addresses if packed in self._held]
+        if self._active and promoted and self._fit():
+            self._putBack(
+                promoted,
+                "promoted",
+                "Another program removed this host's own address from {interface} and added it "
+                "again, after {names}. What this host sends would leave from {names}; txcarp "
+                "reversed that ({count} times so far). Network managers do this when they "
+                "restart",
+            )
+
     def addressesPossiblyGone(self) -> None:
         """
         Compare the held addresses with the present ones.

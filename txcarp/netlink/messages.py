@@ -36,6 +36,10 @@ IF_OPER_UP = 6
 IFLA_INFO_KIND = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 
+#: The flag of an IPv4 address that is not the first of its network on its link.  Packets of this
+#: host to that network leave from the first one.
+IFA_F_SECONDARY = 0x01
+
 #: A lifetime that does not end.
 FOREVER = 0xFFFFFFFF
 

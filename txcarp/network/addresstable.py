@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -18,6 +19,7 @@ from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import ATTEMPTS, AnswerLost
 from txcarp.netlink.format import Request
+from txcarp.netlink.messages import IFA_F_SECONDARY
 from txcarp.netlink.requests import (
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
@@ -71,6 +73,8 @@ class AddressTable:
         self._heldOn: dict[tuple[str, bytes], int] = {}
         #: By index and packed address, the lifetime in seconds with which this process added it.
         self._leases: dict[tuple[int, bytes], int] = {}
+        #: By index, what L{_noteRoles} found: packed addresses and prefix lengths.
+        self._promoted: dict[int, set[tuple[bytes, int]]] = {}
 
     def start(self) -> None:
         """
@@ -136,38 +140,32 @@ class AddressTable:
         self._heldOn.update({(interface, one.packed): index for one in addresses})
         if lease is not None:
             self._leases.update({(index, one.packed): lease for one in addresses})
-        settings = []
-        if any(one.isIPv4 and not self._on(index, one) for one in addresses):
+        settings, rest = [], []
+        first = self._promoted.get(index, ())
+        promoted = [one for one in addresses if (one.packed, one.prefixLength) in first]
+        if promoted or any(one.isIPv4 and not self._on(index, one) for one in addresses):
             # After a restart of a network manager the virtual address may be the first of
             # its network.  The host's own address would be removed with it.
             settings.append(promoteSecondaries(index))
-        requests = [
-            newAddress(
-                index,
-                address.packed,
-                address.prefixLength,
-                validLifetime=lease,
-                # A deprecated IPv6 address answers, but this host opens no connections
-                # from it.
-                preferredLifetime=lease if address.isIPv4 else 0,
-                flags=(0 if address.isIPv4 else IFA_F_NODAD)
-                | (0 if routed else IFA_F_NOPREFIXROUTE),
-                protocol=OURS,
-                replace=True,
-            )
-            for address in addresses
-        ]
+        for address in promoted:
+            # A new address is behind those of its network.  Meanwhile the host answers for it
+            # because it has it with another prefix length.
+            alone = attrs.evolve(address, prefixLength=32)
+            settings.append(_addition(index, alone, lease, routed=False))
+            settings.append(delAddress(index, address.packed, address.prefixLength))
+            rest.append(delAddress(index, alone.packed, alone.prefixLength))
+        requests = [_addition(index, address, lease, routed) for address in addresses]
 
         def answered(everything: list[OSError | None]) -> None:
-            results = everything[len(settings) :]
+            results = everything[len(settings) : len(settings) + len(requests)]
             for address, error in zip(addresses, results, strict=True):
                 if error is None:
                     # The kernel sends the event of an IPv6 address some time after the
                     # answer, and the address may be removed meanwhile.
-                    self.addressChanged(_ours(index, address, lease), True)
+                    self.addressChanged(self._added(index, address, lease), True)
             _raiseFirst(results)
 
-        return self._ask([*settings, *requests]).addCallback(answered)
+        return self._ask([*settings, *requests, *rest]).addCallback(answered)
 
     def drop(self, interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         named = self._indexOf(interface)
@@ -196,6 +194,14 @@ class AddressTable:
         self._listing.noteEvent(address, present)
         place = address.index, address.local
         before = self._put(address) if present else self._take(address)
+        if present:
+            newRole = before is None or before.flags != address.flags
+        else:
+            # When one of ours goes, the event about the next first address is still to come.
+            newRole = not self._isOurs(address)
+        promoted = self._noteRoles(address.index) if newRole else []
+        if promoted:
+            self._notify(address, lambda observer: observer.addressesPromoted(promoted))
         if before is None:
             return
         if not present:
@@ -211,6 +217,9 @@ class AddressTable:
         self._present.clear()
         for address in addresses:
             self._put(address)
+        self._promoted.clear()
+        for index in {address.index for address in addresses}:
+            self._noteRoles(index)
         waiting, self._untilKnown = self._untilKnown, None
         if waiting is None:  # not the first list: events were lost
             for _, observer in list(self._observers):
@@ -255,6 +264,51 @@ class AddressTable:
         longest = max(_SHORT_LEASE, self._leases.get((address.index, address.local), 0))
         return address.validLifetime is not None and address.validLifetime <= longest
 
+    def _noteRoles(self, index: int) -> list[bytes]:
+        """
+        Find our IPv4 addresses on an interface in the networks of which one of ours is the first,
+        before one that is not ours.  The kernel promotes the next address of the network when
+        the first one goes, which may be ours, too.
+
+        @return: The packed addresses that were not found before.
+        """
+        ipv4 = [
+            one
+            for (on, _), found in self._present.items()
+            if on == index
+            for one in found.values()
+            if one.family == socket.AF_INET
+        ]
+        others = [one for one in ipv4 if one.flags & IFA_F_SECONDARY and not self._isOurs(one)]
+        before = self._promoted.pop(index, set())
+        ours = [one for one in ipv4 if self._isOurs(one)] if others else []
+        firsts = [
+            one
+            for one in ours
+            if not one.flags & IFA_F_SECONDARY and any(map(one.sharesNetwork, others))
+        ]
+        promoted = {
+            (one.local, one.prefixLength) for one in ours if any(map(one.sharesNetwork, firsts))
+        }
+        if promoted:
+            self._promoted[index] = promoted
+        return [local for local, _ in promoted - before]
+
+    def _added(self, index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
+        """
+        Return what the kernel's event about an address that it just added is.
+        """
+        known = self._present.get((index, address.packed), {}).get(address.prefixLength)
+        return InterfaceAddress(
+            index=index,
+            family=socket.AF_INET if address.isIPv4 else socket.AF_INET6,
+            prefixLength=address.prefixLength,
+            local=address.packed,
+            flags=0 if known is None else known.flags,
+            validLifetime=lease,
+            protocol=OURS,
+        )
+
     def _indexOf(self, interface: str) -> int | None:
         link = self._links.link(interface)
         return None if link is None else link.index
@@ -281,17 +335,20 @@ class AddressTable:
                 call(observer)
 
 
-def _ours(index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
+def _addition(index: int, address: VirtualAddress, lease: int | None, routed: bool) -> Request:
     """
-    Return what the kernel's event about an address that it just added will be.
+    Request to add an address, or to renew it.
     """
-    return InterfaceAddress(
-        index=index,
-        family=socket.AF_INET if address.isIPv4 else socket.AF_INET6,
-        prefixLength=address.prefixLength,
-        local=address.packed,
+    return newAddress(
+        index,
+        address.packed,
+        address.prefixLength,
         validLifetime=lease,
+        # A deprecated IPv6 address answers, but this host opens no connections from it.
+        preferredLifetime=lease if address.isIPv4 else 0,
+        flags=(0 if address.isIPv4 else IFA_F_NODAD) | (0 if routed else IFA_F_NOPREFIXROUTE),
         protocol=OURS,
+        replace=True,
     )
 
 
