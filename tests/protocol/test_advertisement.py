@@ -35,18 +35,18 @@ ADVERTISEMENTS = st.builds(
 
 class VectorTests(SynchronousTestCase):
     """
-    What the real ucarp sent.
+    Advertisements that the real ucarp sent.
     """
 
     def test_there(self) -> None:
         """
-        There are vectors to look at.
+        The vectors are not empty.
         """
         self.assertGreater(len(load("advertisements")["vectors"]), 200)
 
     def test_decode(self) -> None:
         """
-        Every field is read as what was asked of ucarp.
+        Every field is decoded as ucarp was configured.
         """
         for vector in load("advertisements")["vectors"]:
             self.assertEqual(
@@ -63,7 +63,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_encode(self) -> None:
         """
-        What was read is written again byte by byte, checksum included.
+        Encoding the decoded fields gives the same bytes, including the checksum.
         """
         for vector in load("advertisements")["vectors"]:
             payload = bytes.fromhex(vector["packet_hex"])[34:]
@@ -78,7 +78,8 @@ class DecodeTests(SynchronousTestCase):
     @given(ADVERTISEMENTS)
     def test_inverse(self, advertisement: Advertisement) -> None:
         """
-        What is written can be read, has its size, and a checksum.
+        An encoded advertisement has the right size and a correct checksum, and decodes to the
+        same fields.
         """
         payload = encode(advertisement)
         self.assertEqual(len(payload), SIZE)
@@ -87,8 +88,8 @@ class DecodeTests(SynchronousTestCase):
 
     def test_layout(self) -> None:
         """
-        Each field has the place that it has in the table, as made by a
-        second implementation.
+        Each field is at the offset that the table gives. The bytes come from a second
+        implementation.
         """
         payload = crafted.payload(advbase=3, advskew=200, counter=2**63 + 9, demotion=4)
         advertisement = decode(payload)
@@ -100,7 +101,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_tooShort(self) -> None:
         """
-        35 bytes are none, and the text says how many there were.
+        35 bytes are rejected, and the text gives their number.
         """
         error = self.assertRaises(Rejected, decode, crafted.payload()[:35])
         self.assertIs(error.reason, Rejection.SIZE)
@@ -108,7 +109,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_moreBytes(self) -> None:
         """
-        What follows the 36 bytes is nobody's business.
+        Bytes after the 36th are ignored.
         """
         self.assertEqual(
             decode(crafted.payload() + b"0123456789"), decode(crafted.payload())
@@ -116,7 +117,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_version(self) -> None:
         """
-        Only version 2 is read.
+        Only version 2 is accepted.
         """
         for version in {*range(16)} - {2}:
             error = self.assertRaises(Rejected, decode, crafted.payload(version=version))
@@ -125,7 +126,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_ignored(self) -> None:
         """
-        Type and authlen do not matter.
+        Type and authlen are ignored.
         """
         good = decode(crafted.payload())
         for other in (crafted.payload(kind=0), crafted.payload(authlen=255)):
@@ -134,7 +135,7 @@ class DecodeTests(SynchronousTestCase):
     @given(st.binary(max_size=80))
     def test_anything(self, data: bytes) -> None:
         """
-        Any bytes are read or rejected.
+        Any bytes are decoded or rejected.
         """
         try:
             advertisement = decode(data)
@@ -144,7 +145,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        Only 255 in both fields says good-bye.
+        Only 255 in both fields is a bow-out.
         """
         for advbase, advskew, expected in ((255, 255, True), (255, 0, False), (1, 255, False)):
             payload = crafted.payload(advbase=advbase, advskew=advskew)
@@ -152,7 +153,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_repr(self) -> None:
         """
-        A log line shows the digest in the usual form.
+        The representation shows the digest in hexadecimal.
         """
         advertisement = decode(crafted.payload())
         self.assertIn(advertisement.digest.hex(), repr(advertisement))
@@ -160,7 +161,7 @@ class DecodeTests(SynchronousTestCase):
 
 def attributes(advertisement: Advertisement) -> tuple[object, ...]:
     """
-    The fields in the order of the class.
+    Return the fields in the order of the class.
     """
     return (
         advertisement.vhid,
@@ -179,7 +180,7 @@ class LooksLikeVRRPTests(SynchronousTestCase):
 
     def test_version2(self) -> None:
         """
-        Version 2 is known by its length, with any number of addresses.
+        Version 2 is recognised by its length, with any number of addresses.
         """
         for addresses in (0, 1, 5, 8, 255):
             self.assertTrue(looksLikeVRRP(crafted.vrrp2(addresses)))
@@ -187,13 +188,13 @@ class LooksLikeVRRPTests(SynchronousTestCase):
 
     def test_version3(self) -> None:
         """
-        Version 3 is known by its version.
+        Version 3 is recognised by its version.
         """
         self.assertTrue(looksLikeVRRP(bytes((0x31, 10, 100, 1, 0, 100, 0, 0))))
 
     def test_advertisement(self) -> None:
         """
-        No advertisement of CARP is taken for VRRP, cut or not.
+        No CARP advertisement is taken for VRRP, even if it is truncated.
         """
         for size in range(SIZE + 1):
             self.assertFalse(looksLikeVRRP(crafted.payload()[:size]))

@@ -1,6 +1,6 @@
 """
-Any bytes, and good packets with anything changed, through all that a packet
-meets before it is believed: envelope, digest, seal, election.
+Any bytes, and good packets with any change, through everything that a packet passes before it is
+believed: envelope, digest, seal and election.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import Says, Verification
 from txcarp.protocol.timing import Peer, Timing
 
-#: What this host has sealed itself, and some attacker captured.
+#: The tick of an advertisement that this host sealed, and an attacker captured.
 _MINE = 10**9
 
-#: Peers that may speak to this host alone, in either family.
+#: Peers that may send unicast, one in each family.
 _LISTED = ("192.0.2.224", "2001:db8::224")
 
 _AUDIENCES = {
@@ -47,9 +47,9 @@ _AUDIENCES = {
 
 class Receiver:
     """
-    The way of a packet, as a virtual host has it.
+    Handles packets as a virtual host does.
 
-    @ivar state: Of the election.
+    @ivar state: The state of the election.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Receiver:
 
     def receive(self, data: bytes, now: float) -> bool:
         """
-        Take one packet.
+        Handle one packet.
 
         @return: Whether it was believed.
         """
@@ -98,7 +98,7 @@ class Receiver:
 
     def snapshot(self) -> Any:
         """
-        All that a packet could change.
+        Return everything that a packet could change.
         """
         remembered = {
             name: value for name, value in vars(self.freshness).items() if name != "_seals"
@@ -121,12 +121,12 @@ _SOURCES = st.sampled_from(
 @st.composite
 def goodPackets(draw: st.DrawFn) -> bytes:
     """
-    What a member sends, or has sent, or what looks like it.
+    Packets that a member sends or has sent, or that look like them.
     """
     source = draw(_SOURCES)
     advbase, advskew, demotion = draw(FIELD), draw(FIELD), draw(st.just(0) | BYTE)
     if draw(st.booleans()):
-        # Signed and sealed: not to be had without the password.
+        # Signed and sealed: impossible without the password.
         return crafted.sealedPacket(
             _MINE + draw(st.integers(-2000, 2000)),
             source,
@@ -134,7 +134,7 @@ def goodPackets(draw: st.DrawFn) -> bytes:
             advskew=advskew,
             demotion=demotion,
         )
-    # Signed alone, or forged of the counters of others.
+    # Only signed, or forged with the counter of another advertisement.
     counter = draw(
         st.integers(0, 2**64 - 1)
         | st.builds(crafted.sealed, st.integers(_MINE - 3, _MINE + 3), _SOURCES)
@@ -160,7 +160,7 @@ _ANYTHING = (
 
 class AnythingTests(SynchronousTestCase):
     """
-    What holds whatever arrives.
+    What holds for any packet.
     """
 
     @given(
@@ -177,10 +177,10 @@ class AnythingTests(SynchronousTestCase):
         packets: list[tuple[float, bytes]],
     ) -> None:
         """
-        Nothing but L{Rejected} is raised; what is refused moves nobody; what
-        was not signed with the password changes nothing at all, and where seals are
-        required, nor does what was not sealed. No sealed counter is believed
-        twice, unless nobody looks.
+        Only L{Rejected} is raised. A rejected packet does not change the state of the election. A
+        packet that was not signed with the password changes nothing at all, and neither does an
+        unsealed one where seals are required. No sealed counter is believed twice, unless
+        verification is off.
         """
         receiver = Receiver(verification, dialect, state)
         believed: set[bytes] = set()
@@ -204,8 +204,8 @@ class AnythingTests(SynchronousTestCase):
 
     def test_eachReason(self) -> None:
         """
-        This receiver knows every reason to refuse a packet, except that which needs
-        to know all that this host sent.
+        This receiver rejects packets for every reason, except for the one that depends on what
+        this host has sent.
         """
         receiver = Receiver()
         for family in Family:
@@ -222,7 +222,7 @@ class AnythingTests(SynchronousTestCase):
 
     def test_secondOpinion(self) -> None:
         """
-        What the tests think is signed, sealed and mended.
+        The functions of the tests for signed, sealed and mended packets agree with the program.
         """
         for source in (crafted.PEER, crafted.PEER6):
             data = crafted.sealedPacket(_MINE, source, advbase=1, advskew=7, demotion=3)
@@ -234,7 +234,7 @@ class AnythingTests(SynchronousTestCase):
                 receiver = Receiver()
                 self.assertFalse(receiver.receive(bytes(changed), 0.0))
                 self.assertEqual(receiver.outcomes, {Rejection.CHECKSUM: 1})
-                # Without seals that is all there is between it and a believer.
+                # With verification off, only the checksum protects these fields.
                 receiver = Receiver(Verification.OFF)
                 again = crafted.mended(bytes(changed))
                 self.assertTrue(receiver.receive(again, 0.0))
@@ -242,8 +242,8 @@ class AnythingTests(SynchronousTestCase):
 
     def test_attack(self) -> None:
         """
-        One captured advertisement, sent again as if of a host that is faster,
-        takes a master down that does not look at seals, and no other.
+        A captured advertisement that is changed to a faster timing makes a master step down only
+        if verification is off.
         """
         data = crafted.sealedPacket(_MINE - 1, advbase=1, advskew=200)
         for verification, expected in (

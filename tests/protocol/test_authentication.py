@@ -20,13 +20,12 @@ _COUNTERS = st.integers(0, 2**64 - 1)
 
 class VectorTests(SynchronousTestCase):
     """
-    What the real ucarp signs; for the kernels see L{tests.protocol.test_golden}.
+    Digests of the real ucarp. For those of the kernels see L{tests.protocol.test_golden}.
     """
 
     def test_ucarp(self) -> None:
         """
-        Every advertisement of the real ucarp is verified, and signed again
-        with the same digest.
+        Every digest of the real ucarp verifies, and signing again gives the same digest.
         """
         for vector in load("advertisements")["vectors"]:
             authenticator = Authenticator(
@@ -51,7 +50,7 @@ class AuthenticatorTests(SynchronousTestCase):
     )
     def test_library(self, password: bytes, vhid: int, address: bytes, counter: int) -> None:
         """
-        The prepared states give what the library's HMAC gives.
+        The prepared HMAC gives the same digest as one HMAC over the whole message.
         """
         message = bytes((2, 1, vhid)) + address + counter.to_bytes(8, "big")
         self.assertEqual(
@@ -61,7 +60,7 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_repeatable(self) -> None:
         """
-        Signing does not use the prepared states up.
+        An authenticator can sign any number of times.
         """
         authenticator = Authenticator(b"secret", 1, [b"\n\0\0\1"])
         first = authenticator.sign(1)
@@ -70,8 +69,8 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_everythingCounts(self) -> None:
         """
-        Another password, vhid, address or counter gives another digest, and a
-        digest with one bit changed is not verified.
+        Another password, vhid, address or counter gives another digest, and a digest with one
+        flipped bit does not verify.
         """
         own = Authenticator(b"secret", 1, [b"\n\0\0\1"])
         others = (
@@ -90,8 +89,8 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_passwordSize(self) -> None:
         """
-        Up to the 20 bytes of a key; the text says how many there are, and does
-        not show them.
+        A password has up to 20 bytes. The error for a longer one gives its length, and does not
+        show it.
         """
         Authenticator(b"x" * KEY_SIZE, 1, [])
         self.assertEqual(MAXIMUM_PASSWORD, KEY_SIZE - 1)
@@ -101,8 +100,8 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_noPassword(self) -> None:
         """
-        A BSD group without a password has a key of zeros, and a shorter
-        password is filled up with them.
+        An empty password is a key of zeros, as for BSD groups without a password. A short
+        password is padded with zeros.
         """
         for short, full in ((b"", bytes(20)), (b"secret", b"secret" + bytes(14))):
             self.assertEqual(
@@ -112,7 +111,7 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_hardware(self) -> None:
         """
-        The hardware address of OpenBSD is in front of the vhid, and counts.
+        The hardware address of OpenBSD is signed in front of the vhid.
         """
         plain, other, own = (
             Authenticator(b"secret", 1, [b"\n\0\0\1"], hardware).sign(5)
@@ -124,7 +123,7 @@ class AuthenticatorTests(SynchronousTestCase):
 
     def test_notShown(self) -> None:
         """
-        Neither form of an authenticator as text holds the password.
+        Neither str() nor repr() of an authenticator shows the password.
         """
         authenticator = Authenticator(b"hunter2", 1, [])
         self.assertNotIn("hunter2", repr(authenticator) + str(authenticator))

@@ -19,14 +19,13 @@ class InternetChecksumTests(SynchronousTestCase):
 
     def test_example(self) -> None:
         """
-        The example of RFC 1071, section 3: the sum is ddf2.
+        The sum in the example of RFC 1071, section 3, is ddf2.
         """
         self.assertEqual(internetChecksum(bytes.fromhex("0001f203f4f5f6f7")), 0xFFFF - 0xDDF2)
 
     def test_zeros(self) -> None:
         """
-        One's complement has two zeros; nothing at all sums to the first one,
-        and ones to the second.
+        One's complement has two zeros: data that is all zeros sums to 0, other data to 65535.
         """
         self.assertEqual(internetChecksum(b""), 0xFFFF)
         self.assertEqual(internetChecksum(b"\0" * 6), 0xFFFF)
@@ -34,7 +33,7 @@ class InternetChecksumTests(SynchronousTestCase):
 
     def test_odd(self) -> None:
         """
-        An odd last byte is the high one of its word.
+        An odd last byte is the high byte of its word.
         """
         self.assertEqual(internetChecksum(b"\x12"), internetChecksum(b"\x12\x00"))
         self.assertEqual(internetChecksum(b"\x00\x01\x12"), 0xFFFF - 0x1201)
@@ -42,14 +41,14 @@ class InternetChecksumTests(SynchronousTestCase):
     @given(st.binary(max_size=90))
     def test_plainSum(self, data: bytes) -> None:
         """
-        The arithmetic shortcut gives what adding word by word gives.
+        The result is that of adding word by word.
         """
         self.assertEqual(internetChecksum(data), crafted.checksum(data))
 
     @given(st.binary(max_size=60).filter(lambda data: len(data) % 2 == 0))
     def test_verifies(self, data: bytes) -> None:
         """
-        Data that carries its checksum sums to zero.
+        Data that contains its checksum sums to zero.
         """
         whole = data + internetChecksum(data).to_bytes(2, "big")
         self.assertEqual(internetChecksum(whole), 0)

@@ -31,7 +31,7 @@ class CounterTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """
-        As long as nobody was heard, each number is a fresh random one.
+        Until a peer is heard, each counter is a new random number.
         """
         numbers = [7, 2**64 - 1, 3]
         counter = Counter(lambda: numbers.pop(0))
@@ -39,7 +39,7 @@ class CounterTests(SynchronousTestCase):
 
     def test_zeroWasHeard(self) -> None:
         """
-        Zero is a number that can be heard like any other.
+        Zero can be heard like any other counter.
         """
         counter = Counter(lambda: self.fail("no random number is needed"))
         counter.last = 0
@@ -48,8 +48,8 @@ class CounterTests(SynchronousTestCase):
     @given(heard=_COUNTERS, count=st.integers(1, 5))
     def test_goesOn(self, heard: int, count: int) -> None:
         """
-        After a peer was heard the numbers go on from its number, modulo 2^64,
-        whatever they were before.
+        After a peer is heard, the counters continue from the peer's, modulo 2^64, whatever they
+        were before.
         """
         counter = Counter(lambda: 5)
         counter.next()
@@ -62,8 +62,7 @@ class CounterTests(SynchronousTestCase):
     @given(first=_COUNTERS, second=_COUNTERS)
     def test_lastHeardWins(self, first: int, second: int) -> None:
         """
-        Numbers of peers are not compared: the last one counts, also if it is
-        the smaller one.
+        The last counter heard counts, even if it is smaller than an earlier one.
         """
         counter = Counter(lambda: 5)
         counter.last = first
@@ -74,7 +73,7 @@ class CounterTests(SynchronousTestCase):
 
     def test_constant(self) -> None:
         """
-        OpenBSD draws once, and goes on with that whatever it hears.
+        OpenBSD's counter is drawn once, and stays the same whatever is heard.
         """
         numbers = [7]
         counter = Counter(lambda: numbers.pop(0), constant=True)
@@ -85,8 +84,8 @@ class CounterTests(SynchronousTestCase):
     @given(own=_COUNTERS, other=_COUNTERS)
     def test_echo(self, own: int, other: int) -> None:
         """
-        C21: by a constant counter a host knows what it sent itself; by one that
-        changes it does not.
+        C21: a host recognises its own advertisements by a constant counter, and not by one that
+        changes.
         """
         constant = Counter(lambda: own, constant=True)
         self.assertEqual(own, constant.constant)
@@ -97,13 +96,13 @@ class CounterTests(SynchronousTestCase):
 
 class AcceptedTests(SynchronousTestCase):
     """
-    C21: whatever order the counters of an ordinary host have, they are accepted.
+    C21: the counters of hosts that do not seal are accepted in any order.
     """
 
     def accepted(self, counters: Iterable[int]) -> int:
         """
-        How many advertisements with these counters a host accepts that would
-        refuse replays of sealed ones.
+        Return how many advertisements with these counters are accepted by a host that would
+        reject replays of sealed ones.
         """
         keyring = Keyring(crafted.VHID, UCARP, crafted.PASSWORD, [packed(crafted.ADDRESS)])
         freshness = Freshness(Verification.LEARN, keyring.seals)
@@ -119,8 +118,8 @@ class AcceptedTests(SynchronousTestCase):
 
     def test_kinds(self) -> None:
         """
-        Constant as OpenBSD's, random as ucarp's and FreeBSD's, growing,
-        decreasing, and over the end.
+        Constant counters (OpenBSD), random ones (ucarp, FreeBSD), increasing, decreasing and
+        wrapping ones are accepted.
         """
         generator = random.Random(112)
         kinds: tuple[Sequence[int], ...] = (
@@ -136,15 +135,15 @@ class AcceptedTests(SynchronousTestCase):
 
 class TimelineTests(SynchronousTestCase):
     """
-    The same numbers as the real ucarp.
+    The counters are those of the real ucarp.
     """
 
     def follow(self, name: str, own: str) -> int:
         """
-        Follow the host with this address through a scenario: it hears what
-        the others send, and must have sent what is said here.
+        Replay a scenario for the host with this address: let it hear what the others sent, and
+        compare what it would send with what ucarp sent.
 
-        @return: How many numbers could be foretold.
+        @return: How many counters could be predicted.
         """
         counter = Counter(lambda: -1)
         foretold = 0
@@ -161,14 +160,13 @@ class TimelineTests(SynchronousTestCase):
 
     def test_takeOver(self) -> None:
         """
-        A backup that takes over goes on where the old master ended.
+        A backup that takes over continues from the last counter of the old master.
         """
         for name in ("kill9", "sigterm-z", "carrier-loss", "admin-down"):
             self.assertGreater(self.follow(name, "10.99.0.2"), 3, name)
 
     def test_wrap(self) -> None:
         """
-        All ones, and the ends of the 32-bit halves, are followed as ucarp does
-        it.
+        Wrapping, also of the 32-bit halves, is that of ucarp.
         """
         self.assertEqual(self.follow("counter-adoption-wrap", "10.99.0.1"), 9)

@@ -24,15 +24,15 @@ class DemotionLedgerTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         """
-        Nobody is demoted without a reason.
+        A host without a reason is not demoted.
         """
         ledger = DemotionLedger()
         self.assertEqual((ledger.total, ledger.byte, ledger.reasons), (0, 0, {}))
 
     def test_setAndClear(self) -> None:
         """
-        A reason holds once, however often it is set, and says whether that
-        was news; clearing it takes away what it added.
+        A reason counts once, however often it is set. The return values tell whether anything
+        changed. Clearing it removes what it added.
         """
         ledger = DemotionLedger()
         self.assertTrue(ledger.set("link eth1"))
@@ -46,7 +46,7 @@ class DemotionLedgerTests(SynchronousTestCase):
 
     def test_anotherAmount(self) -> None:
         """
-        A reason with another amount has that in place of the first.
+        A new amount replaces that of the same reason.
         """
         ledger = DemotionLedger()
         ledger.set("operator", 10)
@@ -58,7 +58,7 @@ class DemotionLedgerTests(SynchronousTestCase):
 
     def test_reasonsAreACopy(self) -> None:
         """
-        Who looks at the reasons does not change them.
+        The reasons are a copy.
         """
         ledger = DemotionLedger()
         ledger.reasons["operator"] = 99
@@ -66,8 +66,8 @@ class DemotionLedgerTests(SynchronousTestCase):
 
     def test_limits(self) -> None:
         """
-        An amount that no header could say, and more reasons than anybody could
-        read, are refused; what holds goes on holding and may change.
+        An amount out of range and too many reasons are refused. The reasons that are set remain,
+        and can be changed.
         """
         ledger = DemotionLedger()
         for amount in (-256, 256):
@@ -91,8 +91,8 @@ class DemotionLedgerTests(SynchronousTestCase):
     )
     def test_anyOrder(self, history: list[tuple[str, str, int]]) -> None:
         """
-        C24: the total is that of the reasons that hold, after whatever order of
-        events; when all are cleared nothing is left.
+        C24: the total is the sum of the present reasons after any order of events, and zero when
+        all are cleared.
         """
         ledger = DemotionLedger()
         holds: dict[str, int] = {}
@@ -120,7 +120,7 @@ class ApplyTests(SynchronousTestCase):
 
     def demoted(self, *amounts: int) -> DemotionLedger:
         """
-        Demoted for several reasons.
+        Return the timing of a host with several demotions.
         """
         ledger = DemotionLedger()
         for number, amount in enumerate(amounts):
@@ -129,7 +129,7 @@ class ApplyTests(SynchronousTestCase):
 
     def test_skew(self) -> None:
         """
-        The amounts are added to the skew, to 240 at most; the base stays.
+        The amounts are added to advskew, up to 240; advbase does not change.
         """
         for amounts, expected in (
             ((), 5),
@@ -148,8 +148,8 @@ class ApplyTests(SynchronousTestCase):
 
     def test_neverBelowZero(self) -> None:
         """
-        C07: a negative demotion ends at a skew of 0, and does not wrap to a high
-        one, nor reach into the base.
+        C07: a negative demotion leads to a skew of 0 at least. It does not wrap to a high skew,
+        and does not change advbase.
         """
         for amounts in ((-1,), (-5,), (-6,), (-255,), (-255, -255)):
             ledger = self.demoted(*amounts)
@@ -163,7 +163,7 @@ class ApplyTests(SynchronousTestCase):
 
     def test_lastResort(self) -> None:
         """
-        A configured 254 stays what it is, demoted or not, except in FreeBSD,
+        A configured skew of 254 stays the same, demoted or not, except in FreeBSD's dialect,
         which sends 240.
         """
         for amounts in ((), (1,), (240,)):
@@ -178,7 +178,7 @@ class ApplyTests(SynchronousTestCase):
 
     def test_byte(self) -> None:
         """
-        OpenBSD's byte says all that fits into it.
+        OpenBSD's field is limited to 0 to 255.
         """
         for amounts, expected in (((3,), 3), ((240, 240), 255), ((240, -10), 230), ((-9,), 0)):
             self.assertEqual(self.demoted(*amounts).byte, expected)
@@ -186,8 +186,8 @@ class ApplyTests(SynchronousTestCase):
     @given(_TIMINGS, st.lists(_AMOUNTS, max_size=5), st.sampled_from(list(DIALECTS.values())))
     def test_bounds(self, timing: Timing, amounts: list[int], dialect: Dialect) -> None:
         """
-        Demotion never makes a host more preferred, nor promotion less; and
-        neither gives a skew that the header or the dialect does not have.
+        Demotion never makes a host more preferred, and promotion never less. The resulting skew
+        is always one that the header and the dialect allow.
         """
         plain = DemotionLedger().apply(timing, dialect.highestSkew)
         found = self.demoted(*amounts).apply(timing, dialect.highestSkew)
@@ -213,7 +213,7 @@ class SendErrorsTests(SynchronousTestCase):
 
     def test_threeFailures(self) -> None:
         """
-        The third failure in a row demotes, and only that one says so.
+        The third failure in a row starts the demotion, and only that call returns true.
         """
         errors = SendErrors()
         self.assertEqual([errors.failed() for _ in range(5)], [False, False, True, False, False])
@@ -221,7 +221,7 @@ class SendErrorsTests(SynchronousTestCase):
 
     def test_inARow(self) -> None:
         """
-        A success in between begins the count anew.
+        A success resets the count of failures.
         """
         errors = SendErrors()
         errors.failed()
@@ -233,7 +233,7 @@ class SendErrorsTests(SynchronousTestCase):
 
     def test_threeSuccesses(self) -> None:
         """
-        The third success in a row ends it, and only that one says so.
+        The third success in a row ends the demotion, and only that call returns true.
         """
         errors = self.demoted()
         self.assertEqual([errors.succeeded() for _ in range(4)], [False, False, True, False])
@@ -241,8 +241,7 @@ class SendErrorsTests(SynchronousTestCase):
 
     def test_successesInARow(self) -> None:
         """
-        A failure in between begins that count anew, and does not demote a
-        second time.
+        A failure resets the count of successes, and does not start a second demotion.
         """
         errors = self.demoted()
         errors.succeeded()
@@ -252,7 +251,7 @@ class SendErrorsTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        After it ended three failures are needed again.
+        After a demotion has ended, the next one needs three failures again.
         """
         errors = self.demoted()
         for _ in range(3):
@@ -262,8 +261,8 @@ class SendErrorsTests(SynchronousTestCase):
     @given(st.lists(st.booleans(), max_size=40))
     def test_anyOrder(self, outcomes: list[bool]) -> None:
         """
-        Whatever happens, it is demoted exactly if since the last three
-        failures in a row there were not three successes in a row.
+        A host is demoted exactly if there were three failures in a row, and since then no three
+        successes in a row.
         """
         errors = SendErrors()
         demoted = False

@@ -1,6 +1,6 @@
 """
-C19: who becomes and who stays master, for each dialect, against the rules of the
-three programs written down once more.
+C19: which host becomes and stays master in each dialect, compared with the rules of the three
+programs written down a second time.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
-#: Advertises every 1.25 s; takes over from whoever speaks less often than every
-#: 3.25 s.
+#: Advertises every 1.25 s, and takes over from a master with an interval above 3.25 s.
 _OWN = Timing(1, 64)
 _OWN_ADDRESS = packed("10.99.0.5")
 
-#: What a peer says, beside the demotion.
+#: The timing and address of each peer.
 _PEERS = {
     "faster": (Timing(1, 63), "10.99.0.9"),
     "equal, lower": (Timing(1, 64), "10.99.0.4"),
@@ -48,7 +47,7 @@ _PEERS = {
 }
 
 _MASTERS = {
-    #                   the peer is less, equally, more demoted
+    #                   The columns: the peer is less, equally or more demoted.
     "ucarp": {
         "faster": "BBB",
         "equal, lower": "BBB",
@@ -74,7 +73,7 @@ _MASTERS = {
         "slower": "BMM",
         "almost dead": "BMM",
         "dead": "BMM",
-        "leaving": "MMM",  # a bow-out claims nothing
+        "leaving": "MMM",  # a bow-out is no claim to mastership
     },
 }
 
@@ -113,7 +112,7 @@ _EAGER = {
     "leaving": "MMM",
 }
 
-#: Backups that do.
+#: Backups that preempt.
 _PREEMPTING = {
     "ucarp": _EAGER,
     "freebsd": _EAGER,
@@ -128,14 +127,14 @@ _PREEMPTING = {
     },
 }
 
-#: The demotion of the peer in the three columns; ours is 4.
+#: The demotion of the peer in the three columns, and that of this host.
 _COLUMNS = (3, 4, 5)
 _OWN_DEMOTION = 4
 
 
 def standing(dialect: Dialect, timing: Timing = _OWN, **more: Any) -> Standing:
     """
-    This host in a group of a dialect.
+    Return the facts about this host in a group of a dialect.
     """
     settings: dict[str, Any] = {"deadRatio": 3, "preempt": False, "source": _OWN_ADDRESS}
     return Standing(timing=timing, dialect=dialect, **{**settings, **more})
@@ -143,7 +142,7 @@ def standing(dialect: Dialect, timing: Timing = _OWN, **more: Any) -> Standing:
 
 class TableTests(SynchronousTestCase):
     """
-    What becomes of this host when it hears a peer.
+    What this host does when it hears a peer.
     """
 
     def check(
@@ -163,7 +162,7 @@ class TableTests(SynchronousTestCase):
 
     def test_master(self) -> None:
         """
-        A master, whether it preempts or not.
+        A master behaves alike whether it preempts or not.
         """
         self.check(MASTER, _MASTERS, preempt=False)
         self.check(MASTER, _MASTERS, preempt=True)
@@ -176,14 +175,14 @@ class TableTests(SynchronousTestCase):
 
     def test_preempting(self) -> None:
         """
-        A backup that does.
+        A backup that preempts.
         """
         self.check(BACKUP, _PREEMPTING, preempt=True)
 
     def test_reasons(self) -> None:
         """
-        OpenBSD's reason to take over from a demoted master has a name of its
-        own, and preemption comes first.
+        Taking over from a demoted master has its own reason in OpenBSD's dialect. Preemption is
+        checked first.
         """
         demoted = Peer(Timing(1, 65), packed("10.99.0.1"), 5)
         for preempt, reason in ((False, Reason.DEMOTED_MASTER), (True, Reason.PREEMPTION)):
@@ -202,8 +201,8 @@ class TableTests(SynchronousTestCase):
 
     def test_effects(self) -> None:
         """
-        The dead time that is armed is that of the dialect, and in the family
-        of the peer unless the role changes.
+        The deadline uses the dialect's dead time. It is set in the family of the peer, or in all
+        families if the role changes.
         """
         for dialect, deadTime in ((UCARP, 3.25), (FREEBSD, 3.25), (OPENBSD, 3.75)):
             own = standing(dialect)
@@ -230,13 +229,13 @@ class TableTests(SynchronousTestCase):
 
 class ZeroBaseTests(SynchronousTestCase):
     """
-    OpenBSD's advbase of 0.
+    An advbase of 0, which only OpenBSD's dialect allows.
     """
 
     def test_doesNotGuess(self) -> None:
         """
-        With it a backup of OpenBSD leaves a slow master alone until it is
-        silent; the others would not wait.
+        With an advbase of 0, a backup in OpenBSD's dialect waits until a slow master is silent.
+        In the other dialects it takes over at once.
         """
         slow, leaving = (Peer(timing, packed("10.99.0.1")) for timing in (Timing(9, 0), LEAVING))
         for heard in (slow, leaving):
@@ -251,7 +250,7 @@ class ZeroBaseTests(SynchronousTestCase):
 
     def test_preempts(self) -> None:
         """
-        Preemption and demotion go on as usual.
+        Preemption and demotion work as usual.
         """
         slow = Peer(Timing(9, 0), packed("10.99.0.1"))
         own = standing(OPENBSD, Timing(0, 0), preempt=True)
@@ -261,7 +260,7 @@ class ZeroBaseTests(SynchronousTestCase):
 
     def test_which(self) -> None:
         """
-        Only that dialect has it.
+        Only OpenBSD's dialect has this rule.
         """
         self.assertEqual([one for one in DIALECTS.values() if one.zeroBase], [OPENBSD])
 
@@ -274,7 +273,7 @@ _TIMES = (
     (254, 1.992, 3.992, 5.977),
 )
 
-#: Half of one, in fact, and a little for the rounding.
+#: Half a millisecond, and a little for rounding.
 _MILLISECOND = 0.00051
 
 
@@ -285,7 +284,7 @@ class DeadTimeTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        To the millisecond, as measured and read elsewhere.
+        Intervals and dead times are correct to the millisecond.
         """
         for advskew, interval, classic, current in _TIMES:
             timing = Timing(1, advskew)
@@ -297,7 +296,7 @@ class DeadTimeTests(SynchronousTestCase):
 
     def test_shortest(self) -> None:
         """
-        0/0 is 1/256 s in OpenBSD.
+        0/0 is an interval of 1/256 s in OpenBSD's dialect.
         """
         self.assertEqual(standing(OPENBSD, Timing(0, 0)).deadTime, 3 / 256)
         self.assertEqual(standing(OPENBSD, Timing(0, 1)).deadTime, 3 / 256)
@@ -305,14 +304,14 @@ class DeadTimeTests(SynchronousTestCase):
 
     def test_ratio(self) -> None:
         """
-        A dead ratio other than three.
+        The dead ratio need not be three.
         """
         for dialect, expected in ((UCARP, 5.25), (FREEBSD, 5.25), (OPENBSD, 6.25)):
             self.assertEqual(standing(dialect, deadRatio=5).deadTime, expected)
 
     def test_demoted(self) -> None:
         """
-        A demoted host is no slower to take over.
+        Demotion does not make a host take over later.
         """
         for dialect in DIALECTS.values():
             plain = standing(dialect)
@@ -321,7 +320,7 @@ class DeadTimeTests(SynchronousTestCase):
 
     def test_sentSkew(self) -> None:
         """
-        FreeBSD sends a skew of 254 as 240 and waits as if it were 254.
+        FreeBSD's dialect sends a skew of 254 as 240, and waits as if it were 254.
         """
         configured = Timing(1, 254)
         sent = DemotionLedger().apply(configured, FREEBSD.highestSkew)
@@ -339,7 +338,7 @@ _DEMOTIONS = st.integers(0, 3) | st.integers(0, 255)
 @attrs.frozen
 class Host:
     """
-    What the rules look at. Times are in 256ths of a second.
+    What the rules compare. Times are in 256ths of a second.
     """
 
     name: str
@@ -360,10 +359,10 @@ class Host:
 
     def keeps(self, peer: Host) -> bool:
         """
-        Whether this host stays master on hearing a peer.
+        Whether this host, as master, stays master on hearing a peer.
         """
         if self.interval < peer.interval == 0xFFFF:
-            return True  # a bow-out claims nothing
+            return True  # a bow-out is no claim to mastership
         if self.name == "openbsd":
             better = self.interval >= peer.interval and peer.demotion <= self.demotion
             return not (better or peer.demotion < self.demotion)
@@ -376,7 +375,7 @@ class Host:
 
     def takes(self, peer: Host) -> bool:
         """
-        Whether this host, a backup, takes over on hearing a peer.
+        Whether this host, as backup, takes over on hearing a peer.
         """
         worse = self.interval < peer.interval
         late = self.patience < peer.interval
@@ -388,7 +387,7 @@ class Host:
 
 class AnyPairTests(SynchronousTestCase):
     """
-    The same rules once more, in other words, for any two hosts.
+    The same rules, written differently, for any two hosts.
     """
 
     @given(
@@ -413,7 +412,7 @@ class AnyPairTests(SynchronousTestCase):
         preempt: bool,
     ) -> None:
         """
-        The outcome is the same in both states.
+        The code and these rules agree, for a master and for a backup.
         """
         host = Host(
             name, timing.advbase, timing.advskew, addresses[0], demotions[0], ratio, preempt
@@ -443,11 +442,10 @@ class AnyPairTests(SynchronousTestCase):
         self, dialect: Dialect, one: Timing, two: Timing, demotions: tuple[int, int]
     ) -> None:
         """
-        Of two masters that hear each other one stays. If nothing tells them
-        apart but their addresses, that is so in ucarp, and in the kernels none
-        does.
+        Of two masters that hear each other exactly one stays. If only their addresses differ,
+        that holds for ucarp's dialect; in the kernels' dialects neither stays.
         """
-        # With a bow-out's timing a host is no master any more.
+        # A host that sends a bow-out is no longer master.
         assume(LEAVING not in (one, two))
         sources = packed("10.99.0.1"), packed("10.99.0.2")
         stays = []
@@ -465,7 +463,7 @@ class AnyPairTests(SynchronousTestCase):
     @given(_TIMINGS, _ADDRESSES)
     def test_noAddress(self, timing: Timing, address: bytes) -> None:
         """
-        A host that leaves ties to another family stays master on one in this.
+        A host that leaves ties to the other family stays master in this one.
         """
         own = standing(UCARP, timing, source=b"")
         self.assertIs(MASTER.decide(own, Heard(Peer(timing, address)))[0], MASTER)
@@ -473,12 +471,12 @@ class AnyPairTests(SynchronousTestCase):
 
 class DifferencesTests(SynchronousTestCase):
     """
-    What else the table says.
+    The rest of the table.
     """
 
     def test_fields(self) -> None:
         """
-        The fields that are no rules of the election.
+        The fields that are not rules of the election.
         """
         fields = (
             "breaksTies",
@@ -500,7 +498,7 @@ class DifferencesTests(SynchronousTestCase):
 
     def test_default(self) -> None:
         """
-        Who does not say speaks as ucarp.
+        The default is ucarp's dialect.
         """
         host = Standing(timing=_OWN, deadRatio=3, preempt=False, source=_OWN_ADDRESS)
         self.assertIs(host.dialect, UCARP)

@@ -73,21 +73,21 @@ OWN = Standing(
 )
 PREEMPTING = attrs.evolve(OWN, preempt=True)
 HELD = attrs.evolve(OWN, held=True)
-#: For every family, and for the one in which a peer was heard.
+#: The deadline in every family, and in the one in which a peer was heard.
 ARM, ARM4 = ArmMasterDown(3.25), ArmMasterDown(3.25, Family.IPV4)
 ARM6 = ArmMasterDown(3.25, Family.IPV6)
 
 
 def peer(advbase: int, advskew: int, source: str = "10.99.0.1") -> Peer:
     """
-    Somebody who was heard.
+    Return a peer with this timing.
     """
     return Peer(Timing(advbase, advskew), socket.inet_aton(source))
 
 
 SLOWER, FASTER = peer(1, 65), peer(1, 63)
 EQUAL_LOWER, EQUAL_HIGHER = peer(1, 64, "10.99.0.4"), peer(1, 64, "10.99.0.6")
-#: Slower than the dead time of L{OWN} by one 256th, and exactly as slow.
+#: One 256th slower than the dead time of L{OWN}, and exactly as slow.
 MISSED, NOT_MISSED = peer(3, 65), peer(3, 64)
 FASTER6 = Peer(Timing(1, 63), socket.inet_pton(socket.AF_INET6, "fe80::1"))
 BOWING = Peer(LEAVING, socket.inet_aton("10.99.0.1"))
@@ -95,7 +95,7 @@ BOWING = Peer(LEAVING, socket.inet_aton("10.99.0.1"))
 
 def tookOver(reason: Reason, who: Peer | None = None) -> tuple[Any, ...]:
     """
-    The state and effects of a host that becomes master.
+    Return the transition of a host that becomes master.
     """
     return (
         MASTER,
@@ -107,7 +107,7 @@ def tookOver(reason: Reason, who: Peer | None = None) -> tuple[Any, ...]:
 
 def steppedDown(who: Peer) -> tuple[Any, ...]:
     """
-    The state and effects of a master that finds a better one.
+    Return the transition of a master that hears a better one.
     """
     return (
         BACKUP,
@@ -118,8 +118,8 @@ def steppedDown(who: Peer) -> tuple[Any, ...]:
     )
 
 
-#: What happened, on which state, with which standing: the next state and the
-#: effects in order. Whatever is not in this table changes nothing.
+#: A state, a standing and an event; the next state, and the effects in order.  Events that are
+#: not listed change nothing.
 TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     # Start.
     "start": (
@@ -161,7 +161,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
         DeadlinePassed(TOLERATED_LATENESS + 0.001, False),
         (BACKUP, LookAgain(SECOND_LOOK)),
     ),
-    # A backup hears somebody.
+    # A backup hears a peer.
     "backup hears faster": (BACKUP, OWN, Heard(FASTER), (BACKUP, ARM4)),
     "backup hears slower": (BACKUP, OWN, Heard(SLOWER), (BACKUP, ARM4)),
     "backup hears equal": (BACKUP, OWN, Heard(EQUAL_HIGHER), (BACKUP, ARM4)),
@@ -201,7 +201,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
         Heard(MISSED),
         tookOver(Reason.PREEMPTION, MISSED),
     ),
-    # A master hears somebody.
+    # A master hears a peer.
     "M1": (MASTER, OWN, Heard(FASTER), steppedDown(FASTER)),
     "M1 by a whole base": (MASTER, OWN, Heard(peer(0, 255)), steppedDown(peer(0, 255))),
     "M1 whether preempting or not": (MASTER, PREEMPTING, Heard(FASTER), steppedDown(FASTER)),
@@ -209,7 +209,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "M2": (MASTER, OWN, Heard(SLOWER), (MASTER, Reassert(SLOWER))),
     "M2 on a tie": (MASTER, OWN, Heard(EQUAL_HIGHER), (MASTER, Reassert(EQUAL_HIGHER))),
     "M2 on a bow-out": (MASTER, OWN, Heard(BOWING), (MASTER, Reassert(BOWING))),
-    # This host was not there.
+    # This host did not run.
     "backup slept": (BACKUP, OWN, Slept(9.0), (BACKUP, ARM)),
     "master slept": (
         MASTER,
@@ -269,7 +269,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "master stops": (MASTER, OWN, Stopped(), (INIT, BowOut(), StopAdvertising())),
 }
 
-#: One of each kind of event, to find what the table leaves out.
+#: One event of each kind, to find those that the table leaves out.
 _KINDS: tuple[Event, ...] = (
     Started(),
     Heard(FASTER),
@@ -292,7 +292,8 @@ class TableTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        Each line of the table is what happens, effects in this order.
+        Each line of the table is the transition that the code makes, with the effects in this
+        order.
         """
         for name, (state, standing, event, (expected, *effects)) in TABLE.items():
             following, done = state.decide(standing, event)
@@ -301,7 +302,7 @@ class TableTests(SynchronousTestCase):
 
     def test_nothingElse(self) -> None:
         """
-        An event that the table does not have for a state does nothing to it.
+        An event that the table does not list for a state changes nothing in this state.
         """
         known = {(state, type(event)) for state, _, event, _ in TABLE.values()}
         for state in STATES:
@@ -311,18 +312,19 @@ class TableTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        Each state is one, and each event that the election decides about is known here.
+        Each state provides the interface, and the samples contain each event that the election
+        handles.
         """
         for state in STATES:
             verifyObject(ICARPState, state)
         source = Path(election.__file__).read_text()
         decided = set(re.findall(r"\b(\w+)\(", "".join(re.findall(r"case (.*):\n", source))))
-        decided.add("Started")  # INIT knows nothing else
+        decided.add("Started")  # INIT handles nothing else
         self.assertEqual(decided, {type(event).__name__ for event in _KINDS})
 
     def test_roles(self) -> None:
         """
-        A host that waits is a backup to everybody else.
+        To its peers, a host that is held back is a backup.
         """
         self.assertEqual(
             [state.role for state in STATES], [Role.INIT, Role.BACKUP, Role.BACKUP, Role.MASTER]
@@ -330,7 +332,7 @@ class TableTests(SynchronousTestCase):
 
     def test_littleEndianTie(self) -> None:
         """
-        10.99.1.1 stays master when it meets 10.99.0.2, which goes.
+        10.99.1.1 stays master when it hears 10.99.0.2, which becomes backup.
         """
         one = attrs.evolve(OWN, source=socket.inet_aton("10.99.1.1"))
         two = attrs.evolve(OWN, source=socket.inet_aton("10.99.0.2"))
@@ -345,8 +347,7 @@ class TableTests(SynchronousTestCase):
     )
     def test_oneStays(self, one: Timing, two: Timing, first: bytes, second: bytes) -> None:
         """
-        Of two masters that hear each other exactly one stays, if their
-        addresses differ.
+        Of two masters with different addresses that hear each other, exactly one stays.
         """
         own = Standing(timing=one, deadRatio=3, preempt=False, source=first)
         other = Standing(timing=two, deadRatio=3, preempt=False, source=second)
@@ -400,16 +401,15 @@ _LEGAL = {
 
 class AnyOrderTests(SynchronousTestCase):
     """
-    What holds whatever happens.
+    What holds for any order of events.
     """
 
     @given(st.lists(st.tuples(_EVENTS, _STANDINGS), max_size=30))
     def test_invariants(self, history: list[tuple[Event, Standing]]) -> None:
         """
-        Roles follow each other as they may, each change is reported once
-        (except to INIT, which is no surprise to who asked for it), a master
-        and nobody else advertises or offers its place, and a backup and nobody
-        else has a deadline, in every family: none is deaf for ever.
+        Roles change only in allowed ways, and each change is reported once (except to INIT, which
+        the caller asked for). Exactly a master advertises, and only a master offers its place.
+        Exactly a backup that is not held back has a deadline, and has it in every family.
         """
         state: ICARPState = INIT
         advertising = armed = False
@@ -437,7 +437,7 @@ class AnyOrderTests(SynchronousTestCase):
                         bearable = standing.timing.deadTime(standing.deadRatio)
                         longest = max(standing.deadTime, bearable)
                         self.assertLessEqual(delay, longest * LEAST_INTERVALS)
-                        # One family alone is never armed first.
+                        # The first deadline is always one for all families.
                         self.assertTrue(armed or family is None)
                         armed = True
                     case DisarmMasterDown():
@@ -451,13 +451,12 @@ class AnyOrderTests(SynchronousTestCase):
 
 class PurityTests(SynchronousTestCase):
     """
-    The protocol package consists of bytes and decisions.
+    The protocol package has no side effects.
     """
 
     def test_imports(self) -> None:
         """
-        No module of it imports what has a clock, a socket, a log or a
-        reactor.
+        No module of the package imports anything with a clock, a socket, a log or a reactor.
         """
         forbidden = {"twisted", "socket", "time", "logging", "os", "asyncio", "random", "secrets"}
         directory = Path(txcarp.protocol.__path__[0])

@@ -26,20 +26,19 @@ _OWN = socket.inet_aton(crafted.OWN)
 
 def opened(data: bytes) -> Advertisement:
     """
-    As the virtual host of L{tests.crafted} opens a packet.
+    Open a packet as the virtual host of L{tests.crafted} does.
     """
     return unwrap(readPacket(data), Audience(crafted.VHID, _OWN, GROUP))
 
 
 class VectorTests(SynchronousTestCase):
     """
-    What the real ucarp sent.
+    Packets that the real ucarp sent.
     """
 
     def test_wrap(self) -> None:
         """
-        Every packet is built again byte by byte from its payload, its
-        addresses and its identification.
+        Wrapping the payload with the same addresses and identification gives the same packet.
         """
         for vector in load("advertisements")["vectors"]:
             data = bytes.fromhex(vector["packet_hex"])[14:]
@@ -56,7 +55,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_unwrap(self) -> None:
         """
-        Every packet is accepted by a host of its group.
+        A host of the group accepts every packet.
         """
         for vector in load("advertisements")["vectors"]:
             data = bytes.fromhex(vector["packet_hex"])[14:]
@@ -72,8 +71,8 @@ def _changed(offset: int) -> Callable[[], bytes]:
     return lambda: crafted.plusOne(packet(), offset)
 
 
-#: The frames that the real ucarp was given, by the name in the vectors. What
-#: is about Ethernet has no packet: nothing of it reaches the program.
+#: The frames that the real ucarp received, by their names in the vectors.  Differences in the
+#: Ethernet header are not visible here: the program receives IP packets.
 CASES: dict[str, Callable[[], bytes]] = {
     "good": packet,
     "good, trailing 10 bytes": lambda: packet() + b"0123456789",
@@ -109,14 +108,14 @@ CASES: dict[str, Callable[[], bytes]] = {
     "all-zero payload vhid 0": lambda: packet(b"\0" * 36),
     "replay of same counter x2": lambda: packet(counter=1),
     "counter goes backwards": lambda: packet(counter=0),
-    # The tag stands where the program expects the packet.
+    # The tag is where the program expects the IP header.
     "802.1Q tagged good": lambda: b"\0\5\x08\0" + packet(),
     "IP checksum off by +1 and CARP checksum off by -1 (errors cancel)": lambda: (
         crafted.plusOne(crafted.plusOne(packet(), 10), 26, -1)
     ),
 }
 
-#: What each text of ucarp is here.
+#: The rejection that corresponds to each message of ucarp.
 _REASONS = {
     "Bad TTL": Rejection.TTL,
     "Bad version": Rejection.VERSION,
@@ -126,12 +125,11 @@ _REASONS = {
     "Bad digest": Rejection.DIGEST,
     "Bogus size": Rejection.SIZE,
     "(dropped by the kernel BPF filter": Rejection.OWN_ECHO,
-    "(frame reaches ucarp with the tag": Rejection.SIZE,  # there is no header
+    "(frame reaches ucarp with the tag": Rejection.SIZE,  # there is no IP header
 }
 
-#: Where another reason is given on purpose: VRRP shares protocol and group,
-#: and a neighbour that speaks it does nothing wrong.  ucarp logs a warning
-#: for each of these packets.
+#: Deliberate differences: VRRP shares the protocol number and the multicast group, and a
+#: neighbour that speaks it does nothing wrong.  ucarp logs a warning for each of its packets.
 DELIBERATE = {
     "version 3": Rejection.VRRP,
     "VRRPv2 same vrid": Rejection.VRRP,
@@ -141,12 +139,12 @@ DELIBERATE = {
 
 class AcceptanceTests(SynchronousTestCase):
     """
-    The verdict of the real ucarp for each of its crafted frames.
+    The verdicts of the real ucarp on its crafted frames.
     """
 
     def verdict(self, name: str) -> Rejection | None:
         """
-        What is wrong with a case here, in all checks together.
+        Return why a case is rejected by all checks together; C{None} if it is accepted.
         """
         try:
             advertisement = opened(CASES[name]())
@@ -161,14 +159,14 @@ class AcceptanceTests(SynchronousTestCase):
 
     def test_allThere(self) -> None:
         """
-        Each case of the vectors is crafted, and no other.
+        Exactly the cases of the vectors are crafted here.
         """
         self.assertEqual({case["case"] for case in load("receive-acceptance")["cases"]}, {*CASES})
 
     def test_verdicts(self) -> None:
         """
-        A frame is accepted here exactly if ucarp accepted it, and otherwise
-        refused for the same reason, the deliberate differences aside.
+        A frame is accepted exactly if ucarp accepted it. Otherwise it is rejected for the same
+        reason, except for the deliberate differences.
         """
         for case in load("receive-acceptance")["cases"]:
             name = case["case"]
@@ -200,14 +198,14 @@ class UnwrapTests(SynchronousTestCase):
 
     def test_options(self) -> None:
         """
-        IP options are stepped over.
+        IP options are skipped.
         """
         self.assertEqual(opened(packet(options=b"\1" * 8, advskew=5)).advskew, 5)
         self.assertEqual(readPacket(packet(b"abc", options=b"\1" * 40)).payload, b"abc")
 
     def test_headerLength(self) -> None:
         """
-        A header that is shorter than one, or longer than the packet, is none.
+        A header length below 20 bytes, or beyond the end of the packet, is rejected.
         """
         good = packet()
         self.assertEqual(len(readPacket(good).header), 20)
@@ -218,9 +216,8 @@ class UnwrapTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        A packet with every fault is refused for the first one; each one that
-        is mended shows the next, in the order in which the reasons are
-        listed.
+        A packet with every fault is rejected for the first one. Each fault that is removed
+        reveals the next, in the order of the enumeration.
         """
         faults = {
             "source": crafted.OWN,
@@ -249,16 +246,15 @@ class UnwrapTests(SynchronousTestCase):
 
     def test_shortBeforeTTL(self) -> None:
         """
-        The size is looked at before the time to live.
+        The size is checked before the time to live.
         """
         self.assertIs(self.rejection(packet(crafted.payload()[:30], ttl=1)), Rejection.SIZE)
 
     def test_vrrp(self) -> None:
         """
-        Routers that speak VRRP in the same group are recognised, with few
-        addresses or with many, whatever their number is. (With five to seven
-        they have the size and the checksum of an advertisement; what is wrong
-        then is the digest.)
+        VRRP routers in the same multicast group are recognised, with few and with many addresses,
+        whatever their number is. (With five to seven addresses they have the size and the
+        checksum of a CARP advertisement; then the digest is wrong.)
         """
         for data in (
             packet(crafted.vrrp2(1)),
@@ -271,7 +267,7 @@ class UnwrapTests(SynchronousTestCase):
 
     def test_details(self) -> None:
         """
-        A rejection holds the value that was found.
+        A rejection contains the offending value.
         """
         for data, detail in (
             (packet(ttl=9), "9"),
@@ -284,15 +280,14 @@ class UnwrapTests(SynchronousTestCase):
 
     def test_fiveAddresses(self) -> None:
         """
-        VRRP with five addresses passes for an advertisement with a bad digest.
+        VRRP with five addresses is taken for an advertisement, whose digest is wrong.
         """
         advertisement = opened(packet(crafted.vrrp2(5)))
         self.assertEqual((advertisement.advbase, advertisement.advskew), (1, 100))
 
     def test_flippedBits(self) -> None:
         """
-        No packet with one flipped bit is accepted: the checksum covers what
-        the digest does not.
+        No packet with one flipped bit is accepted: the checksum covers what the digest does not.
         """
         good = packet()
         for bit in range(len(good) * 8):
@@ -303,7 +298,7 @@ class UnwrapTests(SynchronousTestCase):
     @given(st.binary(max_size=120))
     def test_anything(self, data: bytes) -> None:
         """
-        Any bytes are rejected with nothing but L{Rejected}.
+        Any bytes are rejected, and nothing but L{Rejected} is raised.
         """
         self.assertIsInstance(self.rejection(data), Rejection)
 
@@ -313,8 +308,8 @@ class UnwrapTests(SynchronousTestCase):
     )
     def test_mutated(self, changes: list[tuple[int, int]], size: int) -> None:
         """
-        A good packet that is changed and cut is read or rejected, and read
-        only if its checksum still holds.
+        A good packet that is changed and truncated is accepted only if its checksum is still
+        correct.
         """
         data = bytearray(packet())
         for offset, value in changes:

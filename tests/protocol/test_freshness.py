@@ -1,9 +1,9 @@
 """
-Tests for L{txcarp.protocol.freshness}: what an attacker gets who captures
-everything, sends anything, and does not know the password.
+Tests for L{txcarp.protocol.freshness}: what an attacker achieves who captures everything and
+sends anything, but does not know the password.
 
-All that is judged here has a good digest: an attacker has no other counters
-than those of advertisements that were captured.
+Every advertisement here counts as having a correct digest. The attacker's counters are those of
+captured advertisements, because there is a digest for no other.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from txcarp.protocol.seal import PACE, Says, Seal, Verification, saidBy
 
 _PEER, _OWN = crafted.PEER, crafted.OWN
 _OTHER = "10.99.0.3"
-#: Not a member.
+#: Not members of the group.
 _STRANGER = "10.99.0.66"
 _STRANGER6 = "fe80::66"
 
-#: The ticks of everybody at the beginning of a test, unless it says otherwise.
+#: The tick of every host at the beginning of a test, by default.
 _START = 10**9
 
 _USUAL = Says(1, 0)
@@ -46,7 +46,7 @@ _SEALS = (Seal(crafted.PASSWORD, crafted.VHID),)
 
 def advertisement(counter: int, says: Says) -> Advertisement:
     """
-    One with this counter, as it comes out of a packet.
+    Return an advertisement with this counter, as decoded from a packet.
     """
     return decode(
         crafted.payload(
@@ -59,9 +59,9 @@ def sealed(
     when: float, source: str = _PEER, says: Says = _USUAL, start: int = _START
 ) -> Advertisement:
     """
-    What a host with an exact clock sends at a moment.
+    Return the advertisement that a host with an accurate clock sends at some time.
 
-    @param start: Its tick at the moment 0.
+    @param start: The host's tick at the time 0.
     """
     tick = start + round(when * PACE)
     return advertisement(crafted.sealed(tick, source, **attrs.asdict(says)), says)
@@ -69,14 +69,14 @@ def sealed(
 
 def forged(captured: Advertisement, **changes: Any) -> Advertisement:
     """
-    The same with other values, as anybody can make it.
+    Return an advertisement with changed fields, which anybody can make.
     """
     return attrs.evolve(captured, **changes)
 
 
 class FreshnessTestCase(SynchronousTestCase):
     """
-    One receiver.
+    A test with one receiver.
     """
 
     verification = Verification.LEARN
@@ -87,15 +87,15 @@ class FreshnessTestCase(SynchronousTestCase):
 
     def receiver(self, **more: Any) -> Freshness:
         """
-        One that has heard nothing.
+        Return a receiver that has heard nothing.
         """
         return Freshness(self.verification, _SEALS, **more)
 
     def restarted(self, *, reboot: bool = False) -> Freshness:
         """
-        The receiver after a restart, with what was remembered of its peers.
+        Return the receiver after a restart, with what it remembers about its peers.
 
-        @param reboot: Whether the whole machine was.
+        @param reboot: Whether the whole machine was restarted.
         """
         sources = OrderedDict(
             (address, attrs.evolve(source, offset=None, at=0.0) if reboot else source)
@@ -105,13 +105,13 @@ class FreshnessTestCase(SynchronousTestCase):
 
     def judge(self, heard: Advertisement, source: str = _PEER) -> bool:
         """
-        Let the receiver decide now.
+        Have the receiver judge an advertisement now.
         """
         return self.freshness.judge(heard, packed(source), self.now)
 
     def send(self, mine: Advertisement, source: str = _OWN) -> None:
         """
-        Let the receiver have sent this now.
+        Have the receiver record an advertisement of its own now.
         """
         self.freshness.sent(mine.counter, saidBy(mine), packed(source), self.now)
 
@@ -119,9 +119,9 @@ class FreshnessTestCase(SynchronousTestCase):
         self, reason: Rejection, heard: Advertisement, source: str = _PEER, about: Any = None
     ) -> str:
         """
-        It must say no, for this reason.
+        Check that the receiver rejects an advertisement for this reason.
 
-        @return: The detail.
+        @return: The detail of the rejection.
         """
         error = self.assertRaises(Rejected, self.judge, heard, source)
         self.assertIs(error.reason, reason, about)
@@ -135,7 +135,7 @@ class FreshnessTestCase(SynchronousTestCase):
         start: int = _START,
     ) -> list[Advertisement]:
         """
-        Let a peer advertise for a while, once a second.
+        Let a peer advertise once a second for a while.
 
         @return: What it sent.
         """
@@ -147,7 +147,7 @@ class FreshnessTestCase(SynchronousTestCase):
         return sent
 
 
-#: What an attacker would like a captured advertisement to say.
+#: The changes that an attacker wants to make to captured advertisements.
 _CHANGES: tuple[dict[str, int], ...] = (
     {"advbase": 0, "advskew": 0},
     {"advbase": 255, "advskew": 255},
@@ -160,12 +160,12 @@ _CHANGES: tuple[dict[str, int], ...] = (
 
 class ReplayTests(FreshnessTestCase):
     """
-    Captured advertisements, sent again.
+    Captured advertisements are sent again.
     """
 
     def test_fresh(self) -> None:
         """
-        What is new is believed, and known to be sealed.
+        Fresh advertisements are believed, and their source is known to seal.
         """
         self.hear(20)
         self.assertEqual(list(self.freshness.sources), [packed(_PEER)])
@@ -175,7 +175,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_exact(self) -> None:
         """
-        Nothing is believed twice.
+        No advertisement is believed twice.
         """
         captured = self.hear(5)
         for old in captured[:-1]:
@@ -186,7 +186,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_inOrderAtTheirPace(self) -> None:
         """
-        A dead master is not kept alive.
+        Replaying everything in order and at its pace does not keep a dead master alive.
         """
         captured = self.hear(30)
         for old in captured:
@@ -196,8 +196,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_secondPath(self) -> None:
         """
-        A second copy by another way is named as such, and the next
-        advertisement is as good as ever.
+        A second copy that arrives by another path is rejected as a duplicate, and the next
+        advertisement is believed.
         """
         for _ in range(5):
             [sent] = self.hear(1)
@@ -207,8 +207,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_changed(self) -> None:
         """
-        What was heard is not believed with other values either, from whatever
-        source.
+        An advertisement that was heard is not believed with other values, whatever its source.
         """
         captured = self.hear(5)
         for old in captured:
@@ -220,7 +219,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_changedAndNeverHeard(self) -> None:
         """
-        Nor what was captured where this host did not hear it.
+        Neither is one that was captured before it could reach this host.
         """
         self.hear(5)
         captured = sealed(self.now + 0.5)
@@ -230,12 +229,12 @@ class ReplayTests(FreshnessTestCase):
                 self.refused(
                     Rejection.REPLAY, forged(captured, **change), source, (change, source)
                 )
-        # None of this keeps the advertisement itself from being believed.
+        # The advertisement itself is still believed.
         self.assertTrue(self.judge(captured))
 
     def test_sourceOnly(self) -> None:
         """
-        Nor with another source alone.
+        An advertisement is not believed from another source, even if nothing else is changed.
         """
         captured = self.hear(5, _PEER)
         self.hear(5, _OTHER)
@@ -249,8 +248,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_bowOutChanged(self) -> None:
         """
-        A farewell that was captured is known although the peer was never
-        heard to say it.
+        A captured bow-out cannot be changed either, although this host never heard the peer bow
+        out.
         """
         self.hear(5)
         farewell = sealed(self.now + 0.5, says=Says(255, 255))
@@ -261,8 +260,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_demotedBowOut(self) -> None:
         """
-        Also that of a peer that is demoted in OpenBSD's field, which its farewell
-        says, too.
+        The same holds for the bow-out of a peer that is demoted in OpenBSD's field. The bow-out
+        contains that field, too.
         """
         self.hear(5, says=Says(1, 0, 7))
         farewell = sealed(self.now + 0.5, says=Says(255, 255, 7))
@@ -272,7 +271,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_olderThanTheLast(self) -> None:
         """
-        What a source sent before its last one is old, heard or not.
+        An advertisement from before the last one of its source is rejected, whether it was heard
+        or not.
         """
         self.hear(5)
         late = sealed(self.now - 0.5)
@@ -280,7 +280,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_otherFamily(self) -> None:
         """
-        What was captured in one family is worth nothing in the other.
+        An advertisement captured in one family is not believed in the other.
         """
         captured = self.hear(5)
         unheard = sealed(self.now + 0.5)
@@ -293,8 +293,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_bothFamilies(self) -> None:
         """
-        One host is two sources, each with its own last tick; the order in which
-        the families arrive does not matter.
+        A host that sends in both families is two sources, each with its own last tick. Their
+        advertisements may arrive in any order.
         """
         for _ in range(10):
             self.now += 1
@@ -304,8 +304,8 @@ class ReplayTests(FreshnessTestCase):
 
     def test_unsealed(self) -> None:
         """
-        A source once heard sealed stays sealed: an advertisement of an earlier
-        member without a seal is not believed as its.
+        A source that is known to seal is not believed without a seal, even in an advertisement
+        from before it began to seal.
         """
         old = advertisement(0x1122334455667788, Says(0, 0))
         self.assertFalse(self.judge(old))
@@ -316,8 +316,7 @@ class ReplayTests(FreshnessTestCase):
 
     def test_otherPassword(self) -> None:
         """
-        While a password changes, replays of what the old one sealed are told as
-        well.
+        While the password of a group changes, replays sealed with the old one are rejected, too.
         """
         seals = (Seal(b"new", crafted.VHID), *_SEALS)
         self.freshness = Freshness(Verification.LEARN, seals)
@@ -330,13 +329,12 @@ class ReplayTests(FreshnessTestCase):
 
 class HeldBackTests(FreshnessTestCase):
     """
-    Somebody who can delay advertisements.
+    An attacker delays advertisements.
     """
 
     def test_lateAndLater(self) -> None:
         """
-        Up to ten seconds late an advertisement is believed, once; later it is
-        not.
+        An advertisement is believed up to ten seconds late, and not later.
         """
         self.hear(5)
         held = [sealed(self.now + n) for n in range(1, 31)]
@@ -350,7 +348,7 @@ class HeldBackTests(FreshnessTestCase):
 
     def test_slowerAndSlower(self) -> None:
         """
-        Nor does it help to delay each a little more than the one before.
+        Delaying each advertisement a little more than the one before gains no more.
         """
         self.hear(5)
         start, believed = self.now, 0
@@ -362,12 +360,12 @@ class HeldBackTests(FreshnessTestCase):
                 self.assertIs(rejected.reason, Rejection.REPLAY)
             else:
                 believed += 1
-        # 10 s of a tenth each, and what clocks may run apart meanwhile.
+        # 10 s at 0.1 s each, and the drift that is allowed meanwhile.
         self.assertLess(believed, 103)
 
     def test_longerDeadTime(self) -> None:
         """
-        Where everybody is slow there is more time, and never less than ten
+        With a longer dead time an advertisement may be later. The limit is never below ten
         seconds.
         """
         for lag, allowed in ((45.0, 45.0), (1.0, LAG)):
@@ -382,8 +380,8 @@ class HeldBackTests(FreshnessTestCase):
 
     def test_behindTheGroup(self) -> None:
         """
-        A source that was silent for long is compared with the others: what was
-        held back of it while they were heard is old.
+        A source that was silent for long is compared with the others: what was held back while
+        they were heard is rejected.
         """
         self.hear(3, _PEER)
         held = [sealed(self.now + n) for n in range(1, 20)]
@@ -393,7 +391,7 @@ class HeldBackTests(FreshnessTestCase):
 
     def test_behindThisHost(self) -> None:
         """
-        And with this host, once that is master.
+        It is also compared with this host, once that is master.
         """
         self.hear(3, _PEER)
         held = [sealed(self.now + n) for n in range(1, 10)]
@@ -404,8 +402,7 @@ class HeldBackTests(FreshnessTestCase):
 
     def test_receiverSlept(self) -> None:
         """
-        The clock of the receiver goes on while it sleeps: what was held back
-        meanwhile is old.
+        The receiver's clock runs while it sleeps, so what was held back meanwhile is rejected.
         """
         self.hear(3)
         held = sealed(self.now + 1)
@@ -416,13 +413,13 @@ class HeldBackTests(FreshnessTestCase):
 
 class RestartTests(FreshnessTestCase):
     """
-    The receiver was restarted.
+    The receiver is restarted.
     """
 
     def test_remembered(self) -> None:
         """
-        With what was remembered everything that was heard is old, changed or
-        not, from whatever source.
+        With its state, the receiver rejects everything that it heard before, changed or not, from
+        any source.
         """
         for reboot in (False, True):
             captured = self.hear(20)
@@ -438,7 +435,7 @@ class RestartTests(FreshnessTestCase):
 
     def test_missed(self) -> None:
         """
-        So is what this host missed while it was down, beyond ten seconds.
+        It also rejects what was sent while it was down, except for the last ten seconds.
         """
         self.hear(5)
         missed = [sealed(self.now + n) for n in range(1, 60)]
@@ -450,8 +447,8 @@ class RestartTests(FreshnessTestCase):
 
     def test_missedOfAnother(self) -> None:
         """
-        Also what it missed of a host that it never heard: everybody keeps pace with
-        those that it did.
+        It also rejects what a host that it never heard sent meanwhile, because all hosts keep
+        pace with those that it did hear.
         """
         self.hear(5)
         missed = [sealed(self.now + n, _OTHER) for n in range(1, 60)]
@@ -463,9 +460,8 @@ class RestartTests(FreshnessTestCase):
 
     def test_missedOverAReboot(self) -> None:
         """
-        When the machine was started anew its clock does not know. What was missed can
-        be sent once, in order, until somebody living is heard, or this host is
-        master.
+        After a reboot the clock does not tell how long the machine was down. What was sent
+        meanwhile is believed once, in order, until a live host is heard or this host sends.
         """
         self.hear(5)
         missed = [sealed(self.now + n) for n in range(1, 60)]
@@ -493,7 +489,7 @@ class RestartTests(FreshnessTestCase):
 
     def test_forgotten(self) -> None:
         """
-        With nothing remembered it is the same for all that was ever captured.
+        Without its state, the receiver believes everything ever captured, with the same limits.
         """
         captured = self.hear(20)
         self.freshness = self.receiver()
@@ -507,7 +503,7 @@ class RestartTests(FreshnessTestCase):
 
     def test_otherFamilyIsNoWitness(self) -> None:
         """
-        The families are compared each for itself: a host may be heard in one alone.
+        The families are independent of each other: a host may be heard in one alone.
         """
         self.send(sealed(3600.0, "fe80::2"), "fe80::2")
         self.hear(3)
@@ -515,12 +511,12 @@ class RestartTests(FreshnessTestCase):
 
 class OwnTests(FreshnessTestCase):
     """
-    What this host sent itself.
+    This host's own advertisements come back.
     """
 
     def test_echo(self) -> None:
         """
-        C21: it is known under whatever source, and with whatever values.
+        C21: they are recognised from any source, and with any values.
         """
         self.hear(2)
         sent = []
@@ -538,8 +534,8 @@ class OwnTests(FreshnessTestCase):
 
     def test_afterARestart(self) -> None:
         """
-        Nor does it fool a later run of this host, or one that has sent so much
-        since that the counter is forgotten.
+        They are also rejected after a restart, and after so many others were sent that their
+        counters are forgotten.
         """
         mine = [sealed(float(n), _OWN) for n in range(1, 5)]
         for reboot in (None, False, True):
@@ -559,12 +555,13 @@ class OwnTests(FreshnessTestCase):
                         self.refused(
                             Rejection.REPLAY, forged(one, **change), source, (reboot, change)
                         )
-                # Its address may be another one by now.
+                # This host may have another address by now.
                 self.refused(Rejection.REPLAY, one, _OWN)
 
     def test_nothingElse(self) -> None:
         """
-        Sending says nothing against what others send at the same time.
+        An advertisement of this host does not make those that peers send at the same time look
+        old.
         """
         for _ in range(20):
             self.now += 1
@@ -574,7 +571,7 @@ class OwnTests(FreshnessTestCase):
 
 class HonestTests(FreshnessTestCase):
     """
-    What happens to honest hosts.
+    Honest hosts with imperfect clocks.
     """
 
     def test_equalClocks(self) -> None:
@@ -588,8 +585,8 @@ class HonestTests(FreshnessTestCase):
 
     def test_farBehind(self) -> None:
         """
-        A host whose clock is hours late is refused until it has heard us, and
-        believed from then on.
+        A host whose clock is hours slow is rejected until it has heard this host, and then
+        believed.
         """
         mine = sealed(self.now, _OWN)
         self.send(mine)
@@ -601,8 +598,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_farAhead(self) -> None:
         """
-        One that is hours early is believed at once; so is a host that heard
-        it.
+        A host whose clock is hours fast is believed at once, and so is a host that has heard it.
         """
         self.hear(3)
         self.hear(3, _OTHER, start=_START + 10**6)
@@ -610,14 +606,14 @@ class HonestTests(FreshnessTestCase):
 
     def test_clockSetForward(self) -> None:
         """
-        Nor does a jump ahead do any harm.
+        A host whose clock is set forward is believed.
         """
         self.hear(3)
         self.hear(3, start=_START + 10**7)
 
     def test_drift(self) -> None:
         """
-        Clocks may run apart for a day.
+        The clocks of two hosts may drift apart for a day.
         """
         for rate in (0.9995, 1.0005):
             self.freshness = self.receiver()
@@ -630,7 +626,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_rare(self) -> None:
         """
-        Also of a host that is heard once in a while.
+        They may also drift if the peer is heard once a day.
         """
         for day in range(30):
             self.now = day * 86400.0
@@ -640,8 +636,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_pausedPeer(self) -> None:
         """
-        A virtual machine that stood still for 5 s, and its clocks with it, is
-        believed.
+        A virtual machine that was paused for 5 s, together with its clocks, is believed.
         """
         self.hear(3)
         self.now += 5
@@ -649,8 +644,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_pausedForLong(self) -> None:
         """
-        One that stood still for a minute is believed once it has heard who
-        took its place.
+        One that was paused for a minute is believed once it has heard the host that replaced it.
         """
         self.hear(5)
         self.now += 60
@@ -660,7 +654,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_jitter(self) -> None:
         """
-        Advertisements may be up to a second late now and then.
+        Advertisements may be up to a second late.
         """
         for n in range(1, 200):
             self.now = n + (n * 37 % 100) / 100
@@ -668,7 +662,7 @@ class HonestTests(FreshnessTestCase):
 
     def test_restartedPeer(self) -> None:
         """
-        A peer that was restarted uses ticks that are up to a minute ahead.
+        A peer that is restarted may use ticks that are up to a minute ahead.
         """
         self.hear(3)
         self.hear(3, start=_START + 60 * PACE)
@@ -676,12 +670,12 @@ class HonestTests(FreshnessTestCase):
 
 class MixedTests(FreshnessTestCase):
     """
-    Hosts that do not seal among those that do.
+    Some hosts of the group do not seal.
     """
 
     def test_never(self) -> None:
         """
-        A host that was never heard sealed is a member as any other.
+        A host that was never heard sealed is believed like any other.
         """
         self.hear(3)
         for n in range(50):
@@ -691,8 +685,8 @@ class MixedTests(FreshnessTestCase):
 
     def test_countsOn(self) -> None:
         """
-        ucarp and FreeBSD count on from what they heard, also from a sealed
-        counter, also over the end of its tag.
+        ucarp and FreeBSD continue from the counter that they heard last. They are believed even
+        if that one was sealed, and if they count beyond the end of its tag.
         """
         last = self.hear(3)[-1].counter
         for n in range(1, 500):
@@ -705,15 +699,15 @@ class MixedTests(FreshnessTestCase):
 
     def test_sealedCounterOfAnother(self) -> None:
         """
-        But a sealed counter itself is not one that they would use.
+        A sealed counter itself is not believed from them.
         """
         last = self.hear(3)[-1].counter
         self.refused(Rejection.REPLAY, advertisement(last, Says(1, 1)), _OTHER)
 
     def test_byChance(self) -> None:
         """
-        One counter in 2^24 of a host that draws them is sealed by chance. It
-        goes on as a member, and nobody else suffers.
+        One in 2^24 random counters has a valid tag by chance. Its host stays an ordinary member,
+        and no other host is affected.
         """
         generator = random.Random(112)
         self.hear(5)
@@ -726,15 +720,15 @@ class MixedTests(FreshnessTestCase):
                 drawn = advertisement(generator.getrandbits(64), _USUAL)
                 self.assertFalse(self.judge(drawn, _OTHER))
                 self.assertTrue(self.judge(sealed(self.now)))
-            # It was heard, all the same, and changed it is a replay.
+            # Its counter is remembered nevertheless.
             for change in _CHANGES:
                 self.refused(Rejection.REPLAY, forged(chance, **change), _STRANGER)
 
     def test_guessed(self) -> None:
         """
-        A tag that was guessed for a counter of an unsealed host, under the name of one
-        that seals or where seals are required, is centuries ahead; it takes two that
-        follow each other, as of a host whose clock was set, to be believed.
+        A counter of a host that does not seal, with a guessed tag, is nearly always centuries
+        ahead. From a source that is known to seal, or where seals are required, it is believed
+        only if the next one continues it, as after a clock was set forward.
         """
         far = _START + (FAR_AHEAD + 1000) * PACE
         for verification in (Verification.LEARN, Verification.REQUIRE):
@@ -745,7 +739,7 @@ class MixedTests(FreshnessTestCase):
             names = [_PEER] if verification is Verification.LEARN else [_PEER, _OTHER]
             for source in names:
                 for n in range(SOURCES):
-                    # A guess, again, and others.
+                    # The guess, the guess again, and other guesses.
                     guess = sealed(0.0, source, start=far + n * 10**6)
                     for _ in range(2):
                         self.assertIn("years", self.refused(Rejection.UNSEALED, guess, source))
@@ -756,7 +750,7 @@ class MixedTests(FreshnessTestCase):
 
     def test_manyGuesses(self) -> None:
         """
-        What is remembered of them has an end.
+        The memory for such guesses is bounded.
         """
         self.verification = Verification.REQUIRE
         self.freshness = self.receiver()
@@ -769,8 +763,8 @@ class MixedTests(FreshnessTestCase):
 
     def test_twiceInARow(self) -> None:
         """
-        Two in a row are no chance; before the second one nobody is held to seals,
-        unless they are required.
+        A source counts as sealing after two sealed advertisements in a row, or after the first
+        one where seals are required.
         """
         first, second = sealed(1.0), sealed(2.0)
         self.assertTrue(self.judge(first))
@@ -788,7 +782,7 @@ class MixedTests(FreshnessTestCase):
 
     def test_upgraded(self) -> None:
         """
-        A host that begins to seal is known from then on.
+        A host that begins to seal counts as sealing from then on.
         """
         self.assertFalse(self.judge(advertisement(7, Says(1, 0))))
         self.hear(3)
@@ -796,7 +790,8 @@ class MixedTests(FreshnessTestCase):
 
     def test_require(self) -> None:
         """
-        Where seals are required there are no others, and the rest is as usual.
+        Where seals are required, advertisements without one are rejected, and the other rules
+        hold as usual.
         """
         self.verification = Verification.REQUIRE
         self.freshness = self.receiver()
@@ -813,7 +808,7 @@ class MixedTests(FreshnessTestCase):
 
     def test_off(self) -> None:
         """
-        Who does not want to know is told nothing.
+        With verification off, everything is believed and nothing is remembered.
         """
         self.verification = Verification.OFF
         self.freshness = self.receiver()
@@ -826,17 +821,17 @@ class MixedTests(FreshnessTestCase):
 
 class MemoryTests(FreshnessTestCase):
     """
-    What is remembered has an end.
+    Memory is bounded.
     """
 
     def test_counters(self) -> None:
         """
-        A counter is remembered until so many others came.
+        A limited number of counters is remembered, the newest ones.
         """
         self.hear(2)
         first = sealed(self.now, _OWN)
         self.send(first)
-        # Ticks that follow each other closely: time is not what it is about.
+        # Consecutive ticks, so that no counter is rejected for its age.
         tick = first.counter >> 24
         others = [
             crafted.sealed(tick + n, _OWN, advbase=1) for n in range(1, REMEMBERED)
@@ -852,8 +847,8 @@ class MemoryTests(FreshnessTestCase):
 
     def test_forgottenCounters(self) -> None:
         """
-        Those of peers that are forgotten are refused all the same: their source is
-        known, and what it said.
+        An advertisement whose counter is forgotten is still rejected, because its source and what
+        the source said are remembered.
         """
         captured = self.hear(3)
         for n in range(REMEMBERED):
@@ -869,7 +864,8 @@ class MemoryTests(FreshnessTestCase):
 
     def test_sources(self) -> None:
         """
-        So many hosts are known; the one not heard for longest gives way.
+        A limited number of sources is remembered. A new one replaces the one that has been silent
+        for longest.
         """
         addresses = [f"10.99.1.{n}" for n in range(SOURCES + 1)]
         for address in addresses[:SOURCES]:
@@ -883,7 +879,7 @@ class MemoryTests(FreshnessTestCase):
 
     def test_onceOnly(self) -> None:
         """
-        Of those heard sealed only once, too, the first of too many is forgotten.
+        The number of sources heard sealed only once is limited, too.
         """
         for n in range(SOURCES + 1):
             self.hear(1, f"10.99.1.{n}")
@@ -894,7 +890,7 @@ class MemoryTests(FreshnessTestCase):
 
     def test_sayings(self) -> None:
         """
-        So many things that a host said are remembered, those that it said last.
+        Of what each source said, the last few are remembered.
         """
         self.hear(2, says=Says(1, 0))
         for skew in range(1, SAYINGS):
@@ -905,7 +901,7 @@ class MemoryTests(FreshnessTestCase):
         self.assertEqual([says.advskew for says in known.sayings], expected)
         self.hear(1, says=Says(1, 99))
         self.assertEqual([says.advskew for says in known.sayings], [*expected[1:], 99])
-        # Each of them is known again after a restart.
+        # They are still known after a restart.
         self.freshness = self.restarted()
         for skew in (*expected[1:], 99):
             captured = sealed(self.now, says=Says(1, skew))
@@ -913,7 +909,7 @@ class MemoryTests(FreshnessTestCase):
 
     def test_heardTells(self) -> None:
         """
-        A source tells whether it said something new.
+        A source reports whether it said something new.
         """
         source = SealedSource(1)
         heard = [

@@ -1,6 +1,6 @@
 """
-C17: digests, headers and checksums that the BSD kernels and ucarp make of given
-values, worked out and written down apart from the program.
+C17: digests, headers and checksums that the BSD kernels and ucarp make of given values. They were
+worked out and written down independently of this program.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ _MIXED = ("192.168.1.10", "2001:db8::1")
 @attrs.frozen
 class Golden:
     """
-    One digest.
+    The digest for some values.
 
-    @ivar hardware: The hardware address of an OpenBSD interface on which it was
-        set by hand.
+    @ivar hardware: The hardware address of an OpenBSD interface, if it was set by hand.
     """
 
     name: str
@@ -42,7 +41,7 @@ class Golden:
     hardware: bytes = b""
 
 
-#: The digest of A4, and of A7, in which the link-local address is left out.
+#: The digest of A4, and of A7, which leaves the link-local address out.
 _WITHOUT_LINK_LOCAL = "14cfccd965c6de6c5cea5b733e3844068c1d4365"
 _WITH_LINK_LOCAL = "225c727345b2220c7b988e1a07d952bf1a5960af"
 
@@ -89,7 +88,7 @@ GOLDEN = (
     Golden("A10", _GOAT, 1, ["2001:db8::1"], _C, "b335c1d7f0646c1503cc05f9d461e7a11c5e1bab"),
 )
 
-#: Whole headers: password, vhid, address, advbase, advskew, counter, bytes.
+#: Complete headers: password, vhid, address, advbase, advskew, counter, bytes.
 HEADERS = {
     "base 1, skew 100": (
         (_GOAT, 1, "192.168.1.10", 1, 100, _C),
@@ -112,7 +111,7 @@ HEADERS = {
 
 def keyring(golden: Golden, dialect: Dialect) -> Keyring:
     """
-    What a host of that group signs with.
+    Return the keyring of a host in that group.
     """
     return Keyring(
         golden.vhid,
@@ -130,7 +129,7 @@ class DigestTests(SynchronousTestCase):
 
     def orders(self, addresses: Sequence[str]) -> Iterable[list[bytes]]:
         """
-        The same addresses in other orders, and some twice.
+        Yield the same addresses in other orders, and with duplicates.
         """
         binary = [packed(address) for address in addresses]
         yield binary
@@ -139,8 +138,7 @@ class DigestTests(SynchronousTestCase):
 
     def test_authenticator(self) -> None:
         """
-        Each is what is signed, and verified, in whatever order the addresses
-        are given.
+        Each digest is the one that is signed and verified, whatever the order of the addresses.
         """
         for golden in GOLDEN:
             for addresses in self.orders(golden.addresses):
@@ -156,7 +154,7 @@ class DigestTests(SynchronousTestCase):
 
     def test_secondImplementation(self) -> None:
         """
-        What other tests hold the program against gives the same.
+        The second implementation, which other tests use, gives the same digests.
         """
         for golden in GOLDEN:
             digest = crafted.digest(
@@ -170,7 +168,7 @@ class DigestTests(SynchronousTestCase):
 
     def test_keyring(self) -> None:
         """
-        Where there is no link-local address all dialects sign the same.
+        Without link-local addresses, all dialects sign the same digest.
         """
         for golden in GOLDEN:
             if _LINK_LOCAL in golden.addresses:
@@ -184,8 +182,8 @@ class DigestTests(SynchronousTestCase):
 
     def test_linkLocal(self) -> None:
         """
-        A6 and A7: FreeBSD signs link-local addresses, OpenBSD signs without
-        them and accepts both.
+        A6 and A7: FreeBSD signs link-local addresses. OpenBSD signs without them, and accepts
+        both digests.
         """
         a6 = next(golden for golden in GOLDEN if golden.name == "A6")
         without, within = map(bytes.fromhex, (_WITHOUT_LINK_LOCAL, _WITH_LINK_LOCAL))
@@ -207,7 +205,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_encode(self) -> None:
         """
-        They are written byte by byte.
+        They are encoded byte by byte.
         """
         for name, (values, expected) in HEADERS.items():
             password, vhid, address, advbase, advskew, counter = values
@@ -217,7 +215,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_decode(self) -> None:
         """
-        They are read from a packet of their family, and the digest holds.
+        They are decoded from a packet of their family, and the digest verifies.
         """
         for name, (values, text) in HEADERS.items():
             password, vhid, address, advbase, advskew, counter = values
@@ -240,8 +238,8 @@ class HeaderTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        The digest of a bow-out is that of any other advertisement with its
-        counter: it does not cover the timing.
+        The digest of a bow-out is that of any other advertisement with its counter, because it
+        does not cover the timing.
         """
         first, last = (bytes.fromhex(HEADERS[name][1]) for name in ("base 1, skew 100", "bow-out"))
         self.assertEqual(first[8:], last[8:])
@@ -251,7 +249,7 @@ class HeaderTests(SynchronousTestCase):
 
 class IPv6ChecksumTests(SynchronousTestCase):
     """
-    FreeBSD and OpenBSD sum the 36 bytes, newer NetBSD the pseudo-header, too.
+    FreeBSD and OpenBSD sum the 36 bytes. Newer NetBSD also sums the pseudo-header.
     """
 
     _SOURCE, _GROUP = packed("fe80::1"), packed("ff02::12")
@@ -259,14 +257,14 @@ class IPv6ChecksumTests(SynchronousTestCase):
 
     def body(self, checksum: str) -> bytes:
         """
-        The advertisement of A10 with a checksum.
+        Return the advertisement of A10 with this checksum.
         """
         body = bytes.fromhex(HEADERS["A10, plain checksum"][1])
         return body[:6] + bytes.fromhex(checksum) + body[8:]
 
     def test_both(self) -> None:
         """
-        Both are accepted, and say the same.
+        Both are accepted, and decode to the same fields.
         """
         plain, pseudo = (
             unwrap(readPacket(crafted.packet6(self.body(checksum))), self._AUDIENCE)
@@ -277,7 +275,7 @@ class IPv6ChecksumTests(SynchronousTestCase):
 
     def test_noOther(self) -> None:
         """
-        No other is, nor that over the pseudo-header of other addresses.
+        No other checksum is accepted, not even that over the pseudo-header of other addresses.
         """
         for checksum in ("0d76", "0d78", "0f4b", "0f4d", "0000", "ffff"):
             data = crafted.packet6(self.body(checksum))
@@ -289,7 +287,7 @@ class IPv6ChecksumTests(SynchronousTestCase):
 
     def test_secondImplementation(self) -> None:
         """
-        The packets of other tests have them, as they are asked for.
+        The crafted packets of other tests have these checksums.
         """
         fields = {"vhid": 1, "advbase": 1, "advskew": 100, "counter": _C, "password": _GOAT}
         addresses = ["2001:db8::1"]
@@ -299,8 +297,8 @@ class IPv6ChecksumTests(SynchronousTestCase):
 
     def test_sent(self) -> None:
         """
-        The plain one is sent, in a packet as the kernels build it: no traffic
-        class, no flow label, no extension header, hop limit 255.
+        The checksum without a pseudo-header is sent, in a packet as the kernels build it: no
+        traffic class, no flow label, no extension header, hop limit 255.
         """
         advertisement = decode(self.body("0d77"))
         data = wrap(encode(advertisement), self._SOURCE, self._GROUP, 0x1234)

@@ -1,6 +1,6 @@
 """
-What L{txcarp.protocol.freshness} does to a whole group of honest hosts whose
-clocks disagree, on a network that loses and delays.
+What L{txcarp.protocol.freshness} does to a group of honest hosts whose clocks disagree, on a
+network that loses and delays packets.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from txcarp.protocol.seal import Says, Seal, Ticks, Verification
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 
-#: By how much a quartz is wrong.
+#: The error of a quartz clock.
 _RATES = st.floats(1 - 1e-4, 1 + 1e-4)
 
-#: Seconds from 1970 that the clocks of the hosts show: within a few years.
+#: The wall clocks of the hosts, in seconds since 1970: within a few years of each other.
 _WALLS = st.floats(1.7e9, 1.9e9) | st.floats(1.8e9, 1.8e9 + 60)
 
 
 @attrs.define
 class Clock:
     """
-    The two clocks of a host. They run alike, and stand still with it.
+    The two clocks of a host. They run at the same rate, and both stop while the host is paused.
 
-    @ivar wall: What the wall clock shows at the true time 0.
-    @ivar running: The same of the other one.
-    @ivar rate: Seconds that they count in one second.
+    @ivar wall: The time of the wall clock at the true time 0.
+    @ivar running: The time of the running clock at the true time 0.
+    @ivar rate: The seconds that they count in one true second.
     """
 
     wall: float
@@ -52,7 +52,7 @@ class Clock:
 
     def pause(self, seconds: float) -> None:
         """
-        A virtual machine is moved.
+        Pause the host, as when a virtual machine is migrated.
         """
         self.wall -= seconds
         self.running -= seconds
@@ -92,7 +92,7 @@ class Member:
 
     def receive(self, true: float, source: bytes, heard: Advertisement) -> None:
         """
-        @raise Rejected: If it is not believed.
+        @raise Rejected: If the advertisement is not believed.
         """
         now = self.clock.runningAt(true)
         assert self._freshness.judge(heard, source, now)
@@ -101,7 +101,7 @@ class Member:
 
     def restart(self) -> None:
         """
-        The program ends in order and begins anew, with its memory.
+        Restart the program in order, so that it keeps its state.
         """
         self._ticks = resumedTicks(self._ticks.last, self._freshness.sources.values())
         self._freshness = Freshness(
@@ -112,7 +112,7 @@ class Member:
 
 class Network:
     """
-    Brings packets in order from each source to each host.
+    Delivers packets from each source to each host in order.
     """
 
     def __init__(self, members: list[Member]) -> None:
@@ -125,8 +125,8 @@ class Network:
 
     def send(self, true: float, sender: Member, fates: list[float | None], says: Says) -> None:
         """
-        @param fates: For each host and family, in how many seconds it arrives;
-            C{None} if it does not.
+        @param fates: For each host and family, the delay in seconds; C{None} if the packet is
+            lost.
         """
         sent = sender.send(true, says)
         ways = [(to, one) for to in self.members if to is not sender for one in sent]
@@ -139,7 +139,7 @@ class Network:
 
     def run(self, until: float) -> None:
         """
-        Deliver what arrives until then.
+        Deliver what arrives until this time.
         """
         while self._waiting and self._waiting[0][0] <= until:
             arrival, _, to, source, heard = heapq.heappop(self._waiting)
@@ -163,7 +163,7 @@ _GAPS = st.floats(0, 2) | st.floats(0, 120)
 
 class HonestGroupTests(SynchronousTestCase):
     """
-    Nobody honest is refused.
+    No honest host is rejected.
     """
 
     @given(
@@ -182,11 +182,10 @@ class HonestGroupTests(SynchronousTestCase):
         history: list[tuple[float, int, tuple[object, ...]]],
     ) -> None:
         """
-        Whatever the clocks of the hosts show, and although they run apart, are
-        set back, and stand still for 5 s: when each host has spoken once to
-        all, every advertisement of a host that has heard the group since it
-        started, and that arrives within a second, is believed by everybody
-        whom it reaches, also after a restart.
+        The clocks of the hosts may show anything, drift apart, be set back and stop for 5 s. Once
+        each host has been heard by all others, every advertisement is believed by all hosts that
+        it reaches, also after a restart, if it arrives within a second and its sender has heard
+        the group since it started.
         """
         members = [Member(number, clock, families) for number, clock in enumerate(clocks)]
         network = Network(members)
@@ -195,7 +194,7 @@ class HonestGroupTests(SynchronousTestCase):
             network.send(now, member, [0.5], Says(1, 0))
             now += 2
             network.run(now)
-        # Those that were early took the others along.
+        # Hosts with slow clocks have now caught up with the fastest.
         network.refused.clear()
         for gap, number, (what, *facts) in history:
             now += gap
@@ -217,8 +216,7 @@ class HonestGroupTests(SynchronousTestCase):
 
     def test_simulation(self) -> None:
         """
-        The simulation is one in which something arrives, and in which a host
-        that never heard the others is refused.
+        In this simulation packets do arrive, and a host that never heard the others is rejected.
         """
         early, late = (Clock(wall, 5.0, 1.0) for wall in (1.8e9 + 100, 1.8e9))
         members = [Member(n, clock, [Family.IPV4]) for n, clock in enumerate((early, late))]

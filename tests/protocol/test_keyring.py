@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.protocol.authentication}.
+Tests for L{txcarp.protocol.authentication.Keyring}.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def keyring(
     **more: Any,
 ) -> Keyring:
     """
-    What a host of the group with vhid 10 has.
+    Return the keyring of a host in the group with vhid 10.
 
     @param others: Other sets of addresses.
     """
@@ -50,7 +50,7 @@ def keyring(
 
 def signed(password: bytes, addresses: Sequence[str], **more: Any) -> bytes:
     """
-    The digest for the counter 5 of a second implementation.
+    Return the digest of a second implementation for the counter 5.
     """
     return crafted.digest(5, password, crafted.VHID, *addresses, **more)
 
@@ -62,7 +62,7 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """
-        With one pair that is what is sent and accepted.
+        A keyring with one password and address set sends with it, and accepts nothing else.
         """
         for dialect in DIALECTS.values():
             keys = keyring(dialect=dialect)
@@ -74,8 +74,8 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """
-        While a group changes its password and its addresses each pair is
-        accepted, and named; one is sent.
+        With several passwords and address sets, one pair is sent. Every pair is accepted and
+        named.
         """
         keys = keyring(_NEW, _TWO, otherPasswords=[_OLD, _OLDER], others=[_ONE])
         self.assertEqual(keys.sign(5), signed(_NEW, _TWO))
@@ -93,15 +93,14 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_sameOnceMore(self) -> None:
         """
-        A pair that is given as another one, too, is the current one.
+        A pair that is listed again as another one is the current one.
         """
         keys = keyring(_NEW, _ONE, otherPasswords=[bytes(bytearray(_NEW))], others=[_ONE])
         self.assertEqual(keys.recognise(5, signed(_NEW, _ONE)), CURRENT)
 
     def test_rolling(self) -> None:
         """
-        At every step of a rolling change, each host accepts what every other
-        one sends.
+        At every step of a rolling change, each host accepts what every other host sends.
         """
         before = keyring(_OLD, _ONE)
         accepting = keyring(_OLD, _ONE, otherPasswords=[_NEW], others=[_TWO])
@@ -111,13 +110,13 @@ class RecogniseTests(SynchronousTestCase):
             for sender in together:
                 for receiver in together:
                     self.assertIsNotNone(receiver.recognise(5, sender.sign(5)))
-        # What each step is for.
+        # No step can be skipped.
         self.assertIsNone(before.recognise(5, sending.sign(5)))
         self.assertIsNone(after.recognise(5, accepting.sign(5)))
 
     def test_hardware(self) -> None:
         """
-        The hardware address is in the digest of every pair.
+        Every pair signs the hardware address.
         """
         hardware = b"\2\0\0\0\0\x2a"
         keys = keyring(_NEW, _ONE, OPENBSD, hardware=hardware, otherPasswords=[_OLD])
@@ -127,9 +126,8 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_linkLocal(self) -> None:
         """
-        Of link-local addresses OpenBSD accepts the digest with and without
-        them, under each password; the others sign them, and accept nothing
-        else.
+        OpenBSD's dialect accepts digests with and without the link-local addresses, for every
+        password. The other dialects sign them, and accept nothing else.
         """
         for dialect in (UCARP, FREEBSD):
             keys = keyring(_NEW, _LINK_LOCAL, dialect, otherPasswords=[_OLD])
@@ -150,7 +148,7 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_otherLinkLocal(self) -> None:
         """
-        Also if only the other set has one.
+        The same holds if only the other address set has a link-local address.
         """
         keys = keyring(_NEW, _TWO, OPENBSD, others=[_LINK_LOCAL])
         self.assertEqual(keys.recognise(5, signed(_NEW, _TWO)), CURRENT)
@@ -179,9 +177,8 @@ class RecogniseTests(SynchronousTestCase):
         addresses: frozenset[str],
     ) -> None:
         """
-        A digest is known exactly if it is of a known password and a known set,
-        in OpenBSD up to link-local addresses that are all there or all left
-        out.
+        A digest is recognised exactly if its password and address set are known. In OpenBSD's
+        dialect, link-local addresses are either all covered or all left out.
         """
         keys = keyring(
             passwords[0],
@@ -208,8 +205,7 @@ class SealsTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        It seals with the password that it signs with, and opens what any of
-        the passwords sealed.
+        The keyring seals with the password that it signs with, and opens seals of every password.
         """
         keys = keyring(_NEW, _ONE, otherPasswords=[_OLD])
         says, source = Says(5, 0), packed(crafted.PEER)

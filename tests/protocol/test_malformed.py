@@ -1,6 +1,6 @@
 """
-C18: each thing that can be wrong with a packet, in both families, is named by a
-rejection of its own.
+C18: everything that can be wrong with a packet, in both families, is rejected for a reason of its
+own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from txcarp.protocol.rejection import Rejected, Rejection
 
 _KEYRING = Keyring(crafted.VHID, UCARP, crafted.PASSWORD, [packed(crafted.ADDRESS)])
 
-#: A peer that advertises to this host alone, by family.
+#: A peer that sends unicast, by family.
 _LISTED = {Family.IPV4: "192.0.2.224", Family.IPV6: "2001:db8::224"}
 
 _AUDIENCES = {
@@ -48,7 +48,7 @@ _CHECKSUM_AT = {Family.IPV4: 26, Family.IPV6: 46}
 
 def make(family: Family, *, hops: int = 255, **more: Any) -> bytes:
     """
-    A packet of a family.
+    Return a packet of a family.
     """
     if family is Family.IPV6:
         return crafted.packet6(hops=hops, **more)
@@ -57,8 +57,7 @@ def make(family: Family, *, hops: int = 255, **more: Any) -> bytes:
 
 def verdict(data: bytes, family: Family) -> Rejection | None:
     """
-    What is wrong with a packet that a host got in a family; C{None} if it is
-    good.
+    Return why a host rejects a packet in a family; C{None} if it is accepted.
     """
     try:
         advertisement = unwrap(readPacket(data), _AUDIENCES[family])
@@ -71,7 +70,7 @@ def verdict(data: bytes, family: Family) -> Rejection | None:
 
 Maker = Callable[[Family], bytes]
 
-#: One packet for each fault that can be seen in it alone.
+#: One packet for each fault that does not depend on earlier packets.
 FAULTS: dict[str, tuple[Rejection | None, Maker]] = {
     "good": (None, make),
     "own source": (Rejection.OWN_ECHO, lambda family: make(family, source=_OWN[family])),
@@ -123,12 +122,12 @@ FAULTS: dict[str, tuple[Rejection | None, Maker]] = {
 
 class FaultTests(SynchronousTestCase):
     """
-    What is wrong is said.
+    Each fault is reported.
     """
 
     def test_each(self) -> None:
         """
-        Each fault is refused for its own reason in both families.
+        In both families, each fault is rejected for its own reason.
         """
         for family in Family:
             for name, (expected, maker) in FAULTS.items():
@@ -136,8 +135,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        No reason is left out that a packet can give to somebody who remembers
-        nothing.
+        The faults cover every reason that does not depend on earlier packets.
         """
         needHistory = {
             Rejection.OWN_SOURCE,
@@ -150,7 +148,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_length(self) -> None:
         """
-        What a header says about its length is not looked at, in any family.
+        The length field of the header is ignored in both families.
         """
         for family in Family:
             for length in (0, 20, 1500):
@@ -158,14 +156,14 @@ class FaultTests(SynchronousTestCase):
 
     def test_ignored6(self) -> None:
         """
-        Nor are the traffic class and the flow label: FreeBSD sets DSCP 56.
+        The traffic class and the flow label are ignored: FreeBSD sets DSCP 56.
         """
         self.assertIsNone(verdict(crafted.packet6(flow=0xE0 << 20), Family.IPV6))
         self.assertIsNone(verdict(crafted.packet6(flow=0xFFFFF), Family.IPV6))
 
     def test_details(self) -> None:
         """
-        A rejection holds the value that was found, for people.
+        A rejection contains the offending value.
         """
         for data, detail in (
             (crafted.packet6(hops=9), "9"),
@@ -184,8 +182,8 @@ class FaultTests(SynchronousTestCase):
 
     def test_order6(self) -> None:
         """
-        A packet with every fault is refused for the first one; each one that
-        is mended shows the next.
+        A packet with every fault is rejected for the first one. Each fault that is removed
+        reveals the next.
         """
         faults: dict[str, Any] = {
             "source": crafted.OWN6,
@@ -211,8 +209,8 @@ class FaultTests(SynchronousTestCase):
 
     def test_flippedBits6(self) -> None:
         """
-        One flipped bit in the advertisement is found by the checksum or
-        before it. In the header it is found where the header means anything.
+        A flipped bit in the advertisement is found by the checksum, or by an earlier check. In
+        the header it is found where the header is checked.
         """
         good = crafted.packet6()
         ignored = {*range(4, 48), *range(64, 192)}  # class, label, length; source
@@ -227,7 +225,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_sourceUnknown(self) -> None:
         """
-        Before this host knows its own address it takes no packet for an echo.
+        A host that does not know its own address yet takes no packet for an echo.
         """
         for family in Family:
             audience = _AUDIENCES[family]
@@ -237,12 +235,12 @@ class FaultTests(SynchronousTestCase):
 
 class PeerTests(SynchronousTestCase):
     """
-    A listed peer may be behind a router, and speak to this host alone.
+    A listed peer may be behind a router, and may send unicast.
     """
 
     def test_listed(self) -> None:
         """
-        With any hop limit, to this host and to the group.
+        A listed peer is accepted with any hop limit, in unicast and in multicast.
         """
         for family in Family:
             for hops in (1, 63, 254, 255):
@@ -257,8 +255,8 @@ class PeerTests(SynchronousTestCase):
 
     def test_followed(self) -> None:
         """
-        One that is only followed may speak to this host alone, but it was heard on this
-        link: it is behind no router.
+        A followed peer may send unicast. It was heard on this link, so it may not be behind a
+        router.
         """
         for family, audience in _AUDIENCES.items():
             own = attrs.evolve(audience, peers=(), followed=audience.peers)
@@ -272,7 +270,7 @@ class PeerTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """
-        Nobody else may, although its neighbour in the address space may.
+        Other hosts may not, even if their address is next to that of a listed peer.
         """
         for family, other in (
             (Family.IPV4, "192.0.2.225"),
@@ -287,7 +285,7 @@ class PeerTests(SynchronousTestCase):
 
     def test_otherGroup(self) -> None:
         """
-        Another group is another group, whoever speaks there.
+        Packets to another multicast group are rejected even from a listed peer.
         """
         for family in Family:
             data = make(family, source=_LISTED[family], destination=_OTHER_GROUP[family])
@@ -295,7 +293,7 @@ class PeerTests(SynchronousTestCase):
 
     def test_everythingElse(self) -> None:
         """
-        Being listed excuses nothing else.
+        All other checks apply to a listed peer, too.
         """
         for family in Family:
             source = _LISTED[family]
@@ -311,7 +309,7 @@ class PeerTests(SynchronousTestCase):
 
     def test_ownListed(self) -> None:
         """
-        A host that lists itself does not hear itself.
+        A host that lists itself rejects its own advertisements.
         """
         for family in Family:
             own = packed(_OWN[family])
@@ -324,13 +322,12 @@ class PeerTests(SynchronousTestCase):
 
 class HeaderTests(SynchronousTestCase):
     """
-    Tests for the parts of L{txcarp.protocol.envelope} and
-    L{txcarp.protocol.family}.
+    Tests for the functions of L{txcarp.protocol.envelope} and L{txcarp.protocol.family}.
     """
 
     def test_fields(self) -> None:
         """
-        Addresses and hop limits are read from either header.
+        All fields are read from a header of either family.
         """
         for family, source, destination in (
             (Family.IPV4, "192.0.2.7", "192.0.2.9"),
@@ -347,7 +344,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_headerLength6(self) -> None:
         """
-        A header is whole or none.
+        An incomplete header is rejected.
         """
         data = crafted.packet6()
         self.assertEqual(readPacket(data).payload, data[40:])
@@ -367,8 +364,8 @@ class HeaderTests(SynchronousTestCase):
     )
     def test_wrap(self, ends: tuple[str, str], body: bytes, identification: int) -> None:
         """
-        A packet of the family of its addresses is built around any payload,
-        byte by byte as a second implementation does it.
+        Any payload is wrapped into a packet of the family of the addresses. The bytes are those
+        of a second implementation.
         """
         source, destination = ends
         if ":" in source:
@@ -383,7 +380,7 @@ class HeaderTests(SynchronousTestCase):
 
     def test_kinds(self) -> None:
         """
-        Groups and link-local addresses are known by their first bits.
+        Multicast and link-local addresses are recognised by their first bits.
         """
         for text, multicast, linkLocal in (
             ("223.255.255.255", False, False),

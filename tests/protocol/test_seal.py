@@ -24,7 +24,7 @@ _TICKS = st.integers(0, TICKS - 1)
 _PEER = packed(crafted.PEER)
 
 
-#: Tick, what is said, source, and the counter, for vhid 10 and "secret".
+#: Tick, covered fields, source and counter, for vhid 10 and the password "secret".
 WIRE = (
     (0, Says(1, 0), "10.99.0.1", "0000000000af0f09"),
     (2**40 - 1, Says(255, 255), "10.99.0.1", "ffffffffff7869f0"),
@@ -34,7 +34,7 @@ WIRE = (
 
 def textOf(address: bytes) -> str:
     """
-    A packed address as text.
+    Return a packed address as text.
     """
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
@@ -46,7 +46,7 @@ class SealTests(SynchronousTestCase):
 
     def test_wire(self) -> None:
         """
-        What is on the wire is agreed between hosts, and stays as it is.
+        The format on the wire does not change: all hosts have to agree on it.
         """
         seal = Seal(b"secret", 10)
         for tick, says, source, expected in WIRE:
@@ -54,7 +54,7 @@ class SealTests(SynchronousTestCase):
 
     def test_layout(self) -> None:
         """
-        40 bits of tick and 24 of tag.
+        A counter has 40 bits of tick and 24 bits of tag.
         """
         self.assertEqual((TAG_BITS, TICKS.bit_length() - 1), (24, 40))
         seal = Seal(b"secret", 10)
@@ -71,7 +71,7 @@ class SealTests(SynchronousTestCase):
         self, password: bytes, vhid: int, tick: int, says: Says, source: bytes
     ) -> None:
         """
-        Two implementations agree, and what is sealed can be opened.
+        A second implementation makes the same seal, and the seal opens.
         """
         seal = Seal(password, vhid)
         counter = crafted.sealed(
@@ -88,7 +88,7 @@ class SealTests(SynchronousTestCase):
 
     def test_changedField(self) -> None:
         """
-        Any other value of a field is noticed.
+        A seal does not open if any field is changed.
         """
         seal = Seal(b"secret", 10)
         says = Says(1, 100, 7)
@@ -98,13 +98,13 @@ class SealTests(SynchronousTestCase):
             for value in {*range(256)} - {getattr(says, field)}:
                 changed = attrs.evolve(says, **{field: value})
                 self.assertFalse(seal.opens(counter, changed, _PEER), changed)
-        # Nor may two fields change places.
+        # Two fields cannot be exchanged either.
         for swapped in (Says(100, 1, 7), Says(1, 7, 100), Says(7, 100, 1)):
             self.assertFalse(seal.opens(counter, swapped, _PEER))
 
     def test_changedCounter(self) -> None:
         """
-        Another tick under the same tag is noticed, and another tag.
+        A seal does not open with another tick or another tag.
         """
         seal = Seal(b"secret", 10)
         counter = seal.counter(12345, Says(1, 0), _PEER)
@@ -113,7 +113,7 @@ class SealTests(SynchronousTestCase):
 
     def test_changedSource(self) -> None:
         """
-        It is good for one source, and for no other that begins or ends alike.
+        A seal opens for one source only, and for none that begins or ends with the same bytes.
         """
         seal = Seal(b"secret", 10)
         sources = [packed("10.99.0.1"), packed("fe80::1")]
@@ -128,7 +128,7 @@ class SealTests(SynchronousTestCase):
 
     def test_changedGroup(self) -> None:
         """
-        Another password or vhid opens nothing.
+        A seal does not open with another password or vhid.
         """
         counter = Seal(b"secret", 10).counter(12345, Says(1, 0), _PEER)
         for password in (b"", b"secreT", b"secret1", b"secre"):
@@ -138,8 +138,7 @@ class SealTests(SynchronousTestCase):
 
     def test_padding(self) -> None:
         """
-        As for the digest, a password and the same with zeros behind it are one
-        key.
+        As in the digest, a password padded with zeros is the same key.
         """
         self.assertEqual(
             Seal(b"secret", 10).counter(5, Says(1, 0), _PEER),
@@ -148,7 +147,7 @@ class SealTests(SynchronousTestCase):
 
     def test_saidBy(self) -> None:
         """
-        What is covered is read from the advertisement.
+        The covered fields are those of the advertisement.
         """
         advertisement = decode(crafted.payload(advbase=3, advskew=200, demotion=9))
         self.assertIsInstance(advertisement, Advertisement)
@@ -156,7 +155,7 @@ class SealTests(SynchronousTestCase):
 
     def test_notShown(self) -> None:
         """
-        A seal as text does not hold the password.
+        Neither str() nor repr() of a seal shows the password.
         """
         seal = Seal(b"hunter2", 10)
         self.assertNotIn("hunter2", repr(seal) + str(seal) + repr(vars(seal)))
@@ -164,7 +163,7 @@ class SealTests(SynchronousTestCase):
 
 def wallTick(wall: float) -> int:
     """
-    The tick that a clock says.
+    Return the tick for a time of the wall clock.
     """
     return int((wall - EPOCH) * PACE)
 
@@ -180,7 +179,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_wallClock(self) -> None:
         """
-        A clock that is right gives the ticks.
+        With a correct clock, the ticks are its time.
         """
         ticks = Ticks()
         for second in range(100):
@@ -190,14 +189,14 @@ class TicksTests(SynchronousTestCase):
 
     def test_epoch(self) -> None:
         """
-        Tick 0 is the beginning of 2020, and a clock from before that gives 1.
+        Tick 0 is the beginning of 2020. With an earlier clock the first tick is 1.
         """
         self.assertEqual(Ticks().next(EPOCH + 0.5, 0.0), PACE // 2)
         self.assertEqual(Ticks().next(0.0, 0.0), 1)
 
     def test_setBack(self) -> None:
         """
-        A clock that is set back does not make the ticks go back, or stand.
+        When the clock is set back, the ticks continue at their pace.
         """
         ticks = Ticks()
         first = ticks.next(1.8e9, 100.0)
@@ -208,7 +207,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_setForward(self) -> None:
         """
-        One that is set forward takes them along, for good.
+        When the clock is set forward, the ticks follow, and stay ahead when it is set back.
         """
         ticks = Ticks()
         ticks.next(1.8e9, 100.0)
@@ -219,7 +218,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_sameMoment(self) -> None:
         """
-        Several advertisements at a time have different ticks.
+        Several advertisements in one moment have different ticks.
         """
         ticks = Ticks()
         first = ticks.next(1.8e9, 100.0)
@@ -229,7 +228,8 @@ class TicksTests(SynchronousTestCase):
 
     def test_restart(self) -> None:
         """
-        The ticks of the last run are over, whatever the clock says now.
+        After a restart the ticks are later than those of the earlier run, whatever the clock
+        shows.
         """
         ticks = Ticks(10**9)
         self.assertEqual(ticks.next(0.0, 0.0), 10**9 + 1)
@@ -239,8 +239,8 @@ class TicksTests(SynchronousTestCase):
 
     def test_heard(self) -> None:
         """
-        Whoever hears a later tick goes on from that, keeping pace from then
-        on; an earlier one says nothing.
+        After a later tick of a peer, the ticks continue from that at their pace. An earlier one
+        has no effect.
         """
         ticks = Ticks()
         own = ticks.next(1.8e9, 100.0)
@@ -254,7 +254,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_heardBeforeSending(self) -> None:
         """
-        Also if it has sent nothing yet, as new hardware.
+        This also holds for a host that has sent nothing yet, such as new hardware.
         """
         ticks = Ticks()
         ticks.heard(5 * 10**9, 7.0)
@@ -263,8 +263,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_twoFamilies(self) -> None:
         """
-        Two advertisements at a time, a day long: the ticks do not run away from the
-        clock.
+        With two advertisements per moment for a day, the ticks do not run away from the clock.
         """
         ticks = Ticks()
         for second in range(86400):
@@ -275,8 +274,8 @@ class TicksTests(SynchronousTestCase):
 
     def test_manyAtATime(self) -> None:
         """
-        More advertisements than there are ticks, as with no base and no skew: the ticks
-        run ahead as they must, and when there are fewer again no receiver sees them late.
+        With more advertisements than ticks, as with advbase and advskew 0, the ticks have to run
+        ahead. When there are fewer again, no receiver finds them late.
         """
         ticks = Ticks()
         offset = float("-inf")
@@ -290,7 +289,7 @@ class TicksTests(SynchronousTestCase):
 
     def test_exhausted(self) -> None:
         """
-        After the last tick there is none, for whatever reason it was reached.
+        After the last tick there is none, however it was reached.
         """
         ticks = Ticks(TICKS - 2)
         self.assertEqual(ticks.next(1.8e9, 0.0), TICKS - 1)
@@ -304,8 +303,8 @@ class TicksTests(SynchronousTestCase):
 
     def test_wrongForAWhile(self) -> None:
         """
-        A clock that is beyond the last tick uses none up: when it is right
-        again there are ticks.
+        A clock that is beyond the last tick uses no tick up: when it is correct again, there are
+        ticks.
         """
         ticks = Ticks()
         self.assertIsNone(ticks.next(EPOCH + TICKS / PACE, 0.0))
@@ -327,9 +326,8 @@ class TicksTests(SynchronousTestCase):
         self, last: int, running: float, history: list[tuple[str, float, float]]
     ) -> None:
         """
-        Under any wall clock each tick is later than every one that was used
-        or heard before it, and by no less than the time that passed since, a second
-        excepted: several may be used in one moment.
+        With any wall clock, each tick is later than every tick used or heard before, by at least
+        the time that has passed, less one second, because several may be used in one moment.
         """
         ticks = Ticks(last)
         earlier: list[tuple[float, int]] = []
@@ -346,7 +344,7 @@ class TicksTests(SynchronousTestCase):
                 self.assertGreater(tick, last)
                 for then, before in earlier:
                     self.assertGreater(tick, before)
-                    # One tick for the rounding, and one for the arithmetic.
+                    # One tick for rounding, and one for floating-point errors.
                     self.assertGreaterEqual(tick - before, (running - then - 1) * PACE - 2)
                 earlier.append((running, tick))
             self.assertLess(ticks.last, TICKS)
@@ -354,8 +352,7 @@ class TicksTests(SynchronousTestCase):
     @given(_GAPS, _WALLS, st.lists(_WALLS, min_size=1, max_size=10))
     def test_anyRestart(self, gap: float, wall: float, walls: list[float]) -> None:
         """
-        Whatever the clock says at each of several starts, no tick is used
-        twice.
+        Whatever the clock shows at each of several starts, no tick is used twice.
         """
         ticks = Ticks()
         ticks.next(wall, 5.0)

@@ -24,7 +24,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_interval(self) -> None:
         """
-        Base seconds and 256ths.
+        The interval is advbase seconds and advskew 256ths.
         """
         self.assertEqual(Timing(1, 0).interval, 1.0)
         self.assertEqual(Timing(0, 1).interval, 1 / 256)
@@ -33,7 +33,7 @@ class TimingTests(SynchronousTestCase):
 
     def test_deadTime(self) -> None:
         """
-        The base counts as often as the ratio says, the skew once.
+        The dead time is advbase times the ratio, plus advskew once.
         """
         self.assertEqual(Timing(1, 64).deadTime(3), 3.25)
         self.assertEqual(Timing(2, 255).deadTime(1), 2 + 255 / 256)
@@ -42,7 +42,7 @@ class TimingTests(SynchronousTestCase):
     @given(_TIMINGS, _TIMINGS)
     def test_order(self, one: Timing, other: Timing) -> None:
         """
-        Preferred is who speaks more often.
+        The host that advertises more often is preferred.
         """
         self.assertEqual(one < other, one.interval < other.interval)
         self.assertEqual(one == other, one.interval == other.interval)
@@ -50,14 +50,13 @@ class TimingTests(SynchronousTestCase):
     @given(_TIMINGS, _TIMINGS, st.integers(1, 10))
     def test_missesBefore(self, own: Timing, peer: Timing, ratio: int) -> None:
         """
-        A backup misses its master if its dead time ends before the next
-        advertisement.
+        A backup would miss a master if its dead time ends before the master's next advertisement.
         """
         self.assertEqual(own.missesBefore(peer, ratio), own.deadTime(ratio) < peer.interval)
 
     def test_bowOut(self) -> None:
         """
-        Everybody with an ordinary timing misses a host that leaves.
+        With an ordinary timing, every backup takes over on a bow-out.
         """
         self.assertTrue(Timing(1, 0).missesBefore(LEAVING, 3))
         self.assertTrue(Timing(84, 255).missesBefore(LEAVING, 3))
@@ -75,15 +74,15 @@ class WinsTieTests(SynchronousTestCase):
 
     def test_lastOctet(self) -> None:
         """
-        In one network of 256 addresses the lower one wins.
+        Within a /24 network the lower address wins.
         """
         self.assertTrue(self.wins("10.99.0.1", "10.99.0.2"))
         self.assertFalse(self.wins("10.99.0.2", "10.99.0.1"))
 
     def test_byteOrder(self) -> None:
         """
-        The last octet counts most, as seen with the real ucarp: 10.99.1.1
-        stays and 10.99.0.2 goes.
+        The last octet counts most, as the real ucarp does it: 10.99.1.1 stays master, and
+        10.99.0.2 does not.
         """
         self.assertTrue(self.wins("10.99.1.1", "10.99.0.2"))
         self.assertFalse(self.wins("10.99.0.2", "10.99.1.1"))
@@ -91,8 +90,7 @@ class WinsTieTests(SynchronousTestCase):
     @given(_ADDRESSES, _ADDRESSES)
     def test_oneWinner(self, one: bytes, other: bytes) -> None:
         """
-        Of two different addresses exactly one wins, as their little-endian
-        numbers say.
+        Of two different addresses exactly one wins: the smaller one as a little-endian integer.
         """
         expected = int.from_bytes(one, "little") < int.from_bytes(other, "little")
         self.assertEqual(winsTie(one, other), expected)

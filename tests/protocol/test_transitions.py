@@ -1,6 +1,6 @@
 """
-Tests for the printed table of the election: what the documentation says of it, and what
-ucarp does.
+Tests for the printed table of the election: it is the one in the documentation, and agrees with
+ucarp.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from tests.protocol.transitions import SITUATIONS, rows, table
 from txcarp.protocol.effects import Effect
 from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState
 
-#: ucarp 1.5.2, src/carp.c: from where, on what (in the words of the table, the rest of which
-#: it does not have), to where, and what is done, in this order. Its up script runs before
-#: its first advertisement; here the advertisement leaves first, so that nobody else times
-#: out while a script runs. That is the only difference.
+#: The rules of ucarp 1.5.2 (src/carp.c) in the words of the table: from a state on an event to a
+#: state, with the effects in order.  ucarp does not have the other rows.  The only difference is
+#: that ucarp runs its up script before its first advertisement.  Here the advertisement is sent
+#: first, so that no other backup times out while a script runs.
 _UCARP = {
     ("INIT", "started"): ("BACKUP", "release; deadline in T"),
     ("BACKUP", "deadline"): ("MASTER", "no deadline; advertise in rhythm; acquire"),
@@ -47,12 +47,12 @@ _UCARP = {
 
 class PrintedTests(SynchronousTestCase):
     """
-    The table as it is printed.
+    The printed table.
     """
 
     def test_documented(self) -> None:
         """
-        C{docs/protocol.rst} has the table that the code has now.
+        C{docs/protocol.rst} contains the table that the code prints now.
         """
         root = Path(txcarp.__file__).parent.parent
         text = (root / "docs" / "protocol.rst").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ class PrintedTests(SynchronousTestCase):
 
     def test_ucarp(self) -> None:
         """
-        C19: what ucarp has a rule for is done by that rule.
+        C19: where ucarp has a rule, the table has the same.
         """
         printed = {(state, words): (to, done) for state, words, to, done in rows()}
         for situation, expected in _UCARP.items():
@@ -68,7 +68,8 @@ class PrintedTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        Every pair of states that one event leads from and to is in it, and every effect.
+        The table contains every effect, and every pair of different states between which an event
+        can lead.
         """
         pairs: set[tuple[ICARPState, ICARPState]] = set()
         effects: set[type[Effect]] = set()
