@@ -20,24 +20,24 @@ from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState
 #: first, so that no other backup times out while a script runs.
 _UCARP = {
     ("INIT", "started"): ("BACKUP", "release; deadline in T"),
-    ("BACKUP", "deadline"): ("MASTER", "no deadline; advertise in rhythm; acquire"),
+    ("BACKUP", "deadline passes"): ("MASTER", "no deadline; start advertising; acquire"),
     ("BACKUP", "heard; preempting, mine < theirs (B1)"): (
         "MASTER",
-        "no deadline; advertise in rhythm; acquire",
+        "no deadline; start advertising; acquire",
     ),
     ("BACKUP", "heard; theirs > (advbase * deadratio, advskew) (B2)"): (
         "MASTER",
-        "no deadline; advertise in rhythm; acquire",
+        "no deadline; start advertising; acquire",
     ),
-    ("BACKUP", "heard; a bow-out (B2)"): ("MASTER", "no deadline; advertise in rhythm; acquire"),
-    ("BACKUP", "heard; otherwise (B3)"): ("BACKUP", "deadline in T, of that family"),
+    ("BACKUP", "heard; a bow-out (B2)"): ("MASTER", "no deadline; start advertising; acquire"),
+    ("BACKUP", "heard; otherwise (B3)"): ("BACKUP", "deadline in T, in that family"),
     ("MASTER", "heard; mine > theirs (M1)"): (
         "BACKUP",
-        "advertise once; be quiet; release; deadline in T",
+        "advertise once; stop advertising; release; deadline in T",
     ),
     ("MASTER", "heard; equal, they win the tie (M1)"): (
         "BACKUP",
-        "advertise once; be quiet; release; deadline in T",
+        "advertise once; stop advertising; release; deadline in T",
     ),
     ("MASTER", "heard; equal, I win the tie (M2)"): ("MASTER", "announce again"),
     ("MASTER", "heard; mine < theirs (M2)"): ("MASTER", "announce again"),

@@ -1,9 +1,9 @@
 """
-The table of the election, printed from the code that decides:
-C{python -m tests.protocol.transitions}.
+The table of the election, printed from the code that decides: C{python -m
+tests.protocol.transitions}.
 
-Each row is a situation, in words and as what the code is given; where it leads is not
-written here but asked.
+Each row is a situation, in words and as arguments of the code. The outcome is not written here:
+the code is asked for it.
 """
 
 from __future__ import annotations
@@ -50,12 +50,10 @@ def _heard(
 @attrs.frozen
 class Situation:
     """
-    What may happen to a host.
+    An event in some state.
 
-    @ivar state: What it is.
-    @ivar words: What happens; C{mine} and C{theirs} are pairs of advbase and advskew.
+    @ivar words: The event in words; C{mine} and C{theirs} are pairs of advbase and advskew.
     @ivar standing: The facts about the host.
-    @ivar event: What happens.
     """
 
     state: ICARPState
@@ -67,16 +65,16 @@ class Situation:
 SITUATIONS = (
     Situation(INIT, "started", _OWN, Started()),
     Situation(INIT, "started, held back", _HELD, Started()),
-    Situation(BACKUP, "deadline", _OWN, DeadlinePassed(0.0, False)),
+    Situation(BACKUP, "deadline passes", _OWN, DeadlinePassed(0.0, False)),
     Situation(
         BACKUP,
-        "deadline, but packets wait unread",
+        "deadline passes, but packets are unread",
         _OWN,
         DeadlinePassed(0.0, True),
     ),
     Situation(
         BACKUP,
-        "deadline, noticed more than 50 ms late",
+        "deadline noticed more than 50 ms late",
         _OWN,
         DeadlinePassed(0.051, False),
     ),
@@ -87,11 +85,11 @@ SITUATIONS = (
     Situation(BACKUP, "heard; a bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
     Situation(BACKUP, "heard; more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
     Situation(BACKUP, "heard; otherwise (B3)", _OWN, _heard(1, 65)),
-    Situation(BACKUP, "told to be master", _OWN, Claimed()),
+    Situation(BACKUP, "asked to take over", _OWN, Claimed()),
     Situation(BACKUP, "link lost", _HELD, Held(HoldReason.NO_LINK)),
     Situation(
         BACKUP,
-        "a required step failed, and somebody else was faster",
+        "a required step failed, but another host took over first",
         _HELD,
         Resigned(True),
     ),
@@ -101,10 +99,10 @@ SITUATIONS = (
     Situation(MASTER, "heard; equal, I win the tie (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
     Situation(MASTER, "heard; mine < theirs (M2)", _OWN, _heard(1, 65)),
     Situation(MASTER, "heard; a bow-out (M2)", _OWN, _heard(*attrs.astuple(LEAVING))),
-    Situation(MASTER, "slept longer than peers wait", _OWN, Slept(9.0)),
+    Situation(MASTER, "did not run for longer than peers wait", _OWN, Slept(9.0)),
     Situation(
         MASTER,
-        "demoted, somebody may be better",
+        "demoted, and a better host may exist",
         _OWN,
         DemotionChanged(True),
     ),
@@ -114,44 +112,44 @@ SITUATIONS = (
         _OWN,
         DemotionChanged(False),
     ),
-    Situation(MASTER, "nobody took what was offered", _OWN, OfferUnanswered()),
+    Situation(MASTER, "no host took over within 50 ms", _OWN, OfferUnanswered()),
     Situation(
         MASTER,
-        "told to resign, or a required step failed",
+        "asked to hand over, or a required step failed",
         _HELD,
         Resigned(False),
     ),
     Situation(MASTER, "link lost", _HELD, Held(HoldReason.NO_LINK)),
     Situation(MASTER, "stopped", _OWN, Stopped()),
-    Situation(WAITING, "nothing holds it back any more", _OWN, Released()),
+    Situation(WAITING, "no longer held back", _OWN, Released()),
     Situation(WAITING, "stopped", _HELD, Stopped()),
 )
 
 
 def nameOf(state: ICARPState) -> str:
     """
-    What a state is called in the table.
+    Return the name of a state in the table.
     """
     return "waiting" if state is WAITING else str(state.role.value)
 
 
 def wordsOf(effect: effects.Effect) -> str:
     """
-    What an effect is called in the table.
+    Return the words for an effect in the table.
     """
     match effect:
         case effects.ArmMasterDown(family=None):
             return "deadline in T"
         case effects.ArmMasterDown():
-            return "deadline in T, of that family"
+            return "deadline in T, in that family"
         case effects.DisarmMasterDown():
             return "no deadline"
         case effects.LookAgain():
-            return "read them, then as above"
+            return "read them, then look again"
         case effects.StartAdvertising():
-            return "advertise in rhythm"
+            return "start advertising"
         case effects.StopAdvertising():
-            return "be quiet"
+            return "stop advertising"
         case effects.Advertise():
             return "advertise once"
         case effects.BowOut():
@@ -159,9 +157,9 @@ def wordsOf(effect: effects.Effect) -> str:
         case effects.Reassert():
             return "announce again"
         case effects.OfferMastership():
-            return "offer the place in 50 ms"
+            return "wait 50 ms for a better host"
         case effects.WithdrawOffer():
-            return "offer nothing"
+            return "stop waiting for one"
         case effects.ChangeRole(role=Role.MASTER):
             return "acquire"
         case effects.ChangeRole():
@@ -171,7 +169,7 @@ def wordsOf(effect: effects.Effect) -> str:
 
 def rows() -> Iterator[tuple[str, str, str, str]]:
     """
-    The table: a state, what happens, the next state, and what is done in this order.
+    Yield the rows of the table: a state, an event, the next state, and the effects in order.
     """
     for one in SITUATIONS:
         following, ordered = one.state.decide(one.standing, one.event)
@@ -181,7 +179,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
 
 def table(widths: Sequence[int] = (7, 38, 7, 34)) -> str:
     """
-    The table as reStructuredText.
+    Return the table as reStructuredText.
     """
     rule = "  ".join("=" * width for width in widths)
     lines = [rule]
