@@ -1,8 +1,8 @@
 """
-Advertisements made by hand, good or with one thing changed.
+Handmade advertisements, good or with one thing changed.
 
-Nothing of L{txcarp} is used here: what the program reads and writes is held
-against a second implementation.
+Nothing of L{txcarp} is used here: this is a second implementation, with which the program is
+compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-#: The group in which most tests take part.
+#: The group of most tests.
 PASSWORD = b"secret"
 VHID = 10
 ADDRESS = "10.99.0.100"
@@ -30,7 +30,7 @@ GROUP6 = "ff02::12"
 
 def checksum(data: bytes) -> int:
     """
-    RFC 1071, word by word.
+    Return the checksum of RFC 1071, computed word by word.
     """
     total = 0
     for (word,) in struct.iter_unpack("!H", data + b"\0" * (len(data) % 2)):
@@ -41,7 +41,7 @@ def checksum(data: bytes) -> int:
 
 def packed(address: str) -> bytes:
     """
-    An address of either family.
+    Return the packed form of an address of either family.
     """
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
@@ -54,10 +54,10 @@ def digest(
     hardware: bytes = b"",
 ) -> bytes:
     """
-    The HMAC of an advertisement for addresses of both families: IPv4 first,
-    each family in order.
+    Return the HMAC of an advertisement. It covers the IPv4 addresses first, and each family in
+    ascending order.
 
-    @param hardware: What OpenBSD puts in front of the vhid.
+    @param hardware: The hardware address that OpenBSD puts in front of the vhid.
     """
     signed = [packed(address) for address in addresses or (ADDRESS,)]
     signed.sort(key=lambda address: (len(address), address))
@@ -77,9 +77,9 @@ def tag(
     password: bytes = PASSWORD,
 ) -> int:
     """
-    The 24 bits that prove what an advertisement says: of the HMAC-SHA256 over
-    the first bytes of its header (without authlen and checksum), its source
-    with its length, and its tick in 64 bits, under a key of their own.
+    Return the 24 bits that authenticate the fields of an advertisement. They are the beginning of
+    an HMAC-SHA256 over the start of its header (without authlen and checksum), its source address
+    with its length, and its tick in 64 bits. The key is derived from the password.
     """
     purpose = b"txcarp: sealed advertisements, version 1"
     key = hmac.new(password, purpose, hashlib.sha256).digest()
@@ -100,7 +100,7 @@ def sealed(
     password: bytes = PASSWORD,
 ) -> int:
     """
-    A sealed counter.
+    Return a sealed counter.
     """
     proof = tag(
         tick,
@@ -116,14 +116,14 @@ def sealed(
 
 def tickOf(counter: int) -> int:
     """
-    The tick in a sealed counter.
+    Return the tick of a sealed counter.
     """
     return counter >> 24
 
 
 def pseudoHeader(source: str, destination: str, length: int = 36) -> bytes:
     """
-    What some sum together with a payload of IPv6.
+    Return the IPv6 pseudo-header, which some checksums cover.
     """
     return packed(source) + packed(destination) + struct.pack("!II", length, 112)
 
@@ -144,10 +144,10 @@ def payload(
     pseudo: bytes = b"",
 ) -> bytes:
     """
-    The 36 bytes.
+    Return the 36 bytes of an advertisement.
 
-    @param addresses: What is signed in place of L{ADDRESS}.
-    @param pseudo: What is summed besides.
+    @param addresses: The addresses to sign in place of L{ADDRESS}.
+    @param pseudo: A pseudo-header for the checksum to cover.
     """
     proof = bytearray(digest(counter, password, vhid, *addresses))
     if badDigest:
@@ -172,8 +172,8 @@ def packet(
     **fields: int | bytes | bool | Sequence[str],
 ) -> bytes:
     """
-    An IPv4 packet with a correct header checksum around a payload; C{fields}
-    are those of L{payload}.
+    Return a payload in an IPv4 packet with a correct header checksum; C{fields} are those of
+    L{payload}.
     """
     if body is None:
         body = payload(**fields)  # type: ignore[arg-type]
@@ -209,9 +209,9 @@ def packet6(
     **fields: int | bytes | bool | Sequence[str],
 ) -> bytes:
     """
-    An IPv6 packet around a payload; C{fields} are those of L{payload}.
+    Return a payload in an IPv6 packet; C{fields} are those of L{payload}.
 
-    @param flow: Traffic class and flow label.
+    @param flow: The traffic class and the flow label.
     @param pseudo: Whether the checksum of the payload covers the pseudo-header.
     """
     if body is None:
@@ -232,7 +232,7 @@ def sealedPacket(
     password: bytes = PASSWORD,
 ) -> bytes:
     """
-    A packet to the group, of the family of its source, with a sealed counter.
+    Return a packet to the group with a sealed counter, of the family of its source.
     """
     counter = sealed(
         tick, source, advbase=advbase, advskew=advskew, demotion=demotion, password=password
@@ -249,7 +249,7 @@ def sealedPacket(
 
 def vrrp2(addresses: int, vrid: int = VHID) -> bytes:
     """
-    The payload of a VRRP version 2 advertisement (RFC 3768).
+    Return the payload of a VRRP version 2 advertisement (RFC 3768).
     """
     start = bytes((0x21, vrid, 100, addresses, 0, 1))
     rest = b"".join(bytes((10, 0, 0, n + 1)) for n in range(addresses)) + b"\0" * 8
@@ -258,7 +258,7 @@ def vrrp2(addresses: int, vrid: int = VHID) -> bytes:
 
 def plusOne(data: bytes, offset: int, change: int = 1) -> bytes:
     """
-    The same with the 16-bit word at an offset changed.
+    Return the data with a change to the 16-bit word at an offset.
     """
     (word,) = struct.unpack_from("!H", data, offset)
     return data[:offset] + struct.pack("!H", (word + change) & 0xFFFF) + data[offset + 2 :]
@@ -273,7 +273,8 @@ def isIPv6(data: bytes) -> bool:
 
 def payloadAt(data: bytes) -> int:
     """
-    Where the payload of an IP packet of either family begins; 0 if the header is not whole.
+    Return the offset of the payload in an IP packet of either family; 0 if the header is
+    incomplete.
     """
     if not data:
         return 0
@@ -283,29 +284,29 @@ def payloadAt(data: bytes) -> int:
 
 def payloadOf(packet: bytes) -> bytes:
     """
-    The payload of an IP packet of either family.
+    Return the payload of an IP packet of either family.
     """
     return packet[payloadAt(packet) :]
 
 
 def sourceOf(packet: bytes) -> bytes:
     """
-    The packed source address of an IP packet of either family.
+    Return the packed source address of an IP packet of either family.
     """
     return packet[8:24] if isIPv6(packet) else packet[12:16]
 
 
 def destinationOf(packet: bytes) -> bytes:
     """
-    The packed destination address of an IP packet of either family.
+    Return the packed destination address of an IP packet of either family.
     """
     return packet[24:40] if isIPv6(packet) else packet[16:20]
 
 
 def mended(data: bytes, *, pseudo: bool = False) -> bytes:
     """
-    The same packet with correct checksums, so that it reaches the digest.  What is too short
-    for an advertisement stays as it is.
+    Return the packet with correct checksums, so that it reaches the check of the digest. A packet
+    that is too short for an advertisement does not change.
 
     @param pseudo: Whether the checksum in an IPv6 packet covers the pseudo-header, too.
     """
@@ -332,8 +333,8 @@ def forged(
     source: bytes | None = None,
 ) -> bytes:
     """
-    What an attacker without the password makes of a captured advertisement: other fields that
-    the digest does not cover, the captured counter and digest, and correct checksums.
+    Return what an attacker without the password makes of a captured advertisement: changed fields
+    that the digest does not cover, the captured counter and digest, and correct checksums.
 
     @param data: A whole packet.
     @param source: A packed address of the packet's family.

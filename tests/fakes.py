@@ -1,6 +1,5 @@
 """
-Stand-ins for everything that a virtual host needs, and a journal of what it
-did with them.
+Fakes for everything that a virtual host needs, and a journal of what it did with them.
 """
 
 from __future__ import annotations
@@ -45,18 +44,18 @@ from txcarp.virtualhost import VirtualHost
 
 INTERFACE = "eth7"
 
-#: The link on which everything works.
+#: A link that works.
 GOOD_LINK = Link(index=7, name=INTERFACE, up=True, running=True, address=b"\2\0\0\0\0\7")
 
 
 class Journal(list[tuple[Any, ...]]):
     """
-    What happened, in order.
+    Records what happened, in order.
     """
 
     def take(self) -> list[tuple[Any, ...]]:
         """
-        Everything since the last call.
+        Return and remove everything recorded since the last call.
         """
         taken = list(self)
         self.clear()
@@ -66,11 +65,11 @@ class Journal(list[tuple[Any, ...]]):
 @implementer(IAdvertisementTransport)
 class FakeTransport:
     """
-    Notes what is sent.
+    Records what is sent.
 
-    @ivar error: Raised instead of sending, if it is one.
-    @ivar unread: What L{hasUnread} says.
-    @ivar hearing: What L{hears} says.
+    @ivar error: The exception to raise instead of sending; C{None} for none.
+    @ivar unread: The result of L{hasUnread}.
+    @ivar hearing: The result of L{hears}.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -115,7 +114,7 @@ class FakeTransport:
     @property
     def advertisements(self) -> list[Advertisement]:
         """
-        What left, as others read it.
+        The sent advertisements, decoded.
         """
         return [decode(payloadOf(packet)) for packet in self.packets]
 
@@ -123,7 +122,7 @@ class FakeTransport:
 @implementer(IAnnouncer)
 class FakeAnnouncer:
     """
-    Notes what is announced.
+    Records what is announced.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -139,9 +138,9 @@ class FakeAnnouncer:
 @implementer(INetwork)
 class FakeNetwork:
     """
-    One interface with at most one virtual host on it.
+    A network with one interface and at most one virtual host.
 
-    @ivar transports: What is given out, by family; the same for both at first.
+    @ivar transports: The transports by family. At first it is the same one for both.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -172,7 +171,7 @@ class FakeNetwork:
     @property
     def receiver(self) -> IPacketReceiver | None:
         """
-        The receiver of the packets of the virtual host that is attached.
+        The packet receiver of the attached virtual host.
         """
         return self.open[0].receiver if self.open else None
 
@@ -183,7 +182,7 @@ class FakeNetwork:
 @implementer(ILinkMonitor)
 class FakeLinks:
     """
-    Links that a test changes.
+    Links that a test can change.
     """
 
     def __init__(self) -> None:
@@ -202,13 +201,13 @@ class FakeLinks:
 
     def change(self, name: str = INTERFACE, **facts: Any) -> None:
         """
-        Change some facts about a link, which may be gone.
+        Change attributes of a link, which may be missing.
         """
         self.set(name, attrs.evolve(self.links.get(name, GOOD_LINK), **facts))
 
     def set(self, name: str, link: Link | None) -> None:
         """
-        Put a link in place of another, or none.
+        Replace or remove a link.
         """
         if link is None:
             self.links.pop(name, None)
@@ -222,9 +221,9 @@ class FakeLinks:
 @implementer(IScriptRunner)
 class FakeScripts:
     """
-    Scripts that end at once with status 0, or when a test ends them.
+    Scripts that exit at once with status 0, or when a test ends them.
 
-    @ivar hold: Whether they wait for L{end}.
+    @ivar hold: Whether scripts wait for L{end}.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -252,7 +251,7 @@ class FakeScripts:
 
     def end(self, status: int = 0) -> None:
         """
-        The script that began first ends.
+        End the script that was started first.
         """
         self.journal.append(("script ended", status))
         self.running.pop(0).callback(ScriptResult(status=status))
@@ -261,12 +260,11 @@ class FakeScripts:
 @implementer(IPlatform)
 class FakePlatform:
     """
-    A machine made of the other fakes.
+    A platform made of the other fakes.
 
-    @ivar asleep: Seconds that the machine slept, which the clock of the timers
-        did not count.
+    @ivar asleep: Seconds for which the machine slept. The clock of the timers did not count them.
     @ivar opened: Whether it is open.
-    @ivar draw: Draws random numbers.
+    @ivar draw: Returns random numbers.
     """
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
@@ -301,7 +299,7 @@ class FakePlatform:
 @implementer(IMastershipObserver)
 class FakeObserver:
     """
-    Keeps the changes that it was told.
+    Records changes of role.
     """
 
     def __init__(self) -> None:
@@ -313,7 +311,7 @@ class FakeObserver:
 
 def configured(**settings: Any) -> VirtualHostConfiguration:
     """
-    The configuration of this side of L{tests.crafted}'s group, with scripts.
+    Return the configuration of this host in the group of L{tests.crafted}, with scripts.
     """
     whole: dict[str, Any] = {
         "interface": INTERFACE,
@@ -333,8 +331,8 @@ def _due(call: IDelayedCall) -> float:
 
 def runTo(clock: Clock, when: float) -> None:
     """
-    Let a clock go to a moment through every call at exactly its time, as
-    L{Clock.advance} does not.
+    Advance a clock to a time, running every call exactly at its own time. L{Clock.advance} does
+    not.
     """
     while (calls := clock.getDelayedCalls()) and (due := min(map(_due, calls))) <= when:
         clock.rightNow = max(clock.rightNow, due)
@@ -344,8 +342,7 @@ def runTo(clock: Clock, when: float) -> None:
 
 class Stage:
     """
-    One virtual host with everything around it.
-
+    A virtual host with everything that it needs.
     """
 
     def __init__(self, *, disk: MemoryFile | None = None, **settings: Any) -> None:
@@ -370,7 +367,7 @@ class Stage:
     @property
     def asleep(self) -> float:
         """
-        Seconds that the machine slept.
+        Seconds for which the machine slept.
         """
         return self.platform.asleep
 
@@ -385,28 +382,26 @@ class Stage:
 
     def start(self) -> None:
         """
-        Start the host as a service.
+        Start the host.
         """
         self.host.privilegedStartService()
         self.host.startService()
 
     def run(self, seconds: float) -> None:
         """
-        Let time pass.
+        Let some seconds pass.
         """
         runTo(self.clock, self.clock.seconds() + seconds)
 
     def jump(self, seconds: float) -> None:
         """
-        Let time pass in which this process does not run; everything that
-        was due comes late.
+        Let some seconds pass while this process does not run, so that all calls are late.
         """
         self.clock.advance(seconds)
 
     def deliver(self, packet: bytes | None = None, **fields: Any) -> None:
         """
-        Have a packet arrive; an advertisement of a peer with base 1 if none is
-        given.
+        Deliver a packet. The default is an advertisement of a peer with advbase 1.
         """
         assert self.network.receiver is not None
         if packet is None:
@@ -415,7 +410,7 @@ class Stage:
 
     def becomeMaster(self) -> None:
         """
-        Start, hear nobody, and forget the journal.
+        Start the host, let it become master, and clear the journal.
         """
         self.start()
         self.run(self.host.configuration.timing.deadTime(self.host.configuration.deadRatio))
@@ -424,19 +419,19 @@ class Stage:
 
 def networkDown() -> OSError:
     """
-    What a send raises while the interface is down.
+    Return the error of a send while the interface is down.
     """
     return OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
 
 
 class MemoryFile(StateFile):
     """
-    A state file in memory, which stays when the process that wrote it is gone.
+    A state file in memory, which outlives the process that wrote it.
 
-    @ivar texts: The text of each file in its directory.
-    @ivar writes: How many writes were good.
-    @ivar readError: Raised by each attempt to read, if it is one.
-    @ivar writeError: Raised by each attempt to write, if it is one.
+    @ivar texts: The text of each file by its path.
+    @ivar writes: The number of successful writes.
+    @ivar readError: The exception that every read raises; C{None} for none.
+    @ivar writeError: The exception that every write raises; C{None} for none.
     """
 
     def __init__(self) -> None:
@@ -462,14 +457,14 @@ class MemoryFile(StateFile):
 
     def saved(self, group: str) -> SealState:
         """
-        The state that another process would find.
+        Return the state that another process would load.
         """
         return StateStore(self, Clock(), maybeDeferred).load(group)
 
 
 class FakeThreads:
     """
-    Calls a function at once, or, while the disk is slow, when L{finish} is called.
+    Calls functions at once or, while the disk is slow, in L{finish}.
     """
 
     def __init__(self) -> None:
@@ -485,13 +480,13 @@ class FakeThreads:
     @property
     def unfinished(self) -> int:
         """
-        How many calls wait for L{finish}.
+        The number of calls that wait for L{finish}.
         """
         return len(self._unfinished)
 
     def finish(self) -> None:
         """
-        Have the disk do what it was asked for first.
+        Run the call that has waited for longest.
         """
         function, done = self._unfinished.pop(0)
         maybeDeferred(function).chainDeferred(done)

@@ -1,5 +1,5 @@
 """
-The rooms of txcarp: imports run down only, and never in a circle.
+The layers of txcarp: imports lead only to lower layers, and never in a circle.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
 
-#: The layers from the lowest to the highest, each with the modules and packages in it.
-#: What stands in one may import its own package, and whatever stands in a lower layer.
+#: The layers from the lowest to the highest, each with its modules and packages.  A module may
+#: import modules of its own package, and of lower layers.
 LAYERS = (
     ("txcarp.links",),
     ("txcarp.protocol",),
@@ -42,7 +42,7 @@ LAYERS = (
     ("txcarp",),
 )
 
-#: What any module may have of the package itself.
+#: The names that any module may import from the package itself.
 _CONSTANTS = {"__version__"}
 
 _ROOT = Path(txcarp.__file__).parent
@@ -50,7 +50,7 @@ _ROOT = Path(txcarp.__file__).parent
 
 def sources() -> dict[str, str]:
     """
-    The source of every module, by its name.
+    Return the source of every module by its name.
     """
     found = {}
     for path in _ROOT.rglob("*.py"):
@@ -62,7 +62,7 @@ def sources() -> dict[str, str]:
 
 def imports(name: str, source: str, modules: Mapping[str, str]) -> Iterator[str]:
     """
-    The modules of this program that a module imports, wherever in it.
+    Yield the modules of this program that a module imports, anywhere in its source.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -78,8 +78,7 @@ def imports(name: str, source: str, modules: Mapping[str, str]) -> Iterator[str]
 
 def layer(name: str) -> tuple[int, str]:
     """
-    The number of the layer that a module is in, and its entry there: the longest one that
-    fits.
+    Return the number of a module's layer, and its entry there: the longest one that matches.
     """
     fitting = [
         (entry, number)
@@ -93,7 +92,7 @@ def layer(name: str) -> tuple[int, str]:
 
 def violations(modules: Mapping[str, str]) -> list[str]:
     """
-    The imports that the layers forbid.
+    Return the imports that the layers forbid.
     """
     wrong = []
     for name, source in modules.items():
@@ -107,7 +106,7 @@ def violations(modules: Mapping[str, str]) -> list[str]:
 
 def circles(modules: Mapping[str, str]) -> list[list[str]]:
     """
-    Modules that import each other, directly or by way of others.
+    Return modules that import each other, directly or indirectly.
     """
     graph = {name: set(imports(name, text, modules)) - {name} for name, text in modules.items()}
     while True:
@@ -116,18 +115,18 @@ def circles(modules: Mapping[str, str]) -> list[list[str]]:
             break
         for name in leaves:
             del graph[name]
-    # What is left is in a circle, or imports one.
+    # The remaining modules are in a circle, or import one that is.
     return [sorted(graph)] if graph else []
 
 
 class LayerTests(SynchronousTestCase):
     """
-    Who may import whom.
+    Which module may import which.
     """
 
     def test_downOnly(self) -> None:
         """
-        No module imports one of a higher layer, or of another room of its own layer.
+        No module imports one of a higher layer, or of another package in its own layer.
         """
         self.assertEqual(violations(sources()), [])
 
@@ -139,7 +138,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_planted(self) -> None:
         """
-        A forbidden import is found, wherever it stands in a module.
+        A forbidden import is found anywhere in a module.
         """
         good = sources()
         for name, line in (
@@ -156,7 +155,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_plantedCircle(self) -> None:
         """
-        So are two modules of one room that import each other.
+        Two modules of one package that import each other are found.
         """
         good = sources()
         line = "from txcarp.protocol.election import Standing"
@@ -167,7 +166,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_everyModuleHasALayer(self) -> None:
         """
-        Each entry of the table is there, and only the package itself is in the last.
+        Each entry of the table exists, and only the package itself is in the last layer.
         """
         modules = sources()
         for entries in LAYERS:
@@ -178,7 +177,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_protocolAlone(self) -> None:
         """
-        The protocol loads nothing of Twisted.
+        The protocol package does not load Twisted.
         """
         code = (
             "import pkgutil, sys, txcarp.protocol\n"
@@ -193,7 +192,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_publicNames(self) -> None:
         """
-        Every public name of the package is there, and no other.
+        The package has exactly its public names.
         """
         for name in dir(txcarp):
             self.assertIsNotNone(getattr(txcarp, name), name)

@@ -1,5 +1,6 @@
 """
-Tests for L{txcarp.service}: virtual hosts come, change and go while it runs.
+Tests for L{txcarp.service}: virtual hosts are added, changed and removed while the service is
+running.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from txcarp.service import CARPService
 
 class ManyTests(SynchronousTestCase):
     """
-    A service that runs.
+    A service with several virtual hosts.
     """
 
     def setUp(self) -> None:
@@ -28,13 +29,13 @@ class ManyTests(SynchronousTestCase):
 
     def one(self, vhid: int, **settings: int) -> VirtualHostConfiguration:
         """
-        One of several virtual hosts.
+        Return the configuration of one virtual host.
         """
         return configured(vhid=vhid, neutral=True, **settings)
 
     def start(self, seconds: float = 0.0) -> None:
         """
-        Start the service, and let time pass.
+        Start the service, and let some seconds pass.
         """
         self.carp.privilegedStartService()
         self.carp.startService()
@@ -42,20 +43,20 @@ class ManyTests(SynchronousTestCase):
 
     def run_(self, seconds: float) -> None:
         """
-        Let time pass.
+        Let some seconds pass.
         """
         runTo(self.clock, self.clock.seconds() + seconds)
 
     def numbers(self) -> list[int]:
         """
-        Which virtual hosts there are.
+        Return the vhids of the virtual hosts.
         """
         return [host.configuration.vhid for host in self.carp.virtualHosts]
 
     def test_platform(self) -> None:
         """
-        What all share is opened with the first start, and closed when the last
-        virtual host left.
+        The platform is opened when the service starts, and closed when the last virtual host has
+        left its group.
         """
         self.assertFalse(self.platform.opened)
         self.start(3)
@@ -68,7 +69,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        Two of the same are refused, and nothing is changed.
+        Two virtual hosts with the same interface and vhid are refused, and nothing is changed.
         """
         self.assertRaises(
             ValueError, CARPService, [self.one(1), self.one(1)], platform=self.platform
@@ -79,7 +80,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_add(self) -> None:
         """
-        One that is added takes part at once, if the service runs.
+        A new virtual host takes part at once if the service is running.
         """
         early = self.carp.addVirtualHost(self.one(3))
         self.assertIs(early.role, Role.INIT)
@@ -103,7 +104,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_remove(self) -> None:
         """
-        One that is removed leaves in order; the others notice nothing.
+        A virtual host that is removed leaves its group in order, and does not disturb the others.
         """
         self.start(3)
         first, second = self.carp.virtualHosts
@@ -119,7 +120,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_reconfigure(self) -> None:
         """
-        Of a new set of configurations only those that differ do anything.
+        Only virtual hosts whose configuration changes are disturbed.
         """
         self.start(3)
         first, second = self.carp.virtualHosts
@@ -137,7 +138,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_removedWhileLeaving(self) -> None:
         """
-        One that is asked to become another, and is then removed, is gone.
+        A virtual host that is reconfigured, and removed before that is done, is removed.
         """
         self.start(3)
         first = self.carp.virtualHosts[0]
@@ -151,7 +152,7 @@ class ManyTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        A service that does not run is changed, too.
+        The virtual hosts of a stopped service can be changed, too.
         """
         self.successResultOf(self.carp.reconfigure([self.one(2, advskew=3), self.one(7)]))
         self.assertEqual(self.numbers(), [2, 7])

@@ -37,12 +37,12 @@ from txcarp.status import AddressStatus, HoldStatus
 
 class StatusTests(SynchronousTestCase):
     """
-    One frozen value with everything that there is to know.
+    The status is one frozen value with the state of a virtual host.
     """
 
     def test_stopped(self) -> None:
         """
-        A virtual host that does not run has a status, too.
+        A virtual host that is not running has a status, too.
         """
         status = Stage(advskew=7).host.status()
         self.assertEqual((status.name, status.role), (f"{INTERFACE}:{crafted.VHID}", Role.INIT))
@@ -53,7 +53,8 @@ class StatusTests(SynchronousTestCase):
 
     def test_backup(self) -> None:
         """
-        A backup knows the master, when it was heard, and when it takes over.
+        The status of a backup tells which host is master, when it was heard, and when this host
+        takes over.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -76,7 +77,7 @@ class StatusTests(SynchronousTestCase):
 
     def test_master(self) -> None:
         """
-        A master has no deadline, and no other master; its addresses have a lease.
+        The status of a master has no deadline and no other master; its addresses have a lease.
         """
         stage = LeaseStage()
         stage.becomeMaster()
@@ -92,7 +93,7 @@ class StatusTests(SynchronousTestCase):
 
     def test_scripts(self) -> None:
         """
-        Of addresses that scripts add nothing is known.
+        It is unknown whether addresses are held that scripts add.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -100,7 +101,7 @@ class StatusTests(SynchronousTestCase):
 
     def test_holds(self) -> None:
         """
-        Each thing that keeps a host out of the election is there with its end.
+        The status lists each hold with its end.
         """
         stage = Stage(startDelay=5.0, neutral=True)
         stage.links.change(running=False)
@@ -116,7 +117,8 @@ class StatusTests(SynchronousTestCase):
 
     def test_demoted(self) -> None:
         """
-        A demotion is there by reason, and what it makes of the timing, running or not.
+        The status lists each reason for a demotion, and the resulting timing, whether the virtual
+        host is running or not.
         """
         stage = Stage(advskew=10)
         stage.host.demote("slow disk", 20)
@@ -144,7 +146,7 @@ class StatusTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """
-        It says what was so when it was taken, whatever happens afterwards.
+        Later events do not change a status.
         """
         stage = Stage()
         stage.start()
@@ -158,7 +160,7 @@ class StatusTests(SynchronousTestCase):
 
     def test_secrets(self) -> None:
         """
-        Nothing in it shows the password.
+        A status does not show the password.
         """
         stage = Stage(password=b"hunter2")
         stage.becomeMaster()
@@ -168,7 +170,7 @@ class StatusTests(SynchronousTestCase):
 @implementer(ITrace)
 class Recorder:
     """
-    Keeps what it follows.
+    Records events and effects.
     """
 
     def __init__(self) -> None:
@@ -182,14 +184,14 @@ class Recorder:
 
     def kinds(self) -> list[type[Any]]:
         """
-        What there was, in order.
+        Return the classes of the events and effects in order.
         """
         return list(map(type, self.record))
 
 
 class TraceTests(SynchronousTestCase):
     """
-    Events and effects as they come.
+    A trace sees events and effects in order.
     """
 
     def setUp(self) -> None:
@@ -199,7 +201,7 @@ class TraceTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        The fakes are what they stand for.
+        The fakes provide their interfaces.
         """
         verifyObject(ITrace, self.recorder)
         verifyObject(IPlatform, FakePlatform(self.stage.clock, Journal()))
@@ -221,7 +223,7 @@ class TraceTests(SynchronousTestCase):
 
     def test_start(self) -> None:
         """
-        A run that begins is followed from its first event to its last.
+        A run is traced from its first event to its last, and so is the next run.
         """
         self.stage.start()
         self.assertIn(Started(), self.recorder.record)
@@ -235,7 +237,7 @@ class TraceTests(SynchronousTestCase):
 
     def test_pause(self) -> None:
         """
-        What an event finds out first is before it.
+        If an event reveals a pause, the effects of the pause come before the event.
         """
         self.stage.becomeMaster()
         self.recorder.record.clear()
@@ -243,11 +245,11 @@ class TraceTests(SynchronousTestCase):
         self.stage.host.demote("late", 20)
         kinds = self.recorder.kinds()
         self.assertIn(ChangeRole, kinds[: kinds.index(Demoted)])
-        self.assertNotIn(Slept, kinds)  # it did not come in by the door
+        self.assertNotIn(Slept, kinds)  # it did not enter through tell()
 
     def test_ended(self) -> None:
         """
-        It can be told to follow no more.
+        A trace can be removed.
         """
         self.stage.start()
         self.recorder.record.clear()
@@ -258,7 +260,7 @@ class TraceTests(SynchronousTestCase):
 
 class ReconfigureTests(SynchronousTestCase):
     """
-    A virtual host becomes another one.
+    A virtual host gets another configuration.
     """
 
     def setUp(self) -> None:
@@ -266,7 +268,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        One that does not run is just told.
+        A virtual host that is not running uses the new configuration when it starts.
         """
         self.successResultOf(self.stage.host.reconfigure(configured(advskew=50)))
         self.stage.becomeMaster()
@@ -274,7 +276,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_same(self) -> None:
         """
-        The same configuration is no change at all.
+        An equal configuration changes nothing.
         """
         self.stage.becomeMaster()
         self.successResultOf(self.stage.host.reconfigure(configured(neutral=True)))
@@ -282,7 +284,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_backup(self) -> None:
         """
-        A backup takes part with the new configuration at once, and knows whom it knew.
+        A backup uses the new configuration at once, and still knows its peers.
         """
         self.stage.start()
         self.stage.deliver(advskew=1)
@@ -294,7 +296,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_master(self) -> None:
         """
-        A master hands over in order first.
+        A master hands over first.
         """
         self.stage.becomeMaster()
         done = self.stage.host.reconfigure(configured(advskew=50, password=b"other"))
@@ -307,8 +309,8 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_sockets(self) -> None:
         """
-        Sockets stay open where they can, as the privileges to open them may be gone; where
-        a setting of theirs changes they are opened anew.
+        Sockets stay open where possible, because the privileges to open them may be gone. They
+        are reopened if one of their settings changes.
         """
         self.stage.start()
         attached = self.stage.network.attached
@@ -321,7 +323,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_another(self) -> None:
         """
-        Neither the interface nor the number changes: that is another virtual host.
+        The interface and the vhid cannot change.
         """
         for settings in ({"vhid": 11}, {"interface": "eth8"}):
             self.assertRaises(
@@ -330,7 +332,7 @@ class ReconfigureTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        The last of several configurations holds, and each is told when it is over.
+        The last of several configurations takes effect, and all Deferreds fire.
         """
         self.stage.becomeMaster()
         done = [self.stage.host.reconfigure(configured(advskew=skew)) for skew in (10, 20, 30)]
