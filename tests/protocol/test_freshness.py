@@ -724,6 +724,16 @@ class MixedTests(FreshnessTestCase):
             for change in _CHANGES:
                 self.refused(Rejection.REPLAY, forged(chance, **change), _STRANGER)
 
+    def test_olderThanByChance(self) -> None:
+        """
+        The age in a rejection is that relative to the last tick of the source, even if only that
+        source is so far ahead.
+        """
+        self.hear(3)
+        self.assertTrue(self.judge(sealed(60.0, _OTHER), _OTHER))
+        detail = self.refused(Rejection.REPLAY, sealed(50.0, _OTHER), _OTHER)
+        self.assertEqual(detail, "10.00 s older than the last")
+
     def test_guessed(self) -> None:
         """
         A counter of a host that does not seal, with a guessed tag, is nearly always centuries

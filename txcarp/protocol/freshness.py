@@ -25,9 +25,9 @@ SOURCES = 64
 #: How many different L{Says} of one source are remembered.
 SAYINGS = 8
 
-#: An advertisement may be at least this many seconds later than those before it let expect.
-#: The migration of a virtual machine takes less.  An attacker who delays advertisements gains
-#: no more than this.
+#: An advertisement is believed if it arrives at most this many seconds later than the earlier
+#: ones suggest.  The limit is higher where the dead time is.  The migration of a virtual machine
+#: takes less.  An attacker who delays advertisements gains no more.
 LAG = 10.0
 
 #: A single advertisement may be at most this many seconds ahead of all others.  The counter of
@@ -74,7 +74,7 @@ class SealedSource:
         expected = self.offset - _DRIFT * max(0.0, now - self.at)
         return expected - (tick / PACE - now)
 
-    def promise(self, offset: float, at: float) -> None:
+    def expect(self, offset: float, at: float) -> None:
         """
         Expect the ticks of the host to be at least this far ahead from now on.
         """
@@ -89,7 +89,7 @@ class SealedSource:
         @return: Whether it says something new.
         """
         self.tick = tick
-        self.promise(tick / PACE - now, now)
+        self.expect(tick / PACE - now, now)
         if self.sayings and self.sayings[-1] == says:
             return False
         before = tuple(one for one in self.sayings if one != says)
@@ -147,9 +147,9 @@ class Freshness:
         self._order: deque[int] = deque()
         self._seen: set[int] = set()
         self._own: set[int] = set()
-        # The latest tick and the largest offset of all sources in a family, which is given by
-        # the length of an address.
-        self._anybody = {4: SealedSource(0), 16: SealedSource(0)}
+        # The latest tick and the largest offset of all sources in each family, by the length
+        # of its addresses.
+        self._latest = {4: SealedSource(0), 16: SealedSource(0)}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
@@ -192,7 +192,7 @@ class Freshness:
             return False
         counter = advertisement.counter
         if counter in self._own:
-            raise Rejected(Rejection.OWN_ECHO, "with another source")
+            raise Rejected(Rejection.OWN_ECHO, "from another source address")
         says = saidBy(advertisement)
         sealed = False
         for seal in self._seals:  # any() with a generator takes longer for each packet
@@ -221,20 +221,20 @@ class Freshness:
         known = self._lastOf(source)
         # A host that hears the group keeps its ticks close to the group's latest.  Older ticks
         # may be replays of a host that has been dead for a long time.
-        anybody = self._anybody[len(source)]
-        floor = anybody.tick - int(self._lag * PACE)
+        latest = self._latest[len(source)]
+        floor = latest.tick - int(self._lag * PACE)
         if known is not None:
             floor = max(floor, known.tick)
         if tick <= floor:
-            older = (anybody.tick - tick) / PACE
+            older = (max(latest.tick, floor) - tick) / PACE
             raise Rejected(Rejection.REPLAY, f"{older:.2f} s older than the last")
         certain = known is not None or self._verification is Verification.REQUIRE
         if known is None:
             known = SealedSource(tick)
-        lag = anybody.lag(tick, now)
+        lag = latest.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
-        leaps = 0 < anybody.tick < tick - FAR_AHEAD * PACE
+        leaps = 0 < latest.tick < tick - FAR_AHEAD * PACE
         if certain and leaps and not self._goesOn(tick, source):
             raise Rejected(Rejection.UNSEALED, "years ahead of the group, perhaps by chance")
         known.heard(tick, says, now)
@@ -278,10 +278,10 @@ class Freshness:
         )
 
     def _advance(self, address: bytes, source: SealedSource) -> None:
-        anybody = self._anybody[len(address)]
-        anybody.tick = max(anybody.tick, source.tick)
+        latest = self._latest[len(address)]
+        latest.tick = max(latest.tick, source.tick)
         if source.offset is not None:
-            anybody.promise(source.offset, source.at)
+            latest.expect(source.offset, source.at)
 
     def _remember(self, counter: int) -> None:
         self._seen.add(counter)
