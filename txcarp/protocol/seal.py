@@ -10,8 +10,8 @@ again with other values.  To them the counter is just 64 bits.  This program com
 
 The tag is a truncated HMAC-SHA256 over the tick, the header fields and the source address.
 Its key is derived from the password.  A receiver that knows the password can thus recognise
-a sealed advertisement.  C{docs/protocol.rst} describes what this protects against, and what
-not.
+a sealed advertisement.  C{docs/protocol.rst} describes what this protects against, and what it
+does not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EPOCH = 1577836800
 
 _TAG_MASK = (1 << TAG_BITS) - 1
 _PURPOSE = b"txcarp: sealed advertisements, version 1"
-_COVERED = struct.Struct("!BBBBBB8s")
+_COVERED = struct.Struct("!BBBBBBQ")
 
 
 class Verification(enum.Enum):
@@ -105,7 +105,7 @@ class Seal:
             says.advskew,
             says.demotion,
             len(source),
-            tick.to_bytes(8, "big"),
+            tick,
         )
         return hmac.digest(self._key, covered + source, "sha256")[:3]
 
