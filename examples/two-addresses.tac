@@ -1,9 +1,15 @@
-# Two virtual hosts in one process, each host of the pair being the preferred
-# master of one of them:
+# Two hosts share two addresses, and each host is the preferred master of one.
 #
-#     twistd --nodaemon --python examples/two-addresses.tac
+# Install the scripts and the password, then start this on the first host:
 #
-# and on the other host with CARP_SOURCE and the two skews exchanged.
+#     CARP_SOURCE=10.1.1.1 twistd --nodaemon --python examples/two-addresses.tac
+#
+# and on the second host, where the skews are the other way round:
+#
+#     CARP_SOURCE=10.1.1.2 CARP_SKEWS=100,0 \
+#         twistd --nodaemon --python examples/two-addresses.tac
+#
+# The other settings are the variables below.
 
 import os
 from pathlib import Path
@@ -31,7 +37,7 @@ SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")
 @implementer(IMastershipObserver)
 class Reporter:
     """
-    Says what happens; another program would begin and end its work here.
+    Logs each change of role.  Another program could start and stop its work here.
     """
 
     log = Logger("example")

@@ -1,4 +1,4 @@
 #!/bin/sh
-# Run on becoming backup: INTERFACE ADDRESS [XPARAM]
-# It also runs at start, when there is nothing to remove.
+# Runs when this host becomes backup: vip-down.sh INTERFACE ADDRESS [XPARAM]
+# It also runs at the start, when there may be no address to remove.
 ip address delete "$2/${3:-32}" dev "$1" 2>/dev/null || true

@@ -1,15 +1,21 @@
-# A web server that runs on the master of a pair only, bound to the virtual
-# address:
+# A web server that listens on a virtual address, and runs only on the master.
 #
-#     twistd --nodaemon --python examples/web-server-while-master.tac
+# Install the password, then start this on the first host:
 #
-# on both hosts, each with its own CARP_SOURCE, and CARP_SKEW=100 on the one
-# that is to be the backup.
+#     CARP_SOURCE=10.1.1.1 \
+#         twistd --nodaemon --python examples/web-server-while-master.tac
 #
-# The server starts when the kernel has the address, not before: it could not
-# be bound to it. It has ended before the address leaves. A host on which it
-# cannot start, because something else has the port, is not master: it says
-# why, lets the other one, and tries again ten seconds later.
+# and on the second host, which is to be the backup:
+#
+#     CARP_SOURCE=10.1.1.2 CARP_SKEW=100 \
+#         twistd --nodaemon --python examples/web-server-while-master.tac
+#
+# The other settings are the variables below.
+#
+# The server starts after the kernel has added the address: it could not bind to
+# the address earlier. It stops before the address is removed. If the server
+# cannot start on a host, because another program uses the port for example, the
+# host gives up mastership, logs the reason, and tries again after ten seconds.
 
 import os
 import socket
@@ -47,7 +53,6 @@ carp = CARPService(
 name = os.environ.get("WEB_NAME", socket.gethostname())
 root = Resource()
 root.putChild(b"", Data(f"You are talking to {name}.\n".encode(), "text/plain"))
-# What service() makes raises when it cannot listen, so that the host knows.
 web = service(f"tcp:{PORT}:interface={VIRTUAL.partition('/')[0]}", Site(root))
 host.whileMaster(web)
 

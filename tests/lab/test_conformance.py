@@ -52,7 +52,7 @@ class ListTests(SynchronousTestCase):
         """
         text = (self.root / "docs" / "protocol.rst").read_text(encoding="utf-8")
         table = text.partition("Attacks, and the tests that mount them")[2].partition("\n\n*")[0]
-        rows = table.partition("\nA host that was sealed")[0].split("\n   * - ")[2:]
+        rows = table.partition("\nA host that goes back")[0].split("\n   * - ")[2:]
         self.assertGreater(len(rows), 8)
         for row in rows:
             self.exist(re.findall(r"``([\w.]+)``", row))

@@ -1,6 +1,5 @@
 """
-Tests for the printed table of the election: it is the one in the documentation, and agrees with
-ucarp.
+Tests for the printed table of the election, against the documentation and ucarp.
 """
 
 from __future__ import annotations
@@ -14,34 +13,35 @@ from tests.protocol.transitions import SITUATIONS, rows, table
 from txcarp.protocol.effects import Effect
 from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState
 
-#: The rules of ucarp 1.5.2 (src/carp.c) in the words of the table: from a state on an event to a
-#: state, with the effects in order.  ucarp does not have the other rows.  The only difference is
-#: that ucarp runs its up script before its first advertisement.  Here the advertisement is sent
-#: first, so that no other backup times out while a script runs.
+#: The rules of ucarp 1.5.2 (C{src/carp.c}) in the words of the table: state and situation,
+#: then the next state and the effects in their order.  ucarp has no rules for the other
+#: situations.  There is one difference: ucarp runs its up script before its first
+#: advertisement.  txcarp advertises first, so that no other host times out while the script
+#: runs.
 _UCARP = {
-    ("INIT", "started"): ("BACKUP", "release; deadline in T"),
-    ("BACKUP", "deadline passes"): ("MASTER", "no deadline; start advertising; acquire"),
-    ("BACKUP", "heard; preempting, mine < theirs (B1)"): (
+    ("INIT", "start"): ("BACKUP", "release; set deadline to T"),
+    ("BACKUP", "deadline"): ("MASTER", "clear deadline; start advertising; acquire"),
+    ("BACKUP", "advert, mine < theirs, preempting (B1)"): (
         "MASTER",
-        "no deadline; start advertising; acquire",
+        "clear deadline; start advertising; acquire",
     ),
-    ("BACKUP", "heard; theirs > (advbase * deadratio, advskew) (B2)"): (
+    ("BACKUP", "advert, theirs > (advbase * deadratio, advskew) (B2)"): (
         "MASTER",
-        "no deadline; start advertising; acquire",
+        "clear deadline; start advertising; acquire",
     ),
-    ("BACKUP", "heard; a bow-out (B2)"): ("MASTER", "no deadline; start advertising; acquire"),
-    ("BACKUP", "heard; otherwise (B3)"): ("BACKUP", "deadline in T, in that family"),
-    ("MASTER", "heard; mine > theirs (M1)"): (
+    ("BACKUP", "bow-out (B2)"): ("MASTER", "clear deadline; start advertising; acquire"),
+    ("BACKUP", "other advert (B3)"): ("BACKUP", "set deadline of that family to T"),
+    ("MASTER", "advert, mine > theirs (M1)"): (
         "BACKUP",
-        "advertise once; stop advertising; release; deadline in T",
+        "send advert; stop advertising; release; set deadline to T",
     ),
-    ("MASTER", "heard; equal, they win the tie (M1)"): (
+    ("MASTER", "advert, equal timing, tie lost (M1)"): (
         "BACKUP",
-        "advertise once; stop advertising; release; deadline in T",
+        "send advert; stop advertising; release; set deadline to T",
     ),
-    ("MASTER", "heard; equal, I win the tie (M2)"): ("MASTER", "announce again"),
-    ("MASTER", "heard; mine < theirs (M2)"): ("MASTER", "announce again"),
-    ("MASTER", "heard; a bow-out (M2)"): ("MASTER", "announce again"),
+    ("MASTER", "advert, equal timing, tie won (M2)"): ("MASTER", "announce addresses again"),
+    ("MASTER", "advert, mine < theirs (M2)"): ("MASTER", "announce addresses again"),
+    ("MASTER", "bow-out (M2)"): ("MASTER", "announce addresses again"),
 }
 
 
@@ -52,7 +52,7 @@ class PrintedTests(SynchronousTestCase):
 
     def test_documented(self) -> None:
         """
-        C{docs/protocol.rst} contains the table that the code prints now.
+        C{docs/protocol.rst} has the table that is printed now.
         """
         root = Path(txcarp.__file__).parent.parent
         text = (root / "docs" / "protocol.rst").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ class PrintedTests(SynchronousTestCase):
 
     def test_ucarp(self) -> None:
         """
-        C19: where ucarp has a rule, the table has the same.
+        C19: where ucarp has a rule, the election follows it.
         """
         printed = {(state, words): (to, done) for state, words, to, done in rows()}
         for situation, expected in _UCARP.items():
@@ -68,8 +68,7 @@ class PrintedTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        The table contains every effect, and every pair of different states between which an event
-        can lead.
+        The table has every possible transition between two states, and every effect.
         """
         pairs: set[tuple[ICARPState, ICARPState]] = set()
         effects: set[type[Effect]] = set()

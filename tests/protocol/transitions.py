@@ -1,9 +1,10 @@
 """
-The table of the election, printed from the code that decides: C{python -m
-tests.protocol.transitions}.
+Prints the table of the election in C{docs/protocol.rst}:
+C{python -m tests.protocol.transitions}.
 
-Each row is a situation, in words and as arguments of the code. The outcome is not written here:
-the code is asked for it.
+Each row has a situation, in words and as arguments of
+L{ICARPState.decide<txcarp.protocol.election.ICARPState.decide>}.  The rest of the row is
+what the election decides.
 """
 
 from __future__ import annotations
@@ -50,10 +51,13 @@ def _heard(
 @attrs.frozen
 class Situation:
     """
-    An event in some state.
+    An event, and the state and facts that it meets.
 
-    @ivar words: The event in words; C{mine} and C{theirs} are pairs of advbase and advskew.
+    @ivar state: The state of the host.
+    @ivar words: The situation in words; C{mine} and C{theirs} are pairs of advbase and
+        advskew.
     @ivar standing: The facts about the host.
+    @ivar event: The event.
     """
 
     state: ICARPState
@@ -63,103 +67,103 @@ class Situation:
 
 
 SITUATIONS = (
-    Situation(INIT, "started", _OWN, Started()),
-    Situation(INIT, "started, held back", _HELD, Started()),
-    Situation(BACKUP, "deadline passes", _OWN, DeadlinePassed(0.0, False)),
+    Situation(INIT, "start", _OWN, Started()),
+    Situation(INIT, "start while held", _HELD, Started()),
+    Situation(BACKUP, "deadline", _OWN, DeadlinePassed(0.0, False)),
     Situation(
         BACKUP,
-        "deadline passes, but packets are unread",
+        "deadline, but packets are unread",
         _OWN,
         DeadlinePassed(0.0, True),
     ),
     Situation(
         BACKUP,
-        "deadline noticed more than 50 ms late",
+        "deadline, noticed more than 50 ms late",
         _OWN,
         DeadlinePassed(0.051, False),
     ),
-    Situation(BACKUP, "heard; preempting, mine < theirs (B1)", _PREEMPTING, _heard(1, 65)),
+    Situation(BACKUP, "advert, mine < theirs, preempting (B1)", _PREEMPTING, _heard(1, 65)),
     Situation(
-        BACKUP, "heard; theirs > (advbase * deadratio, advskew) (B2)", _OWN, _heard(3, 65)
+        BACKUP, "advert, theirs > (advbase * deadratio, advskew) (B2)", _OWN, _heard(3, 65)
     ),
-    Situation(BACKUP, "heard; a bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
-    Situation(BACKUP, "heard; more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
-    Situation(BACKUP, "heard; otherwise (B3)", _OWN, _heard(1, 65)),
-    Situation(BACKUP, "asked to take over", _OWN, Claimed()),
-    Situation(BACKUP, "link lost", _HELD, Held(HoldReason.NO_LINK)),
+    Situation(BACKUP, "bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
+    Situation(BACKUP, "advert, more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
+    Situation(BACKUP, "other advert (B3)", _OWN, _heard(1, 65)),
+    Situation(BACKUP, "asked to become master", _OWN, Claimed()),
+    Situation(BACKUP, "a hold is set (link lost)", _HELD, Held(HoldReason.NO_LINK)),
     Situation(
         BACKUP,
-        "a required step failed, but another host took over first",
+        "a required step failed on the master; another host has taken over since",
         _HELD,
         Resigned(True),
     ),
-    Situation(BACKUP, "stopped", _OWN, Stopped()),
-    Situation(MASTER, "heard; mine > theirs (M1)", _OWN, _heard(1, 63)),
-    Situation(MASTER, "heard; equal, they win the tie (M1)", _OWN, _heard(1, 64, "10.99.0.4")),
-    Situation(MASTER, "heard; equal, I win the tie (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
-    Situation(MASTER, "heard; mine < theirs (M2)", _OWN, _heard(1, 65)),
-    Situation(MASTER, "heard; a bow-out (M2)", _OWN, _heard(*attrs.astuple(LEAVING))),
-    Situation(MASTER, "did not run for longer than peers wait", _OWN, Slept(9.0)),
+    Situation(BACKUP, "stop", _OWN, Stopped()),
+    Situation(MASTER, "advert, mine > theirs (M1)", _OWN, _heard(1, 63)),
+    Situation(MASTER, "advert, equal timing, tie lost (M1)", _OWN, _heard(1, 64, "10.99.0.4")),
+    Situation(MASTER, "advert, equal timing, tie won (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
+    Situation(MASTER, "advert, mine < theirs (M2)", _OWN, _heard(1, 65)),
+    Situation(MASTER, "bow-out (M2)", _OWN, _heard(*attrs.astuple(LEAVING))),
+    Situation(MASTER, "paused for longer than peers wait", _OWN, Slept(9.0)),
     Situation(
         MASTER,
-        "demoted, and a better host may exist",
+        "demoted; a peer may be preferred",
         _OWN,
         DemotionChanged(True),
     ),
     Situation(
         MASTER,
-        "demotion changed otherwise",
+        "other change of demotion",
         _OWN,
         DemotionChanged(False),
     ),
-    Situation(MASTER, "no host took over within 50 ms", _OWN, OfferUnanswered()),
+    Situation(MASTER, "nobody took over after the offer", _OWN, OfferUnanswered()),
     Situation(
         MASTER,
         "asked to hand over, or a required step failed",
         _HELD,
         Resigned(False),
     ),
-    Situation(MASTER, "link lost", _HELD, Held(HoldReason.NO_LINK)),
-    Situation(MASTER, "stopped", _OWN, Stopped()),
-    Situation(WAITING, "no longer held back", _OWN, Released()),
-    Situation(WAITING, "stopped", _HELD, Stopped()),
+    Situation(MASTER, "a hold is set (link lost)", _HELD, Held(HoldReason.NO_LINK)),
+    Situation(MASTER, "stop", _OWN, Stopped()),
+    Situation(WAITING, "last hold released", _OWN, Released()),
+    Situation(WAITING, "stop", _HELD, Stopped()),
 )
 
 
 def nameOf(state: ICARPState) -> str:
     """
-    Return the name of a state in the table.
+    The name of a state in the table.
     """
     return "waiting" if state is WAITING else str(state.role.value)
 
 
 def wordsOf(effect: effects.Effect) -> str:
     """
-    Return the words for an effect in the table.
+    The words for an effect in the table.
     """
     match effect:
         case effects.ArmMasterDown(family=None):
-            return "deadline in T"
+            return "set deadline to T"
         case effects.ArmMasterDown():
-            return "deadline in T, in that family"
+            return "set deadline of that family to T"
         case effects.DisarmMasterDown():
-            return "no deadline"
+            return "clear deadline"
         case effects.LookAgain():
-            return "read them, then look again"
+            return "read packets, then decide again"
         case effects.StartAdvertising():
             return "start advertising"
         case effects.StopAdvertising():
             return "stop advertising"
         case effects.Advertise():
-            return "advertise once"
+            return "send advert"
         case effects.BowOut():
-            return "bow out"
+            return "send bow-out"
         case effects.Reassert():
-            return "announce again"
+            return "announce addresses again"
         case effects.OfferMastership():
-            return "wait 50 ms for a better host"
+            return "offer mastership in 50 ms"
         case effects.WithdrawOffer():
-            return "stop waiting for one"
+            return "withdraw offer"
         case effects.ChangeRole(role=Role.MASTER):
             return "acquire"
         case effects.ChangeRole():
@@ -169,7 +173,7 @@ def wordsOf(effect: effects.Effect) -> str:
 
 def rows() -> Iterator[tuple[str, str, str, str]]:
     """
-    Yield the rows of the table: a state, an event, the next state, and the effects in order.
+    The rows: state, situation, next state, and effects in their order.
     """
     for one in SITUATIONS:
         following, ordered = one.state.decide(one.standing, one.event)
@@ -177,9 +181,11 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
         yield nameOf(one.state), one.words, nameOf(following), done
 
 
-def table(widths: Sequence[int] = (7, 38, 7, 34)) -> str:
+def table(widths: Sequence[int] = (7, 38, 7, 33)) -> str:
     """
-    Return the table as reStructuredText.
+    The table as reStructuredText.
+
+    @param widths: The width of each column, in characters.
     """
     rule = "  ".join("=" * width for width in widths)
     lines = [rule]
@@ -191,7 +197,7 @@ def table(widths: Sequence[int] = (7, 38, 7, 34)) -> str:
             padded = (part.ljust(width) for part, width in zip(parts, widths, strict=True))
             lines.append("  ".join(padded).rstrip())
 
-    add("from", "event", "to", "in this order")
+    add("from", "event", "to", "effects, in this order")
     lines.append(rule)
     for row in rows():
         add(*row)

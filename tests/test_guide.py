@@ -1,0 +1,161 @@
+"""
+Tests for the documents: they render, their programs run, and their tables are complete.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import attrs
+from docutils.core import publish_doctree
+from twisted.application.service import Application, IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+from tests.fakes import FakePlatform, Journal, runTo
+from txcarp import service
+from txcarp.findings import Finding
+from txcarp.protocol.effects import Reason, Role
+from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+
+_ROOT = Path(txcarp.__file__).parent.parent
+_HEADING = "In another program"
+
+
+def section(name: str, heading: str) -> str:
+    """
+    The text of one section of a document.
+    """
+    text = (_ROOT / name).read_text(encoding="utf-8")
+    return text.partition(f"\n{heading}\n---")[2].partition("\n---")[0]
+
+
+def program(name: str) -> str:
+    """
+    The first literal block about other programs in a document.
+    """
+    block = section(name, _HEADING).partition("::\n\n")[2]
+    lines = block.split("\n")
+    end = next(number for number, line in enumerate(lines) if line and line[0] != " ")
+    return textwrap.dedent("\n".join(lines[:end]))
+
+
+class RenderingTests(SynchronousTestCase):
+    """
+    reStructuredText.
+    """
+
+    def test_warnings(self) -> None:
+        """
+        Every document renders without a warning.
+        """
+        documents = [*_ROOT.glob("*.rst"), *(_ROOT / "docs").glob("*.rst")]
+        self.assertGreater(len(documents), 4)
+        for document in documents:
+            publish_doctree(
+                document.read_text(encoding="utf-8"),
+                source_path=str(document),
+                settings_overrides={"report_level": 2, "halt_level": 2},
+            )
+
+
+class ProgramTests(SynchronousTestCase):
+    """
+    The programs in README and guide, on a platform of fakes.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.platform = FakePlatform(self.clock, Journal())
+        self.platform.links.change("eth0")
+        self.stateFiles: list[str | None] = []
+        self.patch(service, "LinuxPlatform", self.makePlatform)
+
+    def makePlatform(self, *, stateFile: str | None) -> FakePlatform:
+        """
+        What C{CARPService} calls in place of L{txcarp.platform.LinuxPlatform}.
+        """
+        self.stateFiles.append(stateFile)
+        return self.platform
+
+    def start(self, name: str, **given: Any) -> dict[str, Any]:
+        """
+        Run the program of a document, start its application, and let hosts become master.
+
+        @param given: The names that the program expects to have.
+        """
+        names = dict(given)
+        exec(compile(program(name), name, "exec"), names)
+        IService(names["application"]).startService()
+        self.pass_(3)
+        return names
+
+    def pass_(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        runTo(self.clock, self.clock.seconds() + seconds)
+
+    def test_readme(self) -> None:
+        """
+        The service in README runs while its host is master.
+        """
+        web = Service()
+        self.start("README.rst", application=Application("test"), webServer=web)
+        self.assertTrue(web.running)
+        self.assertEqual(self.stateFiles, ["/var/lib/myprogram/carp.json"])
+
+    def test_guide(self) -> None:
+        """
+        The program in the guide reports its virtual hosts, and adds, changes and removes
+        them.
+        """
+        names = self.start("docs/guide.rst")
+        self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
+        done = Deferred.fromCoroutine(names["change"]())
+        self.assertEqual(
+            names["overview"](), "eth0:1 INIT, master unknown\neth0:2 BACKUP, master unknown"
+        )
+        self.pass_(4)
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
+        [host] = names["carp"].virtualHosts
+        self.assertEqual(host.configuration.advskew, 50)
+
+
+class CompletenessTests(SynchronousTestCase):
+    """
+    What the guide lists.
+    """
+
+    def assertLists(self, heading: str, *names: str) -> None:
+        """
+        Assert that a section of the guide names these things.
+        """
+        text = section("docs/guide.rst", heading)
+        for name in names:
+            self.assertIn(f"``{name}``", text)
+
+    def test_status(self) -> None:
+        """
+        Each attribute of a status, and of the values in it.
+        """
+        for kind in (Status, PeerStatus, AddressStatus, HoldStatus, PastChange):
+            self.assertLists(_HEADING, *(field.name for field in attrs.fields(kind)))
+        self.assertLists(_HEADING, *(f"Role.{role.name}" for role in Role))
+
+    def test_reasons(self) -> None:
+        """
+        Each reason that a script may get.
+        """
+        self.assertLists("Scripts", *(reason.name.lower() for reason in Reason))
+
+    def test_findings(self) -> None:
+        """
+        Each finding.
+        """
+        self.assertLists("When something is wrong", *(one.value for one in Finding))
