@@ -1,3 +1,3 @@
 """
-Whole groups of production objects on a fake segment and a fake clock.
+Tests of whole groups: production objects on a simulated segment and clock.
 """

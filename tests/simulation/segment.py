@@ -1,7 +1,6 @@
 """
-A network segment that exists only in memory, and hosts on it that can crash,
-lose their cable, stand still, sleep and come back.  Everything else about them
-is what runs in production.
+A simulated network segment with hosts that can crash, lose their cable, freeze, sleep and
+return.  Everything else about the hosts is production code.
 """
 
 from __future__ import annotations
@@ -45,20 +44,21 @@ from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.statestore import StateStore
 from txcarp.virtualhost import VirtualHost
 
-#: Seconds that a packet travels.
+#: Seconds that a packet takes to arrive.
 LATENCY = 1 / 8192
 
 
 @attrs.frozen
 class Moment:
     """
-    A change of role, and what the host knew then.
+    A change of role, with what the host knew at that moment.
 
-    @ivar when: Seconds of the segment's clock.
+    @ivar when: The time in seconds of the segment's clock.
     @ivar change: The change.
-    @ivar heard: What it believed last: when, and what that said.
-    @ivar unread: How many packets waited for it.
-    @ivar held: What held it back.
+    @ivar heard: The time and the content of the last accepted advertisement; C{None} if
+        there was none.
+    @ivar unread: The number of packets that the host had not read.
+    @ivar held: The reasons that kept the host out of the election.
     """
 
     when: float
@@ -71,7 +71,11 @@ class Moment:
 @attrs.frozen
 class Reign:
     """
-    A time in which a host was master.
+    A period in which a host was master.
+
+    @ivar host: The source address of the host.
+    @ivar since: The beginning, in seconds of the segment's clock.
+    @ivar until: The end; C{None} if the host is still master.
     """
 
     host: str
@@ -83,34 +87,34 @@ class Segment:
     """
     Carries packets between all hosts that can hear each other.
 
-    @ivar packets: Who sent when.
+    @ivar packets: The time and the source of each packet that was sent.
     """
 
     def __init__(self, seed: int = 0) -> None:
         """
-        @param seed: Says which packets are lost, if some are.
+        @param seed: Determines which packets are lost, if L{loss} is not zero.
         """
         self.clock = Clock()
         self.computers: list[Computer] = []
         self.packets: list[tuple[float, str]] = []
         self.reigns: list[Reign] = []
-        #: Who does not hear whom: receivers and senders.
+        #: Pairs of a receiver and a sender that it does not hear.
         self.cuts: set[tuple[str, str]] = set()
-        #: Families whose packets are lost.
+        #: The families whose packets are lost.
         self.lost: set[Family] = set()
-        #: How many of all other packets are lost, from 0.0 to 1.0.
+        #: The share of all other packets that are lost, from 0.0 to 1.0.
         self.loss = 0.0
-        #: By how many seconds a packet may be later than another, at most.
+        #: The most seconds by which the travel times of packets differ.
         self.jitter = 0.0
         self._random = random.Random(seed)
-        #: Everything that was sent.
+        #: All packets that were sent.
         self.record: list[bytes] = []
-        #: When anybody last became able or unable to hear somebody.
+        #: The last time at which a host became able or unable to hear another.
         self.changed = 0.0
 
     def add(self, source: str, /, **settings: Any) -> Computer:
         """
-        Connect a computer, switched off.
+        Connect a computer, which is switched off.
         """
         computer = Computer(self, source, settings)
         self.computers.append(computer)
@@ -118,7 +122,7 @@ class Segment:
 
     def run(self, seconds: float) -> None:
         """
-        Let time pass.
+        Let time pass on all clocks.
         """
         end = self.clock.seconds() + seconds
         while True:
@@ -134,28 +138,28 @@ class Segment:
 
     def cut(self, one: Computer, other: Computer) -> None:
         """
-        Let two hosts not hear each other any more.
+        Keep two hosts from hearing each other.
         """
         self.deafen(one, other)
         self.deafen(other, one)
 
     def deafen(self, receiver: Computer, sender: Computer) -> None:
         """
-        Let a host not hear another one any more.
+        Keep one host from hearing another.
         """
         self.cuts.add((receiver.source, sender.source))
         self.changed = self.clock.seconds()
 
     def heal(self) -> None:
         """
-        Everybody hears everybody again.
+        Let all hosts hear each other again.
         """
         self.cuts.clear()
         self.changed = self.clock.seconds()
 
     def carry(self, sender: Computer, packet: bytes) -> None:
         """
-        Deliver a packet, after its time, to all who hear the sender.
+        Deliver a packet, after its travel time, to all hosts that hear the sender.
         """
         self.packets.append((self.clock.seconds(), sender.source))
         self.record.append(packet)
@@ -170,20 +174,20 @@ class Segment:
 
     def hears(self, receiver: Computer, sender: Computer) -> bool:
         """
-        Whether what a host sends reaches another one.
+        Whether the packets of a sender reach a receiver.
         """
         connected = (receiver.source, sender.source) not in self.cuts
         return receiver.plugged and sender.plugged and connected
 
     def masters(self) -> list[Computer]:
         """
-        Who is master now.
+        The computers that are master now.
         """
         return [computer for computer in self.computers if computer.role is Role.MASTER]
 
     def noteReign(self, source: str, begins: bool) -> None:
         """
-        Somebody became master or ceased to be.
+        Note that a host became master, or no longer is.
         """
         now = self.clock.seconds()
         if begins:
@@ -195,7 +199,9 @@ class Segment:
 
     def longestOverlap(self, since: float) -> float:
         """
-        Seconds for which two hosts were master at the same time, at most.
+        The longest time, in seconds, in which two hosts were master at once.
+
+        @param since: Overlaps before this time do not count.
         """
         end = self.clock.seconds()
         longest = 0.0
@@ -212,11 +218,11 @@ class Segment:
 @implementer(IMastershipStep)
 class Work:
     """
-    What a host does as master, and has to.
+    A required step of mastership.
 
-    @ivar broken: Whether it cannot.
-    @ivar pace: Seconds that its begin and its end take.
-    @ivar done: Whether it is begun, and not ended.
+    @ivar broken: Whether the step fails.
+    @ivar pace: Seconds that it takes to acquire or to release the step.
+    @ivar done: Whether the step was acquired and not released since.
     """
 
     name = "work"
@@ -242,7 +248,7 @@ class Work:
 @implementer(IMastershipObserver, INetwork)
 class Computer:
     """
-    One host, which may run a process with a virtual host in it.
+    A host, which may run a process with one virtual host.
     """
 
     def __init__(self, segment: Segment, source: str, settings: dict[str, Any]) -> None:
@@ -251,23 +257,23 @@ class Computer:
         self.plugged = True
         self.deaf = False
         self.work: Work | None = None
-        #: In which families the kernel gives it no socket that hears.
+        #: The families in which the kernel refuses the process a socket.
         self.deafIn: set[Family] = set()
-        #: What is left of the process on disk.
+        #: The state file of the process; C{None} if it keeps none.
         self.disk: MemoryFile | None = None
-        #: Seconds by which its wall clock is wrong.
+        #: The error of the wall clock in seconds.
         self.clockError = 0.0
         self.journal = Journal()
         self.links = FakeLinks()
         self.virtualHost: VirtualHost | None = None
         self.settings = settings
-        #: What the process's timers run on; a new one for each process.
+        #: The clock of the process's timers.  Each process has a new one.
         self.clock = Clock()
-        #: Whether the process gets no turn.
+        #: Whether the process cannot run.
         self.frozen = False
-        #: What was last believed: when, and what it said.
+        #: The time and the content of the last accepted advertisement.
         self.heard: tuple[float, Advertisement] | None = None
-        #: Its changes of role.
+        #: The changes of role of the host.
         self.changes: list[Moment] = []
         self._unread: list[bytes] = []
         self.receiver: IPacketReceiver | None = None
@@ -276,20 +282,20 @@ class Computer:
     @property
     def addresses(self) -> set[bytes]:
         """
-        Its own packed addresses.
+        The packed addresses of the host itself.
         """
         return {parseIPv4(self.source), self.linkLocal()}
 
     @property
     def role(self) -> Role:
         """
-        What it is in the group.
+        The role of the host in its group.
         """
         return self.virtualHost.role if self.virtualHost is not None else Role.INIT
 
     def start(self) -> None:
         """
-        Start the process, if it does not run.
+        Start the process, unless it is running.
         """
         if self.virtualHost is not None:
             return
@@ -349,7 +355,7 @@ class Computer:
 
     def restart(self) -> None:
         """
-        Stop what runs, and start it again at once in the same process.
+        Stop the virtual host and start it again at once in the same process.
         """
         self.stop()
         if self.virtualHost is not None:
@@ -357,11 +363,11 @@ class Computer:
 
     def plug(self, plugged: bool) -> None:
         """
-        Pull the cable, or put it back.
+        Connect or disconnect the cable.
         """
         self.plugged = plugged
         self.segment.changed = self.segment.clock.seconds()
-        if not self.frozen:  # netlink waits, too
+        if not self.frozen:  # a frozen process reads no netlink events
             self._tellLink()
 
     def _tellLink(self) -> None:
@@ -369,7 +375,7 @@ class Computer:
 
     def arrived(self, packet: bytes) -> None:
         """
-        A packet has travelled to here.
+        Receive a packet.
         """
         family = familyOf(destinationOf(packet))
         if self.receiver is not None and not self.deaf and family not in self.deafIn:
@@ -390,13 +396,13 @@ class Computer:
 
     def freeze(self) -> None:
         """
-        Give the process no turn any more; what arrives waits.
+        Keep the process from running.  Packets that arrive wait.
         """
         self.frozen = self.virtualHost is not None
 
     def thaw(self) -> None:
         """
-        Let it go on: as in a reactor, timers come first, then what arrived.
+        Let the process run again.  As in a reactor, due timers run before packets are read.
         """
         if self.frozen:
             self.frozen = False
@@ -405,7 +411,7 @@ class Computer:
             self.deafen(*self.deafIn)
             self._read()
 
-    # The process's view of the network.
+    # The network as the process sees it.
 
     def roleChanged(self, change: Change) -> None:
         now = self.segment.clock.seconds()
@@ -428,7 +434,7 @@ class Computer:
 
     def deafen(self, *families: Family) -> None:
         """
-        Let the process know that it hears nothing in these families, and in no others.
+        Make the process unable to hear in these families, and able to hear in all others.
         """
         self.deafIn = set(families)
         if not self.frozen and self.receiver is not None:
@@ -454,7 +460,7 @@ class Computer:
 @implementer(IAdvertisementTransport)
 class _Way:
     """
-    How one process sends and hears in one family.
+    The transport of a computer in one family.
     """
 
     def __init__(self, computer: Computer, family: Family) -> None:
@@ -480,5 +486,5 @@ class _Way:
         pass
 
 
-#: The address that all share.
+#: The shared address.
 ADDRESS = crafted.ADDRESS

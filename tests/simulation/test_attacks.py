@@ -1,13 +1,14 @@
 """
-The same story twice, once with an attacker on the segment: nobody may notice.
+Tests that tell each story twice, the second time with an attacker on the segment.  The
+hosts must do exactly the same, at the same times.
 
-The attacker hears everything from the first packet on, also what hosts miss that are down,
-and sends all of it again, exactly and changed, twice a second.  What becomes of the hosts
-must be what becomes of them without it, to the moment.
+The attacker hears everything from the first packet on, also what hosts miss while they are
+down.  Twice a second it sends all of that again, unchanged and altered.
 
-One thing it leaves out, because it is allowed to work: what a host cannot have heard, and is
-not ten seconds old, exactly as it was.  And each host has heard the other once: who has not,
-and needs no seals, takes what he says with other values for that of a stranger.
+Two attacks that may work are left out.  The attacker does not send an advertisement
+unchanged that a host has missed and that is less than ten seconds old.  And the hosts have
+heard each other once before the attacker starts: in C{learn} mode, a host takes altered
+advertisements of a sealed host that it never heard for those of a stranger.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from txcarp.protocol.seal import Says, Verification
 #: Seconds between two volleys.
 _EVERY = 0.5
 
-#: How many packets of the past each volley has.
+#: How many recent and how many old packets a volley has.
 _RECENT, _OLD = 4, 2
 
 _STRANGERS = (socket.inet_aton("10.99.0.66"), socket.inet_pton(socket.AF_INET6, "fe80::66"))
 
-#: What an attacker would like an advertisement to say.
+#: The contents that an attacker would like an advertisement to have.
 _WISHES = (Says(0, 0), Says(255, 255), Says(0, 1), Says(1, 240), Says(1, 0, 9))
 
 _YEAR = 365 * 86400.0
@@ -46,14 +47,15 @@ _YEAR = 365 * 86400.0
 
 class Attacker:
     """
-    Captures everything and sends anything.
+    Captures everything, and can send anything.
 
     @ivar sent: How many packets it sent.
     """
 
     def __init__(self, segment: Segment, usable: Callable[[bytes], bool]) -> None:
         """
-        @param usable: Whether a packet is not to be sent as it was.
+        @param usable: Returns whether a packet would be accepted unchanged.  The attacker
+            alters such a packet.
         """
         self.sent = 0
         self._segment = segment
@@ -62,7 +64,7 @@ class Attacker:
 
     def volley(self) -> None:
         """
-        Send some of the last packets, some of the first and some from between.
+        Send some of the last packets, some of the first, and some from between.
         """
         record = self._segment.record
         step = max(1, len(record) // _OLD)
@@ -97,7 +99,7 @@ class Attacker:
 
 class Story:
     """
-    Two hosts with memories, that heard each other, and what happens to them.
+    Two hosts with state files that have heard each other, and what happens to them.
     """
 
     def __init__(self, attacked: bool, settings: dict[str, Any]) -> None:
@@ -111,11 +113,11 @@ class Story:
         for computer in (self.second, self.first):
             computer.disk = MemoryFile()
             computer.start()
-            self.segment.run(10.3)  # so that nothing is on its way when the attacker sends
+            self.segment.run(10.3)  # no packet is under way when the attacker sends
 
     def wait(self, seconds: float) -> None:
         """
-        Let time pass, and the attacker work.
+        Let time pass while the attacker works.
         """
         for _ in range(round(seconds / _EVERY)):
             self.segment.run(_EVERY)
@@ -125,7 +127,7 @@ class Story:
 
     def _note(self) -> None:
         """
-        Find out which packets somebody did not hear.
+        Find the packets that a host has missed.
         """
         record, self._noted = self.segment.record[self._noted :], len(self.segment.record)
         deaf = any(computer.virtualHost is None for computer in self.segment.computers)
@@ -152,7 +154,7 @@ def _stopped(story: Story) -> None:
 
 def _backupRestarted(story: Story) -> None:
     """
-    And its master dies meanwhile.
+    The master dies while the backup restarts.
     """
     story.second.stop()
     story.first.crash()
@@ -163,7 +165,7 @@ def _backupRestarted(story: Story) -> None:
 
 def _longAway(story: Story) -> None:
     """
-    The backup was down for long, and the master dies before it is back.
+    The backup is down for long.  The master dies before it returns.
     """
     story.second.stop()
     story.wait(20)
@@ -184,7 +186,7 @@ def _powerCut(story: Story) -> None:
 
 def _clocks(story: Story) -> None:
     """
-    Clocks are set by years, on either host, and die with the master.
+    The clocks of both hosts are set by years, and the master dies each time.
     """
     for error in (10 * _YEAR, -5 * _YEAR, 0.0):
         story.first.clockError = error
@@ -199,7 +201,7 @@ def _clocks(story: Story) -> None:
 
 def _setBack(story: Story) -> None:
     """
-    The backup's state file is put back from a copy, a minute old.
+    The state file of the backup is restored from a copy that is a minute old.
     """
     disk = story.second.disk
     assert disk is not None
@@ -215,7 +217,7 @@ def _setBack(story: Story) -> None:
 
 def _readOnly(story: Story) -> None:
     """
-    It could not be written for a minute.
+    The state file of the backup cannot be written for a minute.
     """
     assert story.second.disk is not None
     story.second.disk.writeError = OSError("Read-only file system")
@@ -246,7 +248,7 @@ def _newHardware(story: Story) -> None:
         story.first.disk = MemoryFile()
         story.first.clockError = error
         story.first.start()
-        story.segment.run(3)  # until it has heard somebody twice, it can be fooled
+        story.segment.run(3)  # before it has heard a host twice, it can be fooled
         story.wait(10)
         story.first.crash()
         story.wait(10)
@@ -254,7 +256,7 @@ def _newHardware(story: Story) -> None:
 
 def _partition(story: Story) -> None:
     """
-    Two masters for a while; the attacker hears both, and both hear him.
+    There are two masters for a while.  The attacker hears both, and both hear the attacker.
     """
     story.segment.cut(story.first, story.second)
     story.wait(10)
@@ -264,8 +266,8 @@ def _partition(story: Story) -> None:
 
 def _rolling(story: Story) -> None:
     """
-    A new password, one host after the other; the attacker captured what was sealed with
-    the old one.
+    The hosts change their password one after the other.  The attacker captured what was
+    sealed with the old one.
     """
     old, new = configured().password, b"another"
     for change in (
@@ -299,14 +301,17 @@ _STORIES = (
 
 class StoryTests(SynchronousTestCase):
     """
-    Everything that happens to hosts, with and without an attacker.
+    Each story with and without the attacker.
     """
 
     def told(
         self, tell: Callable[[Story], None], attacked: bool, settings: dict[str, Any]
     ) -> tuple[list[Reign], list[Role], int]:
         """
-        How a story goes.
+        Tell a story.
+
+        @return: Who was master when, the roles at the end, and how many packets the
+            attacker sent.
         """
         with capturedLogs():
             story = Story(attacked, settings)
@@ -316,7 +321,7 @@ class StoryTests(SynchronousTestCase):
 
     def untouched(self, **settings: Any) -> None:
         """
-        No story goes in another way.
+        Assert that the attacker changes nothing in any story.
         """
         for tell in _STORIES:
             reigns, roles, _ = self.told(tell, False, settings)
@@ -328,31 +333,31 @@ class StoryTests(SynchronousTestCase):
 
     def test_learn(self) -> None:
         """
-        As it is by default.
+        With the default settings.
         """
         self.untouched()
 
     def test_require(self) -> None:
         """
-        Where seals are required.
+        With seals required.
         """
         self.untouched(verification=Verification.REQUIRE)
 
     def test_bothFamilies(self) -> None:
         """
-        With both families.
+        With addresses of both families.
         """
         self.untouched(addresses=["10.99.0.100", "fd00::100"])
 
     def test_openbsd(self) -> None:
         """
-        In the dialect that believes the demotion field.
+        In the dialect that uses the demotion field.
         """
         self.untouched(dialect="openbsd")
 
     def test_withoutSeals(self) -> None:
         """
-        The attacker is one: without seals it is noticed.
+        Without seals the attacker does change the stories: it is a real attacker.
         """
         settings = {"verification": Verification.OFF}
         for tell in (_masterDies, _demoted):
@@ -363,16 +368,16 @@ class StoryTests(SynchronousTestCase):
 
 class SegmentTests(SynchronousTestCase):
     """
-    Another group somewhere else, whose advertisements somebody carries over.
+    A group on another segment, whose advertisements an attacker carries to this one.
     """
 
     def carried(self, **settings: Any) -> tuple[Segment, Computer]:
         """
-        A group whose master dies, and in which from then on the advertisements of another
-        one arrive as they are sent.
+        A group whose master dies.  From then on the advertisements of another group arrive
+        as they are sent.
 
-        @param settings: What is different in the other group.
-        @return: The group, and its backup.
+        @param settings: The settings that are different in the other group.
+        @return: The segment of the group, and its backup.
         """
         here, there = Segment(), Segment()
         master = here.add("10.99.0.1")
@@ -396,7 +401,7 @@ class SegmentTests(SynchronousTestCase):
 
     def test_another(self) -> None:
         """
-        Another password, vhid or set of addresses makes it another group.
+        A group with another password, vhid or set of addresses is another group.
         """
         for settings in (
             {"password": b"another"},
@@ -408,7 +413,8 @@ class SegmentTests(SynchronousTestCase):
 
     def test_same(self) -> None:
         """
-        A limit: with the same of each it is the same group, and its master lives.
+        A limit of seals: a group with the same password, vhid and addresses is the same
+        group, so the master seems to be alive.
         """
         here, _ = self.carried()
         self.assertEqual(here.masters(), [])

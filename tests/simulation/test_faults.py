@@ -1,5 +1,5 @@
 """
-Groups of any kind in which anything goes wrong, in any order.
+Tests of groups of any kind with any faults in any order.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Timing
 from txcarp.virtualhost import VirtualHost
 
-#: How many groups are tried; more for a longer search.
+#: The number of groups to try.  More make a longer search.
 _EXAMPLES = int(os.environ.get("TXCARP_EXAMPLES", "60"))
 
-#: Seconds that a test lets pass at a time, at least.
+#: The shortest time that passes between two actions, in seconds.
 _TICK = 1 / 64
 
-#: Seconds that a resignation and a damped flapping last.
+#: Seconds that cover a resignation and the damping of a flapping host.
 _RESTING = 20.0
 
 _ADDRESSES = (["10.99.0.100"], ["fd00::100", "fd00::101"], ["10.99.0.100", "fd00::100"])
@@ -93,15 +93,15 @@ _GROUPS = st.fixed_dictionaries(
         "verification": st.sampled_from(list(Verification)),
     }
 ).filter(
-    # OpenBSD has a ratio of 3. With 1 its rules contradict each other: who is less demoted
-    # and slower stays master, and is taken over from all the same.
+    # OpenBSD has a ratio of 3.  With 1 its rules contradict each other: a less demoted but
+    # slower host stays master, and a backup takes over from it all the same.
     lambda group: group["dialect"] != "openbsd" or group["deadRatio"] > 1
 )
 
 
 class World:
     """
-    A group, what happens to it, and what must hold whatever does.
+    A group, the events that it meets, and the properties that must hold whatever happens.
     """
 
     def __init__(self, group: dict[str, Any], hosts: list[dict[str, Any]], seed: int) -> None:
@@ -116,13 +116,13 @@ class World:
 
     def pick(self, index: int) -> Computer:
         """
-        One of the hosts.
+        The host with this number, modulo the number of hosts.
         """
         return self.computers[index % len(self.computers)]
 
     def act(self, action: str, facts: Any) -> None:
         """
-        Let something happen.
+        Carry out an action of a story.
         """
         segment = self.segment
         match action, facts:
@@ -168,28 +168,29 @@ class World:
     @staticmethod
     def attentive(computer: Computer) -> VirtualHost | None:
         """
-        What runs on a computer, if it does what it is told.
+        The virtual host of a computer; C{None} if there is none, or it is frozen and cannot
+        obey.
         """
         return None if computer.frozen else computer.virtualHost
 
     @staticmethod
     def work(computer: Computer) -> Work:
         """
-        What it does as master; nobody's, if it never ran.
+        The required step of a computer; a new one if the computer was never started.
         """
         return computer.work or Work(computer.clock)
 
     @staticmethod
     def runOf(computer: Computer) -> Any:
         """
-        The run of what runs on a computer.
+        The L{Participation<txcarp.membership.participation.Participation>} of a computer.
         """
         assert computer.virtualHost is not None
         return computer.virtualHost._run
 
     def mend(self) -> None:
         """
-        Undo everything that keeps the hosts from hearing each other, or from working.
+        Undo everything that keeps hosts from hearing each other, or from working.
         """
         self.segment.heal()
         self.segment.lost.clear()
@@ -204,13 +205,14 @@ class World:
     @property
     def left(self) -> list[Computer]:
         """
-        The computers with a process.
+        The computers on which a process runs.
         """
         return [one for one in self.computers if one.virtualHost is not None]
 
     def rank(self, computer: Computer) -> tuple[int, Timing]:
         """
-        What a host says when it is master; the lower the better.
+        The demotion byte and the timing that a host advertises as master.  Lower is
+        preferred.
         """
         host = computer.virtualHost
         assert host is not None
@@ -250,7 +252,7 @@ class World:
                 if heard is None or heard[0] != moment.when:
                     return "nobody was heard"
                 said = heard[1]
-                # At most: nobody is demoted to less than a skew of 0.
+                # The lowest limit: no demotion makes the skew less than 0.
                 slow = (said.advbase, said.advskew) > (own.advbase * self.group["deadRatio"], 0)
                 if change.reason is Reason.SLOW_MASTER and not slow:
                     return "the master was not slow"
@@ -261,7 +263,7 @@ class World:
 
 class FaultTests(SynchronousTestCase):
     """
-    What holds in every story.
+    The properties that hold in every story.
     """
 
     @settings(max_examples=_EXAMPLES)
@@ -274,11 +276,13 @@ class FaultTests(SynchronousTestCase):
         seed: int,
     ) -> None:
         """
-        Hosts of any dialect and family crash, stop, stand still, are demoted, cut off, do
-        not hear what others hear, lose packets, and come back. Nobody becomes master or
-        gives it up without the reason that it names. Once everybody hears everybody,
-        there is one master, it is the right one, nothing changes any more, and meanwhile
-        no two are master for longer than an interval.
+        Hosts of any dialect and family crash, stop, freeze, are demoted, are cut off, hear
+        some hosts and not others, lose packets, and return, in any order.
+
+        No host becomes master, or gives mastership up, without the reason that it names.
+        Once all hosts hear each other, there is one master; it is the right one; nothing
+        changes any more; and until then no two hosts are master for longer than an
+        interval.
         """
         world = World(group, hosts, seed)
         segment = world.segment
@@ -298,7 +302,7 @@ class FaultTests(SynchronousTestCase):
         left = world.left
         ranks = [world.rank(one) for one in left]
         if not world.dialect.breaksTies and len(set(ranks)) < len(left):
-            return  # they may step down in turn for ever, as the kernels do
+            return  # they may give way to each other for ever, as the kernels do
         masters = segment.masters()
         self.assertEqual(len(masters), min(1, len(left)))
         for one in left:
@@ -308,7 +312,7 @@ class FaultTests(SynchronousTestCase):
         if left and all(one.settings["preempt"] for one in left):
             self.assertEqual(world.rank(masters[0]), min(ranks))
         interval = max((timing.interval for _, timing in ranks), default=0.0)
-        # Ticks of clocks that are far apart are not believed before they were heard.
+        # Hosts whose clocks are far apart refuse each other until they have heard each other.
         apart = any(action == "set clock" for (action, _), _ in story)
         bound = interval * (2 if apart else 1) + OFFER_AFTER + 2 * LATENCY
         self.assertLessEqual(segment.longestOverlap(mended), bound)

@@ -1,5 +1,5 @@
 """
-Groups of two families, of other dialects, with peers, demotion and delays.
+Tests of groups with two families, other dialects, unicast peers, demotion and delays.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SIX: dict[str, Any] = {"addresses": ["fd00::100"], "source": None}
 
 def hostOf(computer: Computer) -> VirtualHost:
     """
-    What runs on a computer.
+    The virtual host that runs on a computer.
     """
     assert computer.virtualHost is not None
     return computer.virtualHost
@@ -43,13 +43,13 @@ def hostOf(computer: Computer) -> VirtualHost:
 
 class FamilyTests(SynchronousTestCase):
     """
-    IPv4 and IPv6 in one virtual host.
+    Virtual hosts with IPv4 and IPv6 addresses.
     """
 
     def test_bothSent(self) -> None:
         """
-        Each beat is one advertisement in each family, with counters and digests
-        of their own over the same addresses.
+        The master sends one advertisement in each family per interval.  They have counters
+        and digests of their own over the same addresses.
         """
         segment, _, _ = pair(BOTH, {**BOTH, "advskew": 100})
         last = segment.record[-2:]
@@ -60,7 +60,7 @@ class FamilyTests(SynchronousTestCase):
 
     def test_oneFamily(self) -> None:
         """
-        A group of IPv6 addresses needs nothing of IPv4.
+        A group with IPv6 addresses only needs no IPv4.
         """
         segment, first, second = pair(SIX, {**SIX, "advskew": 100})
         self.assertEqual(segment.masters(), [first])
@@ -71,7 +71,7 @@ class FamilyTests(SynchronousTestCase):
 
     def test_oneLost(self) -> None:
         """
-        C23: the loss of one family is reported and moves nothing, whichever it is.
+        C23: the loss of either family is reported, and changes no role.
         """
         for family in Family:
             segment, first, second = pair(BOTH, {**BOTH, "advskew": 100})
@@ -90,7 +90,7 @@ class FamilyTests(SynchronousTestCase):
 
     def test_oneLostAsInBSD(self) -> None:
         """
-        With the rule of the BSD kernels the silence of one family is enough.
+        With the rule of the BSD kernels, the silence of one family is enough.
         """
         segment, _, second = pair(BOTH, {**BOTH, "anyFamily": True, "advskew": 100})
         segment.lost.add(Family.IPV6)
@@ -100,8 +100,8 @@ class FamilyTests(SynchronousTestCase):
 
     def test_deafInOne(self) -> None:
         """
-        A family in which this host can hear nobody says nothing about the master, also
-        with the rule of the BSD kernels; once it hears in it again it does.
+        A family in which a host cannot hear proves nothing about the master, even with the
+        rule of the BSD kernels.  When the host can hear in it again, it does.
         """
         for family in Family:
             segment, first, second = pair(BOTH, {**BOTH, "anyFamily": True, "advskew": 100})
@@ -128,11 +128,11 @@ class FamilyTests(SynchronousTestCase):
 
     def test_tie(self) -> None:
         """
-        Equal hosts end with one master, also when the families would decide
-        differently: the first one they hear each other in does.
+        Equal hosts end with one master even where the addresses of the two families would
+        decide differently.  The first family in which the hosts hear each other decides.
         """
         segment = Segment()
-        # By the last octet the first is better in IPv4, and worse in IPv6.
+        # The last octet of the first host is lower in IPv4, and higher in IPv6.
         first, second = segment.add("10.99.0.1", **BOTH), segment.add("10.99.0.2", **BOTH)
         first.linkLocal = lambda: socket.inet_pton(socket.AF_INET6, "fe80::9")  # type: ignore[method-assign]
         first.start()
@@ -163,12 +163,12 @@ class FamilyTests(SynchronousTestCase):
 
 class UnicastTests(SynchronousTestCase):
     """
-    Advertisements to each peer alone.
+    Advertisements to single peers.
     """
 
     def settings(self, *peers: str, **more: Any) -> dict[str, Any]:
         """
-        What a host with peers is configured like.
+        The settings of a host with peers.
         """
         packed = tuple(
             socket.inet_pton(socket.AF_INET6 if ":" in peer else socket.AF_INET, peer)
@@ -178,7 +178,7 @@ class UnicastTests(SynchronousTestCase):
 
     def test_peers(self) -> None:
         """
-        Nothing goes to the group, and the group finds its master.
+        A group with peers elects a master, and sends nothing to the multicast group.
         """
         segment, first, second = pair(
             self.settings("10.99.0.2"), self.settings("10.99.0.1", advskew=100)
@@ -194,7 +194,7 @@ class UnicastTests(SynchronousTestCase):
 
     def test_oneFamily(self) -> None:
         """
-        Peers of one family leave the other one as it is.
+        Peers of one family do not affect the other family.
         """
         segment, first, _ = pair(
             self.settings("fe80::2", **BOTH), self.settings("fe80::1", advskew=100, **BOTH)
@@ -207,8 +207,8 @@ class UnicastTests(SynchronousTestCase):
 
     def test_auto(self) -> None:
         """
-        Every peer that was heard gets a copy of its own, besides the group, and
-        the second copy of an advertisement counts as such.
+        Advertisements go to the multicast group, and a copy to each peer that was heard.  A
+        receiver counts the second copy as a duplicate.
         """
         segment, first, second = pair(
             {"followPeers": True}, {"followPeers": True, "advskew": 100}
@@ -225,8 +225,8 @@ class UnicastTests(SynchronousTestCase):
 
     def test_autoSpoofed(self) -> None:
         """
-        Who repeats what a host without seals said, under one name after the other, does
-        not get a copy sent to each of them.
+        An attacker who repeats the advertisements of an unsealed host under many addresses
+        does not get a copy sent to each of them.
         """
         segment, first, second = pair(
             {"followPeers": True, "advskew": 50},
@@ -249,8 +249,8 @@ class UnicastTests(SynchronousTestCase):
 
     def test_followedIsNear(self) -> None:
         """
-        Who was heard on this link gets a copy, and is not believed from behind a router,
-        where a listed peer is.
+        A host that was heard on this link gets a copy.  Unlike a configured peer, it is not
+        believed when its packets come through a router.
         """
         other = socket.inet_aton("10.99.0.9")
         segment, first, second = pair(
@@ -270,12 +270,12 @@ class UnicastTests(SynchronousTestCase):
 
 class DemotionTests(SynchronousTestCase):
     """
-    Hosts that are less fit than others.
+    Demoted hosts.
     """
 
     def test_preempted(self) -> None:
         """
-        A peer that preempts takes over with the first advertisement that says it.
+        A backup that preempts takes over at the first advertisement of a demoted master.
         """
         segment, first, second = pair({}, {"advskew": 100, "preempt": True})
         hostOf(first).demote("maintenance")
@@ -286,11 +286,11 @@ class DemotionTests(SynchronousTestCase):
 
     def test_notPreempted(self) -> None:
         """
-        Others take over at once, too: the master bows out, and goes on until it
-        hears its successor.
+        A backup that does not preempt takes over soon as well: the master sends a bow-out,
+        and remains master until it hears its successor.
         """
         segment, first, second = pair({}, {"advskew": 100})
-        # The master does not know its backup yet, which never spoke.
+        # The master does not know its backup, which has never advertised.
         hostOf(first).demote("maintenance")
         segment.run(OFFER_AFTER + 3 * LATENCY)
         self.assertEqual(segment.masters(), [second])
@@ -300,7 +300,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_withdrawn(self) -> None:
         """
-        A demotion that is over before the offer makes no second master.
+        A demotion that ends before the offer leads to no second master.
         """
         segment, first, _ = pair({}, {"advskew": 100})
         hostOf(first).demote("link of eth8")
@@ -312,7 +312,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_partlyWithdrawn(self) -> None:
         """
-        The offer stands while this host is worse than somebody who was heard.
+        The offer stands as long as this host is less preferred than a host that it heard.
         """
         segment, first, second = pair({"preempt": True}, {"advskew": 100})
         first.crash()
@@ -329,8 +329,8 @@ class DemotionTests(SynchronousTestCase):
 
     def test_recovered(self) -> None:
         """
-        A backup that was demoted when it was last heard gets the offer, too: it may have
-        recovered in silence.
+        A backup that was demoted when it was last heard gets the offer, too, because it may
+        have recovered in silence.
         """
         segment, first, second = pair({"preempt": True}, {"advskew": 100})
         first.crash()
@@ -346,7 +346,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_saidOnce(self) -> None:
         """
-        One more reason that changes nothing of what is said offers nothing again.
+        A further reason that does not change the advertisement leads to no further offer.
         """
         segment, first, second = pair({}, {"advskew": 100})
         second.crash()
@@ -360,7 +360,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """
-        A demoted master without anybody else goes on.
+        A demoted master without other hosts remains master.
         """
         segment = Segment()
         first = segment.add("10.99.0.1")
@@ -373,7 +373,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_stillBetter(self) -> None:
         """
-        One that is demoted by less than the difference stays.
+        A master that is demoted by less than its advantage remains master.
         """
         segment, first, second = pair({}, {"advskew": 100})
         second.crash()
@@ -387,7 +387,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_advertisedAtOnce(self) -> None:
         """
-        A change is said at once, and more than once only if it changes again.
+        A change of the demotion is advertised at once, and only once.
         """
         segment, first, _ = pair({}, {"advskew": 100})
         segment.run(0.5)
@@ -401,7 +401,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_negative(self) -> None:
         """
-        C07: a host that is promoted beyond the best never makes two masters.
+        C07: negative demotions lead to no second master.
         """
         segment, first, second = pair(
             {"advskew": 0, "preempt": True, "dialect": "freebsd"},
@@ -417,8 +417,8 @@ class DemotionTests(SynchronousTestCase):
 
     def test_openbsd(self) -> None:
         """
-        C10: in OpenBSD's dialect demotion swaps the roles at once, without
-        preemption, and is in a field of its own.
+        C10: with OpenBSD's rules, a demotion swaps the roles at once without preemption,
+        and is sent in its own field.
         """
         segment, first, second = pair(
             {"dialect": "openbsd"}, {"dialect": "openbsd", "advskew": 100}
@@ -436,8 +436,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_successorDemoted(self) -> None:
         """
-        The bow-out in the second family is no reason for a demoted successor to step
-        back again.
+        A demoted successor remains master when it hears the bow-out of the second family.
         """
         both = {**BOTH, "dialect": "openbsd"}
         segment, first, second = pair(both, {**both, "advskew": 100})
@@ -449,7 +448,7 @@ class DemotionTests(SynchronousTestCase):
 
     def test_bowOutSaysIt(self) -> None:
         """
-        What demotes a host that stops is in its bow-out.
+        The bow-out of a demoted host contains its demotion.
         """
         segment = Segment()
         tracked = (TrackedInterface("eth8", 2),)
@@ -466,14 +465,14 @@ class DemotionTests(SynchronousTestCase):
 
     def test_trackedInterface(self) -> None:
         """
-        The link of another interface demotes while it is lost, and nothing is
-        left when it is back, or when the host stops.
+        Another interface without a link demotes the host.  The demotion ends when the link
+        returns, and when the host stops.
         """
         tracked = (TrackedInterface("eth8"), TrackedInterface("eth9", 20))
         segment, first, second = pair(
             {"trackedInterfaces": tracked}, {"advskew": 100, "preempt": True}
         )
-        # Neither exists.
+        # Neither interface exists.
         self.assertEqual(segment.masters(), [second])
         demotions = hostOf(first).status().demotions
         self.assertEqual(demotions, {"link of eth8": 240, "link of eth9": 20})
@@ -491,12 +490,13 @@ class DemotionTests(SynchronousTestCase):
 
 class DialectTests(SynchronousTestCase):
     """
-    Groups by the rules of the BSD kernels.
+    Groups with the rules of the BSD kernels.
     """
 
     def test_zeroBase(self) -> None:
         """
-        In OpenBSD's dialect both timings may be 0: 256 advertisements a second.
+        With OpenBSD's rules, advbase and advskew may both be 0: the master sends 256
+        advertisements per second.
         """
         fast: dict[str, Any] = {"dialect": "openbsd", "advbase": 0}
         segment, first, second = pair(fast, {**fast, "advskew": 1})
@@ -510,7 +510,7 @@ class DialectTests(SynchronousTestCase):
 
     def test_failover(self) -> None:
         """
-        In each dialect the backup takes over after its dead time, and at once on a
+        In each dialect, the backup takes over after its dead time, and at once after a
         bow-out.
         """
         for dialect, deadTime in (
@@ -535,14 +535,14 @@ class DialectTests(SynchronousTestCase):
 
     def test_linkLocal(self) -> None:
         """
-        Link-local addresses are signed in FreeBSD's dialect, and left out in
-        OpenBSD's, which accepts both.
+        FreeBSD's dialect signs link-local addresses.  OpenBSD's dialect leaves them out,
+        and accepts both.
         """
         addresses = {"addresses": ["10.99.0.100", "fe80::100"]}
         without = {"addresses": ["10.99.0.100"]}
         for one, other, masters in (
-            ("freebsd", "openbsd", 1),  # the second hears the first
-            ("openbsd", "freebsd", 2),  # and the other way round it does not
+            ("freebsd", "openbsd", 1),  # the second host accepts the first one
+            ("openbsd", "freebsd", 2),  # the second host refuses the first one
         ):
             with capturedLogs():
                 segment, _, _ = pair(
@@ -558,7 +558,7 @@ class DialectTests(SynchronousTestCase):
 
     def test_highestSkew(self) -> None:
         """
-        FreeBSD sends no skew above 240.
+        FreeBSD's dialect sends no skew above 240.
         """
         for dialect, skew in (("ucarp", 254), ("freebsd", 240), ("openbsd", 254)):
             segment = Segment()
@@ -568,7 +568,8 @@ class DialectTests(SynchronousTestCase):
 
     def test_constantCounter(self) -> None:
         """
-        Without seals, OpenBSD's counter never changes, and marks what comes back.
+        In OpenBSD's dialect without seals, the counter never changes, and identifies looped
+        packets.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", dialect="openbsd", verification=Verification.OFF)
@@ -581,12 +582,12 @@ class DialectTests(SynchronousTestCase):
 
 class PatienceTests(SynchronousTestCase):
     """
-    Hosts that do not become master as soon as they could.
+    Hosts that wait before they become master.
     """
 
     def test_preemptDelay(self) -> None:
         """
-        A better host takes over only after so many seconds in good order.
+        A preferred host takes over only after the delay as a healthy backup.
         """
         segment, first, second = pair({"preempt": True, "preemptDelay": 20.0}, {"advskew": 100})
         first.crash()
@@ -600,7 +601,7 @@ class PatienceTests(SynchronousTestCase):
 
     def test_preemptDelayAndSilence(self) -> None:
         """
-        It does not wait where nobody is master.
+        The delay does not apply when there is no master.
         """
         segment, first, second = pair({"preempt": True, "preemptDelay": 600.0}, {"advskew": 100})
         first.crash()
@@ -613,7 +614,7 @@ class PatienceTests(SynchronousTestCase):
 
     def test_startDelay(self) -> None:
         """
-        A host that was just started waits before it takes part.
+        A host that has just started waits before it takes part.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", startDelay=30.0)
@@ -625,7 +626,7 @@ class PatienceTests(SynchronousTestCase):
 
     def test_flapping(self) -> None:
         """
-        A host whose role changes too often waits, says so, and comes back.
+        A host that changes its role too often waits, logs that once, and takes part again.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
@@ -645,7 +646,7 @@ class PatienceTests(SynchronousTestCase):
 
     def test_notFlapping(self) -> None:
         """
-        The same number of changes in a longer time is none of that.
+        The same number of changes within a longer time is not too often.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
@@ -658,8 +659,8 @@ class PatienceTests(SynchronousTestCase):
 
     def test_claimed(self) -> None:
         """
-        C09: a state that is forced on a single host is harmless; among others
-        the election decides what becomes of it.
+        C09: a host that is told to become master or backup does so if it is alone.  In a
+        group the election decides afterwards.
         """
         segment, first, second = pair({}, {"advskew": 100})
         hostOf(second).claim()
@@ -678,12 +679,17 @@ class PatienceTests(SynchronousTestCase):
 
 class ChangeTests(SynchronousTestCase):
     """
-    A group that changes its password or its addresses, host by host.
+    Groups that change their password or addresses, one host after the other.
     """
 
     def change(self, old: dict[str, Any], both: dict[str, Any], new: dict[str, Any]) -> None:
         """
-        Restart one host after the other, first so that it accepts both.
+        Restart all hosts twice, one after the other: first so that they accept both, then
+        with the new settings.
+
+        @param old: The settings at first.
+        @param both: The settings that accept the new ones as well.
+        @param new: The new settings, which accept the old ones as well.
         """
         segment, first, second = pair({**old}, {**old, "advskew": 100})
         for settings in (both, new):
@@ -700,7 +706,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_password(self) -> None:
         """
-        There are never two masters.
+        There are never two masters while a group changes its password.
         """
         self.change(
             {"password": b"old"},
@@ -710,7 +716,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_addresses(self) -> None:
         """
-        Nor while an address is added.
+        There are never two masters while a group adds an address.
         """
         more = ["10.99.0.100", "10.99.0.101"]
         self.change(
@@ -721,7 +727,7 @@ class ChangeTests(SynchronousTestCase):
 
     def test_named(self) -> None:
         """
-        The log says who still uses what is accepted besides.
+        The log names a host that still uses the old password, and not the password.
         """
         with capturedLogs() as logs:
             _, _, second = pair(
@@ -738,12 +744,12 @@ class ChangeTests(SynchronousTestCase):
 
 class DiagnosisTests(SynchronousTestCase):
     """
-    What a host finds out about the others.
+    Findings about other hosts.
     """
 
     def findings(self, one: dict[str, Any], other: dict[str, Any]) -> list[set[Finding]]:
         """
-        What two hosts found out.
+        The findings of each of two hosts.
         """
         with capturedLogs():
             _, first, second = pair(one, other)
@@ -751,7 +757,7 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_foreignGroup(self) -> None:
         """
-        Another password from the beginning is another group.
+        A host that never used the password of this group belongs to another group.
         """
         self.assertEqual(
             self.findings({"password": b"one"}, {"password": b"other", "advskew": 100}),
@@ -760,7 +766,7 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_wrongKey(self) -> None:
         """
-        Another one from a host that was a member is a mistake.
+        A member of the group that uses another password is configured wrongly.
         """
         segment, first, second = pair({}, {"advskew": 100})
         first.crash()
@@ -774,7 +780,7 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_equalTiming(self) -> None:
         """
-        Equal timing in a dialect that breaks no ties is named.
+        Equal timing is a finding in a dialect that breaks no ties.
         """
         same = {"dialect": "freebsd"}
         for found in self.findings(same, same):
@@ -782,10 +788,11 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_twoMasters(self) -> None:
         """
-        Two that do not give way to each other are named, with the time since.
+        Two masters that do not give way to each other are a finding, with the time since
+        when.
         """
         segment, first, second = pair({}, {"advskew": 100})
-        # The second hears nothing, and is heard.
+        # The second host hears nothing, but the first one hears it.
         second.deaf = True
         with capturedLogs() as logs:
             segment.run(10)
@@ -797,7 +804,7 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_quiet(self) -> None:
         """
-        An ordinary life of a group gives nothing to find.
+        The ordinary life of a group leads to no findings.
         """
         segment, first, second = pair({}, {"advskew": 100, "preempt": True})
         first.stop()

@@ -1,5 +1,5 @@
 """
-Two and more hosts on one segment.
+Tests of two or more hosts on one segment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from txcarp.protocol.effects import Role
 
 def pair(one: dict[str, Any], other: dict[str, Any]) -> tuple[Segment, Computer, Computer]:
     """
-    Two hosts that run, ten seconds after both were started.
+    Two hosts, ten seconds after both were started.
     """
     segment = Segment()
     first, second = segment.add("10.99.0.1", **one), segment.add("10.99.0.2", **other)
@@ -39,7 +39,7 @@ class PairTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        The simulation has all that a host needs.
+        The simulated host and its transport provide their interfaces.
         """
         computer = Segment().add("10.99.0.1")
         verifyObject(INetwork, computer)
@@ -48,8 +48,8 @@ class PairTests(SynchronousTestCase):
 
     def test_start(self) -> None:
         """
-        Of two hosts that are started together the better one is master, and
-        the other one never was.
+        When two hosts start together, the preferred one becomes master.  The other one
+        never is.
         """
         segment, first, second = pair({"advskew": 10}, {"advskew": 20})
         self.assertEqual(segment.masters(), [first])
@@ -58,7 +58,7 @@ class PairTests(SynchronousTestCase):
 
     def test_allSkews(self) -> None:
         """
-        That is so for every difference of skew, down to one 256th.
+        The preferred host becomes master however small the difference of the skews is.
         """
         for advskew in (*range(0, 255, 17), 254):
             segment = Segment()
@@ -72,8 +72,8 @@ class PairTests(SynchronousTestCase):
 
     def test_crash(self) -> None:
         """
-        When the master dies the other one takes over exactly its dead time
-        after the last advertisement; when that dies, the first one does.
+        When the master dies, the backup takes over exactly its dead time after the last
+        advertisement.  When the new master dies, the first host takes over.
         """
         segment, first, second = pair({}, {"advskew": 100})
         first.crash()
@@ -90,9 +90,9 @@ class PairTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        When the master is stopped the other one takes over as soon as the
-        bow-out has arrived, and the old one lets go when the new one has had time
-        to announce the addresses.
+        When the master is stopped, the backup takes over as soon as it hears the bow-out.
+        The old master keeps the address for the time that the successor needs to announce
+        it.
         """
         segment, first, second = pair({"shutdown": True}, {"advskew": 100})
         first.journal.clear()
@@ -109,7 +109,8 @@ class PairTests(SynchronousTestCase):
 
     def test_resign(self) -> None:
         """
-        Handing over on request is as fast, and lasts where nobody preempts.
+        When the master is asked to hand over, the backup takes over as fast.  It stays
+        master if no host preempts.
         """
         segment, first, second = pair({}, {"advskew": 100})
         assert first.virtualHost is not None
@@ -121,8 +122,8 @@ class PairTests(SynchronousTestCase):
 
     def test_preempt(self) -> None:
         """
-        A better host that returns takes the mastership back with preempt, at
-        the first advertisement that it hears, and without it does not.
+        A preferred host that returns takes over at the first advertisement that it hears if
+        it preempts, and not at all otherwise.
         """
         for preempt in (True, False):
             segment, first, second = pair({"preempt": preempt}, {"advskew": 100})
@@ -136,8 +137,9 @@ class PairTests(SynchronousTestCase):
 
     def test_preemptInVain(self) -> None:
         """
-        A better host that cannot do what a master has to interrupts the other one less and
-        less often; once it can, it soon becomes master. Alone it tries as often as ever.
+        A preferred host whose required step fails interrupts the master less and less
+        often.  Once the step works, the host soon becomes master.  Without another host it
+        tries as often as at first.
         """
         segment, first, second = pair({"preempt": True}, {"advskew": 100})
         assert first.work is not None
@@ -160,8 +162,8 @@ class PairTests(SynchronousTestCase):
 
     def test_cable(self) -> None:
         """
-        A host whose cable is pulled is no master at once, and a backup when it
-        is back.
+        A host whose cable is disconnected is no longer master at once.  It is a backup when
+        the cable is connected again.
         """
         segment, first, second = pair({}, {"advskew": 100})
         first.plug(False)
@@ -174,8 +176,8 @@ class PairTests(SynchronousTestCase):
 
     def test_partition(self) -> None:
         """
-        Two that do not hear each other are both master; once they do, only
-        the better one is, within one of its intervals.
+        Two hosts that do not hear each other are both master.  Once they hear each other,
+        only the preferred one is, within one of its intervals.
         """
         segment, first, second = pair({}, {"advskew": 100})
         for moment in (0.0, 0.3, 0.99):
@@ -189,8 +191,8 @@ class PairTests(SynchronousTestCase):
 
     def test_tie(self) -> None:
         """
-        With equal timing the address decides as it does for ucarp: 10.99.1.1
-        stays. Neither order of starting changes that.
+        A tie between equal timings is decided by the addresses, as in ucarp: 10.99.1.1
+        stays master, whichever host starts first.
         """
         for order in (("10.99.1.1", "10.99.0.2"), ("10.99.0.2", "10.99.1.1")):
             segment = Segment()
@@ -205,9 +207,10 @@ class PairTests(SynchronousTestCase):
 
     def test_noMargin(self) -> None:
         """
-        Where the dead time is no longer than the interval of the master (a dead ratio of
-        one; no base; a master as slow as can be borne) an advertisement that is a little
-        late is no dead master. A dead one is missed soon, all the same.
+        Where the dead time is no longer than the interval of the master, a slightly late
+        advertisement does not count as a dead master.  This is so with a dead ratio of one,
+        without a base, and with the slowest master that is tolerated.  A master that really
+        dies is soon replaced.
         """
         ratio = {"deadRatio": 1}
         for one, other in (
@@ -235,8 +238,8 @@ class PairTests(SynchronousTestCase):
 
     def test_noMarginDemoted(self) -> None:
         """
-        A demoted host that waits as long as it would without the demotion bears a master
-        that is slower than that by less than the demotion.
+        A demotion does not lengthen the dead time.  A demoted host still tolerates a master
+        that is slower than its dead time by less than the demotion.
         """
         segment, first, second = pair({"deadRatio": 1}, {"deadRatio": 1, "advskew": 1})
         assert first.virtualHost is not None
@@ -247,7 +250,7 @@ class PairTests(SynchronousTestCase):
 
     def test_noMarginAfterATie(self) -> None:
         """
-        Nor is it one for a master that has just given way.
+        A host that has just lost a tie tolerates slightly late advertisements, too.
         """
         segment = Segment()
         segment.jitter = 1 / 8
@@ -263,8 +266,8 @@ class PairTests(SynchronousTestCase):
 
     def test_announcedAgain(self) -> None:
         """
-        The winner announces again when it hears the loser's farewell, so that
-        the neighbours end with the right one.
+        The winner announces the address again when it hears the last advertisement of the
+        loser, so that the neighbours end up with the right host.
         """
         segment, first, second = pair({}, {"advskew": 100})
         segment.cut(first, second)
@@ -276,7 +279,7 @@ class PairTests(SynchronousTestCase):
 
     def test_wallClock(self) -> None:
         """
-        The wall clock may be set as anybody likes: nothing changes.
+        Setting the wall clock changes nothing.
         """
 
         def story() -> list[Any]:
@@ -325,10 +328,9 @@ class GroupTests(SynchronousTestCase):
         self, group: list[dict[str, Any]], story: list[tuple[str, int, int, int]]
     ) -> None:
         """
-        Whatever crashes, stops, is cut off and comes back: afterwards there is
-        exactly one master if any host is left, and it is the preferred one
-        where all preempt. From the moment from which all can hear each other
-        no two are master for longer than an interval.
+        Hosts crash, stop, are cut off and return in any order.  Afterwards there is exactly
+        one master if any host is left.  If all hosts preempt, it is the preferred one.
+        Once all hosts hear each other, no two are master for longer than an interval.
         """
         segment = Segment()
         computers = [
