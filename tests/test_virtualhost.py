@@ -1,7 +1,7 @@
 """
-Tests for L{txcarp.virtualhost}: what a virtual host does when all is well.
+Tests of L{txcarp.virtualhost} when all is well.
 
-What happens in trouble is in L{tests.test_virtualhost_trouble}.
+L{tests.test_virtualhost_trouble} has the tests with failures.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ DETACH = ("detach", INTERFACE, crafted.VHID)
 
 class InterfaceTests(SynchronousTestCase):
     """
-    The fakes stand for what is real.
+    The fakes.
     """
 
     def test_provided(self) -> None:
         """
-        Everything has all methods of its interface.
+        Each fake has all methods of its interface.
         """
         journal, clock = Journal(), Clock()
         network = FakeNetwork(journal, clock)
@@ -77,13 +77,13 @@ class InterfaceTests(SynchronousTestCase):
 
 class StartTests(SynchronousTestCase):
     """
-    The first seconds.
+    The first seconds after the start.
     """
 
     def test_downScript(self) -> None:
         """
-        A host that starts is backup, and runs its down script: an earlier run
-        may have left the address.
+        A host starts as backup and runs its down script, because an earlier run may have
+        left the address.
         """
         stage = Stage()
         stage.start()
@@ -96,7 +96,7 @@ class StartTests(SynchronousTestCase):
 
     def test_neutral(self) -> None:
         """
-        With neutral it does not.
+        With C{neutral}, the down script does not run at the start.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -105,7 +105,7 @@ class StartTests(SynchronousTestCase):
 
     def test_attach(self) -> None:
         """
-        It takes part with its settings, once.
+        The host attaches to its group once, with its settings.
         """
         stage = Stage(group=parseIPv4("224.0.0.19"), broadcast=True)
         stage.start()
@@ -116,7 +116,8 @@ class StartTests(SynchronousTestCase):
 
     def test_withoutPrivilegedStart(self) -> None:
         """
-        A host that is added to a running application is only started.
+        A host that is added to a running application is started without
+        C{privilegedStartService}.
         """
         stage = Stage()
         stage.host.startService()
@@ -126,8 +127,8 @@ class StartTests(SynchronousTestCase):
 
     def test_deadTime(self) -> None:
         """
-        It becomes master at exactly ratio * base + skew / 256 seconds, and not
-        before.
+        The host becomes master exactly C{ratio * base + skew / 256} seconds after the
+        start.
         """
         for advbase, advskew, ratio in (
             (1, 0, 3),
@@ -148,8 +149,7 @@ class StartTests(SynchronousTestCase):
 
     def test_hearsMaster(self) -> None:
         """
-        Each advertisement begins the wait anew; after the last one it is as
-        long as after the start.
+        Each advertisement restarts the dead time.
         """
         stage = Stage(advskew=64)
         stage.start()
@@ -164,7 +164,7 @@ class StartTests(SynchronousTestCase):
 
     def test_warnings(self) -> None:
         """
-        Scripts that are not given are missed in ucarp's words.
+        Missing scripts are logged in ucarp's words.
         """
         with capturedLogs() as events:
             Stage(upScript=None, downScript=None).start()
@@ -177,8 +177,8 @@ class StartTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """
-        The hardware address and the state are logged in ucarp's words, and
-        the reason with them.
+        The hardware address and the state are logged in ucarp's words; the reason is added
+        to the state.
         """
         with capturedLogs() as events:
             Stage().start()
@@ -189,7 +189,7 @@ class StartTests(SynchronousTestCase):
 
 class MasterTests(SynchronousTestCase):
     """
-    Being master.
+    Hosts that are master.
     """
 
     def test_rhythm(self) -> None:
@@ -208,8 +208,8 @@ class MasterTests(SynchronousTestCase):
 
     def test_advertisement(self) -> None:
         """
-        What leaves is signed, has the settings of this host, and is what a
-        second implementation makes of the same facts.
+        An advertisement is signed, has the settings of this host, and equals the packet
+        that a second implementation makes of them.
         """
         stage = Stage(advskew=17, verification=Verification.OFF)
         stage.becomeMaster()
@@ -230,9 +230,9 @@ class MasterTests(SynchronousTestCase):
 
     def test_takeOver(self) -> None:
         """
-        The advertisement leaves before the up script begins; the address is
-        announced once the script has ended, and again with the second
-        advertisement after that.
+        The first advertisement leaves before the up script starts.  The address is
+        announced once the script has ended, and again with the second advertisement after
+        that.
         """
         stage = Stage()
         stage.scripts.hold = True
@@ -254,8 +254,7 @@ class MasterTests(SynchronousTestCase):
 
     def test_failedScript(self) -> None:
         """
-        A script that fails is reported, and its host is master all the same,
-        as with ucarp.
+        A script that fails is logged.  The host is master all the same, as with ucarp.
         """
         stage = Stage()
         stage.scripts.hold = True
@@ -270,7 +269,7 @@ class MasterTests(SynchronousTestCase):
 
     def test_withoutScripts(self) -> None:
         """
-        Without scripts everything else happens.
+        A host without scripts advertises and announces.
         """
         stage = Stage(upScript=None, downScript=None)
         stage.becomeMaster()
@@ -279,8 +278,8 @@ class MasterTests(SynchronousTestCase):
 
     def test_environment(self) -> None:
         """
-        The scripts get ucarp's arguments, the limit, and the facts of the
-        change.
+        The scripts get ucarp's arguments, the time limit, and the facts of the change in
+        the environment.
         """
         stage = Stage(parameter="extra", scriptTimeout=7.5)
         stage.start()
@@ -318,7 +317,7 @@ class MasterTests(SynchronousTestCase):
 
     def test_announcementFails(self) -> None:
         """
-        An announcement that does not leave is reported, and nothing else.
+        An announcement that fails is logged, and has no other effect.
         """
         stage = Stage()
         stage.network.announcing.error = OSError(100, "Network is down")
@@ -330,12 +329,12 @@ class MasterTests(SynchronousTestCase):
 
 class MeetingTests(SynchronousTestCase):
     """
-    The rules B1, B2, B3, M1 and M2 from packet to script.
+    The rules B1, B2, B3, M1 and M2, from the packet to the script.
     """
 
     def logged(self, stage: Stage, **fields: object) -> list[str]:
         """
-        The log lines that an advertisement leads to.
+        Deliver an advertisement, and return the log lines that it causes.
         """
         with capturedLogs() as events:
             stage.deliver(**fields)
@@ -343,7 +342,7 @@ class MeetingTests(SynchronousTestCase):
 
     def test_B1(self) -> None:
         """
-        A preempting backup takes over from a slower master at once.
+        A backup that preempts takes over from a less preferred master at once.
         """
         stage = Stage(preempt=True, neutral=True)
         stage.start()
@@ -360,8 +359,8 @@ class MeetingTests(SynchronousTestCase):
 
     def test_B2(self) -> None:
         """
-        A backup takes over from a master that is so slow that it would be
-        missed: one 256th decides.
+        A backup takes over from a master whose interval is longer than the backup would
+        wait.  The exact limit is one 256th of a second.
         """
         stage = Stage(advskew=10, neutral=True)
         stage.start()
@@ -373,7 +372,7 @@ class MeetingTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        A bow-out makes it master at once.
+        A backup that hears a bow-out becomes master at once.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -382,7 +381,8 @@ class MeetingTests(SynchronousTestCase):
 
     def test_B3(self) -> None:
         """
-        Otherwise it waits again, also for a master that is worse than itself.
+        Any other advertisement restarts the dead time, even that of a less preferred
+        master.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -395,8 +395,8 @@ class MeetingTests(SynchronousTestCase):
 
     def test_M1(self) -> None:
         """
-        A master that hears a preferred one says farewell with one more
-        advertisement, then gives everything back, and waits as any backup.
+        A master that hears a preferred master sends one more advertisement, releases
+        everything, and waits like any other backup.
         """
         stage = Stage(advskew=5)
         stage.becomeMaster()
@@ -412,7 +412,7 @@ class MeetingTests(SynchronousTestCase):
 
     def test_M1once(self) -> None:
         """
-        What the winner sends next is heard by a backup.
+        Further advertisements of the preferred master find a backup.
         """
         stage = Stage(advskew=5)
         stage.becomeMaster()
@@ -422,8 +422,8 @@ class MeetingTests(SynchronousTestCase):
 
     def test_M2(self) -> None:
         """
-        A master that hears a worse one announces the address now and again
-        with the second advertisement; its own rhythm does not change.
+        A master that hears a less preferred master announces the address at once, and again
+        with its second advertisement.  Its rhythm does not change.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -446,7 +446,7 @@ class MeetingTests(SynchronousTestCase):
 
     def test_tie(self) -> None:
         """
-        With equal timing the address decides, its last octet first.
+        Equal timings are decided by the addresses, from the last octet to the first.
         """
         for source, expected in (
             ("10.99.0.1", Role.BACKUP),
@@ -462,7 +462,8 @@ class MeetingTests(SynchronousTestCase):
 
     def test_reassertedQuietly(self) -> None:
         """
-        Each claim of another master is answered, and reported once a minute.
+        Each advertisement of a rival leads to an announcement, and to at most one log line
+        a minute.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -475,14 +476,13 @@ class MeetingTests(SynchronousTestCase):
 
 class AcceptanceTests(SynchronousTestCase):
     """
-    What ucarp accepts, and what it says about the rest.
+    Which packets are accepted, and what is logged about the others, compared with ucarp.
     """
 
     def test_verdicts(self) -> None:
         """
-        A crafted frame is heard exactly if ucarp accepted it, and a refused
-        one moves nothing; ucarp's warnings are given in its words, but for
-        what a neighbour that speaks VRRP sends.
+        A crafted frame is accepted exactly if ucarp accepted it.  A refused frame has no
+        effect, and is logged in ucarp's words, except for packets of a VRRP neighbour.
         """
         from tests.protocol.test_envelope import CASES, DELIBERATE
 
@@ -497,16 +497,16 @@ class AcceptanceTests(SynchronousTestCase):
                 try:
                     stage.deliver(data)
                 except Rejected as rejected:
-                    # Without a header that makes sense it never reaches a virtual host.
+                    # A packet without a valid header never reaches a virtual host.
                     self.assertIs(rejected.reason, Rejection.SIZE)
                     refused = 0
-            # What ucarp keeps quiet about, and this program explains.
+            # Findings that ucarp does not log.
             quiet = ("(vrrp, ", "(own-echo, ", "(same-source, ")
             texts = [formatEvent(event) or "" for event in events]
             texts = [text for text in texts if not any(name in text for name in quiet)]
             self.assertEqual(stage.host.status().received, int(case["accepted"]), name)
             self.assertEqual(stage.host.status().rejected.total(), refused, name)
-            # One that is accepted begins the wait of 15 seconds anew.
+            # An accepted advertisement restarts the dead time of 15 seconds.
             stage.run(1)
             self.assertIs(
                 stage.host.role, Role.BACKUP if case["accepted"] else Role.MASTER, name
@@ -522,7 +522,8 @@ class AcceptanceTests(SynchronousTestCase):
 
     def test_debug(self) -> None:
         """
-        With debug each packet is logged, also what is ignored quietly.
+        With C{debug}, each packet is logged, also those that are otherwise ignored without
+        a word.
         """
         stage = Stage(debug=True, neutral=True)
         stage.start()
@@ -538,7 +539,7 @@ class AcceptanceTests(SynchronousTestCase):
 
 class CounterTests(SynchronousTestCase):
     """
-    The numbers in the advertisements.
+    The counters of advertisements without seals.
     """
 
     def counters(self, stage: Stage) -> list[int]:
@@ -546,7 +547,7 @@ class CounterTests(SynchronousTestCase):
 
     def test_random(self) -> None:
         """
-        A master that has heard nobody draws a number for each advertisement.
+        A master that has heard no other host draws a random counter for each advertisement.
         """
         stage = Stage(verification=Verification.OFF)
         numbers = iter(range(100, 200))
@@ -557,8 +558,8 @@ class CounterTests(SynchronousTestCase):
 
     def test_adopted(self) -> None:
         """
-        It goes on from what it heard, over the end of 64 bits, and each one
-        is signed.
+        A host continues from the counter that it heard last, modulo 2 to the power of 64,
+        and signs each counter.
         """
         stage = Stage(verification=Verification.OFF, neutral=True)
         stage.start()
@@ -573,7 +574,7 @@ class CounterTests(SynchronousTestCase):
 
     def test_notFromBadOnes(self) -> None:
         """
-        A number whose digest is wrong is not adopted.
+        A host does not continue from the counter of a packet with a bad digest.
         """
         stage = Stage(verification=Verification.OFF, neutral=True)
         stage.start()
@@ -584,7 +585,8 @@ class CounterTests(SynchronousTestCase):
 
     def test_farewell(self) -> None:
         """
-        The farewell has the number after the winner's.
+        The last advertisement of a master that yields has the counter after that of the
+        winner.
         """
         stage = Stage(verification=Verification.OFF, advskew=9)
         stage.becomeMaster()
@@ -599,8 +601,8 @@ class HandOverTests(SynchronousTestCase):
 
     def test_resign(self) -> None:
         """
-        A master bows out, gives back when it hears its successor, takes no
-        part for three seconds, and then waits as any backup.
+        The master bows out, releases everything when it hears its successor, takes no part
+        for three seconds, and then waits like any other backup.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -620,8 +622,8 @@ class HandOverTests(SynchronousTestCase):
 
     def test_noSuccessor(self) -> None:
         """
-        Where nobody takes over at once, the address is answered for half a
-        second more, and then given back.
+        Without a successor, the host answers for half a second and then releases the
+        address.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -633,7 +635,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_releaseFirst(self) -> None:
         """
-        Where the overlap is not wanted it is given back before that is said.
+        With C{releaseFirst}, the host releases everything before the bow-out.
         """
         stage = Stage(releaseFirst=True)
         stage.becomeMaster()
@@ -642,9 +644,8 @@ class HandOverTests(SynchronousTestCase):
 
     def test_thenStopped(self) -> None:
         """
-        A host that is stopped while it still waits for its successor runs its
-        down script as it would have: only the down script of a stopped master
-        depends on a setting.
+        A host that is stopped while it waits for its successor still runs its down script.
+        C{shutdown} applies only to a host that is stopped as master.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -656,8 +657,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_preempting(self) -> None:
         """
-        A preempting host does not take back within the three seconds what it
-        has just handed over.
+        A host that preempts does not take over again within the three seconds.
         """
         stage = Stage(preempt=True)
         stage.becomeMaster()
@@ -684,7 +684,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        A second request within the three seconds changes nothing.
+        A second request within the three seconds has no effect.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -698,8 +698,8 @@ class HandOverTests(SynchronousTestCase):
 
     def test_linkMeanwhile(self) -> None:
         """
-        A link that comes back does not end the three seconds, and their end
-        does not bring a lost link back.
+        A link that returns does not end the three seconds.  The end of the three seconds
+        does not end the hold for a lost link.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -718,7 +718,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_status(self) -> None:
         """
-        The answer to USR1 is ucarp's.
+        The status that USR1 logs begins with ucarp's line.
         """
         stage = Stage()
         stage.start()
@@ -753,7 +753,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_statusOfMore(self) -> None:
         """
-        Behind it is why this host is demoted, and who was heard.
+        The logged status says why the host is demoted, and which hosts it has heard.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -776,13 +776,13 @@ class HandOverTests(SynchronousTestCase):
 
 class LinkTests(SynchronousTestCase):
     """
-    Carriers that are lost, and interfaces that come and go.
+    Lost carriers, and interfaces that appear and disappear.
     """
 
     def test_masterLosesCarrier(self) -> None:
         """
-        A master without carrier gives back at once, sends nothing, and waits
-        as any backup when the carrier is back.
+        A master without a carrier releases everything at once and sends nothing.  When the
+        carrier returns, it waits like any other backup.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -804,8 +804,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_backupLosesCarrier(self) -> None:
         """
-        A backup without carrier does not become master however long that
-        lasts.
+        A backup without a carrier never becomes master.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -819,8 +818,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_otherChanges(self) -> None:
         """
-        After a change that leaves the carrier alone a master announces once
-        more, and is master.
+        A change of the link that leaves the carrier alone makes a master announce its
+        address again.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -830,7 +829,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_ignored(self) -> None:
         """
-        With ignoreLink neither carrier nor state of the interface count.
+        With C{ignoreLink}, neither the carrier nor the state of the interface matters.
         """
         stage = Stage(ignoreLink=True)
         stage.links.change(up=False, running=False)
@@ -842,8 +841,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_deaf(self) -> None:
         """
-        A master whose sockets the kernel refuses is backup at once, and says why it
-        takes no part; when it hears again it waits as ever.
+        A master without sockets that hear becomes backup at once, and logs the reason once.
+        When it can hear again, it waits for the dead time.
         """
         stage = Stage(ignoreLink=True)
         stage.becomeMaster()
@@ -866,8 +865,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_deafInOneFamily(self) -> None:
         """
-        A host that cannot hear one family takes part all the same, also where the
-        silence of one is enough to take over.
+        A host that can hear in one family takes part, also where the silence of one family
+        is enough to take over.
         """
         for anyFamily in (False, True):
             stage = Stage(
@@ -885,8 +884,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_deafAtStart(self) -> None:
         """
-        A host that cannot hear does not become master, and one that was stopped meanwhile
-        is told nothing.
+        A host that cannot hear does not become master.  A stopped host ignores changes of
+        its hearing.
         """
         stage = Stage()
         stage.transport.hearing = False
@@ -901,7 +900,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_goneInSpiteOfThat(self) -> None:
         """
-        An interface that is gone counts all the same.
+        C{ignoreLink} does not ignore an interface that is gone.
         """
         stage = Stage(ignoreLink=True)
         stage.becomeMaster()
@@ -914,7 +913,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_down(self) -> None:
         """
-        An interface that is switched off is lost too; ucarp would end.
+        An interface that is switched off is a lost link.  ucarp would exit.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -925,8 +924,8 @@ class LinkTests(SynchronousTestCase):
 
     def test_unusableAtStart(self) -> None:
         """
-        An interface that is down, or without carrier, when this host starts is waited
-        for, and said once.
+        A host waits for an interface that is down or without a carrier at the start, and
+        logs that once.
         """
         for facts, what in (({"running": False}, "without carrier"), ({"up": False}, "down")):
             stage = Stage(neutral=True)
@@ -945,7 +944,7 @@ class LinkTests(SynchronousTestCase):
 
     def test_missingAtStart(self) -> None:
         """
-        An interface that does not exist yet is waited for, and said once.
+        A host waits for an interface that does not exist yet, and logs that once.
         """
         stage = Stage(neutral=True)
         stage.links.links.clear()
@@ -970,13 +969,13 @@ class LinkTests(SynchronousTestCase):
 
 class StopTests(SynchronousTestCase):
     """
-    Leaving on purpose.
+    Stopping a virtual host.
     """
 
     def test_shutdown(self) -> None:
         """
-        A master bows out first and answers until its successor does, then runs
-        its down script if it is to, and leaves the group when that has ended.
+        A master bows out, answers until it hears its successor, runs its down script if
+        C{shutdown} is set, and detaches when the script has ended.
         """
         stage = Stage(shutdown=True)
         stage.becomeMaster()
@@ -996,8 +995,8 @@ class StopTests(SynchronousTestCase):
 
     def test_noSuccessor(self) -> None:
         """
-        Where nobody takes over it waits for half a second, and no longer; a
-        bow-out of somebody else is no successor.
+        Without a successor, the master answers for half a second.  The bow-out of another
+        host is no successor.
         """
         stage = Stage(shutdown=True)
         stage.becomeMaster()
@@ -1011,8 +1010,8 @@ class StopTests(SynchronousTestCase):
 
     def test_withoutShutdown(self) -> None:
         """
-        Otherwise the script is left out, as with ucarp, and the bow-out is
-        not.
+        Without C{shutdown}, the down script does not run, as with ucarp.  The master still
+        bows out.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -1023,8 +1022,8 @@ class StopTests(SynchronousTestCase):
 
     def test_releaseFirst(self) -> None:
         """
-        Where services must never run twice, everything is given back before
-        the bow-out, and advertisements go on until then.
+        With C{releaseFirst}, the master releases everything before the bow-out, and
+        advertises until then.
         """
         stage = Stage(shutdown=True, releaseFirst=True)
         stage.becomeMaster()
@@ -1038,7 +1037,7 @@ class StopTests(SynchronousTestCase):
 
     def test_backup(self) -> None:
         """
-        A backup leaves without a word, and without a script.
+        A backup leaves without an advertisement and without a script.
         """
         stage = Stage(shutdown=True)
         stage.start()
@@ -1048,7 +1047,7 @@ class StopTests(SynchronousTestCase):
 
     def test_runningScript(self) -> None:
         """
-        A script that runs may end before the next one begins.
+        The down script waits for the end of a running script.
         """
         stage = Stage(shutdown=True, neutral=True)
         stage.scripts.hold = True
@@ -1067,8 +1066,7 @@ class StopTests(SynchronousTestCase):
 
     def test_nothingLeft(self) -> None:
         """
-        Nothing is left on the clock, and nobody is watched any more, from
-        whatever state it is stopped.
+        A stop in any state leaves no timer and no observer.
         """
         for settings in ({}, {"releaseFirst": True}):
             for prepare in (
@@ -1090,8 +1088,7 @@ class StopTests(SynchronousTestCase):
 
     def test_meanwhile(self) -> None:
         """
-        What happens while the last script runs has no effect, and leaves
-        nothing on the clock.
+        Events while the last script runs have no effect, and leave no timer.
         """
         for releaseFirst in (False, True):
             stage = Stage(shutdown=True, releaseFirst=releaseFirst)
@@ -1111,7 +1108,7 @@ class StopTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        A stopped host can be started again, and begins from nothing.
+        A stopped host can be started again, and continues from no earlier counter.
         """
         stage = Stage(verification=Verification.OFF)
         stage.becomeMaster()
@@ -1127,8 +1124,7 @@ class StopTests(SynchronousTestCase):
 
     def test_failedStart(self) -> None:
         """
-        A start that fails was none: it can be tried again, and there is
-        nothing to stop.
+        After a failed start there is nothing to stop, and the start can be repeated.
         """
         stage = Stage()
         attach = stage.network.attach
@@ -1147,7 +1143,8 @@ class StopTests(SynchronousTestCase):
 
     def test_onlyPrivileged(self) -> None:
         """
-        What was opened for a start that did not come is closed.
+        A stop closes what C{privilegedStartService} opened, also if C{startService} was
+        never called.
         """
         stage = Stage()
         stage.host.privilegedStartService()
@@ -1156,7 +1153,7 @@ class StopTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        To stop a host that is being stopped waits for the same end.
+        A second stop waits for the end of the first.
         """
         stage = Stage(shutdown=True)
         stage.becomeMaster()
@@ -1171,7 +1168,7 @@ class StopTests(SynchronousTestCase):
 
     def test_notRunning(self) -> None:
         """
-        To stop a host that does not run is nothing.
+        Stopping a host that does not run has no effect.
         """
         stage = Stage()
         self.successResultOf(stage.host.stopService())
@@ -1179,7 +1176,7 @@ class StopTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """
-        A master says that it leaves, before it does.
+        A master logs that it leaves before it does.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -1191,7 +1188,7 @@ class StopTests(SynchronousTestCase):
 
     def test_observed(self) -> None:
         """
-        Observers are told of the end.
+        Observers are told that the host stopped.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -1205,12 +1202,13 @@ class StopTests(SynchronousTestCase):
 
 class GroupTests(SynchronousTestCase):
     """
-    Which packets belong to the group.
+    Multicast groups.
     """
 
     def test_otherGroup(self) -> None:
         """
-        A host in another group sends and hears there.
+        A host in another multicast group sends to that group, and accepts packets to that
+        group only.
         """
         group = "224.0.0.99"
         stage = Stage(group=socket.inet_aton(group), neutral=True)

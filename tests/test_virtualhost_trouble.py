@@ -1,6 +1,6 @@
 """
-Tests for L{txcarp.virtualhost}: sends that fail, timers that run late, hosts
-that slept, floods, and faults of others.
+Tests of L{txcarp.virtualhost} in trouble: failed sends, late timers, sleep, floods, and
+faults of other components.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ DOWN = ("script", "down", INTERFACE, crafted.ADDRESS)
 
 def texts(events: list[LogEvent]) -> list[str]:
     """
-    What was logged, as people read it.
+    The texts of logged events.
     """
     return [formatEvent(event) or "" for event in events]
 
 
 class SendErrorTests(SynchronousTestCase):
     """
-    Advertisements that do not leave.
+    Advertisements that cannot be sent.
     """
 
     def setUp(self) -> None:
         """
-        Make a master, 10 seconds old.
+        Make a host that has been master for 10 seconds.
         """
         self.stage = Stage()
         self.stage.becomeMaster()
@@ -61,7 +61,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def skews(self) -> list[int]:
         """
-        The skews of what was tried since the last call.
+        The skews of all advertisements that were tried since the last call.
         """
         attempts = list(self.stage.transport.attempts)
         self.stage.transport.attempts.clear()
@@ -69,7 +69,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_twoFailures(self) -> None:
         """
-        Two failures change nothing; the host stays master.
+        After two failures, the host is still master with its configured skew.
         """
         self.stage.transport.error = networkDown()
         self.stage.run(2)
@@ -82,7 +82,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_thirdFailure(self) -> None:
         """
-        After the third one more is tried at once, with a skew of 240.
+        After the third failure, the host tries once more at once, with a skew of 240.
         """
         self.stage.transport.error = networkDown()
         with capturedLogs() as events:
@@ -98,7 +98,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_rhythm(self) -> None:
         """
-        From then on the rhythm is that of the skew.
+        From then on, the interval is that of the skew of 240.
         """
         self.stage.transport.error = networkDown()
         self.stage.run(3)
@@ -110,8 +110,8 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_recovery(self) -> None:
         """
-        Three that leave in a row, these still with 240, bring the configured
-        skew and rhythm back, as with the real ucarp.
+        Three advertisements in a row that leave, still with a skew of 240, restore the
+        configured skew and interval, as with ucarp.
         """
         self.stage.transport.error = networkDown()
         self.stage.run(3)
@@ -131,7 +131,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_extraLeaves(self) -> None:
         """
-        If the extra one leaves it is the first of the three.
+        If the additional advertisement leaves, it is the first of the three.
         """
         failures = [networkDown()] * 3
 
@@ -147,7 +147,8 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_compared(self) -> None:
         """
-        A demoted master compares with 240: one with skew 239 is preferred.
+        The host compares a skew of 240 with those of other hosts: a master with a skew of
+        239 is preferred.
         """
         self.stage.transport.error = networkDown()
         self.stage.run(3)
@@ -158,8 +159,8 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_thenDemoted(self) -> None:
         """
-        A demotion that comes after one for sends that failed, which is over, is said at
-        once like any other, and the place is offered.
+        A demotion after the recovery is advertised at once, and followed by an offer, like
+        any other demotion.
         """
         self.stage.transport.error = networkDown()
         self.stage.run(3)
@@ -174,7 +175,7 @@ class SendErrorTests(SynchronousTestCase):
 
     def test_logOnce(self) -> None:
         """
-        However often it fails, one line a minute says so.
+        Failures are logged once a minute, however many there are.
         """
         self.stage.transport.error = networkDown()
         with capturedLogs() as events:
@@ -187,12 +188,12 @@ class SendErrorTests(SynchronousTestCase):
 
 class RhythmTests(SynchronousTestCase):
     """
-    Faults inside the rhythm.
+    Unexpected exceptions while the host advertises.
     """
 
     def test_fault(self) -> None:
         """
-        An exception that nobody expected is logged, and the rhythm goes on.
+        An unexpected exception is logged, and the host goes on advertising.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -205,7 +206,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_faultAtTakeOver(self) -> None:
         """
-        Also if the first advertisement is the one.
+        An exception at the first advertisement does not keep the host from becoming master.
         """
         stage = Stage(neutral=True)
         stage.transport.error = RuntimeError("broken")
@@ -220,8 +221,8 @@ class RhythmTests(SynchronousTestCase):
 
     def test_faultOfAnEffect(self) -> None:
         """
-        What goes wrong in one part of a decision keeps no other part from being done: a
-        backup that was to wait for the master again does.
+        An exception in one effect of a decision does not keep the other effects from being
+        carried out: the host still sets its deadline.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -242,7 +243,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_oneRhythm(self) -> None:
         """
-        However often mastership comes and goes, there is one rhythm.
+        After any number of changes of role, there is one timer for advertisements.
         """
         stage = Stage(advskew=9)
         stage.becomeMaster()
@@ -256,12 +257,12 @@ class RhythmTests(SynchronousTestCase):
 
 class LateTests(SynchronousTestCase):
     """
-    A process that did not run for a while, as a backup.
+    Backups that did not run for a while.
     """
 
     def setUp(self) -> None:
         """
-        Make a backup that heard its master a moment ago.
+        Make a backup that has just heard its master.
         """
         self.stage = Stage(neutral=True)
         self.stage.start()
@@ -269,8 +270,8 @@ class LateTests(SynchronousTestCase):
 
     def test_unread(self) -> None:
         """
-        A deadline that is noticed late looks at the socket first; what is
-        read there speaks for the master.
+        If the deadline is noticed late, packets are read before it counts.  An
+        advertisement among them restarts the dead time.
         """
         self.stage.transport.unread = True
         self.stage.jump(8)
@@ -287,7 +288,7 @@ class LateTests(SynchronousTestCase):
 
     def test_nothingUnread(self) -> None:
         """
-        If nothing waits the master is missed, a moment later than usual.
+        If no packets wait, the backup takes over after the second look.
         """
         self.stage.jump(8)
         self.assertIs(self.stage.host.role, Role.BACKUP)
@@ -296,8 +297,8 @@ class LateTests(SynchronousTestCase):
 
     def test_readAndNothingThere(self) -> None:
         """
-        What was read may be no advertisement: then the second look ends as
-        well.
+        If none of the packets is an advertisement, the backup takes over after the second
+        look.
         """
         self.stage.transport.unread = True
         self.stage.jump(8)
@@ -308,7 +309,8 @@ class LateTests(SynchronousTestCase):
 
     def test_neverRead(self) -> None:
         """
-        A socket that is never empty does not keep it waiting for ever.
+        A backup whose socket never becomes empty takes over after a limited number of
+        looks.
         """
         self.stage.transport.unread = True
         self.stage.jump(8)
@@ -319,15 +321,15 @@ class LateTests(SynchronousTestCase):
 
     def test_almostInTime(self) -> None:
         """
-        A few milliseconds are no reason to look again.
+        A deadline that is noticed a few milliseconds late counts at once.
         """
         self.stage.jump(3.04)
         self.assertIs(self.stage.host.role, Role.MASTER)
 
     def test_unreadInTime(self) -> None:
         """
-        Packets that wait are: the process may have stood still for all of the
-        dead time, and go on just when it is over.
+        If packets wait, a deadline that is noticed in time does not count at once either:
+        the process may have stood still for the whole dead time.
         """
         self.stage.transport.unread = True
         self.stage.jump(3.0)
@@ -340,18 +342,19 @@ class LateTests(SynchronousTestCase):
 
 class PauseTests(SynchronousTestCase):
     """
-    A process, or a machine, that did not run for a while, as a master.
+    Masters that did not run for a while, because the process was stopped or the machine
+    slept.
     """
 
     def setUp(self) -> None:
         """
-        Make a master that just advertised.
+        Make a master that has just advertised.
         """
         self.master()
 
     def master(self, **settings: Any) -> None:
         """
-        The same, with other settings.
+        Make such a master with other settings.
         """
         self.stage = Stage(**settings)
         self.stage.becomeMaster()
@@ -360,8 +363,8 @@ class PauseTests(SynchronousTestCase):
 
     def checkPaused(self, events: list[LogEvent], pause: str) -> None:
         """
-        It gave back, without an advertisement or an announcement, and said
-        why.
+        Assert that the host released everything and logged the reason, without an
+        advertisement or an announcement.
         """
         self.assertIs(self.stage.host.role, Role.BACKUP)
         self.assertEqual(self.stage.journal, [DOWN])
@@ -374,7 +377,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        A stopped process that finds its timer late gives back before it does
+        A process that was stopped notices its late timer, and releases everything before
         anything else.
         """
         with capturedLogs() as events:
@@ -383,8 +386,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_suspended(self) -> None:
         """
-        A machine that slept finds out with its next timer, though that
-        comes in time.
+        A machine that slept notices that at its next timer, even if that timer is on time.
         """
         self.stage.asleep = 100
         with capturedLogs() as events:
@@ -393,8 +395,8 @@ class PauseTests(SynchronousTestCase):
 
     def test_packetFirst(self) -> None:
         """
-        If a packet comes first it is heard by a backup: nothing is
-        reasserted, and no farewell is sent.
+        If a packet arrives first, the host is backup before it handles the packet: it
+        announces nothing, and sends no last advertisement.
         """
         for advskew in (0, 100):
             self.setUp()
@@ -405,7 +407,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_badPacketFirst(self) -> None:
         """
-        Any packet will do.
+        A packet with a bad digest is enough to notice the pause.
         """
         self.stage.asleep = 100
         with capturedLogs() as events:
@@ -414,9 +416,8 @@ class PauseTests(SynchronousTestCase):
 
     def test_somethingElseFirst(self) -> None:
         """
-        Nor does it make a difference when the first thing that it learns is a demotion,
-        a change of its link, or a wish: a bow-out would call a third host to be master
-        beside the one that is.
+        A demotion, a change of the link, a request or a failed step is enough, too.  The
+        host sends no bow-out, which could make a third host master beside the present one.
         """
         for wakes in (
             lambda: self.stage.host.demote("link of eth8"),
@@ -435,8 +436,8 @@ class PauseTests(SynchronousTestCase):
 
     def test_asleepInItsOffer(self) -> None:
         """
-        A demoted master that sleeps before its offer is due finds that out first: its
-        bow-out would call a third host to be master beside the one that is.
+        A demoted master that sleeps before its offer is due notices the pause first.  Its
+        bow-out could make a third host master beside the present one.
         """
         self.stage.host.demote("link of eth8")
         self.assertEqual(self.stage.journal.take(), [("advertise", 1, 240)])
@@ -447,7 +448,8 @@ class PauseTests(SynchronousTestCase):
 
     def test_asleepInAnyTimer(self) -> None:
         """
-        Whatever timer wakes it: the first thing that it does is to be a backup.
+        Whichever timer runs first after the pause, the host is backup before the timer has
+        any effect.
         """
         for settings in ({"announceEvery": 0.5}, {"flapLimit": FlapLimit(2, 1.0)}, {}):
             self.master(**settings)
@@ -461,7 +463,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_stoppedAfterIt(self) -> None:
         """
-        A stop is no exception.
+        A stop after the pause sends no bow-out either.
         """
         self.stage.asleep = 100
         with capturedLogs():
@@ -472,7 +474,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_afterwards(self) -> None:
         """
-        It then waits as any backup.
+        After the pause, the host waits like any other backup.
         """
         self.stage.jump(8)
         self.stage.journal.clear()
@@ -483,7 +485,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """
-        A pause that peers bear is none.
+        A pause that is shorter than the dead time has no effect.
         """
         self.stage.jump(2.9)
         self.stage.run(1)
@@ -491,7 +493,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_smallRatio(self) -> None:
         """
-        With a dead ratio of one the ordinary rhythm is no pause.
+        With a dead ratio of one, the ordinary interval is not taken for a pause.
         """
         for advbase, advskew in ((1, 0), (1, 255), (0, 10)):
             stage = Stage(advbase=advbase, advskew=advskew, deadRatio=1)
@@ -501,7 +503,7 @@ class PauseTests(SynchronousTestCase):
 
     def test_announcement(self) -> None:
         """
-        An announcement that was due meanwhile is not made.
+        An announcement that became due during the pause is not sent.
         """
         stage = Stage(announceEvery=2.5)
         stage.becomeMaster()
@@ -518,8 +520,8 @@ class FloodTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        11000 bad packets of every kind change nothing, are counted each, and
-        leave one log line for each reason and minute.
+        11000 bad packets of all kinds are counted and change nothing.  Each reason is
+        logged at most once a minute.
         """
         kinds: list[tuple[Rejection, dict[str, Any]]] = [
             (Rejection.TTL, {"ttl": 3}),
@@ -556,15 +558,15 @@ class FloodTests(SynchronousTestCase):
                 "another host",  # of this group sends from the source address of this host
             ],
         )
-        # The deadline did not move.
+        # The deadline is the same as before.
         stage.run(3)
         self.assertIs(stage.host.role, Role.MASTER)
         self.assertEqual(stage.host.status().received, 0)
 
     def test_sameSource(self) -> None:
         """
-        Another host that was given the source of this one is named; this host's
-        own advertisements that come back are something else.
+        Another host with the source of this one is a finding.  This host's own looped
+        advertisements are a different one.
         """
         for verification in Verification:
             stage = Stage(neutral=True, verification=verification)
@@ -587,7 +589,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_saysHowMany(self) -> None:
         """
-        The line of the next minute says how many were left out.
+        The log line of the next minute has the number of lines that were left out.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -600,7 +602,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """
-        10000 good advertisements leave no line, and one timer.
+        10000 good advertisements cause no log line, and leave one timer.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -615,13 +617,13 @@ class FloodTests(SynchronousTestCase):
 
 class SecretTests(SynchronousTestCase):
     """
-    The password is shown nowhere.
+    The password is never shown.
     """
 
     def test_log(self) -> None:
         """
-        Neither as text nor as a value does any event of a host with debug
-        hold it, whatever happens.
+        No log event of a host with C{debug} contains the password, neither as text nor as a
+        value.
         """
         secret = b"Zq9hunter2xyz"
         marks = ("Zq9hunter2xyz", secret.hex(), repr(secret))
@@ -649,7 +651,7 @@ class SecretTests(SynchronousTestCase):
 
     def test_repr(self) -> None:
         """
-        Nor does the configuration, nor the host, as text.
+        Neither the configuration nor the host contains the password as text.
         """
         configuration = configured(password=b"Zq9hunter2xyz")
         self.assertNotIn("hunter2", repr(configuration))
@@ -661,7 +663,7 @@ class SecretTests(SynchronousTestCase):
 @implementer(IMastershipObserver)
 class _Broken:
     """
-    An observer with a fault.
+    An observer that raises.
     """
 
     def roleChanged(self, change: Change) -> None:
@@ -671,7 +673,7 @@ class _Broken:
 @implementer(IMastershipStep)
 class _Work:
     """
-    A step that a test controls.
+    A step that fails on request.
     """
 
     name = "work"
@@ -700,8 +702,8 @@ class OthersTests(SynchronousTestCase):
 
     def test_observer(self) -> None:
         """
-        An observer that raises is reported; the others are told, and the
-        election goes on.
+        An observer that raises is logged.  The other observers are told, and the election
+        goes on.
         """
         stage = Stage()
         after = FakeObserver()
@@ -714,8 +716,7 @@ class OthersTests(SynchronousTestCase):
 
     def test_removed(self) -> None:
         """
-        A removed observer is told nothing more; one that never was cannot be
-        removed.
+        A removed observer is told nothing more.  Removing an unknown observer raises.
         """
         stage = Stage()
         stage.host.removeObserver(stage.observer)
@@ -725,7 +726,7 @@ class OthersTests(SynchronousTestCase):
 
     def test_asksBack(self) -> None:
         """
-        An observer may act on what it is told: what it causes waits its turn.
+        An observer may act on a change.  Its request waits until the change is complete.
         """
         stage = Stage()
 
@@ -749,8 +750,8 @@ class OthersTests(SynchronousTestCase):
 
     def test_unfit(self) -> None:
         """
-        A required step that fails makes the host hand over: a bow-out,
-        everything given back, and a hold-off before it tries again.
+        If a required step fails, the host sends a bow-out, releases everything, and tries
+        again after a hold-off.
         """
         stage = Stage()
         work = _Work()
@@ -769,7 +770,7 @@ class OthersTests(SynchronousTestCase):
 
     def test_notRequired(self) -> None:
         """
-        Another one that fails does not.
+        If a step that is not required fails, the host remains master.
         """
         stage = Stage()
         work = _Work(required=False)
@@ -780,7 +781,7 @@ class OthersTests(SynchronousTestCase):
 
     def test_addedLate(self) -> None:
         """
-        A step cannot be added to a host that runs.
+        Adding a step to a running host raises.
         """
         stage = Stage()
         stage.start()
@@ -794,8 +795,8 @@ class FilteredTests(SynchronousTestCase):
 
     def test_seenInFront(self) -> None:
         """
-        An advertisement that only the socket in front sees is heard all the
-        same, and the missing rule is named, once.
+        An advertisement that only the packet socket receives, in front of the firewall, is
+        accepted.  The missing rule is logged once.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -812,7 +813,7 @@ class FilteredTests(SynchronousTestCase):
 
     def test_both(self) -> None:
         """
-        What both sockets see is heard once, and nothing is said.
+        An advertisement that both sockets receive is accepted once, and nothing is logged.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -827,8 +828,8 @@ class FilteredTests(SynchronousTestCase):
 
     def test_forwarded(self) -> None:
         """
-        What one peer sends another through this host, as a router, is neither
-        heard nor blamed on the firewall.
+        An advertisement that this host only forwards from one peer to another is not
+        accepted, and the firewall is not blamed.
         """
         peer = socket.inet_aton(crafted.PEER)
         stage = Stage(neutral=True, peers=(peer,))
@@ -845,7 +846,8 @@ class FilteredTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """
-        What is seen when nobody listens any more, or in a family of others, is nothing.
+        A stopped host ignores packets, and a running host ignores packets of families that
+        it does not use.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -864,7 +866,8 @@ class FilteredTests(SynchronousTestCase):
 
     def test_againSoon(self) -> None:
         """
-        A firewall that drops, passes and drops again within a minute is named once.
+        A firewall that drops, passes and drops packets again within a minute is logged
+        once.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -882,7 +885,7 @@ class FilteredTests(SynchronousTestCase):
 
     def test_forged(self) -> None:
         """
-        What is seen in front is verified like everything else.
+        Packets that are seen in front of the firewall are verified like all others.
         """
         stage = Stage(neutral=True)
         stage.start()
