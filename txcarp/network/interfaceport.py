@@ -153,7 +153,9 @@ class InterfacePort:
         try:
             self._frameSocket().send(frame)
         except OSError as error:
-            raise dropped(self._interface) if error.errno == errno.ENOBUFS else error from None
+            if error.errno == errno.ENOBUFS:
+                raise dropped(self._interface) from None
+            raise
 
     def hardwareAddress(self) -> bytes:
         """
