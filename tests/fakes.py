@@ -141,6 +141,7 @@ class FakeNetwork:
     A network with one interface and at most one virtual host.
 
     @ivar transports: The transports by family. At first it is the same one for both.
+    @ivar leaving: Whether the virtual host is marked as leaving.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -150,6 +151,7 @@ class FakeNetwork:
         self.announcing = FakeAnnouncer(journal)
         self.open: list[FakeTransport] = []
         self.attached: list[tuple[Any, ...]] = []
+        self.leaving = False
 
     def attach(
         self,
@@ -167,6 +169,10 @@ class FakeNetwork:
     def detach(self, interface: str, vhid: int) -> None:
         self.journal.append(("detach", interface, vhid))
         self.open.clear()
+        self.leaving = False
+
+    def markLeaving(self, interface: str, vhid: int, leaving: bool) -> None:
+        self.leaving = leaving
 
     @property
     def receiver(self) -> IPacketReceiver | None:

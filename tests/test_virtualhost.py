@@ -23,6 +23,7 @@ from tests.fakes import (
     FakeTransport,
     Journal,
     Stage,
+    configured,
 )
 from tests.vectors import load
 from txcarp.addresses import parseIPv4
@@ -992,6 +993,26 @@ class StopTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual(stage.journal[-1], DETACH)
         self.assertEqual(stage.scripts.environments[-1]["TXCARP_REASON"], "stopped")
+
+    def test_marked(self) -> None:
+        """
+        Other processes can see that it leaves, but not if it is to take part again.
+        """
+        stage = Stage(shutdown=True)
+        stage.becomeMaster()
+        self.assertFalse(stage.network.leaving)
+        done = stage.host.stopService()
+        self.assertTrue(stage.network.leaving)
+        stage.run(0.5)
+        self.successResultOf(done)
+        stage.becomeMaster()
+        stage.host.stopService()
+        stage.host.startService()
+        stage.run(0.5)
+        self.assertFalse(stage.network.leaving)
+        self.assertNotIn(DETACH, stage.journal)
+        stage.host.reconfigure(configured(advskew=9))
+        self.assertFalse(stage.network.leaving)
 
     def test_noSuccessor(self) -> None:
         """

@@ -119,13 +119,21 @@ class INetwork(Interface):
         @param broadcast: Whether to send packets for the group to the Ethernet broadcast
             address.
         @param hardware: The Ethernet address to send from; C{None} for the interface's own.
-        @raise ValueError: If this virtual host is already attached in this family.
-        @raise OSError: If this process may not open the sockets.
+        @raise ValueError: If this virtual host is already attached in this family, or elsewhere
+            in this process.
+        @raise OSError: If this process may not open the sockets, or another process on this
+            host has this virtual host.
         """
 
     def detach(interface: str, vhid: int) -> None:
         """
         Undo L{attach} in all families; no packet is delivered after this.
+        """
+
+    def markLeaving(interface: str, vhid: int, leaving: bool) -> None:
+        """
+        Let other processes know whether an attached virtual host will soon be detached, so that
+        one that starts the same virtual host waits for that.
         """
 
     def announcer(interface: str, hardware: bytes | None) -> IAnnouncer:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, may
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.platform import LinuxPlatform
-from txcarp.virtualhost import VirtualHost, nameOf
+from txcarp.virtualhost import VirtualHost
 
 
 class CARPService(MultiService):
@@ -90,7 +90,7 @@ class CARPService(MultiService):
             changes before it remain.
         """
         wanted = _byName(configurations)
-        present = {nameOf(host.configuration): host for host in self.virtualHosts}
+        present = {host.configuration.name: host for host in self.virtualHosts}
         done = [
             self.removeVirtualHost(host) for name, host in present.items() if name not in wanted
         ]
@@ -147,7 +147,7 @@ def _byName(
     """
     found: dict[str, VirtualHostConfiguration] = {}
     for configuration in configurations:
-        name = nameOf(configuration)
+        name = configuration.name
         if name in found:
             raise ValueError(
                 f"two virtual hosts have vhid {configuration.vhid} on {configuration.interface}"

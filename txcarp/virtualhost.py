@@ -26,6 +26,7 @@ from txcarp.mastership.services import ServiceStep
 from txcarp.membership.demotions import clearDemotion, setDemotion
 from txcarp.membership.memory import Memory
 from txcarp.membership.participation import Participation
+from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
@@ -50,7 +51,7 @@ class VirtualHost(Service):
         @param platform: The machine to run on.  Its owner opens and closes it.
         """
         self.configuration = configuration
-        self.setName(nameOf(configuration))  # type: ignore[no-untyped-call]
+        self.setName(configuration.name)  # type: ignore[no-untyped-call]
         self._platform = platform
         self._memory = Memory(SayOnce(platform.clock))
         self._observers: list[IMastershipObserver] = []
@@ -86,7 +87,7 @@ class VirtualHost(Service):
         peers = memory.peers.all
         known = self.role is Role.BACKUP and deadline is not None and bool(peers)
         return Status(
-            name=nameOf(configuration),
+            name=configuration.name,
             interface=configuration.interface,
             vhid=configuration.vhid,
             time=self._platform.wallSeconds(),
@@ -95,17 +96,7 @@ class VirtualHost(Service):
             since=now - memory.changes[-1][0] if memory.changes else None,
             complete=run is not None and run.mastership.complete,
             master=textOf(peers[-1].source) if known else "",
-            peers=[
-                PeerStatus(
-                    textOf(peer.source),
-                    peer.timing,
-                    peer.demotion,
-                    peer.sealed,
-                    peer.pair,
-                    now - peer.heard,
-                )
-                for peer in peers
-            ],
+            peers=[_peerStatus(peer, now) for peer in peers],
             addresses=self._addresses(now),
             holds=holds,
             demotions=ledger.reasons,
@@ -199,10 +190,10 @@ class VirtualHost(Service):
         @raise ValueError: If the interface or the number is another one: that is another
             virtual host.
         """
-        if nameOf(configuration) != nameOf(self.configuration):
+        if configuration.name != self.configuration.name:
             raise ValueError(
-                f"virtual host {nameOf(self.configuration)} cannot become "
-                f"{nameOf(configuration)}: its interface and vhid cannot change"
+                f"virtual host {self.configuration.name} cannot become "
+                f"{configuration.name}: its interface and vhid cannot change"
             )
         isSame = configuration == self.configuration
         self.configuration = configuration
@@ -335,6 +326,7 @@ class VirtualHost(Service):
             self._left(None)
         elif not self._leaving:
             self._leaving = True
+            self._markLeaving(not self.running)
             self._run.stop().addCallback(self._left)
         return stopped
 
@@ -346,6 +338,7 @@ class VirtualHost(Service):
         if self.running:
             # The sockets are still open: the privileges to open them may be gone.
             try:
+                self._markLeaving(False)
                 self._begin()
             except Exception:
                 outcome = Failure()
@@ -385,18 +378,21 @@ class VirtualHost(Service):
         self._attached = wanted, transports
         return transports
 
+    def _markLeaving(self, leaving: bool) -> None:
+        if self._attached is not None:
+            own = self.configuration
+            self._platform.network.markLeaving(own.interface, own.vhid, leaving)
+
     def _detach(self) -> None:
         if self._attached is not None:
             self._attached = None
             self._platform.network.detach(self.configuration.interface, self.configuration.vhid)
 
 
+def _peerStatus(peer: KnownPeer, now: float) -> PeerStatus:
+    age = now - peer.heard
+    return PeerStatus(textOf(peer.source), peer.timing, peer.demotion, peer.sealed, peer.pair, age)
+
+
 def _until(when: float | None, now: float) -> float | None:
     return None if when is None else max(0.0, when - now)
-
-
-def nameOf(configuration: VirtualHostConfiguration) -> str:
-    """
-    Return the name of a virtual host: its interface and vhid, as in C{eth0:7}.
-    """
-    return f"{configuration.interface}:{configuration.vhid}"

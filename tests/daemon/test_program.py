@@ -25,6 +25,7 @@ from txcarp.daemon import program
 from txcarp.daemon.program import Options, Program, makeService
 from txcarp.daemon.signals import SignalService
 from txcarp.logs import filtered
+from txcarp.network.hostlock import AlreadyRunning
 from txcarp.network.sockets import MissingCapability
 from txcarp.service import CARPService
 
@@ -55,6 +56,7 @@ class PluginTests(SynchronousTestCase):
         self.hidden: list[bytes] = []
         self.syslogs: list[FakeSyslog] = []
         self.patch(program, "checkCapabilities", self.asked.append)
+        self.patch(program, "awaitPredecessor", lambda interface, vhid: None)
         self.patch(program, "SyslogObserver", self.syslog)
         self.patch(program, "hideArguments", self.hidden.append)
         self.publisher = LogPublisher()
@@ -200,6 +202,19 @@ class PluginTests(SynchronousTestCase):
         self.patch(program, "checkCapabilities", refuse)
         said = self.refused()
         self.assertRegex(said, r"^txcarp: cannot open a raw socket: .*CAP_NET_RAW.*\n$")
+
+    def test_already(self) -> None:
+        """
+        If another process runs the virtual host, the process prints its number and exits with
+        status 2.
+        """
+
+        def refuse(interface: str, vhid: int) -> None:
+            raise AlreadyRunning(interface, vhid, 4711)
+
+        self.patch(program, "awaitPredecessor", refuse)
+        said = self.refused()
+        self.assertRegex(said, r"^txcarp: virtual host 10 on eth0 already .* process 4711: .*\n$")
 
     def test_cannot(self) -> None:
         """

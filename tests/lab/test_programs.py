@@ -215,6 +215,45 @@ class ProgramTests(LabTestCase):
         self.assertFalse(pidFile.exists())
         self.assertEqual(parent.lines, [line for line in parent.lines if "Warning" in line[1]])
 
+    async def test_twice(self) -> None:
+        """
+        A second daemon for one virtual host ends at once with status 2 and the number of the
+        first, in the foreground, in the background, and under twistd.
+        """
+        a, b = self.host("a"), self.host("b")
+        first = a.txcarp("-r", "2", "-z")
+        await self.becomes(first, "BACKUP")
+        for command, more in (
+            (TXCARP, ()),
+            (TXCARP, ("-B",)),
+            ((*TWISTD, "-n", "--pidfile=", "txcarp"), ()),
+        ):
+            second = a.run("second", command, a.arguments("-r", "2", *more))
+            await self.until(lambda second=second: second.ended, "it ends", 20)
+            self.assertEqual(second.status, 2)
+            self.assertTrue(second.said(f"in process {first.pid}: stop that one"), second.lines)
+        other = a.txcarp("-v", "8")
+        elsewhere = b.txcarp("-k", "100")
+        for daemon in (other, elsewhere):
+            await self.becomes(daemon, "BACKUP")
+
+    async def test_restarted(self) -> None:
+        """
+        A daemon that is started while the one before it still runs its down script takes its
+        place.
+        """
+        a = self.host("a")
+        scripts = ("-n", "-d", a.script("down", "sleep 2"))
+        first = a.txcarp("-r", "1", "-z", *scripts)
+        taken = await self.advertises(a)
+        first.signal(signal.SIGTERM)
+        await self.until(lambda: first.said("bowing out"), "it leaves", 5)
+        second = a.txcarp("-r", "1", "-z", "-n")
+        await self.becomes(second, "MASTER", taken)
+        [released] = first.said("exit status 0")
+        [began] = second.said("state: BACKUP")
+        self.assertLess(released, began)
+
     async def daemon(self, a: Host, pid: int) -> None:
         """
         See that a process in the background is master, and let it end in good order.

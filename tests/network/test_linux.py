@@ -28,6 +28,8 @@ from tests.network.scenery import (
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.interfaces import IAdvertisementTransport, INetwork
 from txcarp.network.frames import gratuitousARP
+from txcarp.network.hostlock import AlreadyRunning, awaitPredecessor
+from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.linux import LinuxNetwork
 from txcarp.protocol.envelope import readPacket
 from txcarp.testbed import Node
@@ -421,6 +423,39 @@ class NetworkTests(TestCase):
             self.b.attach(group)
             await self.passes(transport, packet, self.b.receiver)
             self.b.receiver.received.clear()
+
+    def test_locked(self) -> None:
+        """
+        A virtual host can be attached once on a host, in whatever network of this process, until
+        it is detached.  On another host it can be attached as well.
+        """
+        other = Host(self, self.a.node)
+        self.a.attach(GROUP4)
+        self.assertRaises(ValueError, other.attach, GROUP4)
+        other.attach(GROUP4, vhid=crafted.VHID + 1)
+        self.b.attach(GROUP4)
+        self.a.network.markLeaving("eth0", crafted.VHID, True)
+        with self.a.node.inside():
+            self.assertRaises(AlreadyRunning, awaitPredecessor, "eth0", crafted.VHID, 0.1)
+        self.a.attach(GROUP6)
+        self.a.network.detach("eth0", crafted.VHID)
+        with self.a.node.inside():
+            awaitPredecessor("eth0", crafted.VHID)
+        other.attach(GROUP4)
+
+    def test_notLocked(self) -> None:
+        """
+        A virtual host that cannot be attached is not locked.
+        """
+
+        def refuse(*arguments: object) -> None:
+            raise OSError
+
+        with self.a.node.inside():
+            patched = self.patch(InterfacePort, "add", refuse)
+            self.assertRaises(OSError, self.a.attach, GROUP4)
+            patched.restore()
+            Host(self, self.a.node).attach(GROUP4)
 
     def test_twice(self) -> None:
         """

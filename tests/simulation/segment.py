@@ -443,6 +443,9 @@ class Computer:
     def detach(self, interface: str, vhid: int) -> None:
         self.receiver = None
 
+    def markLeaving(self, interface: str, vhid: int, leaving: bool) -> None:
+        pass
+
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return FakeAnnouncer(self.journal)
 

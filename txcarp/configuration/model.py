@@ -332,6 +332,13 @@ class VirtualHostConfiguration:
         return ""
 
     @property
+    def name(self) -> str:
+        """
+        The name of the virtual host: its interface and vhid, as in C{eth0:7}.
+        """
+        return f"{self.interface}:{self.vhid}"
+
+    @property
     def families(self) -> tuple[Family, ...]:
         """
         The families of the virtual addresses, in which this host advertises.

@@ -35,6 +35,7 @@ from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
 from txcarp.logs import SyslogObserver, TerminalObserver, filtered
+from txcarp.network.hostlock import AlreadyRunning, awaitPredecessor
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.service import CARPService
 
@@ -177,14 +178,17 @@ def makeService(options: Options) -> IService:
     """
     Called by twistd after it has parsed the command line.
 
-    @raise SystemExit: With status 2, if this process lacks a capability.
+    @raise SystemExit: With status 2, if this process lacks a capability, or another one runs
+        the same virtual host.
     """
     configuration = options.commandLine.configuration
     for password in options.commandLine.passwords:
         hideArguments(password)
     try:
         checkCapabilities(configuration.assign)
-    except MissingCapability as error:
+        # Before any fork, so that this process still has a terminal and an exit status.
+        awaitPredecessor(configuration.interface, configuration.vhid)
+    except (MissingCapability, AlreadyRunning) as error:
         _exit(error.strerror)
     precautions.warn(configuration)
     program = Program(options)

@@ -24,6 +24,7 @@ from txcarp.network.frames import (
     ipv6Frame,
     unsolicitedAdvertisement,
 )
+from txcarp.network.hostlock import HostLock
 from txcarp.network.interfaceport import InterfacePort, NoHardwareAddress
 from txcarp.protocol.family import Family, familyOf, isMulticast
 
@@ -129,7 +130,8 @@ class Announcer:
 @implementer(INetwork)
 class LinuxNetwork:
     """
-    Shares one L{InterfacePort} among the virtual hosts of each interface.
+    Shares one L{InterfacePort} among the virtual hosts of each interface, and holds a lock for
+    each virtual host.
     """
 
     def __init__(self, reactor: IReactorSocket, clock: IReactorTime, links: ILinkMonitor) -> None:
@@ -144,6 +146,7 @@ class LinuxNetwork:
         self._links = links
         self._ports: dict[str, InterfacePort] = {}
         self._attached: set[tuple[str, int, Family]] = set()
+        self._locks: dict[tuple[str, int], HostLock] = {}
 
     def attach(
         self,
@@ -156,10 +159,17 @@ class LinuxNetwork:
         key = interface, vhid, familyOf(group)
         if key in self._attached:
             raise ValueError(f"virtual host {vhid} is configured twice on {interface}")
+        lock = self._locks.get((interface, vhid)) or HostLock(interface, vhid)
         port = self._ports.get(interface)
         if port is None:
             port = InterfacePort(self._reactor, self._clock, self._links, interface)
-        family = port.add(vhid, group)
+        try:
+            family = port.add(vhid, group)
+        except BaseException:
+            if (interface, vhid) not in self._locks:
+                lock.release()
+            raise
+        self._locks[interface, vhid] = lock
         if interface not in self._ports:
             port.start()
             self._ports[interface] = port
@@ -172,6 +182,12 @@ class LinuxNetwork:
         if port is not None and port.remove(vhid):
             port.stop()
             del self._ports[interface]
+        lock = self._locks.pop((interface, vhid), None)
+        if lock is not None:
+            lock.release()
+
+    def markLeaving(self, interface: str, vhid: int, leaving: bool) -> None:
+        self._locks[interface, vhid].markLeaving(leaving)
 
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return Announcer(self._ports[interface], hardware)
