@@ -23,6 +23,7 @@ LAYERS = (
     ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
     ("txcarp.status",),
     ("txcarp.interfaces",),
+    ("txcarp.configuration.values",),
     ("txcarp.configuration.model",),
     ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile"),
     ("txcarp.netlink",),

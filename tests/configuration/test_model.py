@@ -4,12 +4,16 @@ Tests for L{txcarp.configuration.model}, as programs use it.
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
 from typing import Any
 
+import attrs
+from netaddr import EUI, IPAddress, IPNetwork
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import configured
-from txcarp.addresses import parseIPv4, parseIPv6
+from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress
 from txcarp.configuration.model import (
     MAXIMUM_PAIRS,
     MAXIMUM_PEERS,
@@ -20,6 +24,7 @@ from txcarp.configuration.model import (
 )
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.family import Family
+from txcarp.protocol.seal import Verification
 
 IPV4, IPV6 = "10.0.0.1", "fd00::1"
 
@@ -88,6 +93,92 @@ class ConfigurationTests(SynchronousTestCase):
         ):
             self.assertIn(words, self.refused(setting, **{setting: value}), (setting, value))
 
+    def test_read(self) -> None:
+        """
+        A value whose meaning is plain is read: text, address objects, pairs, names, and lists in
+        place of tuples.
+        """
+        four, six = parseIPv4("10.0.0.7"), parseIPv6("fd00::7")
+        shared = (parseVirtualAddress("10.0.0.1/24"), parseVirtualAddress("fd00::1/64"))
+        hardware = b"\2\0\0\0\0\1"
+        tracked = (TrackedInterface("eth1"), TrackedInterface("eth2", 50))
+        for setting, read, given in (
+            ("source", four, ["10.0.0.7", ip_address("10.0.0.7"), IPAddress("10.0.0.7")]),
+            ("source6", six, ["fd00::7", ip_address("fd00::7"), IPAddress("fd00::7")]),
+            ("group", parseIPv4("224.0.0.9"), ["224.0.0.9", ip_address("224.0.0.9")]),
+            ("group6", parseIPv6("ff02::9"), ["ff02::9", ip_address("ff02::9")]),
+            ("peers", (four, six), [["10.0.0.7", six], iter([four, ip_address("fd00::7")])]),
+            (
+                "addresses",
+                shared,
+                [
+                    ["10.0.0.1/24", shared[1]],
+                    (ip_interface("10.0.0.1/24"), ip_interface("fd00::1/64")),
+                    [IPNetwork("10.0.0.1/24"), IPNetwork("fd00::1/64")],
+                ],
+            ),
+            ("otherAddresses", (shared,), [[["10.0.0.1/24", "fd00::1/64"]], (shared,)]),
+            ("trackedInterfaces", tracked, [["eth1", "eth2:50"], list(tracked)]),
+            ("flapLimit", FlapLimit(5, 30), [(5, 30), [5, 30.0]]),
+            ("verification", Verification.REQUIRE, ["require"]),
+            ("dialect", DIALECTS["openbsd"], ["openbsd"]),
+            ("otherPasswords", (b"one", b"two"), [[b"one", b"two"], iter((b"one", b"two"))]),
+            ("virtualMAC", hardware, ["02:00:00:00:00:01", EUI("02-00-00-00-00-01")]),
+            ("signedHardware", hardware, ["02:00:00:00:00:01"]),
+            ("upScript", "/up", [Path("/up")]),
+            ("downScript", "/down", [Path("/down")]),
+        ):
+            for value in given:
+                settings: dict[str, Any] = {"source": "10.0.0.99", "assign": True, setting: value}
+                self.assertEqual(getattr(configured(**settings), setting), read, (setting, value))
+        [address] = configured(addresses=[ip_address("10.0.0.1")]).addresses
+        self.assertEqual(str(address), "10.0.0.1/32")
+
+    def test_wrongKind(self) -> None:
+        """
+        A value of another kind is an error at once, which names the setting.
+        """
+        one = parseIPv4(IPV4)
+        wrong: dict[str, list[Any]] = {
+            "interface": [None, b"eth0", 5],
+            "label": [5, b"eth7:1"],
+            "vhid": ["1", True, 1.0, None],
+            "password": ["secret", None, bytearray(b"x"), 5],
+            **{name: [True, 1.0, "1", None] for name in ("advbase", "advskew", "deadRatio")},
+            "source": ["eth0", 5, IPV6, ip_address(IPV6), ip_interface("10.0.0.7/24")],
+            "source6": ["x", 5, IPV4, ip_address("fe80::1%eth0")],
+            "group": [None, "224.0.0", "ff02::12"],
+            "group6": [None, "224.0.0.18"],
+            "addresses": [None, IPV4, one, [one], [5], [None], {IPV4: 1}, [["10.0.0.1"]]],
+            "peers": [None, "10.0.0.2", one, [5], ["host"], [None]],
+            "dialect": [None, ["ucarp"], 5],
+            "verification": [None, True, ["learn"], "required"],
+            "preemptDelay": [None, True, "5"],
+            **{name: [True, "5"] for name in ("startDelay", "scriptTimeout", "announceEvery")},
+            "flapLimit": [5, (5,), (5, 30, 1), ("5", 30), (5, "30"), (True, 30), "5/30"],
+            "trackedInterfaces": [None, "eth1", [5], ["eth1:x"], ["eth1:0"], [("eth1", 5)]],
+            "otherPasswords": [None, b"secret", ["secret"], "secret"],
+            "otherAddresses": [None, [IPV4], IPV4, [[5]], [one]],
+            "virtualMAC": [5, "x", "01:00:00:00:00:01", True],
+            "signedHardware": [None, 5, "x"],
+            **{name: [5, b"/up", True] for name in ("upScript", "downScript", "parameter")},
+            **{
+                field.name: [None, 1, "yes"]
+                for field in attrs.fields(VirtualHostConfiguration)
+                if field.type == "bool"
+            },
+        }
+        self.assertEqual({field.name for field in attrs.fields(VirtualHostConfiguration)}, {*wrong})
+        for setting, values in wrong.items():
+            for value in values:
+                try:
+                    configured(**{"assign": True, setting: value})
+                except ConfigurationError as error:
+                    self.assertEqual(error.setting, setting, value)
+                    self.assertNotIn("secret", str(error))
+                else:
+                    self.fail(f"{setting}={value!r} is accepted")
+
     def test_together(self) -> None:
         """
         Settings that are impossible together are errors.
@@ -111,7 +202,7 @@ class ConfigurationTests(SynchronousTestCase):
             ("source", "give an address that this host alone has", {"source": virtual}),
             ("source6", "is a virtual address", {"source6": parseIPv6(IPV6)}),
             ("peers", "another host, not this one", {"peers": (own,)}),
-            ("peers", "give the address that the peer alone has", {"peers": (virtual,)}),
+            ("peers", "give the address of the peer alone", {"peers": (virtual,)}),
             ("group", "all hosts need the same group", group),
             ("trackedInterfaces", "10 and 20: give one", {"trackedInterfaces": tracked}),
             ("broadcast", "or the IPv4 peers", {"broadcast": True, "peers": (b"\n\0\0\2",)}),

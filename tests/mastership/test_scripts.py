@@ -356,6 +356,21 @@ class StepTests(SynchronousTestCase):
             ],
         )
 
+    def test_reasons(self) -> None:
+        """
+        Scripts and programs know a reason by a token that stays the same.
+        """
+        tokens = (
+            *("started", "silence", "preemption", "slow_master", "demoted_master", "claimed"),
+            *("preferred_master", "link_lost", "resigned", "unfit", "paused", "stopped"),
+        )
+        self.assertEqual(tuple(reason.token for reason in Reason), tokens)
+        step = self.step()
+        for reason in Reason:
+            step.acquire(changed(Role.MASTER, reason))
+        reasons = [environment["TXCARP_REASON"] for environment in self.scripts.environments]
+        self.assertEqual(tuple(reasons), tokens)
+
     def test_noScripts(self) -> None:
         """
         A script that is not given is not run; an empty name is none.

@@ -3,7 +3,8 @@ What an administrator asks for.
 
 In reading order:
 
-  - C{model}: the settings of a virtual host, and what each may be.
+  - C{model}: the settings of a virtual host, and which contradict each other.
+  - C{values}: reads and checks the value of each setting.
   - C{options}: the table of the command line's options, their grammar, and C{--help}.
   - C{ucarp}: what the options mean for the model.
 """

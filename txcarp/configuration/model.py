@@ -4,23 +4,43 @@ The configuration of a virtual host: one frozen model that checks every setting.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import cast
 
 import attrs
 
-from txcarp.addresses import VirtualAddress, parseVirtualAddress, textOf
+from txcarp.addresses import VirtualAddress, textOf
+from txcarp.configuration.values import (
+    addressSets,
+    every,
+    hardwareAddress,
+    hardwareAddressOrNone,
+    notAGroup,
+    notALabel,
+    notALimit,
+    notAnInterface,
+    notAPassword,
+    notASource,
+    notATime,
+    notHardware,
+    notMembers,
+    notOneHost,
+    outside,
+    packed,
+    packedAddresses,
+    packedOrNone,
+    passwords,
+    path,
+    virtualAddresses,
+)
 from txcarp.protocol import ipv4, ipv6
-from txcarp.protocol.authentication import MAXIMUM_PASSWORD
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
-from txcarp.protocol.family import Family, familyOf, isMulticast
+from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Timing
-
-#: The longest name of an interface, in bytes (IFNAMSIZ - 1).
-MAXIMUM_INTERFACE = 15
 
 #: How many peers a master sends its advertisements to, each separately.
 MAXIMUM_PEERS = 32
@@ -29,10 +49,7 @@ MAXIMUM_PEERS = 32
 #: costs a digest for every packet that none of them has signed.
 MAXIMUM_PAIRS = 16
 
-#: A time of this many seconds (32 years) or more is a mistake.
-_FOREVER = 1e9
-
-_LIMITED_BROADCAST = b"\xff\xff\xff\xff"
+_AN_ADDRESS = "an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
 
 
 class ConfigurationError(ValueError):
@@ -77,25 +94,31 @@ class FlapLimit:
     seconds: float
 
 
-def _readAddresses(
-    given: Iterable[str | VirtualAddress], setting: str = "addresses"
-) -> tuple[VirtualAddress, ...]:
-    try:
-        return tuple(parseVirtualAddress(one) if isinstance(one, str) else one for one in given)
-    except ValueError as error:
-        raise ConfigurationError(setting, str(error)) from None
+def _readFlapLimit(limit: FlapLimit | Sequence[float] | None) -> FlapLimit | None:
+    if isinstance(limit, list | tuple) and len(limit) == 2:
+        return FlapLimit(*limit)
+    return cast("FlapLimit | None", limit)
 
 
-def _readAddressSets(
-    sets: Iterable[Iterable[str | VirtualAddress]],
-) -> tuple[tuple[VirtualAddress, ...], ...]:
-    return tuple(_readAddresses(one, "otherAddresses") for one in sets)
+def _readTracked(interface: TrackedInterface | str) -> TrackedInterface:
+    if not isinstance(interface, str):
+        return interface
+    name, colon, amount = interface.rpartition(":")
+    if not colon:
+        return TrackedInterface(interface)
+    return TrackedInterface(name, int(amount) if amount.isdecimal() else cast(int, amount))
+
+
+def _readTrackedInterfaces(
+    interfaces: Iterable[TrackedInterface | str],
+) -> tuple[TrackedInterface, ...]:
+    return every(interfaces, _readTracked)
 
 
 def _readDialect(value: str | Dialect) -> Dialect:
     if isinstance(value, Dialect):
         return value
-    if value not in DIALECTS:
+    if not isinstance(value, str) or value not in DIALECTS:
         raise ConfigurationError("dialect", f"{value!r} is none of {', '.join(DIALECTS)}")
     return DIALECTS[value]
 
@@ -113,6 +136,9 @@ class VirtualHostConfiguration:
     """
     One virtual host.
 
+    Addresses can be given as text, as objects of C{ipaddress} or netaddr, and, without a prefix
+    length, as packed bytes; hardware addresses as text or bytes; any list in place of a tuple.
+
     @ivar interface: The name of the interface that the group is on.
     @ivar vhid: The number of the group, 1 to 255.
     @ivar password: The secret of the group, 1 to 19 bytes.  It is never shown.
@@ -122,8 +148,7 @@ class VirtualHostConfiguration:
     @ivar source: The packed IPv4 address that advertisements come from.  IPv4 addresses need it.
     @ivar source6: The packed IPv6 address that advertisements come from; C{None} for the
         link-local address of the interface.
-    @ivar addresses: The virtual addresses, as text or read by L{parseVirtualAddress}.  This host
-        advertises in their families.
+    @ivar addresses: The virtual addresses.  This host advertises in their families.
     @ivar deadRatio: How many times advbase a master may be silent, at least 1.
     @ivar group: The packed IPv4 address that advertisements go to.
     @ivar group6: The packed IPv6 address that advertisements go to.
@@ -136,10 +161,12 @@ class VirtualHostConfiguration:
     @ivar preempt: Whether to take over from a master that is less preferred.
     @ivar preemptDelay: Seconds as a healthy backup before that.
     @ivar startDelay: Seconds after the start in which this host does not become master.
-    @ivar flapLimit: How often this host may change its role; C{None} for no limit.
+    @ivar flapLimit: How often this host may change its role, also as a pair (changes, seconds);
+        C{None} for no limit.
     @ivar anyFamily: Whether the silence of one family is enough to take over, as in the BSD
         kernels.
-    @ivar trackedInterfaces: Interfaces whose lost links demote this host.
+    @ivar trackedInterfaces: Interfaces whose lost links demote this host, also as text, such as
+        "eth1" or "eth1:50".
     @ivar neutral: Whether the down script is left out at the start.
     @ivar shutdown: Whether the down script runs when a master is stopped.
     @ivar ignoreLink: Whether a lost carrier is ignored.
@@ -170,42 +197,48 @@ class VirtualHostConfiguration:
     password: bytes = attrs.field(repr=False)
     advbase: int = 1
     advskew: int = 0
-    source: bytes | None = None
-    source6: bytes | None = None
-    addresses: tuple[VirtualAddress, ...] = attrs.field(converter=_readAddresses)
+    source: bytes | None = attrs.field(default=None, converter=packedOrNone)
+    source6: bytes | None = attrs.field(default=None, converter=packedOrNone)
+    addresses: tuple[VirtualAddress, ...] = attrs.field(converter=virtualAddresses)
     deadRatio: int = 3
-    group: bytes = ipv4.GROUP
-    group6: bytes = ipv6.GROUP
+    group: bytes = attrs.field(default=ipv4.GROUP, converter=packed)
+    group6: bytes = attrs.field(default=ipv6.GROUP, converter=packed)
     broadcast: bool = False
-    peers: tuple[bytes, ...] = ()
+    peers: tuple[bytes, ...] = attrs.field(default=(), converter=packedAddresses)
     followPeers: bool = False
     dialect: Dialect = attrs.field(default=UCARP, converter=_readDialect)
     preempt: bool = False
     preemptDelay: float = 0.0
     startDelay: float | None = None
-    flapLimit: FlapLimit | None = FlapLimit(10, 60.0)
+    flapLimit: FlapLimit | None = attrs.field(
+        default=FlapLimit(10, 60.0), converter=_readFlapLimit
+    )
     anyFamily: bool = False
-    trackedInterfaces: tuple[TrackedInterface, ...] = ()
+    trackedInterfaces: tuple[TrackedInterface, ...] = attrs.field(
+        default=(), converter=_readTrackedInterfaces
+    )
     neutral: bool = False
     shutdown: bool = False
     ignoreLink: bool = False
-    upScript: str | None = None
-    downScript: str | None = None
+    upScript: str | None = attrs.field(default=None, converter=path)
+    downScript: str | None = attrs.field(default=None, converter=path)
     label: str | None = None
     parameter: str | None = None
     scriptTimeout: float | None = None
     assign: bool = False
     releaseFirst: bool = False
-    virtualMAC: bytes | None = None
+    virtualMAC: bytes | None = attrs.field(default=None, converter=hardwareAddressOrNone)
     announceEvery: float | None = 60.0
     verification: Verification = attrs.field(
         default=Verification.LEARN, converter=_readVerification
     )
-    otherPasswords: tuple[bytes, ...] = attrs.field(default=(), repr=False)
-    otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
-        default=(), converter=_readAddressSets
+    otherPasswords: tuple[bytes, ...] = attrs.field(
+        default=(), converter=passwords, repr=False
     )
-    signedHardware: bytes = b""
+    otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
+        default=(), converter=addressSets
+    )
+    signedHardware: bytes = attrs.field(default=b"", converter=hardwareAddress)
     debug: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -213,45 +246,69 @@ class VirtualHostConfiguration:
         @raise ConfigurationError: If a setting has a value that it cannot have, or that
             contradicts another setting.
         """
-        for setting, problem in self._checks():
+        for setting, problem in chain(self._kinds(), self._checks()):
             if problem:
                 raise ConfigurationError(setting, problem)
         for setting, problem in self._contradictions():
             raise ConfigurationError(setting, problem, contradiction=True)
+
+    def _kinds(self) -> Iterator[tuple[str, str]]:
+        """
+        Each setting that needs values of a certain kind, with what is wrong or an empty string.
+        """
+        for field in attrs.fields(VirtualHostConfiguration):
+            value = getattr(self, field.name)
+            if str(field.type) == "bool" and not isinstance(value, bool):
+                yield field.name, f"{value!r} is neither True nor False"
+            elif str(field.type) == "str | None" and not isinstance(value, str | None):
+                yield field.name, f"{value!r} is neither text nor None"
+        if not isinstance(self.flapLimit, FlapLimit | None):
+            yield "flapLimit", f"{self.flapLimit!r} is not a pair of changes and seconds"
+        for setting, kind, what in (
+            ("addresses", VirtualAddress, _AN_ADDRESS),
+            ("peers", bytes, "an address, or its 4 or 16 packed bytes"),
+            ("trackedInterfaces", TrackedInterface, 'an interface such as "eth1" or "eth1:50"'),
+            ("otherAddresses", tuple, "a list of addresses"),
+        ):
+            yield setting, notMembers(getattr(self, setting), kind, what)
+        for addresses in self.otherAddresses:
+            yield "otherAddresses", notMembers(addresses, VirtualAddress, _AN_ADDRESS)
+        if not isinstance(self.otherPasswords, tuple):
+            yield "otherPasswords", "must be a list of passwords"
 
     def _checks(self) -> Iterator[tuple[str, str]]:
         """
         Each setting that is checked, with what is wrong with its value or an empty string.  The
         order is that in which ucarp checks its options.
         """
-        yield "interface", _notAnInterface(self.interface)
+        yield "interface", notAnInterface(self.interface)
         if self.label is not None:
-            yield "label", _notALabel(self.label, self.interface)
-        yield "vhid", _outside(self.vhid, 1, 255)
-        yield "password", _notAPassword(self.password)
-        yield "advbase", _outside(self.advbase, 0, 255)
-        yield "advskew", _outside(self.advskew, 0, 255)
+            yield "label", notALabel(self.label, self.interface)
+        yield "vhid", outside(self.vhid, 1, 255)
+        yield "password", notAPassword(self.password)
+        yield "advbase", outside(self.advbase, 0, 255)
+        yield "advskew", outside(self.advskew, 0, 255)
         if self.advbase == 0 and self.advskew == 0 and not self.dialect.zeroBase:
             yield "advbase", "advbase and advskew are both 0: nothing separates advertisements"
         if self.source is not None:
-            yield "source", _notASource(self.source, 4)
+            yield "source", notASource(self.source, 4)
         elif self.families != (Family.IPV6,):
             yield "source", "IPv4 addresses need a source for advertisements"
         if self.source6 is not None:
-            yield "source6", _notASource(self.source6, 16)
+            yield "source6", notASource(self.source6, 16)
         yield "addresses", self._wrongAddresses()
-        yield "deadRatio", _outside(self.deadRatio, 1, 2**32 - 1)
-        yield "preemptDelay", _notATime(self.preemptDelay)
+        yield "deadRatio", outside(self.deadRatio, 1, 2**32 - 1)
+        yield "preemptDelay", notATime(self.preemptDelay)
         for setting in ("startDelay", "scriptTimeout", "announceEvery"):
-            yield setting, _notALimit(getattr(self, setting))
+            yield setting, notALimit(getattr(self, setting))
         if self.flapLimit is not None:
-            yield "flapLimit", _outside(self.flapLimit.changes, 2, 10**6)
-            yield "flapLimit", _notALimit(self.flapLimit.seconds)
+            yield "flapLimit", outside(self.flapLimit.changes, 2, 10**6)
+            yield "flapLimit", notALimit(self.flapLimit.seconds)
         for tracked in self.trackedInterfaces:
-            yield "trackedInterfaces", _notAnInterface(tracked.name)
-            yield "trackedInterfaces", _outside(tracked.amount, 1, FULL_DEMOTION)
+            yield "trackedInterfaces", notAnInterface(tracked.name)
+            yield "trackedInterfaces", outside(tracked.amount, 1, FULL_DEMOTION)
         for password in self.otherPasswords:
-            yield "otherPasswords", _notAPassword(password)
+            yield "otherPasswords", notAPassword(password)
         passwords, sets = len(self.otherPasswords), len(self.otherAddresses)
         pairs = (1 + passwords) * (1 + sets)
         if pairs > MAXIMUM_PAIRS:
@@ -260,13 +317,13 @@ class VirtualHostConfiguration:
                 f"there are {pairs} pairs of a password and a set of addresses to accept, and "
                 f"{MAXIMUM_PAIRS} at most are possible",
             )
-        if self.signedHardware:
-            yield "signedHardware", _notHardware(self.signedHardware)
-        yield "group", _notAGroup(self.group, 4, "224.0.0.0/4", self.broadcast)
-        yield "group6", _notAGroup(self.group6, 16, "ff00::/8")
+        if self.signedHardware != b"":
+            yield "signedHardware", notHardware(self.signedHardware)
+        yield "group", notAGroup(self.group, 4, "224.0.0.0/4", self.broadcast)
+        yield "group6", notAGroup(self.group6, 16, "ff00::/8")
         yield "peers", self._wrongPeers()
         if self.virtualMAC is not None:
-            yield "virtualMAC", _notHardware(self.virtualMAC)
+            yield "virtualMAC", notHardware(self.virtualMAC)
 
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         """
@@ -277,28 +334,22 @@ class VirtualHostConfiguration:
             if source in virtual:
                 yield (
                     setting,
-                    f"{textOf(source)} is a virtual address, and hosts with the same source "
-                    "ignore each other's advertisements: give an address that this host alone has",
+                    f"{textOf(source)} is a virtual address, and hosts with one source ignore each "
+                    "other: give an address that this host alone has",
                 )
         for peer in self.peers:
             if peer in (self.source, self.source6):
                 yield "peers", f"a peer is another host, not this one: {textOf(peer)}"
             if peer in virtual:
-                yield (
-                    "peers",
-                    f"{textOf(peer)} is a virtual address, which moves from host to host: give the "
-                    "address that the peer alone has",
-                )
+                problem = "is a virtual address, which moves: give the address of the peer alone"
+                yield "peers", f"{textOf(peer)} {problem}"
         if self.group == self.source:
             yield "group", f"{textOf(self.group)} is the source: all hosts need the same group"
         amounts: dict[str, int] = {}
         for tracked in self.trackedInterfaces:
             if amounts.setdefault(tracked.name, tracked.amount) != tracked.amount:
-                yield (
-                    "trackedInterfaces",
-                    f"{tracked.name} has two amounts, {amounts[tracked.name]} and "
-                    f"{tracked.amount}: give one",
-                )
+                both = f"{amounts[tracked.name]} and {tracked.amount}"
+                yield "trackedInterfaces", f"{tracked.name} has two amounts, {both}: give one"
         if self.broadcast and not self.followPeers and Family.IPV4 in map(familyOf, self.peers):
             yield (
                 "broadcast",
@@ -317,14 +368,14 @@ class VirtualHostConfiguration:
                     f"without assign an address has no prefix length, as {address} has: the "
                     "scripts add it"
                 )
-        for packed, count in Counter(address.packed for address in self.addresses).items():
+        for one, count in Counter(address.packed for address in self.addresses).items():
             if count > 1:
-                return f"the address {textOf(packed)} is given twice"
+                return f"the address {textOf(one)} is given twice"
         return "" if self.addresses else "a virtual host has at least one address"
 
     def _wrongPeers(self) -> str:
         for peer in self.peers:
-            if len(peer) not in (4, 16) or _notOneHost(peer):
+            if len(peer) not in (4, 16) or notOneHost(peer):
                 what = repr(peer) if textOf(peer) == "?" else textOf(peer)
                 return f"a peer is one host, 4 or 16 packed bytes, not {what}"
         if len(self.peers) > MAXIMUM_PEERS:
@@ -352,85 +403,3 @@ class VirtualHostConfiguration:
         advbase and advskew together.
         """
         return Timing(self.advbase, self.advskew)
-
-
-# What is wrong with a value; an empty string if nothing is.
-
-
-def _outside(value: object, low: int, high: int) -> str:
-    if isinstance(value, int) and low <= value <= high:
-        return ""
-    kind = "number" if isinstance(value, int) else "whole number"
-    return f"{value!r} is not a {kind} from {low} to {high}"
-
-
-def _notATime(value: object) -> str:
-    if isinstance(value, int | float) and 0 <= value < _FOREVER:
-        return ""
-    return f"{value!r} is not a number of seconds, 0 or more"
-
-
-def _notALimit(value: object) -> str:
-    if value is None or (value != 0 and not _notATime(value)):
-        return ""
-    return f"{value!r} is not a number of seconds greater than 0"
-
-
-def _notAPassword(value: bytes) -> str:
-    if 1 <= len(value) <= MAXIMUM_PASSWORD:
-        return ""
-    return f"{len(value)} bytes; a password has 1 to {MAXIMUM_PASSWORD}"
-
-
-def _notAnInterface(name: str) -> str:
-    """
-    By the rules of Linux (C{dev_valid_name}).  An interface may be missing and is waited for,
-    but not one that can never exist.
-    """
-    interface, colon, _ = name.partition(":")
-    if colon and interface:
-        return (
-            f"{name!r} is a label of addresses, not the name of an interface: give {interface!r}"
-        )
-    wrong = f"{name!r} is not the name of an interface"
-    size = len(os.fsencode(name))
-    if size > MAXIMUM_INTERFACE:
-        return f"{wrong}: Interface name too long, {size} bytes, at most {MAXIMUM_INTERFACE}"
-    if name in ("", ".", "..") or any(letter in "/:" or letter.isspace() for letter in name):
-        return f"{wrong} (1 to {MAXIMUM_INTERFACE} bytes)"
-    return ""
-
-
-def _notALabel(label: str, interface: str) -> str:
-    if not label.startswith(f"{interface}:"):
-        return f"{label!r} does not begin with {interface}: and is no label of this interface"
-    size = len(os.fsencode(label))
-    if size > MAXIMUM_INTERFACE:
-        return f"{label!r} has {size} bytes, and a label at most {MAXIMUM_INTERFACE}"
-    return ""
-
-
-def _notASource(value: bytes, size: int) -> str:
-    if len(value) != size:
-        return f"must be {size} packed bytes, not {value!r}"
-    if _notOneHost(value):
-        return f"{textOf(value)} is not the address of one host, as a source must be"
-    return ""
-
-
-def _notOneHost(address: bytes) -> bool:
-    return isMulticast(address) or address == _LIMITED_BROADCAST or not any(address)
-
-
-def _notAGroup(value: bytes, size: int, network: str, broadcast: bool = False) -> str:
-    if len(value) != size:
-        return f"must be {size} packed bytes, not {value!r}"
-    if not isMulticast(value) and not broadcast:
-        return f"the group must be a multicast address ({network}), not {textOf(value)}"
-    return ""
-
-
-def _notHardware(value: bytes) -> str:
-    if len(value) == 6 and not value[0] & 1:
-        return ""
-    return f"must be the Ethernet address of one host, not {value.hex(':')}"

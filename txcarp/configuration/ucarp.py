@@ -4,6 +4,8 @@ ucarp's command line: what its options mean for a virtual host.
 Each value is read from its text here and checked by the model.  What differs from ucarp: an
 unknown option, or a number that is none or is out of range, is an error.  ucarp prints its
 usage and exits with status 0, or takes the number modulo 256.
+
+All of ucarp's command line is in this one module, so that it can be compared with ucarp.
 """
 
 from __future__ import annotations

@@ -259,6 +259,6 @@ def _facts(change: Change) -> dict[str, str]:
         "TXCARP_VHID": str(change.vhid),
         "TXCARP_INTERFACE": change.interface,
         "TXCARP_ADDRESSES": " ".join(change.addresses),
-        "TXCARP_REASON": change.reason.name.lower(),
+        "TXCARP_REASON": change.reason.token,
         "TXCARP_PEER": change.peer,
     }

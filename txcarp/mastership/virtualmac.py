@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.change import Change
-from txcarp.configuration.model import MAXIMUM_INTERFACE
+from txcarp.configuration.values import MAXIMUM_INTERFACE
 from txcarp.interfaces import ILinkMonitor, ILinkObserver, IMastershipStep, IVirtualInterfaces
 from txcarp.links import Link
 

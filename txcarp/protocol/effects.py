@@ -25,6 +25,8 @@ class Role(enum.Enum):
 class Reason(enum.Enum):
     """
     Why a role changed.  The values are phrases for log lines.
+
+    @ivar token: A word for programs, such as C{"link_lost"}, which stays when the phrase changes.
     """
 
     STARTED = "started"
@@ -39,6 +41,10 @@ class Reason(enum.Enum):
     UNFIT = "a required step failed"
     PAUSED = "this host did not run"
     STOPPED = "stopped"
+
+    @property
+    def token(self) -> str:
+        return self.name.lower()
 
 
 class Effect:
