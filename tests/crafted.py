@@ -247,12 +247,15 @@ def sealedPacket(
     return packet6(body, source=source) if ":" in source else packet(body, source=source)
 
 
-def vrrp2(addresses: int, vrid: int = VHID) -> bytes:
+def vrrp2(addresses: int, vrid: int = VHID, authentication: int = 8) -> bytes:
     """
     Return the payload of a VRRP version 2 advertisement (RFC 3768).
+
+    @param authentication: Bytes of authentication data.
     """
     start = bytes((0x21, vrid, 100, addresses, 0, 1))
-    rest = b"".join(bytes((10, 0, 0, n + 1)) for n in range(addresses)) + b"\0" * 8
+    rest = b"".join(bytes((10, 0, 0, n + 1)) for n in range(addresses))
+    rest += (b"\0" * 8 + b"\xa5" * 250)[:authentication]
     return start + struct.pack("!H", checksum(start + b"\0\0" + rest)) + rest
 
 

@@ -136,6 +136,16 @@ class FrontDoorTests(SynchronousTestCase):
             self.frames.send(framed(packet, self.b.link().address))
             self.assertEqual(self.read(door), [readPacket(packet)] * 2)
 
+    def test_padded(self) -> None:
+        """
+        The padding of a short frame does not belong to the packet.
+        """
+        door = self.door()
+        door.watch([crafted.VHID])
+        short = crafted.packet(crafted.vrrp2(1))
+        self.frames.send(framed(short) + b"\0" * 6)
+        self.assertEqual(self.read(door), [readPacket(short)])
+
     def test_watchedNoMore(self) -> None:
         """
         Packets of a virtual host that is no longer watched are not reported.

@@ -100,10 +100,18 @@ class LookTests(SynchronousTestCase):
             addresses = tuple(f"10.99.0.{number + 1}" for number in range(count))
             for version, interval in ((2, 1), (3, 100)):
                 body = vrrp(version=version, interval=interval, addresses=addresses)
-                seen = seenIn(crafted.packet(body) + b"\0" * 6)
+                seen = seenIn(crafted.packet(body).ljust(46, b"\0"))
                 self.assertEqual((seen.protocol, seen.vhid), (Protocol.VRRP, 51))
                 self.assertEqual(seen.claim, VRRPClaim(version, 100, 1.0))
                 self.assertEqual(seen.addresses, tuple(map(packed, addresses)))
+
+    def test_vrrpOfCisco(self) -> None:
+        """
+        VRRP with MD5 authentication is VRRP, and no group of CARP.
+        """
+        for count in (1, 7):
+            seen = seenIn(crafted.packet(crafted.vrrp2(count, authentication=38)))
+            self.assertEqual((seen.protocol, len(seen.addresses)), (Protocol.VRRP, count))
 
     def test_vrrpChecksum(self) -> None:
         """

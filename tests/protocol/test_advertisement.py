@@ -186,6 +186,14 @@ class LooksLikeVRRPTests(SynchronousTestCase):
             self.assertTrue(looksLikeVRRP(crafted.vrrp2(addresses)))
         self.assertFalse(looksLikeVRRP(crafted.vrrp2(1) + b"\0"))
 
+    def test_cisco(self) -> None:
+        """
+        The authentication data can have 30 bytes more.
+        """
+        for addresses in (1, 5, 7, 20):
+            self.assertTrue(looksLikeVRRP(crafted.vrrp2(addresses, authentication=38)))
+            self.assertFalse(looksLikeVRRP(crafted.vrrp2(addresses, authentication=37)))
+
     def test_version3(self) -> None:
         """
         Version 3 is recognised by its version.

@@ -214,6 +214,22 @@ class UnwrapTests(SynchronousTestCase):
             self.assertRaises(Rejected, readPacket, data)
             self.assertIs(self.rejection(data), Rejection.SIZE)
 
+    def test_padding(self) -> None:
+        """
+        What follows an IP packet in its Ethernet frame does not belong to it.  A length that
+        the packet cannot have, or that would cut an advertisement, says nothing.
+        """
+        for whole in (packet(), packet(options=b"\1" * 8), crafted.packet6()):
+            for padding in (b"\0", b"x" * 30):
+                self.assertEqual(readPacket(whole + padding), readPacket(whole))
+        size = len(packet())
+        for length in (0, 19, 20, size - 1, size + 1, 65535):
+            self.assertEqual(readPacket(packet(length=length)).payload, crafted.payload())
+        long = crafted.packet6()
+        for length in (0, 35, 37, 65535):
+            told = long[:4] + length.to_bytes(2) + long[6:]
+            self.assertEqual(readPacket(told), readPacket(long))
+
     def test_order(self) -> None:
         """
         A packet with every fault is rejected for the first one. Each fault that is removed
@@ -260,6 +276,10 @@ class UnwrapTests(SynchronousTestCase):
             packet(crafted.vrrp2(1)),
             packet(crafted.vrrp2(8)),
             packet(crafted.vrrp2(255)),
+            packet(crafted.vrrp2(1)) + b"\0" * 6,  # in the smallest Ethernet frame
+            packet(crafted.vrrp2(8)) + b"\0" * 4,  # with the checksum of the frame
+            packet(crafted.vrrp2(1, authentication=38)),
+            packet(crafted.vrrp2(7, authentication=38)) + b"\0" * 4,
             packet(bytes((0x31, 10, 100, 1, 0, 100, 0, 0)) + b"\n\0\0\1"),
             packet(bytes((0x31, 10, 100, 9, 0, 100, 0, 0)) + b"\n\0\0\1" * 9),
         ):

@@ -20,8 +20,8 @@ from txcarp.protocol.family import Family, isMulticast
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.timing import Timing
 
-#: Of an IPv4 header: version and length, the length of the packet, the place of a fragment.
-_HEADER = struct.Struct("!BxHxxH")
+#: Of an IPv4 header: version and length, and the place of a fragment.
+_HEADER = struct.Struct("!BxxxxxH")
 _FRAGMENT_OFFSET = 0x1FFF
 _PSEUDO_HEADER = struct.Struct("!4s4sxBH")
 
@@ -87,8 +87,15 @@ def look(packet: Packet) -> Sighting:
 
     @raise Rejected: If every receiver would refuse it, whatever its group.
     """
-    payload = _payloadOf(packet)
-    source, destination = packet.source, packet.destination
+    payload, source, destination = packet.payload, packet.source, packet.destination
+    if packet.protocol != PROTOCOL:
+        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
+    if packet.family is Family.IPV4:
+        version, fragment = _HEADER.unpack_from(packet.header)
+        if version >> 4 != 4:
+            raise Rejected(Rejection.SIZE, f"version {version >> 4} of IP")
+        if fragment & _FRAGMENT_OFFSET:
+            raise Rejected(Rejection.SIZE, "a later fragment")
     if packet.hops != TTL and isMulticast(destination):
         # A router may be on the way to a single peer, and lowers the TTL.
         raise Rejected(Rejection.TTL, str(packet.hops))
@@ -117,24 +124,6 @@ def look(packet: Packet) -> Sighting:
     if internetChecksum(payload) and internetChecksum(_pseudoHeader(packet, payload) + payload):
         raise Rejected(Rejection.CHECKSUM, f"{seen.protocol.value} {seen.vhid}")
     return seen
-
-
-def _payloadOf(packet: Packet) -> bytes:
-    """
-    The payload, without the bytes with which an Ethernet card pads a short packet.  No packet of
-    IPv6 is as short as that.
-    """
-    if packet.protocol != PROTOCOL:
-        raise Rejected(Rejection.PROTOCOL, str(packet.protocol))
-    if packet.family is Family.IPV6:
-        return packet.payload
-    first, length, fragment = _HEADER.unpack_from(packet.header)
-    if first >> 4 != 4:
-        raise Rejected(Rejection.SIZE, f"version {first >> 4} of IP")
-    if fragment & _FRAGMENT_OFFSET:
-        raise Rejected(Rejection.SIZE, "a later fragment")
-    length -= len(packet.header)
-    return packet.payload[:length] if length > 0 else packet.payload
 
 
 def _pseudoHeader(packet: Packet, payload: bytes) -> bytes:

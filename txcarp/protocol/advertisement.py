@@ -127,11 +127,14 @@ def looksLikeVRRP(payload: bytes) -> bool:
 
     VRRP version 3 (RFC 9568) has another version nibble.  Version 2 (RFC 3768) starts with
     the same byte as CARP, but its fourth byte is a number of addresses, and its length
-    follows from that: eight bytes, four for each address, and eight of authentication data.
+    follows from that: eight bytes, four for each address, and the authentication data.  That
+    has eight bytes, and 30 more with the MD5 authentication of Cisco's routers.
+
+    @param payload: The payload without the padding of an Ethernet frame.
     """
     if not payload:
         return False
     version = payload[0] >> 4
     if version == 3:
         return True
-    return version == VERSION and len(payload) > 3 and len(payload) == 16 + 4 * payload[3]
+    return version == VERSION and len(payload) > 3 and len(payload) - 4 * payload[3] in (16, 46)

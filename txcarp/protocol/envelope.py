@@ -73,7 +73,9 @@ def wrap(payload: bytes, source: bytes, destination: bytes, identification: int 
 
 def readPacket(data: bytes) -> Packet:
     """
-    Read the IP header of a packet of either family.
+    Read the IP header of a packet of either family.  The padding of an Ethernet frame is cut
+    off.  A length in the header that the packet cannot have, or that would cut an advertisement,
+    is ignored, as by ucarp.
 
     This runs once for every received packet, so it calls no other function.
 
@@ -84,6 +86,10 @@ def readPacket(data: bytes) -> Packet:
         if data[0] >> 4 != 6:
             length = (data[0] & 0xF) * 4
             if ipv4.HEADER <= length <= size:
+                end = data[2] << 8 | data[3]
+                whole = length + SIZE
+                if length < end < size and (end >= whole or size < whole):
+                    data = data[:end]
                 return Packet(
                     Family.IPV4,
                     data[12:16],
@@ -94,6 +100,10 @@ def readPacket(data: bytes) -> Packet:
                     data[:length],
                 )
         elif size >= ipv6.HEADER:
+            end = ipv6.HEADER + (data[4] << 8 | data[5])
+            whole = ipv6.HEADER + SIZE
+            if ipv6.HEADER < end < size and (end >= whole or size < whole):
+                data = data[:end]
             return Packet(
                 Family.IPV6, data[8:24], data[24:40], data[7], data[6], data[ipv6.HEADER :]
             )
@@ -105,10 +115,9 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
     Return the advertisement in a packet, if this virtual host accepts it.  The digest is not
     verified here.
 
-    What ucarp does not check is not checked here: type, authlen, fragmentation, the total
-    length and bytes after the advertisement.  The checksum of an IPv4 packet covers the IP
-    header and the advertisement in one sum, as in ucarp.  That of an IPv6 packet may cover
-    the pseudo-header.
+    What ucarp does not check is not checked here: type, authlen, fragmentation and bytes after
+    the advertisement.  The checksum of an IPv4 packet covers the IP header and the
+    advertisement in one sum, as in ucarp.  That of an IPv6 packet may cover the pseudo-header.
 
     @raise Rejected: If this virtual host does not accept the packet.
     """
