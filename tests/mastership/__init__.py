@@ -1,3 +1,3 @@
 """
-Tests for L{txcarp.mastership}.
+Tests of L{txcarp.mastership}.
 """

@@ -1,5 +1,5 @@
 """
-An address table without a kernel, and a virtual host that uses one.
+A fake address table, and a virtual host that uses it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from txcarp.links import Link
 
 def refused() -> OSError:
     """
-    What the kernel says when it does not add an address.
+    The error of a kernel that does not add an address.
     """
     return OSError(errno.ENOBUFS, "no room")
 
@@ -30,13 +30,13 @@ class FakeTable:
     """
     The addresses of a host, with lifetimes on a test's clock.
 
-    @ivar present: when the lifetime of each address ends; C{None} for never.
-    @ivar foreign: those that somebody else put there.
-    @ivar elsewhere: those that somebody else put on another interface.
-    @ivar error: what L{hold} fails with, if it is one.
-    @ivar waiting: the answers of L{hold} and L{drop} that are still to come.
-    @ivar slow: whether they wait for L{answer}.
-    @ivar unknown: the answers of L{known}, while that is to wait.
+    @ivar present: The end of the lifetime of each address; C{None} for one that stays.
+    @ivar foreign: The addresses that another program added.
+    @ivar elsewhere: The addresses that another program added to another interface.
+    @ivar error: The error of L{hold}; C{None} if L{hold} succeeds.
+    @ivar slow: Whether L{hold} and L{drop} wait for L{answer}.
+    @ivar waiting: The unanswered calls of L{hold} and L{drop}.
+    @ivar unknown: The unanswered calls of L{known}; C{None} if it answers at once.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -98,7 +98,7 @@ class FakeTable:
 
     def remove(self, *texts: str) -> None:
         """
-        Somebody removes addresses, or their time is over.
+        Remove addresses, as another program or the end of their lifetimes does.
         """
         for text in texts:
             del self.present[text]
@@ -108,7 +108,7 @@ class FakeTable:
 
     def answer(self) -> None:
         """
-        The kernel answers what it was asked first.
+        Answer the first unanswered call.
         """
         self.waiting.pop(0).callback(None)
 
@@ -128,9 +128,9 @@ class FakeTable:
 @implementer(IVirtualInterfaces)
 class FakeInterfaces:
     """
-    Notes what is made.
+    Notes which interfaces are created and removed.
 
-    @ivar error: what L{create} fails with, if it is one.
+    @ivar error: The error of L{create}; C{None} if L{create} succeeds.
     """
 
     def __init__(self, journal: Journal, links: FakeLinks) -> None:
@@ -158,7 +158,7 @@ class LeaseStage(Stage):
     """
     A virtual host that assigns its addresses.
 
-    @ivar table: where it has them.
+    @ivar table: The addresses.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -171,6 +171,6 @@ class LeaseStage(Stage):
 
     def events(self, *kinds: str) -> list[tuple[Any, ...]]:
         """
-        What the journal has of some kinds.
+        The entries of these kinds in the journal.
         """
         return [event for event in self.journal if event[0] in kinds]

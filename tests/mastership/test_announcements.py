@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.announcements}.
+Tests of L{txcarp.mastership.announcements}.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CHANGE = Change(
 
 class AnnouncementsTests(SynchronousTestCase):
     """
-    Tests for L{Announcements}.
+    Tests of L{Announcements}.
     """
 
     def make(self, addresses: int = 1, **settings: Any) -> Announcements:
         """
-        Make the step for some addresses.
+        Make the step for this number of addresses.
         """
         self.clock = Clock()
         self.journal = Journal()
@@ -46,13 +46,13 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def count(self) -> int:
         """
-        How many announcements left since the last call.
+        The number of announcements since the last call.
         """
         return len(self.journal.take())
 
     def test_provided(self) -> None:
         """
-        It is a step that nobody has to wait for.
+        L{Announcements} is a step that is not required.
         """
         step = self.make()
         verifyObject(IMastershipStep, step)
@@ -60,8 +60,8 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_acquire(self) -> None:
         """
-        The addresses are announced at once, and again with the second
-        advertisement, and not after that.
+        The addresses are announced at once, again with the second advertisement, and then
+        no more.
         """
         step = self.make(addresses=2)
         step.acquire(CHANGE)
@@ -76,7 +76,8 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """
-        So they are each time somebody asks for it; the count begins anew.
+        Each request announces the addresses at once, and again with the second
+        advertisement after it.
         """
         step = self.make()
         step.acquire(CHANGE)
@@ -91,8 +92,8 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_rivalWhoRepeats(self) -> None:
         """
-        Thousands of reasons in a second make twenty announcements of it; the last
-        word is this host's all the same.
+        Thousands of requests per second lead to at most twenty announcements per second.
+        The last announcement follows the last request.
         """
         step = self.make(addresses=3)
         step.acquire(CHANGE)
@@ -119,7 +120,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_notYet(self) -> None:
         """
-        Nothing is announced before the addresses are here.
+        Nothing is announced before the step is acquired.
         """
         step = self.make()
         step.again()
@@ -129,7 +130,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_release(self) -> None:
         """
-        Nor after they have gone.
+        Nothing is announced after the step is released.
         """
         step = self.make(addresses=40, refresh=5, soon=(1.0,))
         step.acquire(CHANGE)
@@ -144,7 +145,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_refresh(self) -> None:
         """
-        As long as they stay they are announced slowly.
+        The announcement is repeated at long intervals.
         """
         step = self.make(refresh=60)
         step.acquire(CHANGE)
@@ -156,7 +157,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_soon(self) -> None:
         """
-        And soon after the first time if that is asked for.
+        The announcement is repeated after the given times.
         """
         step = self.make(soon=(1.0, 5.0))
         step.acquire(CHANGE)
@@ -169,7 +170,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_unfit(self) -> None:
         """
-        A timer announces nothing for a host that is no good master.
+        Timers announce nothing while the host is not a healthy master.
         """
         step = self.make(refresh=10, soon=(1.0,), fit=lambda: False)
         step.acquire(CHANGE)
@@ -179,7 +180,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_paced(self) -> None:
         """
-        Very many addresses leave in small batches, each once.
+        Very many addresses are announced in small batches, each address once.
         """
         step = self.make(addresses=100)
         step.acquire(CHANGE)
@@ -190,7 +191,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_pacedAgain(self) -> None:
         """
-        A request in between begins anew, without a second queue.
+        A request while addresses wait makes no second queue.
         """
         step = self.make(addresses=100)
         step.acquire(CHANGE)
@@ -202,8 +203,8 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_pacedForEver(self) -> None:
         """
-        However often it begins anew, as when somebody removes addresses in a loop, all
-        have their turn.
+        Each address is announced even if requests never end, as when another program
+        removes addresses in a loop.
         """
         step = self.make(addresses=100)
         step.acquire(CHANGE)
@@ -217,7 +218,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_quickRefresh(self) -> None:
         """
-        A refresh that is quicker than the repetitions leaves none of them behind.
+        An interval that is shorter than the other repetitions leaves no timer behind.
         """
         step = self.make(refresh=0.5, soon=(1.0, 5.0))
         step.acquire(CHANGE)
@@ -227,7 +228,8 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_allFail(self) -> None:
         """
-        Where none leaves, as on a link that just went down, that is one line a minute.
+        If no announcement can be sent, as on a link that has just gone down, that is logged
+        once a minute.
         """
         step = self.make(addresses=100, refresh=1)
         self.announcer.error = OSError(100, "Network is down")
@@ -240,7 +242,7 @@ class AnnouncementsTests(SynchronousTestCase):
 
     def test_fails(self) -> None:
         """
-        Those that do not leave are reported once for all; those that do, leave.
+        Announcements that fail are logged once for all of them.  The others leave.
         """
         step = self.make(addresses=3)
         self.announcer.error = OSError(100, "Network is down")

@@ -1,5 +1,5 @@
 """
-A virtual host that assigns its addresses, and whatever may happen to it.
+Tests of a virtual host that assigns its addresses, with any events in any order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from txcarp.membership.participation import RESIGNATION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import StepFailed
 
-#: How many lives are tried; more for a longer search.
+#: The number of lives to try.  More make a longer search.
 _EXAMPLES = int(os.environ.get("TXCARP_EXAMPLES", "60"))
 
 _EVENTS = st.one_of(
@@ -44,7 +44,7 @@ _EVENTS = st.one_of(
 
 class Life:
     """
-    What happens to one host.
+    One host and its events.
     """
 
     def __init__(self, **facts: Any) -> None:
@@ -53,7 +53,7 @@ class Life:
 
     def act(self, event: str, fact: Any) -> None:
         """
-        Let something happen.
+        Carry out an event.
         """
         stage, host, table = self.stage, self.stage.host, self.stage.table
         match event:
@@ -98,7 +98,7 @@ class Life:
 
     def mend(self) -> None:
         """
-        Let everything be well again.
+        Undo everything that keeps the host from working.
         """
         for event, fact in (
             ("sends", True),
@@ -115,7 +115,7 @@ class Life:
 
 class LifeTests(SynchronousTestCase):
     """
-    What holds in every life.
+    The properties that hold in every life.
     """
 
     @settings(max_examples=_EXAMPLES)
@@ -136,8 +136,8 @@ class LifeTests(SynchronousTestCase):
         self, facts: dict[str, Any], story: list[tuple[tuple[str, Any], float]]
     ) -> None:
         """
-        Once all is well a host that is alone is master, and has its address without a gap;
-        once it is stopped it has none, and nothing is left on the clock. A stop ends.
+        When everything works again, a host that is alone is master, and always has its
+        address.  When it is stopped, it has no address and no timer.  Each stop ends.
         """
         life = Life(**facts)
         stage = life.stage
@@ -157,5 +157,5 @@ class LifeTests(SynchronousTestCase):
         stage.run(1.0)
         self.successResultOf(done)
         self.assertEqual(stage.table.present, {})
-        stage.run(5.0)  # the ends of leases that were
+        stage.run(5.0)  # until the ends of earlier leases
         self.assertEqual(stage.clock.getDelayedCalls(), [])

@@ -1,5 +1,5 @@
 """
-Tests for L{HandOver<txcarp.mastership.mastership.HandOver>}.
+Tests of L{HandOver<txcarp.mastership.mastership.HandOver>}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from txcarp.mastership.mastership import FOLLOW, LINGER, HandOver
 
 class HandOverTests(SynchronousTestCase):
     """
-    Between a bow-out and the release.
+    The time between a bow-out and the release.
     """
 
     def setUp(self) -> None:
@@ -22,14 +22,14 @@ class HandOverTests(SynchronousTestCase):
 
     def begin(self) -> None:
         """
-        Bow out.
+        Begin to hand over.
         """
         self.handOver.begin(lambda: self.done.append(self.clock.seconds()))
 
     def test_successor(self) -> None:
         """
-        The release follows the successor's first advertisement, when that host can have
-        the address; further ones do not put it off, and it does not come twice.
+        The release follows the first advertisement of the successor, when the successor can
+        have the address.  Further advertisements neither delay nor repeat it.
         """
         self.begin()
         self.clock.advance(0.1)
@@ -44,8 +44,8 @@ class HandOverTests(SynchronousTestCase):
 
     def test_lateSuccessor(self) -> None:
         """
-        One that is heard at the end of the time does not make it longer, even on a host
-        that is late itself.
+        A successor that is heard at the last moment does not delay the release, even if
+        this host is late itself.
         """
         self.begin()
         self.clock.advance(LINGER - 0.01)
@@ -57,7 +57,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_now(self) -> None:
         """
-        It can be told to go at once.
+        C{end} releases at once.
         """
         self.begin()
         self.handOver.end()
@@ -65,7 +65,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """
-        Without a successor it comes half a second later.
+        Without a successor, the release comes after half a second.
         """
         self.begin()
         self.clock.advance(0.499)
@@ -76,7 +76,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_forgotten(self) -> None:
         """
-        When something else settles the matter, it does not come.
+        After C{forget} there is no release.
         """
         self.begin()
         self.handOver.forget()
@@ -87,7 +87,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_anew(self) -> None:
         """
-        A second beginning takes the place of the first, with its whole time.
+        A second beginning replaces the first, and has the whole time.
         """
         self.begin()
         self.clock.advance(0.4)
@@ -99,7 +99,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_nothingBegun(self) -> None:
         """
-        A master that is heard while nothing is handed over means nothing.
+        Without a beginning, a master that is heard has no effect.
         """
         self.handOver.successorHeard()
         self.handOver.end()
@@ -108,7 +108,7 @@ class HandOverTests(SynchronousTestCase):
 
     def test_beginsAgainInside(self) -> None:
         """
-        What is called may begin another.
+        The release may begin to hand over again.
         """
         self.handOver.begin(self.begin)
         self.handOver.end()

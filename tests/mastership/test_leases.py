@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.leases}.
+Tests of L{txcarp.mastership.leases}.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ STARTED = change(Role.BACKUP, Reason.STARTED)
 
 class LengthTests(SynchronousTestCase):
     """
-    How long a lease is.
+    The length of a lease.
     """
 
     def test_table(self) -> None:
         """
-        A second less than the most eager backup waits, and at least one.
+        A lease is a second shorter than the shortest dead time of a backup, and at least
+        one second.
         """
         for advbase, deadRatio, expected in (
             (1, 3, 2),
@@ -61,7 +62,7 @@ class LengthTests(SynchronousTestCase):
 
 class LeaseTestCase(SynchronousTestCase):
     """
-    Leases of two addresses on a fake table.
+    Leases of two addresses in a fake table.
     """
 
     def setUp(self) -> None:
@@ -73,7 +74,7 @@ class LeaseTestCase(SynchronousTestCase):
 
     def make(self, lease: int = 3, interval: float = 1.0) -> AddressLeases:
         """
-        Leases that nobody has acquired yet.
+        Make leases that are not acquired yet.
         """
         return AddressLeases(
             self.table,
@@ -89,14 +90,14 @@ class LeaseTestCase(SynchronousTestCase):
 
     def acquire(self) -> None:
         """
-        Become master, with nothing in the journal.
+        Acquire the leases, and clear the journal.
         """
         self.successResultOf(self.leases.acquire(MASTER))
         self.journal.clear()
 
     def beat(self, seconds: float) -> None:
         """
-        Let time pass, with an advertisement and a renewal each second.
+        Let time pass, with an advertisement that renews the leases each second.
         """
         end = self.clock.seconds() + seconds
         while self.clock.seconds() + 1.0 <= end:
@@ -106,19 +107,19 @@ class LeaseTestCase(SynchronousTestCase):
 
     def said(self, logs: list[Any]) -> list[str]:
         """
-        What was logged.
+        The texts of logged events.
         """
         return [formatEvent(event) for event in logs]
 
 
 class HoldTests(LeaseTestCase):
     """
-    Addresses that come, stay and go.
+    Addresses that are added, renewed and removed.
     """
 
     def test_interfaces(self) -> None:
         """
-        It is a step and an observer, and the fake is a table.
+        The leases are a step and an observer, and the fake is a table.
         """
         verifyObject(IMastershipStep, self.leases)
         verifyObject(ILeaseObserver, self.leases)
@@ -126,8 +127,8 @@ class HoldTests(LeaseTestCase):
 
     def test_acquired(self) -> None:
         """
-        All addresses are added at once, for as long as the lease; the step is done
-        when the kernel said so.
+        All addresses are added at once with the lifetime of the lease.  The step is done
+        when the kernel has answered.
         """
         self.table.slow = True
         done = self.leases.acquire(MASTER)
@@ -138,7 +139,7 @@ class HoldTests(LeaseTestCase):
 
     def test_waitsForTheList(self) -> None:
         """
-        Nothing is decided before it is known what is there.
+        No address is added before the present addresses are known.
         """
         self.table.unknown = []
         done = self.leases.acquire(MASTER)
@@ -149,7 +150,7 @@ class HoldTests(LeaseTestCase):
 
     def test_renewed(self) -> None:
         """
-        An address that is renewed with each advertisement stays.
+        Each advertisement renews the lease, and the addresses stay.
         """
         self.acquire()
         self.beat(20.0)
@@ -158,7 +159,7 @@ class HoldTests(LeaseTestCase):
 
     def test_notTooOften(self) -> None:
         """
-        Advertisements in a quick rhythm do not each ask the kernel.
+        With frequent advertisements, not each of them renews the lease.
         """
         self.leases = self.make(lease=1, interval=0.1)
         self.acquire()
@@ -171,8 +172,8 @@ class HoldTests(LeaseTestCase):
 
     def test_slowRhythm(self) -> None:
         """
-        Where the advertisements come too seldom for the lease, it is renewed in
-        between, by a host that is in good order, but not for ever.
+        If the interval of the advertisements is too long for the lease, a healthy host
+        renews it between advertisements, but not beyond the next one.
         """
         for lease, interval, kept in ((1, 1.0, 1.5), (1, 255 / 256 + 1, 2.5), (2, 1.9, 2.5)):
             with self.subTest(lease=lease, interval=interval):
@@ -188,7 +189,7 @@ class HoldTests(LeaseTestCase):
 
     def test_slowRhythmUnfit(self) -> None:
         """
-        A host that is not in good order renews nothing in between.
+        A host that is not healthy does not renew the lease between advertisements.
         """
         self.leases = self.make(lease=1, interval=1.0)
         self.acquire()
@@ -199,7 +200,7 @@ class HoldTests(LeaseTestCase):
 
     def test_slowRhythmEnds(self) -> None:
         """
-        After the release nothing is left that would renew.
+        After the release there are no more renewals, and no timer is left.
         """
         self.leases = self.make(lease=1, interval=1.0)
         self.acquire()
@@ -211,7 +212,7 @@ class HoldTests(LeaseTestCase):
 
     def test_notRenewed(self) -> None:
         """
-        Without a renewal the addresses go at the end of the lease, and that is said.
+        Without renewals the addresses vanish at the end of the lease, which is logged.
         """
         self.acquire()
         with capturedLogs() as logs:
@@ -224,7 +225,7 @@ class HoldTests(LeaseTestCase):
 
     def test_saidOnce(self) -> None:
         """
-        However many addresses go, it is said once.
+        The end of the lease is logged once for all addresses.
         """
         self.acquire()
         self.leases.addressesGone([])
@@ -235,8 +236,8 @@ class HoldTests(LeaseTestCase):
 
     def test_expiredComesBack(self) -> None:
         """
-        Addresses that went with their lease are not put back for that, but by the next
-        renewal of a host in good order.
+        After the end of the lease, the addresses return only with the next renewal by a
+        healthy host.
         """
         self.acquire()
         with capturedLogs():
@@ -247,9 +248,9 @@ class HoldTests(LeaseTestCase):
 
     def test_expiredUnread(self) -> None:
         """
-        A host that wakes after the end of the lease may renew it before it reads what
-        the kernel says of it: then nobody else removed the addresses. They are announced
-        once they are back.
+        A host that wakes after the end of the lease may renew it before it reads that the
+        kernel removed the addresses.  The log then blames no other program.  The addresses
+        are announced once they are back.
         """
         self.acquire()
         self.clock.rightNow += 3.2
@@ -271,7 +272,7 @@ class HoldTests(LeaseTestCase):
 
     def test_released(self) -> None:
         """
-        All addresses are removed; the step is done when the kernel said so.
+        All addresses are removed.  The step is done when the kernel has answered.
         """
         self.acquire()
         self.table.slow = True
@@ -284,7 +285,7 @@ class HoldTests(LeaseTestCase):
 
     def test_noRenewalAfterRelease(self) -> None:
         """
-        A beat that comes after the release changes nothing.
+        An advertisement after the release renews nothing.
         """
         self.acquire()
         self.successResultOf(self.leases.release(BACKUP))
@@ -296,7 +297,7 @@ class HoldTests(LeaseTestCase):
 
     def test_leftOver(self) -> None:
         """
-        What an earlier run left is removed at the start.
+        At the start, the addresses that an earlier run left are removed.
         """
         self.table.present = {FIRST: 100.0, SECOND: 100.0}
         self.successResultOf(self.leases.release(STARTED))
@@ -304,7 +305,7 @@ class HoldTests(LeaseTestCase):
 
     def test_leftOverWaitsForTheList(self) -> None:
         """
-        At the start, too, it must be known first what is there.
+        At the start, no address is removed before the present addresses are known.
         """
         self.table.unknown = []
         done = self.leases.release(STARTED)
@@ -315,7 +316,7 @@ class HoldTests(LeaseTestCase):
 
     def test_again(self) -> None:
         """
-        After a release it can be acquired again.
+        After a release, the leases can be acquired again.
         """
         self.acquire()
         self.successResultOf(self.leases.release(BACKUP))
@@ -326,7 +327,7 @@ class HoldTests(LeaseTestCase):
 
     def test_refused(self) -> None:
         """
-        A kernel that does not add the addresses fails the step.
+        The step fails if the kernel does not add the addresses.
         """
         self.table.error = refused()
         failure = self.failureResultOf(self.leases.acquire(MASTER), OSError)
@@ -336,7 +337,7 @@ class HoldTests(LeaseTestCase):
 
     def test_renewalRefused(self) -> None:
         """
-        A renewal that fails is said once a minute, and tried again with the next.
+        A failed renewal is logged once a minute.  The next advertisement tries again.
         """
         self.acquire()
         self.table.error = refused()
@@ -353,12 +354,12 @@ class HoldTests(LeaseTestCase):
 
 class RemovedTests(LeaseTestCase):
     """
-    Addresses that somebody else removes.
+    Held addresses that another program removes.
     """
 
     def test_putBack(self) -> None:
         """
-        It is put back at once, alone, counted and announced.
+        The removed address, and no other, is put back at once, counted and announced.
         """
         self.acquire()
         runTo(self.clock, 1.0)
@@ -378,7 +379,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_saidOnceAMinute(self) -> None:
         """
-        However often it happens, one line a minute says how often so far.
+        Removals are logged once a minute, with their number so far.
         """
         self.acquire()
         with capturedLogs() as logs:
@@ -426,7 +427,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_unfit(self) -> None:
         """
-        A host that is not in good order puts nothing back.
+        A host that is not healthy puts nothing back.
         """
         self.acquire()
         runTo(self.clock, 1.0)
@@ -438,7 +439,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_others(self) -> None:
         """
-        Addresses that are not ours concern nobody.
+        The removal of an address that is not held has no effect.
         """
         self.acquire()
         self.leases.addressesGone([b"\x0a\0\0\x01"])
@@ -446,7 +447,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_possiblyGone(self) -> None:
         """
-        After lost messages what is missing is put back, and only that.
+        After lost events, the missing addresses are put back, and no others.
         """
         self.acquire()
         runTo(self.clock, 0.5)
@@ -457,7 +458,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_nothingGone(self) -> None:
         """
-        After lost messages that meant nothing, nothing happens.
+        After lost events, nothing happens if no address is missing.
         """
         self.acquire()
         self.leases.addressesPossiblyGone()
@@ -466,7 +467,7 @@ class RemovedTests(LeaseTestCase):
 
     def test_cannotPutBack(self) -> None:
         """
-        Where it cannot be put back, nothing is announced and the reason is said.
+        An address that cannot be put back is not announced, and the reason is logged.
         """
         self.acquire()
         self.table.error = refused()
@@ -478,12 +479,12 @@ class RemovedTests(LeaseTestCase):
 
 class ForeignTests(LeaseTestCase):
     """
-    An address that somebody else put on this host.
+    Addresses that another program has added to this host.
     """
 
     def test_leftAlone(self) -> None:
         """
-        It is neither added, renewed nor removed, and that is said.
+        The address is neither added, renewed nor removed, and that is logged.
         """
         self.table.foreign = {FIRST}
         with capturedLogs() as logs:
@@ -498,7 +499,7 @@ class ForeignTests(LeaseTestCase):
 
     def test_atTheStart(self) -> None:
         """
-        A backup that has it does not remove it, and says what that means.
+        At the start, the address is not removed.  The log says what that means.
         """
         self.table.foreign = {FIRST}
         with capturedLogs() as logs:
@@ -508,7 +509,7 @@ class ForeignTests(LeaseTestCase):
 
     def test_elsewhere(self) -> None:
         """
-        One that is on another interface is held as if it were not, and said.
+        An address that another interface has is held all the same, and that is logged.
         """
         self.table.elsewhere = {FIRST}
         with capturedLogs() as logs:
@@ -519,8 +520,8 @@ class ForeignTests(LeaseTestCase):
 
     def test_itsRemoval(self) -> None:
         """
-        When it goes, a master holds it itself from then on: the log told somebody to
-        remove it.
+        When the other program removes the address, the master holds it from then on: the
+        log asked for the removal.
         """
         self.table.foreign = {FIRST}
         with capturedLogs() as logs:
@@ -537,7 +538,7 @@ class ForeignTests(LeaseTestCase):
 
     def test_itsRemovalUnfit(self) -> None:
         """
-        A host that is not in good order holds it with its next renewal.
+        A host that is not healthy holds the removed address at its next renewal.
         """
         self.table.foreign = {FIRST}
         with capturedLogs():
@@ -553,7 +554,7 @@ class ForeignTests(LeaseTestCase):
 
     def test_oneOfTwo(self) -> None:
         """
-        As long as it is there with another prefix length, it is left alone.
+        While the interface has the address with another prefix length, it is not held.
         """
         self.table.foreign = {FIRST}
         with capturedLogs():
@@ -564,7 +565,7 @@ class ForeignTests(LeaseTestCase):
 
     def test_staysBehind(self) -> None:
         """
-        A host that ceases to be master says that it goes on answering.
+        A host that ceases to be master logs that it still answers for the address.
         """
         self.acquire()
         self.table.foreign = {SECOND}
@@ -608,12 +609,12 @@ class PromotedTests(LeaseTestCase):
 
 class TakenTests(LeaseTestCase):
     """
-    Addresses on lease that somebody makes permanent.
+    Held addresses that another program makes permanent.
     """
 
     def test_onLeaseAgain(self) -> None:
         """
-        It is on lease again at once, alone, and that is counted and said.
+        The address, and no other, is put on lease again at once, counted and logged.
         """
         self.acquire()
         runTo(self.clock, 1.0)
@@ -626,7 +627,7 @@ class TakenTests(LeaseTestCase):
 
     def test_possibly(self) -> None:
         """
-        It is found when messages were lost, too.
+        After lost events, the permanent address is found and put on lease again.
         """
         self.acquire()
         runTo(self.clock, 0.5)
@@ -637,8 +638,8 @@ class TakenTests(LeaseTestCase):
 
     def test_unfit(self) -> None:
         """
-        A host that is not in good order holds nothing again, and one that does not
-        hold the addresses has no say.
+        Neither a host that is not healthy nor one that holds no addresses puts it on lease
+        again.
         """
         self.acquire()
         self.fit = False

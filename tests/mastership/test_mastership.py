@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.mastership}, through the virtual host that uses it.
+Tests of L{txcarp.mastership.mastership}, through the virtual host that uses it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Hook:
     """
     A step of an application.
 
-    @ivar busy: what it answers, if not at once.
+    @ivar busy: What L{acquire} returns.
     """
 
     required = True
@@ -50,7 +50,7 @@ class Hook:
 
 class StageTestCase(SynchronousTestCase):
     """
-    A virtual host with addresses that it assigns itself.
+    A virtual host that assigns its addresses.
     """
 
     stage: LeaseStage
@@ -60,7 +60,7 @@ class StageTestCase(SynchronousTestCase):
 
     def happened(self, *kinds: str) -> list[tuple[Any, ...]]:
         """
-        What happened of some kinds, since the last time.
+        The entries of these kinds in the journal since the last call.
         """
         found = self.stage.events(*kinds)
         self.stage.journal.clear()
@@ -69,13 +69,13 @@ class StageTestCase(SynchronousTestCase):
 
 class StepsTests(StageTestCase):
     """
-    What becoming and ceasing to be master means.
+    The steps of becoming and ceasing to be master.
     """
 
     def test_order(self) -> None:
         """
-        The advertisement leaves first; then hooks before the address, the address, the
-        announcement, the script, and hooks after it; and back in reverse.
+        The steps are released in reverse order, at the start and by a master that yields.
+        Its last advertisement leaves first.
         """
         stage = self.stage = LeaseStage(upScript="up", downScript="down")
         for name, before in (("last", False), ("first", True)):
@@ -108,7 +108,8 @@ class StepsTests(StageTestCase):
 
     def test_takeOver(self) -> None:
         """
-        All of it, in the other direction.
+        The first advertisement leaves before all steps.  Then come the hooks before the
+        address, the address, the announcement, the script, and the hooks after it.
         """
         stage = self.stage = LeaseStage(upScript="up", downScript="down")
         for name, before in (("last", False), ("first", True)):
@@ -130,7 +131,7 @@ class StepsTests(StageTestCase):
 
     def test_withoutAssign(self) -> None:
         """
-        Without C{--assign} the table is left alone, whatever happens.
+        Without C{assign}, the address table is never used.
         """
         stage = self.stage = LeaseStage(assign=False, upScript="up", downScript="down")
         stage.becomeMaster()
@@ -140,7 +141,7 @@ class StepsTests(StageTestCase):
 
     def test_noScriptsNoWarning(self) -> None:
         """
-        Scripts are missed only where they are needed.
+        Missing scripts are logged only where scripts add the addresses.
         """
         for assign, expected in ((True, 0), (False, 2)):
             with self.subTest(assign=assign), capturedLogs() as logs:
@@ -150,7 +151,7 @@ class StepsTests(StageTestCase):
 
     def test_announcedSoon(self) -> None:
         """
-        Assigned addresses are announced at once, with the second advertisement after,
+        Assigned addresses are announced at once, with the second advertisement after that,
         after 1 and 5 seconds, and every minute.
         """
         stage = self.stage
@@ -166,7 +167,7 @@ class StepsTests(StageTestCase):
 
 class FitnessTests(StageTestCase):
     """
-    Only a master in good order keeps its addresses.
+    Only a healthy master keeps its addresses.
     """
 
     def setUp(self) -> None:
@@ -175,7 +176,7 @@ class FitnessTests(StageTestCase):
 
     def test_healthy(self) -> None:
         """
-        The address stays for as long as the host is master.
+        A healthy master always has the address, and renews it once per advertisement.
         """
         for _ in range(600):
             self.stage.run(0.1)
@@ -184,15 +185,15 @@ class FitnessTests(StageTestCase):
 
     def test_demoted(self) -> None:
         """
-        So it does while the host is demoted, and advertises less often; and it is renewed
-        so often that an advertisement may be late.
+        A demoted master, which advertises less often, always has the address, too.  The
+        lease is long enough for a late advertisement.
         """
         for deadRatio in (1, 2, 3):
             stage = self.stage = LeaseStage(deadRatio=deadRatio)
             stage.becomeMaster()
             stage.run(5.3)
             stage.host.demote("slow disk")
-            stage.run(0.1)  # the place was offered, and nobody came
+            stage.run(0.1)  # until after the offer, which nobody accepts
             for _ in range(600):
                 stage.run(0.1)
                 self.assertIn(ADDRESS, stage.table.present, deadRatio)
@@ -209,8 +210,8 @@ class FitnessTests(StageTestCase):
 
     def test_sendsFail(self) -> None:
         """
-        A master whose advertisements do not leave loses its address with the lease,
-        and has it back when they leave again.
+        A master that cannot send advertisements loses the address at the end of the lease.
+        It has the address again when it can.
         """
         self.stage.transport.error = OSError(105, "no buffers")
         with capturedLogs():
@@ -222,8 +223,8 @@ class FitnessTests(StageTestCase):
 
     def test_paused(self) -> None:
         """
-        A master that did not run for longer than the dead time says nothing, steps
-        back, and drops the address before it does anything else.
+        A master that did not run for longer than the dead time becomes backup and removes
+        the address before it does anything else.
         """
         with capturedLogs() as logs:
             self.stage.asleep += 5.0
@@ -237,7 +238,7 @@ class FitnessTests(StageTestCase):
 
     def test_pausedThenHeard(self) -> None:
         """
-        What wakes it makes no difference: a packet is no reason for a farewell.
+        A packet that is heard first after the pause leads to no last advertisement.
         """
         with capturedLogs():
             self.stage.asleep += 5.0
@@ -248,7 +249,7 @@ class FitnessTests(StageTestCase):
 
     def test_pausedThenRemoved(self) -> None:
         """
-        Nor is an address whose lease ended meanwhile put back.
+        An address whose lease ended during the pause is not put back.
         """
         with capturedLogs():
             self.stage.asleep += 5.0
@@ -258,7 +259,7 @@ class FitnessTests(StageTestCase):
 
     def test_electionAfterPause(self) -> None:
         """
-        After a pause the ordinary election decides.
+        After the pause, the ordinary election decides.
         """
         with capturedLogs():
             self.stage.asleep += 5.0
@@ -271,7 +272,7 @@ class FitnessTests(StageTestCase):
 
     def test_shortPause(self) -> None:
         """
-        A pause that no backup noticed is none.
+        A pause that is too short for a backup to take over has no effect.
         """
         self.stage.asleep += 1.5
         self.stage.run(1.0)
@@ -279,7 +280,7 @@ class FitnessTests(StageTestCase):
 
     def test_linkLost(self) -> None:
         """
-        Without a carrier the address goes at once.
+        A master that loses its carrier removes the address at once.
         """
         with capturedLogs():
             self.stage.links.change(running=False)
@@ -288,7 +289,7 @@ class FitnessTests(StageTestCase):
 
     def test_putBack(self) -> None:
         """
-        What somebody removes is back at once and announced again.
+        An address that another program removes is put back at once and announced again.
         """
         with capturedLogs():
             self.stage.table.remove(ADDRESS)
@@ -298,7 +299,7 @@ class FitnessTests(StageTestCase):
 
     def test_rivalHeard(self) -> None:
         """
-        A worse master that is heard makes it announce again.
+        A master that hears a less preferred master announces its address again.
         """
         with capturedLogs():
             self.stage.deliver(advbase=5)
@@ -307,12 +308,12 @@ class FitnessTests(StageTestCase):
 
 class UnfitTests(StageTestCase):
     """
-    Masters that do not work.
+    Masters that cannot do their work.
     """
 
     def bowsOut(self) -> None:
         """
-        Check that the host took over, bowed out, and gave everything back.
+        Assert that the host became master, bowed out, and released everything.
         """
         self.assertIs(self.stage.host.role, Role.BACKUP)
         self.assertEqual(self.stage.observer.changes[-1].reason, Reason.UNFIT)
@@ -321,8 +322,8 @@ class UnfitTests(StageTestCase):
 
     def test_addressRefused(self) -> None:
         """
-        A host that cannot have the address steps down with a bow-out, and tries again
-        after the hold-off and the dead time.
+        A host that cannot add the address bows out, and tries again after the hold-off and
+        the dead time.
         """
         stage = self.stage
         stage.start()
@@ -352,7 +353,7 @@ class UnfitTests(StageTestCase):
 
     def test_addressTakesTooLong(self) -> None:
         """
-        A kernel that does not answer within the time limit is as one that refuses.
+        A kernel that does not answer within the time limit counts as one that refuses.
         """
         self.stage.start()
         self.stage.table.slow = True
@@ -368,7 +369,8 @@ class UnfitTests(StageTestCase):
 
     def test_hookTakesTooLong(self) -> None:
         """
-        So is a hook, at its own limit; the address was never there.
+        A hook that does not end within its own time limit makes the host unfit.  The
+        address was never added.
         """
         hook = Hook(self.stage.journal, "hook")
         self.stage.host.addStep(hook, beforeAddresses=True)
@@ -386,7 +388,7 @@ class UnfitTests(StageTestCase):
 
     def test_stopMeanwhile(self) -> None:
         """
-        A host that is stopped while it waits for the hold-off does not try again.
+        A host that is stopped during the hold-off does not try again.
         """
         self.stage.start()
         self.stage.table.error = refused()
@@ -401,7 +403,7 @@ class UnfitTests(StageTestCase):
 
 class HandOverTests(StageTestCase):
     """
-    A master that leaves of its own accord answers until its successor does.
+    A master that leaves on purpose answers until its successor does.
     """
 
     def setUp(self) -> None:
@@ -410,13 +412,13 @@ class HandOverTests(StageTestCase):
 
     def leaves(self) -> list[tuple[Any, ...]]:
         """
-        What mattered of what happened.
+        The entries in the journal that matter to a hand-over.
         """
         return self.happened("advertise", "drop", "detach", "hold")
 
     def test_stop(self) -> None:
         """
-        A planned stop: bow-out, the successor is heard, release, the end.
+        A stopped master bows out, hears its successor, removes the address and detaches.
         """
         done = self.stage.host.stopService()
         self.assertEqual(self.leaves(), [("advertise", 255, 255)])
@@ -431,7 +433,7 @@ class HandOverTests(StageTestCase):
 
     def test_stopAlone(self) -> None:
         """
-        Where nobody takes over, the end comes after half a second.
+        Without a successor, the stop ends after half a second.
         """
         done = self.stage.host.stopService()
         self.stage.run(0.49)
@@ -443,7 +445,7 @@ class HandOverTests(StageTestCase):
 
     def test_otherBowsOut(self) -> None:
         """
-        Another bow-out is no successor.
+        The bow-out of another host is no successor.
         """
         done = self.stage.host.stopService()
         self.stage.deliver(advbase=255, advskew=255)
@@ -453,7 +455,7 @@ class HandOverTests(StageTestCase):
 
     def test_stopSaysNothingMore(self) -> None:
         """
-        While it lingers it is no master any more: no advertisement, whatever is heard.
+        While the host still answers, it sends no advertisement, whatever it hears.
         """
         self.stage.host.stopService()
         self.stage.journal.clear()
@@ -463,7 +465,7 @@ class HandOverTests(StageTestCase):
 
     def test_releaseFirst(self) -> None:
         """
-        With C{--release-first} the bow-out is the last thing.
+        With C{releaseFirst}, the bow-out leaves after the address was removed.
         """
         stage = self.stage = LeaseStage(releaseFirst=True)
         stage.becomeMaster()
@@ -477,7 +479,7 @@ class HandOverTests(StageTestCase):
 
     def test_resign(self) -> None:
         """
-        USR2: the same, and the host takes part again later.
+        A host that is asked to hand over does the same, and takes part again later.
         """
         self.stage.host.resign()
         self.assertIs(self.stage.host.role, Role.BACKUP)
@@ -493,8 +495,8 @@ class HandOverTests(StageTestCase):
 
     def test_resignReleaseFirst(self) -> None:
         """
-        With C{--release-first} a host that is told to hand over, however often, stays
-        master until it has given everything back.
+        With C{releaseFirst}, a host that is asked to hand over once or twice remains master
+        until it has released everything.
         """
         stage = self.stage = LeaseStage(releaseFirst=True)
         stage.becomeMaster()
@@ -515,7 +517,8 @@ class HandOverTests(StageTestCase):
 
     def test_resignReleaseFirstOvertaken(self) -> None:
         """
-        A better master, or a stop, that comes in between has its way.
+        A preferred master or a stop may come before everything is released.  Then there is
+        no hand-over.
         """
         for stop in (True, False):
             with self.subTest(stop=stop):
@@ -540,7 +543,8 @@ class HandOverTests(StageTestCase):
 
     def test_unfitReleaseFirst(self) -> None:
         """
-        So does one that finds itself unfit, and its hold-off holds.
+        With C{releaseFirst}, an unfit host remains master until it has released everything,
+        too.  Its hold-off begins then.
         """
         stage = self.stage = LeaseStage(releaseFirst=True)
         stage.becomeMaster()
@@ -556,7 +560,8 @@ class HandOverTests(StageTestCase):
 
     def test_unfitReleaseFirstOvertaken(self) -> None:
         """
-        Its hold-off holds, too, where a better master came in between, and is gone soon.
+        The hold-off begins also if a preferred master, which soon vanishes, comes before
+        everything is released.
         """
         stage = self.stage = LeaseStage(releaseFirst=True)
         stage.becomeMaster()
@@ -575,8 +580,8 @@ class HandOverTests(StageTestCase):
 
     def test_releaseFirstMasterAgain(self) -> None:
         """
-        Nor does it say that it hands over before everything is given back where it ceased
-        to be master, and became it once more, in between.
+        A host may yield and become master again before everything is released.  It still
+        sends its bow-out only after that.
         """
         for unfit in (True, False):
             with self.subTest(unfit=unfit):
@@ -600,7 +605,7 @@ class HandOverTests(StageTestCase):
 
     def test_resignAlone(self) -> None:
         """
-        Where nobody takes over, the address goes after half a second.
+        Without a successor, the address is removed after half a second.
         """
         self.stage.host.resign()
         self.stage.run(0.49)
@@ -610,7 +615,8 @@ class HandOverTests(StageTestCase):
 
     def test_stopDuringResignation(self) -> None:
         """
-        A stop while the host lingers after a resignation gives back at once, and once.
+        A host that is stopped while it still answers after a hand-over removes the address
+        at once, and only once.
         """
         self.stage.host.resign()
         self.stage.run(0.2)
@@ -623,8 +629,7 @@ class HandOverTests(StageTestCase):
 
     def test_linkLostDuringResignation(self) -> None:
         """
-        When the link goes while it lingers, nothing is answered any more: the release
-        comes all the same.
+        A host that loses its link while it still answers removes the address all the same.
         """
         self.stage.host.resign()
         with capturedLogs():
@@ -634,14 +639,14 @@ class HandOverTests(StageTestCase):
 
     def test_unfitDoesNotLinger(self) -> None:
         """
-        A host that found itself unfit has nothing to go on with.
+        An unfit host does not answer any longer.
         """
         self.stage.host._run.tell(StepFailed("check"))
         self.assertEqual(self.stage.table.present, {})
 
     def test_startAgain(self) -> None:
         """
-        After a stop in the middle of a hand-over a new start is a new start.
+        A host that is stopped during a hand-over can be started again.
         """
         self.stage.host.resign()
         self.stage.host.stopService()
@@ -657,7 +662,8 @@ class ObserverTests(StageTestCase):
 
     def test_whole(self) -> None:
         """
-        Role, previous role, reason and peer of each change, in order.
+        Observers are told the role, the previous role, the reason and the peer of each
+        change, in order.
         """
         self.stage.becomeMaster()
         self.stage.deliver(advbase=0, advskew=1)
@@ -674,6 +680,6 @@ class ObserverTests(StageTestCase):
 
     def test_stage(self) -> None:
         """
-        The fake with addresses is the plain one in all else.
+        The stage with addresses is an ordinary stage in all other respects.
         """
         self.assertIsInstance(self.stage, Stage)

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.scripts}.
+Tests of L{txcarp.mastership.scripts}.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from txcarp.protocol.effects import Reason, Role
 
 def texts(events: list[LogEvent]) -> list[str]:
     """
-    What was logged, as people read it.
+    The texts of logged events.
     """
     return [formatEvent(event) or "" for event in events]
 
 
 class FakeProcess:
     """
-    What a protocol sees of its process.
+    The transport of a process that does not exist.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class FakeProcess:
 
 class FakeReactor:
     """
-    Starts nothing.
+    A reactor that starts no processes.
     """
 
     def __init__(self) -> None:
@@ -79,12 +79,12 @@ class FakeReactor:
 
 class RunnerTests(SynchronousTestCase):
     """
-    Tests for L{ProcessRunner}, without processes.
+    Tests of L{ProcessRunner} without processes.
     """
 
     def setUp(self) -> None:
         """
-        Start a script with a limit of 10 seconds.
+        Start a script with a time limit of 10 seconds.
         """
         self.clock = Clock()
         self.reactor = FakeReactor()
@@ -96,7 +96,7 @@ class RunnerTests(SynchronousTestCase):
 
     def end(self, status: int | None = 0, number: int | None = None) -> ScriptResult:
         """
-        The process ends.
+        End the process.
         """
         good = status == 0 and number is None
         reason: Exception = ProcessDone(0) if good else ProcessTerminated(status, number)
@@ -106,15 +106,14 @@ class RunnerTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        It is a script runner.
+        L{ProcessRunner} is a script runner.
         """
         verifyObject(IScriptRunner, self.runner)
 
     def test_started(self) -> None:
         """
-        The file is run as it was named, an empty argument is one, and what is
-        said in the environment is added to the one of this process; there is
-        nothing to read on stdin.
+        The script gets its path as it was given, all arguments including an empty one, the
+        environment of this process with the additions, and a closed standard input.
         """
         [(executable, args, environment)] = self.reactor.spawned
         self.assertEqual(executable, os.path.abspath("dir/up.sh"))
@@ -124,7 +123,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """
-        Its end is that of the process.
+        The script ends when its process ends.
         """
         self.assertNoResult(self.ended)
         self.assertEqual(self.end(), ScriptResult(status=0))
@@ -133,8 +132,8 @@ class RunnerTests(SynchronousTestCase):
 
     def test_leftBehind(self) -> None:
         """
-        What a process that it left behind says is logged for a moment, and
-        then thrown away; the pipes stay, or that would die of them.
+        The output of a process that the script left running is logged for one more second,
+        and then dropped.  The pipes stay open, so that SIGPIPE does not kill the process.
         """
         self.end()
         with capturedLogs() as events:
@@ -149,8 +148,8 @@ class RunnerTests(SynchronousTestCase):
 
     def test_directory(self) -> None:
         """
-        A relative path stays one of the directory in which the runner was
-        made: a daemon goes to another.
+        A relative path is relative to the directory in which the runner was made, because a
+        daemon changes its directory.
         """
         self.addCleanup(os.chdir, os.getcwd())
         made = os.getcwd()
@@ -160,7 +159,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_fails(self) -> None:
         """
-        A status and a signal are told apart.
+        A result has either an exit status or a signal.
         """
         self.assertEqual(self.end(3), ScriptResult(status=3))
         self.ended = self.run_(None)
@@ -168,7 +167,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_timeLimit(self) -> None:
         """
-        After its time it is told to end, and after a grace it is killed.
+        After its time limit, the script gets SIGTERM, and after the grace SIGKILL.
         """
         with capturedLogs() as events:
             self.clock.advance(10)
@@ -185,7 +184,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_obeys(self) -> None:
         """
-        One that ends when it is told to is not killed.
+        A script that ends on SIGTERM does not get SIGKILL.
         """
         self.clock.advance(10)
         result = self.end(0)
@@ -196,7 +195,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_noLimit(self) -> None:
         """
-        Without a limit it may take as long as it wants.
+        Without a time limit, the script is never ended.
         """
         self.end()
         self.reactor.process = FakeProcess()
@@ -206,7 +205,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_goneMeanwhile(self) -> None:
         """
-        To end what has just ended is no error.
+        Ending a process that has just ended is no error.
         """
         self.reactor.process.gone = True
         self.clock.advance(10)
@@ -215,7 +214,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_cannotStart(self) -> None:
         """
-        That no process can be made is a result.
+        If the process cannot be started, the result says so.
         """
         self.reactor.error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         result = self.successResultOf(self.run_(None))
@@ -224,7 +223,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_output(self) -> None:
         """
-        Each line of output is logged, however it arrives; bytes that are no
+        Each line of output is logged, in whatever pieces it arrives.  Bytes that are no
         text are shown as numbers.
         """
         with capturedLogs() as events:
@@ -240,7 +239,7 @@ class RunnerTests(SynchronousTestCase):
 
     def test_muchOutput(self) -> None:
         """
-        Very many and very long lines are cut, and nothing of them is kept.
+        Very many lines and very long lines are cut, and the rest is not kept.
         """
         with capturedLogs() as events:
             self.reactor.protocol.childDataReceived(1, b"x" * 10_000_000)
@@ -256,12 +255,12 @@ class RunnerTests(SynchronousTestCase):
 
 class ResultTests(SynchronousTestCase):
     """
-    Tests for L{ScriptResult}.
+    Tests of L{ScriptResult}.
     """
 
     def test_explain(self) -> None:
         """
-        How it ended is said in words.
+        Each kind of end is explained in words.
         """
         for result, words in (
             (ScriptResult(status=0), "exit status 0"),
@@ -276,7 +275,7 @@ class ResultTests(SynchronousTestCase):
 
 def changed(role: Role, reason: Reason) -> Change:
     """
-    A change for a script.
+    A change that runs a script.
     """
     return Change(
         role=role,
@@ -291,12 +290,12 @@ def changed(role: Role, reason: Reason) -> Change:
 
 class StepTests(SynchronousTestCase):
     """
-    Tests for L{ScriptStep}.
+    Tests of L{ScriptStep}.
     """
 
     def step(self, **settings: Any) -> ScriptStep:
         """
-        Make a step on a fresh runner.
+        Make a step with a new runner.
         """
         self.journal = Journal()
         self.scripts = FakeScripts(self.journal)
@@ -312,7 +311,7 @@ class StepTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        It is a step, which waits for its runner as long as that takes.
+        L{ScriptStep} is a step without a time limit of its own.
         """
         step = self.step()
         verifyObject(IMastershipStep, step)
@@ -320,8 +319,8 @@ class StepTests(SynchronousTestCase):
 
     def test_arguments(self) -> None:
         """
-        Interface, first address, and the parameter if there is one, also an
-        empty one.
+        The arguments are the interface, the first address, and the parameter if there is
+        one, even if it is empty.
         """
         for parameter, rest in ((None, ()), ("", ("",)), ("a b", ("a b",))):
             step = self.step(parameter=parameter)
@@ -337,7 +336,7 @@ class StepTests(SynchronousTestCase):
 
     def test_environment(self) -> None:
         """
-        The facts of the change are in the environment.
+        The environment has the facts of the change.
         """
         self.step(timeLimit=4.0).acquire(changed(Role.MASTER, Reason.PREEMPTION))
         self.assertEqual(self.scripts.limits, [4.0])
@@ -373,7 +372,7 @@ class StepTests(SynchronousTestCase):
 
     def test_noScripts(self) -> None:
         """
-        A script that is not given is not run; an empty name is none.
+        A script that is not given does not run.  An empty name counts as not given.
         """
         for nothing in (None, ""):
             step = self.step(up=nothing, down=nothing)
@@ -383,8 +382,8 @@ class StepTests(SynchronousTestCase):
 
     def test_leftOut(self) -> None:
         """
-        The down script is left out at start and at stop as the settings say,
-        and only there.
+        The settings leave out the down script at the start and at the stop, and nowhere
+        else.
         """
         step = self.step(downAtStart=False, downAtStop=False)
         for reason in Reason:
@@ -400,7 +399,7 @@ class StepTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """
-        The command is logged in ucarp's words, and its good end.
+        The command is logged in ucarp's words, and its success is logged as well.
         """
         step = self.step(parameter="x")
         with capturedLogs() as events:
@@ -413,7 +412,7 @@ class StepTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """
-        A bad end is the failure of the step.
+        The step fails if the script fails.
         """
         step = self.step()
         self.scripts.hold = True
@@ -425,7 +424,7 @@ class StepTests(SynchronousTestCase):
 
 class ProcessTests(TestCase):
     """
-    L{ProcessRunner} and L{ScriptStep} with real processes.
+    Tests of L{ProcessRunner} and L{ScriptStep} with real processes.
     """
 
     timeout = 60
@@ -451,7 +450,7 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def until(self, condition: Callable[[], object]) -> Any:
         """
-        Wait until something is true.
+        Wait until a condition holds.
         """
         while not condition():
             yield deferLater(reactor, 0.01)  # type: ignore[arg-type]
@@ -469,8 +468,7 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_arguments(self) -> Any:
         """
-        A script gets exactly its arguments and the environment, and its output
-        is logged.
+        A script gets exactly its arguments and environment.  Its output is logged.
         """
         path = self.script(
             'echo "$#|$0|$1|$2|$3|$TXCARP_STATE|$HOME"; cat; echo wrong >&2; exit 4\n'
@@ -489,8 +487,8 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_cannotBeRun(self) -> Any:
         """
-        What is missing, may not be run, or is no program, is a failure that
-        says which and why.
+        A file that is missing, not executable or no program fails, with its name and the
+        reason.
         """
         for make, why in (
             (lambda: str(self.directory / "missing"), "No such file or directory"),
@@ -506,7 +504,7 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_hung(self) -> Any:
         """
-        A script that hangs and ignores the request to end is killed.
+        A script that hangs and ignores SIGTERM is killed.
         """
         path = self.script("trap '' TERM\necho ready\nwhile :; do sleep 0.05; done\n")
         with capturedLogs() as events:
@@ -523,13 +521,13 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_background(self) -> Any:
         """
-        A process that a script leaves behind with its output open does not
-        delay the end.
+        A process that the script leaves running with its output open does not delay the end
+        of the script.
         """
         path = self.script("sleep 30 & echo $! ; exit 0\n")
         with capturedLogs() as events:
             running = self.runner.run(path, [], {}, None)
-            # The test's own limit would be over before the sleep is.
+            # If this waited for the sleep, the test would time out.
             result = yield running
             yield self.until(lambda: texts(events))
         self.assertTrue(result.good)
@@ -541,7 +539,7 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_daemonInBackground(self) -> Any:
         """
-        A process that a script leaves behind lives on, whatever it says.
+        A process that the script leaves running lives on, whatever it writes.
         """
         signs = self.directory / "signs"
         path = self.script(
@@ -563,7 +561,7 @@ class ProcessTests(TestCase):
 
     def readsPipes(self) -> list[bool]:
         """
-        Whether the reactor reads what processes say.
+        Whether the reactor reads the pipes of processes.
         """
         readers = reactor.getReaders()  # type: ignore[attr-defined]
         return [isinstance(reader, ProcessReader) for reader in readers]
@@ -571,7 +569,7 @@ class ProcessTests(TestCase):
     @inlineCallbacks
     def test_signals(self) -> Any:
         """
-        A script does not inherit what this process does with signals.
+        A script has the default action for each signal.
         """
         path = self.script("kill -TERM $$\n")
         result = yield self.ended(self.runner.run(path, [], {}, None))

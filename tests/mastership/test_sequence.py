@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.sequence}.
+Tests of L{txcarp.mastership.sequence}.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from txcarp.protocol.effects import Reason, Role
 
 def change(role: Role, reason: Reason = Reason.SILENCE) -> Change:
     """
-    A wish for what a role means.
+    A wish for a role.
     """
     return Change(
         role=role,
@@ -53,9 +53,9 @@ STOPPED = change(Role.INIT, Reason.STOPPED)
 @implementer(IMastershipStep)
 class FakeStep:
     """
-    A step that ends when a test says so, or at once.
+    A step that ends at once, or when a test ends it.
 
-    @ivar running: Those of all steps that run now.
+    @ivar pending: The L{Deferred} of the running call; C{None} if no call is running.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class FakeStep:
 
     def end(self, error: Exception | None = None) -> None:
         """
-        What runs here is done.
+        End the running call.
         """
         pending, self.pending = self.pending, None
         assert pending is not None
@@ -111,12 +111,12 @@ class FakeStep:
 
 class SequenceTests(SynchronousTestCase):
     """
-    Tests for L{MastershipSequence}.
+    Tests of L{MastershipSequence}.
     """
 
     def setUp(self) -> None:
         """
-        Make three steps, the second of which waits.
+        Make three steps.  The second one waits for the test.
         """
         self.clock = Clock()
         self.journal: list[str] = []
@@ -130,7 +130,7 @@ class SequenceTests(SynchronousTestCase):
 
     def took(self) -> str:
         """
-        What happened since the last call.
+        The calls since the last call of this method.
         """
         text = " ".join(self.journal)
         self.journal.clear()
@@ -138,7 +138,7 @@ class SequenceTests(SynchronousTestCase):
 
     def start(self) -> None:
         """
-        Bring the sequence to where nothing is acquired.
+        Bring the sequence to where no step is acquired.
         """
         self.sequence.wish(STARTED)
         self.steps[1].end()
@@ -146,7 +146,7 @@ class SequenceTests(SynchronousTestCase):
 
     def becomeMaster(self) -> None:
         """
-        Bring it to where everything is.
+        Bring the sequence to where all steps are acquired.
         """
         self.start()
         self.sequence.wish(MASTER)
@@ -155,14 +155,14 @@ class SequenceTests(SynchronousTestCase):
 
     def test_provided(self) -> None:
         """
-        The steps here are steps.
+        The fake steps are steps.
         """
         verifyObject(IMastershipStep, self.steps[0])
 
     def test_start(self) -> None:
         """
-        The first wish releases everything, in reverse order, each step after
-        the one before has ended: an earlier run may have left it.
+        The first wish releases all steps in reverse order, one after the other, because an
+        earlier run may have left something.
         """
         self.sequence.wish(STARTED)
         self.assertEqual(self.took(), "-c -b")
@@ -172,7 +172,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_acquire(self) -> None:
         """
-        Steps are acquired in their order; then the sequence is complete.
+        Steps are acquired in order.  Then the sequence is complete.
         """
         self.start()
         self.sequence.wish(MASTER)
@@ -184,7 +184,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_release(self) -> None:
         """
-        They are released in reverse order.
+        Steps are released in reverse order.
         """
         self.becomeMaster()
         self.sequence.wish(BACKUP)
@@ -196,7 +196,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_sameAgain(self) -> None:
         """
-        A wish for what is there already does nothing.
+        A wish that is already fulfilled has no effect.
         """
         self.becomeMaster()
         self.sequence.wish(MASTER)
@@ -209,8 +209,8 @@ class SequenceTests(SynchronousTestCase):
 
     def test_overtaken(self) -> None:
         """
-        A newer wish lets the running step end, and then only what was acquired
-        is released.
+        When a newer wish arrives, the running step ends.  Then the acquired steps are
+        released, and no others.
         """
         self.start()
         self.sequence.wish(MASTER)
@@ -223,7 +223,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_newestWins(self) -> None:
         """
-        What was wished in between does not happen.
+        Wishes between the first and the newest are forgotten.
         """
         self.start()
         self.sequence.wish(MASTER)
@@ -235,7 +235,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_turnsInTheMiddle(self) -> None:
         """
-        A release can be overtaken as well.
+        A wish can also turn a release around.
         """
         self.becomeMaster()
         self.sequence.wish(BACKUP)
@@ -247,8 +247,8 @@ class SequenceTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """
-        A step that fails is reported, the next ones run, and it is released
-        like the others.
+        A failed step is logged, the next steps are acquired, and the failed step is
+        released like the others.
         """
         self.start()
         with capturedLogs() as events:
@@ -266,7 +266,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_raises(self) -> None:
         """
-        So is one that raises.
+        A step that raises has failed.
         """
         self.steps[0].error = ZeroDivisionError()
         self.start()
@@ -275,7 +275,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_timeLimit(self) -> None:
         """
-        A step that takes too long is cancelled and has failed.
+        A step that exceeds its time limit is cancelled and has failed.
         """
         self.start()
         self.sequence.wish(MASTER)
@@ -289,8 +289,8 @@ class SequenceTests(SynchronousTestCase):
 
     def test_cannotBeCancelled(self) -> None:
         """
-        One whose cancellation raises, or changes nothing, is not waited for either; when
-        it ends at last, nobody cares.
+        The sequence does not wait for a step whose cancellation raises or has no effect.
+        The late end of the step is ignored.
         """
         for raises in (True, False):
             with self.subTest(raises=raises):
@@ -312,7 +312,7 @@ class SequenceTests(SynchronousTestCase):
                     except CancelledError:
                         await hanging
 
-                # A Deferred is made of it, with what that does about cancelling.
+                # The sequence makes a Deferred of this coroutine and cancels that.
                 self.patch(self.steps[1], "acquire", lambda change, call=stubborn: call())
                 with capturedLogs() as events:
                     self.sequence.wish(MASTER)
@@ -332,15 +332,15 @@ class SequenceTests(SynchronousTestCase):
 
     def test_noTimerLeft(self) -> None:
         """
-        One that ends in time leaves no timer.
+        A step that ends in time leaves no timer.
         """
         self.becomeMaster()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_required(self) -> None:
         """
-        A required step that fails is told, before another step is acquired;
-        who is told wishes otherwise.
+        The failure of a required step is reported before another step is acquired.  The
+        report leads to a new wish.
         """
         self.start()
         self.steps[1].required = True
@@ -360,7 +360,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_faultOfOurs(self) -> None:
         """
-        If who is told raises, that is logged, and nobody waits for ever.
+        If the report raises, that is logged, and C{settled} still fires.
         """
 
         def unfit(name: str) -> None:
@@ -379,7 +379,8 @@ class SequenceTests(SynchronousTestCase):
 
     def test_requiredTooLate(self) -> None:
         """
-        Nobody is told who wishes otherwise anyway, nor of a failed release.
+        A failure is not reported if the newest wish is not to be master, or if the step
+        failed to be released.
         """
         self.steps[1].required = True
         self.start()
@@ -391,7 +392,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_settled(self) -> None:
         """
-        Who waits is told when all that was wished is done.
+        C{settled} fires when the newest wish is fulfilled.
         """
         self.successResultOf(self.sequence.settled())
         self.sequence.wish(STARTED)
@@ -404,7 +405,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_wishInStep(self) -> None:
         """
-        A step may lead to another wish while it runs.
+        A step may make another wish while it runs.
         """
         self.start()
         step = self.steps[2]
@@ -420,7 +421,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_wishOnSettled(self) -> None:
         """
-        So may who waits for the end.
+        A callback of C{settled} may make another wish.
         """
         self.sequence.wish(STARTED)
         self.sequence.settled().addCallback(lambda _: self.sequence.wish(MASTER))
@@ -429,7 +430,7 @@ class SequenceTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         """
-        A sequence without steps is complete when it is wished.
+        A sequence without steps is complete as soon as the wish is to be master.
         """
         sequence = MastershipSequence([], self.clock, self.unfit.append)
         sequence.wish(STARTED)
@@ -440,7 +441,7 @@ class SequenceTests(SynchronousTestCase):
 
 class SequenceMachine(RuleBasedStateMachine):
     """
-    Any order of wishes, ends, failures and time-outs.
+    Wishes, ends, failures and time-outs in any order.
     """
 
     def __init__(self) -> None:
@@ -453,7 +454,7 @@ class SequenceMachine(RuleBasedStateMachine):
     @initialize(facts=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=4))
     def begin(self, facts: list[tuple[bool, bool]]) -> None:
         """
-        Make the steps and wish what every host begins with.
+        Make the steps, and make the first wish of every host.
         """
         self.steps = [
             FakeStep("abcd"[index], self.journal, waits=waits, required=required, timeLimit=5)
@@ -464,7 +465,7 @@ class SequenceMachine(RuleBasedStateMachine):
 
     def unfit(self, name: str) -> None:
         """
-        As a virtual host does it.
+        React to the failure of a required step, as a virtual host does.
         """
         assert self.last is MASTER
         self.wish(BACKUP)
@@ -472,7 +473,7 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule(wish=st.sampled_from([MASTER, BACKUP, STOPPED]))
     def wish(self, wish: Change) -> None:
         """
-        A new role.
+        Make a wish.
         """
         self.last = wish
         self.sequence.wish(wish)
@@ -485,14 +486,14 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule(good=st.booleans())
     def end(self, good: bool) -> None:
         """
-        What runs ends.
+        End the running step.
         """
         self.running[0].end(None if good else ValueError("no luck"))
 
     @rule(seconds=st.sampled_from([1.0, 5.0]))
     def time(self, seconds: float) -> None:
         """
-        Time passes, maybe more than a step has.
+        Let time pass, perhaps more than the time limit of a step.
         """
         self.clock.advance(seconds)
 
@@ -500,7 +501,7 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule(data=st.data(), raises=st.booleans(), waits=st.booleans())
     def change(self, data: Any, raises: bool, waits: bool) -> None:
         """
-        A step behaves otherwise from its next call on.
+        Change what a step does from its next call on.
         """
         step = data.draw(st.sampled_from(self.steps))
         step.error = ZeroDivisionError() if raises else None
@@ -509,11 +510,11 @@ class SequenceMachine(RuleBasedStateMachine):
     @invariant()
     def consistent(self) -> None:
         """
-        Never two at once; each step is acquired and released in turns; all in
-        order; and whatever was wished last is reached when nothing runs.
+        No two steps run at once.  Each step is acquired and released in turn, and all steps
+        in order.  When no step runs, the newest wish is fulfilled.
         """
         assert len(self.running) <= 1
-        # Everything counts as acquired at the beginning.
+        # At the beginning, all steps count as acquired.
         acquired = [step.name for step in self.steps]
         names = list(acquired)
         for what, name in self.journal:
@@ -533,7 +534,7 @@ class SequenceMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """
-        In the end nothing is left.
+        After a stop, nothing is acquired and no timer is left.
         """
         if not self.steps:
             return
@@ -551,12 +552,12 @@ class SequenceMachine(RuleBasedStateMachine):
 
 class AnyOrderTests(SynchronousTestCase):
     """
-    L{SequenceMachine} as a test.
+    Runs L{SequenceMachine} as a test.
     """
 
     def test_machine(self) -> None:
         """
-        Nothing that can happen leaves a sequence in disorder.
+        No order of events leaves a sequence inconsistent.
         """
         run_state_machine_as_test(
             SequenceMachine, settings=settings(max_examples=40, stateful_step_count=20)

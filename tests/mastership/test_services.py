@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.services}, alone and under a virtual host.
+Tests of L{txcarp.mastership.services}, alone and under a virtual host.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from txcarp.virtualhost import VirtualHost
 
 class FakeService(Service):
     """
-    A service that notes what happens to it.
+    A service that notes its calls.
 
-    @ivar error: raised at the start, if it is one.
-    @ivar ending: what C{stopService} returns.
+    @ivar error: Raised by L{startService}; C{None} if it succeeds.
+    @ivar ending: What L{stopService} returns.
     """
 
     def __init__(self, journal: Journal, name: str = "web") -> None:
@@ -61,10 +61,10 @@ class FakeService(Service):
 @implementer(IStreamServerEndpoint)
 class FakeEndpoint:
     """
-    Where nobody connects.
+    An endpoint to which nothing connects.
 
-    @ivar error: what L{listen} fails with, if it is one.
-    @ivar listening: how many ports listen.
+    @ivar error: The error of L{listen}; C{None} if it succeeds.
+    @ivar listening: The number of ports that listen.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class FakeEndpoint:
 
     def stopListening(self) -> None:
         """
-        As L{IListeningPort}.
+        See L{IListeningPort<twisted.internet.interfaces.IListeningPort>}.
         """
         self.listening -= 1
 
@@ -96,7 +96,7 @@ class StepTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        It is a step, and has the service's name.
+        L{ServiceStep} is a step that is named after its service.
         """
         verifyObject(IMastershipStep, self.step)
         self.assertEqual(self.step.name, "service web")
@@ -105,14 +105,14 @@ class StepTests(SynchronousTestCase):
 
     def test_acquired(self) -> None:
         """
-        It starts the service as a parent would, privileges first.
+        The step starts its service as a parent would: first with privileges.
         """
         self.step.acquire(MASTER)
         self.assertEqual(self.journal, [("privileged", "web"), ("start", "web")])
 
     def test_released(self) -> None:
         """
-        The release is done when the service has ended.
+        The release ends when the service has stopped.
         """
         self.step.acquire(MASTER)
         self.service.ending = Deferred()
@@ -124,14 +124,14 @@ class StepTests(SynchronousTestCase):
 
     def test_notStarted(self) -> None:
         """
-        A service that does not run is not stopped.
+        A service that was not started is not stopped.
         """
         self.assertIsNone(self.step.release(BACKUP))
         self.assertEqual(self.journal, [])
 
     def test_startedInPart(self) -> None:
         """
-        A service whose start failed half way is stopped.
+        A service whose start failed is stopped.
         """
         self.service.error = ValueError("no")
         self.assertRaises(ValueError, self.step.acquire, MASTER)
@@ -140,7 +140,7 @@ class StepTests(SynchronousTestCase):
 
     def test_notOurs(self) -> None:
         """
-        A service that somebody else starts, or has started, is refused, by name.
+        A service that is running or has a parent is refused, with its name.
         """
         self.service.startService()
         with self.assertRaisesRegex(ValueError, "service web is running"):
@@ -153,7 +153,7 @@ class StepTests(SynchronousTestCase):
 
     def test_runsStill(self) -> None:
         """
-        A service that has not ended is not started once more.
+        A service that has not stopped yet is not started again.
         """
         self.service.startService()
         self.journal.clear()
@@ -164,7 +164,7 @@ class StepTests(SynchronousTestCase):
 
 class PortTests(SynchronousTestCase):
     """
-    Services that listen.
+    Services that listen on ports.
     """
 
     def setUp(self) -> None:
@@ -172,7 +172,7 @@ class PortTests(SynchronousTestCase):
 
     def service(self, *endpoints: FakeEndpoint) -> ServiceStep:
         """
-        A step with a service that listens at several endpoints.
+        A step with a service that listens on several endpoints.
         """
         whole = MultiService()
         for endpoint in endpoints:
@@ -182,8 +182,7 @@ class PortTests(SynchronousTestCase):
 
     def test_portTaken(self) -> None:
         """
-        A port that is taken fails the step, with the reason, each time and not only at
-        the first start.
+        Each start on a port that is in use fails with the reason, not only the first one.
         """
         step = self.service(self.first)
         for _ in range(2):
@@ -199,7 +198,7 @@ class PortTests(SynchronousTestCase):
 
     def test_partOfIt(self) -> None:
         """
-        What listens already when another port is taken is closed again.
+        If one port is in use, the other ports of the service are closed again.
         """
         step = self.service(self.first, self.second)
         self.second.error = CannotListenError("", 81, OSError("in use"))  # type: ignore[no-untyped-call]
@@ -213,7 +212,7 @@ class PortTests(SynchronousTestCase):
 
     def release(self, step: ServiceStep) -> None:
         """
-        Stop everything.
+        Release the step.
         """
         done = step.release(BACKUP)
         assert done is not None
@@ -222,7 +221,7 @@ class PortTests(SynchronousTestCase):
 
 class WhileMasterTests(SynchronousTestCase):
     """
-    A service of a virtual host.
+    The service of a virtual host.
     """
 
     def stage(self, **settings: Any) -> tuple[LeaseStage, FakeService]:
@@ -236,13 +235,13 @@ class WhileMasterTests(SynchronousTestCase):
 
     def kinds(self, stage: LeaseStage) -> list[str]:
         """
-        What happened to the addresses and the service.
+        The events of the addresses and the service.
         """
         return [event[0] for event in stage.events("hold", "start", "stop", "drop")]
 
     def test_order(self) -> None:
         """
-        It starts after the kernel has the addresses and they are announced.
+        The service starts after the kernel has added the addresses and they are announced.
         """
         stage, _ = self.stage()
         stage.start()
@@ -258,7 +257,7 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_awaited(self) -> None:
         """
-        Its end is awaited before the addresses leave.
+        The addresses are removed after the service has stopped.
         """
         stage, service = self.stage()
         stage.becomeMaster()
@@ -271,8 +270,8 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_endsTooSlowly(self) -> None:
         """
-        A service that does not end is not waited for for ever; meanwhile the lease
-        is not renewed.
+        The addresses are removed after the time limit of a service that does not stop.
+        Until then, the lease is not renewed.
         """
         stage, service = self.stage()
         stage.becomeMaster()
@@ -290,8 +289,8 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_failsToStart(self) -> None:
         """
-        A host where a required service does not start bows out, gives everything back,
-        and tries again after the hold-off.
+        If a required service does not start, the host bows out, releases everything, and
+        tries again after the hold-off.
         """
         stage, service = self.stage()
         stage.start()
@@ -326,7 +325,7 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_notRequired(self) -> None:
         """
-        Without one that is not required a host is master all the same.
+        If a service that is not required does not start, the host remains master.
         """
         stage = LeaseStage()
         service = FakeService(stage.journal)
@@ -339,7 +338,7 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_severalInOrder(self) -> None:
         """
-        Several start in their order and stop in reverse.
+        Several services start in order and stop in reverse order.
         """
         stage = LeaseStage()
         for name in ("one", "two"):
@@ -351,7 +350,7 @@ class WhileMasterTests(SynchronousTestCase):
 
     def test_tooLate(self) -> None:
         """
-        A service cannot be added to a virtual host that runs.
+        Adding a service to a running virtual host raises.
         """
         stage = LeaseStage()
         stage.start()
@@ -361,7 +360,7 @@ class WhileMasterTests(SynchronousTestCase):
 
 class CollectionTests(SynchronousTestCase):
     """
-    Virtual hosts under services that start and stop them in any order.
+    Virtual hosts that other services start and stop in any order.
     """
 
     def setUp(self) -> None:
@@ -371,7 +370,7 @@ class CollectionTests(SynchronousTestCase):
 
     def stop(self) -> None:
         """
-        Stop the host and let the hand-over pass.
+        Stop the host, and let the time of the hand-over pass.
         """
         done = self.stage.host.stopService()
         self.stage.run(1.0)
@@ -379,7 +378,7 @@ class CollectionTests(SynchronousTestCase):
 
     def nothingLeft(self) -> None:
         """
-        Check that the host gave back everything.
+        Assert that the host has released everything.
         """
         self.assertEqual(self.stage.table.present, {})
         self.assertFalse(self.service.running)
@@ -392,14 +391,15 @@ class CollectionTests(SynchronousTestCase):
 
     def test_stopBeforeStart(self) -> None:
         """
-        A host that never started can be stopped.
+        A host that was never started can be stopped.
         """
         self.successResultOf(self.stage.host.stopService())
         self.nothingLeft()
 
     def test_stopAfterPrivilegedStart(self) -> None:
         """
-        One that opened its sockets and no more lets them go.
+        A stop closes the sockets of a host that only C{privilegedStartService} was called
+        on.
         """
         self.stage.host.privilegedStartService()
         self.successResultOf(self.stage.host.stopService())
@@ -407,7 +407,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_startTwice(self) -> None:
         """
-        A second start is none.
+        A second start has no effect.
         """
         self.stage.start()
         self.stage.start()
@@ -419,7 +419,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_stopTwice(self) -> None:
         """
-        A second stop while the first is under way, or later, does no harm.
+        A second stop during or after the first one has no effect.
         """
         self.stage.becomeMaster()
         first = self.stage.host.stopService()
@@ -433,7 +433,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_stopAndStart(self) -> None:
         """
-        A host that was stopped as master can start again.
+        A host that was stopped as master can be started again.
         """
         for _ in range(3):
             self.stage.becomeMaster()
@@ -444,8 +444,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_startWhileLeaving(self) -> None:
         """
-        A host that is started before its stop is done ends that first, and then takes
-        part again.
+        A host that is started during a stop finishes the stop, and then takes part again.
         """
         self.stage.becomeMaster()
         self.service.ending = Deferred()
@@ -470,7 +469,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_startAndStopWhileLeaving(self) -> None:
         """
-        One that is stopped again meanwhile stays away.
+        A host that is started and stopped during a stop does not take part again.
         """
         self.stage.becomeMaster()
         first = self.stage.host.stopService()
@@ -484,8 +483,8 @@ class CollectionTests(SynchronousTestCase):
 
     def test_startWhileSaving(self) -> None:
         """
-        A start while the last thing of a stop is waited for needs no socket that is not
-        open: the privileges to open them may be gone.
+        A start during the last wait of a stop opens no sockets, because the privileges for
+        that may be gone.
         """
         self.stage.becomeMaster()
         saved: Deferred[None] = Deferred()
@@ -507,8 +506,8 @@ class CollectionTests(SynchronousTestCase):
 
     def test_startedWithoutPrivileges(self) -> None:
         """
-        A collection that runs already starts what it is given: with both calls, or with
-        the second alone.
+        A running collection starts a host that is added to it, with or without
+        C{privilegedStartService}.
         """
         self.stage.host.startService()
         self.stage.run(3.0)
@@ -544,7 +543,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_disowned(self) -> None:
         """
-        A host that is taken out of a running collection leaves its group.
+        A host that is removed from a running collection leaves its group.
         """
         parent = MultiService()
         self.stage.host.setServiceParent(parent)  # type: ignore[no-untyped-call]
@@ -558,7 +557,7 @@ class CollectionTests(SynchronousTestCase):
 
     def whole(self) -> tuple[CARPService, VirtualHost]:
         """
-        A whole service on the stage.
+        A L{CARPService} on the platform of the stage, and its virtual host.
         """
         carp = CARPService(
             [self.stage.host.configuration],
@@ -568,7 +567,8 @@ class CollectionTests(SynchronousTestCase):
 
     def test_collection(self) -> None:
         """
-        A CARPService starts and stops again and again, in whatever order.
+        A L{CARPService} can be started and stopped repeatedly, and stopped before it was
+        started.
         """
         carp, host = self.whole()
         self.successResultOf(carp.stopService())
@@ -586,8 +586,7 @@ class CollectionTests(SynchronousTestCase):
 
     def test_collectionStartsWhileLeaving(self) -> None:
         """
-        A CARPService that is started before its stop is done keeps what its virtual
-        hosts need.
+        A L{CARPService} that is started during a stop does not close its platform.
         """
         carp, host = self.whole()
         closed: list[str] = []

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.mastership.virtualmac}, alone and under a virtual host.
+Tests of L{txcarp.mastership.virtualmac}, alone and under a virtual host.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class StepTests(SynchronousTestCase):
 
     def acquire(self) -> None:
         """
-        Make the interface.
+        Acquire the step.
         """
         self.successResultOf(self.step.acquire(MASTER))
         self.journal.clear()
 
     def test_interfaces(self) -> None:
         """
-        It provides what it says.
+        L{VirtualMAC} provides its interfaces.
         """
         verifyObject(IMastershipStep, self.step)
         verifyObject(ILinkObserver, self.step)
@@ -66,7 +66,7 @@ class StepTests(SynchronousTestCase):
 
     def test_acquire(self) -> None:
         """
-        The interface is made, and then watched.
+        The interface is created, and then watched.
         """
         self.successResultOf(self.step.acquire(MASTER))
         self.assertEqual(self.journal, [("create", NAME, INTERFACE, HARDWARE, False)])
@@ -74,7 +74,7 @@ class StepTests(SynchronousTestCase):
 
     def test_acquireFails(self) -> None:
         """
-        One that cannot be made fails the step, and is not watched.
+        If the interface cannot be created, the step fails, and nothing is watched.
         """
         self.interfaces.error = OSError(errno.EOPNOTSUPP, "no")
         self.failureResultOf(self.step.acquire(MASTER), OSError)
@@ -84,7 +84,8 @@ class StepTests(SynchronousTestCase):
 
     def test_release(self) -> None:
         """
-        It is watched no more, and removed; at the start, too.
+        The interface is removed and no longer watched.  At the start, it is removed as
+        well.
         """
         self.step.release(STARTED)
         self.assertEqual(self.journal.take(), [("remove", NAME, INTERFACE)])
@@ -95,8 +96,8 @@ class StepTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        One that somebody removes, or switches off, makes the host unfit, and that is
-        said.
+        If another program removes the interface or switches it off, the host is unfit, and
+        that is logged.
         """
         for link, what in ((None, "removed"), (DOWN, "switched off")):
             with self.subTest(what=what):
@@ -114,8 +115,8 @@ class StepTests(SynchronousTestCase):
 
     def test_carrier(self) -> None:
         """
-        A carrier that the parent has lost is not its concern, nor what was known before
-        it was made.
+        A lost carrier does not make the host unfit, and neither does a state from before
+        the interface was created.
         """
         self.acquire()
         self.links.change(NAME, running=False)
@@ -130,7 +131,7 @@ class StepTests(SynchronousTestCase):
 
 class LostWhileMasterTests(SynchronousTestCase):
     """
-    A master that loses what it needs.
+    A master that loses its interface, its address or its lease.
     """
 
     def master(self, virtualMAC: bytes | None = None) -> LeaseStage:
@@ -143,7 +144,8 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def stepsDown(self, stage: LeaseStage) -> None:
         """
-        See it bow out, give everything back, and try again after the hold-off.
+        Assert that the host bowed out, released everything, and becomes master again after
+        the hold-off.
         """
         self.assertIs(stage.observer.changes[-1].reason, Reason.UNFIT)
         self.assertEqual(stage.transport.advertisements[-1].advbase, 255)
@@ -154,7 +156,7 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_interfaceRemoved(self) -> None:
         """
-        Without its virtual interface a host steps down.
+        A master without its virtual interface gives up mastership.
         """
         stage = self.master(HARDWARE)
         stage.run(1.0)
@@ -165,7 +167,8 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_interfaceWithParent(self) -> None:
         """
-        If the parent went first it is the link that was lost, without a hold-off.
+        If the parent interface vanishes first, the reason is the lost link, and there is no
+        hold-off.
         """
         stage = self.master(HARDWARE)
         with capturedLogs():
@@ -177,7 +180,8 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_cannotPutBack(self) -> None:
         """
-        A host that cannot put back what somebody removed steps down.
+        A master that cannot put back an address that another program removed gives up
+        mastership.
         """
         stage = self.master()
         stage.run(1.0)
@@ -188,7 +192,8 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_cannotRenew(self) -> None:
         """
-        One that cannot renew its lease steps down when it is over, not before.
+        A master that cannot renew its lease gives up mastership when the lease ends, and
+        not before.
         """
         stage = self.master()
         stage.table.error = OSError(errno.EPERM, "no")
@@ -200,7 +205,7 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_renewsLater(self) -> None:
         """
-        One renewal that fails is none.
+        A master whose renewal fails once remains master.
         """
         stage = self.master()
         stage.table.error = OSError(errno.ENOBUFS, "no")
@@ -213,7 +218,8 @@ class LostWhileMasterTests(SynchronousTestCase):
 
     def test_renewsAfterALapse(self) -> None:
         """
-        Nor is one that fails soon after the lease had lapsed and was renewed.
+        A master whose renewal fails once, soon after the lease had ended and was renewed,
+        remains master.
         """
         stage = self.master()
         stage.jump(2.5)
