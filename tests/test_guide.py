@@ -118,7 +118,7 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
         done = Deferred.fromCoroutine(names["change"]())
         self.assertEqual(
-            names["overview"](), "eth0:1 INIT, master unknown\neth0:2 BACKUP, master unknown"
+            names["overview"](), "eth0:1 INIT, master ?\neth0:2 BACKUP, master ?"
         )
         self.pass_(4)
         self.assertIsNone(self.successResultOf(done))
