@@ -23,12 +23,11 @@ from txcarp import (
     Change,
     VirtualHostConfiguration,
     defaultStateDirectory,
-    parseIPv4,
 )
 from txcarp.interfaces import IMastershipObserver
 
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
-SOURCE = parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1"))
+SOURCE = os.environ.get("CARP_SOURCE", "10.1.1.1")
 PASSWORD = Path(os.environ.get("CARP_PASSWORD_FILE", "/etc/txcarp/password"))
 SCRIPTS = Path(os.environ.get("CARP_SCRIPTS", "/etc/txcarp"))
 SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")

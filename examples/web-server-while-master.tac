@@ -27,7 +27,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from txcarp import CARPService, VirtualHostConfiguration, defaultStateDirectory, parseIPv4
+from txcarp import CARPService, VirtualHostConfiguration, defaultStateDirectory
 
 VIRTUAL = os.environ.get("CARP_ADDRESS", "10.1.1.252/24")
 PORT = os.environ.get("WEB_PORT", "80")
@@ -40,7 +40,7 @@ carp = CARPService(
             interface=INTERFACE,
             vhid=1,
             password=PASSWORD.read_bytes().splitlines()[0],
-            source=parseIPv4(os.environ.get("CARP_SOURCE", "10.1.1.1")),
+            source=os.environ.get("CARP_SOURCE", "10.1.1.1"),
             addresses=[VIRTUAL],
             advskew=int(os.environ.get("CARP_SKEW", "0")),
             assign=True,
