@@ -177,7 +177,7 @@ class Rig:
         )
         self._service.privilegedStartService()
         self._service.startService()
-        (self._host,) = self._service.virtualHosts
+        self._host: Any = self._service.virtualHosts[0]
         self.turn(0.2)
 
     def turn(self, seconds: float = 0.0) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import attrs
 
 import txcarp
+from tests.lab.daemons import Daemon, programPath
 from txcarp.testbed import Node
-from txcarp.testbed.daemon import TXCARP, Daemon, programPath
+from txcarp.testbed.program import TXCARP
 
 #: The address that both hosts share.
 VIRTUAL = "10.99.0.100"

@@ -35,10 +35,10 @@ from twisted.internet import task
 from benchmarks.contestants import SCRIPTED, UCARP, VIRTUAL, Contestant, strike
 from benchmarks.measuring import IMPOSSIBLE, execute, expectPositive, say, until
 from benchmarks.scenes import ADDRESSES
+from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Testbed
-from txcarp.testbed.daemon import Daemon
 from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: Seconds between probes.

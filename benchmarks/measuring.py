@@ -13,9 +13,9 @@ from typing import Any
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
+from tests.lab.daemons import Daemon
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
-from txcarp.testbed.daemon import Daemon
 
 #: Exit statuses: txcarp broke a promise; this machine cannot run the benchmark; the machine
 #: paused for so long that nothing can be concluded.

@@ -20,10 +20,10 @@ from twisted.internet import task
 from benchmarks.contestants import VIRTUAL, Contestant, strike
 from benchmarks.measuring import say, until
 from benchmarks.scenes import ADDRESSES, Fault, Scene
+from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders, Span
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Testbed
-from txcarp.testbed.daemon import Daemon
 from txcarp.testbed.pinger import Pinger, Probe, openPingSocket
 
 #: Seconds for which the backup hears advertisements before the fault.

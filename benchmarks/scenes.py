@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from benchmarks.contestants import strike
+from tests.lab.daemons import Daemon
 from txcarp.netlink.requests import delAddress
 from txcarp.testbed import Node
-from txcarp.testbed.daemon import Daemon
 
 #: The hosts of the test network, and their own addresses.
 ADDRESSES = {"a": "10.99.0.1", "b": "10.99.0.2", "client": "10.99.0.50"}

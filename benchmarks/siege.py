@@ -19,11 +19,11 @@ from twisted.internet.task import LoopingCall
 from benchmarks.attacker import Attacker, Captured
 from benchmarks.contestants import ASSIGNING, UCARP, VIRTUAL, Contestant, strike
 from benchmarks.measuring import until
+from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders, Span
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Testbed
-from txcarp.testbed.daemon import Daemon
 
 #: The hosts.  The backup's address wins a tie against the master's, and so does that of a host
 #: that does not exist.

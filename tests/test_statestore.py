@@ -35,6 +35,7 @@ from tests.fakes import (
     MemoryFile,
     configured,
 )
+from tests.lab.daemons import environment
 from txcarp import statefile, statestore
 from txcarp.interfaces import IStateStore
 from txcarp.platform import LinuxPlatform
@@ -52,7 +53,6 @@ from txcarp.statestore import (
     defaultStateDirectory,
     inDaemonThread,
 )
-from txcarp.testbed.daemon import environment
 
 _PEER = socket.inet_aton("10.99.0.1")
 

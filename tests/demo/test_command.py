@@ -24,11 +24,11 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from tests.lab.daemons import environment
 from tests.testbed.fixture import until
 from txcarp.commands.demo import main
 from txcarp.demo import performance
 from txcarp.testbed import unavailable
-from txcarp.testbed.daemon import environment
 
 
 class _Run(ProcessProtocol):

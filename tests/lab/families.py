@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from twisted.internet import reactor
 
+from tests.lab.daemons import Daemon
 from tests.lab.world import VIRTUAL, Host, LabTestCase
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Switch
-from txcarp.testbed.daemon import Daemon
 from txcarp.testbed.pinger import Pinger, openPingSocket
 
 #: The IPv6 address that hosts share.

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import signal
 
+from tests.lab.daemons import Daemon
 from tests.lab.world import Host, LabTestCase
-from txcarp.testbed.daemon import Daemon
 
 
 class BowOutTests(LabTestCase):

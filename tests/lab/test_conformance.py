@@ -17,13 +17,13 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.world import VHID, VIRTUAL, Host, LabTestCase
 from txcarp.addresses import virtualHardwareAddress
 from txcarp.netlink.requests import delLink
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.timing import Timing
-from txcarp.testbed.daemon import Daemon
 
 #: Seconds in which the others know that a host is demoted, and one has taken over.
 SWAPPED = 0.1

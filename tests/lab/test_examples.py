@@ -12,8 +12,8 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 import txcarp
+from tests.lab.daemons import TWISTD, Daemon
 from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
-from txcarp.testbed.daemon import TWISTD, Daemon
 
 EXAMPLES = Path(txcarp.__file__).parent.parent / "examples"
 

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 
 from twisted.internet import reactor
 
+from tests.lab.daemons import TWISTD, Daemon
 from tests.lab.holders import Holders, Span
 from tests.lab.world import VIRTUAL, Host, LabTestCase
 from tests.network.scenery import egressRule, fullQueue
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.netlink.requests import delAddress, newAddress
 from txcarp.testbed import Node
-from txcarp.testbed.daemon import TWISTD, TXCARP, Daemon
 from txcarp.testbed.pinger import Pinger, openPingSocket
+from txcarp.testbed.program import TXCARP
 
 #: Seconds after which a backup takes over, with the default timing.
 DEAD = 3.0

@@ -7,9 +7,9 @@ from __future__ import annotations
 import signal
 import time
 
+from tests.lab.daemons import Daemon
 from tests.lab.world import Host, LabTestCase
 from txcarp.netlink.requests import setLink
-from txcarp.testbed.daemon import Daemon
 
 
 class LinkTests(LabTestCase):

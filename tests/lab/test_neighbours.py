@@ -9,12 +9,12 @@ import struct
 
 from twisted.internet.task import LoopingCall
 
+from tests.lab.daemons import Daemon
 from tests.lab.wire import STRANGER
 from tests.lab.world import VHID, Host, LabTestCase
 from txcarp.network.frames import BROADCAST, groupAddress, ipv4Frame
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.testbed import Node
-from txcarp.testbed.daemon import Daemon
 
 _GROUP = bytes((224, 0, 0, 18))
 _MAC = STRANGER + b"\0\0\0\1"

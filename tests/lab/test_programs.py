@@ -15,8 +15,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from tests.lab.daemons import TWISTD
 from tests.lab.world import PASSWORD, Host, LabTestCase
-from txcarp.testbed.daemon import TWISTD, TXCARP
+from txcarp.testbed.program import TXCARP
 
 _SECRET = "Geheimnis-4711"
 

@@ -9,10 +9,10 @@ import time
 
 from twisted.internet.defer import gatherResults
 
+from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from tests.lab.world import STARTING, Host, LabTestCase
 from txcarp.protocol.timing import Timing
-from txcarp.testbed.daemon import Daemon
 
 #: Seconds in which ucarp, which reads its packets once a second, is done with one.
 _UCARP_GIVES_WAY = 6.0

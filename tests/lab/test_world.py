@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from twisted.internet import reactor
 
+from tests.lab.daemons import Daemon
 from tests.lab.world import LabTestCase
-from txcarp.testbed.daemon import Daemon
 
 
 class BecomesTests(LabTestCase):

@@ -19,9 +19,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.trial.unittest import TestCase
 
+from tests.lab.daemons import Daemon, programPath
 from tests.lab.wire import Wire
 from txcarp.testbed import Node, Switch, Testbed, TestbedUnavailable
-from txcarp.testbed.daemon import TXCARP, Daemon, programPath
+from txcarp.testbed.program import TXCARP
 
 #: The address that hosts share.
 VIRTUAL = "10.99.0.100"

@@ -11,7 +11,7 @@ from typing import Any
 
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Node
-from txcarp.testbed.daemon import TXCARP, Daemon
+from txcarp.testbed.program import TXCARP, Program
 
 VHID = 1
 
@@ -65,7 +65,7 @@ class DemoHost:
         """
         self.name = node.name
         self.hardwareAddress = node.link().address
-        self.daemon: Daemon | None = None
+        self.daemon: Program | None = None
         self.participates = False
         self.noticed: Callable[[], None] = lambda: None
         self._reactor = reactor
@@ -107,9 +107,8 @@ class DemoHost:
         @raise OSError: If that is impossible.
         """
         self.participates = False
-        daemon = Daemon(
-            self.name, notify=self._said, log=self._log.open("ab", buffering=0), kept=_KEPT_LINES
-        )
+        log = self._log.open("ab", buffering=0)
+        daemon = Program(self.name, notify=self._said, log=log, kept=_KEPT_LINES)
         state = self._passwordFile.with_name(f"{self.name}-state")
         command = [*TXCARP, *self.command()[1:]]
         daemon.start(self._reactor, self._node, command, state, tied=True)

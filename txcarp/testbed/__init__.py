@@ -15,7 +15,7 @@ In reading order:
   - C{network}: the whole network.
   - C{node}: its hosts, and their cables.
   - C{switch}: what they are connected to.
-  - C{daemon}: a program that runs on a node, and what it writes.
+  - C{program}: a program that runs on a node, and what it writes.
   - C{namespaces}: the network namespaces behind nodes and switch.
   - C{requests}: the netlink requests that make their parts.
   - C{pinger}: a client that pings, and measures how long nobody answered.

@@ -5,7 +5,6 @@ Programs that run on the nodes of a test network, and what they write.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -21,14 +20,8 @@ from twisted.python.failure import Failure
 
 from txcarp.testbed.node import Node
 
-#: The command C{txcarp}, run by this Python.
+#: The command C{txcarp}, run by this Python; nothing is imported from the current directory.
 TXCARP = (sys.executable, "-P", "-m", "txcarp.commands.main")
-
-#: The command C{twistd}, which need not be installed beside this Python.
-TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
-
-#: The directory that this txcarp was imported from.
-_ROOT = str(Path(__file__).resolve().parents[2])
 
 #: The longest line that is kept, in bytes.
 _LONGEST_LINE = 4096
@@ -44,30 +37,9 @@ _TIED = (
 )
 
 
-def programPath(name: str) -> str | None:
+class Program(ProcessProtocol):
     """
-    The path of a program for administrators; C{None} if it is not installed.
-    """
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-
-
-def environment(state: Path) -> dict[str, str]:
-    """
-    The environment of a program that is to find this txcarp.
-
-    @param state: The directory for its state files.
-    """
-    paths = [_ROOT, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "STATE_DIRECTORY": str(state),
-    }
-
-
-class Daemon(ProcessProtocol):
-    """
-    One process on a node.
+    One run of a program on a node.
 
     @ivar name: Its name in messages.
     @ivar lines: The lines that it wrote, each with its time on the monotonic clock.
@@ -125,7 +97,15 @@ class Daemon(ProcessProtocol):
         argv = list(command)
         if tied:
             argv = [sys.executable, "-ISc", _TIED, str(os.getpid()), *argv]
-        node.spawn(reactor, self, argv[0], argv, environment(state), **settings)
+        node.spawn(reactor, self, argv[0], argv, self.environment(state), **settings)
+
+    def environment(self, state: Path) -> dict[str, str]:
+        """
+        The environment of the process.
+
+        @param state: The directory for its state files.
+        """
+        return {**os.environ, "STATE_DIRECTORY": str(state)}
 
     @property
     def pid(self) -> int:
@@ -150,24 +130,6 @@ class Daemon(ProcessProtocol):
             return f"killed by {signal.Signals(self.killedBy).name}"
         return f"exit status {self.status}"
 
-    @property
-    def state(self) -> str:
-        """
-        The state that ucarp or txcarp logged last: C{"MASTER"}, C{"BACKUP"}, or empty
-        before the first.
-        """
-        for _, line in reversed(self.lines):
-            _, found, words = line.partition("Switching to state: ")
-            if found:
-                return words.split()[0]
-        return ""
-
-    def said(self, words: str, since: float = 0.0) -> list[float]:
-        """
-        The times of all lines that contain some words, after a moment.
-        """
-        return [when for when, line in self.lines if words in line and when > since]
-
     def signal(self, number: int) -> None:
         """
         Send a signal to the process, unless it has ended.
@@ -176,15 +138,6 @@ class Daemon(ProcessProtocol):
             self.transport.signalProcess(number)
         except ProcessExitedAlready:
             pass
-
-    def tell(self, line: str) -> float:
-        """
-        Write a line to the standard input of the process.
-
-        @return: The time of that on the monotonic clock.
-        """
-        self.transport.write(f"{line}\n".encode())
-        return time.monotonic()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.testbed.daemon}.
+Tests for L{txcarp.testbed.program}.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.testbed.fixture import makeTestbed
-from txcarp.testbed.daemon import _TIED, Daemon, programPath
+from txcarp.testbed.program import _TIED, Program
 
 
-class DaemonTests(SynchronousTestCase):
+class ProgramTests(SynchronousTestCase):
     """
-    Tests for what L{Daemon} keeps of its process.
+    Tests for what L{Program} keeps of its process.
     """
 
     def setUp(self) -> None:
         self.notes: list[str] = []
         self.log = BytesIO()
-        self.daemon = Daemon("ours", notify=self.notes.append, log=self.log, kept=12)
+        self.program = Program("ours", notify=self.notes.append, log=self.log, kept=12)
 
     def test_lines(self) -> None:
         """
         A line is told when it is whole, everything is written to the log, and the last
         lines are kept.
         """
-        self.daemon.childDataReceived(1, b"one\ntw")
+        self.program.childDataReceived(1, b"one\ntw")
         self.assertEqual(self.notes, ["one"])
-        self.daemon.childDataReceived(1, b"o\n" + b"more\n" * 100)
+        self.program.childDataReceived(1, b"o\n" + b"more\n" * 100)
         self.assertEqual(self.notes[1], "two")
         self.assertTrue(self.log.getvalue().startswith(b"one\ntwo\nmore\n"))
-        self.assertEqual([line for _, line in self.daemon.lines], ["more"] * 12)
+        self.assertEqual([line for _, line in self.program.lines], ["more"] * 12)
 
     def test_all(self) -> None:
         """
         By default all lines are kept.
         """
-        daemon = Daemon("ours")
-        daemon.childDataReceived(1, b"more\n" * 100)
-        self.assertEqual(len(daemon.lines), 100)
+        program = Program("ours")
+        program.childDataReceived(1, b"more\n" * 100)
+        self.assertEqual(len(program.lines), 100)
 
     def test_descriptors(self) -> None:
         """
         Output and errors are not mixed within a line.
         """
-        self.daemon.childDataReceived(1, b"out")
-        self.daemon.childDataReceived(2, b"err\n")
-        self.daemon.childDataReceived(1, b"put\n")
+        self.program.childDataReceived(1, b"out")
+        self.program.childDataReceived(2, b"err\n")
+        self.program.childDataReceived(1, b"put\n")
         self.assertEqual(self.notes, ["err", "output"])
 
     def test_endlessLine(self) -> None:
@@ -64,8 +64,8 @@ class DaemonTests(SynchronousTestCase):
         The memory for a line without an end is limited.
         """
         for _ in range(100):
-            self.daemon.childDataReceived(1, b"x" * 1000)
-        self.daemon.childDataReceived(1, b"\n")
+            self.program.childDataReceived(1, b"x" * 1000)
+        self.program.childDataReceived(1, b"\n")
         self.assertLess(len(self.notes[0]), 10000)
 
     def test_ending(self) -> None:
@@ -78,25 +78,16 @@ class DaemonTests(SynchronousTestCase):
             (ProcessTerminated(signal=signal.SIGKILL), None, signal.SIGKILL, "killed by SIGKILL"),
         ):
             log = BytesIO()
-            daemon = Daemon("ours", notify=self.notes.append, log=log)
-            daemon.childDataReceived(2, b"rest")
-            self.assertEqual(daemon.ending, "")
-            daemon.processEnded(Failure(reason))
-            self.successResultOf(daemon.exit)
-            self.assertEqual((daemon.ended, daemon.status, daemon.killedBy), (True, status, number))
-            self.assertEqual(daemon.ending, words)
+            program = Program("ours", notify=self.notes.append, log=log)
+            program.childDataReceived(2, b"rest")
+            self.assertEqual(program.ending, "")
+            program.processEnded(Failure(reason))
+            self.successResultOf(program.exit)
+            self.assertTrue(program.ended)
+            self.assertEqual((program.status, program.killedBy), (status, number))
+            self.assertEqual(program.ending, words)
             self.assertEqual(self.notes[-2:], ["rest", ""])
             self.assertTrue(log.closed)
-
-    def test_state(self) -> None:
-        """
-        The state is the one that was logged last.
-        """
-        self.assertEqual(self.daemon.state, "")
-        for state in ("BACKUP", "MASTER"):
-            line = f"[WARNING] Switching to state: {state} (why)\n"
-            self.daemon.childDataReceived(2, line.encode())
-            self.assertEqual(self.daemon.state, state)
 
 
 class ProcessTests(TestCase):
@@ -106,25 +97,22 @@ class ProcessTests(TestCase):
 
     async def test_run(self) -> None:
         """
-        A process can be told something, and runs in its node until a signal ends it.
+        A process runs on its node until a signal ends it.
         """
         node = makeTestbed(self).node("a", "10.99.0.1/24")
-        cat = programPath("cat")
-        assert cat is not None
         for tied in (False, True):
-            daemon = Daemon("cat")
-            daemon.start(reactor, node, [cat], Path("state"), tied=tied)
-            daemon.tell("hello")
-            daemon.signal(signal.SIGCONT)
+            program = Program("cat")
+            program.start(reactor, node, ["/bin/cat"], Path("state"), tied=tied)
+            program.signal(signal.SIGCONT)
             with node.inside():
                 self.assertEqual(
-                    os.stat(f"/proc/{daemon.pid}/ns/net"), os.stat("/proc/thread-self/ns/net")
+                    os.stat(f"/proc/{program.pid}/ns/net"), os.stat("/proc/thread-self/ns/net")
                 )
-            daemon.signal(signal.SIGTERM)
-            await daemon.exit
-            self.assertEqual(daemon.killedBy, signal.SIGTERM)
-            daemon.signal(signal.SIGTERM)  # nothing happens
-            self.assertRaises(ProcessLookupError, getattr, daemon, "pid")
+            program.signal(signal.SIGTERM)
+            await program.exit
+            self.assertEqual(program.killedBy, signal.SIGTERM)
+            program.signal(signal.SIGTERM)  # nothing happens
+            self.assertRaises(ProcessLookupError, getattr, program, "pid")
 
 
 class TiedTests(SynchronousTestCase):
