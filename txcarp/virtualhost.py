@@ -364,7 +364,7 @@ class VirtualHost(Service):
             for family in configuration.families
         }
         if self._attached is not None:
-            if self._attached[0] == wanted:
+            if self._attached[0] == wanted or self._run is not None:  # which still needs them
                 return self._attached[1]
             self._detach()
         transports: dict[Family, IAdvertisementTransport] = {}

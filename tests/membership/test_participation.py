@@ -1,6 +1,6 @@
 """
-Tests for L{txcarp.membership.participation}: events that cause other events, and faults of the
-code around a run.
+Tests for L{txcarp.membership.participation}: events that cause other events, faults of observers,
+and changes of the configuration.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DETACH = ("detach", INTERFACE, crafted.VHID)
 @implementer(IMastershipObserver)
 class Acting:
     """
-    Observer that does something when the host gets a role.
+    An observer that calls a function when the host gets a role.
     """
 
     def __init__(self, role: Role, act: Callable[[], object]) -> None:
@@ -48,7 +48,7 @@ class Acting:
 @implementer(IDiagnosisObserver)
 class Complaining:
     """
-    Observer that does something when a fault of the group is found.
+    An observer that calls a function when a fault of the group is found.
     """
 
     def __init__(self, act: Callable[[], object]) -> None:
@@ -61,7 +61,7 @@ class Complaining:
 @implementer(ITrace)
 class FailingTrace:
     """
-    Trace that raises each time.
+    A trace that raises an exception each time.
     """
 
     def happened(self, event: Event) -> None:
@@ -73,14 +73,14 @@ class FailingTrace:
 
 def now(stage: Stage, ask: Callable[[], Deferred[None]]) -> Deferred[None]:
     """
-    Ask the host for something while nothing else happens.
+    Call the host outside of any event.
     """
     return ask()
 
 
 def inside(stage: Stage, ask: Callable[[], Deferred[None]]) -> Deferred[None]:
     """
-    Ask the host for something from an observer, while the host handles an event.
+    Call the host from an observer, while it handles an event.
     """
     asked: list[Deferred[None]] = []
     observer = Complaining(lambda: asked.append(ask()))
@@ -96,8 +96,8 @@ class StopTests(SynchronousTestCase):
 
     def test_bowOutBeforeDetach(self) -> None:
         """
-        With C{releaseFirst} the bow-out leaves before the sockets are closed, and before the
-        seals are saved, even if no step takes time and an observer stops the host.
+        With C{releaseFirst}, the bow-out is sent before the sockets are closed and the seals are
+        saved, even if an observer stops the host and no step takes time.
         """
         for act in (now, inside):
             disk = MemoryFile()
@@ -131,7 +131,7 @@ class StopTests(SynchronousTestCase):
 
     def test_fromStart(self) -> None:
         """
-        An observer stops the host as soon as it has started: nothing is watched afterwards.
+        If an observer stops the host as soon as it has started, nothing is watched afterwards.
         """
         stage = Stage(neutral=True)
         done: list[Deferred[None]] = []
@@ -147,8 +147,7 @@ class StopTests(SynchronousTestCase):
 
     def test_fromTakeOver(self) -> None:
         """
-        An observer stops the host as soon as it is master: the take-over is completed, then
-        given back.
+        If an observer stops the host as soon as it is master, the take-over is completed first.
         """
         stage = Stage(shutdown=True)
         done: list[Deferred[None]] = []
@@ -168,7 +167,7 @@ class StopTests(SynchronousTestCase):
 
     def test_fault(self) -> None:
         """
-        A fault while a host leaves is logged, and the host has left.
+        An exception while a host leaves is logged, and the host leaves nevertheless.
         """
         for name in ("watchFront", "deliverTo"):
             stage = Stage()
@@ -192,7 +191,7 @@ class DoorTests(SynchronousTestCase):
 
     def test_failingTrace(self) -> None:
         """
-        A trace that fails is logged, and neither an event nor an effect is lost.
+        An exception of the trace is logged, and neither an event nor an effect is lost.
         """
         stage = Stage(neutral=True)
         stage.host.follow(FailingTrace())
@@ -207,7 +206,7 @@ class DoorTests(SynchronousTestCase):
 
 class FrontTests(SynchronousTestCase):
     """
-    Packets that both sockets show, while the raw socket takes over.
+    Packets that arrive by both sockets when the watch in front of the firewall ends.
     """
 
     def packets(self) -> list[Any]:
@@ -215,7 +214,7 @@ class FrontTests(SynchronousTestCase):
 
     def test_frontFirst(self) -> None:
         """
-        Two packets that the front shows first, and then the raw socket, are heard once each.
+        Two packets that the front receives first, and then the raw socket, are handled once each.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -228,7 +227,7 @@ class FrontTests(SynchronousTestCase):
 
     def test_rawFirst(self) -> None:
         """
-        So are two that the front had in its queue before it was left.
+        So are two packets that are still in the queue of the front when the watch ends.
         """
         stage = Stage(neutral=True)
         stage.start()
@@ -242,13 +241,12 @@ class FrontTests(SynchronousTestCase):
 
 class ConfigurationTests(SynchronousTestCase):
     """
-    Another configuration for the next run.
+    Another configuration for the next run, and demotions between runs.
     """
 
     def test_sealsLater(self) -> None:
         """
-        A host that seals only since it was reconfigured remembers what an earlier process
-        sealed.
+        A host that begins to seal when it is reconfigured uses the state of an earlier process.
         """
         disk = MemoryFile()
         earlier = Stage(disk=disk)
@@ -265,7 +263,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_sameWhileLeaving(self) -> None:
         """
-        Who asks for the same configuration once more waits for the same moment.
+        A second request for the same configuration is fulfilled together with the first.
         """
         stage = Stage()
         stage.becomeMaster()
@@ -277,10 +275,28 @@ class ConfigurationTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertIs(stage.host.role, Role.BACKUP)
 
+    def test_startWhileLeaving(self) -> None:
+        """
+        A start with another configuration, before a stop has ended, leaves the sockets to the run
+        that still needs them.
+        """
+        stage = Stage(releaseFirst=True, shutdown=True)
+        stage.becomeMaster()
+        stage.scripts.hold = True
+        stopped = stage.host.stopService()
+        self.successResultOf(stage.host.reconfigure(configured(broadcast=True, neutral=True)))
+        stage.start()
+        self.assertNotIn(DETACH, stage.journal)
+        stage.scripts.end()
+        self.successResultOf(stopped)
+        self.assertLess(stage.journal.index(BOW_OUT), stage.journal.index(DETACH))
+        self.assertEqual([one[3] for one in stage.network.attached], [False, True])
+        self.assertIs(stage.host.role, Role.BACKUP)
+
     def test_refused(self) -> None:
         """
-        If the sockets for another configuration cannot be opened, the caller is told, and may
-        try again.
+        If the sockets for another configuration cannot be opened, the request fails, and can be
+        repeated.
         """
         stage = Stage(neutral=True)
         stage.start()
