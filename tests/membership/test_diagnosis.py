@@ -30,7 +30,7 @@ _PEER, _OTHER = (socket.inet_aton(address) for address in ("10.99.0.1", "10.99.0
 @implementer(IDiagnosisObserver)
 class Listener:
     """
-    Remembers what it is told, and fails if it is to.
+    An observer that records findings, or fails if the test wants it to.
     """
 
     def __init__(self, fails: bool = False) -> None:
@@ -45,7 +45,7 @@ class Listener:
 
 class DiagnosticsTests(SynchronousTestCase):
     """
-    What is counted, told and said.
+    Counting, logging and reporting.
     """
 
     def setUp(self) -> None:
@@ -58,7 +58,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def said(self, *sightings: tuple[Finding, bytes]) -> list[str]:
         """
-        The log lines that these cause.
+        The log lines that these findings cause.
         """
         with capturedLogs() as logs:
             for finding, peer in sightings:
@@ -67,7 +67,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """
-        What other programs count by does not change.
+        The values that other programs may use do not change.
         """
         self.assertEqual(
             [finding.value for finding in Finding],
@@ -79,9 +79,8 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        Each has a line of its own with its name, the vhid and the interface; the peer's
-        address, if it has one; and is said once a minute with the number of those left
-        out.
+        Each finding has its own log line with its name, the vhid, the interface and the address of
+        the peer, if it has one.  The line is logged once a minute, with the number of omitted ones.
         """
         for finding in Finding:
             [line] = self.said((finding, _PEER), *[(finding, _PEER)] * 5)
@@ -97,7 +96,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_spoofed(self) -> None:
         """
-        Thousands of sources that are made up are one line, and are not remembered.
+        Thousands of invented sources cause one log line.
         """
         sources = [n.to_bytes(4, "big") for n in range(1, 5000)]
         for reason, finding in (
@@ -115,7 +114,8 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_notDone(self) -> None:
         """
-        Of the other key each host that uses it is named: so it is known who is left.
+        Each host that uses the other key is logged, so that the administrator knows which hosts
+        have not been changed yet.
         """
         lines = self.said(*[(Finding.OTHER_KEY, peer) for peer in (_PEER, _OTHER)] * 5)
         self.assertEqual(len(lines), 2)
@@ -124,8 +124,8 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_madeUp(self) -> None:
         """
-        Somebody who makes up a thousand such hosts fills no log, and keeps nothing else
-        from being said.
+        A thousand invented hosts with the other key cause few log lines, and do not suppress
+        other findings.
         """
         hosts = [bytes((10, 99, n // 256, n % 256)) for n in range(1000)]
         lines = self.said(*((Finding.OTHER_KEY, host) for host in hosts))
@@ -134,7 +134,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_observers(self) -> None:
         """
-        Observers are told each time; one that fails is no harm to the others.
+        Observers are called each time, even if one of them fails.
         """
         first, last = Listener(), Listener()
         self.observers += [first, Listener(fails=True), last]
@@ -153,7 +153,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_members(self) -> None:
         """
-        A bad digest is told by whether its sender was a member.
+        A wrong digest of a known peer is distinguished from one of an unknown host.
         """
         with capturedLogs():
             self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
@@ -166,8 +166,8 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_rival(self) -> None:
         """
-        Two masters are said when it lasts, with for how long; a while without starts
-        anew.
+        Two masters are reported if that lasts, with the duration.  The duration starts again after
+        a while without a second master.
         """
         own = Standing(timing=Timing(1, 0), deadRatio=3, preempt=False, source=_OTHER)
         rival = Heard(Peer(Timing(1, 1), _PEER), pair=CURRENT), own
@@ -189,7 +189,7 @@ class PeersTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """
-        The one not heard for longest gives way.
+        A new peer replaces the one that has been silent for longest.
         """
         peers = Peers()
         for n in range(MAXIMUM + 10):

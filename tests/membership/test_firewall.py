@@ -16,7 +16,7 @@ from txcarp.membership.firewall import FirewallWatch
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 
-#: Longer than the two sockets may be apart.
+#: Seconds; longer than the two sockets may be apart.
 MOMENT = 0.05
 
 
@@ -27,7 +27,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Begin to watch.
+        Begin to watch the front.
         """
         self.clock = Clock()
         self.transport = FakeTransport(Journal(), self.clock)
@@ -46,14 +46,14 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def deliver(self, packet: Packet) -> bool:
         """
-        Record a packet, and say that it is as good as the test has it.
+        Record a packet, which is valid unless the test says otherwise.
         """
         self.delivered.append(packet)
         return self.good
 
     def discovered(self) -> None:
         """
-        A packet was found to be dropped.
+        Count the times that a dropped packet was detected.
         """
         self.discoveries += 1
 
@@ -65,14 +65,14 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def packet(self, counter: int, **fields: int) -> Packet:
         """
-        One of a series of advertisements.
+        Make one of a series of advertisements.
         """
         return readPacket(crafted.packet(counter=counter, **fields))
 
     def test_dropped(self) -> None:
         """
-        A packet that the raw socket does not show within a moment was dropped:
-        it is delivered, and the discovery told.
+        A packet that the raw socket does not receive within a moment was dropped: it is delivered,
+        and the drop is reported.
         """
         self.watch.seen(self.packet(1))
         self.assertEqual(self.delivered, [])
@@ -82,7 +82,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_fromThenOn(self) -> None:
         """
-        From then on packets are delivered at once, without another discovery.
+        From then on packets are delivered at once, without another report.
         """
         self.watch.seen(self.packet(1))
         self.wait()
@@ -92,8 +92,8 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_broken(self) -> None:
         """
-        The kernel drops packets whose IP header is wrong, and those are no good
-        either: no firewall is blamed for what somebody on the network makes up.
+        A drop of a packet that is not valid is not reported: the kernel itself drops packets with
+        a bad IP header, which anyone can send.
         """
         self.good = False
         self.watch.seen(self.packet(1))
@@ -107,8 +107,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_readLate(self) -> None:
         """
-        A busy host may read the second socket long after the first; the same
-        packet is still the same packet.
+        A packet is recognized even if a busy host reads the second socket long after the first.
         """
         self.watch.passed(self.packet(1), expectsSilence=True)
         self.wait(0.5)
@@ -118,9 +117,8 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_overflow(self) -> None:
         """
-        The queue of the raw socket may be too full for a packet, or not read
-        yet: where others pass the firewall is not blamed, but the packet is
-        not lost either.
+        The queue of the raw socket may be full, or not read yet.  A packet that is missing
+        there is delivered, but no drop is reported if other packets pass or are unread.
         """
         self.watch.seen(self.packet(1))
         self.watch.passed(self.packet(2), expectsSilence=True)
@@ -133,8 +131,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_passed(self) -> None:
         """
-        A packet that the raw socket shows as well was not dropped, whichever
-        socket is read first.
+        A packet that the raw socket receives was not dropped, whichever socket is read first.
         """
         self.watch.seen(self.packet(1))
         self.watch.passed(self.packet(1), expectsSilence=True)
@@ -146,8 +143,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_rewritten(self) -> None:
         """
-        Both are the same packet also if the header was changed on the way in,
-        or bytes follow.
+        A packet is recognized even if its header has changed or bytes were added.
         """
         self.watch.seen(self.packet(1))
         changed = crafted.packet(counter=1, tos=0, identification=5) + b"\0\0"
@@ -157,7 +153,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_onlySome(self) -> None:
         """
-        A firewall may drop one sender and not another.
+        A firewall may drop the packets of one sender only.
         """
         good = readPacket(crafted.packet(source="10.99.0.7"))
         bad = readPacket(crafted.packet(source="10.99.0.8"))
@@ -169,8 +165,8 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_opened(self) -> None:
         """
-        When the raw socket hears again that is the way; a drop after that is
-        another discovery.
+        When the raw socket receives packets again, the front is not used.  A later drop is
+        reported again.
         """
         self.watch.seen(self.packet(1))
         self.wait()
@@ -184,8 +180,8 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_sameBytes(self) -> None:
         """
-        Some hosts (OpenBSD) send the same advertisement for ever: that it
-        passed once does not mean that it passes now.
+        OpenBSD may send the same bytes each time.  That they passed once does not mean that they
+        pass now.
         """
         for _ in range(40):
             self.watch.passed(self.packet(1), expectsSilence=False)
@@ -198,7 +194,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_eachInItsTime(self) -> None:
         """
-        Packets that come one after another wait a moment each.
+        Each of several packets is held for a moment of its own.
         """
         self.watch.seen(self.packet(1))
         self.wait(0.015)
@@ -211,8 +207,8 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_asksForNothing(self) -> None:
         """
-        While the raw socket hears the group nothing in front is asked for; it
-        is again after as long a silence as was said.
+        While the raw socket receives packets, the front is not watched.  It is watched again
+        after two intervals of silence.
         """
         self.assertTrue(self.transport.front)
         for counter in range(5):
@@ -225,14 +221,14 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_looksOn(self) -> None:
         """
-        A master, who expects silence, looks on without a pause.
+        A master, which expects silence, continues to watch the front.
         """
         self.watch.passed(self.packet(1), expectsSilence=True)
         self.assertTrue(self.transport.front)
 
     def test_bounded(self) -> None:
         """
-        A flood in front is held only in part.
+        Only a part of a flood in front is held.
         """
         for counter in range(10000):
             self.watch.seen(self.packet(counter % 5000))
@@ -242,7 +238,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        After the end nothing is delivered, asked for, or left on the clock.
+        After a stop no packet is delivered, the front is not watched, and no timer is left.
         """
         self.watch.passed(self.packet(1), expectsSilence=False)
         self.watch.watch(True)
@@ -255,7 +251,7 @@ class FirewallWatchTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """
-        A payload that is no advertisement is held and compared like one.
+        A payload that is no advertisement is held and compared, too.
         """
         for payload in (b"", b"x", b"\xff" * 30):
             packet = attrs.evolve(self.packet(1), payload=payload)

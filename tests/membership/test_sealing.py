@@ -1,6 +1,6 @@
 """
-Tests for L{txcarp.membership.sealing}: what a host remembers over a restart, and what an
-attacker achieves with replays.
+Tests for L{txcarp.membership.sealing}: state that is kept over a restart, and replays by an
+attacker.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ class SealingTestCase(SynchronousTestCase):
 
     def make(self, disk: MemoryFile | None = None, **settings: Any) -> Sealing:
         """
-        A new process, on the same disk as the last one unless another one is given.
+        Make the seals of a new process.
+
+        @param disk: The disk of that process; C{None} for the same as before.
+        @param settings: Settings of the configuration; C{store} replaces the store, and
+            C{sameProcess} makes another run in the same process instead.
         """
         if not settings.pop("sameProcess", False):
             self.memories.append(Memory(SayOnce(self.clock)))
@@ -76,9 +80,9 @@ class SealingTestCase(SynchronousTestCase):
 
     def judge(self, sealing: Sealing, advertisement: Advertisement, source: bytes) -> bool:
         """
-        Have an advertisement judged, and note whether the group is ahead of this host.
+        Judge an advertisement, and record whether the group is ahead of this host.
 
-        @return: Whether it is sealed.
+        @return: Whether the advertisement is sealed.
         """
         sealed, isAhead = sealing.judge(advertisement, source)
         if isAhead:
@@ -87,7 +91,9 @@ class SealingTestCase(SynchronousTestCase):
 
     def sealed(self, seconds: float = 0.0, says: Says | None = None) -> Advertisement:
         """
-        What a peer seals so many seconds from now.
+        Make an advertisement that a peer seals at a time.
+
+        @param seconds: The time, in seconds from now.
         """
         says = says or Says(1, 0)
         configuration = configured()
@@ -99,20 +105,20 @@ class SealingTestCase(SynchronousTestCase):
 
 class RememberTests(SealingTestCase):
     """
-    What is written, and when.
+    Which state is saved, and when.
     """
 
     def test_reserved(self) -> None:
         """
-        Ticks are reserved ahead, so that a host that crashes and whose clock was set
-        back meanwhile uses none twice.
+        Ticks are reserved in advance, so that a host uses none twice if it crashes and its clock
+        is set back.
         """
         counters: list[int] = []
         for _ in range(RESERVED * 3):
             reserved = self.saved.tick
             counter = self.sealing.counter(Says(1, 0), _PEER)
             assert counter is not None
-            if counters:  # those of the first advertisement cannot be reserved before
+            if counters:  # the first tick cannot be reserved in advance
                 self.assertGreaterEqual(reserved, tickOf(counter))
             counters.append(tickOf(counter))
             self.assertGreaterEqual(self.saved.tick, counters[-1])
@@ -125,7 +131,8 @@ class RememberTests(SealingTestCase):
 
     def test_reservedAgain(self) -> None:
         """
-        What was reserved before a stop is not after the next start in the same process.
+        A stop ends the reservation.  After the next start in the same process, ticks are reserved
+        again.
         """
         self.sealing.counter(Says(1, 0), _PEER)
         self.clock.advance(1.0)
@@ -138,8 +145,8 @@ class RememberTests(SealingTestCase):
 
     def test_clockSetBack(self) -> None:
         """
-        A group whose clocks were set back, and that was stopped and started since, goes
-        on as if nothing had happened: each host keeps the pace that others remember.
+        After a stop during which its clock was set back, a host keeps its earlier pace of ticks,
+        and its peers accept its advertisements.
         """
         for seconds in (0.0, 1.0):
             self.clock.advance(seconds)
@@ -154,7 +161,7 @@ class RememberTests(SealingTestCase):
 
     def peerHears(self, sealing: Sealing) -> None:
         """
-        Have this host seal something, and a peer with a memory of its own believe it.
+        Check that a peer, which has a disk of its own, accepts the next advertisement of a host.
         """
         if not hasattr(self, "peer"):
             self.peer = self.make(MemoryFile())
@@ -166,7 +173,7 @@ class RememberTests(SealingTestCase):
 
     def test_stopped(self) -> None:
         """
-        An orderly end writes exactly what was used.
+        A stop saves the last tick that was used.
         """
         counter = self.sealing.counter(Says(1, 0), _PEER)
         assert counter is not None
@@ -175,8 +182,8 @@ class RememberTests(SealingTestCase):
 
     def test_newPeer(self) -> None:
         """
-        A new peer is remembered when it was heard twice, what it goes on saying
-        now and then.
+        A new peer is saved at once when it was heard twice, and its later advertisements from time
+        to time.
         """
         for when in (-1.0, 0.0):
             self.assertTrue(self.judge(self.sealing, self.sealed(when), _PEER))
@@ -191,7 +198,7 @@ class RememberTests(SealingTestCase):
 
     def test_oneAtATime(self) -> None:
         """
-        While a slow disk writes nothing else is written; the newest state is next.
+        While a write is in progress, no other write starts.  The next one has the newest state.
         """
         self.threads.slow = True
         for when in (-1.0, 0.0):
@@ -210,8 +217,7 @@ class RememberTests(SealingTestCase):
 
     def test_hungDisk(self) -> None:
         """
-        A disk that does not answer at all does not keep a host from ending, and is free to
-        answer later.
+        A disk that does not respond does not prevent the stop, and may respond later.
         """
         self.threads.slow = True
         self.sealing.counter(Says(1, 0), _OWN)
@@ -231,7 +237,7 @@ class RememberTests(SealingTestCase):
 
     def test_cannotWrite(self) -> None:
         """
-        A full disk is reported, and nothing waits for it.
+        A full disk is logged, and does not prevent the stop.
         """
         self.disk.writeError = OSError(errno.ENOSPC, "No space left on device")
         with capturedLogs() as logs:
@@ -244,7 +250,7 @@ class RememberTests(SealingTestCase):
 
     def test_cannotRead(self) -> None:
         """
-        A file that cannot be read is reported, and the host begins anew.
+        A file that cannot be read is logged, and the host starts without a saved state.
         """
         self.disk.readError = OSError(errno.EIO, "Input/output error")
         with capturedLogs() as logs:
@@ -255,7 +261,7 @@ class RememberTests(SealingTestCase):
 
     def test_noThread(self) -> None:
         """
-        Where the system allows no more threads, this host advertises all the same.
+        If the system allows no more threads, the host advertises nevertheless.
         """
 
         def refuse(function: object) -> Any:
@@ -272,7 +278,7 @@ class RememberTests(SealingTestCase):
 
     def test_off(self) -> None:
         """
-        Without seals nothing is sealed, checked or written.
+        Without verification, nothing is sealed, checked or saved.
         """
         sealing = self.make(verification=Verification.OFF)
         self.assertIsNone(sealing.counter(Says(1, 0), _PEER))
@@ -282,7 +288,7 @@ class RememberTests(SealingTestCase):
 
     def test_noTicksLeft(self) -> None:
         """
-        A clock that is wrong by centuries is said; advertisements leave unsealed.
+        If the clock is wrong by centuries, that is logged, and advertisements are not sealed.
         """
         self.wall = 2e10
         with capturedLogs() as logs:
@@ -293,9 +299,8 @@ class RememberTests(SealingTestCase):
 
     def test_laterThanAll(self) -> None:
         """
-        A state that does not fit together, as one of a broken disk: this host is later
-        than each host that it knows all the same, so that a host that it has to refuse
-        hears it and is in step again.
+        Even if the saved state is inconsistent, the ticks of this host are later than those of
+        every host in it.  A peer whose ticks are refused hears them and catches up.
         """
         far = TICKS // 2
         state = SealState(7, {_PEER: SealedSource(far)})
@@ -306,7 +311,8 @@ class RememberTests(SealingTestCase):
 
     def test_caughtUp(self) -> None:
         """
-        It is said when the group is so far ahead that this host was not believed.
+        It is reported, once, that the ticks of the group are so far ahead that the group refused
+        this host.
         """
         self.wall = 1.5e9  # before there were ticks
         sealing = self.make()
@@ -323,8 +329,8 @@ class RememberTests(SealingTestCase):
 
     def test_byChance(self) -> None:
         """
-        What was sealed by chance, and is far ahead of the clock, does not carry this host
-        away.
+        A counter with a valid seal by chance, which is far ahead of the clock, does not move the
+        ticks of this host.
         """
         wall = self.wall - EPOCH
         self.assertTrue(self.judge(self.sealing, self.sealed(wall + FAR_AHEAD), _PEER))
@@ -335,7 +341,7 @@ class RememberTests(SealingTestCase):
 
     def test_anotherRun(self) -> None:
         """
-        Within one process nothing is forgotten, also without a store.
+        Another run in the same process remembers everything, even without a store.
         """
         sealing = self.make(store=None)
         heard = [self.sealed(when) for when in (-1.0, 0.0)]
@@ -348,8 +354,8 @@ class RememberTests(SealingTestCase):
 
     def test_afterARestart(self) -> None:
         """
-        What was heard before a restart is refused after it, also what is newer than
-        the last write but was held back for too long.
+        After a restart, a host refuses advertisements that it heard before, and those that are
+        newer than the saved state but arrive too late.
         """
         self.judge(self.sealing, self.sealed(-1.0), _PEER)
         heard = self.sealed()
@@ -372,7 +378,7 @@ def resent(
     source: bytes | None = None,
 ) -> bytes:
     """
-    A captured packet as an attacker makes it who knows no password.
+    Change a captured packet as an attacker can who does not know the password.
     """
     heard = decode(payloadOf(packet))
     changed = says or Says(heard.advbase, heard.advskew, heard.demotion)
@@ -389,12 +395,12 @@ def resent(
 
 class AttackTests(SynchronousTestCase):
     """
-    What an attacker on the segment gets who captures everything.
+    Attacks by a host on the segment that captures all packets.
     """
 
     def group(self, **more: Any) -> tuple[Segment, Computer, Computer]:
         """
-        A master and a backup with memories.
+        Make a master and a backup, each with a disk.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", **more)
@@ -407,22 +413,21 @@ class AttackTests(SynchronousTestCase):
 
     def inject(self, segment: Segment, packet: bytes) -> None:
         """
-        Send something to everybody.
+        Send a packet to all hosts.
         """
         for computer in segment.computers:
             computer.arrived(packet)
 
     def untouched(self, segment: Segment, first: Computer) -> None:
         """
-        Nothing moved.
+        Check that the first host has been master all the time.
         """
         self.assertEqual(segment.masters(), [first])
         self.assertEqual(len(segment.reigns), 1)
 
     def test_changedTiming(self) -> None:
         """
-        Advertisements sent again with other values, from whatever source, move
-        nothing.
+        Repeated advertisements with changed values, from any source, have no effect.
         """
         both = {"addresses": ["10.99.0.100", "fd00::100"]}
         for settings in ({}, both, {"verification": Verification.REQUIRE}):
@@ -439,8 +444,8 @@ class AttackTests(SynchronousTestCase):
 
     def test_fullReplay(self) -> None:
         """
-        When the master is dead its advertisements, sent again in order and at their
-        pace, keep nobody from taking over.
+        After the master died, its advertisements, repeated in order and at their pace, do not
+        prevent the take-over.
         """
         segment, first, second = self.group()
         captured = list(segment.record)
@@ -462,7 +467,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_receiverRestarted(self) -> None:
         """
-        Nor do they fool a host that was restarted, in order or by a crash.
+        They do not prevent it either if the backup was stopped or crashed before.
         """
         for end in (Computer.stop, Computer.crash):
             segment, first, second = self.group()
@@ -476,12 +481,12 @@ class AttackTests(SynchronousTestCase):
                 self.inject(segment, packet)
                 segment.run(0.25)
             self.assertEqual(segment.masters(), [second])
-            # What the five seconds before a crash brought is not remembered.
+            # The last five seconds before a crash may not have been saved.
             self.assertLess(segment.reigns[-1].since - started, 3.4 + SAVE_EVERY)
 
     def test_ownAfterARestart(self) -> None:
         """
-        Nor do its own from before.
+        A host that was restarted is not affected by its own earlier advertisements.
         """
         for end in (Computer.stop, Computer.crash):
             segment, first, second = self.group()
@@ -500,7 +505,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_missedWhileDown(self) -> None:
         """
-        Nor those that it did not hear because it was down: they are too old.
+        It refuses advertisements that were sent while it was down, because they are too old.
         """
         segment, first, second = self.group()
         second.stop()
@@ -518,8 +523,8 @@ class AttackTests(SynchronousTestCase):
 
     def test_withoutMemory(self) -> None:
         """
-        Without a state file a host that was just started can be fooled with what was
-        captured, until it hears one host or takes over; that is what the file is for.
+        Without a state file, a host that was restarted accepts captured advertisements until it
+        takes over.  That is what the file is for.
         """
         segment, first, second = self.group()
         captured = list(segment.record)
@@ -543,8 +548,8 @@ class AttackTests(SynchronousTestCase):
 
     def test_ownEchoed(self) -> None:
         """
-        Advertisements that come back to their sender, also with another source, move
-        nothing and are named.
+        Advertisements that come back to their sender, even with another source, are reported and
+        have no other effect.
         """
         segment, first, _ = self.group()
         for packet in segment.record[-5:]:
@@ -557,8 +562,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_unsealedMember(self) -> None:
         """
-        A host that was never sealed is a member as any other, unless seals are
-        required.
+        A host that never sealed is accepted unless seals are required.
         """
         for verification, master in ((Verification.LEARN, 1), (Verification.REQUIRE, 2)):
             segment = Segment()
@@ -572,7 +576,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_sealTakenOff(self) -> None:
         """
-        A peer that was sealed and is not any more is refused, and that is named.
+        A peer that has stopped sealing is refused, and that is logged.
         """
         segment, first, second = self.group()
         first.crash()
@@ -586,8 +590,8 @@ class AttackTests(SynchronousTestCase):
 
     def test_newHardware(self) -> None:
         """
-        A peer that was replaced by a new machine, with nothing remembered and a clock
-        that is a year late, is back as soon as it has heard the group.
+        A peer that was replaced by a new machine, without a saved state and with a clock that is
+        a year late, takes part again as soon as it has heard the group.
         """
         segment, first, second = self.group()
         first.crash()
@@ -603,9 +607,9 @@ class AttackTests(SynchronousTestCase):
 
     def test_forgottenTogether(self) -> None:
         """
-        The same after a power cut, when the new machine is first: the other one has to
-        think it a replay and takes over.  When the better one hears that, it says
-        at once who it is.
+        After a power cut, if the new machine starts first, the other one takes its advertisements
+        for replays and becomes master.  When the new machine, which is better, hears that, it
+        advertises at once and stays master.
         """
         segment, first, second = self.group(preempt=True)
         for computer in (first, second):
@@ -625,7 +629,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_clocksApart(self) -> None:
         """
-        The clocks of the hosts need not agree, and may be set at any time.
+        The clocks of the hosts may differ, and may be set at any time.
         """
         segment = Segment()
         first = segment.add("10.99.0.1", preempt=True)
@@ -646,8 +650,7 @@ class AttackTests(SynchronousTestCase):
 
     def test_mixed(self) -> None:
         """
-        An unsealed host counts on from a sealed counter, as ucarp does, and is
-        believed.
+        A host without seals, which like ucarp continues a sealed counter, is accepted.
         """
         segment, first, second = pair({}, {"verification": Verification.OFF, "advskew": 100})
         first.stop()

@@ -1,6 +1,7 @@
 """
-Tests for L{txcarp.membership.timers}; for faults inside the rhythm see
-L{tests.test_virtualhost_trouble}.
+Tests for L{txcarp.membership.timers}.
+
+Exceptions inside a beat are also tested in L{tests.test_virtualhost_trouble}.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ _BOTH = (_4, _6)
 
 class Watched:
     """
-    A deadline, and what it reports.
+    A deadline, and its events.
 
-    @ivar expired: When it was reported, and how late it said it was.
-    @ivar waiting: What it said, then, of unread packets.
-    @ivar silent: When a family was reported to be silent, that family, and the
-        one in which the master was heard.
-    @ivar unread: Whether packets wait.
+    @ivar expired: The time and the lateness of each event.
+    @ivar waiting: Whether each event reported unread packets.
+    @ivar silent: Each time when the master was heard while a family was silent, that family, and
+        the family in which the master was heard.
+    @ivar unread: Whether there are unread packets.
+    @ivar looks: The number of times that the deadline looked for unread packets.
     """
 
     def __init__(self, *families: Family, any: bool = False) -> None:
@@ -46,7 +48,7 @@ class Watched:
 
     def heard(self, delay: float, family: Family) -> None:
         """
-        Have the master heard in a family.
+        Hear the master in a family.
         """
         self.deadline.arm(delay, family)
         for silent in self.deadline.silent:
@@ -71,12 +73,12 @@ class Watched:
 
 class OneFamilyTests(SynchronousTestCase):
     """
-    A virtual host with addresses of one family.
+    Deadlines with one family.
     """
 
     def test_expires(self) -> None:
         """
-        Nobody spoke: that is reported once, in time.
+        Silence is reported once, in time.
         """
         for family in _BOTH:
             watched = Watched(family)
@@ -89,7 +91,7 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_heard(self) -> None:
         """
-        Each advertisement sets it anew.
+        Each advertisement sets a new deadline.
         """
         watched = Watched(_4)
         watched.deadline.arm(3.0)
@@ -102,7 +104,7 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_notArmed(self) -> None:
         """
-        Without being set it never passes.
+        A deadline that was never set does not pass.
         """
         watched = Watched(_4)
         watched.run(10)
@@ -110,7 +112,7 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_disarmed(self) -> None:
         """
-        Forgotten is forgotten, also twice.
+        A removed deadline does not pass, and may be removed twice.
         """
         watched = Watched(*_BOTH)
         watched.deadline.arm(3.0)
@@ -125,7 +127,7 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_unread(self) -> None:
         """
-        It is told whether packets wait when it has passed.
+        The event says whether there are unread packets.
         """
         for unread in (False, True):
             watched = Watched(_4)
@@ -136,7 +138,7 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        How late it was noticed is said.
+        The event says how late the deadline was noticed.
         """
         watched = Watched(_4)
         watched.deadline.arm(3.0)
@@ -146,7 +148,7 @@ class OneFamilyTests(SynchronousTestCase):
 
 class BothFamiliesTests(SynchronousTestCase):
     """
-    A virtual host with addresses of both.
+    Deadlines with both families.
     """
 
     def setUp(self) -> None:
@@ -155,7 +157,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def hear(self, family: Family, *seconds: int) -> None:
         """
-        The master is heard at these moments.
+        Hear the master at these times.
         """
         for second in seconds:
             self.watched.run(second)
@@ -163,7 +165,8 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_allSilent(self) -> None:
         """
-        It has passed when that of each family has, which is reported once.
+        The deadline has passed, and that is reported once, when the deadlines of both families
+        have.
         """
         self.hear(_4, 1)
         self.hear(_6, 2)
@@ -173,15 +176,15 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_together(self) -> None:
         """
-        If they pass at the same moment that is one report.
+        It is also reported once if both pass at the same time.
         """
         self.watched.run(30)
         self.assertEqual(self.watched.expired, [(3.0, 0.0)])
 
     def test_oneSilent(self) -> None:
         """
-        C23: one alone moves nothing. It is told with each advertisement in the
-        other, and not before it is silent, nor when it is heard again.
+        C23: the silence of one family alone has no effect.  It is known whenever the master is
+        heard in the other family, from the deadline until the silent family is heard again.
         """
         for silent, heard in ((_6, _4), (_4, _6)):
             self.setUp()
@@ -199,8 +202,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_silentFamilyFirst(self) -> None:
         """
-        When the other becomes silent, too, the master is missed, as late as that
-        one.
+        When the other family becomes silent, too, its deadline and its lateness are reported.
         """
         self.hear(_4, 1, 2, 3, 4)
         self.watched.clock.advance(3.25)
@@ -208,7 +210,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_armAll(self) -> None:
         """
-        A new beginning is one for both: nobody is silent yet.
+        When all deadlines are set again, no family is silent.
         """
         self.hear(_4, 1, 2, 3)
         self.watched.silent.clear()
@@ -218,7 +220,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_disarm(self) -> None:
         """
-        Also after it was forgotten.
+        The same is true after the deadline was removed.
         """
         self.hear(_4, 1, 2, 3)
         self.watched.silent.clear()
@@ -229,7 +231,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_any(self) -> None:
         """
-        The BSD kernels take over when one is silent.
+        By the rule of the BSD kernels, the silence of one family is enough.
         """
         self.watched = Watched(*_BOTH, any=True)
         self.watched.deadline.arm(3.0)
@@ -240,8 +242,8 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_anyDeaf(self) -> None:
         """
-        The silence of one in which nobody can be heard is not enough, and has to last its
-        full time again once somebody can.
+        But the silence of a family in which no packet can arrive is not enough.  When packets can
+        arrive, it must last for the full time again.
         """
         self.watched = Watched(*_BOTH, any=True)
         self.watched.deadline.deafen(frozenset([_6]), 3.0)
@@ -256,7 +258,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_deafDisarmed(self) -> None:
         """
-        What is heard again begins no deadline where none was.
+        When packets can arrive again, no deadline is set unless there was one.
         """
         self.watched.deadline.disarm()
         self.watched.deadline.deafen(frozenset([_4]), 3.0)
@@ -266,7 +268,7 @@ class BothFamiliesTests(SynchronousTestCase):
 
     def test_anyTold(self) -> None:
         """
-        They are told as well, as long as nothing comes of it.
+        By that rule, too, the silent family is known while the host has not taken over.
         """
         self.watched = Watched(*_BOTH, any=True)
         self.watched.deadline.arm(3.0)
@@ -279,8 +281,8 @@ class BothFamiliesTests(SynchronousTestCase):
     )
     def test_anyOrder(self, history: list[tuple[Family, int]], any: bool) -> None:
         """
-        Whatever is heard when, the first report comes at the moment at which all
-        families, or any, have been silent for the dead time.
+        Whatever is heard at whatever time, the first event comes when all families, or any of
+        them, have been silent for the dead time.
         """
         watched = Watched(*_BOTH, any=any)
         watched.deadline.arm(3.0)
@@ -314,7 +316,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_nothingThere(self) -> None:
         """
-        If nothing waits it is reported once more, as if in time.
+        Without unread packets, the deadline is reported again, as if it was noticed in time.
         """
         self.watched.deadline.lookAgain(0.25)
         self.watched.run(20)
@@ -322,7 +324,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_unread(self) -> None:
         """
-        As long as something waits it is put off.
+        It is deferred while there are unread packets.
         """
         self.watched.unread = True
         self.watched.deadline.lookAgain(0.25)
@@ -335,7 +337,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_notForEver(self) -> None:
         """
-        A flood does not put it off for ever.
+        A flood of packets does not defer it for ever.
         """
         self.watched.unread = True
         self.watched.deadline.lookAgain(0.25)
@@ -345,7 +347,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_countedAnew(self) -> None:
         """
-        Each second look has the same patience.
+        Each second look waits equally long.
         """
         self.watched.unread = True
         for _ in range(3):
@@ -358,7 +360,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_heard(self) -> None:
         """
-        What was read spoke for the master.
+        An advertisement of the master cancels it.
         """
         self.watched.deadline.lookAgain(0.25)
         self.watched.heard(3.0, _4)
@@ -369,7 +371,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_forgotten(self) -> None:
         """
-        It ends with the deadline.
+        It is removed with the deadline.
         """
         self.watched.deadline.lookAgain(0.25)
         self.watched.deadline.disarm()
@@ -377,7 +379,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        Two at a time are one.
+        A new second look replaces the present one.
         """
         self.watched.deadline.lookAgain(0.25)
         self.watched.deadline.lookAgain(0.5)
@@ -386,8 +388,8 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_anyNotHeard(self) -> None:
         """
-        Where the silence of any is enough, hearing the other does not end the
-        second look.
+        Where the silence of one family is enough, an advertisement in the other family does not
+        cancel it.
         """
         watched = Watched(*_BOTH, any=True)
         watched.deadline.arm(3.0)
@@ -399,7 +401,7 @@ class SecondLookTests(SynchronousTestCase):
         watched.heard(3.0, _4)
         watched.run(5)
         self.assertEqual(watched.expired[1:], [(4.25, 0.0)])
-        # Unless that family is heard, too.
+        # An advertisement in the silent family does.
         watched.clock.advance(3.0)
         watched.deadline.lookAgain(0.25)
         watched.heard(3.0, _4)
@@ -410,7 +412,7 @@ class SecondLookTests(SynchronousTestCase):
 
     def test_oneFamilyHeard(self) -> None:
         """
-        With two families, one that is heard in time is enough.
+        Otherwise an advertisement in one of the families cancels it.
         """
         watched = Watched(*_BOTH)
         watched.deadline.arm(3.0)
@@ -430,8 +432,7 @@ class CancelTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        Nothing, a call that waits, one that was made, and one that was
-        cancelled before.
+        The call may be C{None}, waiting, made or cancelled.
         """
         cancel(None)
         clock = Clock()
@@ -457,7 +458,7 @@ class RhythmTests(SynchronousTestCase):
 
     def beat(self, event: Event) -> None:
         """
-        Note a beat.
+        Record a beat.
         """
         self.assertEqual(event, BeatDue())
         self.beats.append(self.clock.seconds())
@@ -465,7 +466,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_beats(self) -> None:
         """
-        One after each interval.
+        There is a beat after each interval.
         """
         self.rhythm.start(1.25)
         self.clock.pump([0.25] * 20)
@@ -477,7 +478,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """
-        None after it was stopped, once or twice.
+        There is no beat after a stop, which may be repeated.
         """
         self.rhythm.start(1.0)
         self.clock.pump([0.25] * 4)
@@ -490,7 +491,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         """
-        Counted from the last beat, or from the start.
+        The silence is measured from the last beat or from the start.
         """
         self.rhythm.start(4.0)
         self.clock.advance(3.0)
@@ -501,7 +502,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_changedByABeat(self) -> None:
         """
-        A beat may set another rhythm, and there is one.
+        A beat may start another rhythm, which replaces the present one.
         """
         def slower(event: Event) -> None:
             self.beats.append(self.clock.seconds())
@@ -515,7 +516,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_stoppedByABeat(self) -> None:
         """
-        Or end it.
+        A beat may stop the rhythm.
         """
         def last(event: Event) -> None:
             self.beats.append(self.clock.seconds())
@@ -528,7 +529,7 @@ class RhythmTests(SynchronousTestCase):
 
     def test_fault(self) -> None:
         """
-        A beat that fails is logged, and the next one comes.
+        An exception in a beat is logged, and the rhythm continues.
         """
         def fails(event: Event) -> None:
             self.beats.append(self.clock.seconds())

@@ -23,9 +23,9 @@ def setDemotion(
     ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str, amount: int
 ) -> bool:
     """
-    Demote a virtual host for a reason, and log that.
+    Demote a virtual host for a reason, and log that if it is a change.
 
-    @return: Whether it was not demoted by this amount for this reason already.
+    @return: Whether it is a change.
     @raise ValueError: If the ledger refuses the demotion.
     """
     changed = ledger.set(reason, amount)
@@ -45,9 +45,9 @@ def clearDemotion(
     ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str
 ) -> bool:
     """
-    End a demotion, and log that.
+    End the demotion for a reason, and log that if there was one.
 
-    @return: Whether the virtual host was demoted for this reason.
+    @return: Whether there was one.
     """
     changed = ledger.clear(reason)
     if changed:

@@ -132,7 +132,7 @@ class Damping:
             self._log.error(
                 "This host lost mastership {changes} times within {seconds:.0f} s and stays out "
                 "of the election for {seconds:.0f} s. Look for lost packets, an unstable link, or "
-                "peers that disagree about who is preferred (vhid {vhid} on {interface})",
+                "peers that disagree about the best host (vhid {vhid} on {interface})",
                 changes=limit.changes,
                 seconds=limit.seconds,
                 vhid=self._configuration.vhid,
