@@ -25,7 +25,7 @@ from txcarp.protocol.rejection import Rejection
 #: addresses.
 _NOT_CHANGED = 32
 
-#: The least seconds that one of two masters has to give way.
+#: The minimum time, in seconds, that one of two masters has to give way.
 _PATIENCE = 0.5
 
 _BAD_DIGEST = "Bad digest - Check vhid, password and virtual IP address: "
@@ -37,8 +37,8 @@ _EXPLANATIONS = {
     "of addresses. If it belongs to another group, give that group another vhid. Otherwise "
     "correct its configuration",
     Finding.VRRP: "{peer} uses VRRP with the virtual router ID {vhid}. Both protocols work side by "
-    "side, but with virtual hardware addresses two hosts would have the same one: give one of "
-    "the groups another number",
+    "side, but their virtual hardware addresses are the same: if both groups use them, give one "
+    "of the groups another number",
     Finding.EQUAL_TIMING: "{peer} advertises the same advbase and advskew as this host, and this "
     "dialect has no tie-break: give each host an advskew of its own",
     Finding.OWN_ECHO: "advertisements of this host come back to it. Look for a loop in the "

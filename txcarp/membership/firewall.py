@@ -27,10 +27,10 @@ _GRACE = 0.02
 #: bytes each time, sends them again.
 _MEMORY = 0.9
 
-#: The front is watched again when the raw socket has been silent for this many advertisement
-#: intervals...
+#: Advertisement intervals of silence of the raw socket after which the front is watched again.
 _SILENCE = 2
-#: ...and at least for this many seconds.
+
+#: The minimum of that silence in seconds.
 _SHORTEST_SILENCE = 0.05
 
 #: The match of nftables for protocol 112.
@@ -178,9 +178,9 @@ class FirewallWatch:
         if self._limits.ready(("firewall", family)) is None:
             return
         self._log.error(
-            "The firewall of this host drops protocol 112 on {interface}. txcarp reads "
-            "advertisements in front of the firewall until it accepts them. Accept them, for "
-            'example with: nft insert rule inet filter input iifname "{interface}" {rule} accept'
+            "The firewall of this host drops protocol 112 on {interface}; advertisements are "
+            "read in front of it. Allow them, for example with: "
+            'nft insert rule inet filter input iifname "{interface}" {rule} accept'
             "{other}",
             interface=self._interface,
             rule=_RULES[family],
