@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 import attrs
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -174,17 +174,21 @@ class Subject:
         )
 
 
-def run(examples: int, **more: Any) -> None:
+def run(examples: int, number: int | None = None, **more: Any) -> None:
     """
     Attack hosts until something is wrong.
 
     @param examples: How many hosts are attacked.
+    @param number: The seed of what is random; C{None} for another one each time.
     @param more: Settings of Hypothesis.
     @raise AssertionError: With the steps that lead to what is wrong.
     """
     chosen = settings(max_examples=examples, stateful_step_count=40, deadline=None, **more)
     with mock.patch.object(freshness, "REMEMBERED", _REMEMBERED):
-        run_state_machine_as_test(Besieged, settings=chosen)
+        machine = type("Besieged", (Besieged,), {})
+        if number is not None:
+            machine = seed(number)(machine)
+        run_state_machine_as_test(machine, settings=chosen)
 
 
 class Besieged(RuleBasedStateMachine):
