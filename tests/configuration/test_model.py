@@ -206,7 +206,6 @@ class ConfigurationTests(SynchronousTestCase):
             ("group", "all hosts need the same group", group),
             ("trackedInterfaces", "10 and 20: give one", {"trackedInterfaces": tracked}),
             ("broadcast", "or the IPv4 peers", {"broadcast": True, "peers": (b"\n\0\0\2",)}),
-            ("preemptDelay", "without preempt", {"preemptDelay": 5.0}),
             ("virtualMAC", "needs assign", {"virtualMAC": b"\0\0\x5e\0\1\7"}),
         ):
             addresses = [IPV4, IPV6]

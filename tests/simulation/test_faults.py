@@ -80,7 +80,7 @@ _HOSTS = st.fixed_dictionaries(
         "flapLimit": st.sampled_from([None, FlapLimit(4, 10.0)]),
         "releaseFirst": st.booleans(),
     }
-).map(lambda host: host if host["preempt"] else {**host, "preemptDelay": 0.0})
+)
 
 _GROUPS = st.fixed_dictionaries(
     {

@@ -356,8 +356,6 @@ class VirtualHostConfiguration:
                 "nothing is broadcast, because the peers get the advertisements instead: leave "
                 "out this, or the IPv4 peers",
             )
-        if self.preemptDelay and not self.preempt:
-            yield "preemptDelay", "it has no effect without preempt: set both, or neither"
         if self.virtualMAC is not None and not self.assign:
             yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
 
