@@ -19,12 +19,7 @@ from functools import partial
 from math import inf, isfinite
 
 from twisted.internet.base import DelayedCall
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IReactorFDSet,
-    IReactorTime,
-    IReadDescriptor,
-)
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer

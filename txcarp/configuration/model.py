@@ -210,9 +210,7 @@ class VirtualHostConfiguration:
     preempt: bool = False
     preemptDelay: float = 0.0
     startDelay: float | None = None
-    flapLimit: FlapLimit | None = attrs.field(
-        default=FlapLimit(10, 60.0), converter=_readFlapLimit
-    )
+    flapLimit: FlapLimit | None = attrs.field(default=FlapLimit(10, 60.0), converter=_readFlapLimit)
     anyFamily: bool = False
     trackedInterfaces: tuple[TrackedInterface, ...] = attrs.field(
         default=(), converter=_readTrackedInterfaces
@@ -232,9 +230,7 @@ class VirtualHostConfiguration:
     verification: Verification = attrs.field(
         default=Verification.LEARN, converter=_readVerification
     )
-    otherPasswords: tuple[bytes, ...] = attrs.field(
-        default=(), converter=passwords, repr=False
-    )
+    otherPasswords: tuple[bytes, ...] = attrs.field(default=(), converter=passwords, repr=False)
     otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
         default=(), converter=addressSets
     )

@@ -32,12 +32,7 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import (
-    OPTIONS,
-    CommandLineError,
-    Option,
-    split,
-)
+from txcarp.configuration.options import OPTIONS, CommandLineError, Option, split
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import firstInterface
 from txcarp.protocol.family import isLinkLocal

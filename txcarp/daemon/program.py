@@ -12,13 +12,7 @@ from typing import NoReturn
 
 from twisted.application.app import AppLogger
 from twisted.application.service import IService, IServiceCollection, MultiService
-from twisted.logger import (
-    ILogObserver,
-    LogEvent,
-    LogPublisher,
-    PredicateResult,
-    globalLogPublisher,
-)
+from twisted.logger import ILogObserver, LogEvent, LogPublisher, PredicateResult, globalLogPublisher
 from twisted.python import usage
 from twisted.python.components import Componentized
 

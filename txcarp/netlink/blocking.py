@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
-from types import TracebackType
+from contextlib import AbstractContextManager, suppress
 
 from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import format as wire
@@ -57,7 +56,7 @@ def openNetlinkSocket(groups: int = 0) -> socket.socket:
     return sock
 
 
-class BlockingNetlink:
+class BlockingNetlink(AbstractContextManager["BlockingNetlink"]):
     """
     A netlink socket in the network namespace of the thread that makes it, as a context
     manager.
@@ -68,15 +67,7 @@ class BlockingNetlink:
         self._socket.settimeout(_TIMEOUT)
         self._sequence = 0
 
-    def __enter__(self) -> BlockingNetlink:
-        return self
-
-    def __exit__(
-        self,
-        type: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -5,14 +5,14 @@ A test network and everything in it.
 from __future__ import annotations
 
 import errno
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 from txcarp.testbed.namespaces import TestbedUnavailable, enable
 from txcarp.testbed.node import Node
 from txcarp.testbed.switch import Switch
 
 
-class Testbed:
+class Testbed(AbstractContextManager["Testbed"]):
     """
     A test network.  L{create} makes one; L{remove}, or the end of a C{with} block, takes
     it away.
@@ -50,15 +50,7 @@ class Testbed:
                 ) from error
             raise
 
-    def __enter__(self) -> Testbed:
-        return self
-
-    def __exit__(
-        self,
-        type: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.remove()
 
     def switch(self, name: str, multicastSnooping: bool = False) -> Switch:

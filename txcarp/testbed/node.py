@@ -11,34 +11,23 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IProcessProtocol, IProcessTransport, IReactorProcess
 
 from txcarp.links import Link
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.format import Request
-from txcarp.netlink.requests import (
-    IFA_F_NODAD,
-    delAddress,
-    delLink,
-    newAddress,
-    setLink,
-)
+from txcarp.netlink.requests import IFA_F_NODAD, delAddress, delLink, newAddress, setLink
 from txcarp.testbed.namespaces import NetworkNamespace
 from txcarp.testbed.requests import newRoute, newVeth
 from txcarp.testbed.switch import Switch
 
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import (
-        IProcessProtocol,
-        IProcessTransport,
-        IReactorProcess,
-    )
-
 _LOOPBACK = 1
+
+#: Seconds to wait for a carrier, which usually takes milliseconds.
 _CARRIER_WAIT = 15.0
-"""Seconds to wait for a carrier, which usually takes milliseconds."""
 
 
 @attrs.define
