@@ -390,7 +390,8 @@ class IDiagnosisObserver(Interface):
 
 class ITrace(Interface):
     """
-    Records the events and effects of a virtual host.
+    Records the events and effects of a virtual host.  Its exceptions are logged, and change
+    nothing else.
     """
 
     def happened(event: Event) -> None:
