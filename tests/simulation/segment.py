@@ -337,14 +337,6 @@ class Computer:
         """
         Stop the process in good order.
         """
-        platform = FakePlatform(self.clock, self.journal)
-        platform.network, platform.links = self, self.links
-        if self.disk is not None:
-            platform.store = StateStore(self.disk, self.clock, maybeDeferred)
-        platform.draw = self._random.getrandbits
-        platform.wallSeconds = (  # type: ignore[method-assign]
-            lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError
-        )
         host = self.virtualHost
         if host is not None:
             host.stopService().addCallback(lambda _: self._stopped(host))
