@@ -60,10 +60,18 @@ class HoldStatus:
     A reason that holds this host back from the election.
 
     @ivar remaining: Seconds until the hold ends; C{None} if it has no fixed end.
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
     reason: HoldReason
     remaining: float | None
+    detail: str = ""
+
+    def explain(self) -> str:
+        """
+        Return the reason as a phrase for a log line.
+        """
+        return f"{self.reason.value} ({self.detail})" if self.detail else self.reason.value
 
 
 @attrs.frozen
@@ -138,7 +146,7 @@ class Status:
         """
         yield f"{self.role.value} on {self.interface} id {self.vhid}"
         if self.holds:
-            reasons = ", ".join(sorted(hold.reason.value for hold in self.holds))
+            reasons = ", ".join(sorted(hold.explain() for hold in self.holds))
             yield f"Held back from the election: {reasons}"
         if self.demotions:
             reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotions.items())

@@ -83,7 +83,9 @@ class VirtualHost(Service):
         holds: list[HoldStatus] = []
         if run is not None:
             deadline = run.masterDown.deadline
-            holds = [HoldStatus(one, _until(run.holds.endOf(one), now)) for one in run.holds]
+            for one in run.holds:
+                left = _until(run.holds.endOf(one), now)
+                holds.append(HoldStatus(one, left, run.holds.details[one]))
         peers = memory.peers.all
         known = self.role is Role.BACKUP and deadline is not None and bool(peers)
         return Status(

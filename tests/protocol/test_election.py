@@ -231,23 +231,32 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "master loses its link": (
         MASTER,
         HELD,
-        Held(HoldReason.NO_LINK),
-        (WAITING, StopAdvertising(), ChangeRole(Role.BACKUP, Reason.LINK_LOST)),
+        Held(HoldReason.NO_LINK, "eth0 is down"),
+        (
+            WAITING,
+            StopAdvertising(),
+            ChangeRole(Role.BACKUP, Reason.LINK_LOST, detail="eth0 is down"),
+        ),
     ),
     # Handing over.
     "resigned": (
         MASTER,
         HELD,
-        Resigned(False),
+        Resigned(HoldReason.RESIGNED),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.RESIGNED)),
     ),
     "unfit": (
         MASTER,
         HELD,
-        Resigned(True),
+        Resigned(HoldReason.UNFIT),
         (WAITING, BowOut(), StopAdvertising(), ChangeRole(Role.BACKUP, Reason.UNFIT)),
     ),
-    "unfit, and backup by now": (BACKUP, HELD, Resigned(True), (WAITING, DisarmMasterDown())),
+    "unfit, and backup by now": (
+        BACKUP,
+        HELD,
+        Resigned(HoldReason.UNFIT),
+        (WAITING, DisarmMasterDown()),
+    ),
     # Demotion.
     "demoted, somebody better may be there": (
         MASTER,
@@ -276,7 +285,7 @@ _KINDS: tuple[Event, ...] = (
     DeadlinePassed(),
     Slept(9.0),
     Held(HoldReason.NO_LINK),
-    Resigned(),
+    Resigned(HoldReason.RESIGNED),
     Released(),
     DemotionChanged(True),
     OfferUnanswered(),
@@ -381,7 +390,7 @@ _EVENTS = st.one_of(
     st.builds(DeadlinePassed, st.floats(0, 10), st.booleans()),
     st.builds(Slept, st.floats(0, 100)),
     st.builds(Held, st.sampled_from(HoldReason)),
-    st.builds(Resigned, st.booleans()),
+    st.builds(Resigned, st.sampled_from(HoldReason)),
     st.just(Released()),
     st.builds(DemotionChanged, st.booleans()),
     st.just(OfferUnanswered()),

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.timers import cancel
-from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released
+from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released, Resigned
 
 #: Seconds for which a host stays out of the election after a required step failed.
 HOLD_OFF = 10.0
@@ -27,16 +27,18 @@ class Holds:
     The present reasons that keep a host out of the election, each with an optional end.
 
     @ivar ends: The reasons, each with the timer that ends it; C{None} if it has no end.
+    @ivar details: More about some of the reasons, as text.
     """
 
     def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
         """
-        @param tell: Called with L{Held} for each new reason, L{HoldEnded} at the end of one, and
-            L{Released} when the last one is removed.
+        @param tell: Called with L{Held} or L{Resigned} for each new reason, L{HoldEnded} at the
+            end of one, and L{Released} when the last one is removed.
         """
         self._clock = clock
         self._tell = tell
         self.ends: dict[HoldReason, IDelayedCall | None] = {}
+        self.details: dict[HoldReason, str] = {}
 
     def __contains__(self, reason: HoldReason) -> bool:
         return reason in self.ends
@@ -48,21 +50,28 @@ class Holds:
         return len(self.ends)
 
     def hold(
-        self, reason: HoldReason, seconds: float | None = None, event: Event | None = None
+        self,
+        reason: HoldReason,
+        seconds: float | None = None,
+        *,
+        detail: str = "",
+        handOver: bool = False,
     ) -> None:
         """
         Add a reason, or give it a new end.
 
         @param seconds: Seconds until its end; C{None} for no end.
-        @param event: An event to tell in place of L{Held}.
+        @param detail: More about the reason, as text; may be empty.
+        @param handOver: Whether a master bows out, so that another host takes over at once.
         """
         cancel(self.ends.get(reason))
+        self.details[reason] = detail
         self.ends[reason] = (
             None
             if seconds is None
             else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
         )
-        self._tell(event or Held(reason))
+        self._tell(Resigned(reason, detail) if handOver else Held(reason, detail))
 
     def release(self, reason: HoldReason) -> None:
         """
@@ -70,6 +79,7 @@ class Holds:
         """
         if reason in self.ends:
             cancel(self.ends.pop(reason))
+            del self.details[reason]
             if not self.ends:
                 self._tell(Released())
 

@@ -47,7 +47,7 @@ from txcarp.membership.timers import MasterDown
 from txcarp.protocol import effects, events
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.demotion import DemotionLedger
-from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.effects import Role
 from txcarp.protocol.election import MASTER
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
@@ -348,10 +348,10 @@ class Participation:
         Hand over if this host is master, and stay out of the election for some seconds.
         """
         if not self._configuration.releaseFirst or self.candidate.state is not MASTER:
-            self.holds.hold(reason, seconds, events.Resigned(reason is HoldReason.UNFIT))
+            self.holds.hold(reason, seconds, handOver=True)
         elif not self._resigning:
             self._resigning = True
-            effect = effects.ChangeRole(Role.BACKUP, Reason[reason.name])
+            effect = effects.ChangeRole(Role.BACKUP, reason.change)
             change = self._roles.change(effect, Role.MASTER)
             self.mastership.release(change).addBoth(
                 lambda _: self.tell(events.GivenBack(reason, seconds))
@@ -367,7 +367,7 @@ class Participation:
         elif isMaster or reason is HoldReason.UNFIT:
             # A backup that was asked to hand over has nothing left to do: another host has
             # taken over already.
-            self.holds.hold(reason, seconds, events.Resigned(reason is HoldReason.UNFIT))
+            self.holds.hold(reason, seconds, handOver=True)
 
     # Leaving.
 

@@ -56,7 +56,7 @@ class Roles:
         Describe a change of role that the election decided.
         """
         configuration, peer = self._configuration, effect.peer
-        detail = ""
+        detail = effect.detail
         if effect.reason is Reason.SILENCE:
             detail = f"{self._deadTime:.3f} s"
         elif effect.reason is Reason.PAUSED:

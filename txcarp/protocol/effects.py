@@ -149,9 +149,11 @@ class ChangeRole(Effect):
 
     @ivar peer: The host whose advertisement caused the change; C{None} if none did.
     @ivar pause: For C{Reason.PAUSED}, the seconds for which this host did not run.
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
     role: Role
     reason: Reason
     peer: Peer | None = None
     pause: float = 0.0
+    detail: str = ""

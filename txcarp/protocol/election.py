@@ -216,12 +216,11 @@ class Master:
                 # A bow-out lets backups that do not preempt take over.  This host stays
                 # master until it hears a better one, because there may be none.
                 return self, (effects.BowOut(),)
-            case events.Held():
-                change = effects.ChangeRole(Role.BACKUP, Reason.LINK_LOST)
+            case events.Held(reason=reason, detail=detail):
+                change = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
                 return WAITING, (effects.StopAdvertising(), change)
-            case events.Resigned(unfit=unfit):
-                reason = Reason.UNFIT if unfit else Reason.RESIGNED
-                change = effects.ChangeRole(Role.BACKUP, reason)
+            case events.Resigned(reason=reason, detail=detail):
+                change = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
                 return WAITING, (effects.BowOut(), effects.StopAdvertising(), change)
             case events.Stopped():
                 return INIT, (effects.BowOut(), effects.StopAdvertising())

@@ -15,6 +15,7 @@ import enum
 import attrs
 
 from txcarp.links import Link
+from txcarp.protocol.effects import Reason
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Peer
@@ -31,6 +32,14 @@ class HoldReason(enum.Enum):
     RESIGNED = "handed over on request"
     UNFIT = "a required step failed"
     FLAPPING = "lost mastership too often"
+
+    @property
+    def change(self) -> Reason:
+        """
+        Why a master that is held back becomes backup: the L{Reason} of the same name, if there
+        is one.
+        """
+        return Reason.__members__.get(self.name, Reason.LINK_LOST)
 
 
 class Event:
@@ -98,9 +107,12 @@ class Slept(Event):
 class Held(Event):
     """
     This host is held back from the election from now on.
+
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
     reason: HoldReason
+    detail: str = ""
 
 
 @attrs.frozen
@@ -113,13 +125,13 @@ class Released(Event):
 @attrs.frozen
 class Resigned(Event):
     """
-    This host hands over, and is held back from the election for a while.
+    This host hands over, and is held back from the election from now on.
 
-    @ivar unfit: Whether the reason is that it cannot do the work of a master.  Otherwise an
-        administrator asked it to.
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
-    unfit: bool = False
+    reason: HoldReason
+    detail: str = ""
 
 
 @attrs.frozen
