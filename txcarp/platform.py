@@ -25,6 +25,7 @@ from txcarp.interfaces import (
 )
 from txcarp.mastership.scripts import ProcessRunner
 from txcarp.netlink.client import Netlink
+from txcarp.network.addresslist import AddressList
 from txcarp.network.addresstable import AddressTable
 from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
@@ -71,11 +72,14 @@ class LinuxPlatform:
         self._clock: MonotonicClock | None = None
         if clock is None:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
+        known = AddressList(self._netlink, clock)
+        if addresses is None:
+            self._parts.append(known)
         if links is None:
             links = LinkMonitor(self._netlink, clock)
             self._parts.append(links)
         if addresses is None:
-            addresses = AddressTable(self._netlink, clock, links)
+            addresses = AddressTable(self._netlink, known, links)
             self._parts.append(addresses)
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)

@@ -35,6 +35,7 @@ from txcarp.netlink.requests import (
     promoteSecondaries,
     setLink,
 )
+from txcarp.network.addresslist import AddressList
 from txcarp.network.addresstable import OURS, AddressTable
 from txcarp.network.sockets import MissingCapability
 
@@ -137,7 +138,8 @@ class TableTests(SynchronousTestCase):
         self.clock = Clock()
         self.netlink = FakeNetlink()
         self.indexes = {"eth7": INDEX}
-        self.table = AddressTable(self.netlink, self.clock, self)  # type: ignore[arg-type]
+        self.list = AddressList(self.netlink, self.clock)  # type: ignore[arg-type]
+        self.table = AddressTable(self.netlink, self.list, self)  # type: ignore[arg-type]
         self.observer = FakeObserver()
         self.table.watch("eth7", self.observer)
 
@@ -149,11 +151,25 @@ class TableTests(SynchronousTestCase):
             return None
         return Link(index=self.indexes[name], name=name, up=True, running=True)
 
+    def begin(self) -> None:
+        """
+        Start the list and the table.
+        """
+        self.list.start()
+        self.table.start()
+
+    def end(self) -> None:
+        """
+        Stop them.
+        """
+        self.table.stop()
+        self.list.stop()
+
     def start(self, *addresses: InterfaceAddress) -> None:
         """
         Start the table, with these addresses present.
         """
-        self.table.start()
+        self.begin()
         self.netlink.dumps[-1].callback(list(addresses))
 
     def holding(self, one: VirtualAddress = IPV4) -> Holding:
@@ -167,7 +183,7 @@ class TableTests(SynchronousTestCase):
         The table and the fake provide their interfaces.
         """
         verifyObject(IAddressTable, self.table)
-        verifyObject(IAddressObserver, self.table)
+        verifyObject(IAddressObserver, self.list)
         verifyObject(ILeaseObserver, self.observer)
 
     def test_known(self) -> None:
@@ -175,7 +191,7 @@ class TableTests(SynchronousTestCase):
         The addresses are known when the first list has been read.
         """
         waiting = self.table.known()
-        self.table.start()
+        self.begin()
         second = self.table.known()
         self.assertNoResult(waiting)
         self.netlink.dumps[0].callback([address()])
@@ -190,16 +206,16 @@ class TableTests(SynchronousTestCase):
         A second start does nothing.
         """
         self.start()
-        self.table.start()
+        self.begin()
         self.assertEqual((len(self.netlink.dumps), len(self.netlink.observers)), (1, 1))
 
     def test_stop(self) -> None:
         """
         After a stop, events are not followed and a late list is ignored.
         """
-        self.table.start()
-        self.table.stop()
-        self.table.stop()
+        self.begin()
+        self.end()
+        self.end()
         self.netlink.dumps[0].callback([address()])
         self.assertEqual(self.netlink.observers, [])
         self.assertIs(self.holding(), Holding.NOBODY)
@@ -209,8 +225,8 @@ class TableTests(SynchronousTestCase):
         A table that is started again lists the addresses again, and knows none until then.
         """
         self.start(address())
-        self.table.stop()
-        self.table.start()
+        self.end()
+        self.begin()
         self.assertNoResult(self.table.known())
         self.assertIs(self.holding(), Holding.NOBODY)
         self.netlink.dumps[-1].callback([address()])
@@ -293,7 +309,7 @@ class TableTests(SynchronousTestCase):
         """
         An event that arrives while the list is read is newer than the list.
         """
-        self.table.start()
+        self.begin()
         self.netlink.say(address(IPV6))
         self.netlink.say(address())
         self.netlink.say(address(), present=False)
@@ -319,7 +335,7 @@ class TableTests(SynchronousTestCase):
         events were lost.
         """
         waiting = self.table.known()
-        self.table.start()
+        self.begin()
         self.netlink.lose()
         self.netlink.lose()
         self.netlink.dumps[0].callback([address()])
@@ -335,7 +351,7 @@ class TableTests(SynchronousTestCase):
         """
         waiting = self.table.known()
         with capturedLogs() as logs:
-            self.table.start()
+            self.begin()
             self.netlink.dumps[0].errback(OSError("interrupted"))
         self.assertIn("interrupted", formatEvent(logs[0]))
         self.clock.advance(0.5)
@@ -348,9 +364,9 @@ class TableTests(SynchronousTestCase):
         It is not requested again after a stop.
         """
         with capturedLogs():
-            self.table.start()
+            self.begin()
             self.netlink.dumps[0].errback(OSError("interrupted"))
-        self.table.stop()
+        self.end()
         self.clock.advance(1.0)
         self.assertEqual(len(self.netlink.dumps), 1)
 
@@ -643,8 +659,8 @@ class TableTests(SynchronousTestCase):
         The addresses from before a stop are not known after the next start.
         """
         self.start(address())
-        self.table.stop()
-        self.table.start()
+        self.end()
+        self.begin()
         waiting = self.table.known()
         self.assertNoResult(waiting)
         self.assertIs(self.holding(), Holding.NOBODY)
@@ -670,11 +686,14 @@ class KernelTests(TestCase):
         """
         Make a table that knows the present addresses.
         """
-        table = AddressTable(self.netlink, reactor, self)  # type: ignore[arg-type]
+        addresses = AddressList(self.netlink, reactor)  # type: ignore[arg-type]
+        table = AddressTable(self.netlink, addresses, self)  # type: ignore[arg-type]
         with self.node.inside():
             self.netlink.start()
+        addresses.start()
         table.start()
         self.addCleanup(self.netlink.stop)
+        self.addCleanup(addresses.stop)
         self.addCleanup(table.stop)
         table.watch("eth0", self.observer)
         await table.known()

@@ -15,10 +15,11 @@ In reading order:
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
   - C{linklocal}: the link-local address of an interface.
   - C{linkmonitor}: the state of all links, and their observers.
-  - C{addresstable}: the addresses of this host, and which of them this program added.
+  - C{addresslist}: the addresses of all interfaces of this host.
+  - C{addresstable}: adds and removes the virtual addresses, and notices which of them are lost.
   - C{macvlans}: interfaces with a virtual MAC address.
   - C{listing}: reads one of the kernel's lists while it changes.
   - C{defaults}: the interface to use when none is named.
 
-Link monitor, address table and macvlans use one netlink socket (L{txcarp.netlink}).
+Link monitor, address list, address table and macvlans use one netlink socket (L{txcarp.netlink}).
 """

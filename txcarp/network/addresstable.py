@@ -1,5 +1,5 @@
 """
-The addresses of this host, as the kernel has them.
+Adding and removing the virtual addresses.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txcarp.addresses import Holding, VirtualAddress
-from txcarp.interfaces import IAddressObserver, IAddressTable, ILeaseObserver, ILinkMonitor
+from txcarp.interfaces import IAddressTable, ILeaseObserver, ILinkMonitor
 from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.netlink.conversation import ATTEMPTS, AnswerLost
@@ -27,7 +26,7 @@ from txcarp.netlink.requests import (
     newAddress,
     promoteSecondaries,
 )
-from txcarp.network.listing import Listing
+from txcarp.network.addresslist import AddressList, IAddressListObserver
 from txcarp.network.sockets import MissingCapability
 
 #: The mark of addresses that this program added (IFA_PROTO, since Linux 5.18): the number of
@@ -41,33 +40,23 @@ _SHORT_LEASE = 60
 _GONE = frozenset((errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO))
 
 
-@implementer(IAddressTable, IAddressObserver)
+@implementer(IAddressTable, IAddressListObserver)
 class AddressTable:
     """
-    Adds and removes addresses over rtnetlink, several in one message, and follows the
-    kernel's events about all addresses.
+    Adds and removes addresses over rtnetlink, several in one message, and notices which of them
+    are lost.
     """
 
-    def __init__(self, netlink: Netlink, clock: IReactorTime, links: ILinkMonitor) -> None:
+    def __init__(self, netlink: Netlink, addresses: AddressList, links: ILinkMonitor) -> None:
         """
         @param netlink: The owner starts it before L{start}.
+        @param addresses: The owner starts it before L{start}, too.
         @param links: Knows the index of each interface.
         """
         self._netlink = netlink
+        self._addresses = addresses
         self._links = links
-        self._listing = Listing(
-            clock,
-            "addresses",
-            netlink.dumpAddresses,
-            lambda address: (address.index, address.local, address.prefixLength),
-            self._listed,
-        )
         self._started = False
-        #: What waits for the first list; C{None} when it is known.
-        self._untilKnown: list[Deferred[None]] | None = []
-        #: By index and packed address, then by prefix length: an interface can have an IPv4
-        #: address several times.
-        self._present: dict[tuple[int, bytes], dict[int, InterfaceAddress]] = {}
         self._observers: list[tuple[str, ILeaseObserver]] = []
         #: The index of the interface to which an address was added, by its name then.
         self._heldOn: dict[tuple[str, bytes], int] = {}
@@ -82,20 +71,15 @@ class AddressTable:
         """
         if not self._started:
             self._started = True
-            self._present.clear()  # an answer may have come after stop()
-            self._netlink.addAddressObserver(self)
-            self._listing.read()
+            self._addresses.watch(self)
 
     def stop(self) -> None:
         """
-        Forget the addresses until the next L{start}.
+        Call no observer until the next L{start}.
         """
         if self._started:
             self._started = False
-            self._netlink.removeAddressObserver(self)
-            self._listing.stop()
-            self._untilKnown = self._untilKnown or []
-            self._present.clear()
+            self._addresses.unwatch(self)
 
     def watch(self, interface: str, observer: ILeaseObserver) -> None:
         self._observers.append((interface, observer))
@@ -104,11 +88,7 @@ class AddressTable:
         self._observers = [entry for entry in self._observers if entry[1] is not observer]
 
     def known(self) -> Deferred[None]:
-        if self._untilKnown is None:
-            return succeed(None)
-        known: Deferred[None] = Deferred()
-        self._untilKnown.append(known)
-        return known
+        return self._addresses.known()
 
     def holding(self, interface: str, address: VirtualAddress) -> Holding:
         found = self._on(self._indexOf(interface), address)
@@ -119,10 +99,8 @@ class AddressTable:
     def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
         index = self._indexOf(interface)
         return index is not None and any(
-            not self._isOurs(one)
-            for (other, local), found in self._present.items()
-            if local == address.packed and other != index
-            for one in found.values()
+            one.index != index and not self._isOurs(one)
+            for one in self._addresses.everywhere(address.packed)
         )
 
     def hold(
@@ -162,7 +140,8 @@ class AddressTable:
                 if error is None:
                     # The kernel sends the event of an IPv6 address some time after the
                     # answer, and the address may be removed meanwhile.
-                    self.addressChanged(self._added(index, address, lease), True)
+                    added = self._added(index, address, lease)
+                    self._addresses.addressChanged(added, True)
             _raiseFirst(results)
 
         return self._ask([*settings, *requests, *rest]).addCallback(answered)
@@ -190,10 +169,9 @@ class AddressTable:
             )
         )
 
-    def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
-        self._listing.noteEvent(address, present)
-        place = address.index, address.local
-        before = self._put(address) if present else self._take(address)
+    def addressNoted(
+        self, address: InterfaceAddress, before: InterfaceAddress | None, present: bool
+    ) -> None:
         if present:
             newRole = before is None or before.flags != address.flags
         else:
@@ -205,55 +183,25 @@ class AddressTable:
         if before is None:
             return
         if not present:
-            if not any(map(self._isOurs, self._present.get(place, {}).values())):
+            left = self._addresses.at(address.index, address.local)
+            if not any(map(self._isOurs, left.values())):
                 self._notify(address, lambda observer: observer.addressesGone([address.local]))
         elif self._isOurs(before) and not self._isOurs(address):
             self._notify(address, lambda observer: observer.addressesTaken([address.local]))
 
-    def addressesUncertain(self) -> None:
-        self._listing.read()
-
-    def _listed(self, addresses: list[InterfaceAddress]) -> None:
-        self._present.clear()
-        for address in addresses:
-            self._put(address)
+    def addressesListed(self, again: bool) -> None:
         self._promoted.clear()
-        for index in {address.index for address in addresses}:
+        for index in self._addresses.indexes():
             self._noteRoles(index)
-        waiting, self._untilKnown = self._untilKnown, None
-        if waiting is None:  # not the first list: events were lost
+        if again:
             for _, observer in list(self._observers):
                 observer.addressesPossiblyGone()
-        for known in waiting or ():
-            known.callback(None)
-
-    def _put(self, address: InterfaceAddress) -> InterfaceAddress | None:
-        """
-        Note that an address is present.
-
-        @return: The same address as it was noted before.
-        """
-        found = self._present.setdefault((address.index, address.local), {})
-        before = found.get(address.prefixLength)
-        found[address.prefixLength] = address
-        return before
-
-    def _take(self, address: InterfaceAddress) -> InterfaceAddress | None:
-        """
-        Undo L{_put}.
-        """
-        place = address.index, address.local
-        found = self._present.get(place, {})
-        before = found.pop(address.prefixLength, None)
-        if not found:
-            self._present.pop(place, None)
-        return before
 
     def _on(self, index: int | None, address: VirtualAddress) -> list[InterfaceAddress]:
         """
         Return an address as an interface has it, with any prefix lengths.
         """
-        return list(self._present.get((index, address.packed), {}).values()) if index else []
+        return list(self._addresses.at(index, address.packed).values()) if index else []
 
     def _isOurs(self, address: InterfaceAddress) -> bool:
         """
@@ -272,13 +220,7 @@ class AddressTable:
 
         @return: The packed addresses that were not found before.
         """
-        ipv4 = [
-            one
-            for (on, _), found in self._present.items()
-            if on == index
-            for one in found.values()
-            if one.family == socket.AF_INET
-        ]
+        ipv4 = [one for one in self._addresses.of(index) if one.family == socket.AF_INET]
         others = [one for one in ipv4 if one.flags & IFA_F_SECONDARY and not self._isOurs(one)]
         before = self._promoted.pop(index, set())
         ours = [one for one in ipv4 if self._isOurs(one)] if others else []
@@ -298,7 +240,7 @@ class AddressTable:
         """
         Return what the kernel's event about an address that it just added is.
         """
-        known = self._present.get((index, address.packed), {}).get(address.prefixLength)
+        known = self._addresses.at(index, address.packed).get(address.prefixLength)
         return InterfaceAddress(
             index=index,
             family=socket.AF_INET if address.isIPv4 else socket.AF_INET6,
