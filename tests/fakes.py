@@ -70,6 +70,9 @@ class FakeTransport:
     @ivar error: The exception to raise instead of sending; C{None} for none.
     @ivar unread: The result of L{hasUnread}.
     @ivar hearing: The result of L{hears}.
+    @ivar linkLocalAddresses: The result of L{linkLocals}.
+    @ivar missing: The addresses for which L{isLocal} is false.
+    @ivar switchedOff: The result of L{isSwitchedOff}.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -83,7 +86,9 @@ class FakeTransport:
         self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
-        self.linkLocalAddress: bytes | None = socket.inet_pton(socket.AF_INET6, "fe80::1")
+        self.linkLocalAddresses = [socket.inet_pton(socket.AF_INET6, "fe80::1")]
+        self.missing: set[bytes] = set()
+        self.switchedOff = False
 
     def send(self, packet: bytes) -> None:
         advertisement = decode(payloadOf(packet))
@@ -103,10 +108,14 @@ class FakeTransport:
     def hasUnread(self) -> bool:
         return self.unread
 
-    def linkLocal(self) -> bytes:
-        if self.linkLocalAddress is None:
-            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-        return self.linkLocalAddress
+    def linkLocals(self) -> Sequence[bytes]:
+        return self.linkLocalAddresses
+
+    def isLocal(self, address: bytes) -> bool:
+        return address not in self.missing
+
+    def isSwitchedOff(self) -> bool:
+        return self.switchedOff
 
     def watchFront(self, wanted: bool) -> None:
         self.front = wanted

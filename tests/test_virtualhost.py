@@ -851,14 +851,14 @@ class LinkTests(SynchronousTestCase):
         assert stage.network.receiver is not None
         with capturedLogs() as events:
             for _ in range(2):
-                stage.network.receiver.hearingChanged()
+                stage.network.receiver.transportChanged()
         self.assertIs(stage.host.role, Role.BACKUP)
         said = [formatEvent(event) for event in events]
         self.assertEqual(len([one for one in said if "No packet can be" in one]), 1, said)
         stage.run(60)
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.transport.hearing = True
-        stage.network.receiver.hearingChanged()
+        stage.network.receiver.transportChanged()
         stage.run(2.9)
         self.assertIs(stage.host.role, Role.BACKUP)
         stage.run(0.2)
@@ -896,7 +896,7 @@ class LinkTests(SynchronousTestCase):
         receiver = stage.network.receiver
         assert receiver is not None
         stage.host.stopService()
-        receiver.hearingChanged()
+        receiver.transportChanged()
         self.assertIs(stage.host.role, Role.INIT)
 
     def test_goneInSpiteOfThat(self) -> None:

@@ -46,14 +46,20 @@ class IAdvertisementTransport(Interface):
         @raise OSError: If the kernel refuses it.
         """
 
-    def linkLocal() -> bytes:
+    def linkLocals() -> Sequence[bytes]:
         """
-        Return the packed link-local address from which the kernel would send to the IPv6
-        group.
+        Return the packed IPv6 link-local addresses that packets can come from, the best ones
+        first.  One is left out while the kernel checks whether another host has it.
+        """
 
-        @raise OSError: If there is none: the interface is down or gone, or the kernel is
-            still checking whether another host has the address, or this is a transport of
-            IPv4.
+    def isLocal(address: bytes) -> bool:
+        """
+        Whether packets to a packed address that arrive on the interface are for this host.
+        """
+
+    def isSwitchedOff() -> bool:
+        """
+        Whether an administrator switched this family off on the interface.
         """
 
     def hears() -> bool:
@@ -90,9 +96,10 @@ class IPacketReceiver(Interface):
         may get it as well, before or after this, or never.
         """
 
-    def hearingChanged() -> None:
+    def transportChanged() -> None:
         """
-        Handle that L{IAdvertisementTransport.hears} has changed in one of the families.
+        Handle that a transport of one of the families may now answer otherwise: whether it
+        hears, has link-local addresses or a local address, or is switched off.
         """
 
 
@@ -204,6 +211,12 @@ class IAddressObserver(Interface):
     def addressesUncertain() -> None:
         """
         Handle that events were lost.  Only a new list of the addresses is reliable.
+        """
+
+    def ipv6Changed(index: int) -> None:
+        """
+        Handle that the kernel begins to do IPv6 on an interface, or that a setting of IPv6
+        changed there.
         """
 
 

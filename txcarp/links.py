@@ -8,6 +8,9 @@ import attrs
 
 ARPHRD_ETHER = 1
 
+# linux/if_addr.h
+_IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x08, 0x20, 0x40
+
 #: The smallest MTU in bytes with which a link can carry IPv6 (RFC 8200, section 5).
 MINIMUM_MTU_IPV6 = 1280
 
@@ -86,6 +89,21 @@ class InterfaceAddress:
     validLifetime: int | None = None
     preferredLifetime: int | None = None
     protocol: int | None = None
+
+    @property
+    def isUsable(self) -> bool:
+        """
+        Whether packets can have this address.  While the kernel searches for another host that
+        has it, and after one was found, they cannot.
+        """
+        return not self.flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
+
+    @property
+    def isDeprecated(self) -> bool:
+        """
+        Whether another address is a better source.
+        """
+        return bool(self.flags & _IFA_F_DEPRECATED)
 
     def sharesNetwork(self, other: InterfaceAddress) -> bool:
         """

@@ -73,7 +73,7 @@ class LinuxPlatform:
         if clock is None:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
         known = AddressList(self._netlink, clock)
-        if addresses is None:
+        if addresses is None or network is None:
             self._parts.append(known)
         if links is None:
             links = LinkMonitor(self._netlink, clock)
@@ -82,7 +82,7 @@ class LinuxPlatform:
             addresses = AddressTable(self._netlink, known, links)
             self._parts.append(addresses)
         if network is None:
-            network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links)
+            network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links, known)
         self.clock: IReactorTime = clock
         self.links: ILinkMonitor = links
         self.addresses: IAddressTable | None = addresses

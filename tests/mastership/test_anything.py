@@ -70,7 +70,7 @@ class Life:
             case "hearing":
                 stage.transport.hearing = fact
                 if stage.network.receiver is not None:
-                    stage.network.receiver.hearingChanged()
+                    stage.network.receiver.transportChanged()
             case "sends":
                 stage.transport.error = None if fact else OSError(105, "no buffers")
             case "refuse":

@@ -56,6 +56,7 @@ class Tape:
     def __init__(self) -> None:
         self.links: list[tuple[Link, bool]] = []
         self.addresses: list[tuple[InterfaceAddress, bool]] = []
+        self.ipv6: list[int] = []
         self.uncertain = 0
 
     def linkEvent(self, link: Link, present: bool) -> None:
@@ -80,6 +81,12 @@ class Tape:
         """
         See L{IAddressObserver.addressesUncertain}.
         """
+
+    def ipv6Changed(self, index: int) -> None:
+        """
+        See L{IAddressObserver.ipv6Changed}.
+        """
+        self.ipv6.append(index)
 
 
 class KernelTests(TestCase):
@@ -140,6 +147,19 @@ class KernelTests(TestCase):
             )
             held = [a.local for a in await self.netlink.dumpAddresses()]
             self.assertNotIn(local, held)
+
+    async def test_ipv6(self) -> None:
+        """
+        The kernel's event that IPv6 is switched on is passed on, also where the interface gets no
+        address by itself.
+        """
+        self.node.sysctl("net/ipv6/conf/eth0/addr_gen_mode", "1")
+        self.node.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
+        await self.netlink.dumpLinks()
+        self.tape.ipv6.clear()
+        self.node.sysctl("net/ipv6/conf/eth0/disable_ipv6", "0")
+        await until(lambda: self.tape.ipv6)
+        self.assertEqual(set(self.tape.ipv6), {self.index})
 
     async def test_refused(self) -> None:
         """

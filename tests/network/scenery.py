@@ -13,13 +13,17 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import SkipTest
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests import crafted
-from txcarp.interfaces import ILinkMonitor, ILinkObserver, IPacketReceiver
-from txcarp.links import Link
+from txcarp.interfaces import IAddressObserver, ILinkMonitor, ILinkObserver, IPacketReceiver
+from txcarp.links import InterfaceAddress, Link
+from txcarp.network.addresslist import AddressList
 from txcarp.protocol.envelope import Packet
 from txcarp.testbed import Node
 
@@ -150,6 +154,37 @@ def _works(node: Node, address: str, index: int) -> bool:
         return True
 
 
+class NodeNetlink:
+    """
+    Lists the addresses of a node at once, and reports no events.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def dumpAddresses(self) -> Deferred[list[InterfaceAddress]]:
+        """
+        See C{Netlink.dumpAddresses}.
+        """
+        with self._node.netlink() as netlink:
+            return succeed(netlink.addresses())
+
+    def addAddressObserver(self, observer: IAddressObserver) -> None:
+        """
+        See C{Netlink.addAddressObserver}.
+        """
+
+
+def addressesOf(node: Node) -> AddressList:
+    """
+    List the addresses of a node, and again when C{addressesUncertain} is called.
+    """
+    netlink: Any = NodeNetlink(node)
+    addresses = AddressList(netlink, Clock())
+    addresses.start()
+    return addresses
+
+
 @implementer(ILinkMonitor)
 class FakeLinks:
     """
@@ -193,7 +228,7 @@ class FakeReceiver:
 
     @ivar received: The packets that passed the firewall.
     @ivar filtered: The packets that were seen in front of the firewall.
-    @ivar changes: How often C{hearingChanged} was called.
+    @ivar changes: How often C{transportChanged} was called.
     """
 
     def __init__(self) -> None:
@@ -207,9 +242,9 @@ class FakeReceiver:
         """
         self.received.append(packet)
 
-    def hearingChanged(self) -> None:
+    def transportChanged(self) -> None:
         """
-        See L{IPacketReceiver.hearingChanged}.
+        See L{IPacketReceiver.transportChanged}.
         """
         self.changes += 1
 

@@ -4,7 +4,6 @@ Tests for L{txcarp.network.linux}: two hosts with one reactor, and the kernel be
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import Any
 
@@ -20,6 +19,7 @@ from tests.network.scenery import (
     GROUP6,
     FakeLinks,
     FakeReceiver,
+    addressesOf,
     awaitIPv6,
     ipv6Packet,
     packed,
@@ -73,7 +73,8 @@ class Host:
         self.clock = Clock()
         self.receiver = FakeReceiver()
         installed: Any = reactor
-        self.network = LinuxNetwork(installed, self.clock, self.links)
+        self.addresses = addressesOf(node)
+        self.network = LinuxNetwork(installed, self.clock, self.links, self.addresses)
         self.vhids: set[int] = set()
         case.addCleanup(self.leave)
 
@@ -374,16 +375,23 @@ class NetworkTests(TestCase):
 
     def test_linkLocal(self) -> None:
         """
-        The transport of IPv6 returns the link-local address while there is one.
+        The transport of IPv6 returns the link-local address while there is one, and calls its
+        receiver when that changes.
         """
         transport = self.a.attach(GROUP6)
-        self.assertEqual(transport.linkLocal(), packed(linkLocalOf(self.a.node)))
-        self.assertRaises(OSError, self.a.attach(GROUP4).linkLocal)
-        self.a.node.deleteInterface()
-        self.assertRaises(OSError, transport.linkLocal)
+        own = packed(linkLocalOf(self.a.node))
+        self.assertEqual(transport.linkLocals(), [own])
+        self.assertTrue(transport.isLocal(own))
+        self.assertTrue(transport.isLocal(packed("10.99.0.1")))
+        self.assertFalse(transport.isLocal(packed("10.99.0.2")))
+        self.assertEqual(list(self.a.attach(GROUP4).linkLocals()), [])
+        self.a.node.removeAddress(f"{linkLocalOf(self.a.node)}/64")
+        before = self.a.receiver.changes
+        self.a.addresses.addressesUncertain()
+        self.assertEqual(self.a.receiver.changes, before + 2)  # one for each family
+        self.assertEqual(transport.linkLocals(), [])
         self.a.links.tell("eth0", None)
-        gone = self.assertRaises(OSError, transport.linkLocal)
-        self.assertEqual(gone.errno, errno.ENODEV)
+        self.assertEqual(list(transport.linkLocals()), [])
 
     async def test_withoutIPv6(self) -> None:
         """
@@ -396,8 +404,10 @@ class NetworkTests(TestCase):
         await self.passes(a[1], crafted.packet(), self.b.receiver)
         await self.passes(b[1], crafted.packet(source="10.99.0.2"), self.a.receiver)
         self.assertRaises(OSError, b[0].send, ipv6Packet())
-        self.assertRaises(OSError, b[0].linkLocal)
-        self.b.node.sysctl(setting, "0")
+        with self.b.node.inside():
+            self.assertEqual([one.isSwitchedOff() for one in b], [True, False])
+            self.b.node.sysctl(setting, "0")
+            self.assertEqual([one.isSwitchedOff() for one in b], [False, False])
         awaitIPv6(self.b.node)
         await self.passes(a[0], ipv6Packet(), self.b.receiver)
         await self.passes(b[0], ipv6Packet(), self.a.receiver)

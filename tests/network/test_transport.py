@@ -58,8 +58,14 @@ class FakeFamilyPort:
     def deliverTo(self, vhid: int, receiver: object) -> None:
         self.receivers.append((vhid, receiver))
 
-    def linkLocal(self) -> bytes:
-        return packed("fe80::7")
+    def linkLocals(self) -> list[bytes]:
+        return [packed("fe80::7")]
+
+    def isLocal(self, address: bytes) -> bool:
+        return address == packed("10.99.0.1")
+
+    def isSwitchedOff(self) -> bool:
+        return True
 
     def hears(self, vhid: int) -> bool:
         return self.error is None
@@ -105,7 +111,9 @@ class AdvertisementTransportTests(SynchronousTestCase):
         """
         transport = self.make()
         verifyObject(IAdvertisementTransport, transport)
-        self.assertEqual(transport.linkLocal(), packed("fe80::7"))
+        self.assertEqual(transport.linkLocals(), [packed("fe80::7")])
+        self.assertTrue(transport.isLocal(packed("10.99.0.1")))
+        self.assertTrue(transport.isSwitchedOff())
         self.assertTrue(transport.hears())
         self.assertTrue(transport.hasUnread())
         self.assertTrue(transport.hears())

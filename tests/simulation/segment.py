@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -269,6 +270,8 @@ class Computer:
         self.settings = settings
         #: The clock of the process's timers.  Each process has a new one.
         self.clock = Clock()
+        #: Whether the interface has a link-local address.
+        self.hasIPv6 = True
         #: Whether the process cannot run.
         self.frozen = False
         #: The time and the content of the last accepted advertisement.
@@ -430,7 +433,7 @@ class Computer:
         """
         self.deafIn = set(families)
         if not self.frozen and self.receiver is not None:
-            self.receiver.hearingChanged()
+            self.receiver.transportChanged()
 
     def detach(self, interface: str, vhid: int) -> None:
         self.receiver = None
@@ -468,8 +471,14 @@ class _Way:
     def deliverTo(self, receiver: IPacketReceiver | None) -> None:
         self._computer.receiver = receiver
 
-    def linkLocal(self) -> bytes:
-        return self._computer.linkLocal()
+    def linkLocals(self) -> Sequence[bytes]:
+        return [self._computer.linkLocal()] if self._computer.hasIPv6 else []
+
+    def isLocal(self, address: bytes) -> bool:
+        return address in self._computer.addresses
+
+    def isSwitchedOff(self) -> bool:
+        return False
 
     def hears(self) -> bool:
         return self._family not in self._computer.deafIn

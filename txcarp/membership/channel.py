@@ -5,9 +5,14 @@ the packets that it accepts.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Collection
+
+from txcarp.addresses import textOf
 from txcarp.configuration.model import MAXIMUM_PEERS, VirtualHostConfiguration
 from txcarp.interfaces import IAdvertisementTransport
 from txcarp.protocol.envelope import Audience
+from txcarp.protocol.events import TransportChanged
 from txcarp.protocol.family import Family, familyOf
 
 
@@ -31,6 +36,7 @@ class Channel:
         self.family = family
         self.transport = transport
         isIPv4 = family is Family.IPV4
+        self._virtual = frozenset(address.packed for address in configuration.addresses)
         self._configured = configuration.source if isIPv4 else configuration.source6
         listed = tuple(
             dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is family)
@@ -43,6 +49,13 @@ class Channel:
             [],
         )
         useGroup = configuration.followPeers or not listed
+        self._interface = configuration.interface
+        #: Whether peers send to the source of this host only.
+        self._isUnicast = not useGroup
+        self._noLinkLocal = (
+            f"{configuration.interface} has no link-local IPv6 address of its own that is ready "
+            "(one that the kernel still checks for duplicates is not)"
+        )
         self.destinations = [*([self.audience.group] if useGroup else []), *listed]
 
     def source(self) -> bytes:
@@ -52,8 +65,55 @@ class Channel:
         @raise OSError: If no source is configured and the interface has no link-local address.
         """
         if self._configured is None:
-            self.audience.own = self.transport.linkLocal()
+            own = [one for one in self.transport.linkLocals() if one not in self._virtual]
+            if not own:
+                raise OSError(errno.EADDRNOTAVAIL, self._noLinkLocal)
+            # To its peers, a host with another source is another host.
+            if self.audience.own not in own:
+                self.audience.own = own[0]
         return self.audience.own
+
+    @property
+    def hasSource(self) -> bool:
+        """
+        Whether this host has the source that is configured.
+        """
+        return self._configured is None or self.transport.isLocal(self._configured)
+
+    @property
+    def isDeaf(self) -> bool:
+        """
+        Whether no packet of this family can arrive.
+        """
+        return not self.transport.hears() or (self._isUnicast and not self.hasSource)
+
+    @property
+    def isOff(self) -> bool:
+        """
+        Whether the interface cannot have addresses of this family.
+        """
+        return self.transport.isSwitchedOff()
+
+    def lack(self) -> str:
+        """
+        What this host lacks to take part in this family, as a phrase for log lines; empty if
+        nothing.
+        """
+        if self.isOff:
+            return (
+                f"IPv6 is switched off on {self._interface}: "
+                f"sysctl net.ipv6.conf.{self._interface}.disable_ipv6=0 switches it on"
+            )
+        if self._isUnicast and not self.hasSource:
+            return (
+                f"no interface has {textOf(self.audience.own)}, the source (-s) of this host, to "
+                "which its peers send"
+            )
+        try:
+            self.source()
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
     def follow(self, peer: bytes) -> None:
         """
@@ -66,3 +126,26 @@ class Channel:
         if peer not in known and len(known) < MAXIMUM_PEERS:
             audience.followed.append(peer)
             self.destinations.append(peer)
+
+
+def haveUnread(channels: Collection[Channel]) -> bool:
+    """
+    Whether packets wait to be read in any family.
+    """
+    return any(channel.transport.hasUnread() for channel in channels)
+
+
+def survey(channels: Collection[Channel]) -> TransportChanged:
+    """
+    Find out in which families this host can take part.
+    """
+    hearing = [channel for channel in channels if channel.transport.hears()]
+    off = [channel.lack() for channel in channels if channel.isOff]
+    lacks = [channel.lack() for channel in hearing]
+    return TransportChanged(
+        deaf=frozenset(channel.family for channel in channels if channel.isDeaf),
+        isDeaf=not hearing and not off,
+        lack=off[0] if off else lacks[0] if lacks and all(lacks) else "",
+        isOff=bool(off),
+        missing=tuple(channel.audience.own for channel in channels if not channel.hasSource),
+    )

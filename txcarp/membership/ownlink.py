@@ -1,34 +1,59 @@
 """
-The interface of the group.  A host stays out of the election while the interface is missing or
-has no link, or while no packet can arrive.
+What this host needs to take part: an interface that works, and a source to advertise from.  A
+host stays out of the election while it lacks any of this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import ILinkMonitor
 from txcarp.links import Link
 from txcarp.membership.holds import Holds
-from txcarp.protocol.events import HoldReason
+from txcarp.membership.timers import cancel
+from txcarp.protocol.events import HoldReason, TransportChanged
 
 
 class OwnLink:
     """
-    Holds a host while its interface does not work.
+    Holds a host while its interface does not work, or something else is lacking.
     """
 
     _log = Logger()
 
     def __init__(
-        self, configuration: VirtualHostConfiguration, links: ILinkMonitor, holds: Holds
+        self,
+        configuration: VirtualHostConfiguration,
+        clock: IReactorTime,
+        holds: Holds,
+        lookAgain: Callable[[], None],
     ) -> None:
+        """
+        @param lookAgain: Called when L{transportChanged} should be called again.
+        """
         self._configuration = configuration
-        self._links = links
+        self._clock = clock
         self._holds = holds
+        self._lookAgain = lookAgain
+        self._again: IDelayedCall | None = None
         self._link: Link | None = None
         self._isKnown = False
+        self._transport = TransportChanged()
+        #: Since when this host lacks something, in seconds of the clock.
+        self._since: float | None = None
+        #: What was logged: what this host lacks, and the sources that no interface has.
+        self._said = ""
+        self._missing: tuple[bytes, ...] = ()
+
+    def stop(self) -> None:
+        """
+        Cancel the timer.
+        """
+        cancel(self._again)
 
     def changed(self, link: Link | None) -> bool:
         """
@@ -41,7 +66,9 @@ class OwnLink:
         self._logLink(name, link)
         atStart = not self._isKnown
         self._link, self._isKnown = link, True
-        if link is not None and (self._configuration.ignoreLink or link.works):
+        self._checkReady()
+        self._logMissing()
+        if self._isUsable:
             self._holds.release(HoldReason.NO_LINK)
             return True
         if HoldReason.NO_LINK not in self._holds or (atStart and link is not None):
@@ -53,23 +80,104 @@ class OwnLink:
             self._holds.hold(HoldReason.NO_LINK)
         return False
 
-    def hearingChanged(self, hears: bool) -> None:
+    def transportChanged(self, event: TransportChanged, isMaster: bool, deadTime: float) -> None:
         """
-        Hold or release this host, depending on whether packets can arrive.  A host that cannot
-        hear the master must not become a second one.
+        Hold or release this host, depending on whether packets can arrive and leave.  A host that
+        cannot hear the master must not become a second one.
+
+        @param deadTime: Seconds for which a master goes on although it lacks something.  While
+            its peers wait for it, nothing is lost if it gets that back: a network manager may
+            remove all addresses of an interface for a moment.
         """
-        if hears:
+        self._transport = event
+        self._checkReady(deadTime if isMaster else 0.0)
+        self._logMissing()
+        if not event.isDeaf:
             self._holds.release(HoldReason.DEAF)
         elif HoldReason.DEAF not in self._holds:
-            interface = self._configuration.interface
-            if self._links.link(interface) is not None:
+            if self._link is not None:
                 self._log.error(
                     "No packet can be received on [{interface}]: vhid {vhid} stays out of the "
                     "election until its sockets are open",
-                    interface=interface,
+                    interface=self._configuration.interface,
                     vhid=self._configuration.vhid,
                 )
             self._holds.hold(HoldReason.DEAF)
+
+    @property
+    def _isUsable(self) -> bool:
+        link = self._link
+        return link is not None and (self._configuration.ignoreLink or link.works)
+
+    def _checkReady(self, patience: float | None = None) -> None:
+        """
+        Hold or release this host, depending on whether it lacks something.
+
+        @param patience: Seconds for which this host may lack it; C{None} if only the link changed.
+        """
+        lack, isOff = self._transport.lack, self._transport.isOff
+        if not lack:
+            self._since = None
+            cancel(self._again)
+            self._holds.release(HoldReason.NOT_READY)
+        elif isOff or HoldReason.NOT_READY in self._holds:
+            self._hold(lack, isOff)
+        elif patience is not None:
+            now = self._clock.seconds()
+            if self._since is None:
+                self._since = now
+            cancel(self._again)
+            remaining = self._since + patience - now
+            if remaining > 0:
+                self._again = self._clock.callLater(remaining, self._lookAgain)
+            else:
+                self._hold(lack, False)
+        self._logReady()
+
+    def _hold(self, lack: str, handOver: bool) -> None:
+        if self._holds.details.get(HoldReason.NOT_READY) != lack:
+            self._holds.hold(HoldReason.NOT_READY, detail=lack, handOver=handOver)
+
+    def _logReady(self) -> None:
+        """
+        Log what this host waits for, unless it follows from the state of the link.
+        """
+        lack = self._holds.details.get(HoldReason.NOT_READY, "")
+        if lack == self._said or (lack and not self._isUsable):
+            return
+        self._said = lack
+        names = {"vhid": self._configuration.vhid, "interface": self._configuration.interface}
+        if lack:
+            self._log.warn(
+                "Waiting: {lack}. Until that changes, this host stays out of the election (vhid "
+                "{vhid} on {interface})",
+                lack=lack,
+                **names,
+            )
+        else:
+            self._log.info("Ready: this host takes part (vhid {vhid} on {interface})", **names)
+
+    def _logMissing(self) -> None:
+        """
+        Log that no interface has a source of this host, or has one again.
+        """
+        missing = self._transport.missing
+        if missing == self._missing or not self._isUsable:
+            return
+        for source in missing:
+            self._log.warn(
+                "No interface of this host has {source}, the source (-s) of vhid {vhid} on "
+                "{interface}. Advertisements leave from it all the same. If this host has another "
+                "address now, restart with that one",
+                source=textOf(source),
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+        for source in set(self._missing) - set(missing):
+            self._log.info(
+                "{source}, the source (-s), is an address of this host again", source=textOf(source)
+            )
+        self._missing = missing
 
     def _logLink(self, name: str, link: Link | None) -> None:
         previous = self._link

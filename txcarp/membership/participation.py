@@ -33,7 +33,7 @@ from txcarp.links import Link
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.candidate import Candidate, OwnStanding, note
-from txcarp.membership.channel import Channel
+from txcarp.membership.channel import Channel, haveUnread, survey
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
@@ -115,7 +115,7 @@ class Participation:
         self.ledger = DemotionLedger(memory.demotions)
         self.holds = Holds(clock, self.tell)
         self._damping = Damping(configuration, clock, self.holds)
-        self._ownLink = OwnLink(configuration, platform.links, self.holds)
+        self._ownLink = OwnLink(configuration, clock, self.holds, self.transportChanged)
         self._sealing = Sealing(configuration, keyring, memory, platform)
         self.advertiser = Advertiser(
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
@@ -130,7 +130,11 @@ class Participation:
         }
         self._diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
         self.masterDown = MasterDown(
-            clock, self._channels, self.tell, self._hasUnread, anyFamily=configuration.anyFamily
+            clock,
+            self._channels,
+            self.tell,
+            partial(haveUnread, channels),
+            anyFamily=configuration.anyFamily,
         )
         self._own = OwnStanding(
             configuration, clock, self._channels, self.advertiser, self.ledger, self.holds
@@ -181,7 +185,7 @@ class Participation:
         self.holds.hold(HoldReason.NO_LINK)  # until the state of the link is known
         if self._configuration.startDelay is not None:
             self.holds.hold(HoldReason.STARTING, self._configuration.startDelay)
-        self.hearingChanged()
+        self.transportChanged()
         self.tell(events.Started())
 
     def stop(self) -> Deferred[None]:
@@ -238,9 +242,10 @@ class Participation:
                         self._platform.links.watch(name, self)
                 case events.LinkChanged(name=name, link=link):
                     self._linkChanged(name, link)
-                case events.HearingChanged(deaf=deaf):
-                    self.masterDown.deafen(deaf, self._own.now().deadTime)
-                    self._ownLink.hearingChanged(len(deaf) < len(self._channels))
+                case events.TransportChanged(deaf=deaf):
+                    deadTime = self._own.now().deadTime
+                    self.masterDown.deafen(deaf, deadTime)
+                    self._ownLink.transportChanged(event, candidate.state is MASTER, deadTime)
                 case events.HoldEnded(reason=reason):
                     self.holds.release(reason)
                 case events.Released():
@@ -276,9 +281,6 @@ class Participation:
 
     # Packets.
 
-    def _hasUnread(self) -> bool:
-        return any(channel.transport.hasUnread() for channel in self._channels.values())
-
     def packetReceived(self, packet: Packet) -> None:
         firewall = self._firewalls.get(packet.family)
         if firewall is not None:
@@ -295,9 +297,8 @@ class Participation:
         if firewall is not None:
             firewall.seen(packet)
 
-    def hearingChanged(self) -> None:
-        deaf = (one for one, channel in self._channels.items() if not channel.transport.hears())
-        self.tell(events.HearingChanged(frozenset(deaf)))
+    def transportChanged(self) -> None:
+        self.tell(survey(self._channels.values()))
 
     def _readInFront(self, packet: Packet) -> bool:
         """
@@ -376,6 +377,7 @@ class Participation:
         for name in self._watched:
             self._platform.links.unwatch(name, self)
         self.holds.stop()
+        self._ownLink.stop()
         failed = partial(self._log.failure, "Internal error while this host was leaving its group")
         leaving = self.mastership.leave(self._roles.stopping(self.role), self._leaveElection)
         leaving.addErrback(failed).addCallback(self._leaveGroup)

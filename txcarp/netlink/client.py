@@ -31,6 +31,7 @@ from txcarp.netlink.messages import (
     RTM_NEWLINK,
     getAddresses,
     getLinks,
+    ipv6LinkOf,
     parseAddress,
     parseAll,
     parseLink,
@@ -40,7 +41,10 @@ from txcarp.socketreader import SocketReader
 #: Bytes to read of one datagram: twice what the kernel puts into it.
 _MAXIMUM_DATAGRAM = 65536
 
-_RTMGRP_LINK, _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
+#: Events about links, about addresses of both families, and about IPv6 on a link.  The kernel
+#: sends the last when IPv6 is switched on, and none when it is switched off, but then it removes
+#: the addresses.
+_GROUPS = 0x1 | 0x10 | 0x100 | 0x800
 
 _Observer = TypeVar("_Observer")
 
@@ -93,9 +97,7 @@ class Netlink(SocketReader[bytes]):
         @raise OSError: If the kernel has no netlink, or this process no descriptor left.
         """
         if self._socket is None:
-            self._socket = openNetlinkSocket(
-                _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
-            )
+            self._socket = openNetlinkSocket(_GROUPS)
             self._conversation.open(self._socket.getsockname()[0])
             self.startReading()
 
@@ -241,6 +243,8 @@ class Netlink(SocketReader[bytes]):
                 self._notify(
                     self._linkObservers, lambda observer: observer.linkEvent(link, present)
                 )
+            elif present and (index := ipv6LinkOf(message)) is not None:
+                self._notify(self._addressObservers, lambda observer: observer.ipv6Changed(index))
         elif message.type in (RTM_NEWADDR, RTM_DELADDR):
             address = parseAddress(message)
             self._notify(

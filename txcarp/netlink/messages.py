@@ -85,6 +85,17 @@ def parseLink(message: Message) -> Link | None:
     )
 
 
+def ipv6LinkOf(message: Message) -> int | None:
+    """
+    Return the index of the link whose IPv6 settings an C{RTM_NEWLINK} reports; C{None} if it
+    reports something else.
+
+    @raise NetlinkError: If the message is malformed.
+    """
+    family, _, index, _, _ = _unpack(LINK_HEADER, message, "link")
+    return index if family == socket.AF_INET6 else None
+
+
 def parseAddress(message: Message) -> InterfaceAddress:
     """
     Parse an C{RTM_NEWADDR} or C{RTM_DELADDR}.

@@ -13,7 +13,6 @@ In reading order:
   - C{socketfilter}: the filter of both sockets, which passes only what is wanted.
   - C{sockets}: opens sockets that need a capability, and checks for the capability.
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
-  - C{linklocal}: the link-local address of an interface.
   - C{linkmonitor}: the state of all links, and their observers.
   - C{addresslist}: the addresses of all interfaces of this host.
   - C{addresstable}: adds and removes the virtual addresses, and notices which of them are lost.

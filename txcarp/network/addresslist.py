@@ -15,6 +15,7 @@ from txcarp.interfaces import IAddressObserver
 from txcarp.links import InterfaceAddress
 from txcarp.netlink.client import Netlink
 from txcarp.network.listing import Listing
+from txcarp.protocol.family import isLinkLocal
 
 
 class IAddressListObserver(Interface):
@@ -37,6 +38,11 @@ class IAddressListObserver(Interface):
         Handle that all addresses are known.
 
         @param again: Whether they were known before, and events were lost since then.
+        """
+
+    def ipv6Changed(index: int) -> None:
+        """
+        Handle that the kernel begins to do IPv6 on an interface.
         """
 
 
@@ -67,6 +73,8 @@ class AddressList:
         #: By index, packed address and prefix length: an interface can have an IPv4 address
         #: several times.
         self._present: dict[int, dict[bytes, dict[int, InterfaceAddress]]] = {}
+        #: What L{linkLocals} found, by index.
+        self._linkLocals: dict[int, list[bytes]] = {}
         self._observers: list[IAddressListObserver] = []
 
     def start(self) -> None:
@@ -89,6 +97,7 @@ class AddressList:
             self._listing.stop()
             self._untilKnown = self._untilKnown or []
             self._present.clear()
+            self._linkLocals.clear()
 
     def watch(self, observer: IAddressListObserver) -> None:
         """
@@ -132,6 +141,28 @@ class AddressList:
         for found in self._present.values():
             yield from found.get(packed, {}).values()
 
+    def linkLocals(self, index: int) -> list[bytes]:
+        """
+        Return the packed IPv6 link-local addresses that an interface can send from, the best
+        ones first.
+        """
+        found = self._linkLocals.get(index)
+        if found is None:
+            usable = [one for one in self.of(index) if isLinkLocal(one.local) and one.isUsable]
+            usable.sort(key=lambda one: one.isDeprecated)
+            found = self._linkLocals[index] = [one.local for one in usable]
+        return found
+
+    def isLocal(self, packed: bytes, index: int) -> bool:
+        """
+        Whether a packet to this packed address that arrives on an interface is for this host.
+        A host has most addresses on all of its interfaces, whichever has it.
+        """
+        return any(
+            one.isUsable and (one.index == index or not isLinkLocal(packed))
+            for one in self.everywhere(packed)
+        )
+
     def indexes(self) -> Iterable[int]:
         """
         Return the indexes of the interfaces that have addresses.
@@ -141,13 +172,18 @@ class AddressList:
     def addressChanged(self, address: InterfaceAddress, present: bool) -> None:
         self._listing.noteEvent(address, present)
         before = self._put(address) if present else self._take(address)
+        self._linkLocals.pop(address.index, None)
         self._notify(lambda observer: observer.addressNoted(address, before, present))
 
     def addressesUncertain(self) -> None:
         self._listing.read()
 
+    def ipv6Changed(self, index: int) -> None:
+        self._notify(lambda observer: observer.ipv6Changed(index))
+
     def _listed(self, addresses: list[InterfaceAddress]) -> None:
         self._present.clear()
+        self._linkLocals.clear()
         for address in addresses:
             self._put(address)
         waiting, self._untilKnown = self._untilKnown, None

@@ -197,6 +197,9 @@ class AddressTable:
             for _, observer in list(self._observers):
                 observer.addressesPossiblyGone()
 
+    def ipv6Changed(self, index: int) -> None:
+        pass  # its addresses have events of their own
+
     def _on(self, index: int | None, address: VirtualAddress) -> list[InterfaceAddress]:
         """
         Return an address as an interface has it, with any prefix lengths.

@@ -4,20 +4,24 @@ The sockets of one family on one interface.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.logger import Logger
 
 from txcarp.interfaces import IPacketReceiver
+from txcarp.network.addresslist import AddressList
 from txcarp.network.front import FrontDoor
-from txcarp.network.linklocal import LinkLocalAddress
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv4Reader, IPv6Reader
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
+
+#: The settings of IPv6, a directory for each interface, in the network namespace of this process.
+_IPV6_SETTINGS = "/proc/sys/net/ipv6/conf"
 
 #: The match of nftables for protocol 112.
 _PROTOCOL_MATCHES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
@@ -38,10 +42,12 @@ class FamilyPort:
         reactor: IReactorSocket,
         interface: str,
         family: Family,
+        addresses: AddressList,
         lost: Callable[[], None],
         gone: Callable[[], OSError],
     ) -> None:
         """
+        @param addresses: The addresses of this host.
         @param lost: Called when the reactor gave a socket up, or the kernel refused to
             change one: L{open} should be called again.
         @param gone: Makes the error to raise while the sockets are closed.
@@ -49,6 +55,8 @@ class FamilyPort:
         self.family = family
         self._reactor = reactor
         self._interface = interface
+        self._addresses = addresses
+        self._index = 0
         self._lost = lost
         self._gone = gone
         self._receivers: dict[int, IPacketReceiver | None] = {}
@@ -57,7 +65,6 @@ class FamilyPort:
         self._raw: RawSocket | None = None
         self._reader: IPv4Reader | IPv6Reader | None = None
         self._front: FrontDoor | None = None
-        self._linkLocal: LinkLocalAddress | None = None
         #: The virtual hosts that hear, as far as their receivers know.
         self._hearing: set[int] = set()
         self._reportedFilter = False
@@ -108,6 +115,7 @@ class FamilyPort:
         @param index: The index of the interface.  If it changed, L{close} must come first.
         @raise OSError: If the kernel refuses something.  Everything else is done.
         """
+        self._index = index
         if self._raw is None:
             self._raw, self._reader = self._openRaw(index)
         refused: OSError | None = None
@@ -115,8 +123,6 @@ class FamilyPort:
             self._raw.admit(self._receivers, self._groups.values())
         except OSError as error:
             refused = error  # it may concern one virtual host; the others work
-        if self._linkLocal is None and self.family is Family.IPV6:
-            self._linkLocal = LinkLocalAddress(self._interface, index)
         if self._front is None:
             self._front = FrontDoor(
                 cast(IReactorFDSet, self._reactor),
@@ -136,21 +142,29 @@ class FamilyPort:
         for reader in (self._reader, self._front):
             if reader is not None:
                 reader.stop()
-        for opened in (self._raw, self._linkLocal):
-            if opened is not None:
-                opened.close()
-        self._raw = self._reader = self._front = self._linkLocal = None
+        if self._raw is not None:
+            self._raw.close()
+        self._raw = self._reader = self._front = None
 
     def reportHearing(self) -> None:
         """
-        Call C{hearingChanged} of each receiver for which L{hears} has changed.
+        Call C{transportChanged} of each receiver for which L{hears} has changed.
         """
         hearing = {vhid for vhid in self._receivers if self._canHear(vhid)}
         changed, self._hearing = hearing ^ self._hearing, hearing
         for vhid in changed:
             receiver = self._receivers.get(vhid)
             if receiver is not None:
-                receiver.hearingChanged()
+                receiver.transportChanged()
+
+    def reportChange(self) -> None:
+        """
+        Call C{transportChanged} of all receivers.
+        """
+        for vhid in list(self._receivers):
+            receiver = self._receivers.get(vhid)
+            if receiver is not None:
+                receiver.transportChanged()
 
     def hears(self, vhid: int) -> bool:
         """
@@ -173,13 +187,30 @@ class FamilyPort:
             raise self._gone()
         self._raw.send(packet, destination)
 
-    def linkLocal(self) -> bytes:
+    def linkLocals(self) -> Sequence[bytes]:
         """
-        See L{IAdvertisementTransport.linkLocal<txcarp.interfaces.IAdvertisementTransport>}.
+        See L{IAdvertisementTransport.linkLocals<txcarp.interfaces.IAdvertisementTransport>}.
         """
-        if self._linkLocal is None:
-            raise self._gone()
-        return self._linkLocal.find()
+        isOpen = self.family is Family.IPV6 and self._raw is not None
+        return self._addresses.linkLocals(self._index) if isOpen else ()
+
+    def isLocal(self, address: bytes) -> bool:
+        """
+        See L{IAdvertisementTransport.isLocal<txcarp.interfaces.IAdvertisementTransport>}.
+        """
+        return self._addresses.isLocal(address, self._index)
+
+    def isSwitchedOff(self) -> bool:
+        """
+        See L{IAdvertisementTransport.isSwitchedOff<txcarp.interfaces.IAdvertisementTransport>}.
+        """
+        if self.family is Family.IPV4:
+            return False
+        try:
+            setting = Path(_IPV6_SETTINGS, self._interface, "disable_ipv6").read_text()
+        except OSError:
+            return False  # without the setting there is no IPv6, and the sockets fail
+        return setting.strip() != "0"
 
     def hasUnread(self) -> bool:
         """

@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.interfaces import ILinkMonitor, ILinkObserver
-from txcarp.links import MINIMUM_MTU_IPV6, Link
+from txcarp.links import MINIMUM_MTU_IPV6, InterfaceAddress, Link
+from txcarp.network.addresslist import AddressList, IAddressListObserver
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.sockets import MissingCapability, dropped, openRawSocket
 from txcarp.protocol.family import Family, familyOf
@@ -48,7 +49,7 @@ def openFrameSocket(interface: str) -> socket.socket:
     return sock
 
 
-@implementer(ILinkObserver)
+@implementer(ILinkObserver, IAddressListObserver)
 class InterfacePort:
     """
     Opens the sockets of one interface when it appears, and again when it is deleted and made
@@ -62,11 +63,17 @@ class InterfacePort:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorSocket, clock: IReactorTime, links: ILinkMonitor, interface: str
+        self,
+        reactor: IReactorSocket,
+        clock: IReactorTime,
+        links: ILinkMonitor,
+        addresses: AddressList,
+        interface: str,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._links = links
+        self._addresses = addresses
         self._interface = interface
         self._index: int | None = None
         self._link: Link | None = None
@@ -86,7 +93,12 @@ class InterfacePort:
         port = self._families.get(family)
         if port is None:
             port = self._families[family] = FamilyPort(
-                self._reactor, self._interface, family, self._reopenLater, self._gone
+                self._reactor,
+                self._interface,
+                family,
+                self._addresses,
+                self._reopenLater,
+                self._gone,
             )
         port.add(vhid, group)
         self._reopen()
@@ -121,6 +133,7 @@ class InterfacePort:
             raise
         self._started = True
         self._report(errors)
+        self._addresses.watch(self)
         self._links.watch(self._interface, self)
 
     def stop(self) -> None:
@@ -129,6 +142,7 @@ class InterfacePort:
         """
         self._started = False
         self._links.unwatch(self._interface, self)
+        self._addresses.unwatch(self)
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -143,6 +157,20 @@ class InterfacePort:
             # are members.  They must leave now, or they could not join again later.
             self._families[Family.IPV6].close()
         self._reopen()
+
+    def addressNoted(
+        self, address: InterfaceAddress, before: InterfaceAddress | None, present: bool
+    ) -> None:
+        # Addresses of other interfaces count, too: they may be the source of a virtual host.
+        if (before is not None and before.isUsable) != (present and address.isUsable):
+            self._reportChange()
+
+    def addressesListed(self, again: bool) -> None:
+        self._reportChange()
+
+    def ipv6Changed(self, index: int) -> None:
+        if index == self._index:
+            self._reportChange()
 
     def sendFrame(self, frame: bytes) -> None:
         """
@@ -200,6 +228,10 @@ class InterfacePort:
             self._report(errors)
             for port in list(self._families.values()):
                 port.reportHearing()
+
+    def _reportChange(self) -> None:
+        for port in list(self._families.values()):
+            port.reportChange()
 
     def _report(self, errors: dict[str, OSError]) -> None:
         """

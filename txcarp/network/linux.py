@@ -4,6 +4,8 @@ The network on Linux: advertisements and announcements of all virtual hosts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IReactorSocket, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -15,6 +17,7 @@ from txcarp.interfaces import (
     INetwork,
     IPacketReceiver,
 )
+from txcarp.network.addresslist import AddressList
 from txcarp.network.familyport import FamilyPort
 from txcarp.network.frames import (
     BROADCAST,
@@ -80,8 +83,14 @@ class AdvertisementTransport:
                 self._sendFrame(packet, destination)
                 self._port.reportFilteredOutput()
 
-    def linkLocal(self) -> bytes:
-        return self._port.linkLocal()
+    def linkLocals(self) -> Sequence[bytes]:
+        return self._port.linkLocals()
+
+    def isLocal(self, address: bytes) -> bool:
+        return self._port.isLocal(address)
+
+    def isSwitchedOff(self) -> bool:
+        return self._port.isSwitchedOff()
 
     def hears(self) -> bool:
         return self._port.hears(self._vhid)
@@ -134,7 +143,13 @@ class LinuxNetwork:
     each virtual host.
     """
 
-    def __init__(self, reactor: IReactorSocket, clock: IReactorTime, links: ILinkMonitor) -> None:
+    def __init__(
+        self,
+        reactor: IReactorSocket,
+        clock: IReactorTime,
+        links: ILinkMonitor,
+        addresses: AddressList,
+    ) -> None:
         """
         @param reactor: Reads the sockets; must provide C{IReactorFDSet} as well.
         @raise TypeError: If the reactor cannot adopt sockets.
@@ -144,6 +159,7 @@ class LinuxNetwork:
         self._reactor = reactor
         self._clock = clock
         self._links = links
+        self._addresses = addresses
         self._ports: dict[str, InterfacePort] = {}
         self._attached: set[tuple[str, int, Family]] = set()
         self._locks: dict[tuple[str, int], HostLock] = {}
@@ -162,7 +178,9 @@ class LinuxNetwork:
         lock = self._locks.get((interface, vhid)) or HostLock(interface, vhid)
         port = self._ports.get(interface)
         if port is None:
-            port = InterfacePort(self._reactor, self._clock, self._links, interface)
+            port = InterfacePort(
+                self._reactor, self._clock, self._links, self._addresses, interface
+            )
         try:
             family = port.add(vhid, group)
         except BaseException:

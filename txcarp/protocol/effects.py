@@ -37,6 +37,7 @@ class Reason(enum.Enum):
     CLAIMED = "asked to take over"
     PREFERRED_MASTER = "a preferred master advertises"
     LINK_LOST = "the interface cannot be used"
+    NOT_READY = "this host is not ready to be master"
     RESIGNED = "asked to hand over"
     UNFIT = "a required step failed"
     PAUSED = "this host did not run"

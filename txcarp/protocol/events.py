@@ -28,6 +28,7 @@ class HoldReason(enum.Enum):
 
     NO_LINK = "no link"
     DEAF = "no packet can be received"
+    NOT_READY = "not ready"
     STARTING = "start delay"
     RESIGNED = "handed over on request"
     UNFIT = "a required step failed"
@@ -205,14 +206,24 @@ class LinkChanged(Event):
 
 
 @attrs.frozen
-class HearingChanged(Event):
+class TransportChanged(Event):
     """
-    Packets can arrive in a family in which they could not before, or the reverse.
+    This host can perhaps take part in a family in which it could not before, or the reverse.
 
     @ivar deaf: The families in which no packet can arrive now.
+    @ivar isDeaf: Whether these are all families, and it is not known what this host lacks.
+    @ivar lack: What this host lacks to take part in any family, as a phrase for log lines; empty
+        if nothing.
+    @ivar isOff: Whether the interface cannot have all of the virtual addresses, so that this host
+        cannot be master for another moment.
+    @ivar missing: The packed sources of this host that no interface has.
     """
 
-    deaf: frozenset[Family]
+    deaf: frozenset[Family] = frozenset()
+    isDeaf: bool = False
+    lack: str = ""
+    isOff: bool = False
+    missing: tuple[bytes, ...] = ()
 
 
 @attrs.frozen
