@@ -8,6 +8,10 @@ import attrs
 
 ARPHRD_ETHER = 1
 
+#: The kinds of links that take the packets from their ports.  To a program on the host, the packets
+#: arrive on the bridge or bond, and none on the port.  A VRF leaves them on the port.
+_TAKING = frozenset(("bridge", "bond", "team", "openvswitch", "hsr"))
+
 # linux/if_addr.h
 _IFA_F_DADFAILED, _IFA_F_DEPRECATED, _IFA_F_TENTATIVE = 0x08, 0x20, 0x40
 
@@ -28,7 +32,9 @@ class Link:
     @ivar parent: The index of the link below a macvlan or vlan, or of the other end of a veth
         pair in that end's namespace.
     @ivar mtu: The size of the largest packet in bytes.
-    @ivar master: The index of the bridge or bond that this link is a port of.
+    @ivar master: The index of the bridge, bond or VRF that this link is a port of.
+    @ivar portOf: The kind of that, as for C{kind}; C{None} if it is not known.
+    @ivar masterName: The name of that; empty if it is not known.
     @ivar alias: The C{ifalias}, a note for administrators; may be empty.
     @ivar operational: Whether the operational state is up.  A new interface is running
         before it is operational.  Links that differ only in this compare equal.
@@ -44,6 +50,8 @@ class Link:
     parent: int | None = None
     mtu: int = 0
     master: int | None = None
+    portOf: str | None = None
+    masterName: str = ""
     alias: str = ""
     operational: bool = attrs.field(default=False, eq=False)
 
@@ -53,6 +61,13 @@ class Link:
         Whether the link can carry packets.
         """
         return self.up and self.running
+
+    @property
+    def isEnslaved(self) -> bool:
+        """
+        Whether another link takes all packets that arrive on this one.
+        """
+        return self.master is not None and self.portOf in _TAKING
 
     @property
     def carriesIPv6(self) -> bool:

@@ -232,6 +232,45 @@ class SwitchedOffTests(SynchronousTestCase):
         self.assertIn("no link-local", why)
 
 
+class EnslavedTests(SynchronousTestCase):
+    """
+    An interface that becomes a port of another one.
+    """
+
+    def test_master(self) -> None:
+        """
+        A master hands over at once, and names the interface to use instead.  It takes part again
+        when its interface is no port any more.
+        """
+        for settings in ({}, {"ignoreLink": True}):
+            stage = Stage(**settings)
+            stage.becomeMaster()
+            with capturedLogs() as events:
+                stage.links.change(master=9, portOf="bridge", masterName="br0")
+            self.assertIs(stage.host.role, Role.BACKUP)
+            self.assertIn(BOW_OUT, stage.journal)
+            why = f"{INTERFACE} is enslaved to br0: configure br0 instead (-i)"
+            self.assertEqual(len(said(events, f"Waiting: {why}")), 1)
+            [hold] = stage.host.status().holds
+            self.assertEqual((hold.reason, hold.detail), (HoldReason.NOT_READY, why))
+            stage.run(60)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            stage.links.change(master=None, portOf=None)
+            stage.run(4)
+            self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_vrf(self) -> None:
+        """
+        A port of a VRF hears all packets itself.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        stage.links.change(master=9, portOf="vrf", masterName="red")
+        stage.run(10)
+        self.assertIs(stage.host.role, Role.MASTER)
+        self.assertEqual(list(stage.host.status().holds), [])
+
+
 class SourceTests(SynchronousTestCase):
     """
     A host whose configured source is no address of this host.

@@ -136,6 +136,18 @@ class LinkTests(SynchronousTestCase):
         assert link is not None
         self.assertEqual(link.alias, "für later")
 
+    def test_enslaved(self) -> None:
+        """
+        A port of a bridge or a bond is enslaved.  One of a VRF is not, nor is one of a kind that is
+        not known: it may receive all packets itself.
+        """
+        for kind, isEnslaved in (("bridge", True), ("bond", True), ("vrf", False), (None, False)):
+            info = b"" if kind is None else nested(18, attribute(4, kind.encode() + b"\0"))
+            extra = attribute(10, struct.pack("=I", 9)) + info
+            link = parseLink(Message(RTM_NEWLINK, 0, 0, 0, self.body(extra=extra)))
+            assert link is not None
+            self.assertEqual((link.portOf, link.isEnslaved), (kind, isEnslaved))
+
     def test_leavingABridge(self) -> None:
         """
         The C{RTM_DELLINK} of a port that leaves a bridge is not the deletion of the link.

@@ -412,6 +412,25 @@ class KernelTests(TestCase):
         await until(lambda: self.states()[-1] == "running")
         self.assertNotIn("gone", self.states())
 
+    async def test_enslaved(self) -> None:
+        """
+        An interface that becomes a port of a bridge is reported with the name of the bridge, and
+        when it leaves it, without.
+        """
+        self.start()
+        await until(self.states)
+        with self.node.netlink() as netlink:
+            netlink.request(newBridge("br7"))
+            bridge, port = netlink.link("br7").index, netlink.link("eth0").index
+            netlink.request(setLink(port, master=bridge))
+        await until(lambda: self.tape.last and self.tape.last.isEnslaved)
+        assert self.tape.last is not None
+        self.assertEqual((self.tape.last.portOf, self.tape.last.masterName), ("bridge", "br7"))
+        with self.node.netlink() as netlink:
+            netlink.request(setLink(port, master=0))
+        await until(lambda: self.tape.last and not self.tape.last.isEnslaved)
+        self.assertEqual(self.states(), ["running"] * 3)
+
     async def test_madeAgain(self) -> None:
         """
         An interface that is deleted is reported as gone, and its successor has another index.

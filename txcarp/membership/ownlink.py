@@ -115,7 +115,9 @@ class OwnLink:
 
         @param patience: Seconds for which this host may lack it; C{None} if only the link changed.
         """
-        lack, isOff = self._transport.lack, self._transport.isOff
+        enslaved = self._enslaved()
+        lack = enslaved or self._transport.lack
+        isOff = bool(enslaved) or self._transport.isOff
         if not lack:
             self._since = None
             cancel(self._again)
@@ -133,6 +135,16 @@ class OwnLink:
             else:
                 self._hold(lack, False)
         self._logReady()
+
+    def _enslaved(self) -> str:
+        """
+        Why no packet arrives on the interface although it works; empty if packets do.
+        """
+        link = self._link
+        if link is None or not link.isEnslaved:
+            return ""
+        master = link.masterName or f"a {link.portOf}"
+        return f"{link.name} is enslaved to {master}: configure {master} instead (-i)"
 
     def _hold(self, lack: str, handOver: bool) -> None:
         if self._holds.details.get(HoldReason.NOT_READY) != lack:

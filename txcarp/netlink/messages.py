@@ -33,7 +33,7 @@ IFF_UP, IFF_RUNNING = 0x1, 0x40
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_WIRELESS, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 11, 16, 18, 20
 IF_OPER_UP = 6
-IFLA_INFO_KIND = 1
+IFLA_INFO_KIND, _IFLA_INFO_SLAVE_KIND = 1, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 
 #: The flag of an IPv4 address that is not the first of its network on its link.  Packets of this
@@ -66,9 +66,11 @@ def parseLink(message: Message) -> Link | None:
     name = text(found.get(IFLA_IFNAME, b""))
     if index <= 0 or not name:
         raise NetlinkError(f"netlink link with index {index} and name {name!r}, expected both")
-    kind = None
+    kind = portOf = None
     if IFLA_LINKINFO in found:
-        kind = text(readAttributes(found[IFLA_LINKINFO]).get(IFLA_INFO_KIND, b"")) or None
+        info = readAttributes(found[IFLA_LINKINFO])
+        kind = text(info.get(IFLA_INFO_KIND, b"")) or None
+        portOf = text(info.get(_IFLA_INFO_SLAVE_KIND, b"")) or None
     return Link(
         index=index,
         name=name,
@@ -80,6 +82,7 @@ def parseLink(message: Message) -> Link | None:
         parent=_index(found, IFLA_LINK, "parent link"),
         mtu=number(found[IFLA_MTU], "MTU") if IFLA_MTU in found else 0,
         master=_index(found, IFLA_MASTER, "master link"),
+        portOf=portOf,
         alias=text(found.get(IFLA_IFALIAS, b"")),
         operational=found.get(IFLA_OPERSTATE) == bytes([IF_OPER_UP]),
     )

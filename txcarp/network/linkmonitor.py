@@ -34,7 +34,7 @@ class LinkMonitor:
     Follows the kernel's events, and lists the links again when events were lost.
 
     A link has changed for its observers if its index, C{up}, C{running} or MAC address is
-    another one, or if it begins or ceases to carry IPv6.
+    another one, or if it begins or ceases to carry IPv6 or to be enslaved.
     """
 
     _log = Logger()
@@ -101,7 +101,11 @@ class LinkMonitor:
         """
         See L{ILinkMonitor.link}.  C{None} also before the first list is complete.
         """
-        return self._byName.get(name) if self._known else None
+        link = self._byName.get(name) if self._known else None
+        if link is None or link.master is None:
+            return link
+        master = self._links.get(link.master)
+        return link if master is None else attrs.evolve(link, masterName=master.name)
 
     def linkEvent(self, link: Link, present: bool) -> None:
         self._listing.noteEvent(link, present)
@@ -136,7 +140,10 @@ class LinkMonitor:
         state: tuple[object, ...] = (
             ()
             if link is None
-            else (link.index, link.up, link.running, link.address, link.carriesIPv6)
+            else (
+                *(link.index, link.up, link.running, link.address),
+                *(link.carriesIPv6, link.isEnslaved),
+            )
         )
         if state != watch.reported:
             watch.reported = state
