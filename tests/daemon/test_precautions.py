@@ -10,7 +10,6 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import configured
-from txcarp.addresses import parseIPv4
 from txcarp.daemon.precautions import warn
 
 
@@ -19,13 +18,13 @@ class WarningTests(SynchronousTestCase):
     Warnings at the start.
     """
 
-    def warnings(self, source: str = "127.0.0.1", **scripts: str | None) -> list[str]:
+    def warnings(self, **scripts: str | None) -> list[str]:
         """
         The warnings about a configuration.
         """
         settings = {"upScript": None, "downScript": None, **scripts}
         with capturedLogs() as events:
-            warn(configured(source=parseIPv4(source), **settings))
+            warn(configured(**settings))
         return [formatEvent(event) or "" for event in events]
 
     def test_scripts(self) -> None:
@@ -56,11 +55,3 @@ class WarningTests(SynchronousTestCase):
         self.assertEqual(self.warnings(upScript=str(good), downScript=""), [])
         [nul] = self.warnings(upScript="a\0b")
         self.assertIn("cannot be run", nul)
-
-    def test_source(self) -> None:
-        """
-        A warning names a source that is not an address of this host, as all of 127.0.0.0/8 are.
-        """
-        self.assertEqual(self.warnings("127.1.2.3"), [])
-        [warning] = self.warnings("192.0.2.77")
-        self.assertTrue(warning.startswith("192.0.2.77 is not an address of this host now"))

@@ -178,9 +178,10 @@ class OwnLink:
             return
         for source in missing:
             self._log.warn(
-                "No interface of this host has {source}, the source (-s) of vhid {vhid} on "
-                "{interface}. Advertisements leave from it all the same. If this host has another "
-                "address now, restart with that one",
+                "No interface of this host has {source}, the source (-s) of its advertisements "
+                "(vhid {vhid} on {interface}). They leave from it all the same. If another host "
+                "of the group has it, the two ignore each other, and both become master. Restart "
+                "txcarp with an address of this host",
                 source=textOf(source),
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
