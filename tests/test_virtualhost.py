@@ -373,12 +373,21 @@ class MeetingTests(SynchronousTestCase):
 
     def test_bowOut(self) -> None:
         """
-        A backup that hears a bow-out becomes master at once.
+        A backup that hears a bow-out becomes master at once, whether it preempts or not, and
+        logs that the master bowed out.
         """
-        stage = Stage(neutral=True)
-        stage.start()
-        stage.deliver(advbase=255, advskew=255)
-        self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+        for preempt in (False, True):
+            stage = Stage(neutral=True, preempt=preempt)
+            stage.start()
+            texts = self.logged(stage, advbase=255, advskew=255)
+            self.assertEqual(stage.journal, [ADVERTISE, UP, ANNOUNCE])
+            self.assertEqual(
+                texts[0],
+                "Switching to state: MASTER (the master bowed out "
+                f"(advbase 255 advskew 255), peer 10.99.0.1; vhid 10 on {INTERFACE})",
+            )
+            self.assertNotIn("Putting MASTER", "".join(texts))
+            self.assertEqual(stage.scripts.environments[-1]["TXCARP_REASON"], "bow_out")
 
     def test_B3(self) -> None:
         """

@@ -166,7 +166,7 @@ class TwoAddressesTests(ExampleTestCase):
         await self.until(lambda: have(b, "10.1.1.252/24", "10.1.1.253/24"), "b has both", 8)
         await self.until(lambda: have(a), "a has none", 8)
         await self.until(
-            lambda: daemons[b].said("virtual host 1: BACKUP -> MASTER, preempting"),
+            lambda: daemons[b].said("virtual host 1: BACKUP -> MASTER, the master bowed out"),
             "b reports it",
             5,
         )

@@ -360,8 +360,8 @@ class StepTests(SynchronousTestCase):
         Scripts and programs know a reason by a token that stays the same.
         """
         tokens = (
-            *("started", "silence", "preemption", "slow_master", "demoted_master", "claimed"),
-            *("preferred_master", "link_lost", "resigned", "unfit", "paused", "stopped"),
+            *("started", "silence", "preemption", "bow_out", "slow_master", "demoted_master"),
+            *("claimed", "preferred_master", "link_lost", "resigned", "unfit", "paused", "stopped"),
         )
         self.assertEqual(tuple(reason.token for reason in Reason), tokens)
         step = self.step()

@@ -194,7 +194,8 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
         Heard(peer(2, 154)),
         (BACKUP, ArmMasterDown((2 + 154 / 256) * LEAST_INTERVALS, Family.IPV4)),
     ),
-    "B2 on a bow-out": (BACKUP, OWN, Heard(BOWING), tookOver(Reason.SLOW_MASTER, BOWING)),
+    "B2 on a bow-out": (BACKUP, OWN, Heard(BOWING), tookOver(Reason.BOW_OUT, BOWING)),
+    "B1 on a bow-out": (BACKUP, PREEMPTING, Heard(BOWING), tookOver(Reason.BOW_OUT, BOWING)),
     "B1 comes first": (
         BACKUP,
         PREEMPTING,

@@ -248,7 +248,12 @@ class World:
                     return "somebody was heard"
             case Reason.PREEMPTION if not computer.settings["preempt"]:
                 return "it does not preempt"
-            case Reason.PREEMPTION | Reason.SLOW_MASTER | Reason.PREFERRED_MASTER:
+            case (
+                Reason.PREEMPTION
+                | Reason.BOW_OUT
+                | Reason.SLOW_MASTER
+                | Reason.PREFERRED_MASTER
+            ):
                 if heard is None or heard[0] != moment.when:
                     return "nobody was heard"
                 said = heard[1]
@@ -256,7 +261,9 @@ class World:
                 slow = (said.advbase, said.advskew) > (own.advbase * self.group["deadRatio"], 0)
                 if change.reason is Reason.SLOW_MASTER and not slow:
                     return "the master was not slow"
-                if change.reason is Reason.PREFERRED_MASTER and said.isBowOut:
+                if change.reason is Reason.BOW_OUT and not said.isBowOut:
+                    return "it was no bow-out"
+                if change.reason is not Reason.BOW_OUT and said.isBowOut:
                     return "it was a bow-out"
         return ""
 

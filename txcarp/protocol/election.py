@@ -231,7 +231,11 @@ def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
     """
     Become master.  The first advertisement comes before anything slow, so that no other
     backup times out meanwhile.
+
+    Whichever rule applies to a bow-out, the reason is that the master leaves.
     """
+    if peer is not None and peer.timing == LEAVING:
+        reason = Reason.BOW_OUT
     return MASTER, (
         effects.DisarmMasterDown(),
         effects.StartAdvertising(),
