@@ -7,59 +7,45 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from tests import crafted
 from tests.crafted import payloadOf
 from txcarp.addresses import parseIPv4
-from txcarp.change import Change, ScriptResult
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IAnnouncer,
-    ILinkMonitor,
-    ILinkObserver,
-    IMastershipObserver,
     INetwork,
     IPacketReceiver,
-    IPlatform,
-    IScriptRunner,
 )
-from txcarp.links import Link
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.freshness import SealState
 from txcarp.statefile import Lines, StateFile
 from txcarp.statestore import StateStore
+from txcarp.testing import fakes as testing
+from txcarp.testing.fakes import (
+    FakeAnnouncer,
+    FakeObserver,
+    FakeScripts,
+    Journal,
+    goodLink,
+    runTo,
+)
 from txcarp.virtualhost import VirtualHost
 
 INTERFACE = "eth7"
 
 #: A link that works.
-GOOD_LINK = Link(index=7, name=INTERFACE, up=True, running=True, address=b"\2\0\0\0\0\7")
-
-
-class Journal(list[tuple[Any, ...]]):
-    """
-    Records what happened, in order.
-    """
-
-    def take(self) -> list[tuple[Any, ...]]:
-        """
-        Return and remove everything recorded since the last call.
-        """
-        taken = list(self)
-        self.clear()
-        return taken
+GOOD_LINK = goodLink(INTERFACE, 7)
 
 
 @implementer(IAdvertisementTransport)
@@ -128,22 +114,6 @@ class FakeTransport:
         return [decode(payloadOf(packet)) for packet in self.packets]
 
 
-@implementer(IAnnouncer)
-class FakeAnnouncer:
-    """
-    Records what is announced.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
-        self.error: OSError | None = None
-
-    def announce(self, address: bytes) -> None:
-        if self.error is not None:
-            raise self.error
-        self.journal.append(("announce", socket.inet_ntoa(address)))
-
-
 @implementer(INetwork)
 class FakeNetwork:
     """
@@ -194,134 +164,25 @@ class FakeNetwork:
         return self.announcing
 
 
-@implementer(ILinkMonitor)
-class FakeLinks:
+class FakeLinks(testing.FakeLinks):
     """
-    Links that a test can change.
+    Links that a test can change.  At first there is one, which works.
     """
 
     def __init__(self) -> None:
-        self.links: dict[str, Link] = {INTERFACE: GOOD_LINK}
-        self.observers: list[tuple[str, ILinkObserver]] = []
-
-    def watch(self, name: str, observer: ILinkObserver) -> None:
-        self.observers.append((name, observer))
-        observer.linkChanged(name, self.link(name))
-
-    def unwatch(self, name: str, observer: ILinkObserver) -> None:
-        self.observers.remove((name, observer))
-
-    def link(self, name: str) -> Link | None:
-        return self.links.get(name)
+        super().__init__(GOOD_LINK)
 
     def change(self, name: str = INTERFACE, **facts: Any) -> None:
-        """
-        Change attributes of a link, which may be missing.
-        """
-        self.set(name, attrs.evolve(self.links.get(name, GOOD_LINK), **facts))
-
-    def set(self, name: str, link: Link | None) -> None:
-        """
-        Replace or remove a link.
-        """
-        if link is None:
-            self.links.pop(name, None)
-        else:
-            self.links[name] = link
-        for watched, observer in list(self.observers):
-            if watched == name:
-                observer.linkChanged(name, link)
+        super().change(name, **facts)
 
 
-@implementer(IScriptRunner)
-class FakeScripts:
+class FakePlatform(testing.FakePlatform):
     """
-    Scripts that exit at once with status 0, or when a test ends them.
-
-    @ivar hold: Whether scripts wait for L{end}.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
-        self.hold = False
-        self.running: list[Deferred[ScriptResult]] = []
-        self.environments: list[dict[str, str]] = []
-        self.limits: list[float | None] = []
-
-    def run(
-        self,
-        path: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        timeLimit: float | None,
-    ) -> Deferred[ScriptResult]:
-        self.journal.append(("script", path, *arguments))
-        self.environments.append(dict(environment))
-        self.limits.append(timeLimit)
-        if not self.hold:
-            return succeed(ScriptResult(status=0))
-        ended: Deferred[ScriptResult] = Deferred()
-        self.running.append(ended)
-        return ended
-
-    def end(self, status: int = 0) -> None:
-        """
-        End the script that was started first.
-        """
-        self.journal.append(("script ended", status))
-        self.running.pop(0).callback(ScriptResult(status=status))
-
-
-@implementer(IPlatform)
-class FakePlatform:
-    """
-    A platform made of the other fakes.
-
-    @ivar asleep: Seconds for which the machine slept. The clock of the timers did not count them.
-    @ivar opened: Whether it is open.
-    @ivar draw: Returns random numbers.
+    A platform with one link and at most one virtual host.
     """
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
-        self.clock: Any = clock
-        self.links: Any = FakeLinks()
-        self.network: Any = FakeNetwork(journal, clock)
-        self.scripts: Any = FakeScripts(journal)
-        self.addresses: Any = None
-        self.virtualInterfaces: Any = None
-        self.store: Any = None
-        self.asleep = 0.0
-        self.opened = False
-        self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits
-
-    def random(self, bits: int) -> int:
-        return self.draw(bits)
-
-    def pauseSeconds(self) -> float:
-        return float(self.clock.seconds()) + self.asleep
-
-    def wallSeconds(self) -> float:
-        return 1.8e9 + float(self.clock.seconds())
-
-    def open(self) -> None:
-        self.opened = True
-
-    def close(self) -> Deferred[None]:
-        self.opened = False
-        return succeed(None)
-
-
-@implementer(IMastershipObserver)
-class FakeObserver:
-    """
-    Records changes of role.
-    """
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-
-    def roleChanged(self, change: Change) -> None:
-        self.changes.append(change)
+        super().__init__(clock, journal, FakeLinks(), FakeNetwork(journal, clock))
 
 
 def configured(**settings: Any) -> VirtualHostConfiguration:
@@ -338,21 +199,6 @@ def configured(**settings: Any) -> VirtualHostConfiguration:
         "downScript": "down",
     }
     return VirtualHostConfiguration(**{**whole, **settings})
-
-
-def _due(call: IDelayedCall) -> float:
-    return call.getTime()
-
-
-def runTo(clock: Clock, when: float) -> None:
-    """
-    Advance a clock to a time, running every call exactly at its own time. L{Clock.advance} does
-    not.
-    """
-    while (calls := clock.getDelayedCalls()) and (due := min(map(_due, calls))) <= when:
-        clock.rightNow = max(clock.rightNow, due)
-        clock.advance(0)
-    clock.rightNow = max(clock.rightNow, when)
 
 
 class Stage:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +34,7 @@ LAYERS = (
     ("txcarp.membership",),
     ("txcarp.virtualhost", "txcarp.platform"),
     ("txcarp.service",),
+    ("txcarp.testing",),
     ("txcarp.configuration",),
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
     ("txcarp.livescreen",),
@@ -202,3 +204,16 @@ class LayerTests(SynchronousTestCase):
         with self.assertRaises(AttributeError) as raised:
             txcarp.VirtualHots  # type: ignore[attr-defined]  # noqa: B018
         self.assertIn("VirtualHots", str(raised.exception))
+
+    def test_installed(self) -> None:
+        """
+        Each package is installed, and so is in the list of C{setup.cfg}.
+        """
+        settings = ConfigParser()
+        settings.read(_ROOT.parent / "setup.cfg")
+        found = {
+            ".".join(("txcarp", *path.parent.relative_to(_ROOT).parts))
+            for path in _ROOT.rglob("__init__.py")
+        }
+        listed = settings["options"]["packages"].split()
+        self.assertEqual(found | {"twisted.plugins"}, set(listed))

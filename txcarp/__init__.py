@@ -39,6 +39,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{demo}: the engine of C{txcarp demo}.
   - C{livescreen}: tables and live pictures.
   - C{output}: standard output whose reader may go away.
+  - C{testing}: doubles for the tests of other programs.
   - C{testbed}: throw-away networks on this machine.
   - C{__main__}: C{python -m txcarp}.
 """

@@ -12,13 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.fakes import INTERFACE, Journal, runTo
-from tests.mastership.table import FakeTable, refused
+from tests.mastership.table import refused
 from txcarp.addresses import parseVirtualAddress
 from txcarp.change import Change
 from txcarp.interfaces import IAddressTable, ILeaseObserver, IMastershipStep
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.protocol.effects import Reason, Role
+from txcarp.testing.fakes import FakeAddressTable
 
 FIRST, SECOND = "10.0.0.100", "fd00::100"
 
@@ -68,7 +69,7 @@ class LeaseTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.journal = Journal()
-        self.table = FakeTable(self.journal, self.clock)
+        self.table = FakeAddressTable(self.journal, self.clock)
         self.fit = True
         self.leases = self.make()
 
