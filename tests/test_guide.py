@@ -4,9 +4,11 @@ Tests for the documents: they render, their programs run, and their tables are c
 
 from __future__ import annotations
 
+import runpy
 import textwrap
 from pathlib import Path
 from typing import Any
+from unittest import TestLoader, TestResult
 
 import attrs
 from docutils.core import publish_doctree
@@ -34,11 +36,11 @@ def section(name: str, heading: str) -> str:
     return text.partition(f"\n{heading}\n---")[2].partition("\n---")[0]
 
 
-def program(name: str) -> str:
+def program(name: str, heading: str = _HEADING) -> str:
     """
-    The first literal block about other programs in a document.
+    The first literal block of a section, by default of the one about other programs.
     """
-    block = section(name, _HEADING).partition("::\n\n")[2]
+    block = section(name, heading).partition("::\n\n")[2]
     lines = block.split("\n")
     end = next(number for number, line in enumerate(lines) if line and line[0] != " ")
     return textwrap.dedent("\n".join(lines[:end]))
@@ -125,6 +127,36 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
         [host] = names["carp"].virtualHosts
         self.assertEqual(host.configuration.advskew, 50)
+
+
+    def test_tests(self) -> None:
+        """
+        The tests in the guide pass, and have ten lines each at most.
+        """
+        text = program("docs/guide.rst", "Testing your program")
+        names = {**self.start("docs/guide.rst"), "server": Service()}
+        exec(compile(text, "docs/guide.rst", "exec"), names)
+        result = TestResult()
+        TestLoader().loadTestsFromTestCase(names["FailoverTests"]).run(result)
+        self.assertEqual((result.testsRun, result.errors, result.failures), (2, [], []))
+        for method in text.split("def test_")[1:]:
+            self.assertLessEqual(len(method.strip().split("\n")) - 1, 11)
+
+
+class ExampleTests(SynchronousTestCase):
+    """
+    The tests in C{examples}.
+    """
+
+    def test_failover(self) -> None:
+        """
+        They pass.
+        """
+        names = runpy.run_path(str(_ROOT / "examples/test_failover.py"))
+        result = TestResult()
+        for name in ("CounterTests", "ProgramTests"):
+            TestLoader().loadTestsFromTestCase(names[name]).run(result)
+        self.assertEqual((result.testsRun, result.errors, result.failures), (4, [], []))
 
 
 class CompletenessTests(SynchronousTestCase):

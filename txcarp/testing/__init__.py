@@ -1,7 +1,11 @@
 """
 Doubles for the tests of programs that embed txcarp.  Nothing here opens a socket or waits.
 
+  - C{puppet}: a virtual host that becomes master and backup on command.
+  - C{segment}: hosts on a simulated network, with the real election.
   - C{fakes}: the parts of a platform.
+
+The section "Testing your program" of C{docs/guide.rst} has a test to begin with.
 """
 
 from txcarp.testing.fakes import (
@@ -15,6 +19,8 @@ from txcarp.testing.fakes import (
     goodLink,
     runTo,
 )
+from txcarp.testing.puppet import PuppetVirtualHost
+from txcarp.testing.segment import Segment, SimulatedHost
 
 __all__ = [
     "FakeAddressTable",
@@ -24,6 +30,9 @@ __all__ = [
     "FakePlatform",
     "FakeScripts",
     "Journal",
+    "PuppetVirtualHost",
+    "Segment",
+    "SimulatedHost",
     "goodLink",
     "runTo",
 ]

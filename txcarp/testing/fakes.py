@@ -49,7 +49,7 @@ def _due(call: IDelayedCall) -> float:
 
 def runTo(clock: Clock, when: float) -> None:
     """
-    Advance a clock to a time, running every call exactly at its own time.  L{Clock.advance} does
+    Advance a clock to a time, running every call exactly at its own time.  C{Clock.advance} does
     not.
     """
     while (calls := clock.getDelayedCalls()) and (due := min(map(_due, calls))) <= when:
