@@ -9,8 +9,7 @@ from attrs import evolve
 from twisted.application.service import MultiService, Service
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp import CARPService, VirtualHost, VirtualHostConfiguration
-from txcarp.interfaces import IPlatform
+from txcarp import CARPService, IPlatform, VirtualHost, VirtualHostConfiguration
 from txcarp.testing import PuppetVirtualHost, Segment
 
 CONFIGURATION = VirtualHostConfiguration(

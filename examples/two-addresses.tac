@@ -21,10 +21,10 @@ from zope.interface import implementer
 from txcarp import (
     CARPService,
     Change,
+    IMastershipObserver,
     VirtualHostConfiguration,
     defaultStateDirectory,
 )
-from txcarp.interfaces import IMastershipObserver
 
 INTERFACE = os.environ.get("CARP_INTERFACE", "eth0")
 SOURCE = os.environ.get("CARP_SOURCE", "10.1.1.1")

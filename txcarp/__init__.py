@@ -50,21 +50,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from txcarp.addresses import Holding as Holding
+    from txcarp.addresses import VirtualAddress as VirtualAddress
     from txcarp.addresses import parseIPv4 as parseIPv4
     from txcarp.addresses import parseIPv6 as parseIPv6
     from txcarp.change import Change as Change
+    from txcarp.change import ScriptResult as ScriptResult
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
     from txcarp.configuration.model import FlapLimit as FlapLimit
     from txcarp.configuration.model import TrackedInterface as TrackedInterface
     from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
+    from txcarp.daemon.scheduling import stayOnTime as stayOnTime
     from txcarp.findings import Diagnosis as Diagnosis
     from txcarp.findings import Finding as Finding
+    from txcarp.interfaces import IAddressObserver as IAddressObserver
+    from txcarp.interfaces import IAddressTable as IAddressTable
+    from txcarp.interfaces import IAdvertisementTransport as IAdvertisementTransport
+    from txcarp.interfaces import IAnnouncer as IAnnouncer
+    from txcarp.interfaces import IDiagnosisObserver as IDiagnosisObserver
+    from txcarp.interfaces import ILeaseObserver as ILeaseObserver
+    from txcarp.interfaces import ILinkMonitor as ILinkMonitor
+    from txcarp.interfaces import ILinkObserver as ILinkObserver
+    from txcarp.interfaces import IMastershipObserver as IMastershipObserver
+    from txcarp.interfaces import IMastershipStep as IMastershipStep
+    from txcarp.interfaces import INetwork as INetwork
+    from txcarp.interfaces import IPacketReceiver as IPacketReceiver
+    from txcarp.interfaces import IPlatform as IPlatform
+    from txcarp.interfaces import IScriptRunner as IScriptRunner
+    from txcarp.interfaces import IStateStore as IStateStore
+    from txcarp.interfaces import ITrace as ITrace
+    from txcarp.interfaces import IVirtualInterfaces as IVirtualInterfaces
+    from txcarp.links import InterfaceAddress as InterfaceAddress
+    from txcarp.links import Link as Link
+    from txcarp.network.hostlock import AlreadyRunning as AlreadyRunning
+    from txcarp.network.sockets import MissingCapability as MissingCapability
     from txcarp.platform import LinuxPlatform as LinuxPlatform
+    from txcarp.protocol.dialect import Dialect as Dialect
+    from txcarp.protocol.effects import Effect as Effect
     from txcarp.protocol.effects import Reason as Reason
     from txcarp.protocol.effects import Role as Role
+    from txcarp.protocol.envelope import Packet as Packet
+    from txcarp.protocol.events import Event as Event
     from txcarp.protocol.events import HoldReason as HoldReason
+    from txcarp.protocol.family import Family as Family
+    from txcarp.protocol.freshness import SealState as SealState
+    from txcarp.protocol.rejection import Rejection as Rejection
     from txcarp.protocol.seal import Verification as Verification
+    from txcarp.protocol.timing import Timing as Timing
     from txcarp.service import CARPService as CARPService
+    from txcarp.statefile import BadState as BadState
     from txcarp.statestore import defaultStateDirectory as defaultStateDirectory
     from txcarp.status import AddressStatus as AddressStatus
     from txcarp.status import HoldStatus as HoldStatus
@@ -77,27 +111,61 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "AddressStatus": "txcarp.status",
+    "AlreadyRunning": "txcarp.network.hostlock",
+    "BadState": "txcarp.statefile",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
     "ConfigurationError": "txcarp.configuration.model",
     "Diagnosis": "txcarp.findings",
+    "Dialect": "txcarp.protocol.dialect",
+    "Effect": "txcarp.protocol.effects",
+    "Event": "txcarp.protocol.events",
+    "Family": "txcarp.protocol.family",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
     "HoldReason": "txcarp.protocol.events",
     "HoldStatus": "txcarp.status",
+    "Holding": "txcarp.addresses",
+    "IAddressObserver": "txcarp.interfaces",
+    "IAddressTable": "txcarp.interfaces",
+    "IAdvertisementTransport": "txcarp.interfaces",
+    "IAnnouncer": "txcarp.interfaces",
+    "IDiagnosisObserver": "txcarp.interfaces",
+    "ILeaseObserver": "txcarp.interfaces",
+    "ILinkMonitor": "txcarp.interfaces",
+    "ILinkObserver": "txcarp.interfaces",
+    "IMastershipObserver": "txcarp.interfaces",
+    "IMastershipStep": "txcarp.interfaces",
+    "INetwork": "txcarp.interfaces",
+    "IPacketReceiver": "txcarp.interfaces",
+    "IPlatform": "txcarp.interfaces",
+    "IScriptRunner": "txcarp.interfaces",
+    "IStateStore": "txcarp.interfaces",
+    "ITrace": "txcarp.interfaces",
+    "IVirtualInterfaces": "txcarp.interfaces",
+    "InterfaceAddress": "txcarp.links",
+    "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
+    "MissingCapability": "txcarp.network.sockets",
+    "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",
     "Reason": "txcarp.protocol.effects",
+    "Rejection": "txcarp.protocol.rejection",
     "Role": "txcarp.protocol.effects",
+    "ScriptResult": "txcarp.change",
+    "SealState": "txcarp.protocol.freshness",
     "Status": "txcarp.status",
+    "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",
     "Verification": "txcarp.protocol.seal",
+    "VirtualAddress": "txcarp.addresses",
     "VirtualHost": "txcarp.virtualhost",
     "VirtualHostConfiguration": "txcarp.configuration.model",
     "defaultStateDirectory": "txcarp.statestore",
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
+    "stayOnTime": "txcarp.daemon.scheduling",
 }
 
 

@@ -128,8 +128,8 @@ class INetwork(Interface):
         @param hardware: The Ethernet address to send from; C{None} for the interface's own.
         @raise ValueError: If this virtual host is already attached in this family, or elsewhere
             in this process.
-        @raise OSError: If this process may not open the sockets, or another process on this
-            host has this virtual host.
+        @raise OSError: If this process may not open the sockets.
+        @raise txcarp.AlreadyRunning: If another process on this host has this virtual host.
         """
 
     def detach(interface: str, vhid: int) -> None:

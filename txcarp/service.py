@@ -105,7 +105,9 @@ class CARPService(MultiService):
         """
         Open everything that needs privileges.
 
-        @raise OSError: If this process may not open it.
+        @raise txcarp.MissingCapability: If this process may not open it.
+        @raise txcarp.AlreadyRunning: If another process on this host runs one of the virtual
+            hosts.
         """
         self.platform.open()
         MultiService.privilegedStartService(self)

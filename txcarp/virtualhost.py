@@ -266,7 +266,8 @@ class VirtualHost(Service):
         """
         Open the sockets.
 
-        @raise OSError: If this process may not open them.
+        @raise txcarp.MissingCapability: If this process may not open them.
+        @raise txcarp.AlreadyRunning: If another process on this host runs this virtual host.
         """
         self._attach()
 
