@@ -25,7 +25,7 @@ from txcarp.configuration.model import (
 )
 from txcarp.configuration.options import OPTIONS, CommandLineError, information
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
-from txcarp.protocol.dialect import OPENBSD, UCARP
+from txcarp.protocol.dialect import OPENBSD, OPENBSD_77, UCARP
 from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.seal import Verification
@@ -668,9 +668,10 @@ class GroupTests(_Case):
         A dialect is given by its name. Only OpenBSD's allows advbase and advskew to be 0.
         """
         self.assertIs(configured("--dialect=openbsd").dialect, OPENBSD)
+        self.assertIs(configured("--dialect=openbsd-7.7").dialect, OPENBSD_77)
         self.assertIs(configured().dialect, UCARP)
         error = self.usageError("--dialect=netbsd")
-        for words in ("--dialect", "'netbsd'", "ucarp, freebsd, openbsd"):
+        for words in ("--dialect", "'netbsd'", "ucarp, freebsd, openbsd, openbsd-7.7"):
             self.assertIn(words, error)
         self.assertEqual(configured("--dialect=openbsd", "-b0", "-k0").advbase, 0)
         self.assertIn("-b", self.usageError("--dialect=freebsd", "-b0", "-k0"))

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.crafted import packed
 from txcarp.protocol.demotion import DemotionLedger
-from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
+from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, OPENBSD_77, UCARP, Dialect
 from txcarp.protocol.effects import (
     Advertise,
     ArmMasterDown,
@@ -76,6 +76,7 @@ _MASTERS = {
         "leaving": "MMM",  # a bow-out is no claim to mastership
     },
 }
+_MASTERS["openbsd-7.7"] = _MASTERS["openbsd"]
 
 _PATIENT = {
     "faster": "BBB",
@@ -101,6 +102,7 @@ _BACKUPS = {
         "leaving": "MMM",
     },
 }
+_BACKUPS["openbsd-7.7"] = _BACKUPS["openbsd"]
 
 _EAGER = {
     "faster": "BBB",
@@ -126,6 +128,7 @@ _PREEMPTING = {
         "leaving": "MMM",
     },
 }
+_PREEMPTING["openbsd-7.7"] = _PREEMPTING["openbsd"]
 
 #: The demotion of the peer in the three columns, and that of this host.
 _COLUMNS = (3, 4, 5)
@@ -204,7 +207,12 @@ class TableTests(SynchronousTestCase):
         The deadline uses the dialect's dead time. It is set in the family of the peer, or in all
         families if the role changes.
         """
-        for dialect, deadTime in ((UCARP, 3.25), (FREEBSD, 3.25), (OPENBSD, 3.75)):
+        for dialect, deadTime in (
+            (UCARP, 3.25),
+            (FREEBSD, 3.25),
+            (OPENBSD, 3.75),
+            (OPENBSD_77, 3.25),
+        ):
             own = standing(dialect)
             for address, family in (("10.99.0.9", Family.IPV4), ("fe80::9", Family.IPV6)):
                 faster = Peer(Timing(1, 63), packed(address))
@@ -262,10 +270,12 @@ class ZeroBaseTests(SynchronousTestCase):
         """
         Only OpenBSD's dialect has this rule.
         """
-        self.assertEqual([one for one in DIALECTS.values() if one.zeroBase], [OPENBSD])
+        zeroBase = [one for one in DIALECTS.values() if one.zeroBase]
+        self.assertEqual(zeroBase, [OPENBSD, OPENBSD_77])
 
 
-#: advskew at advbase 1; interval; dead time of ucarp and FreeBSD, and of OpenBSD.
+#: advskew at advbase 1; interval; dead time of ucarp, FreeBSD and OpenBSD 7.7, and of OpenBSD
+#: 7.8.
 _TIMES = (
     (0, 1.000, 3.000, 3.000),
     (100, 1.391, 3.391, 4.172),
@@ -289,24 +299,27 @@ class DeadTimeTests(SynchronousTestCase):
         for advskew, interval, classic, current in _TIMES:
             timing = Timing(1, advskew)
             self.assertApproximates(timing.interval, interval, _MILLISECOND)
-            for dialect, expected in ((UCARP, classic), (FREEBSD, classic), (OPENBSD, current)):
+            for dialect in DIALECTS.values():
+                expected = current if dialect is OPENBSD else classic
                 self.assertApproximates(
                     standing(dialect, timing).deadTime, expected, _MILLISECOND
                 )
 
     def test_shortest(self) -> None:
         """
-        0/0 is an interval of 1/256 s in OpenBSD's dialect.
+        0/0 is an interval of 1/256 s in OpenBSD's dialects.
         """
-        self.assertEqual(standing(OPENBSD, Timing(0, 0)).deadTime, 3 / 256)
-        self.assertEqual(standing(OPENBSD, Timing(0, 1)).deadTime, 3 / 256)
-        self.assertEqual(standing(OPENBSD, Timing(0, 50)).deadTime, 150 / 256)
+        for dialect in (OPENBSD, OPENBSD_77):
+            self.assertEqual(standing(dialect, Timing(0, 0)).deadTime, 3 / 256)
+            self.assertEqual(standing(dialect, Timing(0, 1)).deadTime, 3 / 256)
+            self.assertEqual(standing(dialect, Timing(0, 50)).deadTime, 150 / 256)
 
     def test_ratio(self) -> None:
         """
         The dead ratio need not be three.
         """
-        for dialect, expected in ((UCARP, 5.25), (FREEBSD, 5.25), (OPENBSD, 6.25)):
+        for dialect in DIALECTS.values():
+            expected = 6.25 if dialect is OPENBSD else 5.25
             self.assertEqual(standing(dialect, deadRatio=5).deadTime, expected)
 
     def test_demoted(self) -> None:
@@ -363,7 +376,7 @@ class Host:
         """
         if self.interval < peer.interval == 0xFFFF:
             return True  # a bow-out is no claim to mastership
-        if self.name == "openbsd":
+        if self.name.startswith("openbsd"):
             better = self.interval >= peer.interval and peer.demotion <= self.demotion
             return not (better or peer.demotion < self.demotion)
         if self.name == "freebsd":
@@ -379,7 +392,7 @@ class Host:
         """
         worse = self.interval < peer.interval
         late = self.patience < peer.interval
-        if self.name == "openbsd":
+        if self.name.startswith("openbsd"):
             preempts = self.preempt and worse and peer.demotion >= self.demotion
             return preempts or peer.demotion > self.demotion or (self.base != 0 and late)
         return (self.preempt and worse) or late
@@ -490,7 +503,9 @@ class DifferencesTests(SynchronousTestCase):
             "ucarp": (True, True, False, False, 255, False),
             "freebsd": (False, True, False, False, 240, False),
             "openbsd": (False, False, True, True, 255, True),
+            "openbsd-7.7": (False, False, True, True, 255, True),
         }
+        self.assertEqual(set(expected), set(DIALECTS))
         for name, values in expected.items():
             dialect = DIALECTS[name]
             self.assertEqual(dialect.name, name)

@@ -95,7 +95,7 @@ _GROUPS = st.fixed_dictionaries(
 ).filter(
     # OpenBSD has a ratio of 3.  With 1 its rules contradict each other: a less demoted but
     # slower host stays master, and a backup takes over from it all the same.
-    lambda group: group["dialect"] != "openbsd" or group["deadRatio"] > 1
+    lambda group: not group["dialect"].startswith("openbsd") or group["deadRatio"] > 1
 )
 
 

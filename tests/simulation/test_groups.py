@@ -513,6 +513,7 @@ class DialectTests(SynchronousTestCase):
             ("ucarp", 3 + 100 / 256),
             ("freebsd", 3 + 100 / 256),
             ("openbsd", 3 * (1 + 100 / 256)),
+            ("openbsd-7.7", 3 + 100 / 256),
         ):
             segment, first, second = pair(
                 {"dialect": dialect}, {"dialect": dialect, "advskew": 100}

@@ -104,11 +104,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             Other users can read the password in the process list until txcarp has
             overwritten it there."""),
         Option("--dialect=NAME", "dialect", "ucarp",
-            "rules of the group: ucarp, freebsd, openbsd", """
-            The implementation that this host follows where they differ. In a group with FreeBSD
-            or OpenBSD hosts, give every host a different ``--advskew``, because a tie leaves
-            the group without a master, and use no link-local virtual addresses. Balancing
-            (``carpnodes``), VRRP, and ``carpdev`` by subnet are not supported."""),
+            "rules of the group: ucarp, freebsd, openbsd, openbsd-7.7", """
+            The implementation that this host follows where they differ. ``openbsd`` is OpenBSD
+            7.8 and later, ``openbsd-7.7`` is OpenBSD 7.7 and earlier; ``uname -r`` on the
+            OpenBSD host prints its release. In a group with FreeBSD or OpenBSD hosts, give
+            every host a different ``--advskew``, because a tie leaves the group without a
+            master, and use no link-local virtual addresses. Balancing (``carpnodes``), VRRP,
+            and ``carpdev`` by subnet are not supported."""),
     ),
     "Addresses": (
         Option("-a, --addr=ADDRESS", "addresses", "",

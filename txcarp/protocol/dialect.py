@@ -2,8 +2,8 @@
 The dialects of CARP: everything in which ucarp, FreeBSD and OpenBSD differ.
 
 The rest of the election is the same for all.  The rules were read in ucarp 1.5.2
-(C{src/carp.c}), FreeBSD 14 and OpenBSD 7.x (both C{sys/netinet/ip_carp.c}); L{Dialect} names
-the place of each.
+(C{src/carp.c}), FreeBSD 14 and 15, and OpenBSD 7.x (C{sys/netinet/ip_carp.c} in both);
+L{Dialect} names the place of each.
 """
 
 from __future__ import annotations
@@ -75,8 +75,13 @@ def _moreDemoted(own: Contender, peer: Contender) -> bool:
 
 
 def _skewEachTime(timing: Timing, ratio: int) -> float:
-    # OpenBSD, carp_setrun, since about 2021.
+    # OpenBSD, carp_setrun, since revision 1.368 of 2025-05-23.
     return ratio * max(timing.interval, SHORTEST_INTERVAL)
+
+
+def _skewOnce(timing: Timing, ratio: int) -> float:
+    # OpenBSD, carp_setrun, before that.
+    return timing.deadTime(ratio) if timing.advbase else _skewEachTime(timing, ratio)
 
 
 @attrs.frozen
@@ -168,4 +173,8 @@ OPENBSD = attrs.evolve(
     constantCounter=True,
 )
 
-DIALECTS = {dialect.name: dialect for dialect in (UCARP, FREEBSD, OPENBSD)}
+#: OpenBSD 7.7 and earlier.  The release of 7.7 is older than the revision that changed the
+#: dead time.
+OPENBSD_77 = attrs.evolve(OPENBSD, name="openbsd-7.7", deadTime=_skewOnce)
+
+DIALECTS = {dialect.name: dialect for dialect in (UCARP, FREEBSD, OPENBSD, OPENBSD_77)}
