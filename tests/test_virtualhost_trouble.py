@@ -96,6 +96,28 @@ class SendErrorTests(SynchronousTestCase):
             ],
         )
 
+    def test_openbsd(self) -> None:
+        """
+        With OpenBSD's rules, send errors count as they do in OpenBSD: they add 1 to the demotion,
+        and leave skew and interval as they are.
+        """
+        stage = self.stage = Stage(dialect="openbsd")
+        stage.becomeMaster()
+        stage.transport.attempts.clear()
+        stage.transport.error = networkDown()
+        with capturedLogs() as events:
+            stage.run(3)
+        said = [(one.advskew, one.demotion) for one in stage.transport.attempts]
+        self.assertEqual(said, [(0, 0), (0, 0), (0, 0), (0, 1)])
+        self.assertIn("write() error #3/3: advertising with demotion 1", texts(events))
+        self.skews()
+        stage.transport.error = None
+        with capturedLogs() as events:
+            stage.run(3)
+        self.assertEqual(self.skews(), [0, 0, 0])
+        said = ["Advertisements can be sent again: advertising with demotion 0"]
+        self.assertEqual(texts(events), said)
+
     def test_rhythm(self) -> None:
         """
         From then on, the interval is that of the skew of 240.

@@ -104,7 +104,7 @@ class VirtualHost(Service):
             demotions=ledger.reasons,
             demotion=ledger.total,
             configured=configuration.timing,
-            advertised=ledger.apply(configuration.timing, configuration.dialect.highestSkew),
+            advertised=ledger.apply(configuration.timing, configuration.dialect),
             dialect=configuration.dialect.name,
             deadline=_until(deadline, now),
             received=memory.received,
@@ -145,7 +145,8 @@ class VirtualHost(Service):
         master advertises the change at once, and hands over to a better host.
 
         @param reason: The name of the reason, which log lines and the status show.
-        @param amount: What to add to the skew.  The sum does not exceed 240.
+        @param amount: What to add to the demotion.  It raises the skew to 240 at most.  With
+            OpenBSD's rules it is sent in a field of its own, as 255 at most.
         @raise ValueError: If the amount is not from -255 to 255, or there are too many
             reasons.
         """

@@ -747,7 +747,7 @@ class GroupTests(_Case):
 
     def test_trackInterface(self) -> None:
         """
-        An interface is tracked with the given amount, or with 240.
+        An interface is tracked with the given amount, or with that of the dialect.
         """
         tracked = configured(
             *("--track-interface", "eth1", "--track-interface=eth2:0x10"),
@@ -756,7 +756,7 @@ class GroupTests(_Case):
         self.assertEqual(
             tracked,
             (
-                TrackedInterface("eth1", 240),
+                TrackedInterface("eth1", None),
                 TrackedInterface("eth2", 16),
                 TrackedInterface("eth3.1", 20),
             ),

@@ -254,7 +254,7 @@ class DecoderTests(FamilyTestCase):
         adverts = self.wire.adverts
         self.assertEqual([one.isIPv6 for one in adverts], [False, True] * (len(adverts) // 2))
         self.assertEqual({one.said.demotion for one in adverts if not one.said.isBowOut}, {9})
-        self.assertEqual({one.said.advskew for one in adverts}, {19, 255})
+        self.assertEqual({one.said.advskew for one in adverts}, {10, 255})
         path = a.directory / "capture"
         self.save(path, adverts)
         return str(path), adverts

@@ -328,7 +328,8 @@ class DeadTimeTests(SynchronousTestCase):
         """
         for dialect in DIALECTS.values():
             plain = standing(dialect)
-            demoted = standing(dialect, Timing(1, 240), configured=_OWN, demotion=255)
+            skew = _OWN.advskew if dialect.demotionByte else 240
+            demoted = standing(dialect, Timing(1, skew), configured=_OWN, demotion=255)
             self.assertEqual(demoted.deadTime, plain.deadTime)
 
     def test_sentSkew(self) -> None:
@@ -336,7 +337,7 @@ class DeadTimeTests(SynchronousTestCase):
         FreeBSD's dialect sends a skew of 254 as 240, and waits as if it were 254.
         """
         configured = Timing(1, 254)
-        sent = DemotionLedger().apply(configured, FREEBSD.highestSkew)
+        sent = DemotionLedger().apply(configured, FREEBSD)
         self.assertApproximates(sent.interval, 1.938, _MILLISECOND)
         self.assertApproximates(
             standing(FREEBSD, sent, configured=configured).deadTime, 3.992, _MILLISECOND
@@ -496,14 +497,16 @@ class DifferencesTests(SynchronousTestCase):
             "signsLinkLocal",
             "acceptsOtherLinkLocal",
             "demotionByte",
+            "failureDemotion",
+            "leavingDemotion",
             "highestSkew",
             "constantCounter",
         )
         expected = {
-            "ucarp": (True, True, False, False, 255, False),
-            "freebsd": (False, True, False, False, 240, False),
-            "openbsd": (False, False, True, True, 255, True),
-            "openbsd-7.7": (False, False, True, True, 255, True),
+            "ucarp": (True, True, False, False, 240, 0, 255, False),
+            "freebsd": (False, True, False, False, 240, 0, 240, False),
+            "openbsd": (False, False, True, True, 1, 255, 255, True),
+            "openbsd-7.7": (False, False, True, True, 1, 255, 255, True),
         }
         self.assertEqual(set(expected), set(DIALECTS))
         for name, values in expected.items():

@@ -261,13 +261,14 @@ class ReplayTests(FreshnessTestCase):
     def test_demotedBowOut(self) -> None:
         """
         The same holds for the bow-out of a peer that is demoted in OpenBSD's field. The bow-out
-        contains that field, too.
+        has the same demotion, or the highest.
         """
         self.hear(5, says=Says(1, 0, 7))
-        farewell = sealed(self.now + 0.5, says=Says(255, 255, 7))
-        revived = forged(farewell, advbase=0, advskew=0, demotion=0)
-        self.refused(Rejection.REPLAY, revived, _STRANGER)
-        self.assertTrue(self.judge(farewell))
+        for demotion in (7, 255):
+            farewell = sealed(self.now + 0.5 + demotion, says=Says(255, 255, demotion))
+            revived = forged(farewell, advbase=0, advskew=0, demotion=0)
+            self.refused(Rejection.REPLAY, revived, _STRANGER)
+            self.assertTrue(self.judge(farewell))
 
     def test_olderThanTheLast(self) -> None:
         """

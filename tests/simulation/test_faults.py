@@ -221,7 +221,7 @@ class World:
             ledger.set(reason, amount)
         byte = ledger.byte if self.dialect.demotionByte else 0
         timing = host.configuration.timing
-        return byte, ledger.apply(timing, self.dialect.highestSkew)
+        return byte, ledger.apply(timing, self.dialect)
 
     def deadTime(self, computer: Computer) -> float:
         """

@@ -425,9 +425,26 @@ class DemotionTests(SynchronousTestCase):
         self.assertEqual(segment.masters(), [second])
         segment.run(3)
         self.assertEqual(decode(payloadOf(segment.record[-1])).demotion, 0)
-        self.assertIn(1, {decode(payloadOf(packet)).demotion for packet in segment.record})
+        said = [decode(payloadOf(packet)) for packet in segment.record]
+        demoted = {(one.advskew, one.demotion) for one in said if one.demotion}
+        self.assertEqual(demoted, {(0, 1)})
         hostOf(first).promote("carpdemote")
         segment.run(20)
+        self.assertEqual(segment.masters(), [second])
+
+    def test_openbsdLink(self) -> None:
+        """
+        With OpenBSD's rules, a tracked interface without a link counts 1, as in OpenBSD.  Of two
+        hosts that lost one each, the one with the lower skew is master.
+        """
+        tracked = {"dialect": "openbsd", "trackedInterfaces": (TrackedInterface("eth8"),)}
+        segment, first, second = pair(tracked, {**tracked, "advskew": 100})
+        self.assertEqual(segment.masters(), [first])
+        self.assertEqual(hostOf(first).status().demotions, {"link of eth8": 1})
+        self.assertEqual(decode(payloadOf(segment.record[-1])).demotion, 1)
+        good = Link(index=8, name="eth8", up=True, running=True, address=b"\2\0\0\0\0\10")
+        second.links.set("eth8", good)
+        segment.run(1 + 2 * LATENCY)
         self.assertEqual(segment.masters(), [second])
 
     def test_successorDemoted(self) -> None:
@@ -442,9 +459,10 @@ class DemotionTests(SynchronousTestCase):
         self.assertEqual(segment.masters(), [second])
         self.assertEqual(len([reign for reign in segment.reigns if reign.host == second.source]), 1)
 
-    def test_bowOutSaysIt(self) -> None:
+    def test_bowOutIsMostDemoted(self) -> None:
         """
-        The bow-out of a demoted host contains its demotion.
+        With OpenBSD's rules a bow-out has the highest demotion, whatever that of its sender, so
+        that no successor yields to it.
         """
         segment = Segment()
         tracked = (TrackedInterface("eth8", 2),)
@@ -456,7 +474,7 @@ class DemotionTests(SynchronousTestCase):
         segment.run(1)
         last = decode(payloadOf(segment.record[-1]))
         self.assertTrue(last.isBowOut)
-        self.assertEqual(last.demotion, 2)
+        self.assertEqual(last.demotion, 255)
         self.assertEqual(host.status().demotions, {})
 
     def test_trackedInterface(self) -> None:

@@ -74,11 +74,18 @@ class TrackedInterface:
     Another interface.  This host is demoted while it has no link.
 
     @ivar name: Its name.  It need not exist yet.
-    @ivar amount: How much this host is demoted, 1 to 240.
+    @ivar amount: How much this host is demoted, 1 to 240; C{None} for as much as by a lost link
+        in the dialect of the group.
     """
 
     name: str
-    amount: int = FULL_DEMOTION
+    amount: int | None = None
+
+    def amountIn(self, dialect: Dialect) -> int:
+        """
+        How much this host is demoted in a dialect.
+        """
+        return dialect.failureDemotion if self.amount is None else self.amount
 
 
 @attrs.frozen
@@ -302,7 +309,7 @@ class VirtualHostConfiguration:
             yield "flapLimit", notALimit(self.flapLimit.seconds)
         for tracked in self.trackedInterfaces:
             yield "trackedInterfaces", notAnInterface(tracked.name)
-            yield "trackedInterfaces", outside(tracked.amount, 1, FULL_DEMOTION)
+            yield "trackedInterfaces", outside(tracked.amountIn(self.dialect), 1, FULL_DEMOTION)
         for password in self.otherPasswords:
             yield "otherPasswords", notAPassword(password)
         passwords, sets = len(self.otherPasswords), len(self.otherAddresses)
@@ -343,8 +350,9 @@ class VirtualHostConfiguration:
             yield "group", f"{textOf(self.group)} is the source: all hosts need the same group"
         amounts: dict[str, int] = {}
         for tracked in self.trackedInterfaces:
-            if amounts.setdefault(tracked.name, tracked.amount) != tracked.amount:
-                both = f"{amounts[tracked.name]} and {tracked.amount}"
+            amount = tracked.amountIn(self.dialect)
+            if amounts.setdefault(tracked.name, amount) != amount:
+                both = f"{amounts[tracked.name]} and {amount}"
                 yield "trackedInterfaces", f"{tracked.name} has two amounts, {both}: give one"
         if self.broadcast and not self.followPeers and Family.IPV4 in map(familyOf, self.peers):
             yield (

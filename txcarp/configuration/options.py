@@ -171,7 +171,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             the next SECONDS, and logs that. CHANGES is at least 2."""),
         Option("--track-interface=NAME[:AMOUNT]", "trackedInterfaces", "",
             "demote this host while NAME has no link; repeatable", """
-            AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240."""),
+            AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240. With
+            OpenBSD's rules it is added to the demotion, and the default is 1, as in
+            OpenBSD."""),
         Option("--any-family", "anyFamily", "",
             "take over when one address family falls silent", """
             This is the rule of the BSD kernels. By default, a master that is heard in one family is

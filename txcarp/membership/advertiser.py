@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import attrs
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -100,13 +99,22 @@ class Advertiser:
             self._refresh()
         return self._interval
 
+    @property
+    def _preference(self) -> str:
+        """
+        What demotion changes in an advertisement, for log lines.
+        """
+        if self._configuration.dialect.demotionByte:
+            return f"demotion {self.says.demotion}"
+        return f"skew {self.says.advskew}"
+
     def _refresh(self) -> None:
         """
         Recompute what to advertise after a change of the total demotion.
         """
         ledger, dialect = self._ledger, self._configuration.dialect
         self._demotedBy = ledger.total
-        self._timing = timing = ledger.apply(self._configuration.timing, dialect.highestSkew)
+        self._timing = timing = ledger.apply(self._configuration.timing, dialect)
         demotion = ledger.byte if dialect.demotionByte else 0
         self._says = Says(timing.advbase, timing.advskew, demotion)
         self._interval = max(timing.interval, SHORTEST_INTERVAL)
@@ -120,9 +128,9 @@ class Advertiser:
         said = self.says  # sending may end a demotion, which changes it
         if not self._send(said) and self._errors.demoted and not demoted:
             self._log.error(
-                "write() error #{count}/{count}: advertising with skew {skew}",
+                "write() error #{count}/{count}: advertising with {preference}",
                 count=SEND_ERROR_THRESHOLD,
-                skew=self.timing.advskew,
+                preference=self._preference,
             )
             said = self.says
             self._send(said)
@@ -133,7 +141,7 @@ class Advertiser:
         """
         Send one advertisement that makes backups take over at once.
         """
-        self._send(attrs.evolve(self.says, advbase=BOW_OUT, advskew=BOW_OUT))
+        self._send(Says(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion))
 
     def _send(self, says: Says) -> bool:
         """
@@ -151,14 +159,14 @@ class Advertiser:
         if not left:
             self._memory.sendErrors += 1
             if self._errors.failed():
-                self._ledger.set(SEND_ERRORS)
+                self._ledger.set(SEND_ERRORS, self._configuration.dialect.failureDemotion)
         else:
             self._memory.sent += 1
             if self._errors.succeeded():
                 self._ledger.clear(SEND_ERRORS)
                 self._log.info(
-                    "Advertisements can be sent again: advertising with skew {skew}",
-                    skew=self.timing.advskew,
+                    "Advertisements can be sent again: advertising with {preference}",
+                    preference=self._preference,
                 )
         return left
 

@@ -82,7 +82,9 @@ class Demotions:
         @param tell: Called with L{DemotionChanged} when the content of the next advertisement
             has changed.
         """
-        self.tracked = {one.name: one.amount for one in configuration.trackedInterfaces}
+        self.tracked = {
+            one.name: one.amountIn(configuration.dialect) for one in configuration.trackedInterfaces
+        }
         self._configuration = configuration
         self._ledger = ledger
         self._advertiser = advertiser

@@ -48,6 +48,10 @@ SIZE = 36
 #: concludes that it would time out before the next advertisement, and takes over at once.
 BOW_OUT = 255
 
+#: The demotion in a bow-out, where OpenBSD's rules compare it.  A lower one would be a claim to
+#: mastership: a successor that is demoted itself yields to the bow-out in the second family.
+LEAVING_DEMOTION = 255
+
 #: The highest skew that a demoted host advertises (CARP_MAXSKEW in the BSD kernels).  Higher
 #: values are left for hosts configured as a last resort, and for bow-outs.
 MAXIMUM_DEMOTED_SKEW = 240

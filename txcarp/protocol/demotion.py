@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from txcarp.protocol.advertisement import MAXIMUM_DEMOTED_SKEW
+from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.timing import Timing
 
 #: How many consecutive failures demote a host, and how many consecutive successes then
@@ -64,7 +65,7 @@ class DemotionLedger:
         """
         Set a reason, or change its amount.
 
-        @param amount: What to add to the skew; negative to promote this host.
+        @param amount: What to add to the demotion; negative to promote this host.
         @return: Whether anything changed.
         @raise ValueError: See L{check}.
         """
@@ -102,17 +103,19 @@ class DemotionLedger:
         self.total = sum(self._amounts.values())
         return True
 
-    def apply(self, timing: Timing, highestSkew: int) -> Timing:
+    def apply(self, timing: Timing, dialect: Dialect) -> Timing:
         """
         Return the timing to advertise, and to compare with that of peers.  Demotion raises
-        the skew to 240 at most.  A higher configured skew is kept.
+        the skew to 240 at most, and leaves it alone in a dialect with a field for demotion.  A
+        higher configured skew is kept.
 
         @param timing: The configured timing.
-        @param highestSkew: The highest skew of the dialect.
         """
-        ceiling = max(timing.advskew, MAXIMUM_DEMOTED_SKEW)
-        skew = min(max(timing.advskew + self.total, 0), ceiling)
-        return Timing(timing.advbase, min(skew, highestSkew))
+        skew = timing.advskew
+        if not dialect.demotionByte:
+            ceiling = max(skew, MAXIMUM_DEMOTED_SKEW)
+            skew = min(max(skew + self.total, 0), ceiling)
+        return Timing(timing.advbase, min(skew, dialect.highestSkew))
 
 
 @attrs.define

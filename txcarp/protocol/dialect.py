@@ -13,7 +13,7 @@ from typing import Protocol
 
 import attrs
 
-from txcarp.protocol.advertisement import MAXIMUM_DEMOTED_SKEW
+from txcarp.protocol.advertisement import LEAVING_DEMOTION, MAXIMUM_DEMOTED_SKEW
 from txcarp.protocol.timing import SHORTEST_INTERVAL, Timing, winsTie
 
 
@@ -111,9 +111,15 @@ class Dialect:
         C{carp_hmac_prepare_ctx}).
     @ivar acceptsOtherLinkLocal: Whether a digest of the other kind is accepted, too.  OpenBSD
         tries both (C{carp_hmac_verify}).
-    @ivar demotionByte: Whether demotion is also sent in a field of its own.  OpenBSD,
-        C{carp_demote} of the header (C{ip_carp.h}), which C{carp_send_ad} fills in; in the
-        others this byte is padding.
+    @ivar demotionByte: Whether demotion is sent in a field of its own, and leaves the skew as
+        it is.  OpenBSD, C{carp_demote} of the header (C{ip_carp.h}), which C{carp_send_ad}
+        fills in; in the others this byte is padding, and demotion raises the skew.
+    @ivar failureDemotion: By how much a tracked interface without a link demotes a host, and
+        by how much repeated send errors do.  FreeBSD, C{V_carp_ifdown_adj} and
+        C{V_carp_senderr_adj}.  OpenBSD, the calls of C{carp_group_demote_adj} in
+        C{carp_carpdev_state} and C{carp_send_ad}.  ucarp knows send errors only, and then
+        advertises a skew of 240.
+    @ivar leavingDemotion: The demotion in a bow-out.
     @ivar highestSkew: The highest skew that is sent; a higher configured one is sent as this.
         FreeBSD, C{CARP_MAXSKEW} by way of C{DEMOTE_ADVSKEW}; the others have no limit.
     @ivar constantCounter: Whether the counter is drawn once, so that a packet with the same
@@ -131,6 +137,8 @@ class Dialect:
     signsLinkLocal: bool
     acceptsOtherLinkLocal: bool
     demotionByte: bool
+    failureDemotion: int
+    leavingDemotion: int
     highestSkew: int
     constantCounter: bool
 
@@ -146,6 +154,8 @@ UCARP = Dialect(
     signsLinkLocal=True,  # ucarp has no IPv6; the same as FreeBSD
     acceptsOtherLinkLocal=False,
     demotionByte=False,
+    failureDemotion=MAXIMUM_DEMOTED_SKEW,
+    leavingDemotion=0,
     highestSkew=255,
     constantCounter=False,
 )
@@ -170,6 +180,8 @@ OPENBSD = attrs.evolve(
     signsLinkLocal=False,
     acceptsOtherLinkLocal=True,
     demotionByte=True,
+    failureDemotion=1,
+    leavingDemotion=LEAVING_DEMOTION,
     constantCounter=True,
 )
 

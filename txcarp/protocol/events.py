@@ -232,7 +232,7 @@ class Demoted(Event):
     A reason to demote this host was set.
 
     @ivar reason: The name of the reason.
-    @ivar amount: What it adds to the skew.
+    @ivar amount: What it adds to the demotion.
     """
 
     reason: str

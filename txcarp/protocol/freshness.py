@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from txcarp.protocol.advertisement import BOW_OUT, Advertisement
+from txcarp.protocol.advertisement import BOW_OUT, LEAVING_DEMOTION, Advertisement
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, TAG_BITS, Says, Seal, Ticks, Verification, saidBy
 
@@ -62,7 +62,7 @@ class SealedSource:
         """
         What the host said, and the bow-outs that it may have sent.
         """
-        demotions = {0, *(says.demotion for says in self.sayings)}
+        demotions = {0, LEAVING_DEMOTION, *(says.demotion for says in self.sayings)}
         return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
 
     def lag(self, tick: int, now: float) -> float:
