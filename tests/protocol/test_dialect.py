@@ -225,7 +225,7 @@ class TableTests(SynchronousTestCase):
                     (
                         BACKUP,
                         (
-                            Advertise(),
+                            *((Advertise(),) if dialect is UCARP else ()),
                             StopAdvertising(),
                             ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, faster),
                             ArmMasterDown(deadTime),
@@ -493,6 +493,7 @@ class DifferencesTests(SynchronousTestCase):
         The fields that are not rules of the election.
         """
         fields = (
+            "farewell",
             "breaksTies",
             "signsLinkLocal",
             "acceptsOtherLinkLocal",
@@ -503,10 +504,10 @@ class DifferencesTests(SynchronousTestCase):
             "constantCounter",
         )
         expected = {
-            "ucarp": (True, True, False, False, 240, 0, 255, False),
-            "freebsd": (False, True, False, False, 240, 0, 240, False),
-            "openbsd": (False, False, True, True, 1, 255, 255, True),
-            "openbsd-7.7": (False, False, True, True, 1, 255, 255, True),
+            "ucarp": (True, True, True, False, False, 240, 0, 255, False),
+            "freebsd": (False, False, True, False, False, 240, 0, 240, False),
+            "openbsd": (False, False, False, True, True, 1, 255, 255, True),
+            "openbsd-7.7": (False, False, False, True, True, 1, 255, 255, True),
         }
         self.assertEqual(set(expected), set(DIALECTS))
         for name, values in expected.items():

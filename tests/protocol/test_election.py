@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 import txcarp.protocol
 from txcarp.protocol import election
-from txcarp.protocol.dialect import DIALECTS
+from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD_77
 from txcarp.protocol.effects import (
     Advertise,
     ArmMasterDown,
@@ -73,6 +73,8 @@ OWN = Standing(
 )
 PREEMPTING = attrs.evolve(OWN, preempt=True)
 HELD = attrs.evolve(OWN, held=True)
+DEMOTED = attrs.evolve(OWN, timing=Timing(1, 240), configured=OWN.timing)
+PROMOTED = attrs.evolve(OWN, timing=Timing(1, 63), configured=OWN.timing)
 #: The deadline in every family, and in the one in which a peer was heard.
 ARM, ARM4 = ArmMasterDown(3.25), ArmMasterDown(3.25, Family.IPV4)
 ARM6 = ArmMasterDown(3.25, Family.IPV6)
@@ -105,13 +107,13 @@ def tookOver(reason: Reason, who: Peer | None = None) -> tuple[Any, ...]:
     )
 
 
-def steppedDown(who: Peer) -> tuple[Any, ...]:
+def steppedDown(who: Peer, *, silently: bool = False) -> tuple[Any, ...]:
     """
     Return the transition of a master that hears a better one.
     """
     return (
         BACKUP,
-        Advertise(),
+        *(() if silently else (Advertise(),)),
         StopAdvertising(),
         ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, who),
         ARM,
@@ -206,6 +208,20 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "M1": (MASTER, OWN, Heard(FASTER), steppedDown(FASTER)),
     "M1 by a whole base": (MASTER, OWN, Heard(peer(0, 255)), steppedDown(peer(0, 255))),
     "M1 whether preempting or not": (MASTER, PREEMPTING, Heard(FASTER), steppedDown(FASTER)),
+    "M1 in a promoted host": (MASTER, PROMOTED, Heard(peer(1, 62)), steppedDown(peer(1, 62))),
+    "M1 in a demoted host": (MASTER, DEMOTED, Heard(SLOWER), steppedDown(SLOWER, silently=True)),
+    "M1 in FreeBSD": (
+        MASTER,
+        attrs.evolve(OWN, dialect=FREEBSD),
+        Heard(EQUAL_HIGHER),
+        steppedDown(EQUAL_HIGHER, silently=True),
+    ),
+    "M1 in OpenBSD": (
+        MASTER,
+        attrs.evolve(OWN, dialect=OPENBSD_77, demotion=1),
+        Heard(SLOWER),
+        steppedDown(SLOWER, silently=True),
+    ),
     "M1 on a tie": (MASTER, OWN, Heard(EQUAL_LOWER), steppedDown(EQUAL_LOWER)),
     "M2": (MASTER, OWN, Heard(SLOWER), (MASTER, Reassert(SLOWER))),
     "M2 on a tie": (MASTER, OWN, Heard(EQUAL_HIGHER), (MASTER, Reassert(EQUAL_HIGHER))),

@@ -39,6 +39,7 @@ from txcarp.protocol.timing import LEAVING, Peer, Timing
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
 _PREEMPTING = attrs.evolve(_OWN, preempt=True)
 _HELD = attrs.evolve(_OWN, held=True)
+_DEMOTED = attrs.evolve(_OWN, timing=Timing(1, 240), configured=_OWN.timing)
 _OPENBSD = attrs.evolve(_OWN, dialect=OPENBSD, demotion=4)
 
 
@@ -99,6 +100,8 @@ SITUATIONS = (
     ),
     Situation(BACKUP, "stop", _OWN, Stopped()),
     Situation(MASTER, "advert, mine > theirs (M1)", _OWN, _heard(1, 63)),
+    Situation(MASTER, "the same, while demoted", _DEMOTED, _heard(1, 63)),
+    Situation(MASTER, "the same (freebsd, openbsd)", _OPENBSD, _heard(1, 63, demotion=4)),
     Situation(MASTER, "advert, equal timing, tie lost (M1)", _OWN, _heard(1, 64, "10.99.0.4")),
     Situation(MASTER, "advert, equal timing, tie won (M2)", _OWN, _heard(1, 64, "10.99.0.6")),
     Situation(MASTER, "advert, mine < theirs (M2)", _OWN, _heard(1, 65)),

@@ -19,6 +19,7 @@ from txcarp.findings import Finding
 from txcarp.links import Link
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.checksum import internetChecksum
+from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.envelope import wrap
@@ -294,6 +295,27 @@ class DemotionTests(SynchronousTestCase):
         segment.run(30)
         self.assertEqual(segment.masters(), [second])
 
+    def test_threeHosts(self) -> None:
+        """
+        Two hosts that preempt take over from a demoted master at once, and the worse of them
+        yields when it hears the better one.  It does not become master again because of a late
+        word of the old master.
+        """
+        for dialect in DIALECTS:
+            segment = Segment()
+            hosts = [
+                segment.add(f"10.99.0.{number}", dialect=dialect, advskew=skew, preempt=True)
+                for number, skew in enumerate((0, 50, 100), 1)
+            ]
+            for computer in hosts:
+                computer.start()
+            segment.run(10)
+            self.assertEqual(segment.masters(), hosts[:1])
+            hostOf(hosts[0]).demote("maintenance")
+            segment.run(10)
+            self.assertEqual(segment.masters(), hosts[1:2], dialect)
+            self.assertLessEqual(segment.longestOverlap(0), 3 * LATENCY, dialect)
+
     def test_withdrawn(self) -> None:
         """
         A demotion that ends before the offer leads to no second master.
@@ -547,6 +569,26 @@ class DialectTests(SynchronousTestCase):
             second.stop()
             segment.run(2 * LATENCY)
             self.assertEqual(segment.masters(), [first])
+
+    def test_equalAfterACut(self) -> None:
+        """
+        In the kernels' dialects a master yields silently to one with equal timing, which
+        therefore stays master.
+        """
+        for dialect in ("freebsd", "openbsd", "openbsd-7.7"):
+            segment = Segment()
+            hosts = [segment.add(f"10.99.0.{number}", dialect=dialect) for number in (1, 2)]
+            segment.cut(*hosts)
+            for computer in hosts:
+                computer.start()
+                segment.run(0.3)
+            segment.run(10)
+            self.assertEqual(segment.masters(), hosts)
+            segment.heal()
+            with capturedLogs():
+                segment.run(10)
+            self.assertEqual(len(segment.masters()), 1, dialect)
+            self.assertEqual(len(segment.reigns), 2, dialect)
 
     def test_linkLocal(self) -> None:
         """

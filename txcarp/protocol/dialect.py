@@ -93,6 +93,8 @@ class Dialect:
     @ivar yields: Whether a master becomes backup when it hears a peer.  In the case MASTER
         of the function that receives packets: ucarp C{packethandler}, FreeBSD C{carp_input_c},
         OpenBSD C{carp_proto_input_c}.
+    @ivar farewell: Whether a master that yields sends one more advertisement.  ucarp does; the
+        kernels yield silently.
     @ivar breaksTies: Whether C{yields} leaves one of two masters with equal timing.  Only
         ucarp compares their addresses.
     @ivar preempts: Whether a backup that preempts takes over from a master.  The first rule
@@ -129,6 +131,7 @@ class Dialect:
 
     name: str
     yields: Callable[[Contender, Contender], bool]
+    farewell: bool
     breaksTies: bool
     preempts: Callable[[Contender, Contender], bool]
     replaces: Callable[[Contender, Contender], bool] | None
@@ -146,6 +149,7 @@ class Dialect:
 UCARP = Dialect(
     name="ucarp",
     yields=_lowerAddressStays,
+    farewell=True,
     breaksTies=True,
     preempts=_sooner,
     replaces=None,
@@ -164,6 +168,7 @@ FREEBSD = attrs.evolve(
     UCARP,
     name="freebsd",
     yields=_equalYields,
+    farewell=False,
     breaksTies=False,
     highestSkew=MAXIMUM_DEMOTED_SKEW,
 )
@@ -172,6 +177,7 @@ OPENBSD = attrs.evolve(
     UCARP,
     name="openbsd",
     yields=_lessDemotedStays,
+    farewell=False,
     breaksTies=False,
     preempts=_soonerAndNotMoreDemoted,
     replaces=_moreDemoted,

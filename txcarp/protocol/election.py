@@ -75,6 +75,22 @@ class Standing:
     def _longest(self) -> float:
         return self.timing.deadTime(self.deadRatio)
 
+    @property
+    def isDemoted(self) -> bool:
+        """
+        Whether demotion raises the advertised timing.
+        """
+        return self.configured is not None and self.configured < self.timing
+
+    @property
+    def saysFarewell(self) -> bool:
+        """
+        Whether this host, as a master that yields, sends a last advertisement.  ucarp does, and
+        the winner announces its addresses again.  A demoted master does not, because a third
+        host that preempts would take over from it, beside the winner.
+        """
+        return self.dialect.farewell and not self.isDemoted
+
     def patience(self, peer: Peer) -> float:
         """
         Seconds of silence of a master after which this host takes over.
@@ -194,9 +210,8 @@ class Master:
                 leaves = standing.timing < peer.timing == LEAVING
                 if leaves or not standing.dialect.yields(standing, peer):  # M2
                     return self, (effects.Reassert(peer),)
-                # M1: the last advertisement makes the winner announce its addresses again.
-                return BACKUP, (
-                    effects.Advertise(),
+                return BACKUP, (  # M1
+                    *((effects.Advertise(),) if standing.saysFarewell else ()),
                     effects.StopAdvertising(),
                     effects.ChangeRole(Role.BACKUP, Reason.PREFERRED_MASTER, peer),
                     effects.ArmMasterDown(standing.patience(peer)),
