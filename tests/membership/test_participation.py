@@ -23,8 +23,9 @@ from txcarp.findings import Diagnosis
 from txcarp.interfaces import IDiagnosisObserver, IMastershipObserver, ITrace
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.envelope import readPacket
-from txcarp.protocol.events import Event
+from txcarp.protocol.events import Event, Heard
 from txcarp.protocol.seal import Verification
+from txcarp.protocol.timing import Peer, Timing
 
 BOW_OUT = ("advertise", 255, 255)
 DETACH = ("detach", INTERFACE, crafted.VHID)
@@ -202,6 +203,21 @@ class DoorTests(SynchronousTestCase):
         stage.host.resign()
         self.assertIn(BOW_OUT, stage.journal)
         self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 5)
+
+
+    def test_groupIsAhead(self) -> None:
+        """
+        A master that the group has refused until now advertises at once, if it remains master.
+        If it yields, it is silent: another master with equal timing would yield to it.
+        """
+        for advskew, role in ((1, Role.MASTER), (0, Role.BACKUP)):
+            stage = Stage(dialect="freebsd")
+            stage.becomeMaster()
+            stage.journal.clear()
+            peer = Peer(Timing(1, advskew), bytes((10, 99, 0, 77)))
+            stage.host._run.tell(Heard(peer, isAhead=True))
+            self.assertIs(stage.host.role, role)
+            self.assertEqual(stage.journal.count(("advertise", 1, 0)), role is Role.MASTER)
 
 
 class FrontTests(SynchronousTestCase):

@@ -322,11 +322,11 @@ class Participation:
             # Without seals, an attacker could fill the list with invented hosts.
             if self._follows and (event.sealed or not self._seals):
                 self._channels[peer.family].follow(peer.source)
-        if event.isAhead and isMaster:
+        self.candidate.decide(event)
+        if event.isAhead and isMaster and self.candidate.state is MASTER:
             # The group refused all advertisements of this host until now.  The other host is
             # master only because of that.
             self.candidate.advertise()
-        self.candidate.decide(event)
         if not isBowOut and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()
 
