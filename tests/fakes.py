@@ -55,6 +55,7 @@ class FakeTransport:
 
     @ivar error: The exception to raise instead of sending; C{None} for none.
     @ivar unread: The result of L{hasUnread}.
+    @ivar waiting: The packets that L{readUnread} delivers.
     @ivar hearing: The result of L{hears}.
     @ivar linkLocalAddresses: The result of L{linkLocals}.
     @ivar missing: The addresses for which L{isLocal} is false.
@@ -69,6 +70,7 @@ class FakeTransport:
         self.attempts: list[Advertisement] = []
         self.error: BaseException | None = None
         self.unread = False
+        self.waiting: list[bytes] = []
         self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
@@ -102,6 +104,12 @@ class FakeTransport:
 
     def isSwitchedOff(self) -> bool:
         return self.switchedOff
+
+    def readUnread(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for packet in waiting:
+            if self.receiver is not None:
+                self.receiver.packetReceived(readPacket(packet))
 
     def watchFront(self, wanted: bool) -> None:
         self.front = wanted

@@ -523,6 +523,89 @@ class PauseTests(SynchronousTestCase):
             stage.run(20)
             self.assertIs(stage.host.role, Role.MASTER)
 
+    def quick(self, advskew: int, **settings: Any) -> Stage:
+        """
+        Make a master that advertises several times per second, and has just done so.
+        """
+        stage = Stage(advbase=0, advskew=advskew, **settings)
+        stage.start()
+        while stage.host.role is not Role.MASTER:
+            stage.run(1 / 256)
+        stage.run(4 * advskew / 256)
+        stage.journal.clear()
+        return stage
+
+    def test_busy(self) -> None:
+        """
+        A host without an advbase that is merely busy stays master, and takes part in the
+        election: its beats are late by more than it takes a peer to take over, and no peer has.
+        """
+        for dialect in ("ucarp", "freebsd", "openbsd"):
+            for advskew in (2, 9, 100):
+                stage = self.quick(advskew, dialect=dialect)
+                for _ in range(20):
+                    stage.jump(0.5)
+                    stage.run(0.1)
+                self.assertIs(stage.host.role, Role.MASTER, (dialect, advskew))
+                self.assertEqual(stage.host.status().holds, [])
+                self.assertEqual(len(stage.observer.changes), 2)
+
+    def test_busyAndReplaced(self) -> None:
+        """
+        A master that was paused for longer than a peer may wait reads the advertisement of the
+        peer before anything else, whatever it is that wakes it.  If the peer is preferred, this
+        host sends no ordinary advertisement, and no bow-out.
+        """
+        for wakes in (
+            lambda stage: stage.run(0.1),
+            lambda stage: stage.host.demote("link of eth8"),
+            lambda stage: stage.host.resign(),
+            lambda stage: stage.host._run.tell(StepFailed("work")),
+        ):
+            stage = self.quick(20)
+            stage.transport.waiting.append(crafted.packet(advbase=0, advskew=19))
+            stage.asleep = 0.5
+            wakes(stage)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            last = stage.observer.changes[-1]
+            self.assertIs(last.reason, Reason.PREFERRED_MASTER)
+            self.assertEqual(stage.transport.waiting, [])
+            self.assertEqual(stage.journal, [("advertise", 0, 20), DOWN])
+
+    def test_busyInOrder(self) -> None:
+        """
+        What wakes the master takes effect after the packets that it reads first.
+        """
+        stage = self.quick(100)
+        stage.transport.waiting.append(crafted.packet(advbase=0, advskew=200))
+        stage.asleep = 0.5
+        stage.host.resign()
+        self.assertEqual(stage.journal, [ANNOUNCE, ("advertise", 255, 255)])
+        self.assertEqual(stage.observer.changes[-1].reason, Reason.RESIGNED)
+
+    def test_longWithoutBase(self) -> None:
+        """
+        A pause that is longer than the dead time of the highest skew makes a backup of the
+        master, also without an advbase.
+        """
+        for dialect, longest in (("ucarp", 255 / 256), ("openbsd", 3 * 255 / 256)):
+            for pause, role in ((longest - 0.01, Role.MASTER), (longest + 0.01, Role.BACKUP)):
+                stage = self.quick(2, dialect=dialect)
+                stage.asleep = pause
+                with capturedLogs():
+                    stage.run(1 / 128)
+                self.assertIs(stage.host.role, role, (dialect, pause))
+
+    def test_notRead(self) -> None:
+        """
+        A master that is in time does not look for unread packets.
+        """
+        stage = self.quick(100)
+        stage.transport.waiting.append(crafted.packet(advbase=0, advskew=99))
+        stage.jump(1.24 * 100 / 256)
+        self.assertEqual(len(stage.transport.waiting), 1)
+        self.assertIs(stage.host.role, Role.MASTER)
+
     def test_announcement(self) -> None:
         """
         An announcement that became due during the pause is not sent.

@@ -73,6 +73,12 @@ class IAdvertisementTransport(Interface):
         Whether packets have arrived that the reactor has not read.
         """
 
+    def readUnread() -> None:
+        """
+        Deliver the packets that have arrived now, without waiting for the reactor.  In a flood,
+        a limited number of them is delivered.
+        """
+
     def watchFront(wanted: bool) -> None:
         """
         Set whether packets are also reported before the firewall filters them

@@ -373,6 +373,21 @@ class NetworkTests(TestCase):
             self.b.receiver.received.clear()
             self.assertFalse(b[own].hasUnread())
 
+    def test_readUnread(self) -> None:
+        """
+        C{readUnread} delivers all packets that have arrived, before the reactor reads them.
+        """
+        for group, packet in ((GROUP4, crafted.packet()), (GROUP6, ipv6Packet())):
+            a, b = self.a.attach(group), self.b.attach(group)
+            for _ in range(100):
+                a.send(packet)
+            while len(self.b.receiver.received) < 100:
+                b.readUnread()
+            self.assertFalse(b.hasUnread())
+            b.readUnread()
+            self.assertEqual(len(self.b.receiver.received), 100)
+            self.b.receiver.received.clear()
+
     def test_linkLocal(self) -> None:
         """
         The transport of IPv6 returns the link-local address while there is one, and calls its

@@ -48,7 +48,7 @@ class FakeFamilyPort:
         self.packets: list[tuple[bytes, bytes]] = []
         self.watched: list[tuple[int, bool]] = []
         self.receivers: list[tuple[int, object]] = []
-        self.reports = 0
+        self.reports = self.reads = 0
 
     def send(self, packet: bytes, destination: bytes) -> None:
         if self.error is not None:
@@ -72,6 +72,9 @@ class FakeFamilyPort:
 
     def hasUnread(self) -> bool:
         return True
+
+    def readUnread(self) -> None:
+        self.reads += 1
 
     def watchFront(self, vhid: int, wanted: bool) -> None:
         self.watched.append((vhid, wanted))
@@ -116,6 +119,8 @@ class AdvertisementTransportTests(SynchronousTestCase):
         self.assertTrue(transport.isSwitchedOff())
         self.assertTrue(transport.hears())
         self.assertTrue(transport.hasUnread())
+        transport.readUnread()
+        self.assertEqual(self.port.reads, 1)
         self.assertTrue(transport.hears())
         receiver = FakeReceiver()
         transport.deliverTo(receiver)

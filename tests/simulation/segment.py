@@ -376,9 +376,12 @@ class Computer:
         if self.receiver is not None and not self.deaf and family not in self.deafIn:
             self._unread.append(packet)
             if not self.frozen:
-                self._read()
+                self.readUnread()
 
-    def _read(self) -> None:
+    def readUnread(self) -> None:
+        """
+        Read the packets that have arrived.
+        """
         while self._unread and self.receiver is not None and self.virtualHost is not None:
             packet = self._unread.pop(0)
             before = self.virtualHost, self.heard
@@ -404,7 +407,7 @@ class Computer:
             self.clock.advance(self.segment.clock.seconds() - self.clock.seconds())
             self._tellLink()
             self.deafen(*self.deafIn)
-            self._read()
+            self.readUnread()
 
     # The network as the process sees it.
 
@@ -485,6 +488,9 @@ class _Way:
 
     def hasUnread(self) -> bool:
         return self._computer.hasUnread()
+
+    def readUnread(self) -> None:
+        self._computer.readUnread()
 
     def watchFront(self, wanted: bool) -> None:
         pass

@@ -22,13 +22,17 @@ from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Role
-from txcarp.protocol.election import INIT, MASTER, ICARPState, Standing
+from txcarp.protocol.election import INIT, LEAST_INTERVALS, MASTER, ICARPState, Standing
 from txcarp.protocol.events import Event, Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
 
-#: A silence of this many advertisement intervals is a pause, even if the dead time is longer.
-_PAUSE = 1.5
+#: Some peers look at their deadline only once per interval, as ucarp does.  They wait for up to
+#: this many intervals even if their dead time is shorter.
+_MOST_INTERVALS = 2.0
+
+#: The highest skew of a peer.
+_HIGHEST_SKEW = 255
 
 _log = Logger()
 
@@ -171,10 +175,15 @@ class Candidate:
         self._roles = roles
         self._mastership = mastership
         self._offer: IDelayedCall | None = None
-        # The dead time of a peer without skew, which takes over first.
-        self._shortestDeadTime = configuration.dialect.deadTime(
-            Timing(configuration.advbase, 0), configuration.deadRatio
-        )
+        base, ratio = configuration.advbase, configuration.deadRatio
+        deadTime = configuration.dialect.deadTime
+        # The skew of a silent backup is not known.  One without skew takes over first.
+        self._shortestDeadTime = deadTime(Timing(base, 0), ratio)
+        # With an advbase, that takes seconds, in which a busy host runs.  A host that did not run
+        # for so long was stopped, and packets that arrived meanwhile may be lost: it cannot know
+        # whether a peer has taken over.  Without an advbase, the dead time of a peer depends on
+        # its skew alone, and only after that of the highest skew has a peer certainly taken over.
+        self._longestDeadTime = deadTime(Timing(base, 0 if base else _HIGHEST_SKEW), ratio)
 
     @property
     def isFit(self) -> bool:
@@ -184,14 +193,22 @@ class Candidate:
         """
         return self.state is MASTER and not self._holds.ends and self._advertiser.lastLeft
 
-    def findPause(self) -> None:
+    def findPause(self) -> bool:
         """
         Check whether this master was paused for so long that a peer may have taken over.
+
+        A peer takes over when its dead time has passed since the last advertisement of this
+        host, and at least L{LEAST_INTERVALS} intervals.  After a shorter pause this host is the
+        only master.  After a longer pause it may not be, and looks for the advertisements of
+        another one.  After a pause that is longer than any peer waits, it becomes backup without
+        looking.
+
+        @return: Whether to read the sockets before anything else is done.
         """
+        interval = self._advertiser.interval
+        certain = max(self._longestDeadTime, interval * _MOST_INTERVALS)
         pause = self._rhythm.silence()
-        # With a dead ratio of 1 the dead time is no longer than the interval.  Then a missing
-        # beat is a pause.
-        if pause > max(self._shortestDeadTime, self._advertiser.interval * _PAUSE):
+        if pause > certain:
             _log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait for a "
                 "master, so it becomes backup. Check whether the machine was suspended or "
@@ -199,6 +216,8 @@ class Candidate:
                 pause=pause,
             )
             self.decide(events.Slept(pause))
+            return False
+        return self._rhythm.mustLook(max(self._shortestDeadTime, interval * LEAST_INTERVALS))
 
     def decide(self, event: Event) -> None:
         """

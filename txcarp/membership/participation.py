@@ -225,8 +225,10 @@ class Participation:
     def _handle(self, event: Event) -> None:
         candidate = self.candidate
         try:
-            if candidate.state is MASTER:
-                candidate.findPause()
+            mustLook = candidate.state is MASTER and candidate.findPause()
+            if mustLook and not isinstance(event, Heard | events.Refused):
+                self._readFirst(event)
+                return
             if candidate.trace is not None:
                 note(candidate.trace, event)
             match event:
@@ -278,6 +280,16 @@ class Participation:
                     candidate.decide(event)
         except Exception:
             self._log.failure("Internal error: {event} was handled only in part", event=event)
+
+    def _readFirst(self, event: Event) -> None:
+        """
+        Have the packets handled that wait in the sockets, and the event after them.
+        """
+        later = event, *self._events
+        self._events.clear()
+        for channel in self._channels.values():
+            channel.transport.readUnread()
+        self._events.extend(later)
 
     # Packets.
 

@@ -194,6 +194,7 @@ class Rhythm:
         self.interval: float | None = None
         self._loop: LoopingCall | None = None
         self._last = 0.0
+        self._looked = 0.0
 
     def start(self, interval: float) -> None:
         """
@@ -230,6 +231,16 @@ class Rhythm:
         Measure L{silence} from now.
         """
         self._last = self._pauseSeconds()
+
+    def mustLook(self, seconds: float) -> bool:
+        """
+        Whether the last L{beaten}, L{start}, or call of this that returned true, is longer ago.
+        """
+        now = self._pauseSeconds()
+        if now - max(self._last, self._looked) <= seconds:
+            return False
+        self._looked = now
+        return True
 
     def _failed(self, failure: Failure) -> None:
         # A LoopingCall ends for good when its function raises.

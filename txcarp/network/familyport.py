@@ -26,6 +26,10 @@ _IPV6_SETTINGS = "/proc/sys/net/ipv6/conf"
 #: The match of nftables for protocol 112.
 _PROTOCOL_MATCHES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
+#: How many times L{FamilyPort.readUnread} reads at most.  Each time reads up to 64 packets, and
+#: a receive buffer holds some 300.
+_MAXIMUM_READS = 16
+
 
 class FamilyPort:
     """
@@ -217,6 +221,18 @@ class FamilyPort:
         Whether the raw socket has packets that the reactor has not read.
         """
         return self._raw is not None and self._raw.hasUnread()
+
+    def readUnread(self) -> None:
+        """
+        Read the packets that wait in the raw socket, for all virtual hosts.
+        """
+        for _ in range(_MAXIMUM_READS):
+            if self._reader is None or not self.hasUnread():
+                return
+            try:
+                self._reader.doRead()
+            except OSError:
+                return  # the interface went down; a port of Twisted passes that on
 
     def watchFront(self, vhid: int, wanted: bool) -> None:
         """

@@ -98,6 +98,9 @@ class AdvertisementTransport:
     def hasUnread(self) -> bool:
         return self._port.hasUnread()
 
+    def readUnread(self) -> None:
+        self._port.readUnread()
+
     def watchFront(self, wanted: bool) -> None:
         self._port.watchFront(self._vhid, wanted)
 

@@ -70,6 +70,13 @@ class IPv4Reader(DatagramProtocol):
             self._stopped = True
             self._port.stopListening()
 
+    def doRead(self) -> None:
+        """
+        Read some of the packets that wait, as the reactor does.
+        """
+        if not self._stopped:
+            self._port.doRead()
+
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
         if self._stopped:
             return
