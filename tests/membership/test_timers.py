@@ -29,6 +29,7 @@ class Watched:
         the family in which the master was heard.
     @ivar unread: Whether there are unread packets.
     @ivar looks: The number of times that the deadline looked for unread packets.
+    @ivar asleep: Seconds for which the machine slept.
     """
 
     def __init__(self, *families: Family, any: bool = False) -> None:
@@ -38,11 +39,13 @@ class Watched:
         self.silent: list[tuple[float, Family, Family]] = []
         self.unread = False
         self.looks = 0
+        self.asleep = 0.0
         self.deadline = MasterDown(
             self.clock,
             families,
             self._expired,
             self._hasUnread,
+            lambda: self.clock.seconds() + self.asleep,
             anyFamily=any,
         )
 

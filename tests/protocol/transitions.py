@@ -90,6 +90,13 @@ SITUATIONS = (
     Situation(BACKUP, "bow-out (B2)", _OWN, _heard(*attrs.astuple(LEAVING))),
     Situation(BACKUP, "advert, more demoted (openbsd)", _OPENBSD, _heard(1, 63, demotion=5)),
     Situation(BACKUP, "other advert (B3)", _OWN, _heard(1, 65)),
+    Situation(
+        BACKUP,
+        "any advert that waited while this host slept",
+        _PREEMPTING,
+        attrs.evolve(_heard(1, 65), isOld=True),
+    ),
+    Situation(BACKUP, "noticed its deadline more than an interval late", _OWN, Slept(9.0)),
     Situation(BACKUP, "asked to become master", _OWN, Claimed()),
     Situation(BACKUP, "a hold is set (link lost)", _HELD, Held(HoldReason.NO_LINK)),
     Situation(

@@ -253,6 +253,8 @@ class Computer:
     """
 
     def __init__(self, segment: Segment, source: str, settings: dict[str, Any]) -> None:
+        #: How many packets wait at most while the process does not run.  The newest are lost.
+        self.room = 300
         self.segment = segment
         self.source = source
         self.plugged = True
@@ -373,7 +375,8 @@ class Computer:
         Receive a packet.
         """
         family = familyOf(destinationOf(packet))
-        if self.receiver is not None and not self.deaf and family not in self.deafIn:
+        fits = not self.frozen or len(self._unread) < self.room
+        if self.receiver is not None and not self.deaf and family not in self.deafIn and fits:
             self._unread.append(packet)
             if not self.frozen:
                 self.readUnread()

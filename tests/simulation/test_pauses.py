@@ -4,6 +4,8 @@ Simulated groups whose hosts do not run for a while.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -93,3 +95,116 @@ class BusyMasterTests(SynchronousTestCase):
             self.assertIn(Reason.PAUSED, [moment.change.reason for moment in hosts[0].changes])
             segment.run(1)
             self.assertEqual(len(segment.masters()), 1)
+
+
+class SleepingBackupTests(SynchronousTestCase):
+    """
+    Backups that do not run for longer than their socket keeps packets.
+    """
+
+    def check(self, room: int, pause: float, **settings: Any) -> None:
+        """
+        Assert that a pause of the backup changes nothing, although its socket lost the newest
+        packets.
+        """
+        segment = Segment()
+        master = segment.add("10.99.0.1", **{"advskew": 10, **settings})
+        master.start()
+        segment.run(20)
+        backup = segment.add("10.99.0.2", **{"advskew": 0, **settings})
+        backup.room = room
+        backup.start()
+        segment.run(20)
+        self.assertEqual(segment.masters(), [master], settings)
+        with capturedLogs():
+            nap(segment, backup, pause)
+            segment.run(20)
+        self.assertEqual([reign.host for reign in segment.reigns], [master.source], settings)
+
+    def test_overflow(self) -> None:
+        """
+        A backup that wakes and finds only old advertisements does not take over, with seals or
+        without, whatever the interval is.
+        """
+        everywhere: list[dict[str, Any]] = [
+            {},
+            {"advbase": 4},
+            {"deadRatio": 2},
+            {"dialect": "openbsd"},
+        ]
+        for verification in ("off", "learn", "require"):
+            for pause in (15.5, 60.25, 300.125):
+                for settings in everywhere:
+                    self.check(8, pause, verification=verification, **settings)
+
+    def test_nothingKept(self) -> None:
+        """
+        A backup whose socket kept nothing, as on a virtual machine that was stopped from
+        outside, does not take over either.
+        """
+        everywhere: list[dict[str, Any]] = [{}, {"advbase": 4}, {"dialect": "openbsd"}]
+        for settings in everywhere:
+            self.check(0, 100.0, **settings)
+
+    def test_zeroBase(self) -> None:
+        """
+        This holds without an advbase, too.
+        """
+        settings: dict[str, Any] = {"advbase": 0, "dialect": "openbsd"}
+        for pause in (0.06, 0.5, 2.0, 60.0):
+            segment = Segment()
+            master = segment.add("10.99.0.1", advskew=10, **settings)
+            master.start()
+            segment.run(1)
+            backup = segment.add("10.99.0.2", advskew=20, **settings)
+            backup.room = 16
+            backup.start()
+            segment.run(1)
+            with capturedLogs():
+                nap(segment, backup, pause)
+                segment.run(1)
+            self.assertEqual([reign.host for reign in segment.reigns], [master.source], pause)
+
+    def test_masterDied(self) -> None:
+        """
+        If the master died meanwhile, the backup takes over when it has waited once more.
+        """
+        segment = Segment()
+        master, backup = (segment.add(f"10.99.0.{number}", advskew=number) for number in (1, 2))
+        master.start()
+        backup.start()
+        segment.run(20)
+        backup.freeze()
+        segment.run(20)
+        master.crash()
+        segment.run(20)
+        with capturedLogs():
+            backup.thaw()
+            segment.run(3 + 2 / 256 - LATENCY)
+            self.assertEqual(segment.masters(), [])
+            segment.run(2 * LATENCY)
+        self.assertEqual(segment.masters(), [backup])
+
+    def test_oldBowOut(self) -> None:
+        """
+        A bow-out that waited in the socket says nothing about the master of now.
+        """
+        segment = Segment()
+        hosts = [
+            segment.add(f"10.99.0.{number}", advskew=number, verification="off")
+            for number in (1, 2, 3)
+        ]
+        for host in hosts:
+            host.start()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [hosts[0]])
+        hosts[2].room = 5
+        hosts[2].freeze()
+        segment.run(2)
+        hosts[0].stop()
+        segment.run(60)
+        self.assertEqual(segment.masters(), [hosts[1]])
+        with capturedLogs():
+            hosts[2].thaw()
+            segment.run(10)
+        self.assertNotIn(hosts[2].source, [reign.host for reign in segment.reigns])

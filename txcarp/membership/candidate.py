@@ -22,7 +22,15 @@ from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Role
-from txcarp.protocol.election import INIT, LEAST_INTERVALS, MASTER, ICARPState, Standing
+from txcarp.protocol.election import (
+    BACKUP,
+    INIT,
+    LEAST_INTERVALS,
+    MASTER,
+    TOLERATED_LATENESS,
+    ICARPState,
+    Standing,
+)
 from txcarp.protocol.events import Event, Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
@@ -33,6 +41,10 @@ _MOST_INTERVALS = 2.0
 
 #: The highest skew of a peer.
 _HIGHEST_SKEW = 255
+
+#: Seconds after a pause in which advertisements may be old, unless all that waited are read
+#: before.
+_CATCHING_UP = 1.0
 
 _log = Logger()
 
@@ -175,6 +187,10 @@ class Candidate:
         self._roles = roles
         self._mastership = mastership
         self._offer: IDelayedCall | None = None
+        self._oldUntil = 0.0
+        # A deadline that is noticed later than this was noticed by a host that did not run.  A
+        # living master has advertised again in this time.
+        self._tolerated = max(TOLERATED_LATENESS, configuration.timing.interval)
         base, ratio = configuration.advbase, configuration.deadRatio
         deadTime = configuration.dialect.deadTime
         # The skew of a silent backup is not known.  One without skew takes over first.
@@ -194,6 +210,35 @@ class Candidate:
         return self.state is MASTER and not self._holds.ends and self._advertiser.lastLeft
 
     def findPause(self) -> bool:
+        """
+        Check whether this host did not run for so long that what it knows may be out of date.
+
+        @return: Whether to read the sockets before anything else is done.
+        """
+        if self.state is MASTER:
+            return self._findPauseOfMaster()
+        if self.state is BACKUP and (late := self._masterDown.overdue()) > self._tolerated:
+            # The master may be alive: the socket keeps the oldest packets, which say nothing
+            # about now, and loses the newest.
+            self._roles.logSleep(late)
+            self._slept(late)
+        return False
+
+    def _slept(self, pause: float) -> None:
+        self._oldUntil = self._clock.seconds() + _CATCHING_UP
+        self.decide(events.Slept(pause))
+
+    def isOld(self) -> bool:
+        """
+        Whether the packet that was just read may have waited in the socket during a pause.
+        """
+        if self._clock.seconds() >= self._oldUntil or self.state is not BACKUP:
+            return False
+        if not self._masterDown.hasUnread():
+            self._oldUntil = 0.0
+        return True
+
+    def _findPauseOfMaster(self) -> bool:
         """
         Check whether this master was paused for so long that a peer may have taken over.
 
@@ -215,7 +260,7 @@ class Candidate:
                 "overloaded",
                 pause=pause,
             )
-            self.decide(events.Slept(pause))
+            self._slept(pause)
             return False
         return self._rhythm.mustLook(max(self._shortestDeadTime, interval * LEAST_INTERVALS))
 

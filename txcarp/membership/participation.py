@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -134,6 +135,7 @@ class Participation:
             self._channels,
             self.tell,
             partial(haveUnread, channels),
+            platform.pauseSeconds,
             anyFamily=configuration.anyFamily,
         )
         self._own = OwnStanding(
@@ -225,8 +227,7 @@ class Participation:
     def _handle(self, event: Event) -> None:
         candidate = self.candidate
         try:
-            mustLook = candidate.state is MASTER and candidate.findPause()
-            if mustLook and not isinstance(event, Heard | events.Refused):
+            if candidate.findPause() and not isinstance(event, Heard | events.Refused):
                 self._readFirst(event)
                 return
             if candidate.trace is not None:
@@ -238,6 +239,9 @@ class Participation:
                     self._diagnostics.refused(event)
                 case events.BeatDue():
                     candidate.beat()
+                case events.DeadlinePassed():
+                    if self.masterDown.hasPassed:  # otherwise a pause has moved it
+                        candidate.decide(event)
                 case events.Started():
                     candidate.decide(event)
                     for name in self._watched:
@@ -334,6 +338,8 @@ class Participation:
             # Without seals, an attacker could fill the list with invented hosts.
             if self._follows and (event.sealed or not self._seals):
                 self._channels[peer.family].follow(peer.source)
+        if self.candidate.isOld():
+            event = attrs.evolve(event, isOld=True)
         self.candidate.decide(event)
         if event.isAhead and isMaster and self.candidate.state is MASTER:
             # The group refused all advertisements of this host until now.  The other host is

@@ -103,6 +103,24 @@ class Roles:
                 peer=textOf(peer.source),
             )
 
+    def logSleep(self, seconds: float) -> None:
+        """
+        Log, at most once a minute, that this backup did not run.
+
+        @param seconds: How long its deadline was over when it ran again.
+        """
+        if self._memory.limits.ready("slept") is not None:
+            self._log.warn(
+                "This backup did not run, and noticed {seconds:.3f} s late that the time to wait "
+                "for the master was over. It waits for {wait:.3f} s once more, because it may have "
+                "missed advertisements (vhid {vhid} on {interface}). Check whether the machine was "
+                "suspended or overloaded",
+                seconds=seconds,
+                wait=self._deadTime,
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+
     def stopping(self, role: Role) -> Change:
         """
         Describe the change to L{Role.INIT}, and report it.

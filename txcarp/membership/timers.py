@@ -37,6 +37,7 @@ class MasterDown:
     packets can arrive.
 
     @ivar silent: The families whose own deadline has passed.
+    @ivar hasUnread: Returns whether unread packets wait, which may be from the master.
     """
 
     def __init__(
@@ -45,19 +46,23 @@ class MasterDown:
         families: Iterable[Family],
         tell: Callable[[Event], None],
         hasUnread: Callable[[], bool],
+        pauseSeconds: Callable[[], float],
         *,
         anyFamily: bool = False,
     ) -> None:
         """
         @param tell: Called with L{DeadlinePassed}.
-        @param hasUnread: Returns whether unread packets wait, which may be from the master.
+        @param pauseSeconds: Returns seconds on a clock that also counts while the machine sleeps.
         @param anyFamily: Whether the silence of one family is enough, as in the BSD kernels.
         """
         self.silent: set[Family] = set()
         self._clock = clock
         self._families = tuple(families)
         self._tell = tell
-        self._hasUnread = hasUnread
+        self.hasUnread = hasUnread
+        self._pauseSeconds = pauseSeconds
+        #: How far that clock was ahead of the other one when a deadline was set.
+        self._ahead = 0.0
         self._anyFamily = anyFamily
         self._due: dict[Family, float] = {}
         self._calls: dict[Family, IDelayedCall] = {}
@@ -77,6 +82,29 @@ class MasterDown:
             return None
         return min(waiting) if self._anyFamily else max(waiting)
 
+    @property
+    def hasPassed(self) -> bool:
+        """
+        Whether the deadline as a whole has passed, and was not moved since.
+        """
+        if self._anyFamily:
+            return not self.silent <= self._deaf
+        return len(self.silent) == len(self._families)
+
+    def overdue(self) -> float:
+        """
+        How many seconds ago L{DeadlinePassed} should have been told, with those in which the
+        machine slept; less than 0 if it is not due, or no deadline is set.
+        """
+        if self._second is not None:
+            due = self._second.getTime()
+        elif not self._anyFamily:
+            due = max(self._due.values(), default=_NEVER)
+        else:
+            hearing = (due for family, due in self._due.items() if family not in self._deaf)
+            due = min(hearing, default=_NEVER)
+        return self._pauseSeconds() - self._ahead - due
+
     def arm(self, delay: float, family: Family | None = None) -> None:
         """
         Set the deadline.
@@ -89,7 +117,7 @@ class MasterDown:
         else:
             for one in self._families:
                 self._wait(delay, one)
-        if self._second is not None and not self._passed():
+        if self._second is not None and not self.hasPassed:
             self._forgetSecondLook()
 
     def deafen(self, families: frozenset[Family], delay: float) -> None:
@@ -130,7 +158,9 @@ class MasterDown:
 
     def _wait(self, delay: float, family: Family) -> None:
         self.silent.discard(family)
-        due = self._due[family] = self._clock.seconds() + delay
+        now = self._clock.seconds()
+        self._ahead = self._pauseSeconds() - now
+        due = self._due[family] = now + delay
         if due < self._wakes.get(family, _NEVER):
             self._wakeAfter(delay, family)
         # Otherwise the present timer expires early and is set again.  That is cheaper, as most
@@ -153,17 +183,12 @@ class MasterDown:
             self._wakeAfter(-lateness, family)
             return
         self.silent.add(family)
-        if self._passed():
-            self._tell(DeadlinePassed(lateness, self._hasUnread()))
-
-    def _passed(self) -> bool:
-        if self._anyFamily:
-            return not self.silent <= self._deaf
-        return len(self.silent) == len(self._families)
+        if self.hasPassed:
+            self._tell(DeadlinePassed(lateness, self.hasUnread()))
 
     def _looked(self, delay: float) -> None:
         self._looks += 1
-        if self._looks < _MAXIMUM_LOOKS and self._hasUnread():
+        if self._looks < _MAXIMUM_LOOKS and self.hasUnread():
             self.lookAgain(delay)
         else:
             self._tell(DeadlinePassed())

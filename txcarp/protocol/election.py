@@ -166,6 +166,9 @@ class Backup:
 
     def decide(self, standing: Standing, event: Event) -> Transition:
         match event:
+            case events.Heard(peer=peer, isOld=True):
+                # That this master was less preferred, or left, may be long ago.
+                return self, (effects.ArmMasterDown(standing.patience(peer), peer.family),)
             case events.Heard(peer=peer):
                 dialect = standing.dialect
                 if standing.preempt and dialect.preempts(standing, peer):  # B1

@@ -71,6 +71,8 @@ class Heard(Event):
         L{Keyring.recognise<txcarp.protocol.authentication.Keyring.recognise>}.
     @ivar isAhead: Whether its tick shows that the group's ticks are far ahead of this host's,
         so that the group has rejected what this host sent until now.
+    @ivar isOld: Whether it waited in the socket while this host did not run, so that it does not
+        say who is master now.
     """
 
     peer: Peer
@@ -78,6 +80,7 @@ class Heard(Event):
     sealed: bool = False
     pair: str = ""
     isAhead: bool = False
+    isOld: bool = False
 
 
 @attrs.frozen
@@ -96,9 +99,10 @@ class DeadlinePassed(Event):
 @attrs.frozen
 class Slept(Event):
     """
-    This host did not run for longer than its peers wait for a master.
+    This host did not run: a master for longer than its peers wait, a backup until its deadline
+    was long over.
 
-    @ivar pause: The time in seconds.
+    @ivar pause: The seconds for which it certainly did not run.
     """
 
     pause: float
