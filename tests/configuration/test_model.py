@@ -161,7 +161,10 @@ class ConfigurationTests(SynchronousTestCase):
             "otherAddresses": [None, [IPV4], IPV4, [[5]], [one]],
             "virtualMAC": [5, "x", "01:00:00:00:00:01", True],
             "signedHardware": [None, 5, "x"],
-            **{name: [5, b"/up", True] for name in ("upScript", "downScript", "parameter")},
+            **{
+                name: [5, b"/up", True]
+                for name in ("upScript", "downScript", "parameter", "title")
+            },
             **{
                 field.name: [None, 1, "yes"]
                 for field in attrs.fields(VirtualHostConfiguration)
@@ -260,3 +263,19 @@ class ConfigurationTests(SynchronousTestCase):
             ([IPV6, IPV4], (Family.IPV4, Family.IPV6)),
         ):
             self.assertEqual(configured(addresses=addresses).families, families)
+
+    def test_others(self) -> None:
+        """
+        An error has all others of its kind with it, and contradictions only if no value is
+        impossible.
+        """
+        error = self.assertRaises(
+            ConfigurationError, configured, vhid=0, advskew=-1, source=b"1234", peers=[b"1234"]
+        )
+        found = [error.setting, *(one.setting for one in error.others)]
+        self.assertEqual(found, ["vhid", "advskew"])
+        error = self.assertRaises(
+            ConfigurationError, configured, source=b"\x0a\0\0\x63", peers=["10.0.0.99"]
+        )
+        self.assertTrue(error.contradiction)
+        self.assertEqual(error.others, ())

@@ -5,6 +5,7 @@ In reading order:
 
   - C{model}: the settings of a virtual host, and which contradict each other.
   - C{values}: reads and checks the value of each setting.
+  - C{passwords}: reads passwords in files.
   - C{options}: the table of the command line's options, their grammar, and C{--help}.
   - C{ucarp}: what the options mean for the model.
 """

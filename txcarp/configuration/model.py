@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import cast
 
 import attrs
@@ -59,6 +58,7 @@ class ConfigurationError(ValueError):
     @ivar setting: The name of the attribute of L{VirtualHostConfiguration}.
     @ivar problem: What is wrong with the value, without the name of the setting.
     @ivar contradiction: Whether the value is possible, but not together with the other settings.
+    @ivar others: The other errors of the same configuration.
     """
 
     def __init__(self, setting: str, problem: str, contradiction: bool = False) -> None:
@@ -66,6 +66,7 @@ class ConfigurationError(ValueError):
         self.setting = setting
         self.problem = problem
         self.contradiction = contradiction
+        self.others: tuple[ConfigurationError, ...] = ()
 
 
 @attrs.frozen
@@ -196,6 +197,7 @@ class VirtualHostConfiguration:
     @ivar otherAddresses: Sets of addresses that are accepted as well.
     @ivar signedHardware: The hardware address that OpenBSD peers sign because it was set by
         hand; empty for none.
+    @ivar title: What an administrator calls the group; C{None} if it has no name of its own.
     @ivar debug: Whether to log each packet.
     """
 
@@ -242,18 +244,25 @@ class VirtualHostConfiguration:
         default=(), converter=addressSets
     )
     signedHardware: bytes = attrs.field(default=b"", converter=hardwareAddress)
+    title: str | None = None
     debug: bool = False
 
     def __attrs_post_init__(self) -> None:
         """
         @raise ConfigurationError: If a setting has a value that it cannot have, or that
-            contradicts another setting.
+            contradicts another setting.  The error is the first of all that were found.
         """
-        for setting, problem in chain(self._kinds(), self._checks()):
-            if problem:
-                raise ConfigurationError(setting, problem)
-        for setting, problem in self._contradictions():
-            raise ConfigurationError(setting, problem, contradiction=True)
+        # Each check relies on what the one before it has found to be right.
+        for check in (self._kinds, self._checks, self._contradictions):
+            isContradiction = check == self._contradictions
+            errors = [
+                ConfigurationError(setting, problem, isContradiction)
+                for setting, problem in check()
+                if problem
+            ]
+            if errors:
+                errors[0].others = tuple(errors[1:])
+                raise errors[0]
 
     def _kinds(self) -> Iterator[tuple[str, str]]:
         """
@@ -274,8 +283,9 @@ class VirtualHostConfiguration:
             ("otherAddresses", tuple, "a list of addresses"),
         ):
             yield setting, notMembers(getattr(self, setting), kind, what)
-        for addresses in self.otherAddresses:
-            yield "otherAddresses", notMembers(addresses, VirtualAddress, _AN_ADDRESS)
+        if isinstance(self.otherAddresses, tuple):
+            for addresses in self.otherAddresses:
+                yield "otherAddresses", notMembers(addresses, VirtualAddress, _AN_ADDRESS)
         if not isinstance(self.otherPasswords, tuple):
             yield "otherPasswords", "must be a list of passwords"
 
@@ -383,6 +393,13 @@ class VirtualHostConfiguration:
         if len(self.peers) > MAXIMUM_PEERS:
             return f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
         return ""
+
+    @property
+    def display(self) -> str:
+        """
+        What people call the group: its title, or its name if it has none.
+        """
+        return self.title or self.name
 
     @property
     def name(self) -> str:

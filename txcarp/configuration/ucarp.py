@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,15 +32,13 @@ from txcarp.configuration.model import (
     VirtualHostConfiguration,
 )
 from txcarp.configuration.options import OPTIONS, CommandLineError, Option, split
+from txcarp.configuration.passwords import passwordIn
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import firstInterface
 from txcarp.protocol.family import isLinkLocal
 from txcarp.statestore import defaultStateDirectory, fileNameOf
 
 _log = Logger()
-
-#: How many bytes of a password file ucarp reads.
-_PASSWORD_FILE = 511
 
 #: No number has more characters.  Python refuses to convert some thousand digits.
 _LONGEST_NUMBER = 40
@@ -374,33 +371,9 @@ def _addressSet(text: str) -> tuple[VirtualAddress, ...]:
 
 
 def _passwordIn(path: str) -> bytes:
-    """
-    The password in a file: the first line, as ucarp reads it.
-
-    @raise ValueError: If the file cannot be read or is empty.
-    """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_PASSWORD_FILE)
-            mode = os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        raise ValueError(f"unable to open passfile {path} for reading: {error.strerror}") from None
-    if not text:
-        raise ValueError(f"error reading passfile {path}: unexpected end of file")
-    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        _log.warn(
-            "Others can read the password in {path} (mode {mode:04o}): chmod 600 {path}",
-            path=path,
-            mode=stat.S_IMODE(mode),
-        )
-    password = text.split(b"\n", 1)[0].split(b"\0", 1)[0]
-    if password.endswith(b"\r"):
-        _log.warn(
-            "The password in {path} ends with a carriage return, which is part of the password. "
-            "The file seems to come from Windows: remove the carriage return, unless all hosts "
-            "have it",
-            path=path,
-        )
+    password, warnings = passwordIn(path)
+    for warning in warnings:
+        _log.warn("{text}", text=warning)
     return password
 
 
