@@ -1,5 +1,6 @@
 """
-Write C{options.rst} and the manual page C{txcarp.8}, beside this file, from the table of options.
+Write C{options.rst}, C{keys.rst} and the manual page C{txcarp.8}, beside this file, from the tables
+of options and of keys.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ import re
 from pathlib import Path
 from textwrap import indent, wrap
 
-from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, Option
+from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, OPTIONS, Option
+from txcarp.configuration.settings import KEYS, Key
 
 _PAGE_HEAD = r"""
 .\" Written by docs/manual.py. Do not edit.
@@ -32,7 +34,7 @@ _DESCRIPTION = (
 )
 
 _SIGNALS = {
-    "TERM, INT, HUP, QUIT": "Leave the group and end. A second signal, half a second later or "
+    "TERM, INT, HUP, QUIT": "Leave the groups and end. A second signal, half a second later or "
     "more, ends txcarp at once.",
     "USR1": "Log the state of this host, what keeps it from being master, and the hosts that it "
     "hears.",
@@ -68,6 +70,41 @@ def reference() -> str:
             text = "\n\n".join("\n".join(_wrapped(one, 85)) for one in _paragraphs(option))
             lines.append(indent(text, "    "))
     return "\n".join([*lines, ""])
+
+
+def keyReference() -> str:
+    """
+    The text of C{docs/keys.rst}.
+    """
+    lines = [
+        *("Keys of a group", "===============", ""),
+        ".. Written by docs/manual.py. Do not edit.",
+        "",
+        *_wrapped(
+            "Each of these keys can be in ``[group.NAME]``, and in ``[defaults]`` for all groups "
+            "that do not have it. ``docs/file.rst`` explains the file. ``docs/options.rst`` says "
+            "more about the options with the same meaning.",
+            90,
+        ),
+    ]
+    for key in KEYS:
+        lines += ["", f"``{key.name}``"]
+        lines += [indent(line, "    ") for line in _wrapped(_aboutKey(key), 86)]
+    return "\n".join([*lines, ""])
+
+
+def _aboutKey(key: Key) -> str:
+    options = [one for one in OPTIONS if one.setting in key.settings]
+    said = key.help or re.sub(r" \[.*\]", "", options[0].help)
+    value = re.sub(r'(\["[^]]*\]|"[^"]*"|\b(?:true|false)\b)', r"``\1``", key.value)
+    default = options[0].default if options and not key.help else ""
+    parts = [f"{said[0].upper()}{said[1:]}.", f"Value: {value}."]
+    if default:
+        parts.append(f"Default: ``{default}``.")
+    if options:
+        names = ", ".join(f"``--{one.name}``" for one in options)
+        parts.append(f"Option{'s' if len(options) > 1 else ''}: {names}.")
+    return " ".join(parts)
 
 
 def manualPage() -> str:
@@ -110,9 +147,13 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def main() -> None:
     """
-    Write both files.
+    Write the files.
     """
-    for name, text in (("options.rst", reference()), ("txcarp.8", manualPage())):
+    for name, text in (
+        ("options.rst", reference()),
+        ("keys.rst", keyReference()),
+        ("txcarp.8", manualPage()),
+    ):
         Path(__file__).with_name(name).write_text(text, encoding="utf-8")
 
 

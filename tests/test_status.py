@@ -8,6 +8,7 @@ import socket
 from typing import Any
 
 import attrs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -90,6 +91,21 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(stage.host.status().addresses[0].lease, 1.25)
         stage.deliver(advbase=0, advskew=1)
         self.assertEqual(stage.host.status().addresses[0], AddressStatus("10.99.0.100/32", False))
+
+    def test_title(self) -> None:
+        """
+        The name that a group has in a file is in its status, and in the lines of the log.
+        """
+        stage = Stage(title="web")
+        with capturedLogs() as events:
+            stage.start()
+            stage.host.logStatus()
+        said = [str(formatEvent(event)) for event in events]
+        self.assertEqual(stage.host.status().title, "web")
+        self.assertIn(f"BACKUP on {INTERFACE} id {crafted.VHID} (web)", said)
+        self.assertIn(
+            f"Switching to state: BACKUP (started; web, vhid {crafted.VHID} on {INTERFACE})", said
+        )
 
     def test_scripts(self) -> None:
         """

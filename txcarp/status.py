@@ -92,6 +92,7 @@ class Status:
     The state of a virtual host.
 
     @ivar name: The name of the virtual host, such as C{eth0:7}.
+    @ivar title: The name of the group in the configuration file; C{None} if it has none.
     @ivar interface: The name of its interface.
     @ivar vhid: Its virtual host ID.
     @ivar time: When this snapshot was taken, in seconds since 1970.
@@ -116,6 +117,7 @@ class Status:
     """
 
     name: str
+    title: str | None
     interface: str
     vhid: int
     time: float
@@ -144,7 +146,8 @@ class Status:
         """
         Yield the lines that a log shows of this status.  The first one is ucarp's.
         """
-        yield f"{self.role.value} on {self.interface} id {self.vhid}"
+        title = f" ({self.title})" if self.title else ""
+        yield f"{self.role.value} on {self.interface} id {self.vhid}{title}"
         if self.holds:
             reasons = ", ".join(sorted(hold.explain() for hold in self.holds))
             yield f"Held back from the election: {reasons}"

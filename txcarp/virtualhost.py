@@ -90,6 +90,7 @@ class VirtualHost(Service):
         known = self.role is Role.BACKUP and deadline is not None and bool(peers)
         return Status(
             name=configuration.name,
+            title=configuration.title,
             interface=configuration.interface,
             vhid=configuration.vhid,
             time=self._platform.wallSeconds(),

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txcarp
 from txcarp import __version__
 from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
+from txcarp.configuration.settings import KEYS
 
 _DOCS = Path(txcarp.__file__).parent.parent / "docs"
 
@@ -71,13 +72,16 @@ class TextTests(SynchronousTestCase):
 
     def test_documents(self) -> None:
         """
-        The reference and the manual page are those of the table (if not, C{docs/manual.py} writes
-        them again), and have every option by all its names.
+        The references and the manual page are those of the tables (if not, C{docs/manual.py}
+        writes them again), and have every option by all its names, and every key.
         """
         manual = runpy.run_path(str(_DOCS / "manual.py"))
         reference, page = manual["reference"](), manual["manualPage"]()
-        for name, text in (("options.rst", reference), ("txcarp.8", page)):
+        keys = manual["keyReference"]()
+        for name, text in (("options.rst", reference), ("txcarp.8", page), ("keys.rst", keys)):
             self.assertEqual((_DOCS / name).read_text(encoding="utf-8"), text)
+        for key in KEYS:
+            self.assertIn(f"\n``{key.name}``\n    {key.help[:1].upper()}", keys)
         for option in OPTIONS:
             for name in option.names.split(", "):
                 self.assertRegex(reference, rf"(?m)^(``.*, )?``{name}( \S+)?``")

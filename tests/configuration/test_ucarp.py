@@ -25,6 +25,7 @@ from txcarp.configuration.model import (
 )
 from txcarp.configuration.options import OPTIONS, CommandLineError, information
 from txcarp.configuration.ucarp import CannotRun, CommandLine, read
+from txcarp.logs import facilityNumber
 from txcarp.protocol.dialect import OPENBSD, OPENBSD_77, UCARP
 from txcarp.protocol.family import Family
 from txcarp.protocol.ipv4 import GROUP
@@ -64,7 +65,8 @@ def configured(*more: str, **changes: str | None) -> VirtualHostConfiguration:
     """
     The virtual host that such a command line asks for.
     """
-    return parsed(*more, **changes).configuration
+    [one] = parsed(*more, **changes).configurations
+    return one
 
 
 class _Case(SynchronousTestCase):
@@ -366,7 +368,7 @@ class MeaningTests(_Case):
         Operands can stand anywhere, and are ignored.
         """
         result = read(["one", *commandLine(), "two", "-k", "9", "three", "--", "-k", "10"])
-        self.assertEqual(result.configuration.advskew, 9)
+        self.assertEqual(result.configurations[0].advskew, 9)
 
     def warnings(self, *more: str, **changes: str | None) -> list[str]:
         """
@@ -1000,3 +1002,74 @@ def texts(events: list[LogEvent]) -> list[str]:
     The texts of log events.
     """
     return [formatEvent(event) or "" for event in events]
+
+
+class FileTests(_Case):
+    """
+    A configuration file in place of options.
+    """
+
+    def setUp(self) -> None:
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        self.path = (directory / "groups.toml").absolute()
+        (directory / "password").write_bytes(b"secret\n")
+        (directory / "password").chmod(0o600)
+        group = 'interface = "eth0"\naddresses = "fe80::7"\npassfile = "password"\n'
+        self.path.write_text(
+            f"[daemon]\nfacility = 'local1'\nstate_file = 's.json'\n"
+            f"[group.a]\nvhid = 1\n{group}[group.b]\nvhid = 2\n{group.replace('7', '8')}"
+        )
+
+    def wrong(self, *more: str) -> str:
+        """
+        The error text of a wrong command line with the file.
+        """
+        status, text = self.outcome([f"--config={self.path}", *more])
+        self.assertEqual(status, 1)
+        return text
+
+    def test_groups(self) -> None:
+        """
+        All groups of the file are read.
+        """
+        line = read(["--config", str(self.path)])
+        self.assertEqual([one.title for one in line.configurations], ["a", "b"])
+        self.assertEqual(line.configFile, str(self.path))
+        self.assertEqual(line.stateFile, str(self.path.parent / "s.json"))
+        self.assertEqual((line.facility, line.passwords), (facilityNumber("local1"), ()))
+        self.assertEqual((line.daemonize, line.pidFile), (False, ""))
+
+    def test_processOptions(self) -> None:
+        """
+        Options of the process may stand beside the file, and count more than what it says.
+        """
+        line = read(
+            ["-f", "none", "--config", str(self.path), "-B", "-D", "--pidfile=/p"]
+            + ["--state-file", "none"]
+        )
+        self.assertEqual((line.facility, line.stateFile), (None, None))
+        self.assertEqual((line.daemonize, line.pidFile), (True, "/p"))
+        self.assertEqual([one.debug for one in line.configurations], [True, True])
+
+    def test_both(self) -> None:
+        """
+        Options of a virtual host beside the file are an error, which names them.
+        """
+        beside = {"config", "state-file", "daemonize", "pidfile", "facility", "debug"}
+        for option in OPTIONS:
+            if option.setting and option.name not in beside:
+                value = "=1" if option.takesValue else ""
+                words = self.wrong(f"--{option.name}{value}")
+                self.assertIn(f"--config: {option.names} cannot be given beside it", words)
+
+    def test_wrong(self) -> None:
+        """
+        A mistake in the file is one of the command line: everything is said, and nothing runs.
+        """
+        self.path.write_text("[group.a]\nvhid = 0\n")
+        words = self.wrong()
+        self.assertIn(f"{self.path}:1: [group.a] has no interface", words)
+        self.assertIn(f"{self.path}:2: vhid: 0 is not a number from 1 to 255\n", words)
+        self.path.unlink()
+        self.assertIn("groups.toml: cannot be read: No such file", self.wrong())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.application.app import AppLogger
@@ -119,6 +120,52 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual((self.asked, self.hidden), ([False], [b"love"]))
         self.made("--assign")
         self.assertEqual(self.asked, [False, True])
+
+    def test_file(self) -> None:
+        """
+        With a file, everything is done for each of its groups.
+        """
+        awaited: list[tuple[str, int]] = []
+        warned: list[str] = []
+        self.patch(program, "awaitPredecessor", lambda *group: awaited.append(group))
+        self.patch(program.precautions, "warn", lambda one: warned.append(one.title))
+        options = Options()
+        options.parseOptions([f"--config={self.file()}"])
+        _, carp = makeService(options)
+        names = [host.name for host in carp.virtualHosts]
+        self.assertEqual(names, ["eth0:1", "eth1:2"])
+        self.assertEqual((awaited, warned), ([("eth0", 1), ("eth1", 2)], ["a", "b"]))
+        self.assertEqual((self.asked, self.hidden), ([True], []))
+
+    def file(self, *lines: str) -> str:
+        """
+        A configuration file with two groups, and more lines at its end.
+        """
+        path = Path(self.mktemp()).absolute()
+        path.with_suffix(".password").write_text("secret")
+        path.with_suffix(".password").chmod(0o600)
+        group = f'passfile = "{path.name}.password"\naddresses = "fe80::'
+        path.write_text(
+            f'[group.a]\ninterface = "eth0"\nvhid = 1\n{group}1"\n'
+            f'[group.b]\ninterface = "eth1"\nvhid = 2\n{group}2"\nassign = false\n'
+            + "\n".join(lines)
+        )
+        return str(path)
+
+    def test_wrongFile(self) -> None:
+        """
+        A mistake in the file leads to its lines, without a hint at the help, and exit status 1.
+        """
+        errors = io.StringIO()
+        self.patch(sys, "stderr", errors)
+        options = Options()
+        path = self.file("vhdi = 5")
+        ended = self.assertRaises(SystemExit, options.parseOptions, [f"--config={path}"])
+        self.assertEqual(ended.code, 1)
+        first, second, *_ = errors.getvalue().splitlines()
+        self.assertEqual(first, "txcarp: nothing is started, because the file is wrong")
+        self.assertTrue(second.startswith(f"{path}:12: unknown key 'vhdi'"), second)
+        self.assertNotIn("--help", errors.getvalue())
 
     def test_syslog(self) -> None:
         """

@@ -54,7 +54,7 @@ def main() -> None:
     terminal = filtered(TerminalObserver(), False)
     globalLogBeginner.beginLoggingTo([terminal], redirectStandardIO=False)
     line = read(sys.argv[1:])
-    service = CARPService([line.configuration], stateFile=line.stateFile)
+    service = CARPService(line.configurations, stateFile=line.stateFile)
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

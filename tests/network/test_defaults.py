@@ -10,8 +10,9 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testbed.fixture import makeTestbed
+from txcarp.addresses import parseIPv4, parseVirtualAddress, textOf
 from txcarp.network import defaults
-from txcarp.network.defaults import firstInterface
+from txcarp.network.defaults import firstInterface, sourceOn
 
 
 class FirstInterfaceTests(SynchronousTestCase):
@@ -51,3 +52,41 @@ class FirstInterfaceTests(SynchronousTestCase):
 
         self.patch(defaults.fcntl, "ioctl", gone)
         self.assertIsNone(firstInterface())
+
+
+class SourceTests(SynchronousTestCase):
+    """
+    Tests for L{sourceOn}.
+    """
+
+    def test_choice(self) -> None:
+        """
+        It is the host's own address in the network of the virtual addresses, or else its first.
+        Virtual addresses are never chosen.
+        """
+        testbed = makeTestbed(self)
+        node = testbed.node("a", "10.0.0.5/24", "10.0.0.6/24", "10.1.0.5/16", "10.0.0.9/32")
+
+        def source(*addresses: str, virtual: tuple[str, ...] = ()) -> str:
+            parsed = [parseVirtualAddress(one) for one in addresses]
+            with node.inside():
+                return textOf(sourceOn("eth0", parsed, {parseIPv4(one) for one in virtual}))
+
+        self.assertEqual(source("10.0.0.100/24"), "10.0.0.5")
+        self.assertEqual(source("10.1.200.1/16"), "10.1.0.5")
+        self.assertEqual(source("192.0.2.1/32"), "10.0.0.5")
+        self.assertEqual(source("192.0.2.1/32", "10.1.3.4"), "10.1.0.5")
+        self.assertEqual(source("10.0.0.100", virtual=("10.0.0.5", "10.0.0.9")), "10.0.0.6")
+
+    def test_none(self) -> None:
+        """
+        Without an interface or an address there is no source, and the error says which.
+        """
+        testbed = makeTestbed(self)
+        node = testbed.node("a", "10.0.0.5/24")
+        for interface, words in (("eth9", "no interface eth9"), ("eth0", "eth0 has no IPv4")):
+            with node.inside():
+                error = self.assertRaises(
+                    ValueError, sourceOn, interface, [], {parseIPv4("10.0.0.5")}
+                )
+            self.assertIn(words, str(error))

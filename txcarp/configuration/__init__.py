@@ -8,4 +8,9 @@ In reading order:
   - C{passwords}: reads passwords in files.
   - C{options}: the table of the command line's options, their grammar, and C{--help}.
   - C{ucarp}: what the options mean for the model.
+  - C{settings}: the table of the keys of the configuration file.
+  - C{kinds}: how the values of the keys are read.
+  - C{positions}: where the keys of a file are.
+  - C{problems}: what is wrong with a file, and where.
+  - C{file}: reads the configuration file.
 """

@@ -247,6 +247,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--signed-lladdr=MAC", "signedHardware", "",
             "MAC address that OpenBSD peers sign, if set by hand"),
     ),
+    "Configuration file": (
+        Option("--config=FILE", "configFile", "",
+            "read any number of groups from FILE", """
+            FILE replaces all options but those of the process and ``--state-file``. See
+            ``docs/file.rst``."""),
+    ),
     "Process": (
         Option("-B, --daemonize", "daemonize", "",
             "run in the background"),
@@ -278,6 +284,10 @@ IPv6 addresses, and without scripts:
 
   txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \\
       -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
+
+Run several groups from a file:
+
+  txcarp --config /etc/txcarp/txcarp.toml
 
 Watch a failover on this machine alone, or list the masters of a network:
 

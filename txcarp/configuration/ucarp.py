@@ -68,6 +68,9 @@ _LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAdd
 _NUMERIC = ("vhid", "advbase", "advskew", "deadratio", "flap-limit", "track-interface")
 _OCTAL = re.compile(r"(?:.*:)?\s*[+-]?(0[0-7]{1,20})(?:/.*)?$")
 
+#: The settings whose options may stand beside C{--config}.
+_BESIDE_FILE = ("configFile", "stateFile", "daemonize", "pidFile", "facility", "debug")
+
 #: The default syslog facility.
 _FACILITY = "daemon"
 
@@ -80,20 +83,28 @@ class CannotRun(Exception):
     """
 
 
+class WrongFile(CommandLineError):
+    """
+    The configuration file is wrong.  The exit status is 1.
+    """
+
+
 @attrs.frozen
 class CommandLine:
     """
     What a command line asks for.
 
-    @ivar configuration: The virtual host.
-    @ivar stateFile: The path of its state file; C{None} for none.
+    @ivar configurations: The virtual hosts.
+    @ivar configFile: The path of the file that they were read from; C{None} for options.
+    @ivar stateFile: The path of the state file; C{None} for none.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
     @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
     @ivar passwords: The passwords in the command line itself.
     """
 
-    configuration: VirtualHostConfiguration
+    configurations: tuple[VirtualHostConfiguration, ...]
+    configFile: str | None
     stateFile: str | None
     facility: int | None
     daemonize: bool
@@ -110,6 +121,8 @@ def read(arguments: Iterable[str]) -> CommandLine:
     """
     options, leftOver = split(arguments)
     given = [(option, text) for option, text in options if option.setting]
+    if any(option.setting == "configFile" for option, _ in given):
+        return _fromFile(given, leftOver)
     settings = _settings(given)
     facility = _facility(settings.pop("facility", _FACILITY))
     daemonize = settings.pop("daemonize", False)
@@ -137,7 +150,47 @@ def read(arguments: Iterable[str]) -> CommandLine:
         if option is not None and option.name == "pass"
     )
     stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
-    return CommandLine(configuration, stateFile, facility, daemonize, pidFile, passwords)
+    return CommandLine(
+        (configuration,), None, stateFile, facility, daemonize, pidFile, passwords
+    )
+
+
+def _fromFile(
+    given: Sequence[tuple[Option, str]], leftOver: Sequence[tuple[Option | None, str]]
+) -> CommandLine:
+    """
+    What a command line with a configuration file asks for.
+
+    @raise CommandLineError: If there are options of a virtual host, too.
+    @raise WrongFile: If anything is wrong with the file.
+    """
+    values = {option.setting: text for option, text in given}
+    wrong = [option.names for option, _ in given if option.setting not in _BESIDE_FILE]
+    if wrong:
+        raise CommandLineError(
+            f"--config: {', '.join(dict.fromkeys(wrong))} cannot be given beside it: write that "
+            "into the file"
+        )
+    from txcarp.configuration.file import readFile  # cattrs takes a while to load
+    from txcarp.configuration.problems import FileError
+
+    path = os.path.abspath(values["configFile"])
+    try:
+        file = readFile(path)
+    except FileError as error:
+        raise WrongFile(f"nothing is started, because the file is wrong\n{error}") from None
+    for warning in file.warnings:
+        _log.warn("{text}", text=warning)
+    _warnOfLeftOver(leftOver)
+    return CommandLine(
+        tuple(attrs.evolve(one, debug=one.debug or "debug" in values) for one in file.groups),
+        path,
+        _statePath(values["stateFile"], "") if values.get("stateFile") else file.stateFile,
+        _facility(values.get("facility") or file.facility or _FACILITY),
+        "daemonize" in values,
+        values.get("pidFile", ""),
+        (),
+    )
 
 
 def _warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:

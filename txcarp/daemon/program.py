@@ -23,7 +23,7 @@ from txcarp.configuration.options import (
     helpText,
     information,
 )
-from txcarp.configuration.ucarp import CannotRun, CommandLine, read
+from txcarp.configuration.ucarp import CannotRun, CommandLine, WrongFile, read
 from txcarp.daemon import precautions
 from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
@@ -71,6 +71,8 @@ class Options(usage.Options):
                 print(text, end="")
                 raise SystemExit(0)
             self.commandLine = read(options or ())
+        except WrongFile as error:
+            _exit(error, WRONG_USAGE)  # the help would be no help
         except CommandLineError as error:
             if self.parent is None or self.command:
                 raise usage.UsageError(str(error)) from None
@@ -142,7 +144,8 @@ class Program(MultiService):
     def _filtered(self, observer: ILogObserver) -> ILogObserver:
         options = self._options
         aboutTwistd = [_withoutTwistd] if options.command else []
-        return filtered(observer, options.commandLine.configuration.debug, *aboutTwistd)
+        debug = any(one.debug for one in options.commandLine.configurations)
+        return filtered(observer, debug, *aboutTwistd)
 
     def privilegedStartService(self) -> None:
         """
@@ -175,22 +178,26 @@ def makeService(options: Options) -> IService:
     @raise SystemExit: With status 2, if this process lacks a capability, or another one runs
         the same virtual host.
     """
-    configuration = options.commandLine.configuration
-    for password in options.commandLine.passwords:
+    line = options.commandLine
+    for password in line.passwords:
         hideArguments(password)
     try:
-        checkCapabilities(configuration.assign)
+        checkCapabilities(any(one.assign for one in line.configurations))
         # Before any fork, so that this process still has a terminal and an exit status.
-        awaitPredecessor(configuration.interface, configuration.vhid)
+        for one in line.configurations:
+            awaitPredecessor(one.interface, one.vhid)
     except (MissingCapability, AlreadyRunning) as error:
         _exit(error.strerror)
-    precautions.warn(configuration)
+    for one in line.configurations:
+        precautions.warn(one)
     program = Program(options)
-    carp = CARPService([configuration], stateFile=options.commandLine.stateFile)
-    signals = SignalService(carp, exitQuietly=configuration.shutdown, lastWords=program.flushLog)
+    carp = CARPService(line.configurations, stateFile=line.stateFile)
+    # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
+    quiet = line.configFile is not None or line.configurations[0].shutdown
+    signals = SignalService(carp, exitQuietly=quiet, lastWords=program.flushLog)
     signals.setServiceParent(program)  # type: ignore[no-untyped-call]
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
-    if options.commandLine.daemonize and options.parent is not None:
+    if line.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False
     return program
 

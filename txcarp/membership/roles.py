@@ -81,9 +81,10 @@ class Roles:
         Log a change.
         """
         self._log.warn(
-            "Switching to state: {role} ({why}; vhid {vhid} on {interface})",
+            "Switching to state: {role} ({why}; {title}vhid {vhid} on {interface})",
             role=change.role.value,
             why=change.explain(),
+            title=f"{title}, " if (title := self._configuration.title) else "",
             vhid=change.vhid,
             interface=change.interface,
             change=change,

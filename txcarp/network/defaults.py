@@ -1,5 +1,5 @@
 """
-The interface to use when the user names none.
+The interface and the source to use when the user names none.
 """
 
 from __future__ import annotations
@@ -7,6 +7,13 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+from collections.abc import Collection, Sequence
+
+from txcarp.addresses import VirtualAddress
+from txcarp.links import InterfaceAddress
+from txcarp.netlink.blocking import BlockingNetlink
+from txcarp.netlink.messages import IFA_F_SECONDARY
+from txcarp.network.addresstable import OURS
 
 _SIOCGIFFLAGS = 0x8913  # linux/sockios.h
 _IFF_UP = 0x1
@@ -28,3 +35,47 @@ def firstInterface() -> str | None:
             if flags & _IFF_UP and not flags & _IFF_LOOPBACK:
                 return name
     return None
+
+
+def sourceOn(
+    interface: str, addresses: Sequence[VirtualAddress], virtual: Collection[bytes]
+) -> bytes:
+    """
+    Find the IPv4 address of this host from which to advertise: its own address in the network of
+    the virtual addresses, or else its first on the interface.  Blocks for the duration of two
+    netlink requests.
+
+    @param addresses: The virtual IPv4 addresses of the group.
+    @param virtual: The packed addresses that are none of this host alone.
+    @return: The packed address.
+    @raise ValueError: If there is no such interface, or it has no such address.
+    @raise OSError: If the kernel does not answer.
+    """
+    with BlockingNetlink() as netlink:
+        indices = [link.index for link in netlink.links() if link.name == interface]
+        present = netlink.addresses(socket.AF_INET)
+    if not indices:
+        raise ValueError(f"there is no interface {interface}")
+    own = [
+        address
+        for address in present
+        if address.index == indices[0]
+        and address.protocol != OURS
+        and address.local not in virtual
+    ]
+    if not own:
+        raise ValueError(f"{interface} has no IPv4 address that this host alone has")
+
+    def order(address: InterfaceAddress) -> tuple[bool, int]:
+        near = any(_isIn(address, one.packed) for one in addresses)
+        return not near, address.flags & IFA_F_SECONDARY
+
+    return min(own, key=order).local
+
+
+def _isIn(address: InterfaceAddress, packed: bytes) -> bool:
+    """
+    Whether a packed IPv4 address is in the network of an address of this host.
+    """
+    hostBits = 32 - address.prefixLength
+    return not (int.from_bytes(address.local) ^ int.from_bytes(packed)) >> hostBits
