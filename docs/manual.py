@@ -21,6 +21,7 @@ txcarp \- share IP addresses between hosts by CARP
 .nf
 \fBtxcarp\fR [\fIoptions\fR]
 \fBtwistd\fR [\fItwistd options\fR] \fBtxcarp\fR [\fIoptions\fR]
+\fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp observe\fR [\fIoptions\fR]
 .fi

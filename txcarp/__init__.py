@@ -37,6 +37,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{findings}: the faults of a group.
   - C{observer}: the engine of C{txcarp observe}.
   - C{demo}: the engine of C{txcarp demo}.
+  - C{inspection}: the engine of C{txcarp check}.
   - C{livescreen}: tables and live pictures.
   - C{output}: standard output whose reader may go away.
   - C{testing}: doubles for the tests of other programs.

@@ -23,7 +23,7 @@ try:
     {lines}
 except SystemExit as end:
     assert not end.code, end.code
-print(*sorted({{"rich", "twisted"}} & set(sys.modules)), file=sys.stderr)
+print(*sorted({{"cattrs", "rich", "twisted"}} & set(sys.modules)), file=sys.stderr)
 """
 
 
@@ -76,9 +76,9 @@ class ImportTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        The help of a command needs neither Twisted nor rich.
+        The help of a command needs neither Twisted nor rich nor cattrs.
         """
-        for command in ("demo", "observe"):
+        for command in ("check", "demo", "observe"):
             lines = f"from txcarp.commands.{command} import main; main(['--help'])"
             self.assertEqual(self.imported(lines), [])
 
@@ -90,7 +90,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_daemon(self) -> None:
         """
-        The daemon never needs rich.
+        The daemon never needs rich, and cattrs only to read a file.
         """
         lines = "import txcarp.commands.main, twisted.plugins.txcarp_plugin, txcarp.service"
         self.assertEqual(self.imported(lines), ["twisted"])

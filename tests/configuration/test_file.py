@@ -509,7 +509,7 @@ class AnythingTests(FileTestCase):
         else:
             self.assertIsInstance(read, Configuration)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(_TABLE, _TABLE)
     def test_values(self, defaults: dict[str, Any], group: dict[str, Any]) -> None:
         """
@@ -520,7 +520,7 @@ class AnythingTests(FileTestCase):
         text = "\n".join(["[defaults]", *lines, "[group.a]", GROUP, "[group.b]", *more])
         self.attempt(text.encode())
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.data())
     def test_damaged(self, data: st.DataObject) -> None:
         """

@@ -5,6 +5,7 @@ In reading order:
 
   - C{main}: finds out what a command line asks for.
   - C{run}: runs a virtual host, as C{twistd txcarp} does.
+  - C{check}: the options of C{txcarp check}.
   - C{observe}: the options of C{txcarp observe}.
   - C{demo}: the options of C{txcarp demo}.
   - C{arguments}: the parser that the subcommands share.

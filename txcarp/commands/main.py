@@ -13,7 +13,11 @@ from importlib import import_module
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
 #: The subcommands, with the modules whose C{main} gets the arguments and returns the exit status.
-COMMANDS = {"demo": "txcarp.commands.demo", "observe": "txcarp.commands.observe"}
+COMMANDS = {
+    "check": "txcarp.commands.check",
+    "demo": "txcarp.commands.demo",
+    "observe": "txcarp.commands.observe",
+}
 
 
 def completeDescriptors() -> None:

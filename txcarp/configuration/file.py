@@ -68,12 +68,28 @@ class Configuration:
     @ivar stateFile: The path of the state file of the process; C{None} for none.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
+    @ivar text: The contents of the file.
+    @ivar places: Where each group begins, by its name and an empty string, and where the values of
+        its keys are, by its name and the key.
     """
 
     groups: tuple[VirtualHostConfiguration, ...]
     stateFile: str | None
     facility: str | None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
+    text: str = attrs.field(repr=False)
+    places: Mapping[tuple[str, str], Place] = attrs.field(repr=False)
+
+    def problem(self, group: str, setting: str, text: str) -> Problem:
+        """
+        Describe a problem that was found later.
+
+        @param group: The name of the group.
+        @param setting: The setting of the model that has the problem.
+        """
+        keys = [key.name for key in KEYS if setting in key.settings]
+        given = [self.places[group, key] for key in keys if (group, key) in self.places]
+        return Problem(given[0] if given else self.places[group, ""], f"[group.{group}] {text}")
 
 
 def readFile(
@@ -120,7 +136,7 @@ def readText(
         raise FileError(path, "", (), "is nested too deeply") from None
     except ValueError as error:
         raise FileError(path, text, [_syntax(str(error), text)]) from None
-    reading = _Reading(path, document, Positions(text), environment, sources)
+    reading = _Reading(path, document, text, environment, sources)
     configuration = reading.read()
     if reading.problems:
         raise FileError(path, text, reading.problems)
@@ -151,14 +167,15 @@ class _Reading:
         self,
         path: str,
         document: Mapping[str, Any],
-        positions: Positions,
+        text: str,
         environment: Mapping[str, str],
         sources: Sources,
     ) -> None:
         self.problems: list[Problem] = []
         self._path = path
         self._document = document
-        self._positions = positions
+        self._text = text
+        self._positions = Positions(text)
         self._sources = sources
         self._warnings: list[str] = []
         directory = os.path.dirname(os.path.abspath(path))
@@ -195,8 +212,17 @@ class _Reading:
         configurations = [self._configured(*one) for one in found]
         self._compare(found)
         facility, stateFile = self._daemon()
+        of = self._positions.of
+        places = {(name, ""): of(("group", name)) for name, _, _ in found}
+        for name, _, paths in found:
+            places.update({(name, key): self._positions.ofValue(paths[key]) for key in paths})
         return Configuration(
-            tuple(filter(None, configurations)), stateFile, facility, tuple(self._warnings)
+            groups=tuple(filter(None, configurations)),
+            stateFile=stateFile,
+            facility=facility,
+            warnings=tuple(dict.fromkeys(self._warnings)),
+            text=self._text,
+            places=places,
         )
 
     # Problems.

@@ -285,8 +285,9 @@ IPv6 addresses, and without scripts:
   txcarp -i eth0 -s 10.1.1.1 -v 1 -o /etc/txcarp/password \\
       -a 10.1.1.252/24 -a 2001:db8::252/64 --assign -z
 
-Run several groups from a file:
+Run several groups from a file, after looking for mistakes in it:
 
+  txcarp check /etc/txcarp/txcarp.toml
   txcarp --config /etc/txcarp/txcarp.toml
 
 Watch a failover on this machine alone, or list the masters of a network:

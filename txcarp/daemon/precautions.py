@@ -5,6 +5,7 @@ Warnings at the start about what would show only at the first takeover.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from twisted.logger import Logger
 
@@ -15,17 +16,22 @@ _log = Logger()
 
 def warn(configuration: VirtualHostConfiguration) -> None:
     """
-    Warn about scripts that cannot be run.  Blocks for the duration of a few system calls.
+    Warn about L{badScripts}.
+    """
+    for _, text in badScripts(configuration):
+        _log.warn("{text}", text=text)
+
+
+def badScripts(configuration: VirtualHostConfiguration) -> Iterator[tuple[str, str]]:
+    """
+    Find scripts that cannot be run.  Blocks for the duration of a few system calls.
+
+    @return: The name of each such setting, and what is wrong.
     """
     for name, path in (("up", configuration.upScript), ("down", configuration.downScript)):
         problem = path and _cannotRun(path)
         if problem:
-            _log.warn(
-                "The {name} script {path} cannot be run: {problem}",
-                name=name,
-                path=path,
-                problem=problem,
-            )
+            yield f"{name}Script", f"The {name} script {path} cannot be run: {problem}"
 
 
 def _cannotRun(path: str) -> str:
