@@ -273,8 +273,9 @@ class IAddressTable(Interface):
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
-        Remove those of the addresses that this program added.  An address that is already
-        gone is no error.  Call this only after L{known} has fired.
+        Remove those of the addresses that this program added, except those that an observer of
+        this interface holds now: another group has them.  An address that is already gone is no
+        error.  Call this only after L{known} has fired.
         """
 
 
@@ -304,6 +305,11 @@ class ILeaseObserver(Interface):
     """
     Observes the loss of addresses that were held on one interface.
     """
+
+    def holdsAddress(address: bytes) -> bool:
+        """
+        Whether this observer holds a packed address now, so that nobody else may remove it.
+        """
 
     def addressesGone(addresses: Sequence[bytes]) -> None:
         """

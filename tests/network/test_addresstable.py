@@ -115,6 +115,10 @@ class FakeObserver:
         self.taken: list[bytes] = []
         self.promoted: list[bytes] = []
         self.gonePossibly = 0
+        self.held: list[bytes] = []
+
+    def holdsAddress(self, address: bytes) -> bool:
+        return address in self.held
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         self.gone += addresses
@@ -486,6 +490,23 @@ class TableTests(SynchronousTestCase):
         self.assertEqual((request.type, request.body[1]), (RTM_DELADDR, 16))
         self.netlink.answers[0].callback([None])
         self.successResultOf(done)
+
+    def test_dropMoved(self) -> None:
+        """
+        An address that an observer of the interface holds now is not removed: it has moved to
+        another group.
+        """
+        self.start()
+        self.table.hold("eth7", [IPV4, IPV6], 3, True)
+        self.observer.held = [IPV4.packed]
+        self.table.drop("eth7", [IPV4, IPV6])
+        [request] = self.netlink.asked[-1]
+        self.assertEqual(request.type, RTM_DELADDR)
+        self.assertIn(IPV6.packed, request.body)
+        self.observer.held = []
+        self.table.drop("eth7", [IPV4])
+        [request] = self.netlink.asked[-1]
+        self.assertIn(IPV4.packed, request.body)
 
     def test_dropUnknown(self) -> None:
         """

@@ -156,7 +156,10 @@ class AddressLeases:
         """
         Whether an address is on lease here now.
         """
-        return self._active and address.packed in self._held
+        return self.holdsAddress(address.packed)
+
+    def holdsAddress(self, address: bytes) -> bool:
+        return self._active and address in self._held
 
     def renew(self) -> None:
         """

@@ -150,6 +150,8 @@ class AddressTable:
         named = self._indexOf(interface)
         requests = []
         for address in addresses:
+            if self._isHeld(interface, address.packed):
+                continue  # it has moved to another group
             # The interface may have been deleted, or renamed.
             index = self._heldOn.pop((interface, address.packed), named)
             if index is None:
@@ -167,6 +169,12 @@ class AddressTable:
             lambda results: _raiseFirst(
                 [error for error in results if error is None or error.errno not in _GONE]
             )
+        )
+
+    def _isHeld(self, interface: str, packed: bytes) -> bool:
+        return any(
+            watched == interface and observer.holdsAddress(packed)
+            for watched, observer in self._observers
         )
 
     def addressNoted(
