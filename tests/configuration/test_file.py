@@ -259,7 +259,7 @@ class GoodTests(FileTestCase):
             ("preemptDelay", "0 s"),
             ("virtualMAC", "none"),
             ("flapLimit", "5/30s"),
-            ("trackedInterfaces", "eth1:240"),
+            ("trackedInterfaces", "eth1"),
             ("dialect", "ucarp"),
             ("verification", "learn"),
             ("otherAddresses", "none"),

@@ -361,7 +361,8 @@ class StepTests(SynchronousTestCase):
         """
         tokens = (
             *("started", "silence", "preemption", "bow_out", "slow_master", "demoted_master"),
-            *("claimed", "preferred_master", "link_lost", "resigned", "unfit", "paused", "stopped"),
+            *("claimed", "preferred_master", "link_lost", "not_ready", "resigned", "unfit"),
+            *("paused", "stopped"),
         )
         self.assertEqual(tuple(reason.token for reason in Reason), tokens)
         step = self.step()

@@ -245,7 +245,7 @@ def shown(setting: str, value: object) -> str:
         case FlapLimit():
             return f"{value.changes}/{value.seconds:g}s"
         case TrackedInterface():
-            return f"{value.name}:{value.amount}"
+            return value.name if value.amount is None else f"{value.name}:{value.amount}"
         case Dialect():
             return value.name
         case Verification():

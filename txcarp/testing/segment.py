@@ -4,7 +4,7 @@ Hosts on a simulated network segment.  Time passes only when a test says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -298,14 +298,23 @@ class _Transport:
     def send(self, packet: bytes) -> None:
         self._host.segment.carry(self._host, packet, readPacket(packet).destination)
 
-    def linkLocal(self) -> bytes:
-        return b"\xfe\x80" + bytes(10) + parseIPv4(self._host.source)
+    def linkLocals(self) -> Sequence[bytes]:
+        return [b"\xfe\x80" + bytes(10) + parseIPv4(self._host.source)]
+
+    def isLocal(self, address: bytes) -> bool:
+        return True
+
+    def isSwitchedOff(self) -> bool:
+        return False
 
     def hears(self) -> bool:
         return True
 
     def hasUnread(self) -> bool:
         return False
+
+    def readUnread(self) -> None:
+        pass
 
     def watchFront(self, wanted: bool) -> None:
         pass
