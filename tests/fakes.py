@@ -59,6 +59,7 @@ class FakeTransport:
     @ivar hearing: The result of L{hears}.
     @ivar linkLocalAddresses: The result of L{linkLocals}.
     @ivar missing: The addresses for which L{isLocal} is false.
+    @ivar culprits: The results of L{whyDropped} by source.
     @ivar switchedOff: The result of L{isSwitchedOff}.
     """
 
@@ -77,6 +78,7 @@ class FakeTransport:
         self.linkLocalAddresses = [socket.inet_pton(socket.AF_INET6, "fe80::1")]
         self.missing: set[bytes] = set()
         self.switchedOff = False
+        self.culprits: dict[bytes, str] = {}
 
     def send(self, packet: bytes) -> None:
         advertisement = decode(payloadOf(packet))
@@ -110,6 +112,9 @@ class FakeTransport:
         for packet in waiting:
             if self.receiver is not None:
                 self.receiver.packetReceived(readPacket(packet))
+
+    def whyDropped(self, source: bytes) -> str:
+        return self.culprits.get(source, "")
 
     def watchFront(self, wanted: bool) -> None:
         self.front = wanted

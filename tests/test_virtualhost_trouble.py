@@ -991,6 +991,20 @@ class FilteredTests(SynchronousTestCase):
         self.assertEqual(len(told), 1)
         self.assertIn(f'iifname "{INTERFACE}" ip protocol 112 accept', told[0])
 
+    def test_deaf(self) -> None:
+        """
+        While the host itself cannot hear, because its interface is a port of a bridge, the
+        firewall is not blamed.
+        """
+        stage = Stage(neutral=True)
+        stage.links.change(master=9, portOf="bridge", masterName="br0")
+        stage.start()
+        with capturedLogs() as events:
+            for _ in range(5):
+                stage.network.receiver.packetFiltered(readPacket(crafted.packet(advbase=1)))
+                stage.run(1)
+        self.assertEqual([text for text in texts(events) if "firewall" in text], [])
+
     def test_both(self) -> None:
         """
         An advertisement that both sockets receive is accepted once, and nothing is logged.

@@ -79,6 +79,12 @@ class IAdvertisementTransport(Interface):
         a limited number of them is delivered.
         """
 
+    def whyDropped(source: bytes) -> str:
+        """
+        Explain, as a sentence for a log line, why the kernel may drop packets from a packed
+        address that no firewall drops; empty if it passes them.
+        """
+
     def watchFront(wanted: bool) -> None:
         """
         Set whether packets are also reported before the firewall filters them

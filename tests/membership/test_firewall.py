@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import attrs
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
+from tests.crafted import packed
 from tests.fakes import FakeTransport, Journal, configured, runTo
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
@@ -102,6 +104,31 @@ class FirewallWatchTests(SynchronousTestCase):
         self.assertEqual(self.discoveries, 0)
         self.good = True
         self.watch.seen(self.packet(2))
+        self.wait()
+        self.assertEqual(self.discoveries, 1)
+
+    def test_otherCulprit(self) -> None:
+        """
+        The firewall is not blamed where the kernel has another reason to drop the packet, or its
+        source is a virtual address.  The reason is logged once a minute.
+        """
+        for source, why in (
+            (crafted.PEER, "rp_filter drops it"),
+            (crafted.ADDRESS, "it is a virtual address"),
+        ):
+            self.clock.advance(60)
+            self.transport.culprits = {packed(crafted.PEER): "rp_filter drops it"}
+            with capturedLogs() as events:
+                for counter in range(3):
+                    self.watch.seen(readPacket(crafted.packet(counter=counter, source=source)))
+                    self.wait()
+            self.assertEqual(self.discoveries, 0)
+            self.assertEqual(len(events), 1)
+            line = formatEvent(events[0]) or ""
+            self.assertIn(source.partition("/")[0], line)
+            self.assertIn(why, line)
+        self.assertEqual(len(self.delivered), 6)
+        self.watch.seen(readPacket(crafted.packet(counter=9, source="10.99.0.44")))
         self.wait()
         self.assertEqual(self.discoveries, 1)
 

@@ -408,6 +408,28 @@ class NetworkTests(TestCase):
         self.a.links.tell("eth0", None)
         self.assertEqual(list(transport.linkLocals()), [])
 
+    def test_whyDropped(self) -> None:
+        """
+        The transport knows why the kernel drops packets of an address of the host, and of one
+        that is not reached through the interface.
+        """
+        ipv4, ipv6 = (self.a.attach(group) for group in (GROUP4, GROUP6))
+
+        def why(transport: IAdvertisementTransport, source: str) -> str:
+            with self.a.node.inside():
+                return transport.whyDropped(packed(source))
+
+        for setting in "0", "1":
+            for name in "all", "eth0":
+                self.a.node.sysctl(f"net/ipv4/conf/{name}/rp_filter", setting)
+            self.assertEqual(why(ipv4, "10.99.0.2"), "")
+            self.assertIn("this host has that address", why(ipv4, "10.99.0.1"))
+            self.assertIs("rp_filter is 1" in why(ipv4, "10.98.0.1"), setting == "1")
+            self.assertEqual(why(ipv6, "fe80::99"), "")
+        self.assertIn("this host has that address", why(ipv6, linkLocalOf(self.a.node)))
+        self.a.node.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
+        self.assertIn("IPv6 is switched off", why(ipv6, "fe80::99"))
+
     async def test_withoutIPv6(self) -> None:
         """
         Where IPv6 is disabled, IPv4 works, and IPv6 as soon as it is enabled.

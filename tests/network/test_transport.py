@@ -64,6 +64,9 @@ class FakeFamilyPort:
     def isLocal(self, address: bytes) -> bool:
         return address == packed("10.99.0.1")
 
+    def whyDropped(self, source: bytes) -> str:
+        return f"{len(source)} bytes"
+
     def isSwitchedOff(self) -> bool:
         return True
 
@@ -117,6 +120,7 @@ class AdvertisementTransportTests(SynchronousTestCase):
         self.assertEqual(transport.linkLocals(), [packed("fe80::7")])
         self.assertTrue(transport.isLocal(packed("10.99.0.1")))
         self.assertTrue(transport.isSwitchedOff())
+        self.assertEqual(transport.whyDropped(b"1234"), "4 bytes")
         self.assertTrue(transport.hears())
         self.assertTrue(transport.hasUnread())
         transport.readUnread()

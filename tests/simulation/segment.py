@@ -495,6 +495,9 @@ class _Way:
     def readUnread(self) -> None:
         self._computer.readUnread()
 
+    def whyDropped(self, source: bytes) -> str:
+        return ""
+
     def watchFront(self, wanted: bool) -> None:
         pass
 

@@ -115,6 +115,18 @@ class Channel:
             return error.strerror or str(error)
         return ""
 
+    def whyDropped(self, source: bytes) -> str:
+        """
+        See L{IAdvertisementTransport.whyDropped<txcarp.interfaces.IAdvertisementTransport>}.
+        """
+        if source in self._virtual:
+            # The kernel takes a packet from an address of its own for a forged one.
+            return (
+                "it is a virtual address, which this host has while it is master. Give each host "
+                "an address of its own on the interface"
+            )
+        return self.transport.whyDropped(source)
+
     def follow(self, peer: bytes) -> None:
         """
         Send advertisements to a peer, too, from now on.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.channel import Channel
@@ -47,8 +48,9 @@ class FirewallWatch:
     While the raw socket, which is behind the firewall, receives packets of the group, the front
     is not watched.  It is watched after a silence of the raw socket, and always while this host
     is master and expects silence.  Then each packet in front is held for a moment.  If the raw
-    socket does not receive it, it was dropped in between.  From then on packets are read from the
-    front, until the raw socket receives one again.
+    socket does not receive it, it was dropped in between.  Unless another reason is known, a
+    firewall did that, and from then on packets are read from the front, until the raw socket
+    receives one again.
 
     @ivar watching: Whether the front is watched.
     @ivar lastPassed: When the raw socket last received a packet, in seconds of the clock.
@@ -66,7 +68,7 @@ class FirewallWatch:
     ) -> None:
         """
         @param deliver: Called with each packet that the raw socket did not receive.  Returns
-            whether it is a valid advertisement.
+            whether it is a valid advertisement that this host should have received.
         @param limits: Limits the rate of log lines.
         """
         self._clock = clock
@@ -156,8 +158,12 @@ class FirewallWatch:
             busy = self.lastPassed >= until - _GRACE or self._channel.transport.hasUnread()
             # Nor is it blamed for packets that the kernel drops because of a bad IP header.
             if self._deliver(packet) and not self._dropping and not busy:
-                self._dropping = True
-                self._sayDropped()
+                why = self._channel.whyDropped(packet.source)
+                if why:
+                    self._sayWhy(packet, why)
+                else:
+                    self._dropping = True
+                    self._sayDropped()
         if self._held:
             self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
 
@@ -173,23 +179,26 @@ class FirewallWatch:
         else:
             self.watch(True)
 
+    def _sayWhy(self, packet: Packet, why: str) -> None:
+        if self._limits.ready(("dropped", self._channel.family)) is not None:
+            self._log.warn(
+                "The kernel of this host drops advertisements from {source}, which are read in "
+                "front of it: {why} ({interface})",
+                source=textOf(packet.source),
+                why=why,
+                interface=self._interface,
+            )
+
     def _sayDropped(self) -> None:
         family = self._channel.family
-        if self._limits.ready(("firewall", family)) is None:
-            return
-        self._log.error(
-            "The firewall of this host drops protocol 112 on {interface}; advertisements are "
-            "read in front of it. Allow them, for example with: "
-            'nft insert rule inet filter input iifname "{interface}" {rule} accept'
-            "{other}",
-            interface=self._interface,
-            rule=_RULES[family],
-            # On an interface without an IPv4 address this applies to every source.
-            other=". If no firewall rule drops them, net.ipv4.conf.*.rp_filter does: it drops "
-            "packets whose source is not reached through this interface"
-            if family is Family.IPV4
-            else "",
-        )
+        if self._limits.ready(("firewall", family)) is not None:
+            self._log.error(
+                "The firewall of this host drops protocol 112 on {interface}; advertisements are "
+                "read in front of it. Allow them, for example with: "
+                'nft insert rule inet filter input iifname "{interface}" {rule} accept',
+                interface=self._interface,
+                rule=_RULES[family],
+            )
 
 
 def _identity(packet: Packet) -> bytes:

@@ -17,6 +17,8 @@ from txcarp.membership.holds import Holds
 from txcarp.membership.timers import cancel
 from txcarp.protocol.events import HoldReason, TransportChanged
 
+_NOT_WORKING = frozenset((HoldReason.NO_LINK, HoldReason.DEAF, HoldReason.NOT_READY))
+
 
 class OwnLink:
     """
@@ -103,6 +105,13 @@ class OwnLink:
                     vhid=self._configuration.vhid,
                 )
             self._holds.hold(HoldReason.DEAF)
+
+    @property
+    def works(self) -> bool:
+        """
+        Whether all packets arrive that no firewall drops, as far as is known.
+        """
+        return self._holds.ends.keys().isdisjoint(_NOT_WORKING)
 
     @property
     def _isUsable(self) -> bool:

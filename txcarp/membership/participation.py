@@ -130,11 +130,12 @@ class Participation:
             for family, channel in self._channels.items()
         }
         self._diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
+        unread = partial(haveUnread, channels)
         self.masterDown = MasterDown(
             clock,
             self._channels,
             self.tell,
-            partial(haveUnread, channels),
+            unread,
             platform.pauseSeconds,
             anyFamily=configuration.anyFamily,
         )
@@ -320,10 +321,10 @@ class Participation:
         """
         Read a packet that only the socket in front of the firewall received.
 
-        @return: Whether it is a good advertisement.
+        @return: Whether it is a good advertisement that this host should have received.
         """
         self.tell(event := self._reception.read(packet))
-        return isinstance(event, Heard)
+        return isinstance(event, Heard) and self._ownLink.works
 
     def _heard(self, event: Heard) -> None:
         peer = event.peer

@@ -4,11 +4,13 @@ The sockets of one family on one interface.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+import attrs
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.logger import Logger
 
@@ -20,8 +22,8 @@ from txcarp.network.readers import IPv4Reader, IPv6Reader
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
 
-#: The settings of IPv6, a directory for each interface, in the network namespace of this process.
-_IPV6_SETTINGS = "/proc/sys/net/ipv6/conf"
+#: The kernel's settings in the network namespace of this process.
+_SETTINGS = "/proc/sys/net"
 
 #: The match of nftables for protocol 112.
 _PROTOCOL_MATCHES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
@@ -208,13 +210,8 @@ class FamilyPort:
         """
         See L{IAdvertisementTransport.isSwitchedOff<txcarp.interfaces.IAdvertisementTransport>}.
         """
-        if self.family is Family.IPV4:
-            return False
-        try:
-            setting = Path(_IPV6_SETTINGS, self._interface, "disable_ipv6").read_text()
-        except OSError:
-            return False  # without the setting there is no IPv6, and the sockets fail
-        return setting.strip() != "0"
+        # Without the setting there is no IPv6, and the sockets fail.
+        return self.family is Family.IPV6 and self._setting("disable_ipv6", self._interface) > 0
 
     def hasUnread(self) -> bool:
         """
@@ -233,6 +230,31 @@ class FamilyPort:
                 self._reader.doRead()
             except OSError:
                 return  # the interface went down; a port of Twisted passes that on
+
+    def whyDropped(self, source: bytes) -> str:
+        """
+        See L{IAdvertisementTransport.whyDropped<txcarp.interfaces.IAdvertisementTransport>}.
+        """
+        if self._addresses.isLocal(source, self._index):
+            return "this host has that address, too. Give each host an address of its own"
+        if self.isSwitchedOff():
+            return "IPv6 is switched off on the interface"
+        if self.family is Family.IPV6 or any(
+            one.sharesNetwork(attrs.evolve(one, local=source))
+            for one in self._addresses.of(self._index)
+            if one.family == socket.AF_INET
+        ):
+            return ""
+        # The kernel uses the higher value.  On an interface without an IPv4 address, the filter
+        # drops packets of every source.
+        reverse = max(self._setting("rp_filter", name) for name in ("all", self._interface))
+        if not reverse:
+            return ""
+        return (
+            f"net.ipv4.conf.*.rp_filter is {reverse}, and {self._interface} has no address in the "
+            "network of that one. Give the interface such an address, or set rp_filter to 0 for "
+            "it and for all. If that does not help, a firewall rule drops them"
+        )
 
     def watchFront(self, vhid: int, wanted: bool) -> None:
         """
@@ -255,6 +277,16 @@ class FamilyPort:
                 interface=self._interface,
                 match=_PROTOCOL_MATCHES[self.family],
             )
+
+    def _setting(self, name: str, interface: str) -> int:
+        """
+        Return one of the kernel's settings of this family for an interface; 0 if it has none.
+        """
+        family = "ipv4" if self.family is Family.IPV4 else "ipv6"
+        try:
+            return int(Path(_SETTINGS, family, "conf", interface, name).read_text())
+        except (OSError, ValueError):
+            return 0
 
     def _openRaw(self, index: int) -> tuple[RawSocket, IPv4Reader | IPv6Reader]:
         raw = RawSocket(self._interface, index, self.family)

@@ -101,6 +101,9 @@ class AdvertisementTransport:
     def readUnread(self) -> None:
         self._port.readUnread()
 
+    def whyDropped(self, source: bytes) -> str:
+        return self._port.whyDropped(source)
+
     def watchFront(self, wanted: bool) -> None:
         self._port.watchFront(self._vhid, wanted)
 

@@ -316,6 +316,9 @@ class _Transport:
     def readUnread(self) -> None:
         pass
 
+    def whyDropped(self, source: bytes) -> str:
+        return ""
+
     def watchFront(self, wanted: bool) -> None:
         pass
 
