@@ -11,7 +11,15 @@ from typing import Any
 
 from twisted.application.app import AppLogger
 from twisted.application.service import Application, IService, IServiceMaker
-from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, Logger, LogPublisher
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogPublisher,
+    capturedLogs,
+    formatEvent,
+)
 from twisted.plugin import IPlugin
 from twisted.python import usage
 from twisted.python.reflect import namedModule
@@ -287,17 +295,41 @@ class PluginTests(SynchronousTestCase):
         The process asks once to be run before others, while it has privileges, and once to have
         its memory locked, after it may have dropped them.
         """
+        self.assertEqual(self.onTime(True, True), "")
+
+    def test_notOnTime(self) -> None:
+        """
+        The log names what the process may not have.
+        """
+        self.assertIn("without locked memory (CAP_IPC_LOCK):", self.onTime(True, False))
+        self.assertIn("processes (CAP_SYS_NICE):", self.onTime(False, True))
+        self.assertIn("(CAP_SYS_NICE) and without locked memory", self.onTime(False, False))
+
+    def onTime(self, first: bool, locked: bool) -> str:
+        """
+        Start the program without its services.
+
+        @param first: Whether the process may run before others.
+        @param locked: Whether it may lock its memory.
+        @return: The log.
+        """
         asked: list[str] = []
-        for name in ("runFirst", "lockMemory"):
-            self.patch(program, name, lambda name=name: asked.append(name))
+
+        def patch(name: str, result: bool) -> None:
+            self.patch(program, name, lambda: asked.append(name) or result)
+
+        patch("runFirst", first)
+        patch("lockMemory", locked)
         made = self.made()
         while made.services:
             made.services.pop()
-        made.privilegedStartService()
-        self.assertEqual(asked, ["runFirst"])
-        made.startService()
-        made.stopService()
+        with capturedLogs() as events:
+            made.privilegedStartService()
+            self.assertEqual(asked, ["runFirst"])
+            made.startService()
+            made.stopService()
         self.assertEqual(asked, ["runFirst", "lockMemory"])
+        return "\n".join(map(formatEvent, events))
 
 
 class Twistd(ServerOptions):

@@ -12,7 +12,14 @@ from typing import NoReturn
 
 from twisted.application.app import AppLogger
 from twisted.application.service import IService, IServiceCollection, MultiService
-from twisted.logger import ILogObserver, LogEvent, LogPublisher, PredicateResult, globalLogPublisher
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogPublisher,
+    PredicateResult,
+    globalLogPublisher,
+)
 from twisted.python import usage
 from twisted.python.components import Componentized
 
@@ -111,9 +118,12 @@ class Program(MultiService):
     All services of the process, and its logs: syslog, and in the foreground the terminal.
     """
 
+    _log = Logger()
+
     def __init__(self, options: Options) -> None:
         MultiService.__init__(self)
         self._options = options
+        self._runsFirst = False
         self._terminal: TerminalObserver | None = None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -152,7 +162,7 @@ class Program(MultiService):
         Start, first with what gets this process processor time: after any fork, which undoes it,
         and while there are privileges.
         """
-        runFirst()
+        self._runsFirst = runFirst()
         MultiService.privilegedStartService(self)
 
     def startService(self) -> None:
@@ -160,7 +170,15 @@ class Program(MultiService):
         Start, first with locking the memory: twistd has dropped its privileges by now if it was
         told to.
         """
-        lockMemory()
+        lacking = [] if self._runsFirst else ["priority over other processes (CAP_SYS_NICE)"]
+        if not lockMemory():
+            lacking.append("locked memory (CAP_IPC_LOCK)")
+        if lacking:
+            self._log.info(
+                "txcarp runs without {lacking}: on an overloaded host its advertisements may be "
+                "late, so that a backup takes over; see \"Running on time\" in the guide",
+                lacking=" and without ".join(lacking),
+            )
         MultiService.startService(self)
 
     def flushLog(self) -> None:
