@@ -16,6 +16,9 @@ from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
+#: The result of a step that failed.
+_FAILED = object()
+
 
 class MastershipSequence:
     """
@@ -100,8 +103,8 @@ class MastershipSequence:
                     break
                 step = self._steps[self._acquired]
                 self._acquired += 1
-                good = yield self._perform(step, "acquire", step.acquire, change)
-                if not good and step.required and self.wanted:
+                result = yield self._perform(step, "acquire", step.acquire, change)
+                if result is _FAILED and step.required and self.wanted:
                     # The wish that follows may come after this call.  Until then no
                     # other step is acquired.
                     self._failed = True
@@ -120,14 +123,14 @@ class MastershipSequence:
         what: str,
         method: Callable[[Change], Deferred[None] | None],
         change: Change,
-    ) -> Deferred[bool]:
+    ) -> Deferred[Any]:
         """
         Acquire or release one step and wait for its end.
 
-        @return: Fires with whether that succeeded.  Does not fail.
+        @return: Fires with C{_FAILED} if that failed.  Does not fail.
         """
 
-        def failed(failure: Failure) -> bool:
+        def failed(failure: Failure) -> object:
             self._log.error(
                 "Virtual host {vhid} on {interface} could not {what} {step}: {reason}",
                 vhid=change.vhid,
@@ -136,12 +139,12 @@ class MastershipSequence:
                 step=step.name,
                 reason=failure.getErrorMessage(),
             )
-            return False
+            return _FAILED
 
         running: Deferred[Any] = maybeDeferred(method, change)
         if step.timeLimit is not None:
             running = self._within(running, step.timeLimit)
-        return running.addCallbacks(lambda _: True, failed)
+        return running.addErrback(failed)
 
     def _within(self, running: Deferred[Any], seconds: float) -> Deferred[Any]:
         """

@@ -177,7 +177,7 @@ class MasterDown:
         self._looks = 0
 
     def _woke(self, family: Family) -> None:
-        del self._wakes[family]
+        del self._wakes[family], self._calls[family]
         lateness = self._clock.seconds() - self._due[family]
         if lateness < 0:
             self._wakeAfter(-lateness, family)
