@@ -14,6 +14,7 @@ from tests.crafted import destinationOf, payloadOf, sourceOf
 from tests.fakes import GOOD_LINK, INTERFACE
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
+from tests.simulation.test_pauses import nap
 from txcarp.configuration.model import FlapLimit, TrackedInterface
 from txcarp.findings import Finding
 from txcarp.links import Link
@@ -683,35 +684,94 @@ class PatienceTests(SynchronousTestCase):
 
     def test_flapping(self) -> None:
         """
-        A host that changes its role too often waits, logs that once, and takes part again.
+        A preferred host whose link fails too often waits, logs that once, and takes part again.
+        It does not take over first.
         """
-        segment = Segment()
-        first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
-        first.start()
+        limit = {"preempt": True, "flapLimit": FlapLimit(3, 60.0)}
+        segment, first, second = pair(limit, {"advskew": 100})
         with capturedLogs() as logs:
             for _ in range(3):
-                segment.run(4)
                 self.assertEqual(segment.masters(), [first])
                 first.plug(False)
+                segment.run(5)
                 first.plug(True)
+                segment.run(2)
             said = [formatEvent(event) or "" for event in logs]
         self.assertEqual(len([text for text in said if "lost mastership 3 times" in text]), 1)
-        segment.run(59)
-        self.assertEqual(segment.masters(), [])
+        self.assertEqual(segment.masters(), [second])
+        reigns = len(segment.reigns)
+        segment.run(57)
+        self.assertEqual(segment.masters(), [second])
         segment.run(5)
         self.assertEqual(segment.masters(), [first])
+        self.assertEqual(len(segment.reigns), reigns + 1)
+
+    def test_lastHost(self) -> None:
+        """
+        The link of the last host of a group may fail any number of times: nobody else is master
+        meanwhile.
+        """
+        segment = Segment()
+        only = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
+        only.start()
+        for _ in range(12):
+            segment.run(4)
+            self.assertEqual(segment.masters(), [only])
+            only.plug(False)
+            segment.run(0.5)
+            only.plug(True)
+        segment.run(4)
+        self.assertEqual(segment.masters(), [only])
+        self.assertEqual(hostOf(only).status().holds, [])
+
+    def test_lastHostBowsOut(self) -> None:
+        """
+        A bow-out is no other master.
+        """
+        segment, first, second = pair({"flapLimit": FlapLimit(2, 60.0)}, {"advskew": 100})
+        first.plug(False)
+        segment.run(5)
+        first.plug(True)
+        second.stop()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        first.plug(False)
+        first.plug(True)
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_flappingOtherwise(self) -> None:
+        """
+        This holds for all reasons to lose mastership: each counts if another host is master
+        afterwards, and not otherwise.
+        """
+        for alone in (True, False):
+            for loses in (
+                lambda host: hostOf(host).resign(),
+                lambda host: nap(host.segment, host, 5),
+            ):
+                limit = {"preempt": True, "flapLimit": FlapLimit(3, 60.0)}
+                segment, first, second = pair(limit, {"advskew": 100})
+                if alone:
+                    second.crash()
+                with capturedLogs():
+                    for _ in range(3):
+                        self.assertEqual(segment.masters(), [first])
+                        loses(first)
+                        segment.run(9)
+                self.assertEqual(segment.masters(), [first if alone else second])
 
     def test_notFlapping(self) -> None:
         """
         The same number of changes within a longer time is not too often.
         """
-        segment = Segment()
-        first = segment.add("10.99.0.1", flapLimit=FlapLimit(3, 60.0))
-        first.start()
+        limit = {"preempt": True, "flapLimit": FlapLimit(3, 60.0)}
+        segment, first, _ = pair(limit, {"advskew": 100})
         for _ in range(6):
-            segment.run(31)
+            segment.run(26)
             self.assertEqual(segment.masters(), [first])
             first.plug(False)
+            segment.run(5)
             first.plug(True)
 
     def test_claimed(self) -> None:

@@ -95,7 +95,8 @@ class FlapLimit:
     How often a host may change its role.
 
     @ivar changes: A host that becomes backup this many times, at least 2...
-    @ivar seconds: ...within this time does not become master for the same time.
+    @ivar seconds: ...within this time does not become master for the same time.  A change after
+        which no other host was master does not count.
     """
 
     changes: int

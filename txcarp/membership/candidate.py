@@ -21,7 +21,7 @@ from txcarp.membership.roles import Roles
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
-from txcarp.protocol.effects import Effect, Role
+from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.election import (
     BACKUP,
     INIT,
@@ -31,7 +31,7 @@ from txcarp.protocol.election import (
     ICARPState,
     Standing,
 )
-from txcarp.protocol.events import Event, Heard
+from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Timing
 
@@ -269,7 +269,13 @@ class Candidate:
         Let the election decide about an event, and carry out its effects.
         """
         previous: Role = self.state.role
-        family = event.peer.family if isinstance(event, Heard) else None
+        family = None
+        if isinstance(event, Heard):
+            family = event.peer.family
+            if self._damping.hasLost and event.peer.timing != LEAVING:
+                self._damping.otherHeard()
+                if HoldReason.FLAPPING in self._holds:
+                    return  # the hold is told next
         self.state, ordered = self.state.decide(self._own.now(family), event)
         for effect in ordered:
             if self.trace is not None:
@@ -343,7 +349,7 @@ class Candidate:
             peer = effect.peer
             self._damping.becameMaster(peer is not None and peer.timing != LEAVING)
         elif previous is Role.MASTER and not self.isLeaving:
-            self._damping.becameBackup()
+            self._damping.becameBackup(effect.reason is Reason.PREFERRED_MASTER)
         self._roles.notify(change)
         if self.isLeaving:
             self._tell(events.Stopped())  # there is no mastership left to hand over

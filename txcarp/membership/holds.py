@@ -102,6 +102,8 @@ class Damping:
     """
     Decides how long a host stays out of the election after it lost mastership too often, or
     after a required step failed.
+
+    @ivar hasLost: Whether this host lost mastership, and has heard no other master since.
     """
 
     _log = Logger()
@@ -112,6 +114,7 @@ class Damping:
         self._configuration = configuration
         self._clock = clock
         self._holds = holds
+        self.hasLost = False
         self._returns: deque[float] = deque()
         self._masterSince = float("-inf")
         self._displaced = False
@@ -125,11 +128,26 @@ class Damping:
         """
         self._masterSince = self._clock.seconds()
         self._displaced = displaced
+        self.hasLost = False
 
-    def becameBackup(self) -> None:
+    def becameBackup(self, replaced: bool) -> None:
         """
-        Note that this host lost mastership, and hold it if that has happened too often.
+        Note that this host lost mastership.  That counts when another master is heard.  While
+        there is none, a hold would only leave the group without a master.
+
+        @param replaced: Whether another master was heard already.
         """
+        if replaced:
+            self.otherHeard()
+        else:
+            self.hasLost = True
+
+    def otherHeard(self) -> None:
+        """
+        Count the last loss of mastership, since another host is master now, and hold this host
+        if that has happened too often.
+        """
+        self.hasLost = False
         limit = self._configuration.flapLimit
         if limit is None:
             return
