@@ -24,6 +24,7 @@ class Finding(enum.Enum):
     FAMILY_SILENT = "family-silent"
     TWO_MASTERS = "two-masters"
     OTHER_KEY = "other-key"
+    UNLISTED_PEER = "unlisted-peer"
     REPLAY = "replay"
     UNSEALED = "unsealed"
 

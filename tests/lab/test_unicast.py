@@ -10,7 +10,7 @@ from functools import partial
 
 from twisted.internet.defer import gatherResults
 
-from tests.lab.families import BOTH, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
+from tests.lab.families import BOTH, FOUR, QUICK, SLOWER, VIRTUAL6, FamilyTestCase
 from tests.lab.wire import Wire
 from tests.lab.world import Host
 
@@ -115,6 +115,21 @@ class SegmentTests(FamilyTestCase):
     """
     Peers on one segment.
     """
+
+    async def test_otherSource(self) -> None:
+        """
+        A host that sends from another of its addresses than its peers know is heard, and named.
+        BSD kernels send from the first address of the interface.
+        """
+        a, b = self.host("a", "10.99.0.1/24"), self.host("b", "10.99.0.2/24", None, "10.99.0.12/24")
+        worse = a.txcarp(*QUICK, *SLOWER, "--peer", "10.99.0.2", virtual=FOUR)
+        await self.becomes(worse, "MASTER")
+        better = b.txcarp(*QUICK, "-P", "-s", "10.99.0.12", "--peer", "10.99.0.1", virtual=FOUR)
+        await self.becomes(better, "MASTER")
+        await self.becomes(worse, "BACKUP", 5)
+        await self.during(3)
+        self.assertEqual((worse.state, better.state), ("BACKUP", "MASTER"))
+        self.assertEqual(len(worse.said("10.99.0.12 sends its advertisements to this host")), 1)
 
     async def test_linkLocal(self) -> None:
         """

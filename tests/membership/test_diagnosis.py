@@ -73,21 +73,24 @@ class DiagnosticsTests(SynchronousTestCase):
             [finding.value for finding in Finding],
             [
                 *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo", "same-source"),
-                *("family-silent", "two-masters", "other-key", "replay", "unsealed"),
+                *("family-silent", "two-masters", "other-key", "unlisted-peer", "replay"),
+                "unsealed",
             ],
         )
 
     def test_each(self) -> None:
         """
         Each finding has its own log line with its name, the vhid, the interface and the address of
-        the peer, if it has one.  The line is logged once a minute, with the number of omitted ones.
+        the peer, if it has one.  The line is logged once a minute, with the number of omitted ones,
+        and once a day if it can be true for ever.
         """
         for finding in Finding:
+            interval = 86400.0 if finding is Finding.UNLISTED_PEER else 60.0
             [line] = self.said((finding, _PEER), *[(finding, _PEER)] * 5)
             self.assertIn(f"({finding.value}, vhid 7 on eth0", line)
             if finding is not Finding.OWN_ECHO:
                 self.assertIn("10.99.0.1", line)
-            self.clock.advance(59.0)
+            self.clock.advance(interval - 1.0)
             self.assertEqual(self.said((finding, _PEER)), [])
             self.clock.advance(1.0)
             [line] = self.said((finding, _PEER))
@@ -124,12 +127,13 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_madeUp(self) -> None:
         """
-        A thousand invented hosts with the other key cause few log lines, and do not suppress
-        other findings.
+        A thousand invented hosts with the other key, or that send unicast, cause few log lines,
+        and do not suppress other findings.
         """
         hosts = [bytes((10, 99, n // 256, n % 256)) for n in range(1000)]
-        lines = self.said(*((Finding.OTHER_KEY, host) for host in hosts))
-        self.assertLess(len(lines), 100)
+        for finding in Finding.OTHER_KEY, Finding.UNLISTED_PEER:
+            lines = self.said(*((finding, host) for host in hosts))
+            self.assertLess(len(lines), 100)
         self.assertEqual(len(self.said((Finding.TWO_MASTERS, _PEER))), 1)
 
     def test_observers(self) -> None:

@@ -19,7 +19,7 @@ from tests import crafted
 from tests.crafted import tickOf
 from tests.fakes import INTERFACE, FakeTransport, MemoryFile, Stage, configured
 from txcarp.change import Change
-from txcarp.findings import Diagnosis
+from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver, IMastershipObserver, ITrace
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.envelope import readPacket
@@ -218,6 +218,58 @@ class DoorTests(SynchronousTestCase):
             stage.host._run.tell(Heard(peer, isAhead=True))
             self.assertIs(stage.host.role, role)
             self.assertEqual(stage.journal.count(("advertise", 1, 0)), role is Role.MASTER)
+
+
+class UnlistedTests(SynchronousTestCase):
+    """
+    A host of the group that sends unicast, and is no peer.
+    """
+
+    def deliver(self, stage: Stage, **fields: Any) -> list[str]:
+        """
+        Deliver the advertisements of such a host for an hour.
+
+        @return: What is logged about it.
+        """
+        with capturedLogs() as events:
+            for counter in range(1800):
+                fields = {"destination": crafted.OWN, "source": "10.99.0.44", **fields}
+                stage.deliver(counter=counter + 1, **fields)
+                stage.run(2)
+        lines = [formatEvent(event) or "" for event in events]
+        return [line for line in lines if "unlisted-peer" in line]
+
+    def test_believed(self) -> None:
+        """
+        It is believed, and named once, whether this host has other peers or none.
+        """
+        for peers in (["10.99.0.1"], []):
+            stage = Stage(neutral=True, peers=peers)
+            stage.start()
+            [line] = self.deliver(stage)
+            self.assertTrue(line.startswith("10.99.0.44 sends its advertisements to this host"))
+            status = stage.host.status()
+            self.assertIs(stage.host.role, Role.BACKUP)
+            self.assertEqual(status.received, 1800)
+            self.assertEqual(status.findings[Finding.UNLISTED_PEER], 1800)
+
+    def test_withoutPassword(self) -> None:
+        """
+        Nobody without the password can cause that line.
+        """
+        stage = Stage(neutral=True, peers=["10.99.0.1"])
+        stage.start()
+        self.assertEqual(self.deliver(stage, badDigest=True), [])
+        self.assertEqual(stage.host.status().received, 0)
+
+    def test_followed(self) -> None:
+        """
+        A host that follows all peers expects unknown ones.
+        """
+        stage = Stage(neutral=True, followPeers=True)
+        stage.start()
+        self.assertEqual(self.deliver(stage), [])
+        self.assertEqual(stage.host.status().received, 1800)
 
 
 class FrontTests(SynchronousTestCase):

@@ -21,9 +21,12 @@ from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 
-#: The most hosts that are named within a minute because they use an old password or set of
-#: addresses.
-_NOT_CHANGED = 32
+#: The most hosts that are named for one finding within the time between two lines about a host.
+_MAXIMUM_NAMED = 32
+
+#: Seconds between two lines about a host that is believed although it is no peer.  That may be so
+#: for years.
+_DAY = 86400.0
 
 #: The minimum time, in seconds, that one of two masters has to give way.
 _PATIENCE = 0.5
@@ -52,6 +55,10 @@ _EXPLANATIONS = {
     "host, or it rejects them. See its log, and check the network in that direction",
     Finding.OTHER_KEY: "{peer} has not been changed yet: it signs with another password or set of "
     "addresses, which this host accepts until all hosts are changed",
+    Finding.UNLISTED_PEER: "{peer} sends its advertisements to this host alone, and is not one of "
+    "its peers. This host believes them, because they are signed with the password of the group. "
+    "Add the address to its peers (--peer {peer}), or let that host send from an address that is "
+    "one of them",
     Finding.REPLAY: "someone sends old or altered advertisements in the name of {peer}. This host "
     "ignores them. Find out which host on this network sends them",
     Finding.UNSEALED: "{peer} sends advertisements without a seal. This host ignores them: either "
@@ -97,12 +104,16 @@ class Diagnostics:
         self._vhid = configuration.vhid
         self._interface = configuration.interface
         self._debug = configuration.debug
+        self._follows = configuration.followPeers
         self._clock = clock
         self._memory = memory
         self._observers = observers
         # Separate from other lines: without seals, an attacker with a captured advertisement can
         # invent hosts.
-        self._otherKeys = SayOnce(clock, maximumKeys=_NOT_CHANGED)
+        self._eachPeer = {
+            Finding.OTHER_KEY: SayOnce(clock, maximumKeys=_MAXIMUM_NAMED),
+            Finding.UNLISTED_PEER: SayOnce(clock, _DAY, _MAXIMUM_NAMED),
+        }
         self._rivalSince: float | None = None
         self._rivalLast = 0.0
 
@@ -113,6 +124,8 @@ class Diagnostics:
         @param own: The facts about this host if it is also master.
         """
         peer = heard.peer
+        if not heard.expected and not self._follows:
+            self.found(Finding.UNLISTED_PEER, peer.source)
         if heard.pair != CURRENT:
             self.found(Finding.OTHER_KEY, peer.source, heard.pair)
         if own is not None:
@@ -161,11 +174,9 @@ class Diagnostics:
         """
         self._memory.findings[finding] += 1
         who = textOf(peer) if peer else ""
-        # An administrator must know each host that has not been changed yet.
-        if finding is Finding.OTHER_KEY:
-            omitted = self._otherKeys.ready(peer)
-        else:
-            omitted = self._memory.limits.ready(finding)
+        # An administrator must know each host that is to be changed.
+        eachPeer = self._eachPeer.get(finding)
+        omitted = eachPeer.ready(peer) if eachPeer else self._memory.limits.ready(finding)
         if omitted is None and not self._observers:
             return
         explanation = _EXPLANATIONS[finding].format(peer=who or "a host", vhid=self._vhid)

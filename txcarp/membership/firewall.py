@@ -17,7 +17,7 @@ from txcarp.membership.channel import Channel
 from txcarp.membership.timers import cancel
 from txcarp.protocol.advertisement import SIZE
 from txcarp.protocol.envelope import Packet
-from txcarp.protocol.family import Family
+from txcarp.protocol.family import Family, isMulticast
 
 #: Seconds within which the raw socket must receive a packet that arrived in front of the firewall.
 #: Both sockets get it within one interrupt, but the reactor reads them in turn.
@@ -136,7 +136,10 @@ class FirewallWatch:
         # A router also receives, in front, packets that it forwards from one peer to another.
         audience = self._channel.audience
         unicast = audience.peers or audience.followed
-        if unicast and packet.destination not in (audience.group, audience.own):
+        destination = packet.destination
+        if destination not in (audience.group, audience.own) and (
+            unicast or not isMulticast(destination)
+        ):
             return
         if self._dropping:
             self._deliver(packet)

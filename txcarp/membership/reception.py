@@ -101,7 +101,8 @@ class Reception:
             )
         timing = Timing(advertisement.advbase, advertisement.advskew)
         peer = Peer(timing, source, advertisement.demotion)
-        return Heard(peer, counter, sealed, pair, isAhead)
+        expected = packet.destination == audience.group or audience.knows(source)
+        return Heard(peer, counter, sealed, pair, isAhead, expected)
 
     def _isAnothers(self, packet: Packet, audience: Audience) -> bool:
         """

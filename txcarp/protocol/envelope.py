@@ -47,8 +47,8 @@ class Audience:
     @ivar own: The packed source address of this host's advertisements; empty while it is not
         known.
     @ivar group: The packed address that advertisements are sent to.
-    @ivar peers: The packed addresses of hosts that may send unicast, also through routers.
-    @ivar followed: The packed addresses of hosts on this link that may send unicast.
+    @ivar peers: The packed addresses of the hosts that send unicast, also through routers.
+    @ivar followed: The packed addresses of the hosts on this link that are known to send unicast.
     """
 
     vhid: int
@@ -56,6 +56,12 @@ class Audience:
     group: bytes
     peers: Collection[bytes] = ()
     followed: list[bytes] = attrs.field(factory=list)
+
+    def knows(self, source: bytes) -> bool:
+        """
+        Whether a host is known to send unicast.
+        """
+        return source in self.peers or source in self.followed
 
 
 def wrap(payload: bytes, source: bytes, destination: bytes, identification: int = 0) -> bytes:
@@ -130,8 +136,7 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
         if looksLikeVRRP(payload):
             raise Rejected(Rejection.VRRP)
         raise Rejected(Rejection.SIZE, f"{len(payload)} bytes")
-    listed = source in audience.peers
-    if packet.hops != TTL and not listed:
+    if packet.hops != TTL and source not in audience.peers:
         raise Rejected(Rejection.TTL, str(packet.hops))
     try:
         advertisement = decode(payload)
@@ -141,9 +146,10 @@ def unwrap(packet: Packet, audience: Audience) -> Advertisement:
         raise
     if advertisement.vhid != audience.vhid:
         raise Rejected(Rejection.VHID, str(advertisement.vhid))
+    # Unicast to this host is accepted from any source, because kernels send it from the first
+    # address of their interface, which need not be the one that this host knows.
     destination = packet.destination
-    unicast = listed or source in audience.followed
-    if destination != audience.group and (not unicast or isMulticast(destination)):
+    if destination != audience.group and isMulticast(destination):
         text = ".".join(map(str, destination)) if len(destination) == 4 else destination.hex(":", 2)
         raise Rejected(Rejection.DESTINATION, text)
     summed = packet.header + payload[:SIZE]

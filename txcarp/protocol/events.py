@@ -69,6 +69,7 @@ class Heard(Event):
     @ivar sealed: Whether it is sealed.
     @ivar pair: Which password and address set it was signed with, in the words of
         L{Keyring.recognise<txcarp.protocol.authentication.Keyring.recognise>}.
+    @ivar expected: Whether it came to the group, or from a host that is known to send unicast.
     @ivar isAhead: Whether its tick shows that the group's ticks are far ahead of this host's,
         so that the group has rejected what this host sent until now.
     @ivar isOld: Whether it waited in the socket while this host did not run, so that it does not
@@ -80,6 +81,7 @@ class Heard(Event):
     sealed: bool = False
     pair: str = ""
     isAhead: bool = False
+    expected: bool = True
     isOld: bool = False
 
 
