@@ -192,8 +192,9 @@ class SendErrorTests(SynchronousTestCase):
         self.skews()
         self.stage.host.demote("other")
         self.assertEqual(self.skews(), [240])
-        self.stage.run(0.1)
-        self.assertEqual(self.skews(), [255])
+        self.stage.run(0.11)
+        offered = [(one.advbase, one.advskew) for one in self.stage.transport.attempts]
+        self.assertEqual(offered, [(3, 240), (1, 240)])
 
     def test_logOnce(self) -> None:
         """
@@ -534,7 +535,7 @@ class PauseTests(SynchronousTestCase):
     def test_asleepInItsOffer(self) -> None:
         """
         A demoted master that sleeps before its offer is due notices the pause first.  Its
-        bow-out could make a third host master beside the present one.
+        offer could make a third host master beside the present one.
         """
         self.stage.host.demote("link of eth8")
         self.assertEqual(self.stage.journal.take(), [("advertise", 1, 240)])

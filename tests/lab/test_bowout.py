@@ -94,3 +94,31 @@ class BackupTests(LabTestCase):
         await self.until(lambda: a.events() == ["down"], "the first down script", 5)
         await self.stopped(backup)
         self.assertEqual((backup.status, a.events(), self.wire.adverts), (0, ["down"], []))
+
+
+class OfferTests(LabTestCase):
+    """
+    A master that is demoted.
+    """
+
+    async def test_toUcarp(self) -> None:
+        """
+        Of two real ucarp backups that do not preempt, the one that is better than the demoted
+        master accepts its offer, and the one that is equal does not.
+        """
+        a, b, c = self.host("a"), self.host("b"), self.host("c")
+        master = a.steered()
+        await self.advertises(a)
+        better, equal = b.ucarp("-k", "100"), c.ucarp("-k", "240")
+        for backup in (better, equal):
+            started = await self.becomes(backup, "BACKUP")
+        await self.advertises(a, started + 2.0, 4)
+        told = master.tell("demote uplink 240")
+        taken = await self.advertises(b, told, 3)
+        said = [(one.said.advbase, one.said.advskew) for one in self.wire.since(a.address, told)]
+        self.assertEqual(said[:2], [(1, 240), (3, 240)])
+        await self.becomes(master, "BACKUP", 2)
+        self.report(f"ucarp took over {(taken - told) * 1000:.0f} ms after the demotion")
+        await self.advertises(b, taken + 2.5, 4)
+        self.assertEqual(self.wire.of(c.address), [])
+        self.assertEqual((better.state, equal.state), ("MASTER", "BACKUP"))

@@ -202,3 +202,24 @@ class PeersTests(SynchronousTestCase):
         self.assertEqual(len(peers.all), MAXIMUM)
         self.assertTrue(peers.knows(_PEER))
         self.assertFalse(peers.knows((10).to_bytes(4, "big")))
+
+    def test_isOffer(self) -> None:
+        """
+        An offer has the advbase of the advertisement before it, times the dead ratio.
+        """
+        peers = Peers()
+        for timing, ratio, expected in (
+            (Timing(3, 240), 3, False),  # the first one says nothing
+            (Timing(1, 240), 3, False),
+            (Timing(3, 240), 3, True),
+            (Timing(3, 240), 3, False),
+            (Timing(1, 0), 3, False),
+            (Timing(3, 240), 3, True),  # the one between them was lost
+            (Timing(1, 240), 3, False),
+            (Timing(3, 240), 2, False),
+            (Timing(1, 240), 3, False),
+            (Timing(1, 240), 1, False),
+        ):
+            peer = Peer(timing, _PEER)
+            peers.heard(Heard(peer), 0.0)
+            self.assertIs(peers.isOffer(peer, ratio), expected, (timing, ratio))

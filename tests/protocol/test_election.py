@@ -31,6 +31,7 @@ from txcarp.protocol.effects import (
     Reason,
     Reassert,
     Role,
+    SendOffer,
     StartAdvertising,
     StopAdvertising,
     WithdrawOffer,
@@ -277,17 +278,41 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     # Demotion.
     "demoted, somebody better may be there": (
         MASTER,
-        OWN,
+        DEMOTED,
         DemotionChanged(True),
         (MASTER, Advertise(), OfferMastership(OFFER_AFTER)),
     ),
-    "demoted, nobody is better, or promoted": (
+    "demoted, nobody is better": (
         MASTER,
-        OWN,
+        DEMOTED,
         DemotionChanged(False),
         (MASTER, Advertise(), WithdrawOffer()),
     ),
-    "nobody took over": (MASTER, OWN, OfferUnanswered(), (MASTER, BowOut())),
+    "demoted in OpenBSD": (
+        MASTER,
+        attrs.evolve(OWN, dialect=OPENBSD_77, demotion=255, configured=OWN.timing),
+        DemotionChanged(True),
+        (MASTER, Advertise(), WithdrawOffer()),
+    ),
+    "promoted": (
+        MASTER,
+        PROMOTED,
+        DemotionChanged(True),
+        (MASTER, Advertise(), WithdrawOffer()),
+    ),
+    "demoted, but an offer cannot say it": (
+        MASTER,
+        attrs.evolve(DEMOTED, timing=Timing(86, 240)),
+        DemotionChanged(True),
+        (MASTER, Advertise(), WithdrawOffer()),
+    ),
+    "nobody took over": (
+        MASTER,
+        DEMOTED,
+        OfferUnanswered(),
+        (MASTER, SendOffer(Timing(3, 240), OFFER_AFTER)),
+    ),
+    "nobody took over, and not demoted any more": (MASTER, OWN, OfferUnanswered(), (MASTER,)),
     "claimed": (BACKUP, OWN, Claimed(), tookOver(Reason.CLAIMED)),
     # Stop.
     "backup stops": (BACKUP, OWN, Stopped(), (INIT, DisarmMasterDown())),
@@ -456,7 +481,9 @@ class AnyOrderTests(SynchronousTestCase):
                     case StopAdvertising():
                         self.assertTrue(advertising)
                         advertising = False
-                    case Advertise() | BowOut() | OfferMastership() | WithdrawOffer():
+                    case (
+                        Advertise() | BowOut() | OfferMastership() | SendOffer() | WithdrawOffer()
+                    ):
                         self.assertTrue(advertising)
                     case ArmMasterDown(delay, family):
                         self.assertGreaterEqual(delay, standing.deadTime)

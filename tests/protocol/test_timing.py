@@ -54,6 +54,18 @@ class TimingTests(SynchronousTestCase):
         """
         self.assertEqual(own.missesBefore(peer, ratio), own.deadTime(ratio) < peer.interval)
 
+    @given(_TIMINGS, _TIMINGS, st.integers(1, 10))
+    def test_offer(self, own: Timing, peer: Timing, ratio: int) -> None:
+        """
+        Exactly the backups with a better timing take over on an offer, not those with the same.
+        An advbase above 255 cannot be offered.
+        """
+        offer = own.offer(ratio)
+        self.assertEqual(offer is None, own.advbase * ratio > 255)
+        if offer is not None:
+            self.assertEqual(peer.missesBefore(offer, ratio), peer < own)
+            self.assertFalse(own.missesBefore(offer, ratio))
+
     def test_bowOut(self) -> None:
         """
         With an ordinary timing, every backup takes over on a bow-out.

@@ -117,16 +117,16 @@ SITUATIONS = (
     Situation(
         MASTER,
         "demoted; a peer may be preferred",
-        _OWN,
+        _DEMOTED,
         DemotionChanged(True),
     ),
     Situation(
         MASTER,
-        "other change of demotion",
+        "other change of demotion; any change (openbsd)",
         _OWN,
-        DemotionChanged(False),
+        DemotionChanged(True),
     ),
-    Situation(MASTER, "nobody took over after the offer", _OWN, OfferUnanswered()),
+    Situation(MASTER, "nobody took over from a demoted master", _DEMOTED, OfferUnanswered()),
     Situation(
         MASTER,
         "asked to hand over, or a required step failed",
@@ -172,6 +172,8 @@ def wordsOf(effect: effects.Effect) -> str:
             return "announce addresses again"
         case effects.OfferMastership():
             return "offer mastership in 50 ms"
+        case effects.SendOffer():
+            return "send offer; send advert in 50 ms"
         case effects.WithdrawOffer():
             return "withdraw offer"
         case effects.ChangeRole(role=Role.MASTER):

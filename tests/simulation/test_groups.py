@@ -18,6 +18,7 @@ from tests.simulation.test_pauses import nap
 from txcarp.configuration.model import FlapLimit, TrackedInterface
 from txcarp.findings import Finding
 from txcarp.links import Link
+from txcarp.membership.peers import Peers
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.dialect import DIALECTS
@@ -284,8 +285,8 @@ class DemotionTests(SynchronousTestCase):
 
     def test_notPreempted(self) -> None:
         """
-        A backup that does not preempt takes over soon as well: the master sends a bow-out,
-        and remains master until it hears its successor.
+        A backup that does not preempt takes over soon as well: the master makes an offer, and
+        remains master until it hears its successor.
         """
         segment, first, second = pair({}, {"advskew": 100})
         # The master does not know its backup, which has never advertised.
@@ -295,6 +296,47 @@ class DemotionTests(SynchronousTestCase):
         hostOf(first).promote("maintenance")
         segment.run(30)
         self.assertEqual(segment.masters(), [second])
+
+    def test_sameReason(self) -> None:
+        """
+        All hosts are demoted for the same reason, within the time of the offer or before it.  None
+        is better than the master, which stays, and nobody else is master even for a moment.
+        """
+        for dialect in DIALECTS:
+            for preempt in (False, True):
+                for order in ((2, 1, 0), (0, 1, 2)):
+                    segment = Segment()
+                    hosts = [
+                        segment.add(f"10.99.0.{n}", dialect=dialect, advskew=n, preempt=preempt)
+                        for n in (3, 4, 5)
+                    ]
+                    for computer in hosts:
+                        computer.start()
+                    segment.run(10)
+                    for index in order:
+                        hostOf(hosts[index]).demote("uplink", 240)
+                        # Backups that are better for a moment may take over in it.
+                        asks = not preempt and not DIALECTS[dialect].demotionByte
+                        segment.run(OFFER_AFTER / 4 if asks or order[0] else 0)
+                    segment.run(30)
+                    where = (dialect, preempt, order)
+                    self.assertEqual(segment.masters(), hosts[:1], where)
+                    self.assertEqual(len(segment.reigns), 1, where)
+
+    def test_someBetter(self) -> None:
+        """
+        Of the backups that do not preempt, one that is demoted as much as the master does not
+        take over, even for a moment.
+        """
+        segment, first, second = pair({}, {"advskew": 100})
+        third = segment.add("10.99.0.3", advskew=50)
+        third.start()
+        hostOf(third).demote("uplink")
+        segment.run(5)
+        hostOf(first).demote("uplink")
+        segment.run(20)
+        self.assertEqual(segment.masters(), [second])
+        self.assertEqual([one.host for one in segment.reigns], [first.source, second.source])
 
     def test_threeHosts(self) -> None:
         """
@@ -348,8 +390,8 @@ class DemotionTests(SynchronousTestCase):
 
     def test_recovered(self) -> None:
         """
-        A backup that was demoted when it was last heard gets the offer, too, because it may
-        have recovered in silence.
+        A backup that was demoted when it was last heard, and has recovered in silence, accepts
+        the offer.
         """
         segment, first, second = pair({"preempt": True}, {"advskew": 100})
         first.crash()
@@ -362,6 +404,52 @@ class DemotionTests(SynchronousTestCase):
         hostOf(first).demote("link of eth8")
         segment.run(OFFER_AFTER + 3 * LATENCY)
         self.assertEqual(segment.masters(), [second])
+
+    def mixed(self, dialect: str, skew: int, sources: tuple[str, str]) -> Segment:
+        """
+        A master that does not preempt, and a backup that does and is not better, are demoted at
+        once.  There is always a master, and in the end exactly one.
+        """
+        segment = Segment()
+        first = segment.add(sources[0], dialect=dialect)
+        second = segment.add(sources[1], dialect=dialect, advskew=skew, preempt=True)
+        first.start()
+        segment.run(5)
+        second.start()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first])
+        hostOf(second).demote("uplink", 240 - skew)
+        hostOf(first).demote("uplink", 240)
+        for _ in range(200):
+            segment.run(0.001)
+            self.assertNotEqual(segment.masters(), [], (dialect, skew, sources))
+        segment.run(20)
+        self.assertEqual(len(segment.masters()), 1)
+        return segment
+
+    def test_offerToPreempting(self) -> None:
+        """
+        A backup that preempts recognises the offer, and does not take it for the advertisement
+        of a slow master.
+        """
+        for dialect in ("ucarp", "freebsd"):
+            for sources in (("10.99.0.1", "10.99.0.2"), ("10.99.0.2", "10.99.0.1")):
+                segment = self.mixed(dialect, 100, sources)
+                self.assertEqual([one.host for one in segment.reigns], [sources[0]])
+
+    def test_offerNotRecognised(self) -> None:
+        """
+        ucarp and the kernels do not recognise the offer.  If they preempt and are not better, the
+        next advertisement of the master, soon after the offer, makes one of both yield.
+        """
+        self.patch(Peers, "isOffer", lambda peers, peer, ratio: False)
+        for dialect in ("ucarp", "freebsd"):
+            for skew in (100, 240):
+                for sources in (("10.99.0.1", "10.99.0.2"), ("10.99.0.2", "10.99.0.1")):
+                    segment = self.mixed(dialect, skew, sources)
+                    self.assertEqual(segment.reigns[1].host, sources[1])
+                    longest = segment.longestOverlap(0)
+                    self.assertLessEqual(longest, OFFER_AFTER + 3 * LATENCY)
 
     def test_saidOnce(self) -> None:
         """

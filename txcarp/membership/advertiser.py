@@ -143,6 +143,12 @@ class Advertiser:
         """
         self._send(Says(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion))
 
+    def offer(self, timing: Timing) -> None:
+        """
+        Send one advertisement with another timing, which makes better backups take over.
+        """
+        self._send(Says(timing.advbase, timing.advskew, self.says.demotion))
+
     def _send(self, says: Says) -> bool:
         """
         Send one advertisement in each family.

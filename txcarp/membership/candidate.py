@@ -17,6 +17,7 @@ from txcarp.membership.channel import Channel
 from txcarp.membership.diagnosis import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
+from txcarp.membership.peers import Peers
 from txcarp.membership.roles import Roles
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
@@ -33,7 +34,7 @@ from txcarp.protocol.election import (
 )
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: Some peers look at their deadline only once per interval, as ucarp does.  They wait for up to
 #: this many intervals even if their dead time is shorter.
@@ -75,6 +76,7 @@ class OwnStanding:
         advertiser: Advertiser,
         ledger: DemotionLedger,
         holds: Holds,
+        peers: Peers,
     ) -> None:
         """
         @param channels: The families in which this host takes part.  Ties are decided in the
@@ -86,6 +88,7 @@ class OwnStanding:
         self._advertiser = advertiser
         self._ledger = ledger
         self._holds = holds
+        self._peers = peers
         self._primary = next(iter(channels))
         self._primaryHeard = float("-inf")
         self._deadTime = configuration.dialect.deadTime(
@@ -100,19 +103,23 @@ class OwnStanding:
         """
         self._preemptFrom = self._clock.seconds() + self._configuration.preemptDelay
 
-    def now(self, family: Family | None = None) -> Standing:
+    def now(self, peer: Peer | None = None) -> Standing:
         """
         The present facts.
 
-        @param family: The family in which the peer was heard that this host is compared with;
-            C{None} without a peer.
+        @param peer: The peer that was heard, with which this host is compared; C{None} without
+            one.
         """
         configuration = self._configuration
-        if family is None or len(self._channels) == 1:
+        if peer is None or len(self._channels) == 1:
             source = self._channels[self._primary].audience.own
         else:
-            source = self._tieBreaker(family)
+            source = self._tieBreaker(peer.family)
         preempt = configuration.preempt and self._clock.seconds() >= self._preemptFrom
+        if preempt and peer is not None and peer.timing.advbase > configuration.advbase:
+            # An offer is for the hosts that are better than the master, which rule B2 finds.
+            # As a claim it would be less preferred than nearly all hosts.
+            preempt = not self._peers.isOffer(peer, configuration.deadRatio)
         facts = self._ledger.total, source, preempt, bool(self._holds.ends)
         if self._known is None or self._known[0] != facts:
             standing = Standing(
@@ -269,14 +276,14 @@ class Candidate:
         Let the election decide about an event, and carry out its effects.
         """
         previous: Role = self.state.role
-        family = None
+        peer = None
         if isinstance(event, Heard):
-            family = event.peer.family
-            if self._damping.hasLost and event.peer.timing != LEAVING:
+            peer = event.peer
+            if self._damping.hasLost and peer.timing != LEAVING:
                 self._damping.otherHeard()
                 if HoldReason.FLAPPING in self._holds:
                     return  # the hold is told next
-        self.state, ordered = self.state.decide(self._own.now(family), event)
+        self.state, ordered = self.state.decide(self._own.now(peer), event)
         for effect in ordered:
             if self.trace is not None:
                 note(self.trace, effect)
@@ -330,6 +337,9 @@ class Candidate:
             case effects.OfferMastership(delay=delay):
                 cancel(self._offer)
                 self._offer = self._clock.callLater(delay, self._tell, events.OfferUnanswered())
+            case effects.SendOffer(timing=timing, delay=delay):
+                self._advertiser.offer(timing)
+                self._rhythm.start(delay)
             case effects.WithdrawOffer():
                 cancel(self._offer)
             case effects.Reassert(peer=peer):

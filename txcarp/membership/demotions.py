@@ -120,7 +120,7 @@ class Demotions:
             return  # peers would notice no difference
         timing = self._advertiser.timing
         # Backups are silent.  One that advertised a better timing long ago may still be there.
-        # A host with the worst skew must expect that any backup is better.
+        # A host with the worst skew must expect that any backup is better.  If none is, none
+        # accepts the offer.
         hopeless = timing.advskew >= FULL_DEMOTION
-        better = hopeless or self._memory.peers.anyBetter(timing)
-        self._tell(DemotionChanged(better and timing > self._configuration.timing))
+        self._tell(DemotionChanged(hopeless or self._memory.peers.anyBetter(timing)))

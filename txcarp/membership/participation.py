@@ -140,7 +140,13 @@ class Participation:
             anyFamily=configuration.anyFamily,
         )
         self._own = OwnStanding(
-            configuration, clock, self._channels, self.advertiser, self.ledger, self.holds
+            configuration,
+            clock,
+            self._channels,
+            self.advertiser,
+            self.ledger,
+            self.holds,
+            memory.peers,
         )
         self._roles = Roles(configuration, clock, memory, observers)
         self.mastership = Mastership(

@@ -9,7 +9,7 @@ from collections import OrderedDict
 import attrs
 
 from txcarp.protocol.events import Heard
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: How many hosts are remembered.  One more replaces the host that has been silent for longest.
 MAXIMUM = 64
@@ -22,6 +22,7 @@ class KnownPeer:
 
     @ivar source: The packed source address.
     @ivar timing: The advertised timing.
+    @ivar before: The timing in the advertisement before that; the same if there was none.
     @ivar demotion: OpenBSD's demotion counter in the advertisement.
     @ivar sealed: Whether the advertisement was sealed.
     @ivar pair: The password and addresses with which it was signed, in the words of
@@ -31,6 +32,7 @@ class KnownPeer:
 
     source: bytes
     timing: Timing
+    before: Timing
     demotion: int
     sealed: bool
     pair: str
@@ -59,8 +61,15 @@ class Peers:
         @param now: Seconds of the clock.
         """
         peer = heard.peer
+        last = self._known.get(peer.source)
         self._known[peer.source] = KnownPeer(
-            peer.source, peer.timing, peer.demotion, heard.sealed, heard.pair, now
+            peer.source,
+            peer.timing,
+            peer.timing if last is None else last.timing,
+            peer.demotion,
+            heard.sealed,
+            heard.pair,
+            now,
         )
         self._known.move_to_end(peer.source)
         if len(self._known) > MAXIMUM:
@@ -71,6 +80,16 @@ class Peers:
         Whether a host with this packed address was heard before.
         """
         return source in self._known
+
+    def isOffer(self, peer: Peer, ratio: int) -> bool:
+        """
+        Whether the last advertisement of a peer is the offer of a demoted master
+        (L{Timing.offer}): its advbase is that of the advertisement before, times the dead ratio.
+        """
+        known = self._known.get(peer.source)
+        return known is not None and (
+            known.before.advbase < peer.timing.advbase == known.before.advbase * ratio
+        )
 
     def anyBetter(self, timing: Timing) -> bool:
         """

@@ -9,7 +9,7 @@ import enum
 import attrs
 
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import Peer
+from txcarp.protocol.timing import Peer, Timing
 
 
 class Role(enum.Enum):
@@ -92,6 +92,20 @@ class OfferMastership(Effect):
     @ivar delay: The time in seconds.
     """
 
+    delay: float
+
+
+@attrs.frozen
+class SendOffer(Effect):
+    """
+    Send an advertisement that lets the backups take over that are better than this demoted
+    master.  Go on with the usual advertisements soon.
+
+    @ivar timing: The timing in the advertisement (L{Timing.offer}).
+    @ivar delay: Seconds from now to the next usual advertisement.
+    """
+
+    timing: Timing
     delay: float
 
 

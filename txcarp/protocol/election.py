@@ -31,8 +31,8 @@ SECOND_LOOK = 0.01
 #: once per interval, waits for two.
 LEAST_INTERVALS = 1.25
 
-#: Seconds that a demoted master gives backups that preempt to take over, before it bows out
-#: for those that do not preempt.
+#: Seconds that a demoted master gives backups that preempt to take over, before it offers its
+#: place to those that do not preempt; and seconds that it gives those.
 OFFER_AFTER = 0.05
 
 
@@ -81,6 +81,19 @@ class Standing:
         Whether demotion raises the advertised timing.
         """
         return self.configured is not None and self.configured < self.timing
+
+    @property
+    def offer(self) -> Timing | None:
+        """
+        What this host, as a demoted master, advertises once, so that the backups with a better
+        timing take over although they do not preempt; C{None} if it can make no such offer.
+
+        Backups are silent, so this host cannot know whether one of them is better.  But rule B2,
+        which all implementations have, makes each backup compare the advertised timing with its
+        own, demotion included.  With OpenBSD's rules demotion does not raise the timing, and
+        less demoted backups take over without an offer.
+        """
+        return self.timing.offer(self.deadRatio) if self.isDemoted else None
 
     @property
     def saysFarewell(self) -> bool:
@@ -226,14 +239,15 @@ class Master:
                     effects.ChangeRole(Role.BACKUP, Reason.PAUSED, pause=pause),
                     effects.ArmMasterDown(standing.deadTime),
                 )
-            case events.DemotionChanged(offer=True):
+            case events.DemotionChanged(offer=True) if standing.offer is not None:
                 return self, (effects.Advertise(), effects.OfferMastership(OFFER_AFTER))
             case events.DemotionChanged():
                 return self, (effects.Advertise(), effects.WithdrawOffer())
-            case events.OfferUnanswered():
-                # A bow-out lets backups that do not preempt take over.  This host stays
-                # master until it hears a better one, because there may be none.
-                return self, (effects.BowOut(),)
+            case events.OfferUnanswered() if standing.offer is not None:
+                # This host stays master until it hears a better one, because there may be none.
+                # A ucarp or a kernel that preempts takes the offer for a slow master (B1), whether
+                # it is better or not.  The next advertisement tells it if it is not.
+                return self, (effects.SendOffer(standing.offer, OFFER_AFTER),)
             case events.Held(reason=reason, detail=detail):
                 change = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
                 return WAITING, (effects.StopAdvertising(), change)

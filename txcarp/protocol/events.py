@@ -153,7 +153,7 @@ class DemotionChanged(Event):
     """
     A new demotion changes what this host advertises.
 
-    @ivar offer: Whether it is demoted, and a better host may exist to take its place.
+    @ivar offer: Whether a better host may exist, which needs an offer if it does not preempt.
     """
 
     offer: bool = False

@@ -10,6 +10,9 @@ import attrs
 from txcarp.protocol.advertisement import BOW_OUT
 from txcarp.protocol.family import Family
 
+#: The highest advbase that an advertisement can contain.
+_HIGHEST_ADVBASE = 255
+
 #: Seconds between advertisements if advbase and advskew are both 0, which only OpenBSD allows.
 SHORTEST_INTERVAL = 1 / 256
 
@@ -47,6 +50,14 @@ class Timing:
         master with the timing C{peer}.
         """
         return (self.advbase * ratio, self.advskew) < (peer.advbase, peer.advskew)
+
+    def offer(self, ratio: int) -> Timing | None:
+        """
+        The timing that exactly the backups with a better timing than this one miss
+        (L{missesBefore}), so that they take over.  C{None} if an advertisement cannot say it.
+        """
+        advbase = self.advbase * ratio
+        return Timing(advbase, self.advskew) if advbase <= _HIGHEST_ADVBASE else None
 
 
 @attrs.frozen
