@@ -387,17 +387,18 @@ class HeldBackTests(FreshnessTestCase):
         self.hear(3, _PEER)
         held = [sealed(self.now + n) for n in range(1, 20)]
         self.hear(20, _OTHER)
-        for old in held[: 20 - int(LAG)]:
+        for old in held[: 19 - int(LAG)]:
             self.refused(Rejection.REPLAY, old)
 
-    def test_behindThisHost(self) -> None:
+    def test_heldBackWhileMaster(self) -> None:
         """
-        It is also compared with this host, once that is master.
+        That this host is master makes no difference.
         """
         self.hear(3, _PEER)
-        held = [sealed(self.now + n) for n in range(1, 10)]
-        mine = sealed(self.now + 20, _OWN)
-        self.send(mine)
+        held = [sealed(self.now + n, _PEER) for n in range(1, 10)]
+        for _ in range(20):
+            self.now += 1
+            self.send(sealed(self.now, _OWN))
         for old in held:
             self.refused(Rejection.REPLAY, old)
 
@@ -462,7 +463,8 @@ class RestartTests(FreshnessTestCase):
     def test_missedOverAReboot(self) -> None:
         """
         After a reboot the clock does not tell how long the machine was down. What was sent
-        meanwhile is believed once, in order, until a live host is heard or this host sends.
+        meanwhile is believed once, in order and at its pace. When a live host was heard, or this
+        host has sent, it is not believed any later than that.
         """
         self.hear(5)
         missed = [sealed(self.now + n) for n in range(1, 60)]
@@ -485,21 +487,53 @@ class RestartTests(FreshnessTestCase):
                     self.assertTrue(self.judge(living, _OTHER))
             else:
                 self.send(alive[0])
-            for old in missed[20:]:
+            self.now += 1
+            self.assertTrue(self.judge(missed[20]))
+            self.now += LAG + 1
+            for old in missed[21:]:
+                self.now += 1
+                self.refused(Rejection.REPLAY, old)
+
+    def test_missedOfOneNotHeardSince(self) -> None:
+        """
+        Once a live host was heard after the reboot, or this host has sent, such advertisements of
+        a host that was not heard since are rejected.
+        """
+        self.hear(5)
+        missed = [sealed(self.now + n) for n in range(1, 60)]
+        alive = sealed(self.now + 120, _OTHER)
+        before = self.freshness
+        for end in ("heard", "sent"):
+            self.freshness = before
+            self.freshness = self.restarted(reboot=True)
+            self.now = 0.0
+            if end == "heard":
+                self.assertTrue(self.judge(alive, _OTHER))
+                self.now += 0.01
+                self.assertTrue(self.judge(sealed(self.now + 126, _OTHER), _OTHER))
+            else:
+                self.send(alive)
+            for old in missed:
                 self.refused(Rejection.REPLAY, old)
 
     def test_forgotten(self) -> None:
         """
         Without its state, the receiver believes everything ever captured, with the same limits.
+        A host whose ticks go on is believed, whatever the ticks of other hosts are.
         """
-        captured = self.hear(20)
+        captured = self.hear(30)
         self.freshness = self.receiver()
         self.now = 0.0
         for old in captured[:10]:
             self.now += 1
             self.assertTrue(self.judge(old))
         self.hear(2, _OTHER, start=_START + 10**5)
-        for old in captured[10:]:
+        for old in captured[12:15]:
+            self.now += 1
+            self.assertTrue(self.judge(old))
+        self.now += LAG + 1
+        for old in captured[15:20]:
+            self.now += 1
             self.refused(Rejection.REPLAY, old)
 
     def test_otherFamilyIsNoWitness(self) -> None:
@@ -583,6 +617,34 @@ class HonestTests(FreshnessTestCase):
             self.now += 1
             for source in (_PEER, _OTHER):
                 self.assertTrue(self.judge(sealed(self.now, source), source))
+
+    def test_clocksApart(self) -> None:
+        """
+        A known host that hears nobody goes on with its own ticks. It is believed, however far the
+        ticks of this host or of a third one are ahead, and however long it was silent.
+        """
+        for silence in (1.0, LAG + 1, 3600.0, 86400.0):
+            for rate in (0.9995, 1.0005):
+                self.freshness = self.receiver()
+                self.now = 0.0
+                self.hear(5)
+                self.now += silence
+                self.send(sealed(self.now, _OWN, start=_START + 20 * PACE))
+                self.assertTrue(self.judge(sealed(self.now + 3600, _OTHER), _OTHER))
+                for _ in range(60):
+                    self.now += 1
+                    self.assertTrue(self.judge(sealed(self.now * rate)), (silence, rate))
+                    self.send(sealed(self.now, _OWN, start=_START + 20 * PACE))
+
+    def test_clockSetWhileApart(self) -> None:
+        """
+        Its clock may even be set forward.
+        """
+        self.hear(3)
+        for n in range(60):
+            self.now += 1
+            self.send(sealed(self.now, _OWN, start=_START + 1000 * PACE))
+            self.assertTrue(self.judge(sealed(self.now, start=_START + n * PACE)))
 
     def test_farBehind(self) -> None:
         """

@@ -35,6 +35,10 @@ LAG = 10.0
 #: always centuries ahead.
 FAR_AHEAD = 10 * 365 * 86400
 
+#: How many seconds ahead of its pace an advertisement may be that continues the earlier ones of
+#: its source.
+_AHEAD = 1.0
+
 #: How far the clocks of two hosts may drift apart, in seconds per second.
 _DRIFT = 0.001
 
@@ -73,6 +77,20 @@ class SealedSource:
             return 0.0
         expected = self.offset - _DRIFT * max(0.0, now - self.at)
         return expected - (tick / PACE - now)
+
+    def goesOn(self, tick: int, now: float, tolerance: float) -> bool:
+        """
+        Whether an advertisement with this tick continues those that were heard.  Either the host
+        was heard just now, so that this one cannot be old; or it still keeps its pace.
+
+        @param tolerance: How many seconds it may be late.
+        """
+        if self.offset is None:
+            return False
+        silence = max(0.0, now - self.at)
+        drift = _DRIFT * silence
+        ahead = tick / PACE - now - self.offset
+        return silence <= tolerance or -tolerance - drift < ahead <= _AHEAD + drift
 
     def expect(self, offset: float, at: float) -> None:
         """
@@ -219,23 +237,22 @@ class Freshness:
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         known = self._lastOf(source)
-        # A host that hears the group keeps its ticks close to the group's latest.  Older ticks
-        # may be replays of a host that has been dead for a long time.
         latest = self._latest[len(source)]
-        floor = latest.tick - int(self._lag * PACE)
+        witness = self._witness(source, tick, now)
+        floor = witness.tick - int(self._lag * PACE)
         if known is not None:
             floor = max(floor, known.tick)
         if tick <= floor:
-            older = (max(latest.tick, floor) - tick) / PACE
+            older = (max(witness.tick, floor) - tick) / PACE
             raise Rejected(Rejection.REPLAY, f"{older:.2f} s older than the last")
         certain = known is not None or self._verification is Verification.REQUIRE
         if known is None:
             known = SealedSource(tick)
-        lag = latest.lag(tick, now)
+        lag = witness.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         leaps = 0 < latest.tick < tick - FAR_AHEAD * PACE
-        if certain and leaps and not self._goesOn(tick, source):
+        if certain and leaps and not self._leapsAgain(tick, source):
             raise Rejected(Rejection.UNSEALED, "years ahead of the group, perhaps by chance")
         known.heard(tick, says, now)
         if certain:
@@ -245,7 +262,23 @@ class Freshness:
             if len(self._sealedOnce) > SOURCES:
                 self._sealedOnce.popitem(last=False)
 
-    def _goesOn(self, tick: int, source: bytes) -> bool:
+    def _witness(self, source: bytes, tick: int, now: float) -> SealedSource:
+        """
+        Return what the next tick of a source is compared with.
+
+        A known source that goes on is compared with itself alone.  The clocks of two hosts may
+        show different times, and a host that hears nobody does not adapt its ticks.
+
+        All others are compared with the group, because a host that hears the group keeps its
+        ticks close to the latest of all.  Older ticks may be replays of a host that has been dead
+        for a long time, or of one whose ticks leapt while this host could not hear it.
+        """
+        known = self.sources.get(source)
+        if known is not None and known.goesOn(tick, now, self._lag):
+            return known
+        return self._latest[len(source)]
+
+    def _leapsAgain(self, tick: int, source: bytes) -> bool:
         """
         Whether the previous advertisement of a source that leaps ahead did so, too.
         """

@@ -1,0 +1,73 @@
+"""
+Tests of honest groups in trouble.  With seals, they have the same masters as without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import MemoryFile
+from tests.simulation.segment import Computer, Reign, Segment
+from txcarp.protocol.seal import Verification
+
+#: What a group does with seals, and without.
+_MODES = (Verification.OFF, Verification.LEARN, Verification.REQUIRE)
+
+
+def hosts(segment: Segment, verification: Verification, **settings: Any) -> list[Computer]:
+    """
+    Add a preferred host and another one, each with a state file.
+    """
+    computers = [
+        segment.add(f"10.99.0.{n}", advskew=skew, verification=verification, **settings)
+        for n, skew in ((1, 0), (2, 100))
+    ]
+    for computer in computers:
+        computer.disk = MemoryFile()
+    return computers
+
+
+class OneWayTests(SynchronousTestCase):
+    """
+    The master cannot hear the backup.
+    """
+
+    def yields(self, verification: Verification, ahead: float, before: float) -> list[Reign]:
+        """
+        Let the backup hear nothing for a while, and then the master again.
+
+        @param ahead: By how many seconds the wall clock of the backup is ahead.
+        @param before: For how many seconds the backup hears the master before.
+        @return: Who was master.
+        """
+        segment = Segment()
+        first, second = hosts(segment, verification)
+        second.clockError = ahead
+        first.start()
+        segment.run(5)
+        second.start()
+        segment.run(before)
+        segment.cut(first, second)
+        segment.run(5)
+        self.assertEqual(segment.masters(), [first, second])
+        segment.heal()
+        segment.deafen(first, second)
+        segment.run(20)
+        self.assertEqual(segment.masters(), [first], (verification, ahead))
+        return segment.reigns
+
+    def test_clocksApart(self) -> None:
+        """
+        A backup that missed the master yields as soon as it hears the master again, although the
+        wall clocks of both show different times, and the master hears nobody.
+        """
+        for ahead in (-3600.0, -20.0, 20.0, 3600.0, 20 * 365 * 86400.0):
+            for before in (3.0, 60.0):
+                with capturedLogs():
+                    expected = self.yields(Verification.OFF, ahead, before)
+                    for verification in _MODES[1:]:
+                        reigns = self.yields(verification, ahead, before)
+                        self.assertEqual(reigns, expected, (verification, ahead))
