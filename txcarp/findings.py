@@ -27,6 +27,7 @@ class Finding(enum.Enum):
     UNLISTED_PEER = "unlisted-peer"
     REPLAY = "replay"
     UNSEALED = "unsealed"
+    SEAL_ENDED = "seal-ended"
 
 
 @attrs.frozen

@@ -84,10 +84,10 @@ class SealingTestCase(SynchronousTestCase):
 
         @return: Whether the advertisement is sealed.
         """
-        sealed, isAhead = sealing.judge(advertisement, source)
-        if isAhead:
+        judged = sealing.judge(advertisement, source)
+        if judged.isAhead:
             self.caughtUp.append(self.clock.seconds())
-        return sealed
+        return judged.sealed
 
     def sealed(self, seconds: float = 0.0, says: Says | None = None) -> Advertisement:
         """
@@ -576,7 +576,21 @@ class AttackTests(SynchronousTestCase):
 
     def test_sealTakenOff(self) -> None:
         """
-        A peer that has stopped sealing is refused, and that is logged.
+        Where seals are required, a peer that has stopped sealing is refused, and that is logged.
+        """
+        segment, first, second = self.group(verification=Verification.REQUIRE)
+        first.crash()
+        first.settings.update(verification=Verification.OFF, preempt=True)
+        segment.run(4)
+        with capturedLogs() as logs:
+            first.start()
+            segment.run(30)
+        self.assertIs(second.role, Role.MASTER)
+        self.assertTrue(any("unsealed" in (formatEvent(event) or "") for event in logs))
+
+    def test_sealEnded(self) -> None:
+        """
+        Otherwise it is believed after three advertisements, and that is logged and saved.
         """
         segment, first, second = self.group()
         first.crash()
@@ -585,8 +599,13 @@ class AttackTests(SynchronousTestCase):
         with capturedLogs() as logs:
             first.start()
             segment.run(10)
-        self.assertIs(second.role, Role.MASTER)
-        self.assertTrue(any("unsealed" in (formatEvent(event) or "") for event in logs))
+        self.assertEqual(segment.masters(), [first])
+        lines = [formatEvent(event) or "" for event in logs]
+        [line] = [each for each in lines if "seal-ended" in each]
+        self.assertIn("10.99.0.1 no longer seals its advertisements", line)
+        assert second.virtualHost is not None and second.disk is not None
+        self.assertEqual(second.virtualHost.status().findings[Finding.SEAL_ENDED], 1)
+        self.assertNotIn(_PEER, second.disk.saved(_GROUP).sources)
 
     def test_newHardware(self) -> None:
         """

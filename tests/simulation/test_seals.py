@@ -71,3 +71,55 @@ class OneWayTests(SynchronousTestCase):
                     for verification in _MODES[1:]:
                         reigns = self.yields(verification, ahead, before)
                         self.assertEqual(reigns, expected, (verification, ahead))
+
+
+class BackToUcarpTests(SynchronousTestCase):
+    """
+    A host stops sealing, because it runs ucarp or a BSD kernel now.
+    """
+
+    def returned(self, dialect: str, preempt: bool, alone: float) -> Segment:
+        """
+        Let the preferred host leave, and come back as one that does not seal.
+
+        @param alone: For how many seconds the other host is down, from before the preferred one
+            comes back.
+        """
+        segment = Segment()
+        first, second = hosts(segment, Verification.LEARN, dialect=dialect)
+        for computer in (second, first):
+            computer.start()
+            segment.run(10)
+        first.stop()
+        segment.run(10)
+        if alone:
+            second.stop()
+        first.settings.update(verification=Verification.OFF, preempt=preempt)
+        first.start()
+        segment.run(alone)
+        second.start()
+        segment.run(30)
+        second.settings.update(preempt=False)
+        return segment
+
+    def test_believed(self) -> None:
+        """
+        After a few intervals the group has one master again, and goes on as any group.
+        """
+        for dialect in ("ucarp", "freebsd", "openbsd"):
+            for preempt in (False, True):
+                for alone in (0.0, 60.0):
+                    case = (dialect, preempt, alone)
+                    with capturedLogs():
+                        segment = self.returned(dialect, preempt, alone)
+                        first = segment.computers[0]
+                        self.assertEqual(len(segment.masters()), 1, case)
+                        self.assertLess(segment.longestOverlap(0), 4.0, case)
+                        for computer in (*segment.masters(), first):
+                            computer.crash()
+                            segment.run(10)
+                            self.assertEqual(len(segment.masters()), 1, case)
+                            computer.start()
+                            segment.run(10)
+                            self.assertEqual(len(segment.masters()), 1, case)
+                    self.assertLess(segment.longestOverlap(40), 4.0, case)

@@ -62,8 +62,12 @@ _EXPLANATIONS = {
     Finding.REPLAY: "someone sends old or altered advertisements in the name of {peer}. This host "
     "ignores them. Find out which host on this network sends them",
     Finding.UNSEALED: "{peer} sends advertisements without a seal. This host ignores them: either "
-    "someone forges them, or {peer} now runs another program. If it does so on purpose, stop this "
-    "host, remove the address from its state file, and start it again",
+    "someone forges them, or {peer} now runs another program, such as ucarp. In that case this "
+    "host believes it after some advertisements, or at once after 'txcarp forget {peer}' here; "
+    "with --seal require it believes none",
+    Finding.SEAL_ENDED: "{peer} no longer seals its advertisements. They are new, so {peer} now "
+    "runs another program, such as ucarp, and this host believes it from now on. Others can alter "
+    "such advertisements unnoticed: to refuse them, set --seal require",
 }
 
 _FINDINGS = {
@@ -126,6 +130,8 @@ class Diagnostics:
         peer = heard.peer
         if not heard.expected and not self._follows:
             self.found(Finding.UNLISTED_PEER, peer.source)
+        if heard.hasLapsed:
+            self.found(Finding.SEAL_ENDED, peer.source)
         if heard.pair != CURRENT:
             self.found(Finding.OTHER_KEY, peer.source, heard.pair)
         if own is not None:

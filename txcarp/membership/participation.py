@@ -339,7 +339,8 @@ class Participation:
         isMaster = self.candidate.state is MASTER
         isBowOut = peer.timing == LEAVING
         if not isBowOut:
-            if isMaster or event.pair != CURRENT or not event.expected:
+            isOdd = event.pair != CURRENT or not event.expected or event.hasLapsed
+            if isMaster or isOdd:
                 self._diagnostics.heard(event, self._own.now() if isMaster else None)
             self._memory.peers.heard(event, self._platform.clock.seconds())
             # Without seals, an attacker could fill the list with invented hosts.

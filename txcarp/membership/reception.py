@@ -92,7 +92,7 @@ class Reception:
             raise Rejected(Rejection.VRRP if vrrp else Rejection.DIGEST)
         if counter == self._advertiser.counter.constant:
             raise Rejected(Rejection.OWN_ECHO, "with the counter of this host")
-        sealed, isAhead = self._sealing.judge(advertisement, source)
+        judged = self._sealing.judge(advertisement, source)
         if self._debug:
             self._log.debug(
                 "Received from {source}: {advertisement}",
@@ -102,7 +102,15 @@ class Reception:
         timing = Timing(advertisement.advbase, advertisement.advskew)
         peer = Peer(timing, source, advertisement.demotion)
         expected = packet.destination == audience.group or audience.knows(source)
-        return Heard(peer, counter, sealed, pair, isAhead, expected)
+        return Heard(
+            peer,
+            counter,
+            judged.sealed,
+            pair,
+            judged.isAhead,
+            expected,
+            hasLapsed=judged.hasLapsed,
+        )
 
     def _isAnothers(self, packet: Packet, audience: Audience) -> bool:
         """

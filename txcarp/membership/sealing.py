@@ -5,6 +5,7 @@ after a restart of the process.
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -34,6 +35,22 @@ RESERVE_EARLY = 5
 SAVE_EVERY = 5.0
 
 
+@attrs.frozen
+class Judgement:
+    """
+    What the counter of a good advertisement shows.
+
+    @ivar sealed: Whether it has a valid seal.
+    @ivar isAhead: Whether its tick is so far ahead of those of this host that the group must
+        have refused all advertisements of this host.
+    @ivar hasLapsed: Whether its source sealed its advertisements before, and no longer does.
+    """
+
+    sealed: bool
+    isAhead: bool = False
+    hasLapsed: bool = False
+
+
 class Sealing:
     """
     Makes and checks sealed counters.  No advertisement waits for the store.
@@ -60,12 +77,18 @@ class Sealing:
         self._wall = platform.wallSeconds
         self._store = platform.store if self._seals else None
         self._stopped = False
+        self._learns = configuration.verification is Verification.LEARN
         self._saveAgain = float("-inf")
         lag = configuration.dialect.deadTime(configuration.timing, configuration.deadRatio)
+        constantCounters = configuration.dialect.constantCounter
         if memory.seals is None:
             state = self._recall()
             freshness = Freshness(
-                configuration.verification, keyring.seals, lag=lag, sources=state.sources.items()
+                configuration.verification,
+                keyring.seals,
+                lag=lag,
+                constantCounters=constantCounters,
+                sources=state.sources.items(),
             )
             ticks = resumedTicks(state.tick, state.sources.values())
             self._memory = SealMemory(ticks, freshness, state.tick)
@@ -73,7 +96,9 @@ class Sealing:
                 memory.seals = self._memory
         else:
             self._memory = memory.seals
-            self._memory.freshness.adopt(configuration.verification, keyring.seals, lag)
+            self._memory.freshness.adopt(
+                configuration.verification, keyring.seals, lag, constantCounters
+            )
 
     def stop(self) -> Deferred[None]:
         """
@@ -113,12 +138,10 @@ class Sealing:
             self._changed()
         return counter
 
-    def judge(self, advertisement: Advertisement, source: bytes) -> tuple[bool, bool]:
+    def judge(self, advertisement: Advertisement, source: bytes) -> Judgement:
         """
         Judge an advertisement whose digest is correct.
 
-        @return: Whether the advertisement is sealed, and whether its tick is so far ahead of
-            those of this host that the group must have refused all advertisements of this host.
         @raise txcarp.protocol.rejection.Rejected: If the advertisement is not to be accepted.
         """
         memory = self._memory
@@ -126,7 +149,10 @@ class Sealing:
         before = source in sources
         now = self._running()
         if not memory.freshness.judge(advertisement, source, now):
-            return False, False
+            hasLapsed = before and self._learns
+            if hasLapsed:
+                self._changed()
+            return Judgement(False, hasLapsed=hasLapsed)
         known = source in sources
         tick = advertisement.counter >> TAG_BITS
         isAhead = False
@@ -137,7 +163,7 @@ class Sealing:
         if known and (not before or now >= self._saveAgain):
             self._saveAgain = now + SAVE_EVERY
             self._changed()
-        return True, isAhead
+        return Judgement(True, isAhead)
 
     def _recall(self) -> SealState:
         if self._store is None:

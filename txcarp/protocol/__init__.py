@@ -23,5 +23,6 @@ In reading order:
   - C{authentication}: the digest, and the passwords and sets of addresses that are accepted.
   - C{counter}: the counters of advertisements without a seal.
   - C{seal}: counters that protect what the digest does not cover.
+  - C{lapse}: how a host is recognised that no longer seals.
   - C{freshness}: how new advertisements are told from replayed ones.
 """

@@ -74,6 +74,7 @@ class Heard(Event):
         so that the group has rejected what this host sent until now.
     @ivar isOld: Whether it waited in the socket while this host did not run, so that it does not
         say who is master now.
+    @ivar hasLapsed: Whether its sender sealed its advertisements before, and no longer does.
     """
 
     peer: Peer
@@ -83,6 +84,7 @@ class Heard(Event):
     isAhead: bool = False
     expected: bool = True
     isOld: bool = False
+    hasLapsed: bool = False
 
 
 @attrs.frozen

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT, LEAVING_DEMOTION, Advertisement
+from txcarp.protocol.lapse import RECENT, Lapses, Run
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import PACE, TAG_BITS, Says, Seal, Ticks, Verification, saidBy
+from txcarp.protocol.timing import LEAVING, Timing
 
 #: How many sealed counters are remembered, including this host's own.  A master that
 #: advertises once a second in both families uses this many in two and a quarter hours.
@@ -68,6 +70,14 @@ class SealedSource:
         """
         demotions = {0, LEAVING_DEMOTION, *(says.demotion for says in self.sayings)}
         return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
+
+    @property
+    def interval(self) -> float:
+        """
+        Seconds between its advertisements, bow-outs left out; 0 if that is not known.
+        """
+        timings = [Timing(says.advbase, says.advskew) for says in self.sayings]
+        return next((each.interval for each in reversed(timings) if each != LEAVING), 0.0)
 
     def lag(self, tick: int, now: float) -> float:
         """
@@ -153,15 +163,18 @@ class Freshness:
         seals: Sequence[Seal],
         *,
         lag: float = LAG,
+        constantCounters: bool = False,
         sources: Iterable[tuple[bytes, SealedSource]] = (),
     ) -> None:
         """
         @param seals: One for each accepted password.
         @param lag: How many seconds an advertisement may be late, if more than L{LAG}.
+        @param constantCounters: Whether hosts that do not seal send one counter until their next
+            start, as OpenBSD does.
         @param sources: The sources that an earlier process knew.
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
-        self.adopt(verification, seals, lag)
+        self.adopt(verification, seals, lag, constantCounters)
         self._order: deque[int] = deque()
         self._seen: set[int] = set()
         self._own: set[int] = set()
@@ -170,10 +183,17 @@ class Freshness:
         self._latest = {4: SealedSource(0), 16: SealedSource(0)}
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
+        self._lapses = Lapses()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
             self._advance(address, source)
 
-    def adopt(self, verification: Verification, seals: Sequence[Seal], lag: float) -> None:
+    def adopt(
+        self,
+        verification: Verification,
+        seals: Sequence[Seal],
+        lag: float,
+        constantCounters: bool = False,
+    ) -> None:
         """
         Change the settings, and keep what is known.  The parameters are those of the
         constructor.
@@ -181,6 +201,16 @@ class Freshness:
         self._verification = verification
         self._seals = tuple(seals)
         self._lag = max(lag, LAG)
+        self._constantCounters = constantCounters
+
+    def forget(self, source: bytes) -> bool:
+        """
+        Forget that a source seals its advertisements.
+
+        @return: Whether that was known.
+        """
+        self._sealedOnce.pop(source, None)
+        return self.sources.pop(source, None) is not None
 
     def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
         """
@@ -189,7 +219,7 @@ class Freshness:
         @param now: See L{judge}.
         @return: Whether it says something new.
         """
-        self._remember(counter)
+        self._remember(counter, now)
         self._own.add(counter)
         tick = counter >> TAG_BITS
         known = self.sources.get(source) or SealedSource(tick)
@@ -224,16 +254,32 @@ class Freshness:
             raise Rejected(Rejection.REPLAY, "its counter was heard before")
         if sealed:
             self._admit(counter >> TAG_BITS, says, source, now)
-            self._remember(counter)
+            self._remember(counter, now)
             return True
         if self._verification is Verification.REQUIRE:
             raise Rejected(Rejection.UNSEALED)
-        if source in self.sources:
+        if source in self.sources and not self._hasLapsed(counter, says, source, now):
             raise Rejected(Rejection.UNSEALED, "this peer seals its advertisements")
-        if self._sealedByAnother(counter):
+        if self._sealedBefore(counter):
             raise Rejected(Rejection.REPLAY, "another host sealed its counter")
-        self._sealedOnce.pop(source, None)
+        self._lapses.used(counter)
+        self.forget(source)
         return False
+
+    def _hasLapsed(self, counter: int, says: Says, source: bytes, now: float) -> bool:
+        """
+        Whether a source that is known to seal has shown by now that it no longer does.
+        """
+        timing = Timing(says.advbase, says.advskew)
+        if timing == LEAVING or self._sealedBefore(counter):
+            return False
+        known, future = self.sources[source], None
+        if self._constantCounters:
+            latest = max(each.tick for each in self._latest.values())
+            future = latest + FAR_AHEAD * PACE << TAG_BITS
+        interval = max(timing.interval, known.interval)
+        found = Run(counter, now, known.tick)
+        return self._lapses.counted(source, found, interval, self._lag, future)
 
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         known = self._lastOf(source)
@@ -299,9 +345,9 @@ class Freshness:
             self.sources.popitem(last=False)
         self._advance(source, known)
 
-    def _sealedByAnother(self, counter: int) -> bool:
+    def _sealedBefore(self, counter: int) -> bool:
         """
-        Whether another known source has sealed this counter with something that it said.
+        Whether a known source has sealed this counter with something that it said.
         """
         return any(
             seal.opens(counter, says, address)
@@ -316,7 +362,11 @@ class Freshness:
         if source.offset is not None:
             latest.expect(source.offset, source.at)
 
-    def _remember(self, counter: int) -> None:
+    def _remember(self, counter: int, now: float) -> None:
+        recent = self._lapses.recent
+        recent[counter] = now
+        if len(recent) > RECENT:
+            recent.popitem(last=False)
         self._seen.add(counter)
         self._order.append(counter)
         if len(self._order) > REMEMBERED:
