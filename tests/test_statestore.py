@@ -148,8 +148,8 @@ class FormatTests(SynchronousTestCase):
         def refuse() -> str:
             raise OSError(errno.ENOENT, "no such file")
 
-        self.assertEqual(bootIdentity(refuse), socket.gethostname())
-        self.assertEqual(bootIdentity(lambda: "one boot\n"), "one boot")
+        self.assertEqual(bootIdentity(refuse), f"{socket.gethostname()} steady")
+        self.assertEqual(bootIdentity(lambda: "one boot\n"), "one boot steady")
 
     @given(st.text(max_size=200))
     def test_nonsense(self, text: str) -> None:

@@ -464,7 +464,8 @@ class IPlatform(Interface):
 
     def pauseSeconds() -> float:
         """
-        Return the seconds on a clock that is never set, and runs while the machine sleeps.
+        Return the seconds on a clock that is never set or slewed, and runs while the machine
+        sleeps.
         """
 
     def wallSeconds() -> float:

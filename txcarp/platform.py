@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
 from zope.interface import implementer
 
-from txcarp.clock.monotonic import MonotonicClock, bootSeconds
+from txcarp.clock.monotonic import MonotonicClock
+from txcarp.clock.steady import SteadyClock
 from txcarp.interfaces import (
     IAddressTable,
     ILinkMonitor,
@@ -96,7 +97,7 @@ class LinuxPlatform:
             if stateFile is None
             else StateStore(StateFile(stateFile), clock, partial(inDaemonThread, reactor))
         )
-        self.pauseSeconds = clock.seconds if self._clock is None else bootSeconds
+        self.pauseSeconds = clock.seconds if self._clock is None else SteadyClock()
         self.wallSeconds = time.time
         self.random = secrets.randbits
 

@@ -51,12 +51,14 @@ class BadState(ValueError):
 
 def bootIdentity(read: Callable[[], str] = _BOOT.read_text) -> str:
     """
-    A name for the period since the machine was booted.
+    A name for the period since the machine was booted, and for the clock that offsets refer to.
+    Earlier versions used another clock, and the boot alone was the name.
     """
     try:
-        return read().strip()
+        boot = read().strip()
     except OSError:
-        return socket.gethostname()  # offsets must at least not come from another machine
+        boot = socket.gethostname()  # offsets must at least not come from another machine
+    return f"{boot} steady"
 
 
 def encodeState(group: str, state: SealState, boot: str) -> str:

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 from tests.clock.manual import ManualTime
 from txcarp.clock import monotonic as clock
 from txcarp.clock import timerfd
-from txcarp.clock.monotonic import CALLS_PER_TURN, MonotonicClock, bootSeconds
+from txcarp.clock.monotonic import CALLS_PER_TURN, MonotonicClock
 
 
 class DescriptorTests(SynchronousTestCase):
@@ -349,18 +349,3 @@ print(len(ticks) >= 3, type(reactor).__module__.endswith("{name}reactor"))
         asyncio.
         """
         self.check("asyncio")
-
-
-class BootSecondsTests(SynchronousTestCase):
-    """
-    Tests for L{bootSeconds}.
-    """
-
-    def test_countsSuspension(self) -> None:
-        """
-        The clock counts while the machine is suspended, and so is never behind the
-        monotonic one.
-        """
-        monotonic = time.monotonic()
-        self.assertGreaterEqual(bootSeconds(), monotonic)
-        self.assertLess(abs(time.clock_gettime(time.CLOCK_BOOTTIME) - bootSeconds()), 10)

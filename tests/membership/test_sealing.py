@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.clock.test_steady import Machine
 from tests.crafted import destinationOf, payloadOf, sourceOf, tickOf
 from tests.fakes import INTERFACE, FakePlatform, FakeThreads, Journal, MemoryFile, configured
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
+from txcarp.clock.steady import SteadyClock
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
@@ -369,6 +372,43 @@ class RememberTests(SealingTestCase):
             error = self.assertRaises(Rejected, again.judge, old, _PEER)
             self.assertIs(error.reason, Rejection.REPLAY)
         self.assertTrue(self.judge(again, fresh, _PEER))
+
+
+class SlewTests(SealingTestCase):
+    """
+    The clocks of hosts are slewed.
+    """
+
+    def host(self, slew: float) -> tuple[Machine, Sealing]:
+        """
+        Make a machine whose clocks run fast by so many seconds per second.
+        """
+        machine = Machine()
+        machine.slew = slew
+        platform = FakePlatform(self.clock, Journal())
+        self.patch(platform, "pauseSeconds", SteadyClock(machine.read))
+        self.patch(platform, "wallSeconds", lambda: 1.8e9 + machine.read(time.CLOCK_MONOTONIC))
+        configuration = configured()
+        memory = Memory(SayOnce(self.clock))
+        return machine, Sealing(configuration, keyringOf(configuration), memory, platform)
+
+    def test_slewed(self) -> None:
+        """
+        A host whose clocks are slewed is believed for as long as that lasts, and afterwards, by a
+        host whose clocks are slewed, too.
+        """
+        slews = (0.1, 0.0, -0.1)
+        for sender, receiver in ((one, other) for one in slews for other in slews):
+            machines, (sends, receives) = zip(self.host(sender), self.host(receiver), strict=True)
+            for second in range(3600):
+                for machine in machines:
+                    machine.run(1.0)
+                    if second == 1800:
+                        machine.slew = 0.0
+                counter = sends.counter(Says(1, 0), _PEER)
+                assert counter is not None
+                heard = Advertisement(configured().vhid, 1, 0, counter, b"")
+                self.assertTrue(receives.judge(heard, _PEER).sealed, (sender, receiver, second))
 
 
 def resent(

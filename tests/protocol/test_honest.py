@@ -26,6 +26,9 @@ _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 #: The error of a quartz clock.
 _RATES = st.floats(1 - 1e-4, 1 + 1e-4)
 
+#: How chrony and others correct wall clocks: within days.
+_SLEWS = st.sampled_from([0.0, -0.1, 0.1])
+
 #: The wall clocks of the hosts, in seconds since 1970: within a few years of each other.
 _WALLS = st.floats(1.7e9, 1.9e9) | st.floats(1.8e9, 1.8e9 + 60)
 
@@ -33,19 +36,22 @@ _WALLS = st.floats(1.7e9, 1.9e9) | st.floats(1.8e9, 1.8e9 + 60)
 @attrs.define
 class Clock:
     """
-    The two clocks of a host. They run at the same rate, and both stop while the host is paused.
+    The two clocks of a host. They run at the same rate, except that the wall clock may be slewed.
+    Both stop while the host is paused.
 
     @ivar wall: The time of the wall clock at the true time 0.
     @ivar running: The time of the running clock at the true time 0.
     @ivar rate: The seconds that they count in one true second.
+    @ivar slew: By how many seconds per second the wall clock runs fast.
     """
 
     wall: float
     running: float
     rate: float
+    slew: float = 0.0
 
     def wallAt(self, true: float) -> float:
-        return self.wall + true * self.rate
+        return self.wall + true * self.rate * (1 + self.slew)
 
     def runningAt(self, true: float) -> float:
         return self.running + true * self.rate
@@ -168,7 +174,7 @@ class HonestGroupTests(SynchronousTestCase):
 
     @given(
         st.lists(
-            st.builds(Clock, wall=_WALLS, running=st.floats(0, 1e7), rate=_RATES),
+            st.builds(Clock, _WALLS, st.floats(0, 1e7), _RATES, _SLEWS),
             min_size=2,
             max_size=4,
         ),
@@ -182,10 +188,10 @@ class HonestGroupTests(SynchronousTestCase):
         history: list[tuple[float, int, tuple[object, ...]]],
     ) -> None:
         """
-        The clocks of the hosts may show anything, drift apart, be set back and stop for 5 s. Once
-        each host has been heard by all others, every advertisement is believed by all hosts that
-        it reaches, also after a restart, if it arrives within a second and its sender has heard
-        the group since it started.
+        The clocks of the hosts may show anything, drift apart, be slewed, be set back and stop for
+        5 s. Once each host has been heard by all others, every advertisement is believed by all
+        hosts that it reaches, also after a restart, if it arrives within a second and its sender
+        has heard the group since it started.
         """
         members = [Member(number, clock, families) for number, clock in enumerate(clocks)]
         network = Network(members)

@@ -3,6 +3,7 @@ Time.
 
 In reading order:
 
-  - C{monotonic}: the clock of all timers, and one that also counts while the machine sleeps.
+  - C{monotonic}: the clock of all timers.
   - C{timerfd}: calls the kernel's timer for it.
+  - C{steady}: a clock that nobody slews, and that goes on while the machine sleeps.
 """

@@ -15,7 +15,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from math import inf, isfinite
 
 from twisted.internet.base import DelayedCall
@@ -34,11 +33,6 @@ CALLS_PER_TURN = 100
 _FEW = 50
 
 _orders = itertools.count()
-
-
-#: Returns the seconds since the machine was started, including the time that it was
-#: suspended, in which L{MonotonicClock} stands still.
-bootSeconds: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class _Call(DelayedCall):
