@@ -30,9 +30,9 @@ from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
-from txcarp.protocol.freshness import FAR_AHEAD, LAG, SealedSource, SealState
+from txcarp.protocol.freshness import LAG, SealedSource, SealState
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import EPOCH, PACE, TICKS, Says, Verification
+from txcarp.protocol.seal import EPOCH, FAR_AHEAD, LIKELY, PACE, TICKS, Says, Verification
 from txcarp.statefile import bootIdentity, encodeState
 from txcarp.statestore import LONGEST_WRITE, StateStore
 
@@ -330,13 +330,27 @@ class RememberTests(SealingTestCase):
         self.judge(sealing, self.sealed(LAG + 4.0), _PEER)
         self.assertEqual(self.caughtUp, [1.0])
 
+    def test_clockNeverSet(self) -> None:
+        """
+        A host whose clock shows 1970 is in step after one advertisement of a new peer, so that
+        its first own one is believed.
+        """
+        self.wall = 0.0
+        sealing = self.make()
+        heard = self.sealed(7 * 365 * 86400.0)
+        self.judge(sealing, heard, _PEER)
+        counter = sealing.counter(Says(1, 0), _OWN)
+        assert counter is not None
+        self.assertEqual(tickOf(counter), tickOf(heard.counter) + 1)
+
     def test_byChance(self) -> None:
         """
         A counter with a valid seal by chance, which is far ahead of the clock, does not move the
         ticks of this host.
         """
         wall = self.wall - EPOCH
-        self.assertTrue(self.judge(self.sealing, self.sealed(wall + FAR_AHEAD), _PEER))
+        far = max(wall + FAR_AHEAD, LIKELY)
+        self.assertTrue(self.judge(self.sealing, self.sealed(far), _PEER))
         counter = self.sealing.counter(Says(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), int(wall * PACE))

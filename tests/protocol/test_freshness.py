@@ -19,7 +19,6 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.freshness import (
-    FAR_AHEAD,
     LAG,
     REMEMBERED,
     SAYINGS,
@@ -28,7 +27,7 @@ from txcarp.protocol.freshness import (
     SealedSource,
 )
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, Says, Seal, Verification, saidBy
+from txcarp.protocol.seal import FAR_AHEAD, PACE, Says, Seal, Verification, saidBy
 
 _PEER, _OWN = crafted.PEER, crafted.OWN
 _OTHER = "10.99.0.3"

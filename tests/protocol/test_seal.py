@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed, tickOf
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.seal import EPOCH, PACE, TAG_BITS, TICKS, Says, Seal, Ticks, saidBy
+from txcarp.protocol.seal import EPOCH, FAR_AHEAD, PACE, TAG_BITS, TICKS, Says, Seal, Ticks, saidBy
 
 _BYTES = st.integers(0, 255)
 _SAYS = st.builds(Says, _BYTES, _BYTES, _BYTES)
@@ -260,6 +260,25 @@ class TicksTests(SynchronousTestCase):
         ticks.heard(5 * 10**9, 7.0)
         self.assertEqual(ticks.next(0.0, 7.0), 5 * 10**9 + 1)
         self.assertEqual(ticks.next(0.0, 8.0), 5 * 10**9 + PACE)
+
+    def test_yearsAhead(self) -> None:
+        """
+        A host whose clock is years ahead keeps the pace of the group that it heard. One that
+        heard nobody follows its clock, even if it is set from 1970.
+        """
+        for years in (11, 30, 200, 500):
+            wall = 1.8e9 + years * 365 * 86400
+            ticks = Ticks()
+            ticks.heard(wallTick(1.8e9), 100.0)
+            for second in range(1, 10):
+                expected = wallTick(1.8e9 + second)
+                self.assertEqual(ticks.next(wall + second, 100.0 + second), expected)
+        ticks.heard(wallTick(1.8e9 + 20), 110.0)
+        near = 1.8e9 + 20 + FAR_AHEAD - 1
+        self.assertEqual(ticks.next(near, 110.0), wallTick(near))
+        alone = Ticks()
+        alone.next(0.0, 1.0)
+        self.assertEqual(alone.next(1.8e9, 2.0), wallTick(1.8e9))
 
     def test_twoFamilies(self) -> None:
         """

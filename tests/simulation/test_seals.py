@@ -123,3 +123,45 @@ class BackToUcarpTests(SynchronousTestCase):
                             segment.run(10)
                             self.assertEqual(len(segment.masters()), 1, case)
                     self.assertLess(segment.longestOverlap(40), 4.0, case)
+
+
+class WrongClockTests(SynchronousTestCase):
+    """
+    The wall clock of a host is decades off.
+    """
+
+    def preempted(self, verification: Verification, error: float, known: bool) -> list[Reign]:
+        """
+        Let the preferred host join, and take over.
+
+        @param error: By how many seconds its clock is ahead.
+        @param known: Whether the other host has heard it before, when the clock was right.
+        @return: Who was master.
+        """
+        segment = Segment()
+        first, second = hosts(segment, verification, preempt=True)
+        second.start()
+        segment.run(10)
+        if known:
+            first.start()
+            segment.run(10)
+            first.stop()
+            segment.run(10)
+        first.disk = MemoryFile()
+        first.clockError = error
+        first.start()
+        segment.run(10)
+        self.assertEqual(segment.masters(), [first])
+        return segment.reigns
+
+    def test_preempts(self) -> None:
+        """
+        Its first advertisement is believed.
+        """
+        year = 365 * 86400.0
+        for error in (-1.8e9, -20 * year, 11 * year, 30 * year, 100 * year):
+            for known in (False, True):
+                expected = self.preempted(Verification.OFF, error, known)
+                for verification in _MODES[1:]:
+                    reigns = self.preempted(verification, error, known)
+                    self.assertEqual(reigns, expected, (verification, error, known))

@@ -15,14 +15,21 @@ from txcarp.membership.memory import Memory, SealMemory
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.freshness import (
-    FAR_AHEAD,
     LAG,
     Freshness,
     SealedSource,
     SealState,
     resumedTicks,
 )
-from txcarp.protocol.seal import EPOCH, PACE, TAG_BITS, Says, Verification
+from txcarp.protocol.seal import (
+    EPOCH,
+    FAR_AHEAD,
+    LIKELY,
+    PACE,
+    TAG_BITS,
+    Says,
+    Verification,
+)
 from txcarp.statefile import BadState
 
 #: Seconds for which ticks are reserved in the store.
@@ -157,7 +164,7 @@ class Sealing:
         tick = advertisement.counter >> TAG_BITS
         isAhead = False
         # The tick of a counter that has a valid seal by chance may be centuries ahead.
-        if known or tick < (self._wall() - EPOCH + FAR_AHEAD) * PACE:
+        if known or tick < max(self._wall() - EPOCH + FAR_AHEAD, LIKELY) * PACE:
             isAhead = tick - memory.ticks.last > LAG * PACE
             memory.ticks.heard(tick, now)
         if known and (not before or now >= self._saveAgain):

@@ -13,7 +13,16 @@ import attrs
 from txcarp.protocol.advertisement import BOW_OUT, LEAVING_DEMOTION, Advertisement
 from txcarp.protocol.lapse import RECENT, Lapses, Run
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import PACE, TAG_BITS, Says, Seal, Ticks, Verification, saidBy
+from txcarp.protocol.seal import (
+    FAR_AHEAD,
+    PACE,
+    TAG_BITS,
+    Says,
+    Seal,
+    Ticks,
+    Verification,
+    saidBy,
+)
 from txcarp.protocol.timing import LEAVING, Timing
 
 #: How many sealed counters are remembered, including this host's own.  A master that
@@ -31,11 +40,6 @@ SAYINGS = 8
 #: ones suggest.  The limit is higher where the dead time is.  The migration of a virtual machine
 #: takes less.  An attacker who delays advertisements gains no more.
 LAG = 10.0
-
-#: A single advertisement may be at most this many seconds ahead of all others.  The counter of
-#: a host that does not seal can have a valid tag by chance; its tick is then random, and nearly
-#: always centuries ahead.
-FAR_AHEAD = 10 * 365 * 86400
 
 #: How many seconds ahead of its pace an advertisement may be that continues the earlier ones of
 #: its source.

@@ -36,6 +36,15 @@ PACE = 100
 #: The time of tick 0 (2020-01-01 UTC) in seconds since 1970.  The last tick is in 2368.
 EPOCH = 1577836800
 
+#: A single advertisement may be at most this many seconds ahead of all others.  The counter of
+#: a host that does not seal can have a valid tag by chance; its tick is then random, and nearly
+#: always centuries ahead.
+FAR_AHEAD = 10 * 365 * 86400
+
+#: Ticks up to this many seconds after L{EPOCH} (until 2050) are likely to be true, also to a host
+#: whose own clock was never set, and shows 1970.
+LIKELY = 30 * 365 * 86400
+
 _TAG_MASK = (1 << TAG_BITS) - 1
 _PURPOSE = b"txcarp: sealed advertisements, version 1"
 _COVERED = struct.Struct("!BBBBBBQ")
@@ -125,7 +134,8 @@ class Ticks:
     back, and they keep pace with the time that passes, so that receivers can distinguish old
     advertisements from fresh ones.  Every tick is also later than all ticks heard before: a
     host whose clock is wrong and that has lost its state is back in step as soon as it hears
-    one other host.
+    one other host.  If its wall clock is years ahead of the group that it has heard, it keeps the
+    pace of the group, because receivers reject such a leap at first.
 
     @ivar last: The last tick used or heard.
     """
@@ -138,6 +148,7 @@ class Ticks:
         """
         self.last = last
         self._offset = ahead * PACE
+        self._group = float("-inf")
 
     def next(self, wall: float, running: float) -> int | None:
         """
@@ -148,6 +159,9 @@ class Ticks:
         """
         paced = running * PACE + self._offset
         clock = int((wall - EPOCH) * PACE)
+        group = running * PACE + self._group
+        if float("-inf") < group < clock - FAR_AHEAD * PACE:
+            clock = int(group)
         if paced > clock:
             clock = int(paced)
         tick = max(self.last + 1, clock)
@@ -163,6 +177,7 @@ class Ticks:
         """
         Make every further tick later than this one, which a peer used.
         """
+        self._group = max(self._group, tick - running * PACE)
         if tick > self.last:
             self._use(tick, running)
 
