@@ -28,7 +28,7 @@ from txcarp.interfaces import (
 from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
-from txcarp.protocol.freshness import SealState
+from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import Lines, StateFile
 from txcarp.statestore import StateStore
 from txcarp.testing import fakes as testing

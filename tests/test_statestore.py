@@ -40,8 +40,9 @@ from txcarp import statefile, statestore
 from txcarp.interfaces import IStateStore
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.effects import Role
-from txcarp.protocol.freshness import SealedSource, SealState
+from txcarp.protocol.freshness import SealedSource
 from txcarp.protocol.seal import TICKS, Says
+from txcarp.protocol.sealstate import SealState
 from txcarp.service import CARPService
 from txcarp.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
 from txcarp.statestore import (
@@ -911,7 +912,7 @@ from functools import partial
 from pathlib import Path
 from twisted.internet import reactor
 from txcarp import statefile, statestore
-from txcarp.protocol.freshness import SealState
+from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import StateFile
 from txcarp.statestore import StateStore, inDaemonThread
 file = StateFile(sys.argv[1])

@@ -768,6 +768,21 @@ class FloodTests(SynchronousTestCase):
             self.assertIs(stage.host.role, Role.MASTER)
             self.assertEqual(stage.host.status().received, 0)
 
+    def test_ownReplayed(self) -> None:
+        """
+        Old advertisements of this host, replayed to it or altered, are not taken for those of
+        another host with its source.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        stage.run(60)
+        old = stage.transport.advertisements[0]
+        for sent in (old, attrs.evolve(old, advskew=7)):
+            stage.deliver(
+                wrap(encode(sent), crafted.packed(crafted.OWN), crafted.packed("224.0.0.18"))
+            )
+        self.assertEqual(stage.host.status().findings, {Finding.REPLAY: 2})
+
     def test_saysHowMany(self) -> None:
         """
         The log line of the next minute has the number of lines that were left out.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
-    from txcarp.protocol.freshness import SealState
+    from txcarp.protocol.sealstate import SealState
 
 
 class IAdvertisementTransport(Interface):

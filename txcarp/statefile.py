@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from txcarp.addresses import parseSource, textOf
-from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource, SealState
+from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.seal import TICKS, Says
+from txcarp.protocol.sealstate import SealState
 
 #: Bytes; a larger file was not written by txcarp.
 LARGEST_FILE = 1 << 26

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.interfaces import IStateStore
-from txcarp.protocol.freshness import SealState
+from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import (
     BadState,
     Lines,

@@ -30,9 +30,10 @@ from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
-from txcarp.protocol.freshness import LAG, SealedSource, SealState
+from txcarp.protocol.freshness import LAG, SealedSource
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import EPOCH, FAR_AHEAD, LIKELY, PACE, TICKS, Says, Verification
+from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import bootIdentity, encodeState
 from txcarp.statestore import LONGEST_WRITE, StateStore
 

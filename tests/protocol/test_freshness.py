@@ -592,6 +592,32 @@ class OwnTests(FreshnessTestCase):
                 # This host may have another address by now.
                 self.refused(Rejection.REPLAY, one, _OWN)
 
+    def test_whose(self) -> None:
+        """
+        This host knows its own advertisements from those of another host with its source: in this
+        process, after a restart, and after so many others that their counters are forgotten, even
+        if they are altered.
+        """
+        mine = [sealed(float(n), _OWN) for n in range(1, 5)]
+        for reboot in (None, False, True):
+            self.freshness = self.receiver()
+            for one in mine:
+                self.now += 1
+                self.send(one)
+            if reboot is None:
+                for n in range(1, REMEMBERED):
+                    later = crafted.sealed((mine[-1].counter >> 24) + n, _OWN, advbase=1)
+                    self.freshness.sent(later, _USUAL, packed(_OWN), self.now)
+            else:
+                self.freshness = self.restarted(reboot=reboot)
+            for one in mine:
+                for change in ({}, *_CHANGES):
+                    altered = forged(one, **change)
+                    self.assertTrue(self.freshness.isOwn(altered, packed(_OWN)), (reboot, change))
+            another = sealed(float(REMEMBERED), _OWN)
+            for other in (another, forged(another, advskew=3), advertisement(99, _USUAL)):
+                self.assertFalse(self.freshness.isOwn(other, packed(_OWN)), reboot)
+
     def test_nothingElse(self) -> None:
         """
         An advertisement of this host does not make those that peers send at the same time look

@@ -17,9 +17,10 @@ from tests import crafted
 from tests.crafted import packed, tickOf
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.family import Family
-from txcarp.protocol.freshness import Freshness, resumedTicks
+from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected
 from txcarp.protocol.seal import Says, Seal, Ticks, Verification
+from txcarp.protocol.sealstate import resumedTicks
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 

@@ -82,8 +82,8 @@ class Reception:
         try:
             advertisement = unwrap(packet, audience)
         except Rejected as rejected:
-            if rejected.reason is Rejection.OWN_ECHO and self._isAnothers(packet, audience):
-                raise Rejected(Rejection.OWN_SOURCE) from None
+            if rejected.reason is Rejection.OWN_ECHO:
+                self._checkOwn(packet, audience)
             raise
         counter, source = advertisement.counter, packet.source
         pair = self._keyring.recognise(counter, advertisement.digest)
@@ -112,14 +112,22 @@ class Reception:
             hasLapsed=judged.hasLapsed,
         )
 
-    def _isAnothers(self, packet: Packet, audience: Audience) -> bool:
+    def _checkOwn(self, packet: Packet, audience: Audience) -> None:
         """
-        Whether a packet with the source of this host is a valid advertisement of another host.
+        Check that a packet with the source of this host is an echo of what this host has just
+        sent, or no good advertisement at all.
+
+        @raise Rejected: If it is an old advertisement of this host, or one of another host.
         """
         try:
             advertisement = unwrap(packet, attrs.evolve(audience, own=b""))
         except Rejected:
-            return False
+            return
         counter = advertisement.counter
-        genuine = self._keyring.recognise(counter, advertisement.digest) is not None
-        return genuine and counter not in self._advertiser.recent
+        if counter in self._advertiser.recent:
+            return
+        if self._keyring.recognise(counter, advertisement.digest) is None:
+            return
+        if self._sealing.isOwn(advertisement, packet.source):
+            raise Rejected(Rejection.REPLAY, "this host sent it long ago")
+        raise Rejected(Rejection.OWN_SOURCE)

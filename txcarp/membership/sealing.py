@@ -18,8 +18,6 @@ from txcarp.protocol.freshness import (
     LAG,
     Freshness,
     SealedSource,
-    SealState,
-    resumedTicks,
 )
 from txcarp.protocol.seal import (
     EPOCH,
@@ -30,6 +28,7 @@ from txcarp.protocol.seal import (
     Says,
     Verification,
 )
+from txcarp.protocol.sealstate import SealState, resumedTicks
 from txcarp.statefile import BadState
 
 #: Seconds for which ticks are reserved in the store.
@@ -171,6 +170,12 @@ class Sealing:
             self._saveAgain = now + SAVE_EVERY
             self._changed()
         return Judgement(True, isAhead)
+
+    def isOwn(self, advertisement: Advertisement, source: bytes) -> bool:
+        """
+        Whether this host sealed an advertisement, rather than another one with its source address.
+        """
+        return self._memory.freshness.isOwn(advertisement, source)
 
     def _recall(self) -> SealState:
         if self._store is None:

@@ -25,4 +25,5 @@ In reading order:
   - C{seal}: counters that protect what the digest does not cover.
   - C{lapse}: how a host is recognised that no longer seals.
   - C{freshness}: how new advertisements are told from replayed ones.
+  - C{sealstate}: what a host must still know about seals after a restart.
 """

@@ -6,7 +6,7 @@ counter and digest of an earlier one.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -19,7 +19,6 @@ from txcarp.protocol.seal import (
     TAG_BITS,
     Says,
     Seal,
-    Ticks,
     Verification,
     saidBy,
 )
@@ -130,26 +129,6 @@ class SealedSource:
         return new
 
 
-def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
-    """
-    Return the ticks with which this host continues after a restart.
-
-    They are later than all ticks that this host has heard.  A peer with earlier ticks is
-    rejected at first; it then hears this host's later ticks, and catches up.
-
-    They also stay as far ahead of this host's clock as before, because the peers expect that.
-    If the wall clock has been set back meanwhile, the peers would reject anything less.
-
-    @param last: The last tick that this host may have used.
-    @param sources: The hosts known to seal, including this one.
-    """
-    known = tuple(sources)
-    return Ticks(
-        max([last, *(one.tick for one in known)]),
-        max([float("-inf"), *(one.offset for one in known if one.offset is not None)]),
-    )
-
-
 class Freshness:
     """
     Judges advertisements whose digest is correct.
@@ -190,6 +169,8 @@ class Freshness:
         self._lapses = Lapses()
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
             self._advance(address, source)
+        # Own advertisements with later ticks are all in _own.
+        self._ownBefore = max(each.tick for each in self._latest.values())
 
     def adopt(
         self,
@@ -285,6 +266,22 @@ class Freshness:
         found = Run(counter, now, known.tick)
         return self._lapses.counted(source, found, interval, self._lag, future)
 
+    def isOwn(self, advertisement: Advertisement, source: bytes) -> bool:
+        """
+        Whether this host sent an advertisement, in this process or an earlier one, and not another
+        host that has the same source address.
+
+        @param source: The packed source address of both.
+        """
+        counter = advertisement.counter
+        if counter in self._own:
+            return True
+        known = self.sources.get(source)
+        if known is None or counter >> TAG_BITS > self._ownBefore:
+            return False
+        sayings = {saidBy(advertisement), *known.sayable}  # it may have been altered
+        return any(seal.opens(counter, says, source) for says in sayings for seal in self._seals)
+
     def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
         known = self._lastOf(source)
         latest = self._latest[len(source)]
@@ -376,17 +373,6 @@ class Freshness:
         if len(self._order) > REMEMBERED:
             oldest = self._order.popleft()
             self._seen.discard(oldest)
-            self._own.discard(oldest)
-
-
-@attrs.frozen
-class SealState:
-    """
-    What a virtual host must still know about seals after a restart.
-
-    @ivar tick: The last tick that this host may have used.
-    @ivar sources: The sources known to seal, by packed address.
-    """
-
-    tick: int = 0
-    sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)
+            if oldest in self._own:
+                self._own.discard(oldest)
+                self._ownBefore = max(self._ownBefore, oldest >> TAG_BITS)
