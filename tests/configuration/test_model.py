@@ -28,6 +28,9 @@ from txcarp.protocol.seal import Verification
 
 IPV4, IPV6 = "10.0.0.1", "fd00::1"
 
+#: The settings that are seconds, or C{None}.
+_LIMITS = "startDelay", "scriptTimeout", "downScriptFirst", "announceEvery"
+
 
 class ConfigurationTests(SynchronousTestCase):
     """
@@ -154,7 +157,7 @@ class ConfigurationTests(SynchronousTestCase):
             "dialect": [None, ["ucarp"], 5],
             "verification": [None, True, ["learn"], "required"],
             "preemptDelay": [None, True, "5"],
-            **{name: [True, "5"] for name in ("startDelay", "scriptTimeout", "announceEvery")},
+            **{name: [True, "5"] for name in _LIMITS},
             "flapLimit": [5, (5,), (5, 30, 1), ("5", 30), (5, "30"), (True, 30), "5/30"],
             "trackedInterfaces": [None, "eth1", [5], ["eth1:x"], ["eth1:0"], [("eth1", 5)]],
             "otherPasswords": [None, b"secret", ["secret"], "secret"],
@@ -210,6 +213,7 @@ class ConfigurationTests(SynchronousTestCase):
             ("trackedInterfaces", "10 and 20: give one", {"trackedInterfaces": tracked}),
             ("broadcast", "or the IPv4 peers", {"broadcast": True, "peers": (b"\n\0\0\2",)}),
             ("virtualMAC", "needs assign", {"virtualMAC": b"\0\0\x5e\0\1\7"}),
+            ("downScriptFirst", "the scripts remove the addresses", {"downScriptFirst": 5.0}),
         ):
             addresses = [IPV4, IPV6]
             text = self.refused(setting, **{"source": own, "addresses": addresses, **settings})

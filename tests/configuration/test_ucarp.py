@@ -528,6 +528,15 @@ class MeaningTests(_Case):
         for text in ("-1", "nan", "inf", "x", ""):
             self.assertIn("--script-timeout", self.usageError(f"--script-timeout={text}"))
 
+    def test_downScriptFirst(self) -> None:
+        """
+        The time for which the addresses wait for the down script is in seconds. By default, and
+        with 0, they do not wait.
+        """
+        self.assertEqual(configured("--assign", "--down-script-first=5").downScriptFirst, 5.0)
+        self.assertIsNone(configured("--assign", "--down-script-first=0").downScriptFirst)
+        self.assertIsNone(configured("--assign").downScriptFirst)
+
     def test_broadcast(self) -> None:
         """
         With -M the group can be any IPv4 address.
@@ -614,6 +623,7 @@ class MeaningTests(_Case):
             ("-s, --srcip", ("--assign", "-a", "fd00::1", "-s", "fd00::1")),
             ("-M, --nomcast", ("-M", "--peer=10.99.0.2")),
             ("--virtual-mac", ("--virtual-mac",)),
+            ("--down-script-first", ("--down-script-first=5",)),
             ("--track-interface", ("--track-interface=eth1:9", "--track-interface=eth1")),
         ):
             self.assertTrue(self.usageError(*more).startswith(option), option)

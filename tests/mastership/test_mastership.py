@@ -74,8 +74,8 @@ class StepsTests(StageTestCase):
 
     def test_order(self) -> None:
         """
-        The steps are released in reverse order, at the start and by a master that yields.
-        Its last advertisement leaves first.
+        The steps are released in reverse order, at the start and by a master that yields, but
+        the down script runs after the addresses were removed.  The last advertisement leaves first.
         """
         stage = self.stage = LeaseStage(upScript="up", downScript="down")
         for name, before in (("last", False), ("first", True)):
@@ -85,8 +85,8 @@ class StepsTests(StageTestCase):
             [event[:2] for event in stage.journal],
             [
                 ("release", "last"),
-                ("script", "down"),
                 ("drop", ADDRESS),
+                ("script", "down"),
                 ("release", "first"),
             ],
             "what an earlier run may have left",
@@ -100,8 +100,8 @@ class StepsTests(StageTestCase):
             [
                 ("advertise", 1),
                 ("release", "last"),
-                ("script", "down"),
                 ("drop", ADDRESS),
+                ("script", "down"),
                 ("release", "first"),
             ],
         )

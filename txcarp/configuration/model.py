@@ -185,6 +185,8 @@ class VirtualHostConfiguration:
         name; C{None} for the name.
     @ivar parameter: One more argument for both scripts.
     @ivar scriptTimeout: Seconds that a script may run; C{None} for no limit.
+    @ivar downScriptFirst: With assign, seconds for which the addresses wait for the down script
+        before they are removed; C{None} to run it after that.
     @ivar assign: Whether this program adds and removes the addresses itself.
     @ivar releaseFirst: Whether a master that leaves releases everything before it bows out, for
         services that must never run on two hosts.
@@ -233,6 +235,7 @@ class VirtualHostConfiguration:
     label: str | None = None
     parameter: str | None = None
     scriptTimeout: float | None = None
+    downScriptFirst: float | None = None
     assign: bool = False
     releaseFirst: bool = False
     virtualMAC: bytes | None = attrs.field(default=None, converter=hardwareAddressOrNone)
@@ -313,7 +316,7 @@ class VirtualHostConfiguration:
         yield "addresses", self._wrongAddresses()
         yield "deadRatio", outside(self.deadRatio, 1, 2**32 - 1)
         yield "preemptDelay", notATime(self.preemptDelay)
-        for setting in ("startDelay", "scriptTimeout", "announceEvery"):
+        for setting in ("startDelay", "scriptTimeout", "downScriptFirst", "announceEvery"):
             yield setting, notALimit(getattr(self, setting))
         if self.flapLimit is not None:
             yield "flapLimit", outside(self.flapLimit.changes, 2, 10**6)
@@ -373,6 +376,8 @@ class VirtualHostConfiguration:
             )
         if self.virtualMAC is not None and not self.assign:
             yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
+        if self.downScriptFirst is not None and not self.assign:
+            yield "downScriptFirst", "needs assign: without it the scripts remove the addresses"
 
     def _wrongAddresses(self) -> str:
         for address in self.addresses:

@@ -204,6 +204,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "end a script that runs longer; 0 for no limit", """
             The script gets TERM, and KILL two seconds later. Processes that the script has
             started get neither."""),
+        Option("--down-script-first=SECONDS", "downScriptFirst", "",
+            "run the down script while the addresses are there", """
+            Needs ``--assign``. By default the addresses are removed before the down script runs,
+            because the next master has them already. With this option they are removed after
+            it, or after SECONDS if it takes longer. A lease that is shorter ends before."""),
     ),
     "Network": (
         Option("-s, --srcip=ADDRESS", "source", "",

@@ -435,7 +435,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "passfile": _passwordIn,
     "accept-passfile": _passwordIn,
     **dict.fromkeys(("vhid", "advbase", "advskew", "deadratio"), _number),
-    **dict.fromkeys(("announce-every", "start-delay", "script-timeout"), _limit),
+    **dict.fromkeys(
+        ("announce-every", "start-delay", "script-timeout", "down-script-first"), _limit
+    ),
     "preempt-delay": _seconds,
     "flap-limit": _flapLimit,
     "track-interface": _trackedInterface,

@@ -10,5 +10,6 @@ In reading order:
   - C{renewal}: when a lease is renewed.
   - C{announcements}: the step that tells the neighbours.
   - C{scripts}: the step that runs the up and down scripts.
+  - C{alongside}: has the addresses not wait for these scripts.
   - C{services}: a step that runs a Twisted service.
 """

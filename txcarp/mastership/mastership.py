@@ -15,6 +15,7 @@ from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipStep, IPlatform
 from txcarp.logs.limits import SayOnce
+from txcarp.mastership.alongside import ScriptsAlongside
 from txcarp.mastership.announcements import Announcements
 from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.mastership.scripts import ScriptStep
@@ -123,6 +124,7 @@ class Mastership:
         @param limits: Limits the rate of log lines.
         """
         self.leases: AddressLeases | None = None
+        self._scripts: ScriptsAlongside | None = None
         self._configuration = configuration
         self._failed = failed
         self._leaving = False
@@ -165,7 +167,8 @@ class Mastership:
                 unfit=lambda: self._lost(AddressLeases.name),
             )
             # The script does not add the addresses, but may use them.
-            steps = (self.leases, self._announcements, script)
+            self._scripts = ScriptsAlongside(script, platform.clock, configuration.downScriptFirst)
+            steps = (self.leases, self._announcements, self._scripts.up)
             if hardware is not None and platform.virtualInterfaces is not None:
                 ipv6 = not all(address.isIPv4 for address in configuration.addresses)
                 virtualMAC = VirtualMAC(
@@ -178,6 +181,7 @@ class Mastership:
                     unfit=lambda: self._lost(VirtualMAC.name),
                 )
                 steps = (virtualMAC, *steps)
+            steps = (self._scripts.down, *steps)
         else:
             self._warnWithoutScripts()
         self._sequence = MastershipSequence([*before, *steps, *after], platform.clock, failed)
@@ -206,9 +210,9 @@ class Mastership:
         if self.handOver.isWaiting:
             self.handOver.forget()
         if change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
-            self.handOver.begin(lambda: self._sequence.wish(change))
+            self.handOver.begin(lambda: self._wish(change))
         else:
-            self._sequence.wish(change)
+            self._wish(change)
 
     def release(self, change: Change) -> Deferred[None]:
         """
@@ -217,7 +221,7 @@ class Mastership:
         @param change: The change of role that will follow.
         @return: Fires when the steps are released, or a newer wish is fulfilled.
         """
-        self._sequence.wish(change)
+        self._wish(change)
         return self._sequence.settled()
 
     @inlineCallbacks
@@ -242,7 +246,7 @@ class Mastership:
                 self.handOver.begin(lambda: successor.callback(None))
                 yield successor
         if change.previous is Role.MASTER:
-            self._sequence.wish(change)
+            self._wish(change)
         # A backup has released its steps already, or is releasing them.  The reason why it
         # became backup remains the reason for that.
         yield self._sequence.settled()
@@ -265,6 +269,13 @@ class Mastership:
         Announce the addresses again, because the neighbours may have other information.
         """
         self._announcements.again()
+
+    def _wish(self, change: Change) -> None:
+        scripts, turns = self._scripts, (change.role is Role.MASTER) is not self._sequence.wanted
+        waiting = scripts.waiting if scripts is not None and turns else None
+        self._sequence.wish(change)
+        if scripts is not None:
+            scripts.goOn(waiting)  # which belongs to the wish before
 
     def _lost(self, name: str) -> None:
         """
