@@ -17,5 +17,6 @@ In reading order:
   - C{ownlink}: the hold while the interface is down or nothing can be heard on it.
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.
+  - C{observers}: calls observers, which may fail.
   - C{firewall}: notices that the firewall of this host drops advertisements of peers.
 """

@@ -15,6 +15,7 @@ from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
+from txcarp.membership.observers import tellAll
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
@@ -198,15 +199,13 @@ class Diagnostics:
                 more=_moreLikeIt(omitted),
             )
         diagnosis = Diagnosis(finding, self._vhid, self._interface, who, explanation)
-        for observer in list(self._observers):
-            try:
-                observer.found(diagnosis)
-            except Exception:
-                self._log.failure(
-                    "An observer of findings failed (vhid {vhid} on {interface})",
-                    vhid=self._vhid,
-                    interface=self._interface,
-                )
+        tellAll(
+            self._observers,
+            lambda observer: observer.found(diagnosis),
+            "findings",
+            self._vhid,
+            self._interface,
+        )
 
     def roleChanged(self) -> None:
         """

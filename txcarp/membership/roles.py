@@ -14,6 +14,7 @@ from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipObserver
 from txcarp.membership.memory import Memory
+from txcarp.membership.observers import tellAll
 from txcarp.protocol.effects import ChangeRole, Reason, Role
 from txcarp.protocol.timing import Peer
 
@@ -143,12 +144,11 @@ class Roles:
         Remember a change, and call the observers.
         """
         self._memory.changes.append((self._clock.seconds(), change))
-        for observer in list(self._observers):
-            try:
-                observer.roleChanged(change)
-            except Exception:
-                self._log.failure(
-                    "An observer of role changes failed (vhid {vhid} on {interface})",
-                    vhid=change.vhid,
-                    interface=change.interface,
-                )
+        if self._observers:  # the daemon has none
+            tellAll(
+                self._observers,
+                lambda observer: observer.roleChanged(change),
+                "role changes",
+                change.vhid,
+                change.interface,
+            )
