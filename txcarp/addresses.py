@@ -44,7 +44,7 @@ def parseVirtualAddress(text: str) -> VirtualAddress:
     """
     address, slash, length = text.partition("/")
     try:
-        packed = parseSource(address)
+        packed = parseAddress(address)
         bits = 8 * len(packed)
         if slash and not (length.isascii() and length.isdigit() and int(length) <= bits):
             raise ValueError
@@ -73,7 +73,7 @@ def parseIPv6(text: str) -> bytes:
     return _parse(text, 6, "2001:db8::1")
 
 
-def parseSource(text: str) -> bytes:
+def parseAddress(text: str) -> bytes:
     """
     Return the packed form of an IPv4 or IPv6 address.
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from txcarp.addresses import parseSource, textOf
+from txcarp.addresses import parseAddress, textOf
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.seal import TICKS, Says
 from txcarp.protocol.sealstate import SealState
@@ -119,7 +119,7 @@ def _sourcesOf(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, S
             Says(*(_whole(value, 256) for value in says)) for says in source["sayings"]
         )
         yield (
-            parseSource(address),
+            parseAddress(address),
             SealedSource(
                 _whole(source["tick"], TICKS),
                 _finite(offset) if sameBoot and offset is not None else None,

@@ -13,8 +13,8 @@ from cattrs import Converter
 
 from txcarp.addresses import (
     VirtualAddress,
+    parseAddress,
     parseHardwareAddress,
-    parseSource,
     parseVirtualAddress,
 )
 from txcarp.configuration import settings as kinds
@@ -50,8 +50,8 @@ def makeConverter(
         kinds.Limit: _limit,
         kinds.Preemption: _preemption,
         kinds.Flapping: _flapLimit,
-        kinds.HostAddress: lambda value: parseSource(_text(value)),
-        kinds.PeerAddress: lambda value: b"" if value == "auto" else parseSource(_text(value)),
+        kinds.HostAddress: lambda value: parseAddress(_text(value)),
+        kinds.PeerAddress: lambda value: b"" if value == "auto" else parseAddress(_text(value)),
         kinds.HardwareAddress: lambda value: parseHardwareAddress(_text(value)),
         kinds.MovingHardwareAddress: _movingHardware,
         kinds.AddressSet: _addressSet,

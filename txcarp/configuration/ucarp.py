@@ -20,8 +20,8 @@ from twisted.logger import Logger
 
 from txcarp.addresses import (
     VirtualAddress,
+    parseAddress,
     parseHardwareAddress,
-    parseSource,
     parseVirtualAddress,
     virtualHardwareAddress,
 )
@@ -413,7 +413,7 @@ def _peer(text: str) -> tuple[bytes, str | None]:
     if text == "auto":
         return b"", None
     bare, percent, scope = text.partition("%")
-    packed = parseSource(bare)
+    packed = parseAddress(bare)
     if percent and not isLinkLocal(packed):
         raise ValueError("it has a scope, which only link-local addresses have")
     return packed, scope if percent else None
@@ -441,8 +441,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "preempt-delay": _seconds,
     "flap-limit": _flapLimit,
     "track-interface": _trackedInterface,
-    "srcip": _invalid(parseSource),
-    "mcastip": _invalid(parseSource),
+    "srcip": _invalid(parseAddress),
+    "mcastip": _invalid(parseAddress),
     "addr": _invalid(parseVirtualAddress),
     "accept-addrs": _addressSet,
     "peer": _peer,

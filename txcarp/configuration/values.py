@@ -17,8 +17,8 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from txcarp.addresses import (
     VirtualAddress,
+    parseAddress,
     parseHardwareAddress,
-    parseSource,
     parseVirtualAddress,
     textOf,
 )
@@ -61,7 +61,7 @@ def packed(address: Address) -> bytes:
     """
     if isinstance(address, str | IPv4Address | IPv6Address | IPAddress):
         with suppress(ValueError):
-            return parseSource(str(address))
+            return parseAddress(str(address))
     return cast(bytes, address)
 
 
