@@ -14,7 +14,7 @@ from txcarp.interfaces import IPlatform, ITrace
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
-from txcarp.membership.diagnosis import Diagnostics
+from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.peers import Peers

@@ -36,7 +36,7 @@ from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.candidate import Candidate, OwnStanding, note
 from txcarp.membership.channel import Channel, haveUnread, survey
 from txcarp.membership.demotions import Demotions
-from txcarp.membership.diagnosis import Diagnostics
+from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.memory import Memory

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.membership.diagnosis}.
+Tests for L{txcarp.membership.diagnostics}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.fakes import configured
 from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
-from txcarp.membership.diagnosis import Diagnostics
+from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.memory import Memory
 from txcarp.membership.peers import MAXIMUM, Peers
 from txcarp.protocol.authentication import CURRENT
