@@ -49,7 +49,7 @@ _LAST_LINES = 1.0
 
 class Options(usage.Options):
     """
-    The command line in the form that twistd needs.
+    The command line in the form that twistd needs, which also wants this name.
 
     @ivar commandLine: What was parsed.
     @ivar command: Whether the C{txcarp} command runs the program, and not C{twistd}.
