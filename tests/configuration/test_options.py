@@ -14,6 +14,7 @@ import txcarp
 from txcarp import __version__
 from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
 from txcarp.configuration.settings import KEYS
+from txcarp.configuration.ucarp import READERS
 
 _DOCS = Path(txcarp.__file__).parent.parent / "docs"
 
@@ -51,6 +52,24 @@ class InformationTests(SynchronousTestCase):
         A wrong command line is an error, also if it asks for help.
         """
         self.assertRaises(CommandLineError, information, ["-h", "--nonsense"])
+
+
+class KindTests(SynchronousTestCase):
+    """
+    The kinds of values.
+    """
+
+    def test_readers(self) -> None:
+        """
+        Each option with a value has a reader, and each reader an option.
+        """
+        self.assertEqual({one.kind for one in OPTIONS if one.takesValue}, set(READERS))
+
+    def test_flags(self) -> None:
+        """
+        A flag has no kind of its own.
+        """
+        self.assertEqual({one.kind for one in OPTIONS if not one.takesValue}, {"text"})
 
 
 class TextTests(SynchronousTestCase):

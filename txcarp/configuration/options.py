@@ -40,6 +40,8 @@ class Option(NamedTuple):
         there is none.
     @ivar help: One line for C{--help}.
     @ivar text: Paragraphs that the reference adds.  C{``Literals``} stand in double backquotes.
+    @ivar kind: What its value is: the name of a reader in L{txcarp.configuration.ucarp.READERS}.
+        Flags have the default.
     """
 
     spelling: str
@@ -47,6 +49,7 @@ class Option(NamedTuple):
     default: str
     help: str
     text: str = ""
+    kind: str = "text"
 
     @property
     def names(self) -> str:
@@ -94,15 +97,15 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "number of the group, 1 to 255", """
             All hosts of a group have the same number. The numbers in options are read as ucarp
             reads them: ``0x0a`` and ``012`` are ten. A warning says so where a 0 in front
-            changes the value."""),
+            changes the value.""", kind="number"),
         Option("-o, --passfile=FILE", "password", "",
             "read the password from the first line of FILE", """
             A password has 1 to 19 bytes. Only the owner should be able to read the file. The
-            last ``-o`` or ``-p`` counts."""),
+            last ``-o`` or ``-p`` counts.""", kind="passwordFile"),
         Option("-p, --pass=PASSWORD", "password", "",
             "password of the group; --passfile is safer", """
             Other users can read the password in the process list until txcarp has
-            overwritten it there."""),
+            overwritten it there.""", kind="password"),
         Option("--dialect=NAME", "dialect", "ucarp",
             "rules of the group: ucarp, freebsd, openbsd, openbsd-7.7", """
             The implementation that this host follows where they differ. ``openbsd`` is OpenBSD
@@ -121,7 +124,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             length (``10.1.1.252/24``); the default is /32 or /128.
 
             ucarp has one address. Unless ``--assign`` or ``--dialect`` is given, the last
-            ``-a`` counts, and a warning names the others."""),
+            ``-a`` counts, and a warning names the others.""", kind="virtualAddress"),
         Option("--assign", "assign", "",
             "manage the addresses on lease, without scripts", """
             txcarp adds and removes the addresses itself, and the kernel removes an address that
@@ -136,45 +139,45 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             Needs ``--assign``. The MAC address moves to the next master together with the
             virtual addresses, on an interface of its own. See "Virtual MAC" in the guide."""),
         Option("--virtual-mac-address=MAC", "virtualMAC", "",
-            "like --virtual-mac, with this MAC address"),
+            "like --virtual-mac, with this MAC address", kind="hardwareAddress"),
         Option("--announce-every=SECONDS", "announceEvery", "60",
             "time between repeated announcements; 0 for none", """
             A new master announces its addresses to the neighbours (gratuitous ARP,
             unsolicited neighbour advertisements), and repeats that at this interval. With 0
-            nothing is repeated."""),
+            nothing is repeated.""", kind="limit"),
     ),
     "Election": (
         Option("-b, --advbase=SECONDS", "advbase", "1",
             "time between advertisements, 0 to 255", """
             A master advertises every ``advbase + advskew/256`` seconds. All hosts of a group
             should have the same advbase. It may be 0 if advskew is not, or with
-            ``--dialect=openbsd``."""),
+            ``--dialect=openbsd``.""", kind="number"),
         Option("-k, --advskew=NUMBER", "advskew", "0",
             "addition to that interval in 1/256 s, 0 to 255", """
             The host that advertises most often is preferred as master: a higher advskew makes
-            this host less preferred."""),
+            this host less preferred.""", kind="number"),
         Option("-r, --deadratio=NUMBER", "deadRatio", "3",
             "missed advbase intervals before a takeover", """
             A backup takes over after ``advbase * deadratio + advskew/256`` seconds of
-            silence, but not before 1.25 intervals of the master are over."""),
+            silence, but not before 1.25 intervals of the master are over.""", kind="number"),
         Option("-P, --preempt", "preempt", "",
             "take over from a less preferred master", """
             Without it, a backup waits until the master leaves or falls silent."""),
         Option("--preempt-delay=SECONDS", "preemptDelay", "",
-            "preempt only after this time as a healthy backup"),
+            "preempt only after this time as a healthy backup", kind="seconds"),
         Option("--start-delay=SECONDS", "startDelay", "",
             "do not become master for this time after the start", """
-            Use it where services take time to start."""),
+            Use it where services take time to start.""", kind="limit"),
         Option("--flap-limit=CHANGES/SECONDS", "flapLimit", "10/60",
             "become backup at most this often; or none", """
             A host that becomes backup CHANGES times within SECONDS does not become master for
             the next SECONDS, and logs that. Only changes after which another host was master
-            count. CHANGES is at least 2."""),
+            count. CHANGES is at least 2.""", kind="flapLimit"),
         Option("--track-interface=NAME[:AMOUNT]", "trackedInterfaces", "",
             "demote this host while NAME has no link; repeatable", """
             AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240. With
             OpenBSD's rules it is added to the demotion, and the default is 1, as in
-            OpenBSD."""),
+            OpenBSD.""", kind="trackedInterface"),
         Option("--any-family", "anyFamily", "",
             "take over when one address family falls silent", """
             This is the rule of the BSD kernels. By default, a master that is heard in one family is
@@ -203,22 +206,23 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--script-timeout=SECONDS", "scriptTimeout", "0",
             "end a script that runs longer; 0 for no limit", """
             The script gets TERM, and KILL two seconds later. Processes that the script has
-            started get neither."""),
+            started get neither.""", kind="limit"),
         Option("--down-script-first=SECONDS", "downScriptFirst", "",
             "run the down script while the addresses are there", """
             Needs ``--assign``. By default the addresses are removed before the down script runs,
             because the next master has them already. With this option they are removed after
-            it, or after SECONDS if it takes longer. A lease that is shorter ends before."""),
+            it, or after SECONDS if it takes longer. A lease that is shorter ends before.""",
+            kind="limit"),
     ),
     "Network": (
         Option("-s, --srcip=ADDRESS", "source", "",
             "address of this host that advertisements come from", """
             It is a real address, not a virtual one, and needed if a virtual address is IPv4. For
             IPv6 it is the link-local address of the interface by default. Give the option once
-            for each family."""),
+            for each family.""", kind="address"),
         Option("-m, --mcastip=ADDRESS", "group", "224.0.0.18, ff02::12",
             "multicast group that advertisements go to", """
-            Give the option once for each family."""),
+            Give the option once for each family.""", kind="address"),
         Option("-M, --nomcast", "broadcast", "",
             "send to the Ethernet broadcast address"),
         Option("--peer=ADDRESS", "peers", "",
@@ -228,7 +232,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             these addresses only.
 
             ``--peer auto`` sends to the group, and a copy to each peer that is named here or
-            was heard with a seal, as a second path within a network."""),
+            was heard with a seal, as a second path within a network.""", kind="peer"),
     ),
     "Security": (
         Option("--seal=MODE", "verification", "learn",
@@ -246,12 +250,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             file."""),
         Option("--accept-passfile=FILE", "otherPasswords", "",
             "also accept the password in FILE; repeatable", """
-            Use it while the hosts of a group change to a new password."""),
+            Use it while the hosts of a group change to a new password.""", kind="passwordFile"),
         Option("--accept-addrs=ADDRESS,...", "otherAddresses", "",
             "also accept this set of addresses; repeatable", """
-            Use it while the hosts of a group change to new addresses."""),
+            Use it while the hosts of a group change to new addresses.""", kind="addressSet"),
         Option("--signed-lladdr=MAC", "signedHardware", "",
-            "MAC address that OpenBSD peers sign, if set by hand"),
+            "MAC address that OpenBSD peers sign, if set by hand", kind="hardwareAddress"),
     ),
     "Configuration file": (
         Option("--config=FILE", "configFile", "",

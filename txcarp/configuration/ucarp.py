@@ -259,12 +259,12 @@ def _settings(given: Sequence[tuple[Option, str]]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {"vhid": None, "password": b"", **{name: [] for name in _LISTS}}
     assign = any(option.name == "assign" for option, _ in given)
-    readers = _READERS if assign else {**_READERS, "addr": _bareAddress}
+    readers = READERS if assign else {**READERS, "virtualAddress": _bareAddress}
     for option, text in given:
         _warnOfOctal(option, text)
         setting = option.setting
         try:
-            value = readers.get(option.name, str)(text)
+            value = readers[option.kind](text)
         except ValueError as error:
             raise CommandLineError(f"{_label(option)}: {error}") from None
         if setting in ("source", "group") and len(value) == 16:
@@ -430,22 +430,19 @@ def _passwordIn(path: str) -> bytes:
     return password
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "pass": os.fsencode,
-    "passfile": _passwordIn,
-    "accept-passfile": _passwordIn,
-    **dict.fromkeys(("vhid", "advbase", "advskew", "deadratio"), _number),
-    **dict.fromkeys(
-        ("announce-every", "start-delay", "script-timeout", "down-script-first"), _limit
-    ),
-    "preempt-delay": _seconds,
-    "flap-limit": _flapLimit,
-    "track-interface": _trackedInterface,
-    "srcip": _invalid(parseAddress),
-    "mcastip": _invalid(parseAddress),
-    "addr": _invalid(parseVirtualAddress),
-    "accept-addrs": _addressSet,
+#: A reader for each L{Option.kind<txcarp.configuration.options.Option>}.
+READERS: Mapping[str, Callable[[str], Any]] = {
+    "text": str,
+    "password": os.fsencode,
+    "passwordFile": _passwordIn,
+    "number": _number,
+    "limit": _limit,
+    "seconds": _seconds,
+    "flapLimit": _flapLimit,
+    "trackedInterface": _trackedInterface,
+    "address": _invalid(parseAddress),
+    "virtualAddress": _invalid(parseVirtualAddress),
+    "addressSet": _addressSet,
     "peer": _peer,
-    "signed-lladdr": parseHardwareAddress,
-    "virtual-mac-address": parseHardwareAddress,
+    "hardwareAddress": parseHardwareAddress,
 }
