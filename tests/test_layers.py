@@ -26,6 +26,8 @@ LAYERS = (
     ("txcarp.interfaces",),
     ("txcarp.configuration.values",),
     ("txcarp.configuration.model",),
+    ("txcarp.configuration.settings",),
+    ("txcarp.configuration.difference",),
     ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile"),
     ("txcarp.netlink",),
     ("txcarp.statestore",),

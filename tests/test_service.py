@@ -5,6 +5,7 @@ running.
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import mock
 
 from twisted.internet.task import Clock
@@ -27,7 +28,7 @@ class ManyTests(SynchronousTestCase):
         self.platform = FakePlatform(self.clock, self.journal)
         self.carp = CARPService([self.one(1), self.one(2)], platform=self.platform)
 
-    def one(self, vhid: int, **settings: int) -> VirtualHostConfiguration:
+    def one(self, vhid: int, **settings: Any) -> VirtualHostConfiguration:
         """
         Return the configuration of one virtual host.
         """
@@ -125,7 +126,8 @@ class ManyTests(SynchronousTestCase):
         self.start(3)
         first, second = self.carp.virtualHosts
         self.journal.clear()
-        done = self.carp.reconfigure([self.one(2), self.one(5), self.one(1, advskew=9)])
+        other = self.one(1, advskew=9, peers=["10.99.0.9"])
+        done = self.carp.reconfigure([self.one(2), self.one(5), other])
         self.assertEqual(self.journal.take(), [("advertise", 255, 255)])
         self.assertEqual(self.numbers(), [1, 2, 5])
         self.assertEqual(self.carp.virtualHosts[:2], [first, second])
@@ -142,7 +144,7 @@ class ManyTests(SynchronousTestCase):
         """
         self.start(3)
         first = self.carp.virtualHosts[0]
-        done = [self.carp.reconfigure([self.one(1, advskew=9), self.one(2)])]
+        done = [self.carp.reconfigure([self.one(1, advskew=9, peers=["10.99.0.9"]), self.one(2)])]
         done.append(self.carp.reconfigure([self.one(2)]))
         self.run_(1)
         for each in done:

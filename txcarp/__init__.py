@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.events import Event as Event
     from txcarp.protocol.events import HoldReason as HoldReason
     from txcarp.protocol.family import Family as Family
-    from txcarp.protocol.freshness import SealState as SealState
+    from txcarp.protocol.sealstate import SealState as SealState
     from txcarp.protocol.rejection import Rejection as Rejection
     from txcarp.protocol.seal import Verification as Verification
     from txcarp.protocol.timing import Timing as Timing
@@ -155,7 +155,7 @@ _MODULES = {
     "Rejection": "txcarp.protocol.rejection",
     "Role": "txcarp.protocol.effects",
     "ScriptResult": "txcarp.change",
-    "SealState": "txcarp.protocol.freshness",
+    "SealState": "txcarp.protocol.sealstate",
     "Status": "txcarp.status",
     "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
+from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
@@ -29,7 +30,7 @@ from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
-from txcarp.protocol.events import Claimed, Demoted, Promoted, ResignAsked
+from txcarp.protocol.events import Claimed, Demoted, Promoted, Reconfigured, ResignAsked
 from txcarp.protocol.family import Family
 from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
 
@@ -186,7 +187,8 @@ class VirtualHost(Service):
 
     def reconfigure(self, configuration: VirtualHostConfiguration) -> Deferred[None]:
         """
-        Replace the configuration.  A running virtual host leaves its group and joins it again;
+        Replace the configuration.  Settings that are live (L{txcarp.configuration.difference.LIVE})
+        change at once.  For others, a running virtual host leaves its group and joins it again;
         what it knows about the group is kept.
 
         @return: Fires when it takes part with the new configuration, or when it is stopped.
@@ -199,9 +201,14 @@ class VirtualHost(Service):
                 f"virtual host {self.configuration.name} cannot become "
                 f"{configuration.name}: its interface and vhid cannot change"
             )
-        isSame = configuration == self.configuration
+        changed = Changed(self.configuration, configuration)
         self.configuration = configuration
-        if not self.running or (isSame and self._active is not None):
+        if not self.running:
+            return succeed(None)
+        if self._active is not None and changed.isLive:
+            if changed.settings:
+                values = ((one, getattr(configuration, one)) for one in changed.settings)
+                self._active.tell(Reconfigured(tuple(values)))
             return succeed(None)
         return self._leave()  # the next run begins with the new configuration
 

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from tests.fakes import FakeScripts, Journal
+from tests.fakes import FakeScripts, Journal, configured
 from txcarp.change import Change, ScriptResult
 from txcarp.interfaces import IMastershipStep, IScriptRunner
 from txcarp.mastership.scripts import GRACE, ProcessRunner, ScriptFailed, ScriptStep
@@ -299,15 +299,8 @@ class StepTests(SynchronousTestCase):
         """
         self.journal = Journal()
         self.scripts = FakeScripts(self.journal)
-        whole: dict[str, Any] = {
-            "up": "/up",
-            "down": "/down",
-            "parameter": None,
-            "timeLimit": None,
-            "downAtStart": True,
-            "downAtStop": True,
-        }
-        return ScriptStep(self.scripts, **{**whole, **settings})
+        whole = {"upScript": "/up", "downScript": "/down", "shutdown": True, **settings}
+        return ScriptStep(self.scripts, configured(**whole))
 
     def test_provided(self) -> None:
         """
@@ -338,7 +331,7 @@ class StepTests(SynchronousTestCase):
         """
         The environment has the facts of the change.
         """
-        self.step(timeLimit=4.0).acquire(changed(Role.MASTER, Reason.PREEMPTION))
+        self.step(scriptTimeout=4.0).acquire(changed(Role.MASTER, Reason.PREEMPTION))
         self.assertEqual(self.scripts.limits, [4.0])
         self.assertEqual(
             self.scripts.environments,
@@ -376,7 +369,7 @@ class StepTests(SynchronousTestCase):
         A script that is not given does not run.  An empty name counts as not given.
         """
         for nothing in (None, ""):
-            step = self.step(up=nothing, down=nothing)
+            step = self.step(upScript=nothing, downScript=nothing)
             self.assertIsNone(step.acquire(changed(Role.MASTER, Reason.SILENCE)))
             self.assertIsNone(step.release(changed(Role.BACKUP, Reason.STARTED)))
             self.assertEqual(self.journal, [])
@@ -386,7 +379,7 @@ class StepTests(SynchronousTestCase):
         The settings leave out the down script at the start and at the stop, and nowhere
         else.
         """
-        step = self.step(downAtStart=False, downAtStop=False)
+        step = self.step(neutral=True, shutdown=False)
         for reason in Reason:
             self.journal.clear()
             step.release(changed(Role.BACKUP, reason))

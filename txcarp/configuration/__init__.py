@@ -5,10 +5,11 @@ In reading order:
 
   - C{model}: the settings of a virtual host, and which contradict each other.
   - C{values}: reads and checks the value of each setting.
+  - C{settings}: the table of the keys of the configuration file.
   - C{passwords}: reads passwords in files.
   - C{options}: the table of the command line's options, their grammar, and C{--help}.
   - C{ucarp}: what the options mean for the model.
-  - C{settings}: the table of the keys of the configuration file.
+  - C{difference}: what a change of the configuration does.
   - C{kinds}: how the values of the keys are read.
   - C{positions}: where the keys of a file are.
   - C{problems}: what is wrong with a file, and where.

@@ -78,6 +78,7 @@ class Announcements:
         #: The times of the last announcements of all addresses.
         self._rounds: deque[float] = deque(maxlen=_ROUNDS)
         self._timers: list[IDelayedCall] = []
+        self._next: IDelayedCall | None = None
 
     def acquire(self, change: Change) -> None:
         """
@@ -88,8 +89,20 @@ class Announcements:
         self.again()
         for delay in self._soon:
             self._timers.append(self._clock.callLater(delay, self._repeat))
-        if self._refresh is not None:
-            self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
+        self._refreshLater()
+
+    def repeatEvery(self, refresh: float | None) -> None:
+        """
+        Repeat the announcements at another interval from now on.
+
+        @param refresh: See L{__init__}.
+        """
+        if refresh != self._refresh:
+            self._refresh = refresh
+            if self._next is not None and self._next.active():
+                self._next.cancel()
+            if self._active:
+                self._refreshLater()
 
     def release(self, change: Change) -> None:
         """
@@ -97,7 +110,7 @@ class Announcements:
         """
         self._active = False
         self._queue.clear()
-        for call in (self._batch, self._delayed, *self._timers):
+        for call in (self._batch, self._delayed, self._next, *self._timers):
             if call is not None and call.active():
                 call.cancel()
         self._timers = []
@@ -131,9 +144,12 @@ class Announcements:
 
     def _refreshed(self) -> None:
         self._repeat()
-        if self._active and self._refresh is not None:
-            self._timers = [timer for timer in self._timers if timer.active()]
-            self._timers.append(self._clock.callLater(self._refresh, self._refreshed))
+        if self._active:
+            self._refreshLater()
+
+    def _refreshLater(self) -> None:
+        if self._refresh is not None:
+            self._next = self._clock.callLater(self._refresh, self._refreshed)
 
     def _announceAll(self) -> None:
         self._rounds.append(self._clock.seconds())

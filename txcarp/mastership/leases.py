@@ -145,6 +145,17 @@ class AddressLeases:
         yield self._table.drop(self._interface, tuple(held.values()))
         self._notForeign(_BACKUP_ANSWERS)
 
+    def adopt(self, lease: int) -> None:
+        """
+        Hold the addresses for another time.  A healthy master does so at once: its successor may
+        take over earlier from now on.
+
+        @param lease: The lifetime of the addresses in seconds.
+        """
+        if lease != self._lease:
+            self._lease = lease
+            self._renewal.adopt(lease)
+
     @property
     def end(self) -> float:
         """

@@ -138,16 +138,7 @@ class Mastership:
             soon=_SOON if configuration.assign else (),
             fit=fit,
         )
-        script = ScriptStep(
-            platform.scripts,
-            up=configuration.upScript,
-            down=configuration.downScript,
-            parameter=configuration.parameter,
-            timeLimit=configuration.scriptTimeout,
-            downAtStart=not configuration.neutral,
-            downAtStop=configuration.shutdown,
-            label=configuration.label,
-        )
+        self._script = script = ScriptStep(platform.scripts, configuration)
         steps: tuple[IMastershipStep, ...] = (script, self._announcements)
         if configuration.assign and platform.addresses is not None:
             interface = configuration.interface
@@ -185,6 +176,16 @@ class Mastership:
         else:
             self._warnWithoutScripts()
         self._sequence = MastershipSequence([*before, *steps, *after], platform.clock, failed)
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow other settings.  Other scripts run from the next change of role on.
+        """
+        self._configuration = configuration
+        self._announcements.repeatEvery(configuration.announceEvery)
+        self._script.adopt(configuration)
+        if self.leases is not None:
+            self.leases.adopt(leaseFor(configuration.advbase, configuration.deadRatio))
 
     @property
     def complete(self) -> bool:

@@ -65,6 +65,19 @@ class Renewal:
         """
         return self._clock.seconds() - self._last >= self._lease - _EARLY
 
+    def adopt(self, lease: int) -> None:
+        """
+        Change the length of the lease, and renew a running one.
+
+        @param lease: The length of the lease in seconds.
+        """
+        isRunning = self._running and self._fit()
+        over = self.isOver
+        self._lease = lease
+        if isRunning:
+            self._extend(over)
+            self._follow()
+
     def begin(self) -> None:
         """
         Begin the lease now.
@@ -85,11 +98,10 @@ class Renewal:
         Renew the lease, since a healthy master has sent an advertisement.
         """
         if self._clock.seconds() - self._last >= self._lease * _NOT_BEFORE:
-            self._extend()
+            self._extend(self.isOver)
         self._follow()
 
-    def _extend(self) -> None:
-        over = self.isOver
+    def _extend(self, over: bool) -> None:
         self._last = self._clock.seconds()
         self._renew(over)
 
@@ -112,7 +124,7 @@ class Renewal:
 
     def _between(self) -> None:
         if self._fit() and self._running:
-            self._extend()
+            self._extend(self.isOver)
             self._scheduleFollowUp()
 
     def _forgetFollowUps(self) -> None:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.change import Change, ScriptResult
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipStep, IScriptRunner
 from txcarp.protocol.effects import Reason
 
@@ -190,52 +191,40 @@ class ScriptStep:
     def __init__(
         self,
         runner: IScriptRunner,
+        configuration: VirtualHostConfiguration,
         *,
-        up: str | None,
-        down: str | None,
-        parameter: str | None,
-        timeLimit: float | None,
-        downAtStart: bool,
-        downAtStop: bool,
-        label: str | None = None,
         required: bool = False,
     ) -> None:
         """
-        @param up: The file to run on becoming master.
-        @param down: The file to run on becoming backup.
-        @param parameter: One more argument for both scripts.
-        @param timeLimit: Seconds that each script may take; C{None} for no limit.
-        @param downAtStart: Whether the down script runs when the host starts.
-        @param downAtStop: Whether the down script runs when a master is stopped.
-        @param label: What the scripts get in place of the name of the interface, if not C{None}.
         @param required: Whether a host where the up script fails must not be master.
         """
         self.required = required
         self._runner = runner
-        self._up = up
-        self._down = down
-        self._parameter = parameter
-        self._limit = timeLimit
-        self._downAtStart = downAtStart
-        self._downAtStop = downAtStop
-        self._label = label
+        self._configuration = configuration
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Run other scripts, or in another way, from the next change of role on.
+        """
+        self._configuration = configuration
 
     def acquire(self, change: Change) -> Deferred[None] | None:
-        return self._run(self._up, change)
+        return self._run(self._configuration.upScript, change)
 
     def release(self, change: Change) -> Deferred[None] | None:
-        if change.reason is Reason.STARTED and not self._downAtStart:
+        if change.reason is Reason.STARTED and self._configuration.neutral:
             return None
-        if change.reason is Reason.STOPPED and not self._downAtStop:
+        if change.reason is Reason.STOPPED and not self._configuration.shutdown:
             return None
-        return self._run(self._down, change)
+        return self._run(self._configuration.downScript, change)
 
     def _run(self, path: str | None, change: Change) -> Deferred[None] | None:
         if not path:
             return None
-        arguments = [self._label or change.interface, change.addresses[0]]
-        if self._parameter is not None:
-            arguments.append(self._parameter)
+        own = self._configuration
+        arguments = [own.label or change.interface, change.addresses[0]]
+        if own.parameter is not None:
+            arguments.append(own.parameter)
         command = " ".join([path, *arguments])
         self._log.warn("Spawning [{command}]", command=command)
 
@@ -246,7 +235,8 @@ class ScriptStep:
                 raise ScriptFailed(f"{command}: {result.explain()}")
             self._log.info("{command}: {end}", command=command, end=result.explain())
 
-        return self._runner.run(path, arguments, _facts(change), self._limit).addCallback(ended)
+        running = self._runner.run(path, arguments, _facts(change), own.scriptTimeout)
+        return running.addCallback(ended)
 
 
 def _facts(change: Change) -> dict[str, str]:

@@ -72,6 +72,13 @@ class Advertiser:
         self._errors = SendErrors()
         self._refresh()
 
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow other settings from the next advertisement on.
+        """
+        self._configuration = configuration
+        self._refresh()
+
     @property
     def timing(self) -> Timing:
         """

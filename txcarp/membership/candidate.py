@@ -82,7 +82,6 @@ class OwnStanding:
         @param channels: The families in which this host takes part.  Ties are decided in the
             first of them in which peers are heard.
         """
-        self._configuration = configuration
         self._clock = clock
         self._channels = channels
         self._advertiser = advertiser
@@ -91,17 +90,25 @@ class OwnStanding:
         self._peers = peers
         self._primary = next(iter(channels))
         self._primaryHeard = float("-inf")
+        self._known: tuple[tuple[object, ...], Standing] | None = None
+        self.adopt(configuration)
+        self.restartPreemptDelay()
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow other settings.
+        """
+        self._configuration = configuration
         self._deadTime = configuration.dialect.deadTime(
             configuration.timing, configuration.deadRatio
         )
-        self._known: tuple[tuple[object, ...], Standing] | None = None
-        self.restartPreemptDelay()
+        self._known = None
 
     def restartPreemptDelay(self) -> None:
         """
         Count the delay before this host may preempt from now.
         """
-        self._preemptFrom = self._clock.seconds() + self._configuration.preemptDelay
+        self._healthySince = self._clock.seconds()
 
     def now(self, peer: Peer | None = None) -> Standing:
         """
@@ -115,7 +122,10 @@ class OwnStanding:
             source = self._channels[self._primary].audience.own
         else:
             source = self._tieBreaker(peer.family)
-        preempt = configuration.preempt and self._clock.seconds() >= self._preemptFrom
+        preempt = (
+            configuration.preempt
+            and self._clock.seconds() >= self._healthySince + configuration.preemptDelay
+        )
         if preempt and peer is not None and peer.timing.advbase > configuration.advbase:
             # An offer is for the hosts that are better than the master, which rule B2 finds.
             # As a claim it would be less preferred than nearly all hosts.
@@ -195,6 +205,12 @@ class Candidate:
         self._mastership = mastership
         self._offer: IDelayedCall | None = None
         self._oldUntil = 0.0
+        self.adopt(configuration)
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow other settings.
+        """
         # A deadline that is noticed later than this was noticed by a host that did not run.  A
         # living master has advertised again in this time.
         self._tolerated = max(TOLERATED_LATENESS, configuration.timing.interval)

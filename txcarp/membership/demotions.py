@@ -82,14 +82,25 @@ class Demotions:
         @param tell: Called with L{DemotionChanged} when the content of the next advertisement
             has changed.
         """
-        self.tracked = {
-            one.name: one.amountIn(configuration.dialect) for one in configuration.trackedInterfaces
-        }
+        self.tracked = _tracked(configuration)
         self._configuration = configuration
         self._ledger = ledger
         self._advertiser = advertiser
         self._memory = memory
         self._tell = tell
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Track other interfaces, or by other amounts.  The caller reports the links of new ones.
+        """
+        before, self._configuration = self.tracked, configuration
+        self.tracked = _tracked(configuration)
+        for name in before:
+            reason = f"link of {name}"
+            if name not in self.tracked:
+                self.promote(reason)
+            elif reason in self._ledger.reasons:
+                self.demote(reason, self.tracked[name])
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """
@@ -124,3 +135,12 @@ class Demotions:
         # accepts the offer.
         hopeless = timing.advskew >= FULL_DEMOTION
         self._tell(DemotionChanged(hopeless or self._memory.peers.anyBetter(timing)))
+
+
+def _tracked(configuration: VirtualHostConfiguration) -> dict[str, int]:
+    """
+    By how much each tracked interface without a link demotes this host.
+    """
+    return {
+        one.name: one.amountIn(configuration.dialect) for one in configuration.trackedInterfaces
+    }

@@ -122,6 +122,12 @@ class Diagnostics:
         self._rivalSince: float | None = None
         self._rivalLast = 0.0
 
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Log rejected packets, or stop that.
+        """
+        self._debug = configuration.debug
+
     def heard(self, heard: Heard, own: Standing | None) -> None:
         """
         Examine an accepted advertisement.

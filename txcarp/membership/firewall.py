@@ -74,8 +74,7 @@ class FirewallWatch:
         self._clock = clock
         self._channel = channel
         self._interface = configuration.interface
-        #: Seconds of silence of the raw socket after which the front is watched again.
-        self._patience = max(configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
+        self.adopt(configuration)
         self._deliver = deliver
         self._limits = limits
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
@@ -86,6 +85,13 @@ class FirewallWatch:
         self._quiet: IDelayedCall | None = None
         self.watching = False
         self._dropping = False
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow another timing of the group.
+        """
+        #: Seconds of silence of the raw socket after which the front is watched again.
+        self._patience = max(configuration.timing.interval * _SILENCE, _SHORTEST_SILENCE)
 
     def watch(self, wanted: bool) -> None:
         """

@@ -120,6 +120,12 @@ class Damping:
         self._displaced = False
         self._holdOff = 0.0
 
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow another limit.
+        """
+        self._configuration = configuration
+
     def becameMaster(self, displaced: bool) -> None:
         """
         Note that this host became master.

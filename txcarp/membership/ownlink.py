@@ -57,6 +57,14 @@ class OwnLink:
         """
         cancel(self._again)
 
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Ignore a lost carrier, or no longer.
+        """
+        before, self._configuration = self._configuration, configuration
+        if self._isKnown and configuration.ignoreLink != before.ignoreLink:
+            self.changed(self._link)
+
     def changed(self, link: Link | None) -> bool:
         """
         Hold or release this host, and log the change.

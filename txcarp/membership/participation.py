@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txcarp.configuration.difference import ADVERTISED
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
@@ -176,7 +178,7 @@ class Participation:
         )
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
-        self._watched = dict.fromkeys((configuration.interface, *self._demotions.tracked))
+        self._watched: dict[str, None] = {}
 
     @property
     def role(self) -> Role:
@@ -251,8 +253,8 @@ class Participation:
                         candidate.decide(event)
                 case events.Started():
                     candidate.decide(event)
-                    for name in self._watched:
-                        self._platform.links.watch(name, self)
+                    own = self._configuration.interface
+                    self._watch(dict.fromkeys((own, *self._demotions.tracked)))
                 case events.LinkChanged(name=name, link=link):
                     self._linkChanged(name, link)
                 case events.TransportChanged(deaf=deaf):
@@ -268,6 +270,8 @@ class Participation:
                     self._demotions.demote(reason, amount)
                 case events.Promoted(reason=reason):
                     self._demotions.promote(reason)
+                case events.Reconfigured(settings=settings):
+                    self._reconfigured(dict(settings))
                 case events.Claimed():
                     if not self.holds:
                         candidate.decide(event)
@@ -368,6 +372,35 @@ class Participation:
         if name in self._demotions.tracked:
             self._demotions.linkChanged(name, link)
 
+    # Settings.
+
+    def _reconfigured(self, settings: dict[str, Any]) -> None:
+        new = self._configuration = attrs.evolve(self._configuration, **settings)
+        for firewall in self._firewalls.values():
+            firewall.adopt(new)
+        for adopt in (
+            *(self.advertiser.adopt, self._sealing.adopt, self._own.adopt, self._roles.adopt),
+            *(self._damping.adopt, self._reception.adopt, self._diagnostics.adopt),
+            *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
+            *(self._ownLink.adopt, self._demotions.adopt),
+        ):
+            adopt(new)
+        if self.candidate.state is MASTER and not ADVERTISED.isdisjoint(settings):
+            self.candidate.advertise()
+        self._watch(dict.fromkeys((new.interface, *self._demotions.tracked)))
+
+    def _watch(self, names: Mapping[str, None]) -> None:
+        """
+        Watch the links of these interfaces, and of no others.
+        """
+        before, self._watched = self._watched, dict(names)
+        for name in before:
+            if name not in names:
+                self._platform.links.unwatch(name, self)
+        for name in names:
+            if name not in before:
+                self._platform.links.watch(name, self)
+
     # Handing over.
 
     def _resign(self, reason: HoldReason, seconds: float) -> None:
@@ -400,8 +433,7 @@ class Participation:
 
     def _stop(self) -> None:
         self.candidate.isLeaving = True
-        for name in self._watched:
-            self._platform.links.unwatch(name, self)
+        self._watch({})
         self.holds.stop()
         self._ownLink.stop()
         failed = partial(self._log.failure, "Internal error while this host was leaving its group")

@@ -65,6 +65,12 @@ class Reception:
         self._sealing = sealing
         self._advertiser = advertiser
 
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Log advertisements, or stop that.
+        """
+        self._debug = configuration.debug
+
     def read(self, packet: Packet) -> Heard | Refused:
         """
         Read a packet.

@@ -43,10 +43,16 @@ class Roles:
         """
         @param observers: Called with each change.  The caller may change the list.
         """
-        self._configuration = configuration
         self._clock = clock
         self._memory = memory
         self._observers = observers
+        self.adopt(configuration)
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Describe changes by other settings.
+        """
+        self._configuration = configuration
         self._addresses = tuple(address.text for address in configuration.addresses)
         self._deadTime = configuration.dialect.deadTime(
             configuration.timing, configuration.deadRatio

@@ -76,6 +76,7 @@ class Sealing:
         @param platform: Has the clocks, and the store with the state of earlier processes.
         """
         self._seals = configuration.verification is not Verification.OFF
+        self._verification = configuration.verification
         self._group = f"{configuration.interface}:{configuration.vhid}"
         self._keyring = keyring
         self._limits = memory.limits
@@ -85,7 +86,7 @@ class Sealing:
         self._stopped = False
         self._learns = configuration.verification is Verification.LEARN
         self._saveAgain = float("-inf")
-        lag = configuration.dialect.deadTime(configuration.timing, configuration.deadRatio)
+        lag = _lag(configuration)
         constantCounters = configuration.dialect.constantCounter
         if memory.seals is None:
             state = self._recall()
@@ -105,6 +106,18 @@ class Sealing:
             self._memory.freshness.adopt(
                 configuration.verification, keyring.seals, lag, constantCounters
             )
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Follow another timing of the group.
+        """
+        freshness = self._memory.freshness
+        freshness.adopt(
+            self._verification,
+            self._keyring.seals,
+            _lag(configuration),
+            configuration.dialect.constantCounter,
+        )
 
     def stop(self) -> Deferred[None]:
         """
@@ -208,3 +221,10 @@ class Sealing:
                 for address, source in self._memory.freshness.sources.items()
             },
         )
+
+
+def _lag(configuration: VirtualHostConfiguration) -> float:
+    """
+    How many seconds the advertisements of a group may be behind each other.
+    """
+    return configuration.dialect.deadTime(configuration.timing, configuration.deadRatio)

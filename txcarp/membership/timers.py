@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
 from txcarp.protocol.family import Family
 
@@ -70,6 +71,15 @@ class MasterDown:
         self._deaf: frozenset[Family] = frozenset()
         self._second: IDelayedCall | None = None
         self._looks = 0
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Change whether the silence of one family is enough.  It may have passed already.
+        """
+        if configuration.anyFamily != self._anyFamily:
+            self._anyFamily = configuration.anyFamily
+            if self._due and self._second is None and self.hasPassed:
+                self._tell(DeadlinePassed(0.0, self.hasUnread()))
 
     @property
     def deadline(self) -> float | None:

@@ -259,6 +259,17 @@ class Promoted(Event):
 
 
 @attrs.frozen
+class Reconfigured(Event):
+    """
+    An administrator changed settings for which this host need not leave its group.
+
+    @ivar settings: Each of the settings with its new value.
+    """
+
+    settings: tuple[tuple[str, object], ...]
+
+
+@attrs.frozen
 class ResignAsked(Event):
     """
     An administrator asked this host to hand over.

@@ -1,0 +1,110 @@
+"""
+Tests for L{txcarp.configuration.difference}.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+from tests.fakes import configured
+from txcarp.configuration.difference import ADVERTISED, LIVE, Changed, difference
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.configuration.settings import nameOf
+
+
+def one(vhid: int, *addresses: str, **settings: Any) -> VirtualHostConfiguration:
+    """
+    A configuration.
+    """
+    more = {"addresses": addresses} if addresses else {}
+    return configured(vhid=vhid, **{"title": f"group{vhid}", **more, **settings})
+
+
+class DifferenceTests(SynchronousTestCase):
+    """
+    Tests for L{difference}.
+    """
+
+    def test_parts(self) -> None:
+        """
+        Each virtual host is unchanged, changed, added or removed, whatever the order.
+        """
+        found = difference([one(1), one(2), one(3)], [one(4), one(3, advskew=9), one(1)])
+        self.assertEqual(found.unchanged, (one(1),))
+        self.assertEqual(found.changed, (Changed(one(3), one(3, advskew=9)),))
+        self.assertEqual((found.added, found.removed), ((one(4),), (one(2),)))
+        self.assertFalse(found.isEmpty)
+        self.assertTrue(difference([one(1), one(2)], [one(2), one(1)]).isEmpty)
+
+    def test_otherInterface(self) -> None:
+        """
+        A virtual host on another interface is another one.
+        """
+        found = difference([one(1)], [one(1, interface="eth9")])
+        self.assertEqual((len(found.added), len(found.removed)), (1, 1))
+
+    def test_lines(self) -> None:
+        """
+        The lines say what will happen to each group, and never a password.
+        """
+        before = [one(1), one(2), one(3), one(4, "10.0.0.4"), one(10, password=b"Geheimnis")]
+        after = [
+            one(1),
+            one(2, advskew=100, preempt=True, preemptDelay=60.0),
+            one(3, "10.0.0.4", "10.0.0.3"),
+            one(5, "10.0.0.5"),
+            one(10, password=b"Geheimnis2", upScript=None),
+        ]
+        self.assertEqual(
+            difference(before, after).lines(),
+            [
+                "group1   unchanged; nothing will be sent",
+                "group2   changes: advskew 0 -> 100, preempt false -> true, preempt delay 0 s -> "
+                "60 s; a master sends one advertisement, no interruption",
+                "group3   changes: addresses 10.99.0.100/32 -> 10.0.0.4/32, 10.0.0.3/32; leaves "
+                "its group and joins it again; a master hands over",
+                "group10  changes: passfile, up_script up -> none; leaves its group and joins it "
+                "again; a master hands over",
+                "group5   added: joins vhid 5 on eth7",
+                "group4   removed: leaves its group; a master bows out",
+                "10.0.0.4 moves from group4 to group3",
+            ],
+        )
+
+    def test_noTitle(self) -> None:
+        """
+        A group without a name of its own is called by interface and vhid.
+        """
+        [line] = difference([], [one(1, title=None)]).lines()
+        self.assertTrue(line.startswith("eth7:1  added"))
+
+    def test_live(self) -> None:
+        """
+        Every setting is live or not: those that are not concern keys, sockets, addresses and what
+        the hosts of a group must agree on.
+        """
+        settings = {field.name for field in attrs.fields(VirtualHostConfiguration)}
+        self.assertLessEqual(ADVERTISED, LIVE)
+        self.assertEqual(
+            settings - LIVE,
+            {"interface", "vhid", "password", "otherPasswords", "addresses", "otherAddresses"}
+            | {"source", "source6", "group", "group6", "broadcast", "peers", "followPeers"}
+            | {"dialect", "assign", "virtualMAC", "verification", "signedHardware"},
+        )
+        self.assertLessEqual(LIVE, settings)
+        text = (Path(txcarp.__file__).parent.parent / "docs" / "file.rst").read_text()
+        live, _, other = text.partition("A change of these settings is")[2].partition(
+            "The other settings"
+        )
+        for setting in LIVE - {"title", "preemptDelay"}:
+            self.assertIn(f"``{nameOf(setting)}``", live)
+        for setting in settings - LIVE:
+            self.assertIn(f"``{nameOf(setting)}``", other.partition("\nMistakes")[0])
+        changed = Changed(one(1), one(1, advskew=1, dialect="openbsd"))
+        self.assertEqual((changed.settings, changed.isLive), (("advskew", "dialect"), False))
+        self.assertTrue(Changed(one(1), one(1, advskew=1)).isLive)

@@ -1,0 +1,355 @@
+"""
+Settings that change while a virtual host runs, without an interruption.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.fakes import GOOD_LINK, Stage
+from tests.mastership.table import LeaseStage
+from txcarp.configuration.difference import ADVERTISED, LIVE
+from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.protocol.effects import Role
+from txcarp.protocol.events import HoldReason
+
+#: Another value for each setting that can change.
+OTHERS: dict[str, Any] = {
+    "advbase": 2,
+    "advskew": 9,
+    "deadRatio": 5,
+    "preempt": True,
+    "preemptDelay": 5.0,
+    "startDelay": 5.0,
+    "flapLimit": FlapLimit(5, 30.0),
+    "anyFamily": True,
+    "trackedInterfaces": (TrackedInterface("eth1"),),
+    "ignoreLink": True,
+    "releaseFirst": True,
+    "announceEvery": 10.0,
+    "upScript": "other-up",
+    "downScript": "other-down",
+    "label": "eth7:1",
+    "parameter": "x",
+    "scriptTimeout": 5.0,
+    "neutral": False,
+    "shutdown": True,
+    "title": "web",
+    "debug": True,
+}
+
+
+def change(stage: Stage, **settings: Any) -> None:
+    """
+    Change settings of a virtual host.
+    """
+    stage.host.reconfigure(attrs.evolve(stage.host.configuration, **settings))
+
+
+class EachTests(SynchronousTestCase):
+    """
+    What all of these settings have in common.
+    """
+
+    def test_master(self) -> None:
+        """
+        A master remains master in the same run.  It sends one advertisement if the setting is in
+        it, and nothing otherwise.
+        """
+        self.assertEqual({*OTHERS}, LIVE)
+        for setting, value in OTHERS.items():
+            stage = Stage(neutral=True)
+            stage.links.set("eth1", GOOD_LINK)
+            stage.becomeMaster()
+            run = stage.host._run
+            change(stage, **{setting: value})
+            timing = stage.host.configuration.timing
+            sent = [("advertise", timing.advbase, timing.advskew)]
+            self.assertEqual(stage.journal, sent if setting in ADVERTISED else [], setting)
+            self.assertIs(stage.host._run, run)
+            self.assertIs(stage.host.role, Role.MASTER)
+            self.assertEqual(getattr(stage.host.configuration, setting), value)
+
+    def test_traced(self) -> None:
+        """
+        The change is an event with the settings in it, like everything that happens.
+        """
+        happened: list[Any] = []
+
+        class Trace:
+            def happened(self, event: object) -> None:
+                happened.append(event)
+
+            def decided(self, effect: object) -> None:
+                pass
+
+        stage = Stage()
+        stage.start()
+        stage.host.follow(Trace())  # type: ignore[arg-type]
+        change(stage, advskew=9, debug=True)
+        self.assertEqual(happened[0].settings, (("advskew", 9), ("debug", True)))
+
+    def test_backup(self) -> None:
+        """
+        A backup says nothing.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver()
+        change(stage, **OTHERS)
+        self.assertEqual(stage.journal, [])
+        self.assertIs(stage.host.role, Role.BACKUP)
+
+
+class TimingTests(SynchronousTestCase):
+    """
+    advbase, advskew, the dead ratio and preemption.
+    """
+
+    def test_rhythm(self) -> None:
+        """
+        A master keeps the new rhythm from its next advertisement on.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        stage.run(0.25)
+        change(stage, advbase=2, advskew=128)
+        start = stage.clock.seconds()
+        stage.run(5)
+        times = [when - start for when in stage.transport.times if when >= start]
+        self.assertEqual(times, [0.0, 2.5, 5.0])
+
+    def test_demoted(self) -> None:
+        """
+        Demotions are added to the new skew.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        stage.host.demote("slow disk", 20)
+        stage.journal.clear()
+        change(stage, advskew=50)
+        self.assertEqual(stage.journal[0], ("advertise", 1, 70))
+
+    def test_deadTime(self) -> None:
+        """
+        The next advertisement sets the deadline by the new dead ratio.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver()
+        change(stage, deadRatio=5)
+        stage.deliver(counter=7)
+        self.assertEqual(stage.host.status().deadline, 5.0)
+
+    def test_preempt(self) -> None:
+        """
+        A backup that may preempt from now on, and was healthy for long enough, does so.
+        """
+        for settings, role in (
+            ({"preempt": True}, Role.MASTER),
+            ({"preempt": True, "preemptDelay": 5.0}, Role.MASTER),
+            ({"preempt": True, "preemptDelay": 7.0}, Role.BACKUP),
+            ({"preempt": False}, Role.BACKUP),
+        ):
+            stage = Stage(neutral=True)
+            stage.start()
+            for counter in range(6):
+                stage.deliver(advskew=100, counter=counter)
+                stage.run(1)
+            change(stage, **settings)
+            stage.deliver(advskew=100, counter=9)
+            self.assertIs(stage.host.role, role, settings)
+
+    def test_betterPeer(self) -> None:
+        """
+        A master that is less preferred from now on gives way to the next better advertisement.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        change(stage, advskew=100)
+        stage.deliver(advskew=50)
+        self.assertIs(stage.host.role, Role.BACKUP)
+
+    def test_anyFamily(self) -> None:
+        """
+        A family that is silent already is enough as soon as one is to be enough.
+        """
+        for limit, role in ((True, Role.MASTER), (False, Role.BACKUP)):
+            stage = Stage(neutral=True, addresses=[crafted.ADDRESS, "fd00::7"])
+            stage.start()
+            for counter in range(1, 6):
+                stage.deliver(addresses=(crafted.ADDRESS, "fd00::7"), counter=counter)
+                stage.run(1)
+            self.assertIs(stage.host.role, Role.BACKUP)
+            change(stage, anyFamily=limit, title="x")
+            self.assertIs(stage.host.role, role)
+
+    def test_flapLimit(self) -> None:
+        """
+        The new limit counts for the changes of role from then on.
+        """
+        stage = Stage(neutral=True, flapLimit=None)
+        stage.becomeMaster()
+        change(stage, flapLimit=FlapLimit(2, 100.0))
+        for counter in (5, 6):
+            stage.deliver(advskew=0, advbase=0, counter=counter)
+            stage.run(4)
+        reasons = [hold.reason for hold in stage.host.status().holds]
+        self.assertEqual(reasons, [HoldReason.FLAPPING])
+
+
+class LinkTests(SynchronousTestCase):
+    """
+    Interfaces.
+    """
+
+    def test_tracked(self) -> None:
+        """
+        An interface is tracked from now on, by another amount, or no longer.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        for tracked, demotion in (
+            (("eth1:50",), 50),
+            (("eth1:20", "eth2:7"), 27),
+            (("eth2:7",), 7),
+            ((), 0),
+        ):
+            stage.journal.clear()
+            change(stage, trackedInterfaces=tracked)
+            self.assertEqual(stage.host.status().demotion, demotion)
+            self.assertIn(("advertise", 1, demotion), stage.journal)
+            watched = sorted(name for name, _ in stage.links.observers)
+            self.assertEqual(watched, [*(one.partition(":")[0] for one in tracked), "eth7"])
+        stage.host.stopService()
+        self.assertEqual(stage.links.observers, [])
+
+    def test_ignoreLink(self) -> None:
+        """
+        A lost carrier is ignored from now on, or no longer.
+        """
+        stage = Stage(neutral=True)
+        stage.links.change(running=False)
+        stage.start()
+        for ignore in (True, False, True):
+            change(stage, ignoreLink=ignore)
+            held = [hold.reason for hold in stage.host.status().holds]
+            self.assertEqual(held, [] if ignore else [HoldReason.NO_LINK])
+
+
+class MastershipTests(SynchronousTestCase):
+    """
+    What a master does.
+    """
+
+    def test_scripts(self) -> None:
+        """
+        Other scripts run from the next change of role on.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        change(stage, upScript="new-up", downScript="new-down", parameter="x", scriptTimeout=5.0)
+        self.assertEqual(stage.journal, [])
+        stage.host.resign()
+        stage.run(0.5)
+        self.assertIn(("script", "new-down", "eth7", crafted.ADDRESS, "x"), stage.journal)
+        self.assertEqual(stage.scripts.limits[-1], 5.0)
+
+    def test_shutdown(self) -> None:
+        """
+        Whether the down script runs at the end can change.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        change(stage, shutdown=True)
+        stage.host.stopService()
+        stage.run(0.5)
+        self.assertIn(("script", "down", "eth7", crafted.ADDRESS), stage.journal)
+
+    def test_releaseFirst(self) -> None:
+        """
+        So can the order of release and bow-out.
+        """
+        stage = Stage(neutral=True, shutdown=True)
+        stage.becomeMaster()
+        change(stage, releaseFirst=True)
+        stage.host.stopService()
+        self.assertEqual([one[0] for one in stage.journal[:2]], ["script", "advertise"])
+
+    def test_announcements(self) -> None:
+        """
+        Announcements are repeated at the new interval, and not at the old one.
+        """
+        stage = Stage(neutral=True, announceEvery=60.0)
+        stage.becomeMaster()
+        stage.run(5)
+        for every, expected in ((10.0, 3), (None, 0), (20.0, 1)):
+            change(stage, announceEvery=every)
+            stage.journal.clear()
+            stage.run(35)
+            announced = [one for one in stage.journal if one[0] == "announce"]
+            self.assertEqual(len(announced), expected, every)
+
+    def test_lease(self) -> None:
+        """
+        A master takes the lease for the new timing at once, because its successor waits no longer
+        than that from now on.
+        """
+        stage = LeaseStage(deadRatio=6)
+        stage.becomeMaster()
+        stage.run(0.5)
+        stage.journal.clear()
+        change(stage, deadRatio=3)
+        self.assertEqual(stage.journal, [("hold", 2, crafted.ADDRESS)])
+        [address] = stage.host.status().addresses
+        self.assertEqual((address.held, address.lease), (True, 2.0))
+        stage.run(10)
+        self.assertIn(crafted.ADDRESS, stage.table.present)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_leaseOfBackup(self) -> None:
+        """
+        A backup takes none.
+        """
+        stage = LeaseStage(deadRatio=6)
+        stage.start()
+        stage.deliver()
+        stage.journal.clear()
+        change(stage, deadRatio=3)
+        self.assertEqual(stage.journal, [])
+
+
+class LogTests(SynchronousTestCase):
+    """
+    What is logged.
+    """
+
+    def test_debug(self) -> None:
+        """
+        Packets are logged from now on.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        change(stage, debug=True)
+        with capturedLogs() as events:
+            stage.deliver()
+            stage.deliver(badDigest=True)
+        said = [str(formatEvent(event)) for event in events]
+        self.assertTrue(any(one.startswith("Received from ") for one in said), said)
+        self.assertTrue(any(one.startswith("Dropped from ") for one in said), said)
+
+    def test_seals(self) -> None:
+        """
+        The time by which sealed advertisements may be late is that of the new timing.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        change(stage, advbase=200)
+        seals = stage.host._memory.seals
+        assert seals is not None
+        self.assertEqual(seals.freshness._lag, 600.0)

@@ -1,0 +1,161 @@
+"""
+The difference of two configurations, as a value.
+
+It says what a change will do before anything is done: which virtual hosts join and leave their
+groups, and which change without that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.configuration.settings import nameOf, shown
+
+#: The settings that a running virtual host changes at once.  What the other hosts of the group can
+#: notice of them is one advertisement.  The others concern sockets, keys, addresses, or what the
+#: group agrees on: with another value, a virtual host leaves its group and joins it again.
+LIVE = frozenset(
+    ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
+    + ("anyFamily", "trackedInterfaces", "ignoreLink", "releaseFirst", "announceEvery")
+    + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
+    + ("title", "debug")
+)
+
+#: Those that are in advertisements.
+ADVERTISED = frozenset(("advbase", "advskew"))
+
+
+@attrs.frozen
+class Changed:
+    """
+    A virtual host whose configuration changes.
+    """
+
+    before: VirtualHostConfiguration
+    after: VirtualHostConfiguration
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """
+        The settings that change.
+        """
+        names = [field.name for field in attrs.fields(VirtualHostConfiguration)]
+        return tuple(one for one in names if getattr(self.before, one) != getattr(self.after, one))
+
+    @property
+    def isLive(self) -> bool:
+        """
+        Whether a running virtual host changes without leaving its group.
+        """
+        return LIVE.issuperset(self.settings)
+
+    def explain(self) -> str:
+        """
+        What changes and what that does, for people.
+        """
+        settings = self.settings
+        parts = []
+        for one in settings:
+            before, after = (shown(one, getattr(x, one)) for x in (self.before, self.after))
+            parts.append(nameOf(one) if before == after else f"{nameOf(one)} {before} -> {after}")
+        if not self.isLive:
+            does = "leaves its group and joins it again; a master hands over"
+        elif ADVERTISED.isdisjoint(settings):
+            does = "no interruption"
+        else:
+            does = "a master sends one advertisement, no interruption"
+        return f"changes: {', '.join(parts)}; {does}"
+
+
+@attrs.frozen
+class Difference:
+    """
+    What has to be done to get from some configurations to others.
+
+    @ivar unchanged: Those that are in both.
+    @ivar changed: Those with the same interface and vhid, and other settings.
+    @ivar added: Those that are new.
+    @ivar removed: Those that are gone.
+    """
+
+    unchanged: tuple[VirtualHostConfiguration, ...]
+    changed: tuple[Changed, ...]
+    added: tuple[VirtualHostConfiguration, ...]
+    removed: tuple[VirtualHostConfiguration, ...]
+
+    @property
+    def isEmpty(self) -> bool:
+        """
+        Whether there is nothing to do.
+        """
+        return not (self.changed or self.added or self.removed)
+
+    def moves(self) -> Iterator[tuple[str, VirtualHostConfiguration, VirtualHostConfiguration]]:
+        """
+        The addresses that move from one group to another on the same interface, as text, each
+        with the group that loses it and the one that gets it.
+        """
+        pairs: list[tuple[VirtualHostConfiguration | None, VirtualHostConfiguration | None]] = [
+            *((one, None) for one in self.removed),
+            *((None, one) for one in self.added),
+            *((one.before, one.after) for one in self.changed),
+        ]
+        lost = {
+            (loser.interface, packed): loser
+            for loser, other in pairs
+            if loser is not None
+            for packed in _packed(loser) - _packed(other)
+        }
+        for before, gainer in pairs:
+            if gainer is not None:
+                for address in gainer.addresses:
+                    loser = lost.get((gainer.interface, address.packed))
+                    if loser is not None and address.packed not in _packed(before):
+                        yield address.text, loser, gainer
+
+    def lines(self) -> list[str]:
+        """
+        The difference for people: a line for each group, and one for each address that moves.
+        """
+        rows = [(one.display, "unchanged; nothing will be sent") for one in self.unchanged]
+        rows += [(one.after.display, one.explain()) for one in self.changed]
+        rows += [
+            (one.display, f"added: joins vhid {one.vhid} on {one.interface}") for one in self.added
+        ]
+        rows += [
+            (one.display, "removed: leaves its group; a master bows out") for one in self.removed
+        ]
+        width = max((len(name) for name, _ in rows), default=0)
+        lines = [f"{name:{width}}  {text}" for name, text in rows]
+        lines += [
+            f"{address} moves from {loser.display} to {gainer.display}"
+            for address, loser, gainer in self.moves()
+        ]
+        return lines
+
+
+def difference(
+    before: Iterable[VirtualHostConfiguration], after: Iterable[VirtualHostConfiguration]
+) -> Difference:
+    """
+    Compare the present configurations with others.  No two of either may have the same name.
+    """
+    present = {one.name: one for one in before}
+    wanted = {one.name: one for one in after}
+    both = [Changed(present[name], one) for name, one in wanted.items() if name in present]
+    return Difference(
+        unchanged=tuple(one.after for one in both if one.before == one.after),
+        changed=tuple(one for one in both if one.before != one.after),
+        added=tuple(one for name, one in wanted.items() if name not in present),
+        removed=tuple(one for name, one in present.items() if name not in wanted),
+    )
+
+
+def _packed(configuration: VirtualHostConfiguration | None) -> set[bytes]:
+    """
+    The packed addresses of a virtual host; none if there is no virtual host.
+    """
+    return set() if configuration is None else {one.packed for one in configuration.addresses}
