@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakePlatform, Journal, configured, runTo
@@ -126,8 +127,18 @@ class ManyTests(SynchronousTestCase):
         self.start(3)
         first, second = self.carp.virtualHosts
         self.journal.clear()
-        other = self.one(1, advskew=9, peers=["10.99.0.9"])
-        done = self.carp.reconfigure([self.one(2), self.one(5), other])
+        wanted = [self.one(2), self.one(5), self.one(1, advskew=9, peers=["10.99.0.9"])]
+        with capturedLogs() as events:
+            done = self.carp.reconfigure(wanted)
+        self.assertEqual(
+            [event["line"] for event in events if "line" in event],
+            [
+                "eth7:2  unchanged; nothing will be sent",
+                "eth7:1  changes: advskew 0 -> 9, peers none -> 10.99.0.9; leaves its group and "
+                "joins it again; a master hands over",
+                "eth7:5  added: joins vhid 5 on eth7",
+            ],
+        )
         self.assertEqual(self.journal.take(), [("advertise", 255, 255)])
         self.assertEqual(self.numbers(), [1, 2, 5])
         self.assertEqual(self.carp.virtualHosts[:2], [first, second])
@@ -138,13 +149,49 @@ class ManyTests(SynchronousTestCase):
         self.successResultOf(self.carp.reconfigure([self.one(2)]))
         self.assertEqual(self.numbers(), [2])
 
+    def test_reconfigureLive(self) -> None:
+        """
+        A virtual host whose settings can change at once sends one advertisement; one with the
+        same settings sends none.
+        """
+        self.start(3)
+        hosts = self.carp.virtualHosts
+        self.journal.clear()
+        self.successResultOf(self.carp.reconfigure([self.one(1, advskew=9), self.one(2)]))
+        self.assertEqual(self.journal, [("advertise", 1, 9)])
+        self.assertEqual([host.role for host in hosts], [Role.MASTER] * 2)
+
+    def test_reconfigureRefused(self) -> None:
+        """
+        If the sockets of a new virtual host cannot be opened, nothing at all changes: neither
+        those that would be removed or changed, nor other new ones, which are closed again.
+        """
+        self.start(3)
+        hosts = self.carp.virtualHosts
+        self.journal.clear()
+        network = self.platform.network
+        attach = network.attach
+
+        def refuse(interface: str, vhid: int, *arguments: Any) -> Any:
+            if vhid == 6:
+                raise PermissionError
+            return attach(interface, vhid, *arguments)
+
+        wanted = [self.one(1, advskew=9), self.one(5), self.one(6)]
+        with mock.patch.object(network, "attach", refuse):
+            self.assertRaises(PermissionError, self.carp.reconfigure, wanted)
+        self.assertEqual(self.journal, [("detach", "eth7", 5)])
+        self.assertEqual(self.carp.virtualHosts, hosts)
+        self.assertEqual([host.role for host in hosts], [Role.MASTER] * 2)
+        self.assertEqual(hosts[0].configuration.advskew, 0)
+
     def test_removedWhileLeaving(self) -> None:
         """
         A virtual host that is reconfigured, and removed before that is done, is removed.
         """
         self.start(3)
         first = self.carp.virtualHosts[0]
-        done = [self.carp.reconfigure([self.one(1, advskew=9, peers=["10.99.0.9"]), self.one(2)])]
+        done = [self.carp.reconfigure([self.one(1, peers=["10.99.0.9"]), self.one(2)])]
         done.append(self.carp.reconfigure([self.one(2)]))
         self.run_(1)
         for each in done:

@@ -9,7 +9,9 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
+from twisted.logger import Logger
 
+from txcarp.configuration.difference import difference
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.platform import LinuxPlatform
@@ -28,6 +30,8 @@ class CARPService(MultiService):
     Nothing is opened before L{privilegedStartService} or L{startService}, so the process can
     still fork after the service is made.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -80,26 +84,44 @@ class CARPService(MultiService):
     def reconfigure(self, configurations: Iterable[VirtualHostConfiguration]) -> Deferred[None]:
         """
         Replace the configurations of all virtual hosts.  Those that are missing are removed,
-        and new ones are added.  A virtual host whose configuration has changed leaves its
-        group and takes part again.  The others are not disturbed.
+        and new ones are added.  Those whose configuration has changed are changed as by
+        L{VirtualHost.reconfigure}.  The others are not disturbed.
 
         @return: Fires when all of that is done.
         @raise ValueError: If two virtual hosts have the same interface and vhid.  Nothing is
             changed then.
-        @raise OSError: If this process may not open the sockets of a new virtual host.  The
-            changes before it remain.
+        @raise OSError: If this process may not open the sockets of a new virtual host.  Nothing is
+            changed then.
         """
         wanted = _byName(configurations)
         present = {host.configuration.name: host for host in self.virtualHosts}
-        done = [
-            self.removeVirtualHost(host) for name, host in present.items() if name not in wanted
-        ]
-        for name, configuration in wanted.items():
-            if name in present:
-                done.append(present[name].reconfigure(configuration))
-            else:
-                self._add(configuration)
+        changes = difference((one.configuration for one in present.values()), wanted.values())
+        added = self._opened(changes.added)
+        for line in changes.lines():
+            self._log.info("Configuration: {line}", line=line)
+        # From here on nothing can be refused any more.
+        done = [self.removeVirtualHost(present[one.name]) for one in changes.removed]
+        done += [present[one.after.name].reconfigure(one.after) for one in changes.changed]
+        done += [maybeDeferred(host.setServiceParent, self) for host in added]
         return gatherResults(done, consumeErrors=True).addCallback(lambda _: None)
+
+    def _opened(self, configurations: Iterable[VirtualHostConfiguration]) -> list[VirtualHost]:
+        """
+        Make virtual hosts, and open their sockets if this service is running.
+
+        @raise OSError: If one could not be opened.  None is open then.
+        """
+        hosts: list[VirtualHost] = []
+        try:
+            for configuration in configurations:
+                hosts.append(VirtualHost(configuration, self.platform))
+                if self.running:
+                    hosts[-1].privilegedStartService()
+        except BaseException:
+            for host in hosts:
+                host.stopService()
+            raise
+        return hosts
 
     def privilegedStartService(self) -> None:
         """
@@ -132,12 +154,8 @@ class CARPService(MultiService):
             yield self.platform.close()
 
     def _add(self, configuration: VirtualHostConfiguration) -> VirtualHost:
-        host = VirtualHost(configuration, self.platform)
-        try:
-            host.setServiceParent(self)  # type: ignore[no-untyped-call]
-        except OSError:
-            host.disownServiceParent()  # type: ignore[no-untyped-call]
-            raise
+        [host] = self._opened([configuration])
+        host.setServiceParent(self)  # type: ignore[no-untyped-call]
         return host
 
 
