@@ -36,7 +36,8 @@ _DESCRIPTION = (
 
 _SIGNALS = {
     "TERM, INT, HUP, QUIT": "Leave the groups and end. A second signal, half a second later or "
-    "more, ends txcarp at once.",
+    "more, ends txcarp at once. With a configuration file, HUP reads the file again, "
+    "and ends nothing.",
     "USR1": "Log the state of this host, what keeps it from being master, and the hosts that it "
     "hears.",
     "USR2": "Hand over, if this host is master, and stay backup for three seconds.",

@@ -185,6 +185,21 @@ class ManyTests(SynchronousTestCase):
         self.assertEqual([host.role for host in hosts], [Role.MASTER] * 2)
         self.assertEqual(hosts[0].configuration.advskew, 0)
 
+    def test_joinsNoMore(self) -> None:
+        """
+        If a virtual host that has left its group cannot join it again, that is reported, and the
+        others are not concerned.
+        """
+        self.start()
+        wanted = [self.one(1, broadcast=True), self.one(2)]
+        with mock.patch.object(self.platform.network, "attach", side_effect=PermissionError):
+            done = self.carp.reconfigure(wanted)
+            self.run_(0.5)
+        self.failureResultOf(done, PermissionError)
+        self.flushLoggedErrors(PermissionError)
+        self.run_(3)
+        self.assertEqual([one.role for one in self.carp.virtualHosts], [Role.INIT, Role.MASTER])
+
     def test_removedWhileLeaving(self) -> None:
         """
         A virtual host that is reconfigured, and removed before that is done, is removed.

@@ -87,7 +87,8 @@ class CARPService(MultiService):
         and new ones are added.  Those whose configuration has changed are changed as by
         L{VirtualHost.reconfigure}.  The others are not disturbed.
 
-        @return: Fires when all of that is done.
+        @return: Fires when all of that is done.  Fails with C{OSError} if a virtual host that had
+            to leave its group could not join it again; it takes no part then.
         @raise ValueError: If two virtual hosts have the same interface and vhid.  Nothing is
             changed then.
         @raise OSError: If this process may not open the sockets of a new virtual host.  Nothing is
@@ -103,7 +104,8 @@ class CARPService(MultiService):
         done = [self.removeVirtualHost(present[one.name]) for one in changes.removed]
         done += [present[one.after.name].reconfigure(one.after) for one in changes.changed]
         done += [maybeDeferred(host.setServiceParent, self) for host in added]
-        return gatherResults(done, consumeErrors=True).addCallback(lambda _: None)
+        everything = gatherResults(done, consumeErrors=True)
+        return everything.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
 
     def _opened(self, configurations: Iterable[VirtualHostConfiguration]) -> list[VirtualHost]:
         """

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
@@ -48,6 +49,8 @@ LONGEST_WRITE = 5.0
 
 #: Seconds between two log lines about writes that fail.
 REPORT_EVERY = 60.0
+
+_Result = TypeVar("_Result")
 
 #: Returns the state of a group as it is at the moment.
 Snapshot = Callable[[], SealState]
@@ -81,15 +84,15 @@ def fileNameOf(group: str) -> str:
 
 
 def inDaemonThread(
-    reactor: IReactorFromThreads, function: Callable[[], Lines]
-) -> Deferred[Lines]:
+    reactor: IReactorFromThreads, function: Callable[[], _Result]
+) -> Deferred[_Result]:
     """
     Call a function in a thread that does not keep the process from ending.  The threads
     of the reactor's pool do: the reactor waits for each of them when it stops.
 
     @raise RuntimeError: If no thread can be started.
     """
-    done: Deferred[Lines] = Deferred()
+    done: Deferred[_Result] = Deferred()
 
     def run() -> None:
         try:

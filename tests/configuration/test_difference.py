@@ -65,7 +65,7 @@ class DifferenceTests(SynchronousTestCase):
             [
                 "group1   unchanged; nothing will be sent",
                 "group2   changes: advskew 0 -> 100, preempt false -> true, preempt delay 0 s -> "
-                "60 s; a master sends one advertisement, no interruption",
+                "60 s; one advertisement at most, no interruption",
                 "group3   changes: addresses 10.99.0.100/32 -> 10.0.0.4/32, 10.0.0.3/32; leaves "
                 "its group and joins it again; a master hands over",
                 "group10  changes: passfile, up_script up -> none; leaves its group and joins it "

@@ -1045,7 +1045,8 @@ class FileTests(_Case):
         """
         line = read(["--config", str(self.path)])
         self.assertEqual([one.title for one in line.configurations], ["a", "b"])
-        self.assertEqual(line.configFile, str(self.path))
+        assert line.file is not None
+        self.assertEqual(line.file.path, str(self.path))
         self.assertEqual(line.stateFile, str(self.path.parent / "s.json"))
         self.assertEqual((line.facility, line.passwords), (facilityNumber("local1"), ()))
         self.assertEqual((line.daemonize, line.pidFile), (False, ""))

@@ -241,7 +241,7 @@ class PluginTests(SynchronousTestCase):
         for command in (False, True):
             heard: list[LogEvent] = []
             more = [program._withoutTwistd] if command else []
-            observer = filtered(heard.append, False, *more)
+            observer = filtered(heard.append, lambda: False, *more)
             for source in (AppLogger({}), self):
                 Logger(source=source, observer=observer).info("x")
             self.assertEqual(len(heard), 1 if command else 2)

@@ -93,7 +93,13 @@ class SignalServiceTests(SynchronousTestCase):
         self.now = 100.0
         self.spoken: list[list[str]] = []
 
-    def started(self, *, exitQuietly: bool = True, events: list[LogEvent] | None = None) -> None:
+    def started(
+        self,
+        *,
+        exitQuietly: bool = True,
+        events: list[LogEvent] | None = None,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
         """
         Start a service and the reactor.
         """
@@ -103,6 +109,7 @@ class SignalServiceTests(SynchronousTestCase):
             reactor=self.reactor,
             lastWords=lambda: self.spoken.append([str(formatEvent(one)) for one in events or ()]),
             seconds=lambda: self.now,
+            reload=reload,
         )
         service.startService()
         self.assertEqual(self.handlers, {})  # the reactor's own would replace them
@@ -158,6 +165,19 @@ class SignalServiceTests(SynchronousTestCase):
         self.assertEqual(len(self.spoken), 1)
         self.assertEqual(self.handlers[signal.SIGHUP], signal.SIG_DFL)
         self.assertEqual(self.kills, [(os.getpid(), signal.SIGHUP)])
+
+    def test_reload(self) -> None:
+        """
+        With a configuration file, HUP has it read again as often as it arrives, and TERM ends the
+        process.
+        """
+        reloads: list[None] = []
+        self.started(reload=lambda: reloads.append(None))
+        for _ in range(2):
+            self.arrives(signal.SIGHUP)
+        self.assertEqual((len(reloads), self.reactor.stops, self.exits), (2, 0, []))
+        self.arrives(signal.SIGTERM)
+        self.assertEqual(self.reactor.stops, 1)
 
     def test_impatience(self) -> None:
         """

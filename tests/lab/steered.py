@@ -51,7 +51,7 @@ def main() -> None:
     """
     Run until a signal ends the process.
     """
-    terminal = filtered(TerminalObserver(), False)
+    terminal = filtered(TerminalObserver(), lambda: False)
     globalLogBeginner.beginLoggingTo([terminal], redirectStandardIO=False)
     line = read(sys.argv[1:])
     service = CARPService(line.configurations, stateFile=line.stateFile)

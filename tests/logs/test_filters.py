@@ -4,6 +4,7 @@ Tests for L{txcarp.logs.filters}.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor
@@ -28,7 +29,7 @@ class LevelTests(SynchronousTestCase):
         """
         for debug, dropped in ((False, 1), (True, 0)):
             heard: list[LogEvent] = []
-            logger = Logger(observer=filtered(heard.append, debug))
+            logger = Logger(observer=filtered(heard.append, partial(bool, debug)))
             levels = list(LogLevel.iterconstants())
             for level in levels:
                 logger.emit(level, "x")
@@ -46,7 +47,7 @@ class PortTests(TestCase):
         """
         self.said: list[str] = []
         self.all: list[str] = []
-        for observer in (filtered(self._say, False), self._all):
+        for observer in (filtered(self._say, lambda: False), self._all):
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
 

@@ -66,7 +66,7 @@ class Changed:
         elif ADVERTISED.isdisjoint(settings):
             does = "no interruption"
         else:
-            does = "a master sends one advertisement, no interruption"
+            does = "one advertisement at most, no interruption"
         return f"changes: {', '.join(parts)}; {does}"
 
 

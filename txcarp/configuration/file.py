@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem
 from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
 from txcarp.logs import facilityNumber
-from txcarp.network.defaults import sourceOn
+from txcarp.network.defaults import Sources, sourceOn
 from txcarp.statestore import defaultStateDirectory
 
 #: The most bytes that a file may have: some thousand groups.
@@ -55,15 +55,13 @@ _STOPGAPS: Mapping[str, Any] = {
 _DAEMON = ("facility", "state_file")
 _TABLES = ("defaults", "group", "daemon")
 
-#: Finds the source on an interface for addresses; see L{sourceOn}.
-Sources = Callable[[str, Sequence[VirtualAddress], Collection[bytes]], bytes]
-
 
 @attrs.frozen
 class Configuration:
     """
     What a file asks for.
 
+    @ivar path: The absolute path of the file.
     @ivar groups: The virtual hosts.
     @ivar stateFile: The path of the state file of the process; C{None} for none.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
@@ -73,6 +71,7 @@ class Configuration:
         its keys are, by its name and the key.
     """
 
+    path: str
     groups: tuple[VirtualHostConfiguration, ...]
     stateFile: str | None
     facility: str | None
@@ -95,13 +94,13 @@ class Configuration:
 def readFile(
     path: str | os.PathLike[str],
     environment: Mapping[str, str] = os.environ,
-    sources: Sources = sourceOn,
+    sources: Sources | None = None,
 ) -> Configuration:
     """
     Read a configuration file and everything that it refers to.  Blocks.
 
     @param environment: Has the directory of the credentials (C{CREDENTIALS_DIRECTORY}).
-    @param sources: Finds the source on an interface for a group that does not have it.
+    @param sources: Finds the source for a group that does not have it; by default L{sourceOn}.
     @raise FileError: If anything is wrong.
     """
     name = os.fspath(path)
@@ -113,7 +112,7 @@ def readFile(
         raise FileError(name, "", (), f"cannot be read: {reason}") from None
     if len(data) > _LARGEST:
         raise FileError(name, "", (), f"has more than {_LARGEST} bytes")
-    return readText(name, data, environment, sources)
+    return readText(name, data, environment, sources or sourceOn)
 
 
 def readText(
@@ -217,6 +216,7 @@ class _Reading:
         for name, _, paths in found:
             places.update({(name, key): self._positions.ofValue(paths[key]) for key in paths})
         return Configuration(
+            path=os.path.abspath(self._path),
             groups=tuple(filter(None, configurations)),
             stateFile=stateFile,
             facility=facility,
@@ -351,6 +351,7 @@ class _Reading:
                 self._problem(
                     places["interface"],
                     f"[group.{name}] has no source, and the interface gives none: {reason}",
+                    value=True,
                 )
 
     def _configured(

@@ -261,7 +261,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--config=FILE", "configFile", "",
             "read any number of groups from FILE", """
             FILE replaces all options but those of the process and ``--state-file``. See
-            ``docs/file.rst``."""),
+            ``docs/file.rst``. HUP then reads it again, and does not end txcarp."""),
     ),
     "Process": (
         Option("-B, --daemonize", "daemonize", "",

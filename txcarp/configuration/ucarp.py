@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.logger import Logger
@@ -37,6 +37,9 @@ from txcarp.logs import facilityNumber
 from txcarp.network.defaults import firstInterface
 from txcarp.protocol.family import isLinkLocal
 from txcarp.statestore import defaultStateDirectory, fileNameOf
+
+if TYPE_CHECKING:
+    from txcarp.configuration.file import Configuration
 
 _log = Logger()
 
@@ -95,26 +98,34 @@ class CommandLine:
     What a command line asks for.
 
     @ivar configurations: The virtual hosts.
-    @ivar configFile: The path of the file that they were read from; C{None} for options.
+    @ivar file: The file that they were read from; C{None} for options.
     @ivar stateFile: The path of the state file; C{None} for none.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
     @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
+    @ivar debug: Whether packets are logged for all virtual hosts.
     @ivar passwords: The passwords in the command line itself.
     """
 
     configurations: tuple[VirtualHostConfiguration, ...]
-    configFile: str | None
+    file: Configuration | None
     stateFile: str | None
     facility: int | None
     daemonize: bool
     pidFile: str
+    debug: bool
     passwords: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def groupsOf(self, file: Configuration) -> tuple[VirtualHostConfiguration, ...]:
+        """
+        The virtual hosts that a file and the other options ask for.
+        """
+        return tuple(attrs.evolve(one, debug=one.debug or self.debug) for one in file.groups)
 
 
 def read(arguments: Iterable[str]) -> CommandLine:
     """
-    Read a command line.
+    Read a command line, and the configuration file if it names one.
 
     @raise CommandLineError: If it is wrong.
     @raise CannotRun: If what it asks for is impossible.
@@ -151,7 +162,14 @@ def read(arguments: Iterable[str]) -> CommandLine:
     )
     stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
     return CommandLine(
-        (configuration,), None, stateFile, facility, daemonize, pidFile, passwords
+        configurations=(configuration,),
+        file=None,
+        stateFile=stateFile,
+        facility=facility,
+        daemonize=daemonize,
+        pidFile=pidFile,
+        debug=configuration.debug,
+        passwords=passwords,
     )
 
 
@@ -174,23 +192,25 @@ def _fromFile(
     from txcarp.configuration.file import readFile  # cattrs takes a while to load
     from txcarp.configuration.problems import FileError
 
-    path = os.path.abspath(values["configFile"])
     try:
-        file = readFile(path)
+        file = readFile(os.path.abspath(values["configFile"]))
     except FileError as error:
         raise WrongFile(f"nothing is started, because the file is wrong\n{error}") from None
     for warning in file.warnings:
         _log.warn("{text}", text=warning)
     _warnOfLeftOver(leftOver)
-    return CommandLine(
-        tuple(attrs.evolve(one, debug=one.debug or "debug" in values) for one in file.groups),
-        path,
-        _statePath(values["stateFile"], "") if values.get("stateFile") else file.stateFile,
-        _facility(values.get("facility") or file.facility or _FACILITY),
-        "daemonize" in values,
-        values.get("pidFile", ""),
-        (),
+    stateFile = values.get("stateFile")
+    line = CommandLine(
+        configurations=(),
+        file=file,
+        stateFile=_statePath(stateFile, "") if stateFile else file.stateFile,
+        facility=_facility(values.get("facility") or file.facility or _FACILITY),
+        daemonize="daemonize" in values,
+        pidFile=values.get("pidFile", ""),
+        debug="debug" in values,
+        passwords=(),
     )
+    return attrs.evolve(line, configurations=line.groupsOf(file))
 
 
 def _warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:

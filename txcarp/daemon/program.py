@@ -32,6 +32,7 @@ from txcarp.configuration.options import (
 )
 from txcarp.configuration.ucarp import CannotRun, CommandLine, WrongFile, read
 from txcarp.daemon import precautions
+from txcarp.daemon.reload import Reloader
 from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
@@ -120,9 +121,10 @@ class Program(MultiService):
 
     _log = Logger()
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, carp: CARPService) -> None:
         MultiService.__init__(self)
         self._options = options
+        self._carp = carp
         self._runsFirst = False
         self._terminal: TerminalObserver | None = None
 
@@ -154,8 +156,10 @@ class Program(MultiService):
     def _filtered(self, observer: ILogObserver) -> ILogObserver:
         options = self._options
         aboutTwistd = [_withoutTwistd] if options.command else []
-        debug = any(one.debug for one in options.commandLine.configurations)
-        return filtered(observer, debug, *aboutTwistd)
+        return filtered(observer, self._debugs, *aboutTwistd)
+
+    def _debugs(self) -> bool:
+        return any(host.configuration.debug for host in self._carp.virtualHosts)
 
     def privilegedStartService(self) -> None:
         """
@@ -208,11 +212,15 @@ def makeService(options: Options) -> IService:
         _exit(error.strerror)
     for one in line.configurations:
         precautions.warn(one)
-    program = Program(options)
     carp = CARPService(line.configurations, stateFile=line.stateFile)
+    program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
-    quiet = line.configFile is not None or line.configurations[0].shutdown
-    signals = SignalService(carp, exitQuietly=quiet, lastWords=program.flushLog)
+    signals = SignalService(
+        carp,
+        exitQuietly=line.file is not None or line.configurations[0].shutdown,
+        lastWords=program.flushLog,
+        reload=None if line.file is None else Reloader(carp, line, line.file).reload,
+    )
     signals.setServiceParent(program)  # type: ignore[no-untyped-call]
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
     if line.daemonize and options.parent is not None:

@@ -27,7 +27,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 class SignalService(Service):
     """
     ucarp's signals: USR1 logs the status of each virtual host, USR2 makes each master hand over,
-    and TERM, INT, HUP and QUIT end the process.
+    and TERM, INT, HUP and QUIT end the process.  With a configuration file, HUP has it read again.
 
     The process leaves its groups in good order before it ends.  If its virtual hosts run their
     down scripts at the end (C{-z}), it exits with status 0.  Otherwise it ends by the signal that
@@ -44,12 +44,14 @@ class SignalService(Service):
         exitQuietly: bool,
         reactor: Any = None,
         lastWords: Callable[[], None] = lambda: None,
+        reload: Callable[[], None] | None = None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         @param exitQuietly: Whether to exit with status 0 after a signal.
         @param lastWords: Called before this service ends the process, to write the last log
             lines.
+        @param reload: Called at HUP; C{None} if HUP ends the process.
         @param seconds: Returns a monotonic time in seconds.
         """
         if reactor is None:
@@ -60,6 +62,7 @@ class SignalService(Service):
         self._exitQuietly = exitQuietly
         self._reactor = reactor
         self._lastWords = lastWords
+        self._reload = reload
         self._seconds = seconds
         self._askedAt: float | None = None
 
@@ -84,6 +87,8 @@ class SignalService(Service):
         elif number == signal.SIGUSR2:
             for host in self._carp.virtualHosts:
                 host.resign()
+        elif number == signal.SIGHUP and self._reload is not None:
+            self._reload()
         elif self._askedAt is not None:
             if self._seconds() - self._askedAt >= _ONE_REQUEST:
                 self._log.error(

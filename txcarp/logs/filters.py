@@ -13,7 +13,6 @@ from twisted.logger import (
     ILogObserver,
     LogEvent,
     LogLevel,
-    LogLevelFilterPredicate,
     PredicateResult,
 )
 
@@ -28,17 +27,25 @@ _FACTORY_FORMATS = ("Starting factory {factory!r}", "Stopping factory {factory!r
 
 
 def filtered(
-    observer: ILogObserver, debug: bool, *more: Callable[[LogEvent], PredicateResult]
+    observer: ILogObserver,
+    debug: Callable[[], bool],
+    *more: Callable[[LogEvent], PredicateResult],
 ) -> ILogObserver:
     """
     Pass on to C{observer} what an administrator wants to read: without C{debug} no event
     below the level C{info}, and never the lines with which Twisted tells that a port, a
     factory or a datagram protocol started or stopped.
 
+    @param debug: Returns whether events below that level are wanted now.
     @param more: More predicates that an event has to pass.
     """
-    lowest = LogLevelFilterPredicate(LogLevel.debug if debug else LogLevel.info)
-    predicates = [lowest, _notOfAPort, *more]
+
+    def wanted(event: LogEvent) -> PredicateResult:
+        passes = event.get("log_level", LogLevel.info) >= LogLevel.info or debug()
+        result: PredicateResult = PredicateResult.maybe if passes else PredicateResult.no
+        return result
+
+    predicates = [wanted, _notOfAPort, *more]
     return FilteringLogObserver(observer, cast(list[ILogFilterPredicate], predicates))
 
 

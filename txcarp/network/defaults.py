@@ -7,13 +7,17 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
 
 from txcarp.addresses import VirtualAddress
 from txcarp.links import InterfaceAddress
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.messages import IFA_F_SECONDARY
 from txcarp.network.addresstable import OURS
+
+#: Finds the source on an interface for addresses; see L{sourceOn}.
+Sources: TypeAlias = Callable[[str, Sequence[VirtualAddress], Collection[bytes]], bytes]
 
 _SIOCGIFFLAGS = 0x8913  # linux/sockios.h
 _IFF_UP = 0x1

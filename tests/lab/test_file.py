@@ -1,0 +1,119 @@
+"""
+A daemon with a configuration file, which changes while it runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+
+from twisted.internet import reactor
+
+from tests.lab.daemons import Daemon
+from tests.lab.holders import Holders
+from tests.lab.wire import Advert
+from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
+from txcarp.testbed.program import TXCARP
+
+#: The address and the number of the group that no change concerns.
+_OTHER, _STEADY = "10.99.0.101", 8
+
+_CHANGING = 7
+
+
+class FileTests(LabTestCase):
+    """
+    C{txcarp --config}.
+    """
+
+    needsUcarp = False
+
+    def write(self, host: Host, **groups: str) -> None:
+        """
+        Write the file of a host.
+
+        @param groups: The lines of each group.
+        """
+        (host.directory / "password").write_text("not a secret\n")
+        (host.directory / "password").chmod(0o600)
+        text = '[daemon]\nfacility = "none"\n'
+        text += '[defaults]\ninterface = "eth0"\npassfile = "password"\n'
+        text += "".join(f"[group.{name}]\n{lines}\n" for name, lines in groups.items())
+        (host.directory / "txcarp.toml").write_text(text)
+
+    def holders(self, host: Host, address: str) -> Holders:
+        """
+        Watch who has an address.
+        """
+        holders = Holders(reactor, address)  # type: ignore[arg-type]
+        self.addCleanup(holders.stop)
+        holders.watch(host.node)
+        return holders
+
+    def sent(self, vhid: int, since: float = 0.0) -> list[Advert]:
+        """
+        The advertisements of a group after a time.
+        """
+        return [one for one in self.wire.adverts if one.said.vhid == vhid and one.time > since]
+
+    async def hangUp(self, daemon: Daemon, words: str) -> float:
+        """
+        Have the file read again, and wait for the last line about that.
+
+        @return: The time of the signal.
+        """
+        since = time.monotonic()
+        daemon.signal(signal.SIGHUP)
+        await self.until(lambda: daemon.said(words, since), words, STARTING)
+        return since
+
+    async def test_reload(self) -> None:
+        """
+        HUP changes one group without an interruption, refuses a file with a mistake, moves an
+        address between groups, and removes a group.  Nothing of that disturbs another group.
+        """
+        host = self.host("a")
+        web = f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\n'
+        steady = f'vhid = {_STEADY}\naddresses = "{_OTHER}/24"\n'
+        self.write(host, web=web, steady=steady)
+        moving, staying = self.holders(host, VIRTUAL), self.holders(host, _OTHER)
+        path = host.directory / "txcarp.toml"
+        daemon = host.run("a txcarp", TXCARP, ["--config", str(path)])
+        both = {"a"}
+        await self.until(lambda: moving.now == staying.now == both, "both are master", STARTING)
+        await self.until(lambda: self.sent(_STEADY), "it advertises", 5)
+        began = time.monotonic()
+        self.assertTrue(daemon.said(f"steady, vhid {_STEADY} on eth0"), daemon.lines)
+
+        self.write(host, web=f"{web}advskew = 20", steady=steady)
+        when = await self.hangUp(daemon, "is in effect")
+        await self.until(lambda: self.sent(_CHANGING, when), "it advertises the change", 5)
+        self.assertEqual(self.sent(_CHANGING, when)[0].said.advskew, 20)
+
+        self.write(host, web=f"{web}advskw = 30", steady=steady)
+        when = await self.hangUp(daemon, "The configuration is not changed: the file is wrong")
+        self.assertTrue(daemon.said("unknown key 'advskw' in [group.web]", when))
+        await self.until(lambda: self.sent(_CHANGING, when), "it still advertises", 5)
+        self.assertFalse([one for one in self.sent(_CHANGING) if one.said.isBowOut])
+        held = moving.longest(lambda names: "a" not in names, began, time.monotonic())
+        self.assertEqual(held.seconds, 0.0)
+
+        taker = f'vhid = 9\naddresses = "{VIRTUAL}/24"\n'
+        self.write(host, taker=taker, steady=steady)
+        when = await self.hangUp(daemon, "is in effect")
+        self.assertTrue(daemon.said(f"{VIRTUAL} moves from web to taker", when))
+        self.assertTrue(self.sent(_CHANGING, when)[-1].said.isBowOut)
+        await self.until(lambda: moving.now == both and self.sent(9), "it has moved", 10)
+
+        end = time.monotonic()
+        lost = staying.longest(lambda names: "a" not in names, began, end)
+        self.assertEqual(lost.seconds, 0.0)
+        times = [one.time for one in self.sent(_STEADY, began)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        self.assertLess(max(gaps), 1.0 + self.slack)
+        self.assertGreater(min(gaps), 1.0 - self.slack, "one was sent that was not due")
+
+        await self.stopped(daemon)
+        self.assertEqual((daemon.status, daemon.killedBy), (0, None))
+        self.assertEqual([*moving.now, *staying.now], [])
