@@ -60,7 +60,7 @@ class FuzzTests(SynchronousTestCase):
         def believing(self: Freshness, *arguments: object) -> bool:
             return False
 
-        for name in ("judge", "_sealedByAnother"):
+        for name in ("judge", "_sealedBefore"):
             with self.subTest(name):
                 patched = self.patch(Freshness, name, believing)
                 self.find("was believed: ")
@@ -74,7 +74,7 @@ class FuzzTests(SynchronousTestCase):
         def broken(self: Freshness, *arguments: object) -> bool:
             raise ZeroDivisionError
 
-        self.patch(Freshness, "_sealedByAnother", broken)
+        self.patch(Freshness, "_sealedBefore", broken)
         self.find("ZeroDivisionError")
 
     def test_influence(self) -> None:

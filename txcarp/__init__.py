@@ -94,9 +94,10 @@ if TYPE_CHECKING:
     from txcarp.protocol.events import Event as Event
     from txcarp.protocol.events import HoldReason as HoldReason
     from txcarp.protocol.family import Family as Family
-    from txcarp.protocol.sealstate import SealState as SealState
+    from txcarp.protocol.freshness import SealedSource as SealedSource
     from txcarp.protocol.rejection import Rejection as Rejection
     from txcarp.protocol.seal import Verification as Verification
+    from txcarp.protocol.sealstate import SealState as SealState
     from txcarp.protocol.timing import Timing as Timing
     from txcarp.service import CARPService as CARPService
     from txcarp.statefile import BadState as BadState
@@ -155,6 +156,7 @@ _MODULES = {
     "Rejection": "txcarp.protocol.rejection",
     "Role": "txcarp.protocol.effects",
     "ScriptResult": "txcarp.change",
+    "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",
     "Status": "txcarp.status",
     "Timing": "txcarp.protocol.timing",

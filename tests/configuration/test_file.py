@@ -173,6 +173,7 @@ class GoodTests(FileTestCase):
             ('script_parameter = "x"', {"parameter": "x"}),
             ('script_label = "eth0:1"', {"label": "eth0:1"}),
             ('script_timeout = "10 s"', {"scriptTimeout": 10.0}),
+            ('down_script_first = "5 s"', {"downScriptFirst": 5.0}),
             ("neutral = true", {"neutral": True}),
             ("shutdown = true", {"shutdown": True}),
             ('source = "10.1.1.9"', {"source": parseIPv4("10.1.1.9")}),

@@ -149,6 +149,7 @@ KEYS = (
     Key("neutral", ("neutral",), *_FLAG),
     Key("shutdown", ("shutdown",), *_FLAG),
     Key("script_timeout", ("scriptTimeout",), Limit, _TIME + _OR_NONE),
+    Key("down_script_first", ("downScriptFirst",), Limit, _TIME),
     Key(
         "source",
         ("source", "source6"),

@@ -79,6 +79,8 @@ class MasterDown:
         if configuration.anyFamily != self._anyFamily:
             self._anyFamily = configuration.anyFamily
             if self._due and self._second is None and self.hasPassed:
+                for one in self.silent:  # no deadline was overdue until now
+                    self._due[one] = self._clock.seconds()
                 self._tell(DeadlinePassed(0.0, self.hasUnread()))
 
     @property

@@ -77,6 +77,7 @@ class Run:
         return attrs.evolve(self, length=after.length + 1)
 
 
+@attrs.define
 class Lapses:
     """
     Finds out which hosts no longer seal.
@@ -85,10 +86,9 @@ class Lapses:
         seconds of the running clock.
     """
 
-    def __init__(self) -> None:
-        self.recent: OrderedDict[int, float] = OrderedDict()
-        self._used: OrderedDict[int, None] = OrderedDict()
-        self._runs: OrderedDict[bytes, Run] = OrderedDict()
+    recent: OrderedDict[int, float] = attrs.field(init=False, factory=OrderedDict)
+    _used: OrderedDict[int, None] = attrs.field(init=False, factory=OrderedDict)
+    _runs: OrderedDict[bytes, Run] = attrs.field(init=False, factory=OrderedDict)
 
     def used(self, counter: int) -> None:
         """
