@@ -23,6 +23,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtwistd\fR [\fItwistd options\fR] \fBtxcarp\fR [\fIoptions\fR]
 \fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
 \fBtxcarp demo\fR [\fIoptions\fR]
+\fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
 \fBtxcarp observe\fR [\fIoptions\fR]
 .fi
 .SH DESCRIPTION

@@ -28,7 +28,7 @@ LAYERS = (
     ("txcarp.configuration.model",),
     ("txcarp.configuration.settings",),
     ("txcarp.configuration.difference",),
-    ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile"),
+    ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile", "txcarp.requests"),
     ("txcarp.netlink",),
     ("txcarp.statestore",),
     ("txcarp.network",),

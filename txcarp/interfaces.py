@@ -517,6 +517,15 @@ class IStateStore(Interface):
             0 means at once or with the next write.
         """
 
+    def onForget(group: str, forget: Callable[[bytes], bool]) -> None:
+        """
+        Set what is called when an operator wants a group to forget that a host seals its
+        advertisements.
+
+        @param forget: Is called with the packed address of the host.  Returns whether the group
+            knew it, and has the new state saved (L{changed}).
+        """
+
     def save(group: str, snapshot: Callable[[], SealState]) -> Deferred[None]:
         """
         Save the state of a group now.

@@ -31,6 +31,7 @@ from txcarp.network.addresstable import AddressTable
 from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
+from txcarp.requests import listen
 from txcarp.statefile import StateFile
 from txcarp.statestore import StateStore, inDaemonThread
 
@@ -95,7 +96,12 @@ class LinuxPlatform:
         self.store: IStateStore | None = (
             None
             if stateFile is None
-            else StateStore(StateFile(stateFile), clock, partial(inDaemonThread, reactor))
+            else StateStore(
+                StateFile(stateFile),
+                clock,
+                partial(inDaemonThread, reactor),
+                partial(listen, reactor),
+            )
         )
         self.pauseSeconds = clock.seconds if self._clock is None else SteadyClock()
         self.wallSeconds = time.time

@@ -192,6 +192,52 @@ def joinGroups(lines: Lines) -> str:
     return "\n".join([_HEADER, *lines.values(), ""])
 
 
+def withoutSource(line: str, address: bytes) -> str | None:
+    """
+    Return the line of a group without one of its sources.
+
+    @return: The new line; C{None} if the group does not know the source.
+    @raise BadState: If it is not such a line.
+    """
+    try:
+        found = json.loads(line)
+        known = [each for each in found["sources"] if parseSource(each) == address]
+        for each in known:
+            del found["sources"][each]
+    except _NONSENSE as error:
+        raise BadState(_describe(error)) from None
+    return json.dumps(found) if known else None
+
+
+def forgetIn(file: StateFile, address: bytes, group: str | None) -> list[str]:
+    """
+    Remove a source from the groups in a file that no process uses.
+
+    @param file: The file; its lock must be held.
+    @param address: The packed address of the source.
+    @param group: The name of the only group in which to forget it; C{None} for all.
+    @return: The names of the groups that knew it.
+    @raise OSError: If the file cannot be read or written.
+    @raise BadState: If it is damaged.
+    """
+    path = file.path
+    text = file.read(path)
+    if text is None:
+        return []
+    interface, _, vhid = path.stem.rpartition("-")
+    lines, damage = splitGroups(path, text, f"{interface}:{vhid}", bootIdentity())
+    if damage is not None:
+        raise damage
+    changed = {
+        name: rest
+        for name, line in lines.items()
+        if group in (None, name) and (rest := withoutSource(line, address)) is not None
+    }
+    if changed:
+        file.write(joinGroups({**lines, **changed}))
+    return list(changed)
+
+
 def _ownerOf(path: Path, group: str) -> str:
     """
     The group that a version 1 file belongs to, which the file itself does not say.
@@ -212,6 +258,13 @@ class StateFile:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._lock: int | None = None
+
+    @property
+    def isClaimed(self) -> bool:
+        """
+        Whether this process has the lock.
+        """
+        return self._lock is not None
 
     def claim(self) -> bool:
         """

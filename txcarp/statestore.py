@@ -20,13 +20,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IReactorFromThreads,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.interfaces import IStateStore
 from txcarp.protocol.sealstate import SealState
+from txcarp.requests import Forget
 from txcarp.statefile import (
     BadState,
     Lines,
@@ -123,11 +129,17 @@ class StateStore:
         file: StateFile,
         clock: IReactorTime,
         inThread: Callable[[Callable[[], Lines]], Deferred[Lines]],
+        listen: Callable[[Path, Forget], IListeningPort | None] | None = None,
     ) -> None:
         """
         @param inThread: Calls a function outside the reactor's thread, as
             L{inDaemonThread} does.
+        @param listen: Accepts requests to forget a host, as
+            L{listen<txcarp.requests.listen>} does.
         """
+        self._listen = listen
+        self._port: IListeningPort | None = None
+        self._members: dict[str, Callable[[bytes], bool]] = {}
         self._file = file
         self._clock = clock
         self._inThread = inThread
@@ -192,6 +204,43 @@ class StateStore:
         self._pending[group] = snapshot
         return self._writeAll()
 
+    def onForget(self, group: str, forget: Callable[[bytes], bool]) -> None:
+        """
+        See L{IStateStore.onForget}.
+        """
+        self._members[group] = forget
+
+    def forget(self, address: bytes, group: str | None = None) -> Deferred[list[str]]:
+        """
+        Forget that a host seals its advertisements.
+
+        @param address: The packed source address of the host.
+        @param group: The name of the only group in which to forget it; C{None} for all.
+        @return: Fires with the names of the groups that knew it, when that is saved; fails with
+            C{OSError} if it cannot be saved.
+        """
+        known = [
+            name
+            for name in dict.fromkeys([*self._members, *(self._lines or {})])
+            if group in (None, name) and self._forgetIn(name, address)
+        ]
+        done = self._writeAll() if known else succeed(None)
+        return done.addCallback(lambda _: known)
+
+    def _forgetIn(self, group: str, address: bytes) -> bool:
+        member = self._members.get(group)
+        if member is not None:
+            return member(address)
+        try:
+            state = self.load(group)
+        except (OSError, BadState):
+            return False  # the state of a group that does not run is of no use
+        rest = {each: source for each, source in state.sources.items() if each != address}
+        if len(rest) == len(state.sources):
+            return False
+        self._pending[group] = lambda: SealState(state.tick, rest)
+        return True
+
     def close(self) -> Deferred[None]:
         """
         See L{IStateStore.close}.
@@ -204,7 +253,12 @@ class StateStore:
             done = succeed(None)
         return done.addErrback(lambda failure: None).addCallback(self._release)
 
-    def _release(self, result: None) -> None:
+    def _release(self, result: None) -> Deferred[None]:
+        port, self._port = self._port, None
+        closed = maybeDeferred(lambda: None if port is None else port.stopListening())
+        return closed.addBoth(self._releaseFile)
+
+    def _releaseFile(self, result: object) -> None:
         if self._underWay is None:
             self._cancelTimer()  # set where the last write failed
             self._file.release()
@@ -213,6 +267,7 @@ class StateStore:
     def _firstLines(self, group: str) -> Lines:
         try:
             self._file.claim()
+            self._acceptRequests()
         except BlockingIOError:
             raise
         except OSError:
@@ -228,6 +283,13 @@ class StateStore:
         except BadState as error:
             return {}, error
         return ({}, None) if text is None else splitGroups(path, text, group, self._boot)
+
+    def _acceptRequests(self) -> None:
+        """
+        Accept requests if this process has the file, and does not do so yet.
+        """
+        if self._file.isClaimed and self._listen is not None and self._port is None:
+            self._port = self._listen(self._file.path, self.forget)
 
     @property
     def _hangs(self) -> bool:
@@ -300,6 +362,7 @@ class StateStore:
             self._due = min(self._due, self._clock.seconds() + RETRY)
         else:
             self._lines = {**(self._lines or {}), **result}
+            self._acceptRequests()
         self._writing = {}
         if self._waiting:
             self._write()

@@ -135,7 +135,7 @@ class CommandTests(SynchronousTestCase):
         for line, hint in (
             (["dmeo"], "did you mean 'demo'?"),
             (["observ", "-i", "eth0"], "did you mean 'observe'?"),
-            (["whatever", "-i", "eth0"], "there are check, demo, observe"),
+            (["whatever", "-i", "eth0"], "there are check, demo, forget, observe"),
         ):
             self.assertEqual(
                 self.run_(*line),

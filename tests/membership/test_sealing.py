@@ -69,7 +69,8 @@ class SealingTestCase(SynchronousTestCase):
             self.memories.append(Memory(SayOnce(self.clock)))
         disk = self.disk if disk is None else disk
         platform = FakePlatform(self.clock, Journal())
-        platform.store = settings.pop("store", StateStore(disk, self.clock, self.threads))
+        self.store = settings.pop("store", StateStore(disk, self.clock, self.threads))
+        platform.store = self.store
         self.patch(platform, "wallSeconds", lambda: self.wall + self.clock.seconds())
         configuration = configured(**settings)
         return Sealing(configuration, keyringOf(configuration), self.memories[-1], platform)
@@ -199,6 +200,29 @@ class RememberTests(SealingTestCase):
         self.assertGreater(self.disk.writes, 8)
         ahead = self.saved.sources[_PEER].tick
         self.assertGreater(ahead, 4000)
+
+    def test_forget(self) -> None:
+        """
+        An operator can make a group forget that a peer seals, also after it was stopped.  It then
+        believes the peer without a seal.
+        """
+        for stopped in (False, True):
+            for when in (-1.0, 0.0):
+                self.judge(self.sealing, self.sealed(when), _PEER)
+            plain = Advertisement(configured().vhid, 1, 0, 7, b"")
+            self.assertRaises(Rejected, self.sealing.judge, plain, _PEER)
+            if stopped:
+                self.successResultOf(self.sealing.stop())
+            with capturedLogs() as logs:
+                done = self.store.forget(_PEER)
+                self.assertEqual(self.successResultOf(done), [_GROUP])
+            self.assertIn("10.99.0.1", formatEvent(logs[0]) or "")
+            self.assertNotIn(_PEER, self.saved.sources)
+            self.assertEqual(self.successResultOf(self.store.forget(_PEER)), [])
+            if stopped:
+                self.sealing = self.make(sameProcess=True)
+            self.assertFalse(self.judge(self.sealing, plain, _PEER))
+            self.clock.advance(2.0)
 
     def test_oneAtATime(self) -> None:
         """

@@ -8,5 +8,6 @@ In reading order:
   - C{check}: the options of C{txcarp check}.
   - C{observe}: the options of C{txcarp observe}.
   - C{demo}: the options of C{txcarp demo}.
+  - C{forget}: C{txcarp forget}.
   - C{arguments}: the parser that the subcommands share.
 """

@@ -16,6 +16,7 @@ from txcarp.configuration.options import WRONG_USAGE, CommandLineError, informat
 COMMANDS = {
     "check": "txcarp.commands.check",
     "demo": "txcarp.commands.demo",
+    "forget": "txcarp.commands.forget",
     "observe": "txcarp.commands.observe",
 }
 

@@ -239,15 +239,15 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "replay protection: off, learn or require", """
             Hosts that run txcarp seal their advertisements, so that nobody can repeat or
             change them; ucarp and BSD hosts do not notice. With ``learn``, a host that was heard
-            with a seal must keep its seal. ``require`` also refuses hosts that never had one:
-            use it where all hosts run txcarp. ``off`` neither seals nor checks."""),
+            with a seal must keep its seal, unless it shows that it runs ucarp or a BSD kernel
+            now. ``require`` refuses all hosts without a seal: use it where all hosts run txcarp.
+            ``off`` neither seals nor checks."""),
         Option("--state-file=FILE", "stateFile", f"{STATE_DIRECTORY}/INTERFACE-VHID.json",
             "file that keeps seal state over a restart; or none", """
             It tells replays from new advertisements after a restart, and contains no secrets.
             If systemd sets STATE_DIRECTORY, the file is there; for users other than root it is
             in ~/.local/state/txcarp. A cloned virtual machine must not
-            keep it. To make a host forget which peers sealed, stop txcarp and remove the
-            file."""),
+            keep it. ``txcarp forget ADDRESS`` makes this host forget that a peer sealed."""),
         Option("--accept-passfile=FILE", "otherPasswords", "",
             "also accept the password in FILE; repeatable", """
             Use it while the hosts of a group change to a new password.""", kind="passwordFile"),
@@ -304,6 +304,7 @@ Watch a failover on this machine alone, or list the masters of a network:
 
   txcarp demo
   txcarp observe -i eth0
+  txcarp forget 10.1.1.2
 """
 
 EXIT_STATUS = (

@@ -9,6 +9,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.membership.memory import Memory, SealMemory
@@ -83,6 +84,8 @@ class Sealing:
         self._running = platform.pauseSeconds
         self._wall = platform.wallSeconds
         self._store = platform.store if self._seals else None
+        if self._store is not None:
+            self._store.onForget(self._group, self.forget)
         self._stopped = False
         self._learns = configuration.verification is Verification.LEARN
         self._saveAgain = float("-inf")
@@ -183,6 +186,24 @@ class Sealing:
             self._saveAgain = now + SAVE_EVERY
             self._changed()
         return Judgement(True, isAhead)
+
+    def forget(self, source: bytes) -> bool:
+        """
+        Forget that a host seals, at the request of an operator.
+
+        @param source: The packed source address of the host.
+        @return: Whether that was known.
+        """
+        known = self._memory.freshness.forget(source)
+        if known:
+            self._log.warn(
+                "{group} was asked to forget that {source} seals its advertisements: it believes "
+                "them without a seal, until {source} seals again",
+                group=self._group,
+                source=textOf(source),
+            )
+            self._changed()
+        return known
 
     def isOwn(self, advertisement: Advertisement, source: bytes) -> bool:
         """

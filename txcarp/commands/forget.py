@@ -1,0 +1,121 @@
+"""
+C{txcarp forget}: makes the groups of this host forget that another one seals its advertisements.
+
+While a daemon runs, it is asked to forget.  Otherwise the state file is changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from txcarp.commands.arguments import CommandParser
+from txcarp.configuration.options import WRONG_USAGE
+
+#: The exit statuses, besides those of a wrong command line and of success.
+IN_TROUBLE, NOT_PERMITTED = 2, 4
+
+_DESCRIPTION = """\
+Forget that the host with this address seals its advertisements. From then on,
+--seal learn believes the host without a seal, until it seals again.
+
+Use this when a host goes back from txcarp to ucarp, and this host does not
+believe it by itself. Run it on each other host of the group."""
+
+_EPILOG = """\
+Exit status: 0 if a group has forgotten the host; 1 if no group knows it, or for
+a wrong command line; 2 if a file cannot be changed, or the process that uses it
+does not answer; 4 if you may not do that.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run C{txcarp forget}.
+
+    @param arguments: The command line after C{forget}.
+    @return: The exit status.
+    """
+    parser = CommandParser("forget", _DESCRIPTION, _EPILOG)
+    parser.add_argument("address", metavar="ADDRESS", help="source address of the host")
+    parser.add_argument(
+        "--state-file",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        dest="paths",
+        help="state file of the daemon; default: all in the directory of state files",
+    )
+    parser.add_argument(
+        "--group", metavar="INTERFACE:VHID", help="only this group, for example eth0:1"
+    )
+    options = parser.parse_args(arguments)
+
+    from txcarp.addresses import parseSource, textOf
+    from txcarp.statestore import defaultStateDirectory
+
+    try:
+        address = parseSource(options.address)
+    except ValueError as error:
+        parser.error(str(error))
+    paths: list[Path] = options.paths or sorted(defaultStateDirectory().glob("*.json"))
+    where = ", ".join(map(str, paths)) or f"{defaultStateDirectory()}, which has no state files"
+    status = 0
+    groups: list[str] = []
+    for path in paths:
+        try:
+            groups += _forgetIn(path, address, options.group)
+        except PermissionError as error:
+            print(f"txcarp forget: {error}", file=sys.stderr)
+            status = NOT_PERMITTED
+        except (OSError, ValueError) as error:
+            print(f"txcarp forget: {error}", file=sys.stderr)
+            status = status or IN_TROUBLE
+    for group in groups:
+        print(f"{group}: {textOf(address)} is believed without a seal until it seals again")
+    if status == 0 and not groups:
+        scope = f"group {options.group}" if options.group else "any group"
+        print(
+            f"txcarp forget: {textOf(address)} is not known to seal its advertisements in {scope} "
+            f"of {where}",
+            file=sys.stderr,
+        )
+        status = WRONG_USAGE
+    return status
+
+
+def _forgetIn(path: Path, address: bytes, group: str | None) -> list[str]:
+    """
+    Forget a host in one state file.
+
+    @return: The names of the groups that knew it.
+    @raise OSError: If that is impossible.
+    @raise ValueError: If the file is damaged, or the process that uses it refuses.
+    """
+    from txcarp.addresses import textOf
+    from txcarp.requests import ask
+    from txcarp.statefile import StateFile, forgetIn
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no state file {path}")
+    file = StateFile(str(path))
+    try:
+        file.claim()
+    except BlockingIOError as error:
+        try:
+            answer = ask(path, {"forget": textOf(address), "group": group})
+        except PermissionError:
+            raise
+        except OSError as reason:
+            in_use = str(error.strerror).partition(". ")[0]
+            raise OSError(
+                f"{in_use}, which does not answer ({reason}). Stop it, and try again"
+            ) from None
+        if "groups" not in answer:
+            raise ValueError(f"{path}: {answer.get('error', answer)}") from None
+        return [str(name) for name in answer["groups"]]
+    try:
+        return forgetIn(file, address, group)
+    finally:
+        file.release()
