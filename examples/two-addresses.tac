@@ -21,7 +21,8 @@ from zope.interface import implementer
 from txcarp import (
     CARPService,
     Change,
-    IMastershipObserver,
+    IReadinessObserver,
+    Readiness,
     VirtualHostConfiguration,
     defaultStateDirectory,
 )
@@ -33,10 +34,11 @@ SCRIPTS = Path(os.environ.get("CARP_SCRIPTS", "/etc/txcarp"))
 SKEWS = os.environ.get("CARP_SKEWS", "0,100").split(",")
 
 
-@implementer(IMastershipObserver)
+@implementer(IReadinessObserver)
 class Reporter:
     """
-    Logs each change of role.  Another program could start and stop its work here.
+    Logs each change of role, and when it is carried out.  Another program could start and stop
+    its work here.
     """
 
     log = Logger("example")
@@ -48,6 +50,11 @@ class Reporter:
             previous=change.previous.value,
             role=change.role.value,
             why=change.explain(),
+        )
+
+    def readinessChanged(self, change: Change, readiness: Readiness) -> None:
+        self.log.info(
+            "virtual host {vhid}: {readiness}", vhid=change.vhid, readiness=readiness.value
         )
 
 

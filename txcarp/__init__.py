@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from txcarp.addresses import parseIPv4 as parseIPv4
     from txcarp.addresses import parseIPv6 as parseIPv6
     from txcarp.change import Change as Change
+    from txcarp.change import Readiness as Readiness
     from txcarp.change import ScriptResult as ScriptResult
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
     from txcarp.configuration.model import FlapLimit as FlapLimit
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import INetwork as INetwork
     from txcarp.interfaces import IPacketReceiver as IPacketReceiver
     from txcarp.interfaces import IPlatform as IPlatform
+    from txcarp.interfaces import IReadinessObserver as IReadinessObserver
     from txcarp.interfaces import IScriptRunner as IScriptRunner
     from txcarp.interfaces import IStateStore as IStateStore
     from txcarp.interfaces import ITrace as ITrace
@@ -142,6 +144,7 @@ _MODULES = {
     "INetwork": "txcarp.interfaces",
     "IPacketReceiver": "txcarp.interfaces",
     "IPlatform": "txcarp.interfaces",
+    "IReadinessObserver": "txcarp.interfaces",
     "IScriptRunner": "txcarp.interfaces",
     "IStateStore": "txcarp.interfaces",
     "ITrace": "txcarp.interfaces",
@@ -153,6 +156,7 @@ _MODULES = {
     "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",
+    "Readiness": "txcarp.change",
     "Reason": "txcarp.protocol.effects",
     "Rejection": "txcarp.protocol.rejection",
     "Role": "txcarp.protocol.effects",

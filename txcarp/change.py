@@ -5,9 +5,29 @@ them.
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
 from txcarp.protocol.effects import Reason, Role
+
+
+class Readiness(enum.Enum):
+    """
+    How far a host is with what belongs to mastership: the addresses, their announcement, scripts,
+    services.  A role changes at once, and this follows.
+
+    @cvar ACQUIRING: The host is master, and acquires it.
+    @cvar READY: It has acquired all of it.
+    @cvar RELEASING: It is master no longer, or leaves after this, and releases it; at the start,
+        what an earlier process may have left.
+    @cvar RELEASED: It has released all of it.
+    """
+
+    ACQUIRING = "acquiring"
+    READY = "ready"
+    RELEASING = "releasing"
+    RELEASED = "released"
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from txcarp.addresses import Holding, VirtualAddress
-    from txcarp.change import Change, ScriptResult
+    from txcarp.change import Change, Readiness, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import InterfaceAddress, Link
     from txcarp.protocol.effects import Effect
@@ -404,6 +404,26 @@ class IMastershipObserver(Interface):
     def roleChanged(change: Change) -> None:
         """
         Handle a decision of the election.  This is called before any step has run.
+        """
+
+
+class IReadinessObserver(IMastershipObserver):
+    """
+    Observes, besides the role, when everything that belongs to it is done.  Observers that do
+    not provide this interface are told the role alone.
+    """
+
+    def readinessChanged(change: Change, readiness: Readiness) -> None:
+        """
+        Handle that the host has begun or finished to acquire or to release what belongs to
+        mastership.  A new master is C{READY} when it has the addresses and has announced them,
+        and its scripts and services have started.  A step that fails and is not required does
+        not keep it from that.
+
+        A host whose role changes again meanwhile omits the end of what it had begun.
+
+        @param change: The change of role that led to it.  With C{releaseFirst}, a master releases
+            everything before its role changes.
         """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from txcarp.change import Change
+from txcarp.change import Change, Readiness
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
@@ -98,7 +98,7 @@ class Status:
     @ivar time: When this snapshot was taken, in seconds since 1970.
     @ivar running: Whether it takes part in its group, or is about to leave it.
     @ivar since: Seconds since it got its present role; C{None} if it has never run.
-    @ivar complete: Whether it is master, and has acquired everything that belongs to that.
+    @ivar readiness: How far it is with acquiring or releasing what belongs to mastership.
     @ivar master: The address of the master that this host hears, or an empty string.
     @ivar peers: The known other hosts, the one heard last at the end.
     @ivar demotions: The reasons for demoting this host, with their amounts.
@@ -124,7 +124,7 @@ class Status:
     running: bool
     role: Role
     since: float | None
-    complete: bool
+    readiness: Readiness
     master: str
     peers: Sequence[PeerStatus]
     addresses: Sequence[AddressStatus]
@@ -141,6 +141,13 @@ class Status:
     rejected: Counter[Rejection]
     findings: Counter[Finding]
     changes: Sequence[PastChange]
+
+    @property
+    def complete(self) -> bool:
+        """
+        Whether it is master, and has acquired everything that belongs to that.
+        """
+        return self.readiness is Readiness.READY
 
     def lines(self) -> Iterator[str]:
         """

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
+from txcarp.change import Readiness
 from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
@@ -98,7 +99,7 @@ class VirtualHost(Service):
             running=run is not None,
             role=self.role,
             since=now - memory.changes[-1][0] if memory.changes else None,
-            complete=run is not None and run.mastership.complete,
+            readiness=Readiness.RELEASED if run is None else run.mastership.readiness,
             master=textOf(peers[-1].source) if known else "",
             peers=[_peerStatus(peer, now) for peer in peers],
             addresses=self._addresses(now),
@@ -235,7 +236,9 @@ class VirtualHost(Service):
 
     def addObserver(self, observer: IMastershipObserver) -> None:
         """
-        Report each change of role to an observer from now on.
+        Report each change of role to an observer from now on.  If it provides
+        L{IReadinessObserver<txcarp.interfaces.IReadinessObserver>}, it also gets to know when the
+        change is carried out.
         """
         self._observers.append(observer)
 

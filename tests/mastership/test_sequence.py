@@ -5,6 +5,7 @@ Tests of L{txcarp.mastership.sequence}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
@@ -24,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txcarp.change import Change
+from txcarp.change import Change, Readiness
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.protocol.effects import Reason, Role
@@ -177,10 +178,10 @@ class SequenceTests(SynchronousTestCase):
         self.start()
         self.sequence.wish(MASTER)
         self.assertEqual(self.took(), "+a +b")
-        self.assertFalse(self.sequence.complete)
+        self.assertIsNot(self.sequence.readiness, Readiness.READY)
         self.steps[1].end()
         self.assertEqual(self.took(), "+c")
-        self.assertTrue(self.sequence.complete)
+        self.assertIs(self.sequence.readiness, Readiness.READY)
 
     def test_release(self) -> None:
         """
@@ -188,11 +189,11 @@ class SequenceTests(SynchronousTestCase):
         """
         self.becomeMaster()
         self.sequence.wish(BACKUP)
-        self.assertFalse(self.sequence.complete)
+        self.assertIsNot(self.sequence.readiness, Readiness.READY)
         self.assertEqual(self.took(), "-c -b")
         self.steps[1].end()
         self.assertEqual(self.took(), "-a")
-        self.assertFalse(self.sequence.complete)
+        self.assertIsNot(self.sequence.readiness, Readiness.READY)
 
     def test_sameAgain(self) -> None:
         """
@@ -231,7 +232,7 @@ class SequenceTests(SynchronousTestCase):
             self.sequence.wish(wish)
         self.steps[1].end()
         self.assertEqual(self.took(), "+a +b +c")
-        self.assertTrue(self.sequence.complete)
+        self.assertIs(self.sequence.readiness, Readiness.READY)
 
     def test_turnsInTheMiddle(self) -> None:
         """
@@ -434,9 +435,9 @@ class SequenceTests(SynchronousTestCase):
         """
         sequence = MastershipSequence([], self.clock, self.unfit.append)
         sequence.wish(STARTED)
-        self.assertFalse(sequence.complete)
+        self.assertIs(sequence.readiness, Readiness.RELEASED)
         sequence.wish(MASTER)
-        self.assertTrue(sequence.complete)
+        self.assertIs(sequence.readiness, Readiness.READY)
 
 
 class SequenceMachine(RuleBasedStateMachine):
@@ -460,8 +461,15 @@ class SequenceMachine(RuleBasedStateMachine):
             FakeStep("abcd"[index], self.journal, waits=waits, required=required, timeLimit=5)
             for index, (waits, required) in enumerate(facts)
         ]
-        self.sequence = MastershipSequence(self.steps, self.clock, self.unfit)
+        self.sequence = MastershipSequence(self.steps, self.clock, self.unfit, self.tell)
+        self.told = [self.sequence.readiness]
         self.sequence.wish(STARTED)
+
+    def tell(self, change: Change, readiness: Readiness) -> None:
+        """
+        Record the readiness.
+        """
+        self.told.append(readiness)
 
     def unfit(self, name: str) -> None:
         """
@@ -527,10 +535,17 @@ class SequenceMachine(RuleBasedStateMachine):
         if not self.running:
             expected = names if self.last is MASTER else []
             assert acquired == expected, (acquired, expected)
-            assert self.sequence.complete == (self.last is MASTER)
+            done = Readiness.READY if self.last is MASTER else Readiness.RELEASED
+            assert self.sequence.readiness is done
             settled: list[None] = []
             self.sequence.settled().addCallback(settled.append)
             assert settled == [None]
+        assert self.told[-1] is self.sequence.readiness
+        for one, other in pairwise(self.told):
+            assert one is not other
+            if self.steps:
+                assert other is not Readiness.READY or one is Readiness.ACQUIRING
+                assert other is not Readiness.RELEASED or one is Readiness.RELEASING
 
     def teardown(self) -> None:
         """

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.segment import LATENCY, Computer, Moment, Segment, Work
+from txcarp.change import Readiness
 from txcarp.configuration.model import FlapLimit
 from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.protocol.demotion import DemotionLedger
@@ -314,7 +315,8 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(len(masters), min(1, len(left)))
         for one in left:
             self.assertEqual(len(world.runOf(one).holds), 0)
-            self.assertEqual(world.runOf(one).mastership.complete, one in masters)
+            done = Readiness.READY if one in masters else Readiness.RELEASED
+            self.assertIs(world.runOf(one).mastership.readiness, done)
             self.assertEqual(world.work(one).done, one in masters)
         if left and all(one.settings["preempt"] for one in left):
             self.assertEqual(world.rank(masters[0]), min(ranks))

@@ -74,11 +74,11 @@ class ScriptsAlongside:
         self.down: IMastershipStep = _ScriptStep(lambda change: None, self._run)
         self.up: IMastershipStep = _ScriptStep(self._run, self._runFirst)
 
-    def goOn(self, waiting: Deferred[None] | None) -> None:
+    def goOn(self, waiting: Deferred[None]) -> None:
         """
         Have no step wait for this any more.
         """
-        if waiting is not None and not waiting.called:
+        if not waiting.called:
             waiting.callback(None)
 
     def _run(self, change: Change) -> Deferred[None]:
@@ -97,7 +97,8 @@ class ScriptsAlongside:
 
     def _settled(self, result: None) -> None:
         self._settling = False
-        self.goOn(self.waiting)
+        if self.waiting is not None:
+            self.goOn(self.waiting)
 
     def _runFirst(self, change: Change) -> Deferred[None] | None:
         """

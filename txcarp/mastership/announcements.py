@@ -162,19 +162,16 @@ class Announcements:
     def _sendBatch(self) -> None:
         for address in list(self._queue)[:_AT_ONCE]:
             del self._queue[address]
-            self._send(address)
+            try:
+                self._announcer.announce(address)
+            except OSError as error:
+                if self._sayOnce.ready("announce") is not None:
+                    self._log.error(
+                        "write() in garp: {reason}", reason=error.strerror or str(error)
+                    )
         if self._queue:
             self._batch = self._clock.callLater(_PACE, self._nextBatch)
 
     def _nextBatch(self) -> None:
         if self._fit() and self._active:
             self._sendBatch()
-
-    def _send(self, address: bytes) -> None:
-        try:
-            self._announcer.announce(address)
-        except OSError as error:
-            if self._sayOnce.ready("announce") is not None:
-                self._log.error(
-                    "write() in garp: {reason}", reason=error.strerror or str(error)
-                )

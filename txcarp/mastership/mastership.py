@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from txcarp.change import Change
+from txcarp.change import Change, Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipStep, IPlatform
 from txcarp.logs.limits import SayOnce
@@ -112,6 +112,7 @@ class Mastership:
         fit: Callable[[], bool],
         interval: Callable[[], float],
         failed: Callable[[str], None],
+        ready: Callable[[Change, Readiness], None],
         limits: SayOnce,
     ) -> None:
         """
@@ -121,6 +122,8 @@ class Mastership:
         @param interval: Returns the present seconds from one advertisement to the next.
         @param failed: Called with the name of a required step that could not be acquired, or was
             lost afterwards.
+        @param ready: Called with each change of the readiness, and the change of role that led to
+            it.
         @param limits: Limits the rate of log lines.
         """
         self.leases: AddressLeases | None = None
@@ -175,7 +178,9 @@ class Mastership:
             steps = (self._scripts.down, *steps)
         else:
             self._warnWithoutScripts()
-        self._sequence = MastershipSequence([*before, *steps, *after], platform.clock, failed)
+        self._sequence = MastershipSequence(
+            [*before, *steps, *after], platform.clock, failed, ready
+        )
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
@@ -188,11 +193,11 @@ class Mastership:
             self.leases.adopt(leaseFor(configuration.advbase, configuration.deadRatio))
 
     @property
-    def complete(self) -> bool:
+    def readiness(self) -> Readiness:
         """
-        Whether all steps are acquired.
+        How far this host is with acquiring or releasing the steps.
         """
-        return self._sequence.complete
+        return self._sequence.readiness
 
     @property
     def wanted(self) -> bool:
@@ -272,10 +277,12 @@ class Mastership:
         self._announcements.again()
 
     def _wish(self, change: Change) -> None:
-        scripts, turns = self._scripts, (change.role is Role.MASTER) is not self._sequence.wanted
-        waiting = scripts.waiting if scripts is not None and turns else None
+        waiting = None
+        scripts = self._scripts
+        if scripts is not None and self._sequence.wanted is not (change.role is Role.MASTER):
+            waiting = scripts.waiting
         self._sequence.wish(change)
-        if scripts is not None:
+        if scripts is not None and waiting is not None:
             scripts.goOn(waiting)  # which belongs to the wish before
 
     def _lost(self, name: str) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.change import Change
+from txcarp.change import Change, Readiness
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
@@ -32,6 +32,8 @@ class MastershipSequence:
     A new sequence regards all steps as acquired.  Its first wish, whose reason is
     L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, thus releases whatever an
     earlier process may have left; each step decides what that means.
+
+    @ivar readiness: How far the newest wish is fulfilled.
     """
 
     _log = Logger()
@@ -41,31 +43,23 @@ class MastershipSequence:
         steps: Sequence[IMastershipStep],
         clock: IReactorTime,
         unfit: Callable[[str], None],
+        tell: Callable[[Change, Readiness], None] = lambda change, readiness: None,
     ) -> None:
         """
         @param unfit: Called with the name of a required step that could not be acquired
             while the newest wish is still to be master.  It must lead to another wish.
+        @param tell: Called with the newest wish when C{readiness} has changed.
         """
+        self.readiness = Readiness.RELEASED
         self._steps = tuple(steps)
         self._clock = clock
         self._unfit = unfit
+        self._tell = tell
         self._acquired = len(self._steps)
         self._wish: Change | None = None
         self._failed = False
         self._running = False
         self._waiting: list[Deferred[None]] = []
-
-    @property
-    def complete(self) -> bool:
-        """
-        Whether all steps are acquired, and none is about to be released.
-        """
-        return (
-            not self._running
-            and self.wanted
-            and not self._failed
-            and self._acquired == len(self._steps)
-        )
 
     @property
     def wanted(self) -> bool:
@@ -81,6 +75,12 @@ class MastershipSequence:
         """
         self._wish = change
         self._failed = False
+        isMaster = change.role is Role.MASTER
+        if self._running or self._acquired != (len(self._steps) if isMaster else 0):
+            begun = Readiness.ACQUIRING if isMaster else Readiness.RELEASING
+            self.readiness, before = begun, self.readiness
+            if before is not begun:
+                self._tell(change, begun)
         if not self._running:
             self._running = True
             self._run().addErrback(self._broken)
@@ -184,6 +184,16 @@ class MastershipSequence:
 
     def _ended(self) -> None:
         self._running = False
+        wish = self._wish
+        isMaster = wish is not None and wish.role is Role.MASTER
+        goal = len(self._steps) if isMaster else 0
+        if wish is not None and self._acquired == goal and not self._failed:
+            done = Readiness.READY if isMaster else Readiness.RELEASED
+            self.readiness, before = done, self.readiness
+            if before is not done:
+                self._tell(wish, done)
+        if self._running:
+            return  # an observer has led to another wish
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)

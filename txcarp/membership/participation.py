@@ -159,6 +159,7 @@ class Participation:
             fit=self.isFit,
             interval=lambda: self.advertiser.interval,
             failed=lambda name: self.tell(events.StepFailed(name)),
+            ready=self._roles.notifyReadiness,
             limits=memory.limits,
         )
         self.candidate = Candidate(

@@ -10,9 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txcarp.addresses import textOf
-from txcarp.change import Change
+from txcarp.change import Change, Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IMastershipObserver
+from txcarp.interfaces import IMastershipObserver, IReadinessObserver
 from txcarp.membership.memory import Memory
 from txcarp.membership.observers import tellAll
 from txcarp.protocol.effects import ChangeRole, Reason, Role
@@ -158,3 +158,26 @@ class Roles:
                 change.vhid,
                 change.interface,
             )
+
+    def notifyReadiness(self, change: Change, readiness: Readiness) -> None:
+        """
+        Call the observers that want to know how far this host is with a change.
+        """
+        if readiness is Readiness.READY:
+            self._log.info(
+                "This master is ready: everything that belongs to it is there, {seconds:.3f} s "
+                "after it took over (vhid {vhid} on {interface})",
+                seconds=self._clock.seconds() - self._memory.changes[-1][0],
+                vhid=change.vhid,
+                interface=change.interface,
+            )
+        if self._observers:
+            ready = [one for one in self._observers if IReadinessObserver.providedBy(one)]
+            tellAll(
+                ready,
+                lambda observer: observer.readinessChanged(change, readiness),
+                "role changes",
+                change.vhid,
+                change.interface,
+            )
+
