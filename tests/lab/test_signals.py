@@ -4,9 +4,12 @@ Signals to a running txcarp, and a txcarp that is not let run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
+from tests.lab.test_neighbours import frameSocket
+from tests.lab.wire import STRANGER
 from tests.lab.world import LabTestCase
 
 
@@ -88,6 +91,35 @@ class PauseTests(LabTestCase):
         await self.during(5.0)
         backup.signal(signal.SIGCONT)
         await self.during(1.5)
+        backup.signal(signal.SIGUSR1)
+        await self.until(lambda: backup.said("BACKUP on eth0"), "it still is backup", 5)
+        self.assertEqual(self.wire.of(b.address), [])
+
+    async def test_backupMissedIt(self) -> None:
+        """
+        A backup whose socket kept nothing of the master while it slept, because it was full,
+        waits until it hears the master: nothing is sent.
+        """
+        a, b, stranger = self.host("a"), self.host("b"), self.host("s")
+        a.txcarp("-r", "2", "-k", "10")
+        await self.advertises(a)
+        backup = b.txcarp()
+        started = await self.becomes(backup, "BACKUP")
+        await self.advertises(a, started, 4)
+        genuine = self.wire.of(a.address)[-1].frame
+        old = genuine[:6] + STRANGER + b"\0\0\0\1" + genuine[12:]
+        backup.signal(signal.SIGSTOP)
+        sock = frameSocket(stranger.node)
+        self.addCleanup(sock.close)
+        for _ in range(20):
+            for _ in range(50):
+                with contextlib.suppress(BlockingIOError):
+                    sock.send(old)
+            await self.during(0.02)
+        await self.during(5.0)
+        backup.signal(signal.SIGCONT)
+        await self.until(lambda: backup.said("This backup did not run"), "it notices", 3)
+        await self.during(4.0)
         backup.signal(signal.SIGUSR1)
         await self.until(lambda: backup.said("BACKUP on eth0"), "it still is backup", 5)
         self.assertEqual(self.wire.of(b.address), [])
