@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.membership.timers import MasterDown, Rhythm, cancel
-from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
+from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
 
 _4, _6 = Family.IPV4, Family.IPV6
@@ -30,9 +30,13 @@ class Watched:
     @ivar unread: Whether there are unread packets.
     @ivar looks: The number of times that the deadline looked for unread packets.
     @ivar asleep: Seconds for which the machine slept.
+    @ivar slept: The time and the pause of each L{Slept}, after which the deadline is set to three
+        seconds.
     """
 
-    def __init__(self, *families: Family, any: bool = False) -> None:
+    def __init__(
+        self, *families: Family, any: bool = False, tolerated: float = 1000.0
+    ) -> None:
         self.clock = Clock()
         self.expired: list[tuple[float, float]] = []
         self.waiting: list[bool] = []
@@ -40,12 +44,14 @@ class Watched:
         self.unread = False
         self.looks = 0
         self.asleep = 0.0
+        self.slept: list[tuple[float, float]] = []
         self.deadline = MasterDown(
             self.clock,
             families,
             self._expired,
             self._hasUnread,
             lambda: self.clock.seconds() + self.asleep,
+            tolerated=tolerated,
             anyFamily=any,
         )
 
@@ -58,6 +64,10 @@ class Watched:
             self.silent.append((self.clock.seconds(), silent, family))
 
     def _expired(self, event: Event) -> None:
+        if isinstance(event, Slept):
+            self.slept.append((self.clock.seconds(), event.pause))
+            self.deadline.arm(3.0)
+            return
         assert isinstance(event, DeadlinePassed)
         self.expired.append((self.clock.seconds(), event.lateness))
         self.waiting.append(event.unread)
@@ -147,6 +157,104 @@ class OneFamilyTests(SynchronousTestCase):
         watched.deadline.arm(3.0)
         watched.clock.advance(8.5)
         self.assertEqual(watched.expired, [(8.5, 5.5)])
+
+
+class SleepTests(SynchronousTestCase):
+    """
+    Deadlines of a host that does not run for a while.
+    """
+
+    def test_noticed(self) -> None:
+        """
+        A pause is noticed by the next timer, which is due within the tolerated time.  It is told
+        once, and sets the deadline anew, with one family or two.
+        """
+        for families in ((_4,), _BOTH):
+            for any in (False, True):
+                for before, pause in ((0.0, 1.25), (0.5, 1.75), (2.75, 1.5), (2.0, 100.0)):
+                    watched = Watched(*families, any=any, tolerated=0.25)
+                    watched.deadline.arm(3.0)
+                    watched.run(before)
+                    watched.clock.advance(pause)
+                    [(when, least)] = watched.slept
+                    self.assertEqual(when, before + pause)
+                    self.assertGreaterEqual(pause, least)
+                    self.assertGreaterEqual(least, pause - 0.25)
+                    watched.run(when + 2.875)
+                    self.assertEqual(watched.expired, [])
+                    watched.run(when + 20)
+                    self.assertEqual(watched.expired[0], (when + 3.0, 0.0))
+
+    def test_suspended(self) -> None:
+        """
+        The sleep of the machine counts, in which the clock of the timers stands still.
+        """
+        watched = Watched(_4, tolerated=1.0)
+        watched.deadline.arm(3.0)
+        watched.run(0.5)
+        watched.asleep = 7.0
+        watched.run(1.0)
+        self.assertEqual(watched.slept, [(1.0, 7.0)])
+        watched.run(20.0)
+        self.assertEqual(watched.expired, [(4.0, 0.0)])
+
+    def test_packetFirst(self) -> None:
+        """
+        It can be asked for before a timer notices it.
+        """
+        watched = Watched(_4, tolerated=1.0)
+        watched.deadline.arm(3.0)
+        watched.clock.rightNow = 9.0
+        self.assertEqual(watched.deadline.slept(), 8.0)
+        watched.deadline.arm(3.0)
+        self.assertEqual(watched.deadline.slept(), 0.0)
+        watched.run(20.0)
+        self.assertEqual((watched.slept, watched.expired), ([], [(12.0, 0.0)]))
+
+    def test_notArmed(self) -> None:
+        """
+        Without a deadline nothing is late.
+        """
+        watched = Watched(*_BOTH, tolerated=1.0)
+        watched.clock.advance(100)
+        self.assertEqual(watched.deadline.slept(), 0.0)
+        watched.deadline.arm(3.0)
+        watched.deadline.disarm()
+        watched.clock.advance(100)
+        self.assertEqual(watched.deadline.slept(), 0.0)
+
+    def test_inSecondLook(self) -> None:
+        """
+        A pause in the second look is noticed, too.
+        """
+        watched = Watched(_4, tolerated=1.0)
+        watched.deadline.arm(3.0)
+        watched.run(3.0)
+        watched.deadline.lookAgain(0.25)
+        watched.clock.advance(5.25)
+        self.assertEqual(watched.slept, [(8.25, 5.0)])
+        watched.run(20.0)
+        self.assertEqual(watched.expired, [(3.0, 0.0), (11.25, 0.0)])
+
+    @given(st.lists(st.tuples(st.integers(1, 8), st.booleans()), max_size=40))
+    def test_always(self, story: list[tuple[int, bool]]) -> None:
+        """
+        However the host runs and hears, nothing expires sooner than its dead time after it ran
+        again.
+        """
+        watched = Watched(_4, tolerated=0.25)
+        watched.deadline.arm(3.0)
+        last = 0.0
+        for steps, heard in story:
+            watched.clock.advance(steps / 4)
+            if steps > 2:
+                last = watched.clock.seconds()
+            if heard:
+                watched.deadline.arm(3.0, _4)
+            for when, _ in watched.expired:
+                self.assertGreaterEqual(when, last + 3.0)
+            if watched.expired:
+                return
 
 
 class BothFamiliesTests(SynchronousTestCase):

@@ -96,7 +96,7 @@ SITUATIONS = (
         _PREEMPTING,
         attrs.evolve(_heard(1, 65), isOld=True),
     ),
-    Situation(BACKUP, "noticed its deadline more than an interval late", _OWN, Slept(9.0)),
+    Situation(BACKUP, "did not run for longer than an interval", _OWN, Slept(9.0)),
     Situation(BACKUP, "asked to become master", _OWN, Claimed()),
     Situation(BACKUP, "a hold is set (link lost)", _HELD, Held(HoldReason.NO_LINK)),
     Situation(

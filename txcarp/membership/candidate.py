@@ -23,15 +23,7 @@ from txcarp.membership.timers import MasterDown, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Reason, Role
-from txcarp.protocol.election import (
-    BACKUP,
-    INIT,
-    LEAST_INTERVALS,
-    MASTER,
-    TOLERATED_LATENESS,
-    ICARPState,
-    Standing,
-)
+from txcarp.protocol.election import BACKUP, INIT, LEAST_INTERVALS, MASTER, ICARPState, Standing
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Peer, Timing
@@ -211,9 +203,6 @@ class Candidate:
         """
         Follow other settings.
         """
-        # A deadline that is noticed later than this was noticed by a host that did not run.  A
-        # living master has advertised again in this time.
-        self._tolerated = max(TOLERATED_LATENESS, configuration.timing.interval)
         base, ratio = configuration.advbase, configuration.deadRatio
         deadTime = configuration.dialect.deadTime
         # The skew of a silent backup is not known.  One without skew takes over first.
@@ -240,11 +229,11 @@ class Candidate:
         """
         if self.state is MASTER:
             return self._findPauseOfMaster()
-        if self.state is BACKUP and (late := self._masterDown.overdue()) > self._tolerated:
+        if self.state is BACKUP and (pause := self._masterDown.slept()):
             # The master may be alive: the socket keeps the oldest packets, which say nothing
             # about now, and loses the newest.
-            self._roles.logSleep(late)
-            self._slept(late)
+            self._roles.logSleep(pause)
+            self._slept(pause)
         return False
 
     def _slept(self, pause: float) -> None:

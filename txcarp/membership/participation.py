@@ -46,7 +46,7 @@ from txcarp.membership.ownlink import OwnLink
 from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
-from txcarp.membership.timers import MasterDown
+from txcarp.membership.timers import MasterDown, tolerated
 from txcarp.protocol import effects, events
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.demotion import DemotionLedger
@@ -139,6 +139,7 @@ class Participation:
             self.tell,
             unread,
             platform.pauseSeconds,
+            tolerated=tolerated(configuration),
             anyFamily=configuration.anyFamily,
         )
         self._own = OwnStanding(
@@ -249,9 +250,6 @@ class Participation:
                     self._diagnostics.refused(event)
                 case events.BeatDue():
                     candidate.beat()
-                case events.DeadlinePassed():
-                    if self.masterDown.hasPassed:  # otherwise a pause has moved it
-                        candidate.decide(event)
                 case events.Started():
                     candidate.decide(event)
                     own = self._configuration.interface
@@ -290,8 +288,8 @@ class Participation:
                     candidate.decide(event)
                     if not self._outOfElection.called:
                         self._outOfElection.callback(None)
-                case events.FitnessAsked():
-                    pass  # the check for a pause is all that it asks for
+                case events.FitnessAsked() | events.Slept():
+                    pass  # the check for a pause is all that they ask for
                 case _:
                     candidate.decide(event)
         except Exception:

@@ -115,14 +115,13 @@ class Roles:
         """
         Log, at most once a minute, that this backup did not run.
 
-        @param seconds: How long its deadline was over when it ran again.
+        @param seconds: For how long, at least.
         """
         if self._memory.limits.ready("slept") is not None:
             self._log.warn(
-                "This backup did not run, and noticed {seconds:.3f} s late that the time to wait "
-                "for the master was over. It waits for {wait:.3f} s once more, because it may have "
-                "missed advertisements (vhid {vhid} on {interface}). Check whether the machine was "
-                "suspended or overloaded",
+                "This backup did not run for at least {seconds:.3f} s and may have missed "
+                "advertisements, so it waits for its whole dead time of {wait:.3f} s again (vhid "
+                "{vhid} on {interface}). Check whether the machine was suspended or overloaded",
                 seconds=seconds,
                 wait=self._deadTime,
                 vhid=self._configuration.vhid,

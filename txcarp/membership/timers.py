@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.protocol.events import BeatDue, DeadlinePassed, Event
+from txcarp.protocol.election import TOLERATED_LATENESS
+from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
 
 _NEVER = float("inf")
@@ -27,6 +28,14 @@ def cancel(call: IDelayedCall | None) -> None:
     """
     if call is not None and call.active():
         call.cancel()
+
+
+def tolerated(configuration: VirtualHostConfiguration) -> float:
+    """
+    The most seconds that a timer of a backup may be late.  A living master advertises in this
+    time.
+    """
+    return max(TOLERATED_LATENESS, configuration.timing.interval)
 
 
 class MasterDown:
@@ -49,11 +58,14 @@ class MasterDown:
         hasUnread: Callable[[], bool],
         pauseSeconds: Callable[[], float],
         *,
+        tolerated: float,
         anyFamily: bool = False,
     ) -> None:
         """
-        @param tell: Called with L{DeadlinePassed}.
+        @param tell: Called with L{DeadlinePassed}, or with L{Slept} if a timer shows that.
         @param pauseSeconds: Returns seconds on a clock that also counts while the machine sleeps.
+        @param tolerated: The most seconds that a timer may be late.  As long as a deadline is
+            set, timers are no further apart than this, so that no longer sleep is missed.
         @param anyFamily: Whether the silence of one family is enough, as in the BSD kernels.
         """
         self.silent: set[Family] = set()
@@ -62,7 +74,8 @@ class MasterDown:
         self._tell = tell
         self.hasUnread = hasUnread
         self._pauseSeconds = pauseSeconds
-        #: How far that clock was ahead of the other one when a deadline was set.
+        self._tolerated = tolerated
+        #: How far that clock was ahead of the other one when a timer was set.
         self._ahead = 0.0
         self._anyFamily = anyFamily
         self._due: dict[Family, float] = {}
@@ -74,8 +87,10 @@ class MasterDown:
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
-        Change whether the silence of one family is enough.  It may have passed already.
+        Follow other settings.  If the silence of one family is enough from now on, the deadline
+        may have passed already.
         """
+        self._tolerated = tolerated(configuration)
         if configuration.anyFamily != self._anyFamily:
             self._anyFamily = configuration.anyFamily
             if self._due and self._second is None and self.hasPassed:
@@ -94,28 +109,16 @@ class MasterDown:
             return None
         return min(waiting) if self._anyFamily else max(waiting)
 
-    @property
-    def hasPassed(self) -> bool:
+    def slept(self) -> float:
         """
-        Whether the deadline as a whole has passed, and was not moved since.
+        For how many seconds this host did not run, at least, because its next timer is as late
+        as that; 0 if that is tolerable.  The sleep of the machine counts.
         """
-        if self._anyFamily:
-            return not self.silent <= self._deaf
-        return len(self.silent) == len(self._families)
-
-    def overdue(self) -> float:
-        """
-        How many seconds ago L{DeadlinePassed} should have been told, with those in which the
-        machine slept; less than 0 if it is not due, or no deadline is set.
-        """
-        if self._second is not None:
-            due = self._second.getTime()
-        elif not self._anyFamily:
-            due = max(self._due.values(), default=_NEVER)
-        else:
-            hearing = (due for family, due in self._due.items() if family not in self._deaf)
-            due = min(hearing, default=_NEVER)
-        return self._pauseSeconds() - self._ahead - due
+        due = _NEVER if self._second is None else self._second.getTime()
+        for wake in self._wakes.values():
+            due = min(due, wake)
+        late = self._pauseSeconds() - self._ahead - due
+        return late if late > self._tolerated else 0.0
 
     def arm(self, delay: float, family: Family | None = None) -> None:
         """
@@ -127,9 +130,10 @@ class MasterDown:
         if family is not None:
             self._wait(delay, family)
         else:
+            self._wakes.clear()  # they may be over, if this host slept
             for one in self._families:
                 self._wait(delay, one)
-        if self._second is not None and not self.hasPassed:
+        if self._second is not None and not self._passed():
             self._forgetSecondLook()
 
     def deafen(self, families: frozenset[Family], delay: float) -> None:
@@ -167,12 +171,11 @@ class MasterDown:
         """
         cancel(self._second)
         self._second = self._clock.callLater(delay, self._looked, delay)
+        self._ahead = self._pauseSeconds() - self._clock.seconds()
 
     def _wait(self, delay: float, family: Family) -> None:
         self.silent.discard(family)
-        now = self._clock.seconds()
-        self._ahead = self._pauseSeconds() - now
-        due = self._due[family] = now + delay
+        due = self._due[family] = self._clock.seconds() + delay
         if due < self._wakes.get(family, _NEVER):
             self._wakeAfter(delay, family)
         # Otherwise the present timer expires early and is set again.  That is cheaper, as most
@@ -180,8 +183,11 @@ class MasterDown:
 
     def _wakeAfter(self, delay: float, family: Family) -> None:
         cancel(self._calls.get(family))
+        delay = min(delay, self._tolerated)
         self._calls[family] = self._clock.callLater(delay, self._woke, family)
-        self._wakes[family] = self._clock.seconds() + delay
+        now = self._clock.seconds()
+        self._wakes[family] = now + delay
+        self._ahead = self._pauseSeconds() - now
 
     def _forgetSecondLook(self) -> None:
         cancel(self._second)
@@ -189,18 +195,28 @@ class MasterDown:
         self._looks = 0
 
     def _woke(self, family: Family) -> None:
+        if slept := self.slept():
+            self._tell(Slept(slept))  # which sets all deadlines anew
+            return
         del self._wakes[family], self._calls[family]
         lateness = self._clock.seconds() - self._due[family]
         if lateness < 0:
             self._wakeAfter(-lateness, family)
             return
         self.silent.add(family)
-        if self.hasPassed:
+        if self._passed():
             self._tell(DeadlinePassed(lateness, self.hasUnread()))
+
+    def _passed(self) -> bool:
+        if self._anyFamily:
+            return not self.silent <= self._deaf
+        return len(self.silent) == len(self._families)
 
     def _looked(self, delay: float) -> None:
         self._looks += 1
-        if self._looks < _MAXIMUM_LOOKS and self.hasUnread():
+        if slept := self.slept():
+            self._tell(Slept(slept))
+        elif self._looks < _MAXIMUM_LOOKS and self.hasUnread():
             self.lookAgain(delay)
         else:
             self._tell(DeadlinePassed())

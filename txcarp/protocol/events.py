@@ -103,10 +103,10 @@ class DeadlinePassed(Event):
 @attrs.frozen
 class Slept(Event):
     """
-    This host did not run: a master for longer than its peers wait, a backup until its deadline
-    was long over.
+    This host did not run: a master for longer than its peers wait, a backup for longer than a
+    living master needs to advertise.
 
-    @ivar pause: The seconds for which it certainly did not run.
+    @ivar pause: The seconds for which it did not run, at least.
     """
 
     pause: float
