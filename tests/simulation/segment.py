@@ -441,6 +441,14 @@ class Computer:
         if not self.frozen and self.receiver is not None:
             self.receiver.transportChanged()
 
+    def setIPv6(self, present: bool) -> None:
+        """
+        Give the interface its link-local address, or take it away.
+        """
+        self.hasIPv6 = present
+        if not self.frozen and self.receiver is not None:
+            self.receiver.transportChanged()
+
     def detach(self, interface: str, vhid: int) -> None:
         self.receiver = None
 

@@ -151,13 +151,36 @@ class FamilyTests(SynchronousTestCase):
         A host whose interface has no IPv6 address advertises in IPv4.
         """
         segment, first, _ = pair(BOTH, {**BOTH, "advskew": 100})
-        first.hasIPv6 = False
+        first.setIPv6(False)
         segment.record.clear()
         with capturedLogs():
             segment.run(10)
         self.assertEqual(segment.masters(), [first])
         self.assertEqual({familyOf(destinationOf(one)) for one in segment.record}, {Family.IPV4})
         self.assertEqual(hostOf(first).status().demotions, {})
+
+
+    def test_linkLocalLost(self) -> None:
+        """
+        A master that is without its link-local address for less than the dead time stays master.
+        Otherwise the backup takes over when it would without this rule, and the two are never
+        master together.
+        """
+        settings = {"addresses": ["fd00::100"]}
+        for away in 0.5, 1.5, 2.5, 10.0:
+            segment, first, second = pair(settings, {**settings, "advskew": 100})
+            reigns = len(segment.reigns)
+            first.setIPv6(False)
+            with capturedLogs():
+                segment.run(away)
+            first.setIPv6(True)
+            segment.run(10)
+            if away < 3.0:
+                self.assertEqual(len(segment.reigns), reigns, away)
+                self.assertEqual(segment.masters(), [first], away)
+            else:
+                self.assertEqual([one.host for one in segment.reigns[reigns:]], [second.source])
+                self.assertEqual(segment.masters(), [second])
 
 
 class UnicastTests(SynchronousTestCase):

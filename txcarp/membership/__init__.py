@@ -14,7 +14,7 @@ In reading order:
   - C{advertiser}: signs and sends advertisements.
   - C{sealing}: makes and checks seals, and has their state saved.
   - C{holds}: what keeps this host out of the election, and for how long.
-  - C{ownlink}: the hold while the interface is down or nothing can be heard on it.
+  - C{readiness}: the holds while the interface is down, deaf, or without a source.
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.
   - C{observers}: calls observers, which may fail.

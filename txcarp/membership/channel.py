@@ -23,7 +23,7 @@ class Channel:
     @ivar family: The family.
     @ivar transport: Sends and receives the packets.
     @ivar audience: The packets to accept.  Its C{own} is the last source of this host, and is
-        empty before the first advertisement if no source is configured.
+        empty while there was none yet.
     @ivar destinations: The packed addresses to which each advertisement is sent.
     """
 
@@ -50,7 +50,7 @@ class Channel:
         )
         useGroup = configuration.followPeers or not listed
         self._interface = configuration.interface
-        #: Whether peers send to the source of this host only.
+        #: Whether peers send to the source of this host, and not to a group.
         self._isUnicast = not useGroup
         self._noLinkLocal = (
             f"{configuration.interface} has no link-local IPv6 address of its own that is ready "
@@ -74,18 +74,25 @@ class Channel:
         return self.audience.own
 
     @property
-    def hasSource(self) -> bool:
+    def missesSource(self) -> bool:
         """
-        Whether this host has the source that is configured.
+        Whether no interface of this host has the source that is configured.
         """
-        return self._configured is None or self.transport.isLocal(self._configured)
+        return self._configured is not None and not self.transport.isLocal(self._configured)
+
+    @property
+    def isUnreachable(self) -> bool:
+        """
+        Whether peers send to an address that this host does not have.
+        """
+        return self._isUnicast and self.missesSource
 
     @property
     def isDeaf(self) -> bool:
         """
         Whether no packet of this family can arrive.
         """
-        return not self.transport.hears() or (self._isUnicast and not self.hasSource)
+        return not self.transport.hears() or self.isUnreachable
 
     @property
     def isOff(self) -> bool:
@@ -104,7 +111,7 @@ class Channel:
                 f"IPv6 is switched off on {self._interface}: "
                 f"sysctl net.ipv6.conf.{self._interface}.disable_ipv6=0 switches it on"
             )
-        if self._isUnicast and not self.hasSource:
+        if self.isUnreachable:
             return (
                 f"no interface has {textOf(self.audience.own)}, the source (-s) of this host, to "
                 "which its peers send"
@@ -162,5 +169,9 @@ def survey(channels: Collection[Channel]) -> TransportChanged:
         isDeaf=not hearing and not off,
         lack=off[0] if off else lacks[0] if lacks and all(lacks) else "",
         isOff=bool(off),
-        missing=tuple(channel.audience.own for channel in channels if not channel.hasSource),
+        missing=tuple(
+            channel.audience.own
+            for channel in channels
+            if channel.missesSource and not channel.isUnreachable
+        ),
     )

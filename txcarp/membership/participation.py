@@ -42,7 +42,7 @@ from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.memory import Memory
-from txcarp.membership.ownlink import OwnLink
+from txcarp.membership.readiness import Readiness
 from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
@@ -118,7 +118,7 @@ class Participation:
         self.ledger = DemotionLedger(memory.demotions)
         self.holds = Holds(clock, self.tell)
         self._damping = Damping(configuration, clock, self.holds)
-        self._ownLink = OwnLink(configuration, clock, self.holds, self.transportChanged)
+        self._readiness = Readiness(configuration, clock, self.holds, self.transportChanged)
         self._sealing = Sealing(configuration, keyring, memory, platform)
         self.advertiser = Advertiser(
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
@@ -259,7 +259,7 @@ class Participation:
                 case events.TransportChanged(deaf=deaf):
                     deadTime = self._own.now().deadTime
                     self.masterDown.deafen(deaf, deadTime)
-                    self._ownLink.transportChanged(event, candidate.state is MASTER, deadTime)
+                    self._readiness.transportChanged(event, candidate.state is MASTER, deadTime)
                 case events.HoldEnded(reason=reason):
                     self.holds.release(reason)
                 case events.Released():
@@ -279,6 +279,7 @@ class Participation:
                         self._resign(HoldReason.RESIGNED, RESIGNATION)
                 case events.StepFailed(name=name):
                     if not candidate.isLeaving:
+                        self.transportChanged()  # there is no event when IPv6 is switched off
                         self._resign(HoldReason.UNFIT, self._damping.failed(name))
                 case events.GivenBack(reason=reason, seconds=seconds):
                     self._givenBack(reason, seconds)
@@ -333,7 +334,7 @@ class Participation:
         @return: Whether it is a good advertisement that this host should have received.
         """
         self.tell(event := self._reception.read(packet))
-        return isinstance(event, Heard) and self._ownLink.works
+        return isinstance(event, Heard) and self._readiness.works
 
     def _heard(self, event: Heard) -> None:
         peer = event.peer
@@ -366,7 +367,7 @@ class Participation:
 
     def _linkChanged(self, name: str, link: Link | None) -> None:
         isOwn = name == self._configuration.interface
-        if isOwn and self._ownLink.changed(link) and self.candidate.state is MASTER:
+        if isOwn and self._readiness.changed(link) and self.candidate.state is MASTER:
             self.mastership.announceAgain()  # the cable may be in another switch now
         if name in self._demotions.tracked:
             self._demotions.linkChanged(name, link)
@@ -434,7 +435,7 @@ class Participation:
         self.candidate.isLeaving = True
         self._watch({})
         self.holds.stop()
-        self._ownLink.stop()
+        self._readiness.stop()
         failed = partial(self._log.failure, "Internal error while this host was leaving its group")
         leaving = self.mastership.leave(self._roles.stopping(self.role), self._leaveElection)
         leaving.addErrback(failed).addCallback(self._leaveGroup)

@@ -224,7 +224,8 @@ class TransportChanged(Event):
         if nothing.
     @ivar isOff: Whether the interface cannot have all of the virtual addresses, so that this host
         cannot be master for another moment.
-    @ivar missing: The packed sources of this host that no interface has.
+    @ivar missing: The packed sources of this host that no interface has, and that it can do
+        without.
     """
 
     deaf: frozenset[Family] = frozenset()

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.membership.ownlink} and L{txcarp.membership.channel}: what a host needs to take
+Tests for L{txcarp.membership.readiness} and L{txcarp.membership.channel}: what a host needs to take
 part.
 """
 
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests import crafted
 from tests.crafted import packed
 from tests.fakes import INTERFACE, FakeTransport, Stage
+from txcarp.change import Change
+from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family
@@ -28,6 +32,23 @@ def said(events: list[LogEvent], *words: str) -> list[str]:
     The lines that begin with one of some words.
     """
     return [line for event in events if (line := formatEvent(event) or "").startswith(words)]
+
+
+@implementer(IMastershipStep)
+class FailingStep:
+    """
+    A step that fails, as the addresses do without IPv6.
+    """
+
+    name = "addresses"
+    required = True
+    timeLimit = None
+
+    def acquire(self, change: Change) -> Deferred[None]:
+        return fail(OSError("no IPv6"))
+
+    def release(self, change: Change) -> None:
+        pass
 
 
 class ReadyStage(Stage):
@@ -217,6 +238,22 @@ class SwitchedOffTests(SynchronousTestCase):
         stage.run(4)
         self.assertIs(stage.host.role, Role.MASTER)
 
+    def test_withoutEvent(self) -> None:
+        """
+        The kernel sends no event when IPv6 is switched off on an interface without IPv6 addresses.
+        The first step that fails then shows it.
+        """
+        stage = ReadyStage(**BOTH)
+        stage.host.addStep(FailingStep())
+        stage.ipv6.linkLocalAddresses = []
+        stage.start()
+        stage.ipv6.switchedOff = True
+        with capturedLogs() as events:
+            stage.run(60)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual([one.role for one in stage.observer.changes].count(Role.MASTER), 1)
+        self.assertEqual(len(said(events, "Waiting: IPv6 is switched off")), 1)
+
     def test_reasonChanges(self) -> None:
         """
         When IPv6 is switched on and the address is still missing, the host waits for that.
@@ -287,6 +324,7 @@ class SourceTests(SynchronousTestCase):
             stage.run(60)
         self.assertIs(stage.host.role, Role.BACKUP)
         self.assertEqual(len(said(events, f"Waiting: no interface has {crafted.OWN}")), 1)
+        self.assertEqual(said(events, "No interface"), [])
         stage.transport.missing.clear()
         assert stage.network.receiver is not None
         stage.network.receiver.transportChanged()

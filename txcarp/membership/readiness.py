@@ -17,12 +17,13 @@ from txcarp.membership.holds import Holds
 from txcarp.membership.timers import cancel
 from txcarp.protocol.events import HoldReason, TransportChanged
 
+#: The holds of a host on which packets do not arrive, whatever a firewall does.
 _NOT_WORKING = frozenset((HoldReason.NO_LINK, HoldReason.DEAF, HoldReason.NOT_READY))
 
 
-class OwnLink:
+class Readiness:
     """
-    Holds a host while its interface does not work, or something else is lacking.
+    Holds a host while its interface does not work, or it lacks something else.
     """
 
     _log = Logger()
