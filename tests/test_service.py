@@ -127,14 +127,14 @@ class ManyTests(SynchronousTestCase):
         self.start(3)
         first, second = self.carp.virtualHosts
         self.journal.clear()
-        wanted = [self.one(2), self.one(5), self.one(1, advskew=9, peers=["10.99.0.9"])]
+        wanted = [self.one(2), self.one(5), self.one(1, advskew=9, broadcast=True)]
         with capturedLogs() as events:
             done = self.carp.reconfigure(wanted)
         self.assertEqual(
             [event["line"] for event in events if "line" in event],
             [
                 "eth7:2  unchanged; nothing will be sent",
-                "eth7:1  changes: advskew 0 -> 9, peers none -> 10.99.0.9; leaves its group and "
+                "eth7:1  changes: advskew 0 -> 9, broadcast false -> true; leaves its group and "
                 "joins it again; a master hands over",
                 "eth7:5  added: joins vhid 5 on eth7",
             ],
@@ -206,7 +206,7 @@ class ManyTests(SynchronousTestCase):
         """
         self.start(3)
         first = self.carp.virtualHosts[0]
-        done = [self.carp.reconfigure([self.one(1, peers=["10.99.0.9"]), self.one(2)])]
+        done = [self.carp.reconfigure([self.one(1, broadcast=True), self.one(2)])]
         done.append(self.carp.reconfigure([self.one(2)]))
         self.run_(1)
         for each in done:

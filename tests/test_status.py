@@ -315,7 +315,7 @@ class ReconfigureTests(SynchronousTestCase):
         A master hands over first.
         """
         self.stage.becomeMaster()
-        done = self.stage.host.reconfigure(configured(advskew=50, password=b"other"))
+        done = self.stage.host.reconfigure(configured(broadcast=True, password=b"other"))
         self.assertNoResult(done)
         self.assertEqual(self.stage.journal[0], ("advertise", 255, 255))
         self.stage.run(0.5)

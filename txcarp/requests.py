@@ -23,7 +23,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-from txcarp.addresses import parseSource
+from txcarp.addresses import parseAddress
 
 #: Seconds until a connection without a request is closed, and until a client gives up.
 PATIENCE = 15.0
@@ -69,7 +69,7 @@ class Requests(LineOnlyReceiver, TimeoutMixin):
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         try:
             request = json.loads(line)
-            address, group = parseSource(request["forget"]), request.get("group")
+            address, group = parseAddress(request["forget"]), request.get("group")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._answer({"error": f"the request is not understood: {error}"})
             return

@@ -201,7 +201,7 @@ def withoutSource(line: str, address: bytes) -> str | None:
     """
     try:
         found = json.loads(line)
-        known = [each for each in found["sources"] if parseSource(each) == address]
+        known = [each for each in found["sources"] if parseAddress(each) == address]
         for each in known:
             del found["sources"][each]
     except _NONSENSE as error:

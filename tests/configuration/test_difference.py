@@ -68,8 +68,8 @@ class DifferenceTests(SynchronousTestCase):
                 "60 s; one advertisement at most, no interruption",
                 "group3   changes: addresses 10.99.0.100/32 -> 10.0.0.4/32, 10.0.0.3/32; leaves "
                 "its group and joins it again; a master hands over",
-                "group10  changes: passfile, up_script up -> none; leaves its group and joins it "
-                "again; a master hands over",
+                "group10  changes: passfile, up_script up -> none; one advertisement at most, no "
+                "interruption",
                 "group5   added: joins vhid 5 on eth7",
                 "group4   removed: leaves its group; a master bows out",
                 "10.0.0.4 moves from group4 to group3",
@@ -85,17 +85,15 @@ class DifferenceTests(SynchronousTestCase):
 
     def test_live(self) -> None:
         """
-        Every setting is live or not: those that are not concern keys, sockets, addresses and what
-        the hosts of a group must agree on.
+        Every setting is live or not: those that are not concern sockets, the addresses of a
+        master, and what the hosts of a group must agree on.
         """
         settings = {field.name for field in attrs.fields(VirtualHostConfiguration)}
         self.assertLessEqual(ADVERTISED, LIVE)
         self.assertEqual(
             settings - LIVE,
-            {"interface", "vhid", "password", "otherPasswords", "addresses", "otherAddresses"}
-            | {"source", "source6", "group", "group6", "broadcast", "peers", "followPeers"}
-            | {"dialect", "assign", "virtualMAC", "verification", "signedHardware"}
-            | {"downScriptFirst"},
+            {"interface", "vhid", "addresses", "group", "group6", "broadcast"}
+            | {"dialect", "assign", "virtualMAC", "verification", "downScriptFirst"},
         )
         self.assertLessEqual(LIVE, settings)
         text = (Path(txcarp.__file__).parent.parent / "docs" / "file.rst").read_text()
@@ -109,3 +107,11 @@ class DifferenceTests(SynchronousTestCase):
         changed = Changed(one(1), one(1, advskew=1, dialect="openbsd"))
         self.assertEqual((changed.settings, changed.isLive), (("advskew", "dialect"), False))
         self.assertTrue(Changed(one(1), one(1, advskew=1)).isLive)
+        for before, after, isLive in (
+            ("learn", "require", True),
+            ("require", "learn", True),
+            ("learn", "off", False),
+            ("off", "require", False),
+        ):
+            seals = Changed(one(1, verification=before), one(1, verification=after))
+            self.assertIs(seals.isLive, isLive)

@@ -125,7 +125,7 @@ class StopTests(SynchronousTestCase):
                 timers.append(len(clock.getDelayedCalls()))
 
             stage.host.addObserver(Acting(Role.BACKUP, count))
-            change = partial(stage.host.reconfigure, configured(peers=["10.99.0.9"]))
+            change = partial(stage.host.reconfigure, configured(broadcast=True))
             self.successResultOf(act(stage, change))
             self.assertIsNot(stage.host._run, run)
             self.assertEqual(timers, [0])
@@ -335,7 +335,7 @@ class ConfigurationTests(SynchronousTestCase):
         """
         stage = Stage()
         stage.becomeMaster()
-        wanted = configured(peers=["10.99.0.9"])
+        wanted = configured(broadcast=True)
         first, second = (stage.host.reconfigure(wanted) for _ in range(2))
         self.assertNoResult(second)
         stage.run(0.5)

@@ -11,12 +11,18 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import GOOD_LINK, Stage
+from tests.fakes import GOOD_LINK, Stage, configured
 from tests.mastership.table import LeaseStage
+from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress, textOf
 from txcarp.configuration.difference import ADVERTISED, LIVE
 from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.membership.reception import keyringOf
+from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.effects import Role
+from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
+from txcarp.protocol.rejection import Rejection
+from txcarp.protocol.seal import Says
 
 #: Another value for each setting that can change.
 OTHERS: dict[str, Any] = {
@@ -39,6 +45,14 @@ OTHERS: dict[str, Any] = {
     "scriptTimeout": 5.0,
     "neutral": False,
     "shutdown": True,
+    "password": b"Geheimnis",
+    "otherPasswords": (b"Geheimnis",),
+    "otherAddresses": ((parseVirtualAddress("10.0.0.7"),),),
+    "signedHardware": b"\2\0\0\0\0\1",
+    "source": parseIPv4("10.99.0.77"),
+    "source6": parseIPv6("fe80::77"),
+    "peers": (parseIPv4(crafted.PEER),),
+    "followPeers": True,
     "title": "web",
     "debug": True,
 }
@@ -91,8 +105,9 @@ class EachTests(SynchronousTestCase):
         stage = Stage()
         stage.start()
         stage.host.follow(Trace())  # type: ignore[arg-type]
-        change(stage, advskew=9, debug=True)
-        self.assertEqual(happened[0].settings, (("advskew", 9), ("debug", True)))
+        change(stage, advskew=9, password=b"Geheimnis")
+        self.assertEqual(happened[0].settings, (("password", b"Geheimnis"), ("advskew", 9)))
+        self.assertEqual(repr(happened[0]), "Reconfigured(settings=password, advskew)")
 
     def test_backup(self) -> None:
         """
@@ -201,6 +216,114 @@ class TimingTests(SynchronousTestCase):
             stage.run(4)
         reasons = [hold.reason for hold in stage.host.status().holds]
         self.assertEqual(reasons, [HoldReason.FLAPPING])
+
+
+class KeyTests(SynchronousTestCase):
+    """
+    Passwords and sets of addresses.
+    """
+
+    def test_password(self) -> None:
+        """
+        A master signs and seals with the new password at once, and accepts what is signed with
+        any of those that it has.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        change(stage, password=b"new", otherPasswords=(crafted.PASSWORD,))
+        stage.run(1)
+        for said in stage.transport.advertisements[-2:]:
+            keyring = keyringOf(configured(password=b"new"))
+            self.assertEqual(keyring.recognise(said.counter, said.digest), CURRENT)
+            says = Says(said.advbase, said.advskew, said.demotion)
+            self.assertTrue(keyring.seal.opens(said.counter, says, parseIPv4(crafted.OWN)))
+        for counter, password in enumerate((b"new", crafted.PASSWORD)):
+            stage.deliver(advskew=200, password=password, counter=counter)
+        self.assertEqual(stage.host.status().received, 2)
+        change(stage, otherPasswords=())
+        stage.deliver(advskew=200, password=crafted.PASSWORD, counter=9)
+        self.assertEqual(stage.host.status().received, 2)
+
+    def test_otherAddresses(self) -> None:
+        """
+        Another set of addresses is accepted from now on.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for counter, more in enumerate(((), (("10.0.0.7",),))):
+            change(stage, otherAddresses=more)
+            stage.deliver(addresses=("10.0.0.7",), counter=counter)
+            self.assertEqual(stage.host.status().received, counter)
+
+    def test_verification(self) -> None:
+        """
+        Seals are demanded from now on.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        for counter, mode in enumerate(("learn", "require")):
+            change(stage, verification=mode)
+            stage.deliver(counter=counter)
+        self.assertEqual(stage.host.status().received, 1)
+        self.assertEqual(stage.host.status().rejected, {Rejection.UNSEALED: 1})
+
+
+class WayTests(SynchronousTestCase):
+    """
+    Where advertisements come from and go to.
+    """
+
+    def ends(self, packet: bytes) -> tuple[str, str]:
+        """
+        The source and the destination of a packet.
+        """
+        read = readPacket(packet)
+        return textOf(read.source), textOf(read.destination)
+
+    def test_source(self) -> None:
+        """
+        They come from another source at once, and what comes from it counts as this host's own.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        change(stage, source="10.99.0.77")
+        last = stage.transport.packets[-1]
+        self.assertEqual(self.ends(last), ("10.99.0.77", "224.0.0.18"))
+        stage.deliver(last)
+        self.assertEqual(stage.host.status().rejected, {Rejection.OWN_ECHO: 1})
+
+    def test_peers(self) -> None:
+        """
+        They go to other peers at once.  Peers that were found remain while they may.
+        """
+        stage = Stage(neutral=True, followPeers=True, verification="off")
+        stage.start()
+        stage.deliver(advskew=250)
+        stage.run(4)
+        self.assertIs(stage.host.role, Role.MASTER)
+        group, found = "224.0.0.18", crafted.PEER
+        for settings, expected in (
+            ({}, [group, found]),
+            ({"peers": ("10.99.0.9",)}, [group, "10.99.0.9", found]),
+            ({"peers": (found,)}, [group, found]),
+            ({"followPeers": False}, [found]),
+            ({"peers": ()}, [group]),
+        ):
+            change(stage, **settings, title=str(settings))
+            stage.transport.packets.clear()
+            stage.run(1)
+            sent = [self.ends(packet)[1] for packet in stage.transport.packets]
+            self.assertEqual(sent, expected)
+
+    def test_linkLocal(self) -> None:
+        """
+        The source that was found on the interface remains known if something else changes.
+        """
+        stage = Stage(neutral=True, addresses=["fd00::7"], source=None)
+        stage.becomeMaster()
+        change(stage, advskew=9, title="x")
+        stage.deliver(stage.transport.packets[-1])
+        self.assertEqual(stage.host.status().rejected, {Rejection.OWN_ECHO: 1})
 
 
 class LinkTests(SynchronousTestCase):

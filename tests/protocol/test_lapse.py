@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import attrs
+
 from tests import crafted
 from tests.crafted import packed
 from tests.protocol.test_freshness import (

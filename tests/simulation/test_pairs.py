@@ -8,6 +8,7 @@ import itertools
 import time
 from typing import Any
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,6 +56,28 @@ class PairTests(SynchronousTestCase):
         self.assertEqual(segment.masters(), [first])
         self.assertEqual({reign.host for reign in segment.reigns}, {first.source})
         self.assertIs(second.role, Role.BACKUP)
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.lists(st.permutations(range(2)), min_size=3, max_size=3))
+    def test_newPassword(self, orders: list[list[int]]) -> None:
+        """
+        A password that is changed step by step on running hosts, in any order of the hosts in
+        each step, is no interruption: the master remains the only one.
+        """
+        segment, *hosts = pair({"advskew": 10}, {"advskew": 20})
+        old = hosts[0].virtualHost.configuration.password
+        steps = ((old, (b"new",)), (b"new", (old,)), (b"new", ()))
+        for (password, others), order in zip(steps, orders, strict=True):
+            for number in order:
+                host = hosts[number].virtualHost
+                new = attrs.evolve(host.configuration, password=password, otherPasswords=others)
+                self.successResultOf(host.reconfigure(new))
+                segment.run(2.3)
+        segment.run(10)
+        self.assertEqual((segment.masters(), len(segment.reigns)), ([hosts[0]], 1))
+        hosts[0].crash()
+        segment.run(5)
+        self.assertEqual(segment.masters(), [hosts[1]])
 
     def test_allSkews(self) -> None:
         """

@@ -52,11 +52,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from txcarp.addresses import parseSource, textOf
+    from txcarp.addresses import parseAddress, textOf
     from txcarp.statestore import defaultStateDirectory
 
     try:
-        address = parseSource(options.address)
+        address = parseAddress(options.address)
     except ValueError as error:
         parser.error(str(error))
     paths: list[Path] = options.paths or sorted(defaultStateDirectory().glob("*.json"))

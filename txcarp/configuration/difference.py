@@ -13,19 +13,28 @@ import attrs
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.settings import nameOf, shown
+from txcarp.protocol.seal import Verification
 
 #: The settings that a running virtual host changes at once.  What the other hosts of the group can
-#: notice of them is one advertisement.  The others concern sockets, keys, addresses, or what the
-#: group agrees on: with another value, a virtual host leaves its group and joins it again.
+#: notice of them is one advertisement.  The others concern sockets, the addresses that a master
+#: has, or rules that all hosts of the group must share: with another value, a virtual host leaves
+#: its group and joins it again.
 LIVE = frozenset(
     ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
     + ("anyFamily", "trackedInterfaces", "ignoreLink", "releaseFirst", "announceEvery")
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
-    + ("title", "debug")
+    + ("password", "otherPasswords", "otherAddresses", "signedHardware")
+    + ("source", "source6", "peers", "followPeers", "title", "debug")
 )
 
-#: Those that are in advertisements.
-ADVERTISED = frozenset(("advbase", "advskew"))
+#: Those that are in advertisements, or in the packets around them.
+ADVERTISED = frozenset(
+    ("advbase", "advskew", "password", "signedHardware")
+    + ("source", "source6", "peers", "followPeers")
+)
+
+#: With any of these two, a host seals.
+_SEALING = (Verification.LEARN, Verification.REQUIRE)
 
 
 @attrs.frozen
@@ -50,7 +59,8 @@ class Changed:
         """
         Whether a running virtual host changes without leaving its group.
         """
-        return LIVE.issuperset(self.settings)
+        seals = self.before.verification in _SEALING and self.after.verification in _SEALING
+        return LIVE.issuperset(one for one in self.settings if one != "verification" or not seals)
 
     def explain(self) -> str:
         """

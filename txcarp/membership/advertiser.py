@@ -72,11 +72,12 @@ class Advertiser:
         self._errors = SendErrors()
         self._refresh()
 
-    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+    def adopt(self, configuration: VirtualHostConfiguration, keyring: Keyring) -> None:
         """
-        Follow other settings from the next advertisement on.
+        Follow other settings, and sign with other keys, from the next advertisement on.
         """
         self._configuration = configuration
+        self._keyring = keyring
         self._refresh()
 
     @property

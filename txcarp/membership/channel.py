@@ -35,28 +35,51 @@ class Channel:
     ) -> None:
         self.family = family
         self.transport = transport
-        isIPv4 = family is Family.IPV4
         self._virtual = frozenset(address.packed for address in configuration.addresses)
-        self._configured = configuration.source if isIPv4 else configuration.source6
-        listed = tuple(
-            dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is family)
+        self._interface = configuration.interface
+        self._noLinkLocal = (
+            f"{configuration.interface} has no link-local IPv6 address of its own that is ready "
+            "(one that the kernel still checks for duplicates is not)"
         )
+        self._followed: list[bytes] = []
+        self._address(configuration)
+
+    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+        """
+        Send from another source, or to other peers, from now on.
+        """
+        isIPv4 = self.family is Family.IPV4
+        configured = configuration.source if isIPv4 else configuration.source6
+        before = self._configured, self._peers, self._follows
+        if before != (configured, configuration.peers, configuration.followPeers):
+            self._address(configuration)
+
+    def _address(self, configuration: VirtualHostConfiguration) -> None:
+        isIPv4 = self.family is Family.IPV4
+        self._configured = configuration.source if isIPv4 else configuration.source6
+        self._peers, self._follows = configuration.peers, configuration.followPeers
+        listed = tuple(
+            dict.fromkeys(peer for peer in configuration.peers if familyOf(peer) is self.family)
+        )
+        # Followed peers may be silent backups, which this host would not find again.
+        self._followed = [
+            peer for peer in self._followed if self._follows and peer not in listed
+        ]
         self.audience = Audience(
             configuration.vhid,
             self._configured or b"",
             configuration.group if isIPv4 else configuration.group6,
             listed,
-            [],
+            self._followed,
         )
-        useGroup = configuration.followPeers or not listed
-        self._interface = configuration.interface
+        useGroup = self._follows or not listed
         #: Whether peers send to the source of this host, and not to a group.
         self._isUnicast = not useGroup
-        self._noLinkLocal = (
-            f"{configuration.interface} has no link-local IPv6 address of its own that is ready "
-            "(one that the kernel still checks for duplicates is not)"
-        )
-        self.destinations = [*([self.audience.group] if useGroup else []), *listed]
+        self.destinations = [
+            *([self.audience.group] if useGroup else []),
+            *listed,
+            *self._followed,
+        ]
 
     def source(self) -> bytes:
         """

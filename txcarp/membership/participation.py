@@ -376,13 +376,16 @@ class Participation:
 
     def _reconfigured(self, settings: dict[str, Any]) -> None:
         new = self._configuration = attrs.evolve(self._configuration, **settings)
-        for firewall in self._firewalls.values():
-            firewall.adopt(new)
+        self._follows = new.followPeers
+        keyring = keyringOf(new)
+        for adoptKeys in (self._sealing.adopt, self.advertiser.adopt, self._reception.adopt):
+            adoptKeys(new, keyring)
         for adopt in (
-            *(self.advertiser.adopt, self._sealing.adopt, self._own.adopt, self._roles.adopt),
-            *(self._damping.adopt, self._reception.adopt, self._diagnostics.adopt),
+            *(channel.adopt for channel in self._channels.values()),
+            *(firewall.adopt for firewall in self._firewalls.values()),
+            *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
-            *(self._ownLink.adopt, self._demotions.adopt),
+            *(self._readiness.adopt, self._demotions.adopt),
         ):
             adopt(new)
         if self.candidate.state is MASTER and not ADVERTISED.isdisjoint(settings):

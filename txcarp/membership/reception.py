@@ -65,11 +65,12 @@ class Reception:
         self._sealing = sealing
         self._advertiser = advertiser
 
-    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+    def adopt(self, configuration: VirtualHostConfiguration, keyring: Keyring) -> None:
         """
-        Log advertisements, or stop that.
+        Accept what was signed with other keys, and log advertisements or stop that.
         """
         self._debug = configuration.debug
+        self._keyring = keyring
 
     def read(self, packet: Packet) -> Heard | Refused:
         """

@@ -77,7 +77,6 @@ class Sealing:
         @param platform: Has the clocks, and the store with the state of earlier processes.
         """
         self._seals = configuration.verification is not Verification.OFF
-        self._verification = configuration.verification
         self._group = f"{configuration.interface}:{configuration.vhid}"
         self._keyring = keyring
         self._limits = memory.limits
@@ -110,14 +109,17 @@ class Sealing:
                 configuration.verification, keyring.seals, lag, constantCounters
             )
 
-    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+    def adopt(self, configuration: VirtualHostConfiguration, keyring: Keyring) -> None:
         """
-        Follow another timing of the group.
+        Follow another timing of the group, seal with other keys, and demand other seals.  A host
+        that does not seal does not begin to.
         """
+        self._keyring = keyring
         freshness = self._memory.freshness
+        self._learns = configuration.verification is Verification.LEARN
         freshness.adopt(
-            self._verification,
-            self._keyring.seals,
+            configuration.verification,
+            keyring.seals,
             _lag(configuration),
             configuration.dialect.constantCounter,
         )

@@ -93,9 +93,7 @@ class MasterDown:
         self._tolerated = tolerated(configuration)
         if configuration.anyFamily != self._anyFamily:
             self._anyFamily = configuration.anyFamily
-            if self._due and self._second is None and self.hasPassed:
-                for one in self.silent:  # no deadline was overdue until now
-                    self._due[one] = self._clock.seconds()
+            if self._due and self._second is None and self._passed():
                 self._tell(DeadlinePassed(0.0, self.hasUnread()))
 
     @property

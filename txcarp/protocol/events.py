@@ -264,10 +264,12 @@ class Reconfigured(Event):
     """
     An administrator changed settings for which this host need not leave its group.
 
-    @ivar settings: Each of the settings with its new value.
+    @ivar settings: Each of the settings with its new value, which may be a secret.
     """
 
-    settings: tuple[tuple[str, object], ...]
+    settings: tuple[tuple[str, object], ...] = attrs.field(
+        repr=lambda settings: ", ".join(name for name, _ in settings)
+    )
 
 
 @attrs.frozen
