@@ -89,7 +89,8 @@ class Announcements:
         self.again()
         for delay in self._soon:
             self._timers.append(self._clock.callLater(delay, self._repeat))
-        self._refreshLater()
+        if self._refresh is not None:
+            self._next = self._clock.callLater(self._refresh, self._refreshed)
 
     def repeatEvery(self, refresh: float | None) -> None:
         """
