@@ -1071,6 +1071,23 @@ class FilteredTests(SynchronousTestCase):
         self.assertEqual(stage.host.status().received, 1)
         self.assertEqual(stage.host.status().rejected.total(), 0)
 
+    def test_toAnother(self) -> None:
+        """
+        Unicast to another address that is seen in front of the firewall is not for this host,
+        whether it has peers or not.
+        """
+        for peers in ((), (socket.inet_aton(crafted.PEER),)):
+            stage = Stage(neutral=True, peers=peers)
+            stage.start()
+            assert stage.network.receiver is not None
+            for destination in ("10.99.0.77", crafted.OWN):
+                self.assertEqual(stage.host.status().received, 0)
+                packet = crafted.packet(advbase=1, destination=destination)
+                with capturedLogs():
+                    stage.network.receiver.packetFiltered(readPacket(packet))
+                    stage.run(1)
+            self.assertEqual(stage.host.status().received, 1)
+
     def test_stopped(self) -> None:
         """
         A stopped host ignores packets, and a running host ignores packets of families that

@@ -204,6 +204,11 @@ class ILinkMonitor(Interface):
         Undo L{watch}.
         """
 
+    def known() -> Deferred[None]:
+        """
+        Wait until the present links are known.
+        """
+
     def link(name: str) -> Link | None:
         """
         Return the present state of a link; C{None} if no interface has this name.

@@ -238,7 +238,7 @@ class PlannedTests(PairTestCase):
         self.report(f"planned stop: {gap.lost} probes lost, {gap.silence * 1000:.0f} ms")
         # One, where two hosts share nothing but this machine; more where it is busy.
         self.assertLessEqual(gap.lost, 1 + self.slack / 0.05)
-        await self.until(lambda: second.said("the master is leaving"), "the reason", 3)
+        await self.until(lambda: second.said("the master bowed out"), "the reason", 3)
         await self.until(lambda: first.ended, "it ends", 5)
         self.overlapIsShort(stopping, "planned stop")
 

@@ -206,6 +206,12 @@ class FakeLinks:
         """
         self.observers.remove((name, observer))
 
+    def known(self) -> Deferred[None]:
+        """
+        See L{ILinkMonitor.known}.
+        """
+        return succeed(None)
+
     def link(self, name: str) -> Link | None:
         """
         See L{ILinkMonitor.link}.

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -142,10 +142,17 @@ class TableTests(SynchronousTestCase):
         self.clock = Clock()
         self.netlink = FakeNetlink()
         self.indexes = {"eth7": INDEX}
+        self.linksKnown: Deferred[None] = succeed(None)
         self.list = AddressList(self.netlink, self.clock)  # type: ignore[arg-type]
         self.table = AddressTable(self.netlink, self.list, self)  # type: ignore[arg-type]
         self.observer = FakeObserver()
         self.table.watch("eth7", self.observer)
+
+    def known(self) -> Deferred[None]:
+        """
+        See C{ILinkMonitor.known}.
+        """
+        return self.linksKnown
 
     def link(self, name: str) -> Link | None:
         """
@@ -204,6 +211,17 @@ class TableTests(SynchronousTestCase):
         self.successResultOf(self.table.known())
         self.assertIs(self.holding(), Holding.OURS)
         self.assertIs(self.holding(IPV6), Holding.NOBODY)
+
+    def test_linksUnknown(self) -> None:
+        """
+        They are not known before the links are, by whose indexes they are found.
+        """
+        self.linksKnown = Deferred()
+        self.start(address())
+        waiting = self.table.known()
+        self.assertNoResult(waiting)
+        self.linksKnown.callback(None)
+        self.successResultOf(waiting)
 
     def test_startTwice(self) -> None:
         """
@@ -719,6 +737,12 @@ class KernelTests(TestCase):
         table.watch("eth0", self.observer)
         await table.known()
         return table
+
+    def known(self) -> Deferred[None]:
+        """
+        See C{ILinkMonitor.known}.
+        """
+        return succeed(None)
 
     def link(self, name: str) -> Link | None:
         """

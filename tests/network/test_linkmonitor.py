@@ -119,6 +119,18 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(missing.told, [("eth9", None)])
         self.assertEqual(self.monitor.link("eth0"), ETH0)
 
+    def test_known(self) -> None:
+        """
+        The links are known when the first list is complete and observers have been called.
+        """
+        told: list[int] = []
+        waiting = self.monitor.known()
+        waiting.addCallback(lambda _: told.append(len(self.tape.told)))
+        self.assertEqual(told, [])
+        self.listed(ETH0)
+        self.assertEqual(told, [1])
+        self.successResultOf(self.monitor.known())
+
     def test_lateObserver(self) -> None:
         """
         An observer that begins to watch later is called at once.

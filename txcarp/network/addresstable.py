@@ -88,7 +88,8 @@ class AddressTable:
         self._observers = [entry for entry in self._observers if entry[1] is not observer]
 
     def known(self) -> Deferred[None]:
-        return self._addresses.known()
+        # The other methods need the index of the interface.
+        return self._addresses.known().addCallback(lambda _: self._links.known())
 
     def holding(self, interface: str, address: VirtualAddress) -> Holding:
         found = self._on(self._indexOf(interface), address)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -49,6 +50,7 @@ class LinkMonitor:
         )
         self._started = False
         self._known = False
+        self._untilKnown: list[Deferred[None]] = []
         self._links: dict[int, Link] = {}
         self._byName: dict[str, Link] = {}
         self._watches: list[_Watch] = []
@@ -97,6 +99,16 @@ class LinkMonitor:
                 return
         raise ValueError(f"{observer!r} does not watch interface {name}")
 
+    def known(self) -> Deferred[None]:
+        """
+        See L{ILinkMonitor.known}.
+        """
+        if self._known:
+            return succeed(None)
+        known: Deferred[None] = Deferred()
+        self._untilKnown.append(known)
+        return known
+
     def link(self, name: str) -> Link | None:
         """
         See L{ILinkMonitor.link}.  C{None} also before the first list is complete.
@@ -122,6 +134,9 @@ class LinkMonitor:
         self._known = True
         self._setLinks({link.index: link for link in links})
         self._notifyAll({watch.name for watch in self._watches})
+        waiting, self._untilKnown = self._untilKnown, []
+        for known in waiting:
+            known.callback(None)
 
     def _setLinks(self, links: dict[int, Link]) -> None:
         self._links = links

@@ -87,6 +87,9 @@ class FakeLinks:
     def unwatch(self, name: str, observer: ILinkObserver) -> None:
         self.observers.remove((name, observer))
 
+    def known(self) -> Deferred[None]:
+        return succeed(None)
+
     def link(self, name: str) -> Link | None:
         return self.links.get(name)
 
