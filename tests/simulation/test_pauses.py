@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -102,24 +104,24 @@ class SleepingBackupTests(SynchronousTestCase):
     Backups that do not run for longer than their socket keeps packets.
     """
 
-    def check(self, room: int, pause: float, **settings: Any) -> None:
+    def check(self, room: int, pause: float, **facts: Any) -> None:
         """
         Assert that a pause of the backup changes nothing, although its socket lost the newest
         packets.
         """
         segment = Segment()
-        master = segment.add("10.99.0.1", **{"advskew": 10, **settings})
+        master = segment.add("10.99.0.1", **{"advskew": 10, **facts})
         master.start()
         segment.run(20)
-        backup = segment.add("10.99.0.2", **{"advskew": 0, **settings})
+        backup = segment.add("10.99.0.2", **{"advskew": 0, **facts})
         backup.room = room
         backup.start()
         segment.run(20)
-        self.assertEqual(segment.masters(), [master], settings)
+        self.assertEqual(segment.masters(), [master], facts)
         with capturedLogs():
             nap(segment, backup, pause)
             segment.run(20)
-        self.assertEqual([reign.host for reign in segment.reigns], [master.source], settings)
+        self.assertEqual([reign.host for reign in segment.reigns], [master.source], facts)
 
     def test_overflow(self) -> None:
         """
@@ -134,8 +136,8 @@ class SleepingBackupTests(SynchronousTestCase):
         ]
         for verification in ("off", "learn", "require"):
             for pause in (15.5, 60.25, 300.125):
-                for settings in everywhere:
-                    self.check(8, pause, verification=verification, **settings)
+                for facts in everywhere:
+                    self.check(8, pause, verification=verification, **facts)
 
     def test_nothingKept(self) -> None:
         """
@@ -143,20 +145,20 @@ class SleepingBackupTests(SynchronousTestCase):
         outside, does not take over either.
         """
         everywhere: list[dict[str, Any]] = [{}, {"advbase": 4}, {"dialect": "openbsd"}]
-        for settings in everywhere:
-            self.check(0, 100.0, **settings)
+        for facts in everywhere:
+            self.check(0, 100.0, **facts)
 
     def test_zeroBase(self) -> None:
         """
         This holds without an advbase, too.
         """
-        settings: dict[str, Any] = {"advbase": 0, "dialect": "openbsd"}
+        facts: dict[str, Any] = {"advbase": 0, "dialect": "openbsd"}
         for pause in (0.06, 0.5, 2.0, 60.0):
             segment = Segment()
-            master = segment.add("10.99.0.1", advskew=10, **settings)
+            master = segment.add("10.99.0.1", advskew=10, **facts)
             master.start()
             segment.run(1)
-            backup = segment.add("10.99.0.2", advskew=20, **settings)
+            backup = segment.add("10.99.0.2", advskew=20, **facts)
             backup.room = 16
             backup.start()
             segment.run(1)
@@ -208,3 +210,44 @@ class SleepingBackupTests(SynchronousTestCase):
             hosts[2].thaw()
             segment.run(10)
         self.assertNotIn(hosts[2].source, [reign.host for reign in segment.reigns])
+
+
+class BusyGroupTests(SynchronousTestCase):
+    """
+    Groups without an advbase whose hosts are all busy now and then.
+    """
+
+    @settings(max_examples=20)
+    @given(
+        st.sampled_from(["ucarp", "openbsd"]),
+        st.lists(st.integers(1, 60), min_size=2, max_size=3, unique=True),
+        st.lists(
+            st.tuples(st.integers(0, 2), st.integers(0, 400), st.integers(0, 400)), max_size=25
+        ),
+    )
+    def test_anything(
+        self, dialect: str, skews: list[int], story: list[tuple[int, int, int]]
+    ) -> None:
+        """
+        However the hosts are paused, there is one master afterwards, and it stays master.
+        """
+        segment = Segment()
+        hosts = [
+            segment.add(
+                f"10.99.0.{number}", advbase=0, advskew=skew, dialect=dialect, flapLimit=None
+            )
+            for number, skew in enumerate(skews, 1)
+        ]
+        with capturedLogs():
+            for host in hosts:
+                host.start()
+            segment.run(1)
+            for index, pause, after in story:
+                host = hosts[index % len(hosts)]
+                nap(segment, host, pause / 1000)
+                segment.run(after / 1000)
+            segment.run(2)
+        self.assertEqual(len(segment.masters()), 1)
+        changes = segment.reigns[-1:]
+        segment.run(2)
+        self.assertEqual(segment.reigns[-1:], changes)
