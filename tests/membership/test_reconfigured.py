@@ -321,7 +321,7 @@ class WayTests(SynchronousTestCase):
         """
         stage = Stage(neutral=True, addresses=["fd00::7"], source=None)
         stage.becomeMaster()
-        change(stage, advskew=9, title="x")
+        change(stage, preempt=True)
         stage.deliver(stage.transport.packets[-1])
         self.assertEqual(stage.host.status().rejected, {Rejection.OWN_ECHO: 1})
 
@@ -351,6 +351,18 @@ class LinkTests(SynchronousTestCase):
             self.assertEqual(watched, [*(one.partition(":")[0] for one in tracked), "eth7"])
         stage.host.stopService()
         self.assertEqual(stage.links.observers, [])
+
+    def test_trackedOwn(self) -> None:
+        """
+        The interface of the group, which is watched already, can be tracked, too.
+        """
+        stage = Stage(neutral=True, ignoreLink=True)
+        stage.becomeMaster()
+        stage.links.change(running=False)
+        change(stage, trackedInterfaces=("eth7:30",))
+        self.assertEqual(stage.host.status().demotion, 30)
+        change(stage, trackedInterfaces=())
+        self.assertEqual(stage.host.status().demotion, 0)
 
     def test_ignoreLink(self) -> None:
         """

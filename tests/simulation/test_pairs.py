@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from random import Random
 from typing import Any
 
 import attrs
@@ -78,6 +79,38 @@ class PairTests(SynchronousTestCase):
         hosts[0].crash()
         segment.run(5)
         self.assertEqual(segment.masters(), [hosts[1]])
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.integers(0, 2**32))
+    def test_reloads(self, seed: int) -> None:
+        """
+        Whatever live settings change on running hosts, and when: a group has one master as soon
+        as the hosts have heard each other, it is never without one for longer than the dead time,
+        and two overlap no longer than a packet travels.
+        """
+        random = Random(seed)
+        segment, *hosts = pair({"advskew": 10}, {"advskew": 20})
+        began = segment.clock.seconds()
+        for _ in range(40):
+            host = random.choice(hosts).virtualHost
+            change = random.choice(
+                (
+                    {"advskew": random.randrange(200)},
+                    {"deadRatio": random.randrange(3, 6)},
+                    {"preempt": random.random() < 0.5},
+                    {"preemptDelay": random.choice((0.0, 2.0))},
+                    {"upScript": random.choice((None, "up")), "announceEvery": 5.0},
+                    {"trackedInterfaces": random.choice(((), ("eth7:100",)))},
+                    {"releaseFirst": random.random() < 0.5, "title": str(random.random())},
+                )
+            )
+            new = attrs.evolve(host.configuration, flapLimit=None, **change)
+            self.successResultOf(host.reconfigure(new))
+            segment.run(random.random() * 3)
+            self.assertGreaterEqual(len(segment.masters()), 1)
+        segment.run(5)
+        self.assertEqual(len(segment.masters()), 1)
+        self.assertLessEqual(segment.longestOverlap(began), 2 * LATENCY)
 
     def test_allSkews(self) -> None:
         """
