@@ -962,7 +962,7 @@ class ProcessTests(TestCase):
         A crash between writing the new file and giving it its name leaves the old one.
         """
         process = self.spawn(
-            "save(1).addCallback(lambda _: setattr(Path, 'replace', die) or save(2))"
+            "save(1).addCallback(lambda _: setattr(os, 'replace', die) or save(2))"
         )
         self.assertEqual(process.wait(30), -signal.SIGKILL)
         names = sorted(os.listdir(self.path.parent))

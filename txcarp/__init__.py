@@ -31,6 +31,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{socketreader}: reads a socket on the reactor.
   - C{statestore}: what must be known after a restart.
   - C{statefile}: the file of the state store.
+  - C{statewriter}: writes the file in a process of its own.
   - C{requests}: requests to the process that uses a state file.
   - C{addresses}: addresses as people write them.
   - C{links}: links and addresses as the kernel describes them.

@@ -34,6 +34,7 @@ from txcarp.network.macvlans import Macvlans
 from txcarp.requests import listen
 from txcarp.statefile import StateFile
 from txcarp.statestore import StateStore, inDaemonThread
+from txcarp.statewriter import SeparateWriter
 
 
 @implementer(IPlatform)
@@ -97,7 +98,7 @@ class LinuxPlatform:
             None
             if stateFile is None
             else StateStore(
-                StateFile(stateFile),
+                StateFile(stateFile, SeparateWriter(stateFile)),
                 clock,
                 partial(inDaemonThread, reactor),
                 partial(listen, reactor),

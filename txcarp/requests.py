@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
@@ -85,6 +86,15 @@ class Requests(LineOnlyReceiver, TimeoutMixin):
         transport.loseConnection()
 
 
+class _Port(unix.Port):
+    """
+    A Unix socket whose file remains after the end.  Removing it would block while the disk hangs.
+    """
+
+    def connectionLost(self, reason: Failure) -> None:
+        tcp.Port.connectionLost(self, reason)
+
+
 def listen(reactor: IReactorUNIX, path: Path, forget: Forget) -> IListeningPort | None:
     """
     Accept requests, on behalf of a process that has the lock of a state file.
@@ -97,7 +107,8 @@ def listen(reactor: IReactorUNIX, path: Path, forget: Forget) -> IListeningPort 
         address.unlink(missing_ok=True)  # an earlier process may have left it
         factory: Any = Factory.forProtocol(partial(Requests, forget))
         factory.noisy = False
-        port: IListeningPort = reactor.listenUNIX(str(address), factory, mode=0o600)
+        port: IListeningPort = _Port(os.fsencode(address), factory, mode=0o600, reactor=reactor)
+        port.startListening()
         return port
     except Exception as error:  # Twisted raises CannotListenError, or what the kernel says
         _log.warn(

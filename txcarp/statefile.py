@@ -8,7 +8,6 @@ that does not name the group.  The functions here block.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import math
@@ -23,6 +22,7 @@ from txcarp.addresses import parseAddress, textOf
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.seal import TICKS, Says
 from txcarp.protocol.sealstate import SealState
+from txcarp.statewriter import SeparateWriter, makeDirectory, openPrivately, replaceFile
 
 #: Bytes; a larger file was not written by txcarp.
 LARGEST_FILE = 1 << 26
@@ -255,8 +255,12 @@ class StateFile:
     write.  The kernel releases it when the process ends, however it ends.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, writer: SeparateWriter | None = None) -> None:
+        """
+        @param writer: Replaces the file; C{None} to do that in this process.
+        """
         self.path = Path(path)
+        self._writer = writer
         self._lock: int | None = None
 
     @property
@@ -276,8 +280,8 @@ class StateFile:
         """
         if self._lock is not None:
             return False
-        _makeDirectory(self.path.parent)
-        lock = _open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT)
+        makeDirectory(os.path.abspath(self.path.parent))
+        lock = openPrivately(f"{self.path.parent}/.{self.path.name}.lock", os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(lock, 0)
@@ -300,6 +304,8 @@ class StateFile:
         """
         Let another process have the file.
         """
+        if self._writer is not None:
+            self._writer.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -312,7 +318,7 @@ class StateFile:
         @raise BadState: If it is not a regular file, or is too large.
         """
         try:
-            descriptor = _open(path, os.O_RDONLY)
+            descriptor = openPrivately(str(path), os.O_RDONLY)
         except FileNotFoundError:
             return None
         with open(descriptor, "rb") as file:
@@ -329,37 +335,8 @@ class StateFile:
 
         @raise OSError: If that is not possible; the old file remains.
         """
-        _makeDirectory(self.path.parent)
-        fresh = self.path.with_name(f".{self.path.name}.new")
-        descriptor = _open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        with open(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fsync(descriptor)
-        fresh.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # some network file systems cannot
-                raise
-        finally:
-            os.close(directory)
-
-
-def _open(path: Path, flags: int) -> int:
-    """
-    Open a file for this user alone.  A symbolic link is not followed, and a fifo not
-    waited for.
-    """
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-
-
-def _makeDirectory(path: Path) -> None:
-    """
-    Make a directory, and those above it, in which nobody else may write, whatever the
-    umask is.
-    """
-    if not path.is_dir():
-        _makeDirectory(path.parent)
-        path.mkdir(0o755, exist_ok=True)
+        data = text.encode("utf-8", "surrogateescape")
+        if self._writer is not None:
+            self._writer.write(data)
+        else:
+            replaceFile(str(self.path), data)
