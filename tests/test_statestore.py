@@ -63,6 +63,7 @@ _STATE = SealState(
         _PEER: SealedSource(5, 1.5, 3.0, (Says(1, 0), Says(255, 255, 3))),
         socket.inet_pton(socket.AF_INET6, "fe80::1"): SealedSource(9),
     },
+    (2**64 - 1, 3),
 )
 
 
@@ -123,6 +124,8 @@ class FormatTests(SynchronousTestCase):
         many = {socket.inet_aton(f"10.99.1.{n}"): SealedSource(1) for n in range(65)}
         for wrong, words in (
             (encodeState("eth0:1", SealState(0, many), "boot"), "65 sources"),
+            (encodeState("eth0:1", SealState(0, {}, (1,) * 65), "boot"), "65 unsealed"),
+            (encodeState("eth0:1", SealState(0, {}, (1 << 64,)), "boot"), "is not"),
             (self.text.replace('"tick": 7', '"tick": -1'), "-1 is not"),
             (self.text.replace('"tick": 7', '"tick": 1099511627776'), "1099511627776 is not"),
             (self.text.replace('"tick": 7', '"tick": "7"'), "'7' is not"),

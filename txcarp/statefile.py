@@ -20,6 +20,7 @@ from typing import Any
 
 from txcarp.addresses import parseAddress, textOf
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
+from txcarp.protocol.lapse import SAVED
 from txcarp.protocol.seal import TICKS, Says
 from txcarp.protocol.sealstate import SealState
 from txcarp.statewriter import SeparateWriter, makeDirectory, openPrivately, replaceFile
@@ -85,6 +86,7 @@ def encodeState(group: str, state: SealState, boot: str) -> str:
                 }
                 for address, source in state.sources.items()
             },
+            "unsealed": state.unsealed,
         }
     )
 
@@ -107,7 +109,12 @@ def _stateOf(found: Any, boot: str) -> SealState:
     same fields.
     """
     sources = dict(_sourcesOf(found["sources"], found["boot"] == boot))
-    return SealState(_whole(found["tick"], TICKS), sources)
+    unsealed = found.get("unsealed", ())  # earlier versions had none
+    if len(unsealed) > SAVED:
+        raise BadState(f"it has {len(unsealed)} unsealed counters, more than {SAVED}")
+    return SealState(
+        _whole(found["tick"], TICKS), sources, tuple(_whole(each, 1 << 64) for each in unsealed)
+    )
 
 
 def _sourcesOf(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, SealedSource]]:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -238,7 +239,7 @@ class StateStore:
         rest = {each: source for each, source in state.sources.items() if each != address}
         if len(rest) == len(state.sources):
             return False
-        self._pending[group] = lambda: SealState(state.tick, rest)
+        self._pending[group] = lambda: attrs.evolve(state, sources=rest)
         return True
 
     def close(self) -> Deferred[None]:

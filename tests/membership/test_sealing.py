@@ -686,6 +686,44 @@ class AttackTests(SynchronousTestCase):
         self.assertEqual(second.virtualHost.status().findings[Finding.SEAL_ENDED], 1)
         self.assertNotIn(_PEER, second.disk.saved(_GROUP).sources)
 
+    def test_unsealedEarlier(self) -> None:
+        """
+        What a host sent before it began to seal does not keep it alive after its death, in its own
+        name, altered or not, whether it had counted on from others or had drawn its counters, and
+        whether the receiver was restarted since.
+        """
+        for dialect in ("ucarp", "freebsd", "openbsd"):
+            for restarted in (False, True):
+                segment, first, second = self.group(
+                    dialect=dialect, verification=Verification.OFF, preempt=True
+                )
+                second.settings["verification"] = Verification.LEARN
+                for computer in (second, first, second, first):
+                    computer.stop()
+                    segment.run(5)
+                    computer.start()
+                    segment.run(10)
+                captured = [one for one in segment.record if sourceOf(one) == _PEER]
+                first.stop()
+                segment.run(5)
+                first.settings["verification"] = Verification.LEARN
+                first.start()
+                segment.run(20)
+                if restarted:
+                    second.stop()
+                    segment.run(5)
+                    second.start()
+                    segment.run(10)
+                self.assertEqual(segment.masters(), [first])
+                first.crash()
+                for says in (None, Says(0, 1)):
+                    for index, packet in enumerate(captured):
+                        self.inject(segment, resent(packet, says=says))
+                        segment.run(1)
+                        if index > 4:
+                            self.assertEqual(segment.masters(), [second], (dialect, restarted))
+                self.assertGreater(len(captured), 30)
+
     def test_newHardware(self) -> None:
         """
         A peer that was replaced by a new machine, without a saved state and with a clock that is

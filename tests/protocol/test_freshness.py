@@ -100,7 +100,7 @@ class FreshnessTestCase(SynchronousTestCase):
             (address, attrs.evolve(source, offset=None, at=0.0) if reboot else source)
             for address, source in self.freshness.sources.items()
         )
-        return self.receiver(sources=sources.items())
+        return self.receiver(sources=sources.items(), unsealed=self.freshness.unsealed)
 
     def judge(self, heard: Advertisement, source: str = _PEER) -> bool:
         """

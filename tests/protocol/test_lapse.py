@@ -334,13 +334,15 @@ class ConstantTests(LapseTestCase):
     def test_heardBefore(self) -> None:
         """
         A counter that was heard before is refused: of this host, before it began to seal, or of
-        another one.
+        another one; also after a restart of the receiver.
         """
         for source in (_STRANGER, _PEER):
             self.freshness = self.receiver()
             self.assertFalse(self.judge(self.says(self.constant), source))
             self.hear(3)
             self.now += 5
+            self.refuses(*[self.constant] * 20)
+            self.freshness = self.restarted()
             self.refuses(*[self.constant] * 20)
 
     def test_altered(self) -> None:

@@ -88,6 +88,7 @@ class Sealing:
         self._stopped = False
         self._learns = configuration.verification is Verification.LEARN
         self._saveAgain = float("-inf")
+        self._unsealed: tuple[int, ...] = ()
         lag = _lag(configuration)
         constantCounters = configuration.dialect.constantCounter
         if memory.seals is None:
@@ -98,6 +99,7 @@ class Sealing:
                 lag=lag,
                 constantCounters=constantCounters,
                 sources=state.sources.items(),
+                unsealed=state.unsealed,
             )
             ticks = resumedTicks(state.tick, state.sources.values())
             self._memory = SealMemory(ticks, freshness, state.tick)
@@ -174,7 +176,9 @@ class Sealing:
         now = self._running()
         if not memory.freshness.judge(advertisement, source, now):
             hasLapsed = before and self._learns
-            if hasLapsed:
+            unsealed = memory.freshness.unsealed[:1]
+            if hasLapsed or unsealed != self._unsealed:
+                self._unsealed = unsealed
                 self._changed()
             return Judgement(False, hasLapsed=hasLapsed)
         known = source in sources
@@ -243,6 +247,7 @@ class Sealing:
                 address: SealedSource(source.tick, source.offset, source.at, source.sayings)
                 for address, source in self._memory.freshness.sources.items()
             },
+            self._memory.freshness.unsealed,
         )
 
 

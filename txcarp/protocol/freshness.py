@@ -148,6 +148,7 @@ class Freshness:
         lag: float = LAG,
         constantCounters: bool = False,
         sources: Iterable[tuple[bytes, SealedSource]] = (),
+        unsealed: Sequence[int] = (),
     ) -> None:
         """
         @param seals: One for each accepted password.
@@ -155,6 +156,7 @@ class Freshness:
         @param constantCounters: Whether hosts that do not seal send one counter until their next
             start, as OpenBSD does.
         @param sources: The sources that an earlier process knew.
+        @param unsealed: Its L{unsealed}.
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
         self.adopt(verification, seals, lag, constantCounters)
@@ -167,6 +169,8 @@ class Freshness:
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
         self._lapses = Lapses()
+        for counter in reversed(unsealed):
+            self._lapses.used(counter)
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
             self._advance(address, source)
         # Own advertisements with later ticks are all in _own.
@@ -187,6 +191,14 @@ class Freshness:
         self._seals = tuple(seals)
         self._lag = max(lag, LAG)
         self._constantCounters = constantCounters
+
+    @property
+    def unsealed(self) -> tuple[int, ...]:
+        """
+        The last counters without a seal, the newest first, where hosts draw one at their start.
+        A host that later seals may not be believed with one of them.
+        """
+        return self._lapses.last if self._constantCounters else ()
 
     def forget(self, source: bytes) -> bool:
         """
@@ -256,10 +268,12 @@ class Freshness:
         Whether a source that is known to seal has shown by now that it no longer does.
         """
         timing = Timing(says.advbase, says.advskew)
-        if timing == LEAVING or self._sealedBefore(counter):
+        if timing == LEAVING:
             return False
         known, future = self.sources[source], None
         if self._constantCounters:
+            if self._sealedBefore(counter):
+                return False
             latest = max(each.tick for each in self._latest.values())
             future = latest + FAR_AHEAD * PACE << TAG_BITS
         interval = max(timing.interval, known.interval)

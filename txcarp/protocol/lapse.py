@@ -23,6 +23,7 @@ them makes the count begin again.
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 
 import attrs
 
@@ -38,6 +39,9 @@ RECENT = 256
 
 #: How many unsealed counters are remembered.
 REMEMBERED = 16384
+
+#: How many of them are known after a restart, where a host draws one at its start.
+SAVED = 64
 
 #: How many hosts are observed at a time.
 OBSERVED = 64
@@ -89,6 +93,13 @@ class Lapses:
     recent: OrderedDict[int, float] = attrs.field(init=False, factory=OrderedDict)
     _used: OrderedDict[int, None] = attrs.field(init=False, factory=OrderedDict)
     _runs: OrderedDict[bytes, Run] = attrs.field(init=False, factory=OrderedDict)
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """
+        The last different counters that were recorded, the newest first.
+        """
+        return tuple(islice(reversed(self._used), SAVED))
 
     def used(self, counter: int) -> None:
         """

@@ -19,10 +19,13 @@ class SealState:
 
     @ivar tick: The last tick that this host may have used.
     @ivar sources: The sources known to seal, by packed address.
+    @ivar unsealed: The last counters without a seal that were heard, where hosts draw one at their
+        start.
     """
 
     tick: int = 0
     sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)
+    unsealed: tuple[int, ...] = ()
 
 
 def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
