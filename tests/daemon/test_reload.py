@@ -4,7 +4,7 @@ Tests for L{txcarp.daemon.reload}: the configuration file changes while the proc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class ReloaderTests(SynchronousTestCase):
         (self.path.parent / "password").chmod(0o600)
         self.source: bytes | Exception = b"\x7f\0\0\1"
         for module in (file, reload):
-            self.patch(module, "sourceOn", lambda *arguments: self.found())
+            self.patch(module, "sourceOn", self.found)
         self.write(group(1), group(2))
         line = read(["--config", str(self.path)])
         assert line.file is not None
@@ -70,10 +70,11 @@ class ReloaderTests(SynchronousTestCase):
         self.pass_(3)
         self.journal.clear()
 
-    def found(self) -> bytes:
+    def found(self, interface: str, addresses: object, virtual: Collection[bytes]) -> bytes:
         """
         The source that the interface gives.
         """
+        self.virtual = set(virtual)
         if isinstance(self.source, Exception):
             raise self.source
         return self.source
@@ -214,6 +215,13 @@ class ReloaderTests(SynchronousTestCase):
         self.assertEqual(self.carp.virtualHosts[0].configuration.advskew, 9)
         said = self.reload(group(1), group(2), group(3, 'interface = "eth8"'))
         self.assertIn("The configuration is not changed: the file is wrong", said)
+
+    def test_noSource(self) -> None:
+        """
+        An address of a group that is no longer in the file is no source for another group.
+        """
+        self.reload(group(2))
+        self.assertEqual(self.virtual, {b"\x0a\0\0\x65", b"\x0a\0\0\x66"})
 
     def test_daemon(self) -> None:
         """

@@ -348,6 +348,14 @@ class StepTests(SynchronousTestCase):
             ],
         )
 
+    def test_title(self) -> None:
+        """
+        Scripts get the name that the group has in the configuration file.
+        """
+        self.step(title="web").acquire(changed(Role.MASTER, Reason.SILENCE))
+        [environment] = self.scripts.environments
+        self.assertEqual(environment["TXCARP_GROUP"], "web")
+
     def test_reasons(self) -> None:
         """
         Scripts and programs know a reason by a token that stays the same.

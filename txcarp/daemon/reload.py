@@ -93,12 +93,14 @@ class Reloader:
         from txcarp.configuration.file import readFile
 
         known = {one.interface: one.source for one in present.values() if one.source is not None}
+        held = {address.packed for one in present.values() for address in one.addresses}
 
         def source(
             interface: str, addresses: Sequence[VirtualAddress], virtual: Collection[bytes]
         ) -> bytes:
             try:
-                return sourceOn(interface, addresses, virtual)
+                # The addresses of groups that are no longer in the file may still be here.
+                return sourceOn(interface, addresses, held.union(virtual))
             except (OSError, ValueError):
                 # An interface that is away for a moment must not keep the other groups from
                 # changing.

@@ -235,7 +235,10 @@ class ScriptStep:
                 raise ScriptFailed(f"{command}: {result.explain()}")
             self._log.info("{command}: {end}", command=command, end=result.explain())
 
-        running = self._runner.run(path, arguments, _facts(change), own.scriptTimeout)
+        facts = _facts(change)
+        if own.title is not None:
+            facts["TXCARP_GROUP"] = own.title
+        running = self._runner.run(path, arguments, facts, own.scriptTimeout)
         return running.addCallback(ended)
 
 
