@@ -106,6 +106,15 @@ class SeparateWriterTests(SynchronousTestCase):
         self.writer.write(b"one")
         self.assertEqual(self.path.read_bytes(), b"one")
 
+    def test_noInterpreter(self) -> None:
+        """
+        A program that contains its interpreter does not start itself.
+        """
+        self.patch(sys, "executable", "")
+        self.writer.write(b"one")
+        self.assertEqual(self.path.read_bytes(), b"one")
+        self.assertIsNone(vars(self.writer)["_process"])
+
     def test_noProgram(self) -> None:
         """
         So it does if the other process ends at once.

@@ -110,6 +110,9 @@ class SeparateWriter:
 
     def _ask(self, text: bytes) -> int:
         if self._process is None:
+            if not sys.executable or getattr(sys, "frozen", False):
+                # There is no interpreter, and a program in one file would start itself.
+                raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
             import subprocess
 
             self._process = subprocess.Popen(
