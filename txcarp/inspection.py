@@ -15,9 +15,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from txcarp.addresses import VirtualAddress, textOf
-from txcarp.configuration.file import Configuration, readFile
+from txcarp.configuration.file import readFile
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.problems import FileError, Problem
+from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import nameOf
 from txcarp.daemon.precautions import badScripts
 from txcarp.links import InterfaceAddress

@@ -208,8 +208,7 @@ class VirtualHost(Service):
             return succeed(None)
         if self._active is not None and changed.isLive:
             if changed.settings:
-                values = ((one, getattr(configuration, one)) for one in changed.settings)
-                self._active.tell(Reconfigured(tuple(values)))
+                self._active.tell(Reconfigured(changed.values))
             return succeed(None)
         return self._leave()  # the next run begins with the new configuration
 

@@ -17,10 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase
 import txcarp
 from txcarp.addresses import VirtualAddress, parseIPv4, parseIPv6, parseVirtualAddress
 from txcarp.configuration import ucarp
-from txcarp.configuration.file import Configuration, readFile, readText
+from txcarp.configuration.file import readFile, readText
 from txcarp.configuration.model import FlapLimit, TrackedInterface, VirtualHostConfiguration
 from txcarp.configuration.options import OPTIONS
 from txcarp.configuration.problems import FileError
+from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import KEYS, shown
 from txcarp.protocol.dialect import OPENBSD
 from txcarp.protocol.seal import Verification
@@ -452,7 +453,14 @@ class WrongTests(FileTestCase):
         """
         A password that somebody writes into the file is not repeated.
         """
-        for line in ('password = "Geheimnis"', 'pass = "Geheimnis', "  secret.x = 'Geheimnis'"):
+        for line in (
+            'password = "Geheimnis"',
+            'pass = "Geheimnis',
+            "  secret-word = 'Geheimnis'",
+            '"my key" = "Geheimnis"',
+            'debug = {vhid = 1, password = "Geheimnis"}',
+            'debug = {vhid = 1, "psk"="Geheimnis"}',
+        ):
             said = "\n".join(self.refused(self.text(line)))
             self.assertNotIn("Geheimnis", said)
             self.assertIn("...", said)

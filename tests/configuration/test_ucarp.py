@@ -24,7 +24,8 @@ from txcarp.configuration.model import (
     VirtualHostConfiguration,
 )
 from txcarp.configuration.options import OPTIONS, CommandLineError, information
-from txcarp.configuration.ucarp import CannotRun, CommandLine, read
+from txcarp.configuration.request import CannotRun, CommandLine
+from txcarp.configuration.ucarp import read
 from txcarp.logs import facilityNumber
 from txcarp.protocol.dialect import OPENBSD, OPENBSD_77, UCARP
 from txcarp.protocol.family import Family

@@ -8,6 +8,7 @@ In reading order:
   - C{settings}: the table of the keys of the configuration file.
   - C{passwords}: reads passwords in files.
   - C{options}: the table of the command line's options, their grammar, and C{--help}.
+  - C{request}: what a command line or a file asks for.
   - C{ucarp}: what the options mean for the model.
   - C{difference}: what a change of the configuration does.
   - C{kinds}: how the values of the keys are read.

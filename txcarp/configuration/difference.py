@@ -55,6 +55,13 @@ class Changed:
         return tuple(one for one in names if getattr(self.before, one) != getattr(self.after, one))
 
     @property
+    def values(self) -> tuple[tuple[str, object], ...]:
+        """
+        The same, each with its new value.
+        """
+        return tuple((one, getattr(self.after, one)) for one in self.settings)
+
+    @property
     def isLive(self) -> bool:
         """
         Whether a running virtual host changes without leaving its group.

@@ -13,20 +13,18 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import attrs
 from cattrs.errors import IterableValidationError
 
 from txcarp.addresses import VirtualAddress, textOf, virtualHardwareAddress
 from txcarp.configuration.kinds import makeConverter
 from txcarp.configuration.model import ConfigurationError, VirtualHostConfiguration
-from txcarp.configuration.options import OPTIONS
 from txcarp.configuration.positions import Path as KeyPath
 from txcarp.configuration.positions import Place, Positions
-from txcarp.configuration.problems import FileError, Problem
+from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
+from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import Sources, sourceOn
@@ -54,41 +52,6 @@ _STOPGAPS: Mapping[str, Any] = {
 
 _DAEMON = ("facility", "state_file")
 _TABLES = ("defaults", "group", "daemon")
-
-
-@attrs.frozen
-class Configuration:
-    """
-    What a file asks for.
-
-    @ivar path: The absolute path of the file.
-    @ivar groups: The virtual hosts.
-    @ivar stateFile: The path of the state file of the process; C{None} for none.
-    @ivar facility: The name of the syslog facility; C{None} if the file does not say.
-    @ivar warnings: What is possible, but probably a mistake.
-    @ivar text: The contents of the file.
-    @ivar places: Where each group begins, by its name and an empty string, and where the values of
-        its keys are, by its name and the key.
-    """
-
-    path: str
-    groups: tuple[VirtualHostConfiguration, ...]
-    stateFile: str | None
-    facility: str | None
-    warnings: tuple[str, ...]
-    text: str = attrs.field(repr=False)
-    places: Mapping[tuple[str, str], Place] = attrs.field(repr=False)
-
-    def problem(self, group: str, setting: str, text: str) -> Problem:
-        """
-        Describe a problem that was found later.
-
-        @param group: The name of the group.
-        @param setting: The setting of the model that has the problem.
-        """
-        keys = [key.name for key in KEYS if setting in key.settings]
-        given = [self.places[group, key] for key in keys if (group, key) in self.places]
-        return Problem(given[0] if given else self.places[group, ""], f"[group.{group}] {text}")
 
 
 def readFile(
@@ -134,25 +97,12 @@ def readText(
     except RecursionError:
         raise FileError(path, "", (), "is nested too deeply") from None
     except ValueError as error:
-        raise FileError(path, text, [_syntax(str(error), text)]) from None
+        raise FileError(path, text, [syntaxProblem(str(error), text)]) from None
     reading = _Reading(path, document, text, environment, sources)
     configuration = reading.read()
     if reading.problems:
         raise FileError(path, text, reading.problems)
     return configuration
-
-
-def _syntax(message: str, text: str) -> Problem:
-    """
-    An error of C{tomllib}, which has its place in its words.
-    """
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
-    if found is None:
-        return Problem(Place(1, 0, 0), message)
-    if found[2] is None:
-        lines = text.rstrip("\n").split("\n")
-        return Problem(Place(len(lines), max(0, len(lines[-1]) - 1), 1), f"{found[1]} at the end")
-    return Problem(Place(int(found[2]), int(found[3]) - 1, 1), found[1])
 
 
 class _Reading:
@@ -240,7 +190,7 @@ class _Reading:
         """
         for key in table:
             if key not in known:
-                text = f"unknown key {key!r} in {where}{_hint(key, known)}"
+                text = f"unknown key {key!r} in {where}{hintFor(key, known)}"
                 self._problem((*path, key), text)
 
     def _table(self, path: KeyPath) -> Mapping[str, Any]:
@@ -433,21 +383,3 @@ _WRONG: Any = object()
 def _former(settings: Mapping[str, Any]) -> Iterable[VirtualAddress]:
     sets = settings.get("otherAddresses", ())
     return () if sets is _WRONG else [address for one in sets for address in one]
-
-
-def _hint(key: str, known: Collection[str]) -> str:
-    """
-    What may be meant by a key that does not exist.
-    """
-    if known is BY_NAME and key in ("pass", "password"):
-        return "; write the password into a file, and give the path of that as 'passfile'"
-    names = {name: name for name in known}
-    if known is BY_NAME:  # the options and the settings of the model have other names
-        for one in KEYS:
-            for option in OPTIONS:
-                if option.setting in one.settings:
-                    names.setdefault(option.name.replace("-", "_"), one.name)
-            for setting in one.settings:
-                names.setdefault(setting.lower(), one.name)
-    similar = get_close_matches(key.lower().replace("-", "_"), names, 1, 0.7)
-    return f"; did you mean {names[similar[0]]!r}?" if similar else ""

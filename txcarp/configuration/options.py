@@ -35,7 +35,7 @@ class Option(NamedTuple):
     @ivar spelling: Its names and the name of its value, as C{--help} shows them.
     @ivar setting: The attribute of L{VirtualHostConfiguration
         <txcarp.configuration.model.VirtualHostConfiguration>} or of L{CommandLine
-        <txcarp.configuration.ucarp.CommandLine>} that it sets.
+        <txcarp.configuration.request.CommandLine>} that it sets.
     @ivar default: The value without this option, as it would be written; an empty string if
         there is none.
     @ivar help: One line for C{--help}.

@@ -5,20 +5,24 @@ What is wrong with a configuration file, and where.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 import attrs
 
+from txcarp.configuration.options import OPTIONS
 from txcarp.configuration.positions import Place
+from txcarp.configuration.settings import BY_NAME, KEYS
 
 #: The most characters of a line that are shown.
 _WIDTH = 100
 
-#: A line that may have a secret in it, up to the secret.
-_SECRET = re.compile(r"(?i)^([^=]*(?:pass|secret|credential)[^=]*=).+")
-
-#: The keys of such lines whose values are no secrets.
-_NO_SECRET = re.compile(r"^\s*(?:passfile|credential)\s*=")
+#: A key that sounds like a secret, with what follows it in its line.  There is no such key, but
+#: somebody may write one.
+_SECRET = re.compile(
+    r"(?i)(?<![\w-])((?!passfile\b|credential\b)[\w-]*(?:pass|secret|psk|token|key)[\w-]*"
+    r"[\"']?\s*=).*"
+)
 
 
 @attrs.frozen(order=True)
@@ -74,7 +78,37 @@ def _visible(line: str) -> str:
     """
     A line without secrets and control characters, and with each character in its place.
     """
-    if _NO_SECRET.match(line) is None:
-        line = _SECRET.sub(r"\1 ...", line)
+    line = _SECRET.sub(r"\1 ...", line)
     shown = "".join(letter if letter.isprintable() else " " for letter in line)
     return shown[:_WIDTH].rstrip()
+
+
+def syntaxProblem(message: str, text: str) -> Problem:
+    """
+    An error of C{tomllib}, which has its place in its words.
+    """
+    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
+    if found is None:
+        return Problem(Place(1, 0, 0), message)
+    if found[2] is None:
+        lines = text.rstrip("\n").split("\n")
+        return Problem(Place(len(lines), max(0, len(lines[-1]) - 1), 1), f"{found[1]} at the end")
+    return Problem(Place(int(found[2]), int(found[3]) - 1, 1), found[1])
+
+
+def hintFor(key: str, known: Collection[str]) -> str:
+    """
+    What may be meant by a key that does not exist.
+    """
+    if known is BY_NAME and key in ("pass", "password"):
+        return "; write the password into a file, and give the path of that as 'passfile'"
+    names = {name: name for name in known}
+    if known is BY_NAME:  # the options and the settings of the model have other names
+        for one in KEYS:
+            for option in OPTIONS:
+                if option.setting in one.settings:
+                    names.setdefault(option.name.replace("-", "_"), one.name)
+            for setting in one.settings:
+                names.setdefault(setting.lower(), one.name)
+    similar = get_close_matches(key.lower().replace("-", "_"), names, 1, 0.7)
+    return f"; did you mean {names[similar[0]]!r}?" if similar else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -33,13 +33,17 @@ from txcarp.configuration.model import (
 )
 from txcarp.configuration.options import OPTIONS, CommandLineError, Option, split
 from txcarp.configuration.passwords import passwordIn
-from txcarp.logs import facilityNumber
+from txcarp.configuration.request import (
+    FACILITY,
+    CannotRun,
+    CommandLine,
+    facilityOf,
+    fromFile,
+    statePath,
+    warnOfLeftOver,
+)
 from txcarp.network.defaults import firstInterface
 from txcarp.protocol.family import isLinkLocal
-from txcarp.statestore import defaultStateDirectory, fileNameOf
-
-if TYPE_CHECKING:
-    from txcarp.configuration.file import Configuration
 
 _log = Logger()
 
@@ -71,56 +75,7 @@ _LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAdd
 _NUMERIC = ("vhid", "advbase", "advskew", "deadratio", "flap-limit", "track-interface")
 _OCTAL = re.compile(r"(?:.*:)?\s*[+-]?(0[0-7]{1,20})(?:/.*)?$")
 
-#: The settings whose options may stand beside C{--config}.
-_BESIDE_FILE = ("configFile", "stateFile", "daemonize", "pidFile", "facility", "debug")
-
-#: The default syslog facility.
-_FACILITY = "daemon"
-
 _UNSET = b"\0\0\0\0"
-
-
-class CannotRun(Exception):
-    """
-    txcarp cannot do what a command line asks for.  The exit status is 2, as in ucarp.
-    """
-
-
-class WrongFile(CommandLineError):
-    """
-    The configuration file is wrong.  The exit status is 1.
-    """
-
-
-@attrs.frozen
-class CommandLine:
-    """
-    What a command line asks for.
-
-    @ivar configurations: The virtual hosts.
-    @ivar file: The file that they were read from; C{None} for options.
-    @ivar stateFile: The path of the state file; C{None} for none.
-    @ivar facility: The number of the syslog facility; C{None} for no syslog.
-    @ivar daemonize: Whether to run in the background.
-    @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
-    @ivar debug: Whether packets are logged for all virtual hosts.
-    @ivar passwords: The passwords in the command line itself.
-    """
-
-    configurations: tuple[VirtualHostConfiguration, ...]
-    file: Configuration | None
-    stateFile: str | None
-    facility: int | None
-    daemonize: bool
-    pidFile: str
-    debug: bool
-    passwords: tuple[bytes, ...] = attrs.field(repr=False)
-
-    def groupsOf(self, file: Configuration) -> tuple[VirtualHostConfiguration, ...]:
-        """
-        The virtual hosts that a file and the other options ask for.
-        """
-        return tuple(attrs.evolve(one, debug=one.debug or self.debug) for one in file.groups)
 
 
 def read(arguments: Iterable[str]) -> CommandLine:
@@ -133,9 +88,11 @@ def read(arguments: Iterable[str]) -> CommandLine:
     options, leftOver = split(arguments)
     given = [(option, text) for option, text in options if option.setting]
     if any(option.setting == "configFile" for option, _ in given):
-        return _fromFile(given, leftOver)
+        from txcarp.configuration.file import readFile  # cattrs takes a while to load
+
+        return fromFile(given, leftOver, readFile)
     settings = _settings(given)
-    facility = _facility(settings.pop("facility", _FACILITY))
+    facility = facilityOf(settings.pop("facility", FACILITY))
     daemonize = settings.pop("daemonize", False)
     pidFile = settings.pop("pidFile", "")
     stateFile = settings.pop("stateFile", "")
@@ -147,7 +104,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         configuration = attrs.evolve(configuration, virtualMAC=virtualMAC)
     except ConfigurationError as error:
         raise _translated(error, settings) from None
-    _warnOfLeftOver(leftOver)
+    warnOfLeftOver(leftOver)
     if configuration.label is not None:
         _log.warn(
             "-i, --interface: {label} is a label of addresses. The group is on {interface}, and "
@@ -160,7 +117,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         for option, text in (*given, *leftOver)
         if option is not None and option.name == "pass"
     )
-    stateFile = _statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
+    stateFile = statePath(stateFile, f"{configuration.interface}:{configuration.vhid}")
     return CommandLine(
         configurations=(configuration,),
         file=None,
@@ -171,62 +128,6 @@ def read(arguments: Iterable[str]) -> CommandLine:
         debug=configuration.debug,
         passwords=passwords,
     )
-
-
-def _fromFile(
-    given: Sequence[tuple[Option, str]], leftOver: Sequence[tuple[Option | None, str]]
-) -> CommandLine:
-    """
-    What a command line with a configuration file asks for.
-
-    @raise CommandLineError: If there are options of a virtual host, too.
-    @raise WrongFile: If anything is wrong with the file.
-    """
-    values = {option.setting: text for option, text in given}
-    wrong = [option.names for option, _ in given if option.setting not in _BESIDE_FILE]
-    if wrong:
-        raise CommandLineError(
-            f"--config: {', '.join(dict.fromkeys(wrong))} cannot be given beside it: write that "
-            "into the file"
-        )
-    from txcarp.configuration.file import readFile  # cattrs takes a while to load
-    from txcarp.configuration.problems import FileError
-
-    try:
-        file = readFile(os.path.abspath(values["configFile"]))
-    except FileError as error:
-        raise WrongFile(f"nothing is started, because the file is wrong\n{error}") from None
-    for warning in file.warnings:
-        _log.warn("{text}", text=warning)
-    _warnOfLeftOver(leftOver)
-    stateFile = values.get("stateFile")
-    line = CommandLine(
-        configurations=(),
-        file=file,
-        stateFile=_statePath(stateFile, "") if stateFile else file.stateFile,
-        facility=_facility(values.get("facility") or file.facility or _FACILITY),
-        daemonize="daemonize" in values,
-        pidFile=values.get("pidFile", ""),
-        debug="debug" in values,
-        passwords=(),
-    )
-    return attrs.evolve(line, configurations=line.groupsOf(file))
-
-
-def _warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:
-    """
-    Warn about words on the command line that belong to no option.
-    """
-    for option, word in words:
-        if option is None:
-            why = "it belongs to no option"
-        elif option.takesValue:
-            why = f"{option.names} takes one word; quote a value with blanks"
-        else:
-            why = f"{option.names} takes no value"
-        # What follows -p is a part of the password.
-        shown = "A word" if option is not None and option.name == "pass" else f"[{word}]"
-        _log.warn("{shown} on the command line is ignored: {why}", shown=shown, why=why)
 
 
 def _warnOfOctal(option: Option, text: str) -> None:
@@ -341,27 +242,6 @@ def _lastOf(addresses: Sequence[VirtualAddress]) -> Sequence[VirtualAddress]:
         )
     return last
 
-
-def _facility(name: str) -> int | None:
-    """
-    The number of a syslog facility; C{None} for no syslog.  An unknown one is reported and
-    replaced by the default, as in ucarp.
-    """
-    try:
-        return facilityNumber(name)
-    except ValueError as error:
-        _log.error("Unknown syslog facility: [{name}]: {error}", name=name, error=error)
-        return facilityNumber(_FACILITY)
-
-
-def _statePath(given: str, group: str) -> str | None:
-    """
-    The absolute path of the state file, because a daemon changes its directory.  Each daemon
-    has a file of its own: two processes must not write the same one.
-    """
-    if given == "none":
-        return None
-    return os.path.abspath(given or defaultStateDirectory() / fileNameOf(group))
 
 
 

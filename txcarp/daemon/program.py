@@ -30,7 +30,8 @@ from txcarp.configuration.options import (
     helpText,
     information,
 )
-from txcarp.configuration.ucarp import CannotRun, CommandLine, WrongFile, read
+from txcarp.configuration.request import CannotRun, CommandLine, WrongFile
+from txcarp.configuration.ucarp import read
 from txcarp.daemon import precautions
 from txcarp.daemon.reload import Reloader
 from txcarp.daemon.scheduling import lockMemory, runFirst

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -16,15 +16,12 @@ from twisted.python.failure import Failure
 from txcarp.addresses import VirtualAddress
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.problems import FileError
-from txcarp.configuration.ucarp import CommandLine
+from txcarp.configuration.request import CommandLine, Configuration
 from txcarp.daemon.precautions import badScripts
 from txcarp.network.defaults import sourceOn
 from txcarp.network.sockets import checkCapabilities
 from txcarp.service import CARPService
 from txcarp.statestore import inDaemonThread
-
-if TYPE_CHECKING:
-    from txcarp.configuration.file import Configuration
 
 #: The settings of the process, which do not change while it runs, with their keys.
 _FIXED = {"stateFile": "state_file", "facility": "facility"}

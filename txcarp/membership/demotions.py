@@ -89,9 +89,13 @@ class Demotions:
         self._memory = memory
         self._tell = tell
 
-    def adopt(self, configuration: VirtualHostConfiguration) -> None:
+    def adopt(
+        self, configuration: VirtualHostConfiguration, linkOf: Callable[[str], Link | None]
+    ) -> None:
         """
-        Track other interfaces, or by other amounts.  The caller reports the links of new ones.
+        Track other interfaces, or by other amounts.
+
+        @param linkOf: Returns the link of an interface.
         """
         before, self._configuration = self.tracked, configuration
         self.tracked = _tracked(configuration)
@@ -101,6 +105,9 @@ class Demotions:
                 self.promote(reason)
             elif reason in self._ledger.reasons:
                 self.demote(reason, self.tracked[name])
+        for name in self.tracked:
+            if name not in before:
+                self.linkChanged(name, linkOf(name))
 
     def linkChanged(self, name: str, link: Link | None) -> None:
         """

@@ -377,7 +377,6 @@ class Participation:
     def _reconfigured(self, settings: dict[str, Any]) -> None:
         new = self._configuration = attrs.evolve(self._configuration, **settings)
         self._follows = new.followPeers
-        tracked = self._demotions.tracked
         keyring = keyringOf(new)
         for adoptKeys in (self._sealing.adopt, self.advertiser.adopt, self._reception.adopt):
             adoptKeys(new, keyring)
@@ -386,19 +385,17 @@ class Participation:
             *(firewall.adopt for firewall in self._firewalls.values()),
             *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
-            *(self._readiness.adopt, self._demotions.adopt),
+            self._readiness.adopt,
         ):
             adopt(new)
-        own = new.interface
-        if own in self._demotions.tracked and own not in tracked:
-            self._demotions.linkChanged(own, self._platform.links.link(own))  # already watched
+        self._demotions.adopt(new, self._platform.links.link)
         if self.candidate.state is MASTER and not ADVERTISED.isdisjoint(settings):
             self.candidate.advertise()
         self._watch(dict.fromkeys((new.interface, *self._demotions.tracked)))
 
     def _watch(self, names: Mapping[str, None]) -> None:
         """
-        Watch the links of these interfaces, and of no others.  Each new one is reported at once.
+        Watch the links of these interfaces, and of no others.
         """
         before, self._watched = self._watched, dict(names)
         for name in before:

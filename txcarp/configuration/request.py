@@ -1,0 +1,183 @@
+"""
+What a command line or a configuration file asks for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+from twisted.logger import Logger
+
+from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.configuration.options import CommandLineError, Option
+from txcarp.configuration.positions import Place
+from txcarp.configuration.problems import FileError, Problem
+from txcarp.configuration.settings import KEYS
+from txcarp.logs import facilityNumber
+from txcarp.statestore import defaultStateDirectory, fileNameOf
+
+_log = Logger()
+
+#: The settings whose options may stand beside C{--config}.
+_BESIDE_FILE = ("configFile", "stateFile", "daemonize", "pidFile", "facility", "debug")
+
+#: The default syslog facility.
+FACILITY = "daemon"
+
+
+@attrs.frozen
+class Configuration:
+    """
+    What a file asks for.
+
+    @ivar path: The absolute path of the file.
+    @ivar groups: The virtual hosts.
+    @ivar stateFile: The path of the state file of the process; C{None} for none.
+    @ivar facility: The name of the syslog facility; C{None} if the file does not say.
+    @ivar warnings: What is possible, but probably a mistake.
+    @ivar text: The contents of the file.
+    @ivar places: Where each group begins, by its name and an empty string, and where the values of
+        its keys are, by its name and the key.
+    """
+
+    path: str
+    groups: tuple[VirtualHostConfiguration, ...]
+    stateFile: str | None
+    facility: str | None
+    warnings: tuple[str, ...]
+    text: str = attrs.field(repr=False)
+    places: Mapping[tuple[str, str], Place] = attrs.field(repr=False)
+
+    def problem(self, group: str, setting: str, text: str) -> Problem:
+        """
+        Describe a problem that was found later.
+
+        @param group: The name of the group.
+        @param setting: The setting of the model that has the problem.
+        """
+        keys = [key.name for key in KEYS if setting in key.settings]
+        given = [self.places[group, key] for key in keys if (group, key) in self.places]
+        return Problem(given[0] if given else self.places[group, ""], f"[group.{group}] {text}")
+
+
+class CannotRun(Exception):
+    """
+    txcarp cannot do what a command line asks for.  The exit status is 2, as in ucarp.
+    """
+
+
+class WrongFile(CommandLineError):
+    """
+    The configuration file is wrong.  The exit status is 1.
+    """
+
+
+@attrs.frozen
+class CommandLine:
+    """
+    What a command line asks for.
+
+    @ivar configurations: The virtual hosts.
+    @ivar file: The file that they were read from; C{None} for options.
+    @ivar stateFile: The path of the state file; C{None} for none.
+    @ivar facility: The number of the syslog facility; C{None} for no syslog.
+    @ivar daemonize: Whether to run in the background.
+    @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
+    @ivar debug: Whether packets are logged for all virtual hosts.
+    @ivar passwords: The passwords in the command line itself.
+    """
+
+    configurations: tuple[VirtualHostConfiguration, ...]
+    file: Configuration | None
+    stateFile: str | None
+    facility: int | None
+    daemonize: bool
+    pidFile: str
+    debug: bool
+    passwords: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def groupsOf(self, file: Configuration) -> tuple[VirtualHostConfiguration, ...]:
+        """
+        The virtual hosts that a file and the other options ask for.
+        """
+        return tuple(attrs.evolve(one, debug=one.debug or self.debug) for one in file.groups)
+
+
+def fromFile(
+    given: Sequence[tuple[Option, str]],
+    leftOver: Sequence[tuple[Option | None, str]],
+    readFile: Callable[[str], Configuration],
+) -> CommandLine:
+    """
+    What a command line with a configuration file asks for.
+
+    @param readFile: Reads a file by its path.
+    @raise CommandLineError: If there are options of a virtual host, too.
+    @raise WrongFile: If anything is wrong with the file.
+    """
+    values = {option.setting: text for option, text in given}
+    wrong = [option.names for option, _ in given if option.setting not in _BESIDE_FILE]
+    if wrong:
+        raise CommandLineError(
+            f"--config: {', '.join(dict.fromkeys(wrong))} cannot be given beside it: write that "
+            "into the file"
+        )
+    try:
+        file = readFile(os.path.abspath(values["configFile"]))
+    except FileError as error:
+        raise WrongFile(f"nothing is started, because the file is wrong\n{error}") from None
+    for warning in file.warnings:
+        _log.warn("{text}", text=warning)
+    warnOfLeftOver(leftOver)
+    stateFile = values.get("stateFile")
+    line = CommandLine(
+        configurations=(),
+        file=file,
+        stateFile=statePath(stateFile, "") if stateFile else file.stateFile,
+        facility=facilityOf(values.get("facility") or file.facility or FACILITY),
+        daemonize="daemonize" in values,
+        pidFile=values.get("pidFile", ""),
+        debug="debug" in values,
+        passwords=(),
+    )
+    return attrs.evolve(line, configurations=line.groupsOf(file))
+
+
+def facilityOf(name: str) -> int | None:
+    """
+    The number of a syslog facility; C{None} for no syslog.  An unknown one is reported and
+    replaced by the default, as in ucarp.
+    """
+    try:
+        return facilityNumber(name)
+    except ValueError as error:
+        _log.error("Unknown syslog facility: [{name}]: {error}", name=name, error=error)
+        return facilityNumber(FACILITY)
+
+
+def statePath(given: str, group: str) -> str | None:
+    """
+    The absolute path of the state file, because a daemon changes its directory.  Each daemon
+    has a file of its own: two processes must not write the same one.
+    """
+    if given == "none":
+        return None
+    return os.path.abspath(given or defaultStateDirectory() / fileNameOf(group))
+
+
+def warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:
+    """
+    Warn about words on the command line that belong to no option.
+    """
+    for option, word in words:
+        if option is None:
+            why = "it belongs to no option"
+        elif option.takesValue:
+            why = f"{option.names} takes one word; quote a value with blanks"
+        else:
+            why = f"{option.names} takes no value"
+        # What follows -p is a part of the password.
+        shown = "A word" if option is not None and option.name == "pass" else f"[{word}]"
+        _log.warn("{shown} on the command line is ignored: {why}", shown=shown, why=why)
