@@ -319,7 +319,8 @@ class WayTests(SynchronousTestCase):
         """
         The source that was found on the interface remains known if something else changes.
         """
-        stage = Stage(neutral=True, addresses=["fd00::7"], source=None)
+        settings = {"addresses": ["fd00::7"], "source": None, "verification": "off"}
+        stage = Stage(neutral=True, **settings)
         stage.becomeMaster()
         change(stage, preempt=True)
         stage.deliver(stage.transport.packets[-1])
