@@ -211,9 +211,9 @@ class TimingTests(SynchronousTestCase):
         stage = Stage(neutral=True, flapLimit=None)
         stage.becomeMaster()
         change(stage, flapLimit=FlapLimit(2, 100.0))
-        for counter in (5, 6):
-            stage.deliver(advskew=0, advbase=0, counter=counter)
-            stage.run(4)
+        stage.deliver(advskew=0, advbase=0, counter=5)
+        stage.run(4)
+        stage.deliver(advskew=0, advbase=0, counter=6)
         reasons = [hold.reason for hold in stage.host.status().holds]
         self.assertEqual(reasons, [HoldReason.FLAPPING])
 

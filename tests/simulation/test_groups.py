@@ -25,11 +25,13 @@ from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.envelope import wrap
+from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.ipv4 import GROUP
 from txcarp.protocol.ipv6 import GROUP as GROUP6
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Verification
+from txcarp.protocol.timing import Timing
 from txcarp.virtualhost import VirtualHost
 
 BOTH: dict[str, Any] = {"addresses": ["10.99.0.100", "fd00::100"]}
@@ -871,6 +873,62 @@ class PatienceTests(SynchronousTestCase):
                         loses(first)
                         segment.run(9)
                 self.assertEqual(segment.masters(), [first if alone else second])
+
+    def flap(self, dialect: str) -> tuple[Segment, Computer, Computer]:
+        """
+        A pair whose preferred host has lost mastership too often and stays out.
+        """
+        limit = {"preempt": True, "flapLimit": FlapLimit(3, 60.0), "dialect": dialect}
+        segment, first, second = pair(limit, {"advskew": 100, "dialect": dialect})
+        for _ in range(3):
+            first.plug(False)
+            segment.run(5)
+            first.plug(True)
+            segment.run(2)
+        self.assertEqual(segment.masters(), [second])
+        self.assertEqual(len(hostOf(first).status().holds), 1)
+        return segment, first, second
+
+    def test_lastMasterDies(self) -> None:
+        """
+        A host that lost mastership too often takes over from a master that dies, within twice its
+        dead time: no limit may leave a group without a master.
+        """
+        for dialect in DIALECTS:
+            segment, first, second = self.flap(dialect)
+            second.crash()
+            deadTime = DIALECTS[dialect].deadTime(Timing(1, 0), 3)
+            segment.run(2 * deadTime + 0.1)
+            self.assertEqual(segment.masters(), [first])
+
+    def test_lastMasterLeaves(self) -> None:
+        """
+        It does so within its dead time after a bow-out.
+        """
+        segment, first, second = self.flap("ucarp")
+        second.stop()
+        segment.run(3.1)
+        self.assertEqual(segment.masters(), [first])
+
+    def test_lastMasterDiesAtOnce(self) -> None:
+        """
+        It does so, too, if it has heard that master only once.
+        """
+        limit = {"preempt": True, "flapLimit": FlapLimit(2, 60.0)}
+        segment, first, second = pair(limit, {"advskew": 100})
+        first.plug(False)
+        segment.run(5)
+        first.plug(True)
+        segment.run(2)
+        self.assertEqual(segment.masters(), [first])
+        first.plug(False)
+        segment.run(5)
+        first.plug(True)
+        while HoldReason.FLAPPING not in [one.reason for one in hostOf(first).status().holds]:
+            segment.run(0.05)
+        second.crash()
+        segment.run(6.2)
+        self.assertEqual(segment.masters(), [first])
 
     def test_notFlapping(self) -> None:
         """

@@ -171,8 +171,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--flap-limit=CHANGES/SECONDS", "flapLimit", "10/60",
             "become backup at most this often; or none", """
             A host that becomes backup CHANGES times within SECONDS does not become master for
-            the next SECONDS, and logs that. Only changes after which another host was master
-            count. CHANGES is at least 2.""", kind="flapLimit"),
+            the next SECONDS while another host is master, and logs that. Only changes after
+            which another host was master count. CHANGES is at least 2.""", kind="flapLimit"),
         Option("--track-interface=NAME[:AMOUNT]", "trackedInterfaces", "",
             "demote this host while NAME has no link; repeatable", """
             AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240. With

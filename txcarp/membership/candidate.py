@@ -284,10 +284,10 @@ class Candidate:
         peer = None
         if isinstance(event, Heard):
             peer = event.peer
-            if self._damping.hasLost and peer.timing != LEAVING:
-                self._damping.otherHeard()
+            if self._damping.isWatching:
+                self._damping.heard(peer, self._own.now(peer).patience(peer))
                 if HoldReason.FLAPPING in self._holds:
-                    return  # the hold is told next
+                    return  # a new hold is told next
         self.state, ordered = self.state.decide(self._own.now(peer), event)
         for effect in ordered:
             if self.trace is not None:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.membership.timers import cancel
 from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released, Resigned
+from txcarp.protocol.timing import LEAVING, Peer
 
 #: Seconds for which a host stays out of the election after a required step failed.
 HOLD_OFF = 10.0
@@ -83,6 +84,12 @@ class Holds:
             if not self.ends:
                 self._tell(Released())
 
+    def end(self, reason: HoldReason) -> None:
+        """
+        Have a reason removed as if its time were over.
+        """
+        self._tell(HoldEnded(reason))
+
     def endOf(self, reason: HoldReason) -> float | None:
         """
         The end of a reason in seconds of the clock; C{None} if it has no end.
@@ -119,6 +126,7 @@ class Damping:
         self._masterSince = float("-inf")
         self._displaced = False
         self._holdOff = 0.0
+        self._silence: IDelayedCall | None = None
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
@@ -148,6 +156,44 @@ class Damping:
         else:
             self.hasLost = True
 
+    @property
+    def isWatching(self) -> bool:
+        """
+        Whether L{heard} needs to be called.
+        """
+        return self.hasLost or HoldReason.FLAPPING in self._holds
+
+    def heard(self, peer: Peer, patience: float) -> None:
+        """
+        Note an advertisement.
+
+        While this host is held because it lost mastership too often, it stays out only as long as
+        another host is master.  Otherwise a group whose last other host dies would have no master
+        until the hold ends.
+
+        @param patience: Seconds of silence after which that master is taken for dead.
+        """
+        if peer.timing == LEAVING:
+            patience = 0.0
+        elif self.hasLost:
+            self.otherHeard()
+        if HoldReason.FLAPPING in self._holds:
+            self._listen(patience)
+
+    def _listen(self, patience: float) -> None:
+        cancel(self._silence)
+        self._silence = self._clock.callLater(patience, self._silent)
+
+    def _silent(self) -> None:
+        if HoldReason.FLAPPING in self._holds:
+            self._log.warn(
+                "The master has fallen silent: this host takes part again, although it lost "
+                "mastership too often (vhid {vhid} on {interface})",
+                vhid=self._configuration.vhid,
+                interface=self._configuration.interface,
+            )
+            self._holds.end(HoldReason.FLAPPING)
+
     def otherHeard(self) -> None:
         """
         Count the last loss of mastership, since another host is master now, and hold this host
@@ -165,14 +211,23 @@ class Damping:
             self._returns.clear()
             self._log.error(
                 "This host lost mastership {changes} times within {seconds:.0f} s and stays out "
-                "of the election for {seconds:.0f} s. Look for lost packets, an unstable link, or "
-                "peers that disagree about the best host (vhid {vhid} on {interface})",
+                "of the election for {seconds:.0f} s, unless no other host is master. Look for "
+                "lost packets, an unstable link, or peers that disagree about the best host (vhid "
+                "{vhid} on {interface})",
                 changes=limit.changes,
                 seconds=limit.seconds,
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
             )
             self._holds.hold(HoldReason.FLAPPING, limit.seconds)
+            own = self._configuration
+            self._listen(own.dialect.deadTime(own.timing, own.deadRatio))
+
+    def stop(self) -> None:
+        """
+        Cancel the timer.
+        """
+        cancel(self._silence)
 
     def failed(self, step: str) -> float:
         """

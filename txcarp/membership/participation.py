@@ -439,6 +439,7 @@ class Participation:
         self.candidate.isLeaving = True
         self._watch({})
         self.holds.stop()
+        self._damping.stop()
         self._readiness.stop()
         failed = partial(self._log.failure, "Internal error while this host was leaving its group")
         leaving = self.mastership.leave(self._roles.stopping(self.role), self._leaveElection)
