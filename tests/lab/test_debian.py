@@ -117,20 +117,22 @@ class DebianTests(LabTestCase):
 
     def running(self) -> list[int]:
         """
-        The numbers of the daemons on the host.
+        The numbers of the daemons on the host.  A child that has not begun its own program yet
+        is none.
         """
         with self.box.node.inside():
             namespace = os.readlink("/proc/thread-self/ns/net")
-        found = []
+        found: dict[int, int] = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if os.readlink(process / "ns/net") == namespace:
                     words = (process / "cmdline").read_bytes().split(b"\0")
                     if {os.path.basename(word) for word in words[:2]} & {b"txcarp", b"ucarp"}:
-                        found.append(int(process.name))
+                        stat = (process / "stat").read_text()
+                        found[int(process.name)] = int(stat.rpartition(")")[2].split()[1])
             except OSError:
                 continue  # it has ended, or belongs to another user
-        return found
+        return [pid for pid, parent in found.items() if parent not in found]
 
     def killDaemons(self) -> None:
         """
