@@ -27,6 +27,7 @@ from tests.fakes import (
     MemoryFile,
     configured,
 )
+from tests.simulation.localclock import LocalClock
 from txcarp.addresses import parseIPv4
 from txcarp.change import Change
 from txcarp.interfaces import (
@@ -95,7 +96,7 @@ class Segment:
         """
         @param seed: Determines which packets are lost, if L{loss} is not zero.
         """
-        self.clock = Clock()
+        self.clock = LocalClock(0.0)
         self.computers: list[Computer] = []
         self.packets: list[tuple[float, str]] = []
         self.reigns: list[Reign] = []
@@ -128,14 +129,13 @@ class Segment:
         end = self.clock.seconds() + seconds
         while True:
             clocks = [self.clock, *(one.clock for one in self.computers if not one.frozen)]
-            calls = [call.getTime() for clock in clocks for call in clock.getDelayedCalls()]
-            due = min((when for when in calls if when <= end), default=end)
+            due = min(clock.due() for clock in clocks)
             for clock in clocks:
-                clock.rightNow = max(clock.rightNow, due)
-            if not any(when <= end for when in calls):
+                clock.set(min(due, end))
+            if due > end:
                 return
             for clock in clocks:
-                clock.advance(0)
+                clock.fire()
 
     def cut(self, one: Computer, other: Computer) -> None:
         """
@@ -271,7 +271,7 @@ class Computer:
         self.virtualHost: VirtualHost | None = None
         self.settings = settings
         #: The clock of the process's timers.  Each process has a new one.
-        self.clock = Clock()
+        self.clock = LocalClock(segment.clock.seconds())
         #: Whether the interface has a link-local address.
         self.hasIPv6 = True
         #: Whether the process cannot run.
@@ -304,12 +304,24 @@ class Computer:
         """
         if self.virtualHost is not None:
             return
-        self.clock = Clock()
-        self.clock.rightNow = self.segment.clock.seconds()
+        self.clock = self.clock.successor(self.segment.clock.seconds())
         self.frozen = False
         self.heard = None
         self.links.observers.clear()
         self._tellLink()
+        host = self.virtualHost = VirtualHost(
+            configured(**{"source": parseIPv4(self.source), **self.settings}), self.platform()
+        )
+        host.addObserver(self)
+        self.work = Work(self.clock)
+        host.addStep(self.work)
+        host.privilegedStartService()
+        host.startService()
+
+    def platform(self) -> FakePlatform:
+        """
+        The platform of a new process.
+        """
         platform = FakePlatform(self.clock, self.journal)
         platform.network, platform.links = self, self.links
         if self.disk is not None:
@@ -318,20 +330,13 @@ class Computer:
         platform.wallSeconds = (  # type: ignore[method-assign]
             lambda: 1.8e9 + self.segment.clock.seconds() + self.clockError
         )
-        host = self.virtualHost = VirtualHost(
-            configured(**{"source": parseIPv4(self.source), **self.settings}), platform
-        )
-        host.addObserver(self)
-        self.work = Work(self.clock)
-        host.addStep(self.work)
-        host.privilegedStartService()
-        host.startService()
+        return platform
 
     def crash(self) -> None:
         """
         Kill the process.
         """
-        self.clock = Clock()
+        self.clock = self.clock.successor(self.segment.clock.seconds())
         self.frozen = False
         self._unread.clear()
         self.links.observers.clear()
@@ -407,7 +412,8 @@ class Computer:
         """
         if self.frozen:
             self.frozen = False
-            self.clock.advance(self.segment.clock.seconds() - self.clock.seconds())
+            self.clock.set(self.segment.clock.seconds())
+            self.clock.fire()
             self._tellLink()
             self.deafen(*self.deafIn)
             self.readUnread()
