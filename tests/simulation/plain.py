@@ -163,6 +163,7 @@ class PlainHost:
         self._linked = self._resting = self._takesPart = False
         self._deadline: IDelayedCall | None = None
         self._beat: IDelayedCall | None = None
+        self._silence: IDelayedCall | None = None
 
     @property
     def claim(self) -> Claim:
@@ -202,9 +203,12 @@ class PlainHost:
         """
         Handle an advertisement.
         """
+        body = crafted.payloadOf(packet)
+        if self._silence is not None and self._silence.active():
+            leaves = (body[5], body[2]) == _LEAVING
+            self._silence.reset(0.0 if leaves else self.deadTime)
         if not self._takesPart:
             return
-        body = crafted.payloadOf(packet)
         demotion = body[4] if self._rules.byte else 0
         other = Claim((body[5], body[2]), demotion, crafted.sourceOf(packet))
         if not self._rules.byte:
@@ -269,7 +273,15 @@ class PlainHost:
         self._join()
         self._machine.clock.callLater(seconds, self._rested)
 
+    def restWhileLed(self, seconds: float) -> None:
+        """
+        Take no part for a while, or until no other host is master.
+        """
+        self.rest(seconds)
+        self._silence = self._machine.clock.callLater(self.deadTime, self._rested)
+
     def _rested(self) -> None:
+        self._cancel(self._silence)
         self._resting = False
         self._join()
 

@@ -330,4 +330,4 @@ class Player:
             for other in self.machines
         )
         if machine.plain is not None and lost >= _TOO_OFTEN and others:
-            machine.plain.rest(_DAMPED)
+            machine.plain.restWhileLed(_DAMPED)

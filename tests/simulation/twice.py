@@ -30,7 +30,7 @@ but only where the story gives a reason, and not whenever txcarp does:
   - I{Offers.}  When a demoted txcarp offers mastership, the better hosts that hear it take over.
     In the plain protocol a demotion has no effect if the others do not preempt.
   - I{Flaps.}  A host that lost mastership ten times in a minute stays out of the election for a
-    minute, if another host is there.
+    minute, or until it has heard no master for its dead time.
   - I{Strangers.}  A txcarp does not believe a host that it does not know, or that has lost its
     state or some time, if the clock of that host is more than L{LAG} seconds behind.  To seals, its
     advertisements may be a recording.  This ends when that host hears another one; until then, a
