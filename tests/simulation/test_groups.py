@@ -568,6 +568,21 @@ class DemotionTests(SynchronousTestCase):
         segment.run(20)
         self.assertEqual(segment.masters(), [second])
 
+    def test_outOfTurn(self) -> None:
+        """
+        A demotion does not change the interval with OpenBSD's rules.  The next advertisement comes
+        a whole interval after the one that says so, as from OpenBSD.
+        """
+        segment = Segment()
+        alone = segment.add("10.99.0.1", dialect="openbsd")
+        alone.start()
+        segment.run(3.9)
+        hostOf(alone).demote("carpdemote", 1)
+        segment.run(3)
+        times = [when for when, _ in segment.packets]
+        for when, expected in zip(times, (3.0, 3.9, 4.9, 5.9), strict=False):
+            self.assertAlmostEqual(when, expected, 3)
+
     def test_openbsdLink(self) -> None:
         """
         With OpenBSD's rules, a tracked interface without a link counts 1, as in OpenBSD.  Of two

@@ -331,6 +331,11 @@ class Candidate:
                 self._masterDown.lookAgain(delay)
             case effects.Advertise():
                 self.advertise()
+                # As in the kernels (carp_send_ad), the next one comes a whole interval later.
+                # An OpenBSD group that has just changed its master would take two of them in a
+                # row for a claim, and a third host would become master as well.
+                if self._rhythm.interval is not None:
+                    self._rhythm.start(self._advertiser.interval)
             case effects.BowOut():
                 self._advertiser.bowOut()
             case effects.StartAdvertising():
