@@ -381,6 +381,18 @@ class TableTests(SynchronousTestCase):
             [state.role for state in STATES], [Role.INIT, Role.BACKUP, Role.BACKUP, Role.MASTER]
         )
 
+    def test_patienceAfterAnOffer(self) -> None:
+        """
+        A backup does not take the interval in an offer for that of the master.
+        """
+        offer = Heard(peer(3, 64))
+        waits = LEAST_INTERVALS * 3.25
+        self.assertEqual(BACKUP.decide(OWN, offer)[1], (ArmMasterDown(waits, Family.IPV4),))
+        offered = attrs.evolve(OWN, isOffered=True)
+        self.assertEqual(
+            BACKUP.decide(offered, offer)[1], (ArmMasterDown(OWN.deadTime, Family.IPV4),)
+        )
+
     def test_littleEndianTie(self) -> None:
         """
         10.99.1.1 stays master when it hears 10.99.0.2, which becomes backup.

@@ -118,11 +118,15 @@ class OwnStanding:
             configuration.preempt
             and self._clock.seconds() >= self._healthySince + configuration.preemptDelay
         )
-        if preempt and peer is not None and peer.timing.advbase > configuration.advbase:
-            # An offer is for the hosts that are better than the master, which rule B2 finds.
-            # As a claim it would be less preferred than nearly all hosts.
-            preempt = not self._peers.isOffer(peer, configuration.deadRatio)
-        facts = self._ledger.total, source, preempt, bool(self._holds.ends)
+        # An offer is for the hosts that are better than the master, which rule B2 finds.  As a
+        # claim it would be less preferred than nearly all hosts.
+        isOffer = (
+            peer is not None
+            and peer.timing.advbase > configuration.advbase
+            and self._peers.isOffer(peer, configuration.deadRatio)
+        )
+        preempt = preempt and not isOffer
+        facts = self._ledger.total, source, preempt, bool(self._holds.ends), isOffer
         if self._known is None or self._known[0] != facts:
             standing = Standing(
                 timing=self._advertiser.timing,
@@ -133,6 +137,7 @@ class OwnStanding:
                 dialect=configuration.dialect,
                 demotion=self._advertiser.says.demotion,
                 configured=configuration.timing,
+                isOffered=isOffer,
             )
             self._known = facts, standing
         return self._known[1]

@@ -51,6 +51,8 @@ class Standing:
     @ivar dialect: The rules of the group.
     @ivar demotion: The value of OpenBSD's demotion field.
     @ivar configured: Its timing without demotion; C{None} if that is the same.
+    @ivar isOffered: Whether the peer that was heard made an offer (L{offer}).  Its interval is
+        not that of the offer.
     @ivar deadTime: Seconds of silence after which it takes over.  Demotion does not change
         them, in any implementation.
     @ivar longest: The longest interval of a master, in seconds, that rule B2 tolerates.
@@ -64,6 +66,7 @@ class Standing:
     dialect: Dialect = UCARP
     demotion: int = 0
     configured: Timing | None = None
+    isOffered: bool = False
     deadTime: float = attrs.field(init=False)
     longest: float = attrs.field(init=False)
 
@@ -109,8 +112,9 @@ class Standing:
         Seconds of silence of a master after which this host takes over.
         """
         interval = peer.timing.interval
-        if interval > self.longest:
-            return self.deadTime  # OpenBSD does not apply rule B2 with an advbase of 0
+        # OpenBSD does not apply rule B2 with an advbase of 0.
+        if self.isOffered or interval > self.longest:
+            return self.deadTime
         return max(self.deadTime, interval * LEAST_INTERVALS)
 
 
