@@ -110,7 +110,7 @@ class Damping:
     Decides how long a host stays out of the election after it lost mastership too often, or
     after a required step failed.
 
-    @ivar hasLost: Whether this host lost mastership, and has heard no other master since.
+    @ivar isWatching: Whether L{heard} needs to be called.
     """
 
     _log = Logger()
@@ -121,7 +121,9 @@ class Damping:
         self._configuration = configuration
         self._clock = clock
         self._holds = holds
-        self.hasLost = False
+        self.isWatching = False
+        #: Whether this host lost mastership, and has heard no other master since.
+        self._hasLost = False
         self._returns: deque[float] = deque()
         self._masterSince = float("-inf")
         self._displaced = False
@@ -142,7 +144,7 @@ class Damping:
         """
         self._masterSince = self._clock.seconds()
         self._displaced = displaced
-        self.hasLost = False
+        self._hasLost = False
 
     def becameBackup(self, replaced: bool) -> None:
         """
@@ -154,14 +156,7 @@ class Damping:
         if replaced:
             self.otherHeard()
         else:
-            self.hasLost = True
-
-    @property
-    def isWatching(self) -> bool:
-        """
-        Whether L{heard} needs to be called.
-        """
-        return self.hasLost or HoldReason.FLAPPING in self._holds
+            self.isWatching = self._hasLost = True
 
     def heard(self, peer: Peer, patience: float) -> None:
         """
@@ -175,8 +170,9 @@ class Damping:
         """
         if peer.timing == LEAVING:
             patience = 0.0
-        elif self.hasLost:
+        elif self._hasLost:
             self.otherHeard()
+        self.isWatching = HoldReason.FLAPPING in self._holds or self._hasLost
         if HoldReason.FLAPPING in self._holds:
             self._listen(patience)
 
@@ -199,7 +195,7 @@ class Damping:
         Count the last loss of mastership, since another host is master now, and hold this host
         if that has happened too often.
         """
-        self.hasLost = False
+        self._hasLost = False
         limit = self._configuration.flapLimit
         if limit is None:
             return
@@ -219,6 +215,7 @@ class Damping:
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
             )
+            self.isWatching = True
             self._holds.hold(HoldReason.FLAPPING, limit.seconds)
             own = self._configuration
             self._listen(own.dialect.deadTime(own.timing, own.deadRatio))
