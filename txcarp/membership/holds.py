@@ -154,7 +154,7 @@ class Damping:
         @param replaced: Whether another master was heard already.
         """
         if replaced:
-            self.otherHeard()
+            self._otherHeard()
         else:
             self.isWatching = self._hasLost = True
 
@@ -171,7 +171,7 @@ class Damping:
         if peer.timing == LEAVING:
             patience = 0.0
         elif self._hasLost:
-            self.otherHeard()
+            self._otherHeard()
         self.isWatching = HoldReason.FLAPPING in self._holds or self._hasLost
         if HoldReason.FLAPPING in self._holds:
             self._listen(patience)
@@ -190,7 +190,7 @@ class Damping:
             )
             self._holds.end(HoldReason.FLAPPING)
 
-    def otherHeard(self) -> None:
+    def _otherHeard(self) -> None:
         """
         Count the last loss of mastership, since another host is master now, and hold this host
         if that has happened too often.
