@@ -248,7 +248,7 @@ class ProductionHost(Machine):
         return self._after()
 
     def resign(self, local: Local) -> Outcome:
-        return self._told(local._replace(hold=ticks(RESIGNATION)), events.Resigned())
+        return self._told(local._replace(hold=ticks(RESIGNATION)), events.Resigned(events.HoldReason.RESIGNED))
 
     def stop(self, local: Local) -> Outcome:
         return self._told(local, events.Stopped())
