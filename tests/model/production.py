@@ -248,7 +248,8 @@ class ProductionHost(Machine):
         return self._after()
 
     def resign(self, local: Local) -> Outcome:
-        return self._told(local._replace(hold=ticks(RESIGNATION)), events.Resigned(events.HoldReason.RESIGNED))
+        held = local._replace(hold=ticks(RESIGNATION))
+        return self._told(held, events.Resigned(events.HoldReason.RESIGNED))
 
     def stop(self, local: Local) -> Outcome:
         return self._told(local, events.Stopped())
