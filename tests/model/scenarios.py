@@ -116,7 +116,8 @@ def _of(dialect: str) -> Iterator[Scenario]:
     leaving = {Kind.STOP: 1, Kind.RESIGN: 1}
     for preempt, ending in ((False, ""), (True, "-preempt")):
         hosts = ranked(*three, preempt=preempt)
-        yield Scenario(f"three-sleep-{dialect}{ending}", hosts, {**_THREE, Kind.SLEEP: 1})
+        if not preempt or dialect == "ucarp":
+            yield Scenario(f"three-sleep-{dialect}{ending}", hosts, {**_THREE, Kind.SLEEP: 1})
         yield Scenario(f"three-demote-{dialect}{ending}", hosts, {**_THREE, Kind.DEMOTE: 1})
         yield Scenario(f"three-resign-{dialect}{ending}", hosts, {**_THREE, Kind.RESIGN: 1})
         yield Scenario(
