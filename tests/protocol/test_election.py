@@ -57,6 +57,7 @@ from txcarp.protocol.events import (
     Held,
     HoldReason,
     OfferUnanswered,
+    Refused,
     Released,
     Resigned,
     Slept,
@@ -64,6 +65,7 @@ from txcarp.protocol.events import (
     Stopped,
 )
 from txcarp.protocol.family import Family
+from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 STATES = (INIT, WAITING, BACKUP, MASTER)
@@ -77,6 +79,7 @@ HELD = attrs.evolve(OWN, held=True)
 DEMOTED = attrs.evolve(OWN, timing=Timing(1, 240), configured=OWN.timing)
 PROMOTED = attrs.evolve(OWN, timing=Timing(1, 63), configured=OWN.timing)
 #: The deadline in every family, and in the one in which a peer was heard.
+PUTS_OFF = Refused(Rejection.UNSEALED, b"", putsOff=True)
 ARM, ARM4 = ArmMasterDown(3.25), ArmMasterDown(3.25, Family.IPV4)
 ARM6 = ArmMasterDown(3.25, Family.IPV6)
 
@@ -229,6 +232,7 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     "M2 on a bow-out": (MASTER, OWN, Heard(BOWING), (MASTER, Reassert(BOWING))),
     # This host did not run.
     "backup slept": (BACKUP, OWN, Slept(9.0), (BACKUP, ARM)),
+    "backup refused what may be of the master": (BACKUP, OWN, PUTS_OFF, (BACKUP, ARM)),
     "master slept": (
         MASTER,
         OWN,
@@ -326,6 +330,7 @@ _KINDS: tuple[Event, ...] = (
     Heard(FASTER),
     DeadlinePassed(),
     Slept(9.0),
+    PUTS_OFF,
     Held(HoldReason.NO_LINK),
     Resigned(HoldReason.RESIGNED),
     Released(),

@@ -846,6 +846,18 @@ class MixedTests(FreshnessTestCase):
             self.refused(Rejection.UNSEALED, sealed(self.now, start=far))
             self.hear(3, start=far)
 
+    def test_putsOff(self) -> None:
+        """
+        The first tick that leaps ahead may be of a living master, whose clock was set.  A recording
+        of it counts only once.
+        """
+        self.hear(3)
+        leap = sealed(0.0, start=_START + (FAR_AHEAD + 1000) * PACE)
+        found = [self.assertRaises(Rejected, self.judge, leap, _PEER).putsOff for _ in range(3)]
+        self.assertEqual(found, [True, False, False])
+        late = self.assertRaises(Rejected, self.judge, sealed(-60.0), _PEER)
+        self.assertFalse(late.putsOff)
+
     def test_manyGuesses(self) -> None:
         """
         The memory for such guesses is bounded.

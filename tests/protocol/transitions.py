@@ -28,12 +28,14 @@ from txcarp.protocol.events import (
     Held,
     HoldReason,
     OfferUnanswered,
+    Refused,
     Released,
     Resigned,
     Slept,
     Started,
     Stopped,
 )
+from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 _OWN = Standing(timing=Timing(1, 64), deadRatio=3, preempt=False, source=packed("10.99.0.5"))
@@ -97,6 +99,12 @@ SITUATIONS = (
         attrs.evolve(_heard(1, 65), isOld=True),
     ),
     Situation(BACKUP, "did not run for longer than an interval", _OWN, Slept(9.0)),
+    Situation(
+        BACKUP,
+        "any advert that is refused, but may be of the living master",
+        _OWN,
+        Refused(Rejection.UNSEALED, packed("10.99.0.1"), putsOff=True),
+    ),
     Situation(BACKUP, "asked to become master", _OWN, Claimed()),
     Situation(BACKUP, "a hold is set (link lost)", _HELD, Held(HoldReason.NO_LINK)),
     Situation(

@@ -6,6 +6,7 @@ kernel holds addresses on lease.
 from __future__ import annotations
 
 import enum
+import time
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.simulation.plain import PlainHost
 from tests.simulation.segment import Computer, Segment
 from txcarp.addresses import textOf
 from txcarp.change import Change
+from txcarp.clock.steady import SteadyClock
 from txcarp.membership.sealing import RESERVED
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import readPacket
@@ -88,6 +90,8 @@ class Machine(Computer):
         self._refused: tuple[float, str] = (float("-inf"), "")
         self._damped = False
         self._stoodSince = 0.0
+        #: When the last packet came that the socket kept.
+        self._arrived = 0.0
         self._starts = 0
         #: Seconds of the machine's life that CLOCK_MONOTONIC does not count.
         self._asleep = 0.0
@@ -108,6 +112,16 @@ class Machine(Computer):
         Seconds on CLOCK_BOOTTIME of the machine, as if it was never booted again.
         """
         return self.clock.seconds() + self._asleep
+
+    def read(self, clock: int) -> float:
+        """
+        Seconds on a clock of the machine, as C{time.clock_gettime} returns them.
+        """
+        if clock == time.CLOCK_MONOTONIC:
+            return self.clock.seconds()
+        if clock == time.CLOCK_BOOTTIME:
+            return self.monotonic()
+        return self.segment.clock.seconds() - self._asleep - self._lost - self._bootedAt
 
     @property
     def ahead(self) -> float:
@@ -154,16 +168,14 @@ class Machine(Computer):
         Let the clocks that count from the boot begin again.
         """
         self._boots += 1
-        self._bootedAt = self.segment.clock.seconds() - self._lost
+        self._bootedAt = self.segment.clock.seconds() - self._asleep - self._lost
         self.believed = Counter()
         self.kernel.remove()
 
     def platform(self) -> FakePlatform:
         platform = super().platform()
         platform.addresses = self.kernel
-        platform.pauseSeconds = (  # type: ignore[method-assign]
-            lambda: self.segment.clock.seconds() - self._lost - self._bootedAt
-        )
+        platform.pauseSeconds = SteadyClock(self.read)  # type: ignore[method-assign]
         platform.wallSeconds = (  # type: ignore[method-assign]
             lambda: 1.8e9 + self.monotonic() + self.clockError
         )
@@ -263,13 +275,17 @@ class Machine(Computer):
                 self._lost += stood
                 self.becomeStranger()
         if self.plain is None:
+            believed = self.believed.copy()
             self.thaw()
+            self.believed = believed  # what waited says nothing about now
             return
         self.frozen = False
         self.clock.set(now)
         if noticed:
+            # Seals refuse what is too old.  If that is all, the next one may be old, too.
+            isOld = not self._unread or now - self._arrived > LAG
+            self.plain.slept(isOld)
             self._unread.clear()  # what waited says nothing about now
-            self.plain.slept()
         self.plain.connect(self.plugged)
         self.readUnread()
         self.clock.fire()
@@ -287,6 +303,8 @@ class Machine(Computer):
     def arrived(self, packet: bytes) -> None:
         if self.standstill is Standstill.SUSPENDED:
             return
+        if len(self._unread) < self.room:
+            self._arrived = self.segment.clock.seconds()
         if self.plain is None:
             super().arrived(packet)
         elif not self.frozen or len(self._unread) < self.room:
@@ -315,10 +333,11 @@ class Machine(Computer):
             self.believed[source] += 1
             return
         now = self.segment.clock.seconds()
-        self._refused = now, source
+        before, self._refused = self._refused, (now, source)
         sender = next(one for one in self.segment.computers if one.source == source)
         inVain = self.role is not Role.MASTER or not self.segment.hears(sender, self)
-        if inVain and self._isStranger(source):
+        isFirst = now - before[0] > 2 * (self.settings["advbase"] + 1)
+        if (inVain or isFirst) and self._isStranger(source):
             self.refusals.append((now, source))
 
     def _isStranger(self, source: str) -> bool:

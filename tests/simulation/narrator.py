@@ -132,7 +132,9 @@ class Narrator:
             seconds = chance.choice((1.0, long))
             step = Stop(at=at, host=host, seconds=seconds, disk=chance.choice(list(Disk)))
         elif kind is Freeze:
-            seconds = chance.choice((self._shortly(group), long, self._minutes(group)))
+            # A host notices if it stands still for longer than an interval.
+            shortly = round(group.intervalOf(host) * chance.uniform(0.2, 0.9), 2)
+            seconds = chance.choice((shortly, long, self._minutes(group)))
             how = chance.choice(list(Standstill))
             room = chance.choice((2, 10, 200))
             step = Freeze(at=at, host=host, seconds=seconds, how=how, room=room)

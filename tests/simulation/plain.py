@@ -26,6 +26,9 @@ _HIGHEST_SKEW = 240
 #: The base and the skew in a bow-out.
 _LEAVING = (255, 255)
 
+#: Seconds after a sleep in which the first advertisement may be old.
+_CATCHING_UP = 1.0
+
 #: Seconds that a host waits after it was asked to hand over, as in ucarp.
 RESIGNATION = 3.0
 
@@ -75,11 +78,13 @@ class Rules:
 
         @param ratio: See L{dead}.
         """
-        if preempts and own.timing < other.timing and own.demotion <= other.demotion:
-            return True
         if other.demotion > own.demotion or other.timing == _LEAVING:
             return True
         base, skew = own.timing
+        if other.timing[0] == base * ratio > base:  # an offer, see L{PlainHost.offer}
+            return (own.demotion, skew) < (other.demotion, other.timing[1])
+        if preempts and own.timing < other.timing and own.demotion <= other.demotion:
+            return True
         return (base > 0 or not self.byte) and (base * ratio, skew) < other.timing
 
 
@@ -161,6 +166,7 @@ class PlainHost:
         if self._rules.byte:
             self._counter = self._random.getrandbits(63) + 2**63
         self._linked = self._resting = self._takesPart = False
+        self._oldUntil = 0.0
         self._deadline: IDelayedCall | None = None
         self._beat: IDelayedCall | None = None
         self._silence: IDelayedCall | None = None
@@ -219,6 +225,9 @@ class PlainHost:
                     self._advertise()
                 self._release()
                 self._wait()
+        elif self._machine.clock.seconds() < self._oldUntil:
+            self._oldUntil = 0.0
+            self._wait()
         elif self._rules.takesOver(self.claim, other, self._preempts, self._ratio):
             self._takeOver()
         else:
@@ -249,6 +258,15 @@ class PlainHost:
         if self.isMaster:
             self._advertise()
             self._goOn()
+
+    def offer(self) -> None:
+        """
+        As master, advertise once with the longest base that better hosts tolerate, as txcarp does
+        when it is demoted, and soon as usual.  The better hosts take over.
+        """
+        if self.isMaster:
+            self._advertise((self._base * self._ratio, self.claim.timing[1]))
+            self._machine.clock.callLater(0.05, self.advertise)
 
     def takeOver(self) -> None:
         """
@@ -285,10 +303,13 @@ class PlainHost:
         self._resting = False
         self._join()
 
-    def slept(self) -> None:
+    def slept(self, isOld: bool) -> None:
         """
         Wait for the dead time, as a backup, since this host slept.
+
+        @param isOld: Whether the next advertisement may be old.
         """
+        self._oldUntil = self._machine.clock.seconds() + (_CATCHING_UP if isOld else 0.0)
         self._release()
         if self._takesPart:
             self._wait()

@@ -31,7 +31,9 @@ from tests.simulation.story import (
     Story,
     Unplug,
 )
-from txcarp.protocol.election import OFFER_AFTER
+
+#: Seconds that are less than the time between any two events.
+_JUST_BEFORE = 1e-6
 
 #: Seconds by which txcarp may be late: it looks twice at a deadline, and offers mastership for a
 #: while.
@@ -52,6 +54,9 @@ _DAMPED = 60.0
 
 #: How often that is, in as many seconds, less one for what happens at the limit.
 _TOO_OFTEN = 9
+
+#: Seconds by which two computations of a time may differ.
+_ROUNDING = 1e-6
 
 #: A time from, a time to.
 Span = tuple[float, float]
@@ -129,7 +134,9 @@ class Player:
         answers = {"offer": self._offer, "flaps": self._damp, "refused": self._refuse}
         for asked in self._asked:
             if asked.what in answers:
-                strokes.append((asked.at, partial(answers[asked.what], asked)))
+                # A limit holds before the advertisement that made it count is answered.
+                at = asked.at - (_JUST_BEFORE if asked.what == "flaps" else 0.0)
+                strokes.append((at, partial(answers[asked.what], asked)))
         globalLogPublisher.addObserver(self._logged)
         try:
             for at, stroke in sorted(strokes, key=lambda one: one[0]):
@@ -249,7 +256,9 @@ class Player:
         if not machine.plain.isMaster:
             return step.seconds > interval
         asked = any(
-            one.what == "pause" and one.host == machine.source and 0 <= one.at - step.ends < 1
+            one.what == "pause"
+            and one.host == machine.source
+            and -_ROUNDING < one.at - step.ends < interval + 1
             for one in self._asked
         )
         return asked and step.seconds + interval > group.peersWait(step.host)
@@ -259,21 +268,11 @@ class Player:
 
     def _offer(self, asked: Asked) -> None:
         """
-        Let the plain hosts take over that are better than the plain master.
+        Let a plain master offer mastership.  Only better hosts accept.
         """
         machine = self._named(asked.host)
-        plain = machine.plain
-        if plain is None or not plain.isMaster or machine.frozen:
-            return
-        for other in self.machines:
-            if other is machine or other.plain is None or other.frozen:
-                continue
-            mine, theirs = plain.claim, other.plain.claim
-            better = (theirs.demotion, theirs.timing) < (mine.demotion, mine.timing)
-            if better and self.segment.hears(other, machine):
-                other.plain.takeOver()
-        # An offer is followed by an advertisement.
-        machine.clock.callLater(OFFER_AFTER, plain.advertise)
+        if machine.plain is not None and not machine.frozen:
+            machine.plain.offer()
 
     def _refuse(self, asked: Asked) -> None:
         """

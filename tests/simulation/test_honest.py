@@ -115,6 +115,18 @@ _STORIES_BY_NAME = {
     "a clock that is decades ahead": story(
         members=(Member(50, True, starts=2.92), Member(200, True, 20 * YEAR, 0.24)), lasts=36
     ),
+    "a clock that is set decades ahead": story(
+        SetClock(at=11.93, host=0, by=20 * YEAR),
+        dialect="freebsd",
+        members=(Member(150, starts=1.18), Member(10, starts=3.33)),
+        lasts=36,
+    ),
+    "a flapping host when the other one dies": story(
+        Unplug(at=13.35, host=1, seconds=61.39, times=12, each=0.2),
+        Crash(at=90, host=0, seconds=60),
+        members=(Member(200, True, starts=3.92), Member(150, True, starts=0.79)),
+        lasts=180,
+    ),
     "three hosts, and the master is demoted (freebsd)": story(
         Demote(at=20, host=0, seconds=30, amount=240), members=_THREE, dialect="freebsd"
     ),

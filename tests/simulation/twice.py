@@ -36,7 +36,7 @@ but only where the story gives a reason, and not whenever txcarp does:
     advertisements may be a recording.  This ends when that host hears another one; until then, a
     backup takes over after its dead time.
   - I{The way back.}  A host that goes back to the plain protocol is believed after three
-    advertisements.
+    advertisements.  Meanwhile a better host may stay, or become, the only master.
 
 The last two are not compared meanwhile.
 """
@@ -221,6 +221,8 @@ class Comparison:
         #: For how many seconds the plays may differ.
         self._bound = interval + SLACK
         self._doubts = [*_doubts(story, safe, plain)]
+        #: When a host runs a plain program.
+        self._goneBack = [(one.at, one.ends) for one in story.steps if isinstance(one, GoBack)]
         #: For each host, when it stands still; and when it does not even answer.
         self._still: list[list[Span]] = [[] for _ in self._hosts]
         self._absent: list[list[Span]] = [[] for _ in self._hosts]
@@ -306,6 +308,8 @@ class Comparison:
     def _differ(self, time: float) -> bool:
         safe, plain = self._masters(self._safe, time), self._masters(self._plain, time)
         isBetter = len(safe) == 1 != len(plain)
+        if len(safe) == len(plain) == 1 and within(self._goneBack, time):
+            isBetter = safe < plain
         return safe != plain and not isBetter and not within(self._doubts, time)
 
     def _areShared(self, time: float) -> bool:

@@ -248,6 +248,9 @@ class Participation:
                     self._heard(event)
                 case events.Refused():
                     self._diagnostics.refused(event)
+                    candidate.isOld()  # it may have been the last packet of those that are old
+                    if event.putsOff:
+                        candidate.decide(event)
                 case events.BeatDue():
                     candidate.beat()
                 case events.Started():

@@ -82,7 +82,7 @@ class Reception:
         try:
             return self._verified(packet)
         except Rejected as rejected:
-            return Refused(rejected.reason, packet.source, rejected.detail)
+            return Refused(rejected.reason, packet.source, rejected.detail, rejected.putsOff)
 
     def _verified(self, packet: Packet) -> Heard:
         audience = self._channels[packet.family].audience

@@ -204,7 +204,7 @@ class Backup:
                 return _takeOver(Reason.SILENCE)
             case events.Claimed():
                 return _takeOver(Reason.CLAIMED)
-            case events.Slept():
+            case events.Slept() | events.Refused(putsOff=True):
                 return self, (effects.ArmMasterDown(standing.deadTime),)
             case events.Held() | events.Resigned():
                 # A backup can resign, too: it was master when it decided to, another host took

@@ -186,11 +186,13 @@ class Refused(Event):
     @ivar reason: Why.
     @ivar source: Its packed source address.
     @ivar detail: The offending value, as text; may be empty.
+    @ivar putsOff: Whether it may all the same be of the living master, so that a backup waits.
     """
 
     reason: Rejection
     source: bytes
     detail: str = ""
+    putsOff: bool = False
 
 
 @attrs.frozen

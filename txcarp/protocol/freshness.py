@@ -313,8 +313,15 @@ class Freshness:
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         leaps = 0 < latest.tick < tick - FAR_AHEAD * PACE
-        if certain and leaps and not self._leapsAgain(tick, source):
-            raise Rejected(Rejection.UNSEALED, "years ahead of the group, perhaps by chance")
+        if certain and leaps:
+            before = self._leaps.pop(source, 0)
+            self._leaps[source] = tick
+            if len(self._leaps) > SOURCES:
+                self._leaps.popitem(last=False)
+            if not before < tick <= before + int(self._lag * PACE):
+                # The clock of a living master may have been set.  A recording counts once.
+                text = "years ahead of the group, perhaps by chance"
+                raise Rejected(Rejection.UNSEALED, text, putsOff=tick > before)
         known.heard(tick, says, now)
         if certain:
             self._know(source, known)
@@ -338,16 +345,6 @@ class Freshness:
         if known is not None and known.goesOn(tick, now, self._lag):
             return known
         return self._latest[len(source)]
-
-    def _leapsAgain(self, tick: int, source: bytes) -> bool:
-        """
-        Whether the previous advertisement of a source that leaps ahead did so, too.
-        """
-        before = self._leaps.pop(source, 0)
-        self._leaps[source] = tick
-        if len(self._leaps) > SOURCES:
-            self._leaps.popitem(last=False)
-        return before < tick <= before + int(self._lag * PACE)
 
     def _lastOf(self, source: bytes) -> SealedSource | None:
         return self.sources.get(source) or self._sealedOnce.get(source)

@@ -38,9 +38,11 @@ class Rejected(Exception):
 
     @ivar reason: Why.
     @ivar detail: The offending value, as text for a log line; may be empty.
+    @ivar putsOff: Whether it may all the same be of the living master, so that a backup waits.
     """
 
-    def __init__(self, reason: Rejection, detail: str = "") -> None:
+    def __init__(self, reason: Rejection, detail: str = "", *, putsOff: bool = False) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
+        self.putsOff = putsOff
