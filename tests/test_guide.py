@@ -22,7 +22,7 @@ from tests.fakes import FakePlatform, Journal, runTo
 from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
-from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.status import AddressStatus, CheckStatus, HoldStatus, PastChange, PeerStatus, Status
 
 _ROOT = Path(txcarp.__file__).parent.parent
 _HEADING = "In another program"
@@ -172,7 +172,7 @@ class CompletenessTests(SynchronousTestCase):
         """
         Each attribute of a status, and of the values in it.
         """
-        for kind in (Status, PeerStatus, AddressStatus, HoldStatus, PastChange):
+        for kind in (Status, PeerStatus, AddressStatus, HoldStatus, CheckStatus, PastChange):
             self.assertLists(_HEADING, *(field.name for field in attrs.fields(kind)))
         self.assertLists(_HEADING, *(f"Role.{role.name}" for role in Role))
 

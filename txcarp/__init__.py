@@ -17,6 +17,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{protocol}: bytes and decisions.
   - C{membership}: one run of a virtual host in its group.
   - C{mastership}: what a master does, and undoes afterwards.
+  - C{checks}: whether what a master needs works.
   - C{virtualhost}: a virtual host, as other programs see it.
   - C{status}: everything about a virtual host at one moment.
   - C{platform}: the machine, made once for all virtual hosts.
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from txcarp.change import Change as Change
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ScriptResult as ScriptResult
+    from txcarp.checks.health import HealthCheck as HealthCheck
+    from txcarp.checks.verdict import Health as Health
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
     from txcarp.configuration.model import FlapLimit as FlapLimit
     from txcarp.configuration.model import TrackedInterface as TrackedInterface
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IAddressTable as IAddressTable
     from txcarp.interfaces import IAdvertisementTransport as IAdvertisementTransport
     from txcarp.interfaces import IAnnouncer as IAnnouncer
+    from txcarp.interfaces import ICheck as ICheck
     from txcarp.interfaces import IDiagnosisObserver as IDiagnosisObserver
     from txcarp.interfaces import ILeaseObserver as ILeaseObserver
     from txcarp.interfaces import ILinkMonitor as ILinkMonitor
@@ -107,6 +111,7 @@ if TYPE_CHECKING:
     from txcarp.statefile import BadState as BadState
     from txcarp.statestore import defaultStateDirectory as defaultStateDirectory
     from txcarp.status import AddressStatus as AddressStatus
+    from txcarp.status import CheckStatus as CheckStatus
     from txcarp.status import HoldStatus as HoldStatus
     from txcarp.status import PastChange as PastChange
     from txcarp.status import PeerStatus as PeerStatus
@@ -121,6 +126,7 @@ _MODULES = {
     "BadState": "txcarp.statefile",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
+    "CheckStatus": "txcarp.status",
     "ConfigurationError": "txcarp.configuration.model",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
@@ -129,6 +135,8 @@ _MODULES = {
     "Family": "txcarp.protocol.family",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
+    "Health": "txcarp.checks.verdict",
+    "HealthCheck": "txcarp.checks.health",
     "HoldReason": "txcarp.protocol.events",
     "HoldStatus": "txcarp.status",
     "Holding": "txcarp.addresses",
@@ -136,6 +144,7 @@ _MODULES = {
     "IAddressTable": "txcarp.interfaces",
     "IAdvertisementTransport": "txcarp.interfaces",
     "IAnnouncer": "txcarp.interfaces",
+    "ICheck": "txcarp.interfaces",
     "IDiagnosisObserver": "txcarp.interfaces",
     "ILeaseObserver": "txcarp.interfaces",
     "ILinkMonitor": "txcarp.interfaces",

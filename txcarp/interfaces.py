@@ -9,7 +9,7 @@ because together they are the outline of the program.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -461,12 +461,33 @@ class ITrace(Interface):
         """
 
 
+class ICheck(Interface):
+    """
+    Finds out whether something works that a master needs.
+    """
+
+    def run(platform: IPlatform, timeout: float) -> object:
+        """
+        Find out once whether it works.  This must not block: the reactor waits for it.
+
+        @param platform: The machine that this host runs on.
+        @param timeout: Seconds until the run counts as failed.  Its Deferred is cancelled then.
+        @return: One line about what was found, or C{None}; or a Deferred that fires with that; or
+            a coroutine that returns it.  C{False} means that it does not work.
+        @raise Exception: If it does not work.  The text of the exception says why.
+        """
+
+
 class IPlatform(Interface):
     """
     The machine that virtual hosts run on.  All virtual hosts of a process share one.
     """
 
     clock: IReactorTime = Attribute("""The clock of all timers.""")
+
+    reactor: Any = Attribute(
+        """The reactor, for the connections of health checks; C{None} if there is none."""
+    )
 
     links: ILinkMonitor = Attribute("""The network interfaces.""")
 

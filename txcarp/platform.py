@@ -68,6 +68,7 @@ class LinuxPlatform:
             from twisted.internet import reactor as installed
 
             reactor = installed
+        self.reactor = reactor
         self._netlink = Netlink(reactor)
         #: The parts to open, in this order.
         self._parts: list[Any] = []

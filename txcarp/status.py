@@ -75,6 +75,31 @@ class HoldStatus:
 
 
 @attrs.frozen
+class CheckStatus:
+    """
+    A health check.
+
+    @ivar name: Its name.
+    @ivar health: C{"good"}, C{"bad"}, or C{"unknown"} before the first result.
+    @ivar consequence: What follows while it is not good: C{"unfit"}, or a phrase such as
+        C{"demoted by 50"}.
+    @ivar since: Seconds since its health changed, or it was started.
+    @ivar outcome: How the last run ended: C{"passed"}, C{"failed"} or C{"timeout"}; empty if none
+        has.
+    @ivar text: What the last run said.
+    @ivar next: Seconds until the next run.
+    """
+
+    name: str
+    health: str
+    consequence: str
+    since: float
+    outcome: str
+    text: str
+    next: float | None
+
+
+@attrs.frozen
 class PastChange:
     """
     An earlier change of role.
@@ -101,6 +126,7 @@ class Status:
     @ivar readiness: How far it is with acquiring or releasing what belongs to mastership.
     @ivar master: The address of the master that this host hears, or an empty string.
     @ivar peers: The known other hosts, the one heard last at the end.
+    @ivar checks: The health checks; none if it does not take part in its group.
     @ivar demotions: The reasons for demoting this host, with their amounts.
     @ivar demotion: The sum of the amounts.
     @ivar configured: The configured timing.
@@ -141,6 +167,7 @@ class Status:
     rejected: Counter[Rejection]
     findings: Counter[Finding]
     changes: Sequence[PastChange]
+    checks: Sequence[CheckStatus] = ()
 
     @property
     def complete(self) -> bool:
@@ -161,6 +188,9 @@ class Status:
         if self.demotions:
             reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotions.items())
             yield f"Demoted by {self.demotion}: {reasons}"
+        for check in self.checks:
+            if check.health != "good":
+                yield f"Check {check.name} is {check.health} ({check.consequence}): {check.text}"
         for peer in self.peers:
             seal = ", sealed" if peer.sealed else ""
             yield (

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
 from txcarp.change import Readiness
+from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
 from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
@@ -60,6 +61,7 @@ class VirtualHost(Service):
         self._diagnosisObservers: list[IDiagnosisObserver] = []
         self._before: list[IMastershipStep] = []
         self._after: list[IMastershipStep] = []
+        self._checks: list[HealthCheck] = []
         self._trace: ITrace | None = None
         #: The settings that the transports were attached with, and the transports.
         self._attached: tuple[object, dict[Family, IAdvertisementTransport]] | None = None
@@ -116,6 +118,7 @@ class VirtualHost(Service):
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),
             changes=[PastChange(now - when, change) for when, change in memory.changes],
+            checks=[] if run is None else run.fitness.statuses(),
         )
 
     def _addresses(self, now: float) -> list[AddressStatus]:
@@ -233,6 +236,41 @@ class VirtualHost(Service):
             raise RuntimeError(f"virtual host {self.name} is running: add steps before it starts")
         (self._before if beforeAddresses else self._after).append(step)
 
+    def addCheck(self, check: HealthCheck) -> None:
+        """
+        Run a health check from now on, besides those of the configuration.  A running virtual
+        host takes a new check for good until it has failed often enough.
+
+        @raise ValueError: If a setting of the check is wrong, or a check has this name.
+        """
+        present = [one.name for one in (*self.configuration.checks, *self._checks)]
+        problems = list(check.problems())
+        if check.name in present:
+            problems.append(f"two checks are called {check.name}")
+        if len(present) >= MAXIMUM_CHECKS:
+            problems.append(f"there are {MAXIMUM_CHECKS} checks already")
+        if problems:
+            raise ValueError(problems[0])
+        self._checks.append(check)
+        self._checksChanged()
+
+    def removeCheck(self, name: str) -> None:
+        """
+        Undo L{addCheck}.
+
+        @raise ValueError: If no check with this name was added.
+        """
+        for one in self._checks:
+            if one.name == name:
+                self._checks.remove(one)
+                self._checksChanged()
+                return
+        raise ValueError(f"no check {name!r} was added")
+
+    def _checksChanged(self) -> None:
+        if self._active is not None:
+            self._active.tell(Reconfigured(()))
+
     def addObserver(self, observer: IMastershipObserver) -> None:
         """
         Report each change of role to an observer from now on.  If it provides
@@ -321,6 +359,7 @@ class VirtualHost(Service):
             self._memory,
             before=self._before,
             after=self._after,
+            checks=self._checks,
             observers=self._observers,
             diagnosisObservers=self._diagnosisObservers,
             trace=self._trace,

@@ -12,8 +12,10 @@ import attrs
 from netaddr import EUI, IPAddress, IPNetwork
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.checks.scripted import Scripted
 from tests.fakes import configured
 from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress
+from txcarp.checks.health import HealthCheck
 from txcarp.configuration.model import (
     MAXIMUM_PAIRS,
     MAXIMUM_PEERS,
@@ -160,6 +162,7 @@ class ConfigurationTests(SynchronousTestCase):
             **{name: [True, "5"] for name in _LIMITS},
             "flapLimit": [5, (5,), (5, 30, 1), ("5", 30), (5, "30"), (True, 30), "5/30"],
             "trackedInterfaces": [None, "eth1", [5], ["eth1:x"], ["eth1:0"], [("eth1", 5)]],
+            "checks": [None, "x", [5], [HealthCheck("x", Scripted(), rise=0)]],
             "otherPasswords": [None, b"secret", ["secret"], "secret"],
             "otherAddresses": [None, [IPV4], IPV4, [[5]], [one]],
             "virtualMAC": [5, "x", "01:00:00:00:00:01", True],

@@ -11,9 +11,11 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
+from tests.checks.scripted import Scripted
 from tests.fakes import GOOD_LINK, Stage, configured
 from tests.mastership.table import LeaseStage
 from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress, textOf
+from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import ADVERTISED, LIVE
 from txcarp.configuration.model import FlapLimit, TrackedInterface
 from txcarp.membership.reception import keyringOf
@@ -35,6 +37,7 @@ OTHERS: dict[str, Any] = {
     "flapLimit": FlapLimit(5, 30.0),
     "anyFamily": True,
     "trackedInterfaces": (TrackedInterface("eth1"),),
+    "checks": (HealthCheck("always", Scripted()),),
     "ignoreLink": True,
     "releaseFirst": True,
     "announceEvery": 10.0,

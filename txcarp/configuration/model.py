@@ -11,6 +11,7 @@ from typing import cast
 import attrs
 
 from txcarp.addresses import VirtualAddress, textOf
+from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
 from txcarp.configuration.values import (
     addressSets,
     every,
@@ -30,8 +31,8 @@ from txcarp.configuration.values import (
     packed,
     packedAddresses,
     packedOrNone,
-    passwords,
     path,
+    several,
     virtualAddresses,
 )
 from txcarp.protocol import ipv4, ipv6
@@ -176,6 +177,7 @@ class VirtualHostConfiguration:
         kernels.
     @ivar trackedInterfaces: Interfaces whose lost links demote this host, also as text, such as
         "eth1" or "eth1:50".
+    @ivar checks: Health checks.  While one is bad, this host is demoted or must not be master.
     @ivar neutral: Whether the down script is left out at the start.
     @ivar shutdown: Whether the down script runs when a master is stopped.
     @ivar ignoreLink: Whether a lost carrier is ignored.
@@ -227,6 +229,7 @@ class VirtualHostConfiguration:
     trackedInterfaces: tuple[TrackedInterface, ...] = attrs.field(
         default=(), converter=_readTrackedInterfaces
     )
+    checks: tuple[HealthCheck, ...] = attrs.field(default=(), converter=several)
     neutral: bool = False
     shutdown: bool = False
     ignoreLink: bool = False
@@ -243,7 +246,7 @@ class VirtualHostConfiguration:
     verification: Verification = attrs.field(
         default=Verification.LEARN, converter=_readVerification
     )
-    otherPasswords: tuple[bytes, ...] = attrs.field(default=(), converter=passwords, repr=False)
+    otherPasswords: tuple[bytes, ...] = attrs.field(default=(), converter=several, repr=False)
     otherAddresses: tuple[tuple[VirtualAddress, ...], ...] = attrs.field(
         default=(), converter=addressSets
     )
@@ -285,6 +288,7 @@ class VirtualHostConfiguration:
             ("peers", bytes, "an address, or its 4 or 16 packed bytes"),
             ("trackedInterfaces", TrackedInterface, 'an interface such as "eth1" or "eth1:50"'),
             ("otherAddresses", tuple, "a list of addresses"),
+            ("checks", HealthCheck, "a HealthCheck"),
         ):
             yield setting, notMembers(getattr(self, setting), kind, what)
         if isinstance(self.otherAddresses, tuple):
@@ -324,6 +328,11 @@ class VirtualHostConfiguration:
         for tracked in self.trackedInterfaces:
             yield "trackedInterfaces", notAnInterface(tracked.name)
             yield "trackedInterfaces", outside(tracked.amountIn(self.dialect), 1, FULL_DEMOTION)
+        for one in self.checks:
+            for problem in one.problems():
+                yield "checks", problem
+        if len(self.checks) > MAXIMUM_CHECKS:
+            yield "checks", f"there are more than {MAXIMUM_CHECKS} checks: {len(self.checks)}"
         for password in self.otherPasswords:
             yield "otherPasswords", notAPassword(password)
         passwords, sets = len(self.otherPasswords), len(self.otherAddresses)
@@ -368,6 +377,9 @@ class VirtualHostConfiguration:
             if amounts.setdefault(tracked.name, amount) != amount:
                 both = f"{amounts[tracked.name]} and {amount}"
                 yield "trackedInterfaces", f"{tracked.name} has two amounts, {both}: give one"
+        for name, count in Counter(one.name for one in self.checks).items():
+            if count > 1:
+                yield "checks", f"two checks are called {name}"
         if self.broadcast and not self.followPeers and Family.IPV4 in map(familyOf, self.peers):
             yield (
                 "broadcast",

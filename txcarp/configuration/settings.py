@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NewType
 
 from txcarp.addresses import VirtualAddress, textOf
+from txcarp.checks.health import HealthCheck
 from txcarp.configuration.model import FlapLimit, TrackedInterface
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.seal import Verification
@@ -247,6 +248,8 @@ def shown(setting: str, value: object) -> str:
             return f"{value.changes}/{value.seconds:g}s"
         case TrackedInterface():
             return value.name if value.amount is None else f"{value.name}:{value.amount}"
+        case HealthCheck():
+            return value.name
         case Dialect():
             return value.name
         case Verification():

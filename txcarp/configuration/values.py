@@ -103,11 +103,11 @@ def addressSets(sets: Iterable[Iterable[SharedAddress]]) -> tuple[tuple[VirtualA
     return every(sets, virtualAddresses)
 
 
-def passwords(several: Iterable[bytes]) -> tuple[bytes, ...]:
+def several(values: Iterable[_Value]) -> tuple[_Value, ...]:
     """
-    Several passwords.
+    Several values that need no reader.
     """
-    return every(several, lambda password: password)
+    return every(values, lambda value: value)
 
 
 def hardwareAddress(address: bytes | str | EUI) -> bytes:

@@ -15,6 +15,7 @@ In reading order:
   - C{sealing}: makes and checks seals, and has their state saved.
   - C{holds}: what keeps this host out of the election, and for how long.
   - C{readiness}: the holds while the interface is down, deaf, or without a source.
+  - C{fitness}: runs the health checks, and holds or demotes this host while one is bad.
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.
   - C{observers}: calls observers, which may fail.

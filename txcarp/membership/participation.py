@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import ADVERTISED
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
@@ -40,6 +41,7 @@ from txcarp.membership.channel import Channel, haveUnread, survey
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
+from txcarp.membership.fitness import Fitness
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.memory import Memory
 from txcarp.membership.readiness import Readiness
@@ -71,6 +73,7 @@ class Participation:
     @ivar candidate: Carries out the decisions of the election.
     @ivar holds: The reasons why this host is out of the election.
     @ivar ledger: The reasons why this host is demoted.
+    @ivar fitness: The health checks.
     @ivar advertiser: Sends the advertisements.
     @ivar masterDown: The deadline after which this host takes over.
     @ivar mastership: The steps that are acquired on becoming master.
@@ -87,6 +90,7 @@ class Participation:
         *,
         before: Sequence[IMastershipStep] = (),
         after: Sequence[IMastershipStep] = (),
+        checks: Sequence[HealthCheck] = (),
         observers: Sequence[IMastershipObserver] = (),
         diagnosisObservers: Sequence[IDiagnosisObserver] = (),
         trace: ITrace | None = None,
@@ -95,6 +99,8 @@ class Participation:
         @param transports: The transport of each family in which to take part.
         @param before: Steps to acquire before the addresses.
         @param after: Steps to acquire after everything else.
+        @param checks: Health checks besides those of the configuration.  The caller may change
+            the list.
         @param observers: Called with each change of role.  The caller may change the list.
         @param diagnosisObservers: Called with each finding.  The caller may change the list.
         """
@@ -124,6 +130,9 @@ class Participation:
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
         )
         self._demotions = Demotions(configuration, self.ledger, self.advertiser, memory, self.tell)
+        self.fitness = Fitness(
+            configuration, platform, checks, self.holds, self._demotions, self.tell, self._resign
+        )
         self._reception = Reception(
             configuration, self._channels, keyring, self._sealing, self.advertiser
         )
@@ -198,6 +207,7 @@ class Participation:
         self.holds.hold(HoldReason.NO_LINK)  # until the state of the link is known
         if self._configuration.startDelay is not None:
             self.holds.hold(HoldReason.STARTING, self._configuration.startDelay)
+        self.fitness.start()
         self.transportChanged()
         self.tell(events.Started())
 
@@ -272,6 +282,8 @@ class Participation:
                     self._demotions.demote(reason, amount)
                 case events.Promoted(reason=reason):
                     self._demotions.promote(reason)
+                case events.CheckChanged():
+                    self.fitness.changed(event)
                 case events.Reconfigured(settings=settings):
                     self._reconfigured(dict(settings))
                 case events.Claimed():
@@ -284,8 +296,8 @@ class Participation:
                     if not candidate.isLeaving:
                         self.transportChanged()  # there is no event when IPv6 is switched off
                         self._resign(HoldReason.UNFIT, self._damping.failed(name))
-                case events.GivenBack(reason=reason, seconds=seconds):
-                    self._givenBack(reason, seconds)
+                case events.GivenBack():
+                    self._givenBack(event)
                 case events.StopAsked():
                     self._stop()
                 case events.Stopped():
@@ -392,6 +404,7 @@ class Participation:
         ):
             adopt(new)
         self._demotions.adopt(new, self._platform.links.link)
+        self.fitness.adopt(new)
         if self.candidate.state is MASTER and not ADVERTISED.isdisjoint(settings):
             self.candidate.advertise()
         self._watch(dict.fromkeys((new.interface, *self._demotions.tracked)))
@@ -410,37 +423,45 @@ class Participation:
 
     # Handing over.
 
-    def _resign(self, reason: HoldReason, seconds: float) -> None:
+    def _resign(self, reason: HoldReason, seconds: float | None, detail: str = "") -> None:
         """
-        Hand over if this host is master, and stay out of the election for some seconds.
+        Hand over if this host is master, and stay out of the election.
+
+        @param seconds: For how long; C{None} for no end.
+        @param detail: More about the reason, as text; may be empty.
         """
         if not self._configuration.releaseFirst or self.candidate.state is not MASTER:
-            self.holds.hold(reason, seconds, handOver=True)
+            self.holds.hold(reason, seconds, detail=detail, handOver=True)
         elif not self._resigning:
             self._resigning = True
-            effect = effects.ChangeRole(Role.BACKUP, reason.change)
+            effect = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
             change = self._roles.change(effect, Role.MASTER)
             self.mastership.release(change).addBoth(
-                lambda _: self.tell(events.GivenBack(reason, seconds))
+                lambda _: self.tell(events.GivenBack(reason, seconds, detail))
             )
 
-    def _givenBack(self, reason: HoldReason, seconds: float) -> None:
+    def _givenBack(self, event: events.GivenBack) -> None:
         self._resigning = False
         if self.candidate.isLeaving:
             return
+        reason, seconds, detail = event.reason, event.seconds, event.detail
         isMaster = self.candidate.state is MASTER
         if isMaster and self.mastership.wanted:
-            self._resign(reason, seconds)  # it lost mastership and regained it meanwhile
-        elif isMaster or reason is HoldReason.UNFIT:
+            # It lost mastership and regained it meanwhile.
+            self._resign(reason, seconds, detail)
+            return
+        if isMaster or reason is HoldReason.UNFIT:
             # A backup that was asked to hand over has nothing left to do: another host has
             # taken over already.
-            self.holds.hold(reason, seconds, handOver=True)
+            self.holds.hold(reason, seconds, detail=detail, handOver=True)
+        self.fitness.settle()  # the health checks may have changed meanwhile
 
     # Leaving.
 
     def _stop(self) -> None:
         self.candidate.isLeaving = True
         self._watch({})
+        self.fitness.stop()
         self.holds.stop()
         self._damping.stop()
         self._readiness.stop()

@@ -41,6 +41,7 @@ class Reason(enum.Enum):
     NOT_READY = "this host is not ready to be master"
     RESIGNED = "asked to hand over"
     UNFIT = "a required step failed"
+    CHECK = "a health check fails"
     PAUSED = "this host did not run"
     STOPPED = "stopped"
 

@@ -32,6 +32,7 @@ class HoldReason(enum.Enum):
     STARTING = "start delay"
     RESIGNED = "handed over on request"
     UNFIT = "a required step failed"
+    CHECK = "a health check is not good"
     FLAPPING = "lost mastership too often"
 
     @property
@@ -262,6 +263,21 @@ class Promoted(Event):
 
 
 @attrs.frozen
+class CheckChanged(Event):
+    """
+    A health check has another state than before.
+
+    @ivar name: The name of the check.
+    @ivar good: Whether the new state is good.
+    @ivar text: What the last run of the check said.
+    """
+
+    name: str
+    good: bool
+    text: str
+
+
+@attrs.frozen
 class Reconfigured(Event):
     """
     An administrator changed settings for which this host need not leave its group.
@@ -298,11 +314,13 @@ class GivenBack(Event):
     A master that will resign has released everything, and can now resign.
 
     @ivar reason: Why it resigns.
-    @ivar seconds: How long it is held back from the election afterwards.
+    @ivar seconds: How long it is held back from the election afterwards; C{None} for no end.
+    @ivar detail: More about the reason, as text; may be empty.
     """
 
     reason: HoldReason
-    seconds: float
+    seconds: float | None
+    detail: str = ""
 
 
 @attrs.frozen

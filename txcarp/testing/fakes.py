@@ -296,6 +296,7 @@ class FakePlatform:
     addresses: Any
     virtualInterfaces: Any
     store: Any
+    reactor: Any
 
     def __init__(
         self, clock: IReactorTime, journal: Journal, links: FakeLinks, network: INetwork
@@ -307,6 +308,7 @@ class FakePlatform:
         self.addresses = None
         self.virtualInterfaces = None
         self.store = None
+        self.reactor = None
         self.asleep = 0.0
         self.opened = False
         self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits
