@@ -61,7 +61,14 @@ if TYPE_CHECKING:
     from txcarp.change import Change as Change
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ScriptResult as ScriptResult
+    from txcarp.checks.dns import DNSCheck as DNSCheck
     from txcarp.checks.health import HealthCheck as HealthCheck
+    from txcarp.checks.http import HTTPCheck as HTTPCheck
+    from txcarp.checks.local import CommandCheck as CommandCheck
+    from txcarp.checks.local import FileCheck as FileCheck
+    from txcarp.checks.local import InterfaceCheck as InterfaceCheck
+    from txcarp.checks.local import ProcessCheck as ProcessCheck
+    from txcarp.checks.tcp import TCPCheck as TCPCheck
     from txcarp.checks.verdict import Health as Health
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
     from txcarp.configuration.model import FlapLimit as FlapLimit
@@ -127,19 +134,23 @@ _MODULES = {
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
     "CheckStatus": "txcarp.status",
+    "CommandCheck": "txcarp.checks.local",
     "ConfigurationError": "txcarp.configuration.model",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
+    "DNSCheck": "txcarp.checks.dns",
     "Effect": "txcarp.protocol.effects",
     "Event": "txcarp.protocol.events",
     "Family": "txcarp.protocol.family",
+    "FileCheck": "txcarp.checks.local",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
     "Health": "txcarp.checks.verdict",
     "HealthCheck": "txcarp.checks.health",
+    "Holding": "txcarp.addresses",
     "HoldReason": "txcarp.protocol.events",
     "HoldStatus": "txcarp.status",
-    "Holding": "txcarp.addresses",
+    "HTTPCheck": "txcarp.checks.http",
     "IAddressObserver": "txcarp.interfaces",
     "IAddressTable": "txcarp.interfaces",
     "IAdvertisementTransport": "txcarp.interfaces",
@@ -152,6 +163,8 @@ _MODULES = {
     "IMastershipObserver": "txcarp.interfaces",
     "IMastershipStep": "txcarp.interfaces",
     "INetwork": "txcarp.interfaces",
+    "InterfaceAddress": "txcarp.links",
+    "InterfaceCheck": "txcarp.checks.local",
     "IPacketReceiver": "txcarp.interfaces",
     "IPlatform": "txcarp.interfaces",
     "IReadinessObserver": "txcarp.interfaces",
@@ -159,13 +172,13 @@ _MODULES = {
     "IStateStore": "txcarp.interfaces",
     "ITrace": "txcarp.interfaces",
     "IVirtualInterfaces": "txcarp.interfaces",
-    "InterfaceAddress": "txcarp.links",
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
     "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",
+    "ProcessCheck": "txcarp.checks.local",
     "Readiness": "txcarp.change",
     "Reason": "txcarp.protocol.effects",
     "Rejection": "txcarp.protocol.rejection",
@@ -174,6 +187,7 @@ _MODULES = {
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",
     "Status": "txcarp.status",
+    "TCPCheck": "txcarp.checks.tcp",
     "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",
     "Verification": "txcarp.protocol.seal",

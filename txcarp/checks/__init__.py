@@ -6,4 +6,8 @@ In reading order:
   - C{verdict}: what a series of results means, as a value.
   - C{health}: the settings of one check.
   - C{runner}: runs one check at its times.
+  - C{tcp}: whether a server accepts connections.
+  - C{http}: whether a web server answers.
+  - C{dns}: whether a name server answers.
+  - C{local}: processes, files, interfaces and commands.
 """
