@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from textwrap import indent, wrap
 
+from txcarp.configuration.checks import CHECK_KEYS, CheckKey
 from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, OPTIONS, Option
 from txcarp.configuration.settings import KEYS, Key
 
@@ -93,7 +94,27 @@ def keyReference() -> str:
     for key in KEYS:
         lines += ["", f"``{key.name}``"]
         lines += [indent(line, "    ") for line in _wrapped(_aboutKey(key), 86)]
+    lines += [
+        *("", "Keys of a health check", "----------------------", ""),
+        *_wrapped(
+            "Each of these keys can be in ``[group.NAME.check.CHECK]``. One key says what to "
+            "check, and the keys that go with it follow. \"Health checks\" in "
+            "``docs/guide.rst`` explains them.",
+            90,
+        ),
+    ]
+    for name, one in CHECK_KEYS.items():
+        lines += ["", f"``{name}``"]
+        lines += [indent(line, "    ") for line in _wrapped(_aboutCheckKey(one), 86)]
     return "\n".join([*lines, ""])
+
+
+def _aboutCheckKey(key: CheckKey) -> str:
+    of = f"With ``{key.of}``: " if key.of else ""
+    said = key.help if of else f"{key.help[0].upper()}{key.help[1:]}"
+    value = re.sub(r'(\[[^]]*\]|\{[^}]*\}|"[^"]*"|\b(?:true|false)\b)', r"``\1``", key.value)
+    default = f" Default: ``{key.default}``." if key.default else ""
+    return f"{of}{said}. Value: {value}.{default}"
 
 
 def _aboutKey(key: Key) -> str:

@@ -244,7 +244,7 @@ class VirtualHost(Service):
         @raise ValueError: If a setting of the check is wrong, or a check has this name.
         """
         present = [one.name for one in (*self.configuration.checks, *self._checks)]
-        problems = list(check.problems())
+        problems = [f"{setting}: {problem}" for setting, problem in check.problems()]
         if check.name in present:
             problems.append(f"two checks are called {check.name}")
         if len(present) >= MAXIMUM_CHECKS:

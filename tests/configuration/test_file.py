@@ -341,7 +341,7 @@ class WrongTests(FileTestCase):
         for text, words in (
             (f"[groups.web]\n{GROUP}", "1: unknown key 'groups' in the file; did you mean 'group'"),
             (f"{self.text()}[daemon]\nfacilty = 1", "7: unknown key 'facilty' in [daemon]; did"),
-            (f"{self.text()}[group.web.check.x]\n", "6: unknown key 'check' in [group.web]"),
+            (f"{self.text()}[group.web.checks.x]\n", "; did you mean 'check'?"),
         ):
             self.assertIn(words, self.refused(text)[0])
 

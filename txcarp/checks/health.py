@@ -47,31 +47,29 @@ class HealthCheck:
     initial: Health = attrs.field(default=Health.UNKNOWN, kw_only=True)
     demote: int | None = attrs.field(default=None, kw_only=True)
 
-    def problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[tuple[str, str]]:
         """
-        Everything that is wrong with the settings.
+        Each setting that has a value that it cannot have, and what is wrong with that.
         """
         if not isinstance(self.name, str) or _NAME.fullmatch(self.name) is None:
             yield (
+                "name",
                 f"{self.name!r} cannot be the name of a check, which has 1 to 32 letters, digits "
-                "or _, and then also . or -"
+                "or _, and then also . or -",
             )
         if not ICheck.providedBy(self.check):
-            yield f"{self.name}: {self.check!r} does not provide ICheck"
+            yield "check", f"{self.check!r} does not provide ICheck"
         if not isinstance(self.initial, Health):
-            yield f"{self.name}: initial {self.initial!r} is not a member of Health"
-        for setting, problem in (
-            ("interval", notALimit(self.interval)),
-            ("timeout", notALimit(self.timeout)),
-            ("rise", outside(self.rise, 1, 1000)),
-            ("fall", outside(self.fall, 1, 1000)),
-            ("demote", self.demote is not None and outside(self.demote, 1, FULL_DEMOTION)),
-        ):
-            if problem:
-                yield f"{self.name}: {setting} {problem}"
+            yield "initial", f"{self.initial!r} is not a member of Health"
         for setting in ("interval", "timeout"):
-            if getattr(self, setting) is None:
-                yield f"{self.name}: {setting} None is not a number of seconds greater than 0"
+            value = getattr(self, setting)
+            if problem := notALimit(0 if value is None else value):
+                yield setting, problem
+        for setting in ("rise", "fall"):
+            if problem := outside(getattr(self, setting), 1, 1000):
+                yield setting, problem
+        if self.demote is not None and (problem := outside(self.demote, 1, FULL_DEMOTION)):
+            yield "demote", problem
 
     @property
     def reason(self) -> str:

@@ -59,8 +59,9 @@ class HTTPCheck:
         if parts.scheme not in _PORTS or parts.username is not None:
             raise ValueError(f"{self.url!r} is not a URL such as http://127.0.0.1:8080/health")
         hostAndPort(parts.netloc, _PORTS[parts.scheme])
-        if re.search(r"[\s\x00-\x20\x7f-\U0010ffff]", self.url + self.host):
-            raise ValueError(f"{self.url!r} has a character that no URL has")
+        for text in (self.url, self.host):
+            if re.search(r"[^!-~]", text):
+                raise ValueError(f"{text!r} has a character that no URL has")
         for one in self.status:
             if one not in range(100, 600):
                 raise ValueError(f"{one!r} is not a status from 100 to 599")

@@ -11,6 +11,7 @@ In reading order:
   - C{request}: what a command line or a file asks for.
   - C{ucarp}: what the options mean for the model.
   - C{difference}: what a change of the configuration does.
+  - C{checks}: the keys of a health check, and how they are read.
   - C{kinds}: how the values of the keys are read.
   - C{positions}: where the keys of a file are.
   - C{problems}: what is wrong with a file, and where.

@@ -19,6 +19,8 @@ from typing import Any
 from cattrs.errors import IterableValidationError
 
 from txcarp.addresses import VirtualAddress, textOf, virtualHardwareAddress
+from txcarp.checks.health import HealthCheck
+from txcarp.configuration.checks import CHECK_KEYS, readCheck
 from txcarp.configuration.kinds import makeConverter
 from txcarp.configuration.model import ConfigurationError, VirtualHostConfiguration
 from txcarp.configuration.positions import Path as KeyPath
@@ -215,13 +217,14 @@ class _Reading:
         """
         path = "group", name
         own = self._table(path)
-        self._unknown(path, own, BY_NAME, f"[group.{name}]")
+        known = {key: value for key, value in own.items() if key != "check"}
+        self._unknown(path, known, BY_NAME, f"[group.{name}]")
         places: dict[str, KeyPath] = {key: ("defaults", key) for key in defaults}
         if "passfile" in own or "credential" in own:
             places.pop("passfile", None)
             places.pop("credential", None)
         places.update({key: (*path, key) for key in own})
-        settings: dict[str, Any] = {"title": name}
+        settings: dict[str, Any] = {"title": name, "checks": self._healthChecks(name)}
         for key, place in places.items():
             if key in BY_NAME:
                 given = self._key(place, BY_NAME[key], own[key] if key in own else defaults[key])
@@ -243,6 +246,26 @@ class _Reading:
             isNumber = isinstance(vhid, int) and 0 < vhid < 256
             settings["virtualMAC"] = virtualHardwareAddress(vhid) if isNumber else _WRONG
         return settings, places
+
+    def _healthChecks(self, name: str) -> Any:
+        """
+        The health checks of a group.
+        """
+        several = self._table(("group", name, "check"))
+        checks: list[HealthCheck | None] = []
+        for one in several:
+            path = "group", name, "check", one
+            table = self._table(path)
+            if table is not several[one]:
+                checks.append(None)  # it is no table
+                continue
+            where = f"[group.{name}.check.{one}]"
+            self._unknown(path, table, CHECK_KEYS, where)
+            check, problems = readCheck(one, table, self._converter, where)
+            checks.append(check)
+            for key, text in problems:
+                self._problem((*path, key) if key else path, text, value=bool(key))
+        return _WRONG if None in checks else checks
 
     def _key(self, path: KeyPath, key: Key, value: Any) -> dict[str, Any] | None:
         """

@@ -329,8 +329,8 @@ class VirtualHostConfiguration:
             yield "trackedInterfaces", notAnInterface(tracked.name)
             yield "trackedInterfaces", outside(tracked.amountIn(self.dialect), 1, FULL_DEMOTION)
         for one in self.checks:
-            for problem in one.problems():
-                yield "checks", problem
+            for setting, problem in one.problems():
+                yield "checks", f"{one.name}: {setting}: {problem}"
         if len(self.checks) > MAXIMUM_CHECKS:
             yield "checks", f"there are more than {MAXIMUM_CHECKS} checks: {len(self.checks)}"
         for password in self.otherPasswords:
