@@ -202,7 +202,7 @@ class TCPTests(ServerTestCase):
         A server that does not listen is bad.
         """
         port = yield self.closedPort()
-        yield self.fails(TCPCheck(f"127.0.0.1:{port}"), "refused")
+        yield self.fails(TCPCheck(f"127.0.0.1:{port}"), "connection refused")
 
     def test_noReactor(self) -> None:
         """

@@ -117,3 +117,30 @@ class FileTests(LabTestCase):
         await self.stopped(daemon)
         self.assertEqual((daemon.status, daemon.killedBy), (0, None))
         self.assertEqual([*moving.now, *staying.now], [])
+
+    async def test_check(self) -> None:
+        """
+        A master whose health check fails bows out and gives its address back.  It takes over
+        again when the check is good.
+        """
+        host = self.host("a")
+        ready = host.directory / "ready"
+        ready.touch()
+        self.write(
+            host,
+            web=f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\n'
+            '[group.web.check.ready]\nfile = "ready"\ninterval = "200ms"\nfall = 2\n',
+        )
+        holders = self.holders(host, VIRTUAL)
+        path = host.directory / "txcarp.toml"
+        daemon = host.run("a txcarp", TXCARP, ["--config", str(path)])
+        await self.until(lambda: holders.now == {"a"}, "it is master", STARTING)
+        began = time.monotonic()
+        ready.unlink()
+        await self.until(lambda: not holders.now, "the address is gone", 5)
+        await self.until(lambda: daemon.said("Check ready is bad", began), "a log line", 5)
+        last = self.sent(_CHANGING, began)[-1]
+        self.assertTrue(last.said.isBowOut)
+        ready.touch()
+        await self.until(lambda: holders.now == {"a"}, "it is master again", STARTING)
+        await self.stopped(daemon)

@@ -7,13 +7,14 @@ that fails.  What is read from a server is limited in size.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConnector, ITCPTransport
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
@@ -246,9 +247,8 @@ def _explain(reason: Failure) -> str:
     """
     The error of a connection as a phrase.
     """
-    text = reason.getErrorMessage()
-    error = getattr(reason.value, "osError", None) or reason.value
-    number = getattr(error, "errno", None)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return f"{text} ({number})" if number else text
+    error = reason.value
+    if isinstance(error, ConnectionLost):
+        return "the server broke the connection off"
+    number = getattr(error, "osError", None)
+    return os.strerror(number).lower() if isinstance(number, int) else str(error)
