@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -203,6 +205,22 @@ class TCPTests(ServerTestCase):
         """
         port = yield self.closedPort()
         yield self.fails(TCPCheck(f"127.0.0.1:{port}"), "connection refused")
+
+    def test_itself(self) -> None:
+        """
+        A connection whose two ends are the same is none: nobody listens.
+        """
+        here = IPv4Address("TCP", "127.0.0.1", 40000)
+        host = Segment().host("10.1.1.1")
+        host.reactor = MemoryReactorClock()
+        running = TCPCheck("127.0.0.1:40000").run(host, 1.0)
+        [(address, port, factory, limit, _)] = host.reactor.tcpClients
+        self.assertEqual((address, port, limit), ("127.0.0.1", 40000, None))
+        transport = StringTransport(hostAddress=here, peerAddress=here)
+        factory.buildProtocol(here).makeConnection(transport)
+        failure = self.failureResultOf(running, CheckFailed)
+        self.assertIn("nobody listens", failure.getErrorMessage())
+        self.assertTrue(transport.disconnecting)
 
     def test_noReactor(self) -> None:
         """
