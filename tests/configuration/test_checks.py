@@ -165,6 +165,7 @@ class WrongTests(CheckTestCase):
             (tcp, "status = 200", "status: goes with http, and not with tcp", "200"),
             (tcp, 'process = "x"', "give either tcp or process", '"x"'),
             (tcp, "interval = 0", "interval: 0 is not a number of seconds greater", "0"),
+            (tcp, 'interval = "1ms"', "interval: 0.001 is less than 0.01 s", '"1ms"'),
             (tcp, 'timeout = "x"', "timeout: 'x' is not a time such as", '"x"'),
             (tcp, "rise = 0", "rise: 0 is not a number from 1 to 1000", "0"),
             (tcp, "fall = 1.5", "fall: 1.5 is not a whole number", "1.5"),

@@ -162,12 +162,15 @@ class UnfitTests(FitnessTestCase):
 
     def test_initial(self) -> None:
         """
-        A check that is good from the beginning keeps no host back.
+        A check without a result keeps a host back, unless it is good from the beginning.
         """
-        self.check.result = Deferred()
-        self.start(
-            HealthCheck("a", self.check, initial=Health.GOOD, interval=100.0, timeout=50.0)
-        )
+        self.check.result = Deferred
+        slow = HealthCheck("a", self.check, interval=100.0, timeout=50.0)
+        for initial in (Health.UNKNOWN, Health.BAD):
+            self.start(attrs.evolve(slow, initial=initial))
+            self.assertMaster(self.second)
+            self.setUp()
+        self.start(attrs.evolve(slow, initial=Health.GOOD))
         self.assertMaster(self.first)
 
     def test_timeout(self) -> None:

@@ -17,6 +17,9 @@ from txcarp.protocol.demotion import FULL_DEMOTION
 #: The most checks of one virtual host.
 MAXIMUM_CHECKS = 32
 
+#: The shortest interval and timeout, in seconds.
+SHORTEST = 0.01
+
 #: The name of a check: a word for log lines, commands and the file.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
@@ -65,6 +68,8 @@ class HealthCheck:
             value = getattr(self, setting)
             if problem := notALimit(0 if value is None else value):
                 yield setting, problem
+            elif value < SHORTEST:
+                yield setting, f"{value!r} is less than {SHORTEST:g} s"
         for setting in ("rise", "fall"):
             if problem := outside(getattr(self, setting), 1, 1000):
                 yield setting, problem

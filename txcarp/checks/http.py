@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Collection
-from functools import partial
+from functools import cache, partial
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -27,6 +27,21 @@ _LONGEST_LINE = 1024
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 
 _LENGTH = re.compile(rb"(?im)^content-length:[ \t]*([0-9]{1,18})[ \t]*\r?$")
+
+
+@cache
+def contextFor(verify: bool) -> ssl.SSLContext:
+    """
+    The certificates that this host trusts, and how they are used.  All checks share this: reading
+    them takes some time.
+
+    @param verify: Whether a server needs a certificate that this host trusts.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @implementer(ICheck)
@@ -50,7 +65,7 @@ class HTTPCheck:
     host: str = ""
     verify: bool = True
     _parts: SplitResult = attrs.field(init=False, repr=False, eq=False)
-    #: Reading the certificates takes some time, which a run must not take.
+    #: Made here because reading the certificates takes some time, which a run must not take.
     _context: ssl.SSLContext | None = attrs.field(init=False, repr=False, eq=False)
 
     @_parts.default
@@ -68,14 +83,8 @@ class HTTPCheck:
         return parts
 
     @_context.default
-    def _makeContext(self) -> ssl.SSLContext | None:
-        if self._parts.scheme != "https":
-            return None
-        context = ssl.create_default_context()
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+    def _findContext(self) -> ssl.SSLContext | None:
+        return contextFor(self.verify) if self._parts.scheme == "https" else None
 
     def run(self, platform: IPlatform, timeout: float) -> Deferred[str]:
         parts, context = self._parts, self._context
