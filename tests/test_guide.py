@@ -23,6 +23,7 @@ from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
 from txcarp.status import AddressStatus, CheckStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.testing import PuppetVirtualHost
 
 _ROOT = Path(txcarp.__file__).parent.parent
 _HEADING = "In another program"
@@ -124,6 +125,20 @@ class ProgramTests(SynchronousTestCase):
         [host] = names["carp"].virtualHosts
         self.assertEqual(host.configuration.advskew, 50)
 
+    def test_check(self) -> None:
+        """
+        The check in the guide demotes a host whose queue is long.
+        """
+        host, queue = PuppetVirtualHost(), [0] * 5
+        names: dict[str, Any] = {"host": host, "queue": queue}
+        exec(compile(program("docs/guide.rst", "Health checks"), "docs/guide.rst", "exec"), names)
+        host.becomeMaster()
+        host.machine.segment.advance(2)
+        self.assertEqual(host.status().checks[0].text, "5 messages wait")
+        queue += [0] * 1000
+        host.machine.segment.advance(4)
+        self.assertEqual(host.status().demotions, {"check queue": 50})
+        self.assertEqual(host.status().checks[0].text, "1005 messages wait")
 
     def test_tests(self) -> None:
         """
