@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from txcarp.addresses import parseIPv6 as parseIPv6
     from txcarp.change import Change as Change
     from txcarp.change import Readiness as Readiness
+    from txcarp.change import ReloadResult as ReloadResult
     from txcarp.change import ScriptResult as ScriptResult
     from txcarp.checks.dns import DNSCheck as DNSCheck
     from txcarp.checks.health import HealthCheck as HealthCheck
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IPacketReceiver as IPacketReceiver
     from txcarp.interfaces import IPlatform as IPlatform
     from txcarp.interfaces import IReadinessObserver as IReadinessObserver
+    from txcarp.interfaces import IReloader as IReloader
     from txcarp.interfaces import IScriptRunner as IScriptRunner
     from txcarp.interfaces import IStateStore as IStateStore
     from txcarp.interfaces import ITrace as ITrace
@@ -168,6 +170,7 @@ _MODULES = {
     "IPacketReceiver": "txcarp.interfaces",
     "IPlatform": "txcarp.interfaces",
     "IReadinessObserver": "txcarp.interfaces",
+    "IReloader": "txcarp.interfaces",
     "IScriptRunner": "txcarp.interfaces",
     "IStateStore": "txcarp.interfaces",
     "ITrace": "txcarp.interfaces",
@@ -182,6 +185,7 @@ _MODULES = {
     "Readiness": "txcarp.change",
     "Reason": "txcarp.protocol.effects",
     "Rejection": "txcarp.protocol.rejection",
+    "ReloadResult": "txcarp.change",
     "Role": "txcarp.protocol.effects",
     "ScriptResult": "txcarp.change",
     "SealedSource": "txcarp.protocol.freshness",

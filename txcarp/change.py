@@ -1,6 +1,6 @@
 """
-A change of role and the result of a script, as steps, scripts, observers and log lines see
-them.
+A change of role, the result of a script, and that of reading the configuration file again, as
+steps, scripts, observers, commands and log lines see them.
 """
 
 from __future__ import annotations
@@ -97,3 +97,19 @@ class ScriptResult:
             return self.error
         end = f"killed by {self.signal}" if self.signal else f"exit status {self.status}"
         return f"{end}, after its time limit" if self.timedOut else end
+
+
+@attrs.frozen
+class ReloadResult:
+    """
+    What came of reading the configuration file again.
+
+    @ivar lines: What has changed, or would change: a line for each group, and one for each
+        address that moves.
+    @ivar warnings: What is possible, but probably a mistake.
+    @ivar error: Why nothing or only a part has changed; an empty string if all is in effect.
+    """
+
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""

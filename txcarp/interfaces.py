@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from txcarp.addresses import Holding, VirtualAddress
-    from txcarp.change import Change, Readiness, ScriptResult
+    from txcarp.change import Change, Readiness, ReloadResult, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import InterfaceAddress, Link
     from txcarp.protocol.effects import Effect
@@ -587,4 +587,25 @@ class IStateStore(Interface):
         again afterwards.
 
         @return: Fires when that is done, has failed, or has taken some seconds.
+        """
+
+
+class IReloader(Interface):
+    """
+    Reads the configuration file again, on behalf of an operator.
+    """
+
+    def reload() -> Deferred[ReloadResult]:
+        """
+        Read the file, and change the virtual hosts to what it says.  If a change is under way,
+        the file is read after that.
+
+        @return: Fires when all is done; never fails.
+        """
+
+    def preview() -> Deferred[ReloadResult]:
+        """
+        Read the file, and find out what L{reload} would change.
+
+        @return: Fires with that; never fails.
         """

@@ -12,12 +12,14 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from tests.fakes import FakePlatform, Journal, runTo
 from txcarp.configuration import file
 from txcarp.configuration.ucarp import read
 from txcarp.daemon import reload
 from txcarp.daemon.reload import Reloader
+from txcarp.interfaces import IReloader
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.effects import Role
 from txcarp.service import CARPService
@@ -260,6 +262,67 @@ class ReloaderTests(SynchronousTestCase):
         self.pass_(1)
         self.assertEqual(len(self.reading), 2)
         self.assertEqual([one.configuration.advskew for one in self.carp.virtualHosts], [12])
+
+    def test_result(self) -> None:
+        """
+        Who asks gets to know what has changed, when all of it is in effect, or why nothing has.
+        """
+        verifyObject(IReloader, self.reloader)
+        self.write(group(1, "advskew = 9", 'up_script = "/nonexistent"'))
+        done = self.reloader.reload()
+        self.assertNoResult(done)  # the second group still leaves
+        self.pass_(1)
+        result = self.successResultOf(done)
+        self.assertEqual(result.error, "")
+        self.assertTrue(result.lines[0].startswith("g1  changes: advskew 0 -> 9, up_script"))
+        self.assertEqual(result.lines[1], "g2  removed: leaves its group; a master bows out")
+        [warning] = result.warnings
+        self.assertIn("/nonexistent cannot be run", warning)
+        self.write(group(1, "vhdi = 5"))
+        wrong = self.successResultOf(self.reloader.reload())
+        self.assertIn("unknown key 'vhdi'", wrong.error)
+        self.assertTrue(wrong.error.endswith("not changed: the file is wrong"))
+        self.assertEqual((wrong.lines, wrong.warnings), ((), ()))
+
+    def test_resultMeanwhile(self) -> None:
+        """
+        The result is that of a reading that began after the request.
+        """
+        self.slow = True
+        self.write(group(1, "advskew = 9"), group(2))
+        first = self.reloader.reload()
+        self.write(group(1, "advskew = 10"), group(2))
+        later = [self.reloader.reload(), self.reloader.reload()]
+        self.reading[0].callback(None)
+        self.successResultOf(first)
+        for one in later:
+            self.assertNoResult(one)
+        self.write(group(1, "advskew = 11"), group(2))
+        self.reading[1].callback(None)
+        for one in later:
+            self.assertIn("advskew 10 -> 11", self.successResultOf(one).lines[1])
+
+    def test_preview(self) -> None:
+        """
+        A preview says what would change, changes nothing, and logs nothing.
+        """
+        self.write(group(1, "advskew = 9"), group(3))
+        with capturedLogs() as events:
+            result = self.successResultOf(self.reloader.preview())
+        self.assertEqual(
+            result.lines,
+            (
+                "g1  changes: advskew 0 -> 9; one advertisement at most, no interruption",
+                "g3  added: joins vhid 3 on eth7",
+                "g2  removed: leaves its group; a master bows out",
+            ),
+        )
+        self.write(group(1, "vhdi = 9"))
+        with capturedLogs() as more:
+            wrong = self.successResultOf(self.reloader.preview())
+        self.assertIn("unknown key 'vhdi'", wrong.error)
+        self.assertEqual((events, more), ([], []))
+        self.assertUnchanged()
 
     def test_ending(self) -> None:
         """

@@ -8,16 +8,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txcarp.addresses import VirtualAddress
+from txcarp.change import ReloadResult
+from txcarp.configuration.difference import difference
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.problems import FileError
 from txcarp.configuration.request import CommandLine, Configuration
 from txcarp.daemon.precautions import badScripts
+from txcarp.interfaces import IReloader
 from txcarp.network.defaults import sourceOn
 from txcarp.network.sockets import checkCapabilities
 from txcarp.service import CARPService
@@ -30,6 +35,7 @@ _FIXED = {"stateFile": "state_file", "facility": "facility"}
 _InThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
+@implementer(IReloader)
 class Reloader:
     """
     Changes a running service to what its configuration file says now.
@@ -55,29 +61,49 @@ class Reloader:
         self._line = line
         self._file = file
         self._inThread = inThread
-        self._busy = self._again = False
+        self._busy = False
+        #: What waits for the present reading, and for the next one.
+        self._asked: list[Deferred[ReloadResult]] = []
+        self._waiting: list[Deferred[ReloadResult]] = []
 
-    def reload(self) -> None:
+    def reload(self) -> Deferred[ReloadResult]:
         """
-        Read the file, and change the service.  What happens is logged.
+        See L{IReloader.reload}.  What happens is logged.
         """
-        path = self._file.path
+        done: Deferred[ReloadResult] = Deferred()
+        self._waiting.append(done)
         if self._busy:
-            self._again = True
-            self._log.info("The last change is not complete: {path} is read after that", path=path)
-            return
-        self._busy, self._again = True, False
-        self._log.info("Reading {path} again", path=path)
+            self._log.info(
+                "The last change is not complete: {path} is read after that", path=self._file.path
+            )
+        else:
+            self._begin()
+        return done
+
+    def preview(self) -> Deferred[ReloadResult]:
+        """
+        See L{IReloader.preview}.  Nothing is logged.
+        """
+        done = self._readInThread().addCallback(lambda read: self._plan(*read)[1])
+        return done.addErrback(lambda failure: ReloadResult(error=_reason(failure)))
+
+    def _begin(self) -> None:
+        self._busy = True
+        self._asked, self._waiting = self._waiting, []
+        self._log.info("Reading {path} again", path=self._file.path)
+        done = self._readInThread().addCallback(lambda read: self._change(*read))
+        done.addErrback(self._refused).addCallback(self._ended)
+
+    def _readInThread(self) -> Deferred[tuple[Configuration, list[str]]]:
         inThread = self._inThread
         if inThread is None:
             from twisted.internet import reactor
 
             inThread = partial(inDaemonThread, cast(IReactorFromThreads, reactor))
-        present = {
-            host.configuration.name: host.configuration for host in self._carp.virtualHosts
-        }
-        done = maybeDeferred(inThread, partial(self._read, present))
-        done.addCallback(self._change).addErrback(self._refused).addBoth(self._ended)
+        return maybeDeferred(inThread, partial(self._read, self._present()))
+
+    def _present(self) -> dict[str, VirtualHostConfiguration]:
+        return {host.configuration.name: host.configuration for host in self._carp.virtualHosts}
 
     def _read(
         self, present: Mapping[str, VirtualHostConfiguration]
@@ -110,47 +136,79 @@ class Reloader:
         found = [text for one in changed for _, text in badScripts(one)]
         return file, [*file.warnings, *found]
 
-    def _change(self, read: tuple[Configuration, list[str]]) -> Deferred[None] | None:
-        file, warnings = read
-        if not self._carp.running:
-            return None  # the process is about to end
+    def _plan(
+        self, file: Configuration, found: list[str]
+    ) -> tuple[tuple[VirtualHostConfiguration, ...], ReloadResult]:
+        """
+        Find out what a file changes.
+
+        @return: The configurations of all groups, and what is said about the change.
+        @raise MissingCapability: If this process may not do what the file asks for.
+        """
         groups = self._line.groupsOf(file)
         checkCapabilities(any(one.assign for one in groups))
+        fixed = [
+            f"{key} in [daemon] has changed, which has no effect before txcarp is started again"
+            for setting, key in _FIXED.items()
+            if getattr(file, setting) != getattr(self._file, setting)
+        ]
+        lines = difference(self._present().values(), groups).lines()
+        return groups, ReloadResult(tuple(lines), (*found, *fixed))
+
+    def _change(
+        self, file: Configuration, found: list[str]
+    ) -> Deferred[ReloadResult] | ReloadResult:
+        if not self._carp.running:
+            return ReloadResult(error="The configuration is not changed: txcarp is about to end")
+        groups, result = self._plan(file, found)
         done = self._carp.reconfigure(groups)
-        for text in warnings:
+        for text in result.warnings:
             self._log.warn("{text}", text=text)
-        for setting, key in _FIXED.items():
-            if getattr(file, setting) != getattr(self._file, setting):
-                self._log.warn(
-                    "{key} in [daemon] has changed, which has no effect before txcarp is started "
-                    "again",
-                    key=key,
-                )
-        return done.addCallbacks(self._changed, self._changedInPart)
-
-    def _changed(self, result: None) -> None:
-        self._log.info("The configuration in {path} is in effect", path=self._file.path)
-
-    def _changedInPart(self, failure: Failure) -> None:
-        self._log.error(
-            "The configuration in {path} is in effect only in part: {reason}",
-            path=self._file.path,
-            reason=failure.getErrorMessage(),
+        return done.addCallbacks(
+            self._changed, self._changedInPart, callbackArgs=(result,), errbackArgs=(result,)
         )
 
-    def _refused(self, failure: Failure) -> None:
-        if failure.check(FileError):
-            for text in failure.getErrorMessage().splitlines():
-                self._log.error("{text}", text=text)
-            reason = "the file is wrong"
-        elif failure.check(OSError, ValueError):
-            reason = getattr(failure.value, "strerror", None) or failure.getErrorMessage()
-        else:
-            self._log.failure("Internal error while the configuration was changed", failure)
-            return
-        self._log.error("The configuration is not changed: {reason}", reason=reason)
+    def _changed(self, nothing: None, result: ReloadResult) -> ReloadResult:
+        self._log.info("The configuration in {path} is in effect", path=self._file.path)
+        return result
 
-    def _ended(self, result: object) -> None:
+    def _changedInPart(self, failure: Failure, result: ReloadResult) -> ReloadResult:
+        error = (
+            f"The configuration in {self._file.path} is in effect only in part: "
+            f"{failure.getErrorMessage()}"
+        )
+        self._log.error("{error}", error=error)
+        return attrs.evolve(result, error=error)
+
+    def _refused(self, failure: Failure) -> ReloadResult:
+        reason = _reason(failure)
+        if failure.check(FileError):
+            *mistakes, reason = reason.split("\n")
+            for text in mistakes:
+                self._log.error("{text}", text=text)
+        elif not failure.check(OSError, ValueError):
+            self._log.failure("Internal error while the configuration was changed", failure)
+            return ReloadResult(error=reason)
+        self._log.error("{reason}", reason=reason)
+        return ReloadResult(error=_reason(failure))
+
+    def _ended(self, result: ReloadResult) -> None:
+        asked = self._asked
         self._busy = False
-        if self._again:
-            self.reload()
+        if self._waiting:
+            self._begin()
+        for one in asked:
+            one.callback(result)
+
+
+def _reason(failure: Failure) -> str:
+    """
+    Why the file changes nothing, for people; several lines if the file is wrong.
+    """
+    if failure.check(FileError):
+        mistakes = failure.getErrorMessage()
+        return f"{mistakes}\nThe configuration is not changed: the file is wrong"
+    if failure.check(OSError, ValueError):
+        reason = getattr(failure.value, "strerror", None) or failure.getErrorMessage()
+        return f"The configuration is not changed: {reason}"
+    return f"Internal error while the configuration was changed: {failure.getErrorMessage()}"

@@ -44,7 +44,7 @@ class SignalService(Service):
         exitQuietly: bool,
         reactor: Any = None,
         lastWords: Callable[[], None] = lambda: None,
-        reload: Callable[[], None] | None = None,
+        reload: Callable[[], object] | None = None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """
