@@ -24,8 +24,14 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtwistd\fR [\fItwistd options\fR] \fBtxcarp\fR [\fIoptions\fR]
 \fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
 \fBtxcarp demo\fR [\fIoptions\fR]
+\fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
 \fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
+\fBtxcarp is\-master\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp observe\fR [\fIoptions\fR]
+\fBtxcarp promote\fR [\fIoptions\fR] \fIGROUP NAME\fR
+\fBtxcarp reload\fR [\fIoptions\fR]
+\fBtxcarp status\fR [\fIoptions\fR] [\fIGROUP\fR ...]
+\fBtxcarp takeover\fR [\fIoptions\fR] \fIGROUP\fR
 .fi
 .SH DESCRIPTION
 """.strip()

@@ -25,6 +25,8 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{configuration}: settings, and ucarp's command line.
   - C{commands}: the C{txcarp} command.
   - C{daemon}: the process around the service.
+  - C{operate}: how a running process is asked and told.
+  - C{client}: the other side of that, for commands and other programs.
   - C{clock}: time.
   - C{logs}: logs that never make the process wait.
   - C{network}: sockets, links and addresses of the kernel.

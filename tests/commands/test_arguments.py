@@ -82,6 +82,17 @@ class ImportTests(SynchronousTestCase):
             lines = f"from txcarp.commands.{command} import main; main(['--help'])"
             self.assertEqual(self.imported(lines), [])
 
+    def test_asking(self) -> None:
+        """
+        A command that asks a running process needs none of them, except for a table on a terminal.
+        """
+        self.assertEqual(self.imported("import txcarp.client, http.client"), [])
+        for module in ("status", "ismaster", "demotion", "takeover", "reload"):
+            self.assertEqual(self.imported(f"import txcarp.commands.{module}"), [])
+        # Where no process answers, the exit status is 3.
+        lines = "from txcarp.commands.status import main; assert main(['--control=/none/x']) == 3"
+        self.assertEqual(self.imported(lines)[-2:], ["--control", "here"])
+
     def test_observe(self) -> None:
         """
         Observing needs rich only for its tables.

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txcarp
 from tests.configuration.test_ucarp import commandLine
 from txcarp import __version__
-from txcarp.commands.main import main
+from txcarp.commands.main import COMMANDS, main
 from txcarp.commands.run import settings
 from txcarp.configuration.options import helpText
 
@@ -135,7 +135,7 @@ class CommandTests(SynchronousTestCase):
         for line, hint in (
             (["dmeo"], "did you mean 'demo'?"),
             (["observ", "-i", "eth0"], "did you mean 'observe'?"),
-            (["whatever", "-i", "eth0"], "there are check, demo, forget, observe"),
+            (["frobnicate", "-i", "eth0"], f"there are {', '.join(sorted(COMMANDS))}"),
         ):
             self.assertEqual(
                 self.run_(*line),

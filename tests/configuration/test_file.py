@@ -19,7 +19,7 @@ from txcarp.addresses import VirtualAddress, parseIPv4, parseIPv6, parseVirtualA
 from txcarp.configuration import ucarp
 from txcarp.configuration.file import readFile, readText
 from txcarp.configuration.model import FlapLimit, TrackedInterface, VirtualHostConfiguration
-from txcarp.configuration.options import OPTIONS
+from txcarp.configuration.options import CONTROL_SOCKET, OPTIONS
 from txcarp.configuration.problems import FileError
 from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import KEYS, shown
@@ -239,6 +239,19 @@ class GoodTests(FileTestCase):
         ):
             read = self.read(f"[daemon]\n{lines}{self.text()}")
             self.assertEqual((read.facility, read.stateFile), (facility, path))
+
+    def test_control(self) -> None:
+        """
+        The control socket has a default, is relative to the file, and can be left out.
+        """
+        for line, path in (
+            ("", CONTROL_SOCKET),
+            ('control = "/x.sock"\n', "/x.sock"),
+            ('control = "x.sock"\n', str(self.directory.absolute() / "x.sock")),
+            ("control = false\n", None),
+            ('control = "none"\n', None),
+        ):
+            self.assertEqual(self.read(f"[daemon]\n{line}{self.text()}").control, path)
 
     def test_warnings(self) -> None:
         """

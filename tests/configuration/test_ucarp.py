@@ -23,7 +23,7 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import OPTIONS, CommandLineError, information
+from txcarp.configuration.options import CONTROL_SOCKET, OPTIONS, CommandLineError, information
 from txcarp.configuration.request import CannotRun, CommandLine
 from txcarp.configuration.ucarp import read
 from txcarp.logs import facilityNumber
@@ -786,6 +786,15 @@ class GroupTests(_Case):
         self.assertIs(configured().verification, Verification.LEARN)
         self.assertIn("off, learn, require", self.usageError("--seal=yes"))
 
+    def test_control(self) -> None:
+        """
+        Without a file, there is a control socket only on request.
+        """
+        self.assertIsNone(parsed().control)
+        self.assertIsNone(parsed("--control=none").control)
+        self.assertEqual(parsed("--control=/run/x.sock").control, "/run/x.sock")
+        self.assertEqual(parsed("--control=x.sock").control, f"{os.getcwd()}/x.sock")
+
     def test_stateFile(self) -> None:
         """
         Each daemon has a file of its own, in the directory for its user, or where systemd
@@ -1064,11 +1073,22 @@ class FileTests(_Case):
         self.assertEqual((line.daemonize, line.pidFile), (True, "/p"))
         self.assertEqual([one.debug for one in line.configurations], [True, True])
 
+    def test_control(self) -> None:
+        """
+        The control socket is that of the file, unless the command line has another one.
+        """
+        for more, path in (
+            ([], CONTROL_SOCKET),
+            (["--control", "none"], None),
+            (["--control=x.sock"], f"{os.getcwd()}/x.sock"),
+        ):
+            self.assertEqual(read([f"--config={self.path}", *more]).control, path)
+
     def test_both(self) -> None:
         """
         Options of a virtual host beside the file are an error, which names them.
         """
-        beside = {"config", "state-file", "daemonize", "pidfile", "facility", "debug"}
+        beside = {"config", "state-file", "control", "daemonize", "pidfile", "facility", "debug"}
         for option in OPTIONS:
             if option.setting and option.name not in beside:
                 value = "=1" if option.takesValue else ""

@@ -36,6 +36,7 @@ from txcarp.daemon.signals import SignalService
 from txcarp.logs import filtered
 from txcarp.network.hostlock import AlreadyRunning
 from txcarp.network.sockets import MissingCapability
+from txcarp.operate.server import ControlService
 from txcarp.service import CARPService
 
 
@@ -139,7 +140,8 @@ class PluginTests(SynchronousTestCase):
         self.patch(program.precautions, "warn", lambda one: warned.append(one.title))
         options = Options()
         options.parseOptions([f"--config={self.file()}"])
-        _, carp = makeService(options)
+        _, carp, control = makeService(options)
+        self.assertIsInstance(control, ControlService)
         names = [host.name for host in carp.virtualHosts]
         self.assertEqual(names, ["eth0:1", "eth1:2"])
         self.assertEqual((awaited, warned), ([("eth0", 1), ("eth1", 2)], ["a", "b"]))

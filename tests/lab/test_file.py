@@ -5,12 +5,14 @@ A daemon with a configuration file, which changes while it runs.
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import time
 
 from twisted.internet import reactor
+from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.lab.daemons import Daemon
+from tests.lab.daemons import Daemon, environment
 from tests.lab.holders import Holders
 from tests.lab.wire import Advert
 from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
@@ -37,7 +39,7 @@ class FileTests(LabTestCase):
         """
         (host.directory / "password").write_text("not a secret\n")
         (host.directory / "password").chmod(0o600)
-        text = '[daemon]\nfacility = "none"\n'
+        text = '[daemon]\nfacility = "none"\ncontrol = "control.sock"\n'
         text += '[defaults]\ninterface = "eth0"\npassfile = "password"\n'
         text += "".join(f"[group.{name}]\n{lines}\n" for name, lines in groups.items())
         (host.directory / "txcarp.toml").write_text(text)
@@ -67,6 +69,48 @@ class FileTests(LabTestCase):
         daemon.signal(signal.SIGHUP)
         await self.until(lambda: daemon.said(words, since), words, STARTING)
         return since
+
+    async def txcarp(self, host: Host, *words: str) -> tuple[str, int | None]:
+        """
+        Run a command that asks the daemon of a host.
+
+        @return: What it printed, and its exit status.
+        """
+        path = host.directory / "control.sock"
+        output, errors, status = await getProcessOutputAndValue(
+            TXCARP[0],
+            [*TXCARP[1:], words[0], "--control", str(path), *words[1:]],
+            env=environment(host.directory),
+        )
+        self.assertEqual(errors, b"")
+        return output.decode(), status
+
+    async def test_asked(self) -> None:
+        """
+        A daemon with a file answers C{txcarp status} and others from the start to the end.
+        """
+        host = self.host("a")
+        self.write(host, web=f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\n')
+        holders = self.holders(host, VIRTUAL)
+        path = host.directory / "txcarp.toml"
+        daemon = host.run("a txcarp", TXCARP, ["--config", str(path)])
+        await self.until(lambda: holders.now == {"a"}, "it is master", STARTING)
+        output, status = await self.txcarp(host, "status", "--json")
+        self.assertEqual(status, 0)
+        [web] = json.loads(output)["groups"]
+        self.assertEqual((web["title"], web["role"]), ("web", "MASTER"))
+        self.assertEqual((web["vhid"], web["addresses"][0]["held"]), (_CHANGING, True))
+        self.assertEqual(await self.txcarp(host, "is-master", "web"), ("", 0))
+        self.write(host, web=f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\nadvskew = 9\n')
+        output, status = await self.txcarp(host, "reload")
+        self.assertEqual(status, 0)
+        self.assertIn("web  changes: advskew 0 -> 9; one advertisement at most", output)
+        output, status = await self.txcarp(host, "status", "web")
+        self.assertRegex(output, rf"\nweb +MASTER .* this host .* {VIRTUAL}/24 ")
+        self.assertTrue((host.directory / "control.sock").exists())
+        await self.stopped(daemon)
+        self.assertFalse((host.directory / "control.sock").exists())
+        self.assertEqual((daemon.status, daemon.killedBy), (0, None))
 
     async def test_reload(self) -> None:
         """

@@ -9,5 +9,11 @@ In reading order:
   - C{observe}: the options of C{txcarp observe}.
   - C{demo}: the options of C{txcarp demo}.
   - C{forget}: C{txcarp forget}.
+  - C{asking}: what the commands share that ask a running process.
+  - C{status}: C{txcarp status}.
+  - C{ismaster}: C{txcarp is-master}.
+  - C{demotion}: C{txcarp demote} and C{txcarp promote}.
+  - C{takeover}: C{txcarp takeover}.
+  - C{reload}: C{txcarp reload}.
   - C{arguments}: the parser that the subcommands share.
 """

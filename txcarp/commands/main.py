@@ -12,12 +12,18 @@ from importlib import import_module
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
-#: The subcommands, with the modules whose C{main} gets the arguments and returns the exit status.
+#: The subcommands, with the functions that get the arguments and return the exit status.
 COMMANDS = {
-    "check": "txcarp.commands.check",
-    "demo": "txcarp.commands.demo",
-    "forget": "txcarp.commands.forget",
-    "observe": "txcarp.commands.observe",
+    "check": "txcarp.commands.check:main",
+    "demo": "txcarp.commands.demo:main",
+    "demote": "txcarp.commands.demotion:demote",
+    "forget": "txcarp.commands.forget:main",
+    "is-master": "txcarp.commands.ismaster:main",
+    "observe": "txcarp.commands.observe:main",
+    "promote": "txcarp.commands.demotion:promote",
+    "reload": "txcarp.commands.reload:main",
+    "status": "txcarp.commands.status:main",
+    "takeover": "txcarp.commands.takeover:main",
 }
 
 
@@ -43,7 +49,8 @@ def main() -> None:
     completeDescriptors()
     arguments = sys.argv[1:]
     if arguments and arguments[0] in COMMANDS:
-        raise SystemExit(import_module(COMMANDS[arguments[0]]).main(arguments[1:]))
+        module, _, function = COMMANDS[arguments[0]].partition(":")
+        raise SystemExit(getattr(import_module(module), function)(arguments[1:]))
     try:
         if arguments and not arguments[0].startswith("-"):
             raise CommandLineError(_unknown(arguments[0]))

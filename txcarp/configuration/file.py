@@ -23,6 +23,7 @@ from txcarp.checks.health import HealthCheck
 from txcarp.configuration.checks import CHECK_KEYS, readCheck
 from txcarp.configuration.kinds import makeConverter
 from txcarp.configuration.model import ConfigurationError, VirtualHostConfiguration
+from txcarp.configuration.options import CONTROL_SOCKET
 from txcarp.configuration.positions import Path as KeyPath
 from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
@@ -52,7 +53,7 @@ _STOPGAPS: Mapping[str, Any] = {
     "assign": True,
 }
 
-_DAEMON = ("facility", "state_file")
+_DAEMON = ("facility", "state_file", "control")
 _TABLES = ("defaults", "group", "daemon")
 
 
@@ -162,7 +163,7 @@ class _Reading:
         self._resolve(found)
         configurations = [self._configured(*one) for one in found]
         self._compare(found)
-        facility, stateFile = self._daemon()
+        facility, stateFile, control = self._daemon()
         of = self._positions.of
         places = {(name, ""): of(("group", name)) for name, _, _ in found}
         for name, _, paths in found:
@@ -171,6 +172,7 @@ class _Reading:
             path=os.path.abspath(self._path),
             groups=tuple(filter(None, configurations)),
             stateFile=stateFile,
+            control=control,
             facility=facility,
             warnings=tuple(dict.fromkeys(self._warnings)),
             text=self._text,
@@ -373,13 +375,13 @@ class _Reading:
 
     # The process.
 
-    def _daemon(self) -> tuple[str | None, str | None]:
+    def _daemon(self) -> tuple[str | None, str | None, str | None]:
         """
-        The facility, and the path of the state file.
+        The facility, the path of the state file, and that of the control socket.
         """
         daemon = self._table(("daemon",))
         self._unknown(("daemon",), daemon, _DAEMON, "[daemon]")
-        facility, given = daemon.get("facility"), daemon.get("state_file", "")
+        facility = daemon.get("facility")
         if facility is not None:
             try:
                 if not isinstance(facility, str):
@@ -387,16 +389,25 @@ class _Reading:
                 facilityNumber(facility)
             except ValueError as error:
                 self._problem(("daemon", "facility"), f"facility: {error}", value=True)
+        stateFile = defaultStateDirectory() / f"{Path(self._path).stem}.json"
+        return (
+            facility,
+            self._daemonPath(daemon, "state_file", stateFile),
+            self._daemonPath(daemon, "control", Path(CONTROL_SOCKET)),
+        )
+
+    def _daemonPath(self, daemon: Mapping[str, Any], key: str, default: Path) -> str | None:
+        """
+        The absolute path that a key of C{[daemon]} gives; C{None} for none.
+        """
+        given = daemon.get(key, "")
         if given is False or given == "none":
-            return facility, None
+            return None
         if not isinstance(given, str) or "\0" in given:
-            self._problem(
-                ("daemon", "state_file"), "state_file: expected is a path, or false", value=True
-            )
-            return facility, None
+            self._problem(("daemon", key), f"{key}: expected is a path, or false", value=True)
+            return None
         directory = Path(os.path.abspath(self._path)).parent
-        default = defaultStateDirectory() / f"{Path(self._path).stem}.json"
-        return facility, os.path.abspath(directory / given if given else default)
+        return os.path.abspath(directory / given if given else default)
 
 
 #: In place of a value that is wrong, which was reported.

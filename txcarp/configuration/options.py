@@ -17,6 +17,9 @@ from txcarp import __version__
 #: The directory of the state files (FHS 3.0, section 5.8).
 STATE_DIRECTORY = "/var/lib/txcarp"
 
+#: The path of the socket that commands reach a running process through (FHS 3.0, section 3.15).
+CONTROL_SOCKET = "/run/txcarp/control.sock"
+
 
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1
@@ -270,6 +273,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "write the process ID to FILE while txcarp runs", """
             txcarp does not start if FILE names a process that runs, and removes FILE when it
             ends."""),
+        Option("--control=PATH", "control", "none",
+            "socket for txcarp status and other commands; or none", f"""
+            With ``--config`` it is ``{CONTROL_SOCKET}`` unless the file says
+            otherwise. See ``docs/control.rst``."""),
         Option("-f, --facility=NAME", "facility", "daemon",
             "syslog facility; or none"),
         Option("-D, --debug", "debug", "",

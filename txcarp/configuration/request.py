@@ -21,7 +21,9 @@ from txcarp.statestore import defaultStateDirectory, fileNameOf
 _log = Logger()
 
 #: The settings whose options may stand beside C{--config}.
-_BESIDE_FILE = ("configFile", "stateFile", "daemonize", "pidFile", "facility", "debug")
+_BESIDE_FILE = (
+    ("configFile", "stateFile", "control") + ("daemonize", "pidFile", "facility", "debug")
+)
 
 #: The default syslog facility.
 FACILITY = "daemon"
@@ -35,6 +37,7 @@ class Configuration:
     @ivar path: The absolute path of the file.
     @ivar groups: The virtual hosts.
     @ivar stateFile: The path of the state file of the process; C{None} for none.
+    @ivar control: The path of the control socket; C{None} for none.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
     @ivar text: The contents of the file.
@@ -45,6 +48,7 @@ class Configuration:
     path: str
     groups: tuple[VirtualHostConfiguration, ...]
     stateFile: str | None
+    control: str | None
     facility: str | None
     warnings: tuple[str, ...]
     text: str = attrs.field(repr=False)
@@ -82,6 +86,7 @@ class CommandLine:
     @ivar configurations: The virtual hosts.
     @ivar file: The file that they were read from; C{None} for options.
     @ivar stateFile: The path of the state file; C{None} for none.
+    @ivar control: The path of the control socket; C{None} for none.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
     @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
@@ -92,6 +97,7 @@ class CommandLine:
     configurations: tuple[VirtualHostConfiguration, ...]
     file: Configuration | None
     stateFile: str | None
+    control: str | None
     facility: int | None
     daemonize: bool
     pidFile: str
@@ -136,6 +142,7 @@ def fromFile(
         configurations=(),
         file=file,
         stateFile=statePath(stateFile, "") if stateFile else file.stateFile,
+        control=controlPath(values["control"]) if "control" in values else file.control,
         facility=facilityOf(values.get("facility") or file.facility or FACILITY),
         daemonize="daemonize" in values,
         pidFile=values.get("pidFile", ""),
@@ -165,6 +172,13 @@ def statePath(given: str, group: str) -> str | None:
     if given == "none":
         return None
     return os.path.abspath(given or defaultStateDirectory() / fileNameOf(group))
+
+
+def controlPath(given: str) -> str | None:
+    """
+    The absolute path of the control socket.
+    """
+    return None if given in ("", "none") else os.path.abspath(given)
 
 
 def warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:

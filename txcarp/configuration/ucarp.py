@@ -37,6 +37,7 @@ from txcarp.configuration.request import (
     FACILITY,
     CannotRun,
     CommandLine,
+    controlPath,
     facilityOf,
     fromFile,
     statePath,
@@ -96,6 +97,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
     daemonize = settings.pop("daemonize", False)
     pidFile = settings.pop("pidFile", "")
     stateFile = settings.pop("stateFile", "")
+    control = settings.pop("control", "")
     virtualMAC = settings.pop("virtualMAC", None)
     try:
         configuration = VirtualHostConfiguration(**settings)
@@ -122,6 +124,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         configurations=(configuration,),
         file=None,
         stateFile=stateFile,
+        control=controlPath(control),
         facility=facility,
         daemonize=daemonize,
         pidFile=pidFile,

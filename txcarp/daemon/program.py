@@ -216,14 +216,20 @@ def makeService(options: Options) -> IService:
     carp = CARPService(line.configurations, stateFile=line.stateFile)
     program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
+    reloader = None if line.file is None else Reloader(carp, line, line.file)
     signals = SignalService(
         carp,
         exitQuietly=line.file is not None or line.configurations[0].shutdown,
         lastWords=program.flushLog,
-        reload=None if line.file is None else Reloader(carp, line, line.file).reload,
+        reload=None if reloader is None else reloader.reload,
     )
     signals.setServiceParent(program)  # type: ignore[no-untyped-call]
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
+    if line.control is not None:
+        from txcarp.operate.server import controlService
+
+        control = controlService(carp, line.control, reloader)
+        control.setServiceParent(program)  # type: ignore[no-untyped-call]
     if line.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False
     return program

@@ -1,0 +1,272 @@
+"""
+Tests for the commands that ask and tell a running process: L{txcarp.commands.status} and others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+from importlib import import_module
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.operate.running import RunningTestCase
+from txcarp.change import ReloadResult
+from txcarp.client import Client
+from txcarp.commands.main import COMMANDS
+from txcarp.commands.status import plainTable, row
+from txcarp.protocol.effects import Role
+
+#: The commands that ask, each with arguments that need a group C{web}.
+ASKING = {
+    "status": ["web"],
+    "is-master": ["web"],
+    "demote": ["web", "upgrade", "50"],
+    "promote": ["web", "upgrade"],
+    "takeover": ["web"],
+    "reload": [],
+}
+
+
+class Terminal(StringIO):
+    """
+    An output that is a terminal.
+    """
+
+    def isatty(self) -> bool:
+        return True
+
+
+class CommandTests(RunningTestCase):
+    """
+    The commands and a service that answers.
+    """
+
+    reloader = SimpleNamespace(
+        reload=lambda: succeed(ReloadResult(("web  changes",), ("others can read it",))),
+        preview=lambda: succeed(ReloadResult(error="line 1: wrong\nThe file is wrong")),
+    )
+
+    def ran(self, *words: str, output: StringIO | None = None) -> Deferred[tuple[Any, str, str]]:
+        """
+        Run a command.
+
+        @return: Fires with its exit status and what it printed to the output and to the error
+            output.
+        """
+        shown, errors = output or StringIO(), StringIO()
+        self.patch(sys, "stdout", shown)
+        self.patch(sys, "stderr", errors)
+        module, _, function = COMMANDS[words[0]].partition(":")
+
+        def call() -> Any:
+            try:
+                return getattr(import_module(module), function)(
+                    [*words[1:], "--control", self.path]
+                )
+            except SystemExit as end:
+                return end.code
+
+        done = self.inThread(call)
+        return done.addCallback(lambda status: (status, shown.getvalue(), errors.getvalue()))
+
+    async def test_isMaster(self) -> None:
+        """
+        The exit status of C{is-master} tells whether this host is master.
+        """
+        self.assertEqual(await self.ran("is-master", "web"), (2, "", ""))
+        self.becomeMaster()
+        self.assertEqual(await self.ran("is-master", "web"), (0, "", ""))
+        status, output, _ = await self.ran("is-master", "-v", "web")
+        self.assertEqual((status, output), (0, "web: this host is MASTER\n"))
+
+    async def test_unknownGroup(self) -> None:
+        """
+        An unknown group is a wrong command line.
+        """
+        for command in ("status", "is-master", "takeover"):
+            status, output, errors = await self.ran(command, "wbe")
+            self.assertEqual((status, output), (1, ""))
+            self.assertIn(f"txcarp {command}: There is no group 'wbe'; there are web", errors)
+
+    async def test_noDaemon(self) -> None:
+        """
+        Without a daemon, the status is 3, and the error says what to do.
+        """
+        await self.service.stopService()
+        for command, words in ASKING.items():
+            status, output, errors = await self.ran(command, *words)
+            self.assertEqual((status, output), (3, ""), command)
+            self.assertIn(f"txcarp {command}: no txcarp answers on {self.path}", errors)
+            self.assertIn("start one", errors)
+
+    async def test_notPermitted(self) -> None:
+        """
+        A user who may not open the socket gets status 4.
+        """
+
+        def refuse(*arguments: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(socket.socket, "connect", refuse)
+        for command, words in ASKING.items():
+            status, output, errors = await self.ran(command, *words)
+            self.assertEqual((status, output), (4, ""), command)
+            self.assertIn("as root", errors)
+
+    async def test_demotion(self) -> None:
+        """
+        C{demote} and C{promote} say in which state the host is then.
+        """
+        self.assertEqual(
+            await self.ran("demote", "web", "upgrade", "50"),
+            (0, "web: demoted by 50 for 'upgrade'; this host is BACKUP, demoted by 50\n", ""),
+        )
+        status, output, _ = await self.ran("promote", "web", "upgrade")
+        self.assertEqual(status, 0)
+        self.assertEqual(output, "web: no longer demoted for 'upgrade'; this host is BACKUP\n")
+        status, _, errors = await self.ran("promote", "web", "upgrade")
+        self.assertEqual(status, 1)
+        self.assertIn("web is not demoted for 'upgrade'; the present reasons are: none.", errors)
+        status, _, errors = await self.ran("demote", "web", "upgrade", "256")
+        self.assertEqual(status, 1)
+        self.assertIn("-255 to 255", errors)
+        status, _, errors = await self.ran("demote", "web", "upgrade", "much")
+        self.assertEqual(status, 1)
+
+    async def test_takeover(self) -> None:
+        """
+        C{takeover} makes this host master, or says why it cannot be.
+        """
+        status, output, _ = await self.ran("takeover", "web")
+        self.assertEqual((status, output), (0, "web: asked to take over; this host is MASTER\n"))
+        self.assertIs(self.carp.virtualHosts[0].role, Role.MASTER)
+        self.platform.links.change(self.carp.virtualHosts[0].configuration.interface, up=False)
+        status, _, errors = await self.ran("takeover", "web")
+        self.assertEqual(status, 2)
+        self.assertIn("cannot become master: it is held back from the election: no link", errors)
+
+    async def test_reload(self) -> None:
+        """
+        C{reload} shows what has changed, or what is wrong.
+        """
+        self.assertEqual(
+            await self.ran("reload"),
+            (0, "web  changes\n", "txcarp reload: warning: others can read it\n"),
+        )
+        self.assertEqual(
+            await self.ran("reload", "--dry-run"),
+            (2, "", "txcarp reload: line 1: wrong\nThe file is wrong\n"),
+        )
+
+    async def test_status(self) -> None:
+        """
+        Without a terminal, the table has one line for each group.
+        """
+        self.becomeMaster()
+        status, output, errors = await self.ran("status")
+        self.assertEqual((status, errors), (0, ""))
+        heading, web, other = output.splitlines()
+        columns = "GROUP STATE SINCE MASTER HEARD ADDRESSES LEASE NOTES"
+        self.assertEqual(heading.split(), columns.split())
+        self.assertRegex(web, r"^web +MASTER +[\d:]{8} +this host +- +10.99.0.100/32 +-$")
+        self.assertRegex(other, r"^\w+:8 +MASTER ")
+        _, output, _ = await self.ran("status", "web")
+        self.assertEqual(len(output.splitlines()), 2)
+
+    async def test_terminal(self) -> None:
+        """
+        On a terminal the table has colours, and fits 80 columns.
+        """
+        self.carp.virtualHosts[0].demote("a long reason", 50)
+        self.patch(os, "environ", {**os.environ, "TERM": "xterm", "COLUMNS": "80"})
+        status, output, _ = await self.ran("status", output=Terminal())
+        self.assertEqual(status, 0)
+        self.assertIn("\x1b[", output)
+        lines = re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertTrue(any("demoted 50" in line for line in lines), lines)
+
+    async def test_json(self) -> None:
+        """
+        With C{--json}, everything that is known is printed.
+        """
+        status, output, _ = await self.ran("status", "--json")
+        self.assertEqual(status, 0)
+        document = json.loads(output)
+        whole = await self.asking(Client.status)
+        self.assertEqual(set(document), set(whole))
+        self.assertEqual(set(document["groups"][0]), set(whole["groups"][0]))
+        _, output, _ = await self.ran("status", "--json", "web")
+        self.assertEqual([one["title"] for one in json.loads(output)["groups"]], ["web"])
+        self.assertNotIn(crafted.PASSWORD.decode(), output)
+
+
+class RowTests(SynchronousTestCase):
+    """
+    The cells of a group.
+    """
+
+    group: dict[str, Any] = {
+        "name": "eth0:7",
+        "title": "dns",
+        "time": 1.8e9,
+        "since": 65.0,
+        "role": "BACKUP",
+        "readiness": "released",
+        "running": True,
+        "master": "10.1.1.2",
+        "peers": [{"age": 9.0}, {"age": 0.42}],
+        "addresses": [{"text": "10.1.1.53/24", "lease": None}],
+        "holds": [],
+        "demotion": 50,
+    }
+
+    def cells(self, **other: Any) -> tuple[str, ...]:
+        """
+        The cells of a group with other values.
+        """
+        return row({**self.group, **other})
+
+    def test_backup(self) -> None:
+        """
+        A backup hears the master, and may be demoted.
+        """
+        name, state, _, master, heard, addresses, lease, notes = self.cells()
+        self.assertEqual((name, state, master, heard), ("dns", "BACKUP", "10.1.1.2", "0.4 s"))
+        self.assertEqual((addresses, lease, notes), ("10.1.1.53/24", "-", "demoted 50"))
+
+    def test_since(self) -> None:
+        """
+        What is older than a day has a date; a host that has never run has no time.
+        """
+        self.assertRegex(self.cells()[2], r"^\d\d:\d\d:\d\d$")
+        self.assertRegex(self.cells(since=90000.0)[2], r"^[A-Z]\w\w \d\d \d\d:\d\d$")
+        self.assertEqual(self.cells(since=None)[2], "-")
+
+    def test_held(self) -> None:
+        """
+        A host that is held back says why.
+        """
+        cells = self.cells(
+            holds=[{"explanation": "no link"}], demotion=0, master="", running=False
+        )
+        self.assertEqual((cells[1], cells[3], cells[7]), ("held", "-", "no link\nnot running"))
+
+    def test_lease(self) -> None:
+        """
+        The lease is that which ends first.
+        """
+        addresses = [{"text": "a", "lease": 1.86}, {"text": "b", "lease": 1.5}]
+        cells = self.cells(role="MASTER", master="", addresses=addresses, readiness="acquiring")
+        self.assertEqual((cells[3], cells[5], cells[6]), ("this host", "a\nb", "1.5 s"))
+        self.assertIn("acquiring", cells[7])
+        self.assertIn("a, b", list(plainTable([cells]))[1])

@@ -1,0 +1,93 @@
+"""
+C{docs/control.rst} describes what a running process answers.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+from txcarp.change import Change, ReloadResult
+from txcarp.commands import asking
+from txcarp.commands.main import COMMANDS
+from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
+from txcarp.operate import connections, control
+from txcarp.operate.documents import SCHEMA
+from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+
+_ROOT = Path(txcarp.__file__).parent
+
+
+class ManualTests(SynchronousTestCase):
+    """
+    The chapter and the code agree.
+    """
+
+    def setUp(self) -> None:
+        text = (_ROOT.parent / "docs" / "control.rst").read_text(encoding="utf-8")
+        self.text = text
+        self.group = text.partition("\nA group\n~~~")[2].partition("\nIn Python\n")[0]
+
+    def test_keys(self) -> None:
+        """
+        Each key of a group is described, and none that does not exist.
+        """
+        kinds = (Status, PeerStatus, AddressStatus, HoldStatus, PastChange, Change)
+        names = {field.name for kind in kinds for field in attrs.fields(kind)}
+        quoted = set(re.findall(r"``(\w+)``", self.group))
+        self.assertEqual(names - quoted, set())
+        terms = [line for line in self.group.splitlines() if line.startswith("``")]
+        described = re.findall(r"``(\w+)``", " ".join(terms))
+        self.assertEqual(set(described), {field.name for field in attrs.fields(Status)})
+
+    def test_errors(self) -> None:
+        """
+        Each error is described with its status.
+        """
+        sources = "".join(
+            (_ROOT / "operate" / name).read_text() for name in ("control.py", "connections.py")
+        )
+        raised = set(
+            re.findall(r'(?:_Refused|refusal)\(\s*(\d{3}),\s*"([a-z-]+)"', sources)
+        )
+        self.assertGreater(len(raised), 9)
+        rows = set(re.findall(r"(?m)^``([a-z-]+)`` +(\d{3}) ", self.text))
+        self.assertEqual(rows, {(word, code) for code, word in raised})
+
+    def test_numbers(self) -> None:
+        """
+        The limits, the paths and the exit statuses are those of the code.
+        """
+        text = " ".join(self.text.split())
+        for said in (
+            f"``schema``, which is {SCHEMA}.",
+            f"within {connections.PATIENCE:.0f} seconds",
+            f"{connections.LONGEST_BODY} bytes at most",
+            f"{connections.MOST_CLIENTS} connections at most",
+            f"``{CONTROL_SOCKET}``",
+            f"{WRONG_USAGE} the command line is wrong",
+            f"{asking.REFUSED} refused",
+            f"{asking.NO_DAEMON} no txcarp answers",
+            f"{asking.NOT_PERMITTED} the user may not",
+        ):
+            self.assertIn(said, text)
+        for field in attrs.fields(ReloadResult):
+            self.assertIn(f"``{field.name}``", self.text)
+
+    def test_requests(self) -> None:
+        """
+        Each action has a line, and each command that asks.
+        """
+        source = Path(control.__file__).read_text()
+        actions = set(re.findall(r'(?m)^            "(\w+)": self\._', source))
+        self.assertEqual(len(actions), 3)
+        described = set(re.findall(r"``POST /v1/groups/NAME/(\w+)``", self.text))
+        self.assertEqual(described, actions)
+        for command, module in COMMANDS.items():
+            path = _ROOT.joinpath(*module.partition(":")[0].split(".")[1:]).with_suffix(".py")
+            if "commands.asking" in path.read_text():
+                self.assertRegex(self.text, rf"(?m)^``txcarp {command}[ `]|``txcarp {command} ")

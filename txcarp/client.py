@@ -1,0 +1,174 @@
+"""
+A client for a running txcarp, without Twisted.
+
+Other programs can use it, too::
+
+    from txcarp.client import Client
+
+    for group in Client().status()["groups"]:
+        print(group["name"], group["role"])
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from txcarp.configuration.options import CONTROL_SOCKET
+
+#: Seconds until a client gives up.
+PATIENCE = 15.0
+
+#: The same for what carries out a change, which may have to wait for scripts.
+ACTION_PATIENCE = 300.0
+
+#: Bytes of the longest answer.
+_LONGEST = 1 << 26
+
+
+class ControlError(Exception):
+    """
+    The request was refused, or the answer is not understood.
+
+    @ivar word: What is wrong, as a word that stays the same in later versions.
+    """
+
+    def __init__(self, word: str, message: str) -> None:
+        super().__init__(message)
+        self.word = word
+
+
+class NoDaemon(ControlError):
+    """
+    No process answers.
+    """
+
+
+class NotPermitted(ControlError):
+    """
+    The user of this process may not do that.
+    """
+
+
+class Client:
+    """
+    Asks and tells a txcarp that runs on this host.  Each method blocks until it has the answer,
+    and raises L{ControlError} if it gets none.  The documents are described in
+    C{docs/control.rst}.
+    """
+
+    def __init__(self, path: str = CONTROL_SOCKET, timeout: float = PATIENCE) -> None:
+        """
+        @param path: The path of the control socket.
+        @param timeout: Seconds until a question is given up.
+        """
+        self._path = path
+        self._timeout = timeout
+
+    def status(self) -> dict[str, Any]:
+        """
+        Return the state of all groups.
+        """
+        return self._ask("GET", "/v1/status")
+
+    def group(self, name: str) -> dict[str, Any]:
+        """
+        Return the state of one group.
+
+        @param name: Its name in the configuration file, or one such as C{eth0:7}.
+        """
+        return self._group("GET", name)
+
+    def demote(self, name: str, reason: str, amount: int) -> dict[str, Any]:
+        """
+        Make the host less preferred in a group for a reason.
+
+        @return: The state of the group afterwards.
+        """
+        return self._group("POST", name, "demote", {"reason": reason, "amount": amount})
+
+    def promote(self, name: str, reason: str) -> dict[str, Any]:
+        """
+        End the demotion for a reason.
+
+        @return: The state of the group afterwards.
+        """
+        return self._group("POST", name, "promote", {"reason": reason})
+
+    def takeOver(self, name: str) -> dict[str, Any]:
+        """
+        Become master of a group.
+
+        @return: The state of the group afterwards.
+        """
+        return self._group("POST", name, "takeover", {})
+
+    def reload(self, dryRun: bool = False) -> dict[str, Any]:
+        """
+        Have the configuration file read again.
+
+        @param dryRun: Whether only to find out what would change.
+        """
+        return self._ask("POST", "/v1/reload", {"dry_run": dryRun})
+
+    def _group(
+        self, method: str, name: str, action: str = "", given: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        path = f"/v1/groups/{quote(name, safe=':')}"
+        found = self._ask(method, f"{path}/{action}" if action else path, given)
+        group: dict[str, Any] = found["group"]
+        return group
+
+    def _ask(
+        self, method: str, path: str, given: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        # These take longer to load than the whole rest of a command, and its help needs none.
+        import socket
+        from http.client import HTTPConnection, HTTPException
+
+        connection = HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(self._timeout if method == "GET" else ACTION_PATIENCE)
+        try:
+            connection.sock.connect(self._path)
+            body = None if given is None else json.dumps(given)
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            code, data = response.status, response.read(_LONGEST)
+        except PermissionError:
+            raise NotPermitted(
+                "not-permitted", f"you may not open {self._path}: try it as root"
+            ) from None
+        except TimeoutError:
+            raise NoDaemon(
+                "no-answer", f"the process behind {self._path} does not answer in time"
+            ) from None
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise NoDaemon(
+                "no-daemon",
+                f"no txcarp answers on {self._path} ({reason or type(error).__name__}): start one "
+                "with --config or --control, or name its socket with --control here",
+            ) from None
+        finally:
+            connection.close()
+        return _read(code, data)
+
+
+def _read(code: int, data: bytes) -> dict[str, Any]:
+    """
+    The document in an answer.
+
+    @raise ControlError: If it is an error.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or "schema" not in document:
+        raise ControlError("not-understood", f"the answer is not understood: status {code}")
+    if code == 200:
+        return document
+    kind = NotPermitted if code == 403 else ControlError
+    raise kind(str(document.get("error")), str(document.get("message")))

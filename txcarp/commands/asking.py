@@ -1,0 +1,104 @@
+"""
+What the commands share that ask or tell a running process.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
+from txcarp.commands.arguments import CommandParser
+from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
+
+#: The exit statuses, besides those of success and of a wrong command line.
+REFUSED, NO_DAEMON, NOT_PERMITTED = 2, 3, 4
+
+#: What a request is refused for that the command line should not have asked for.
+_WRONG = ("no-such-group", "bad-request", "not-demoted")
+
+EXIT_STATUS = """\
+Exit status: 0 if it is done; 1 for a wrong command line or an unknown group; 2
+if it was refused; 3 if no txcarp answers; 4 if you may not do that.
+"""
+
+
+def parserFor(command: str, description: str, epilog: str = EXIT_STATUS) -> CommandParser:
+    """
+    A parser with the options that all these commands have.
+    """
+    parser = CommandParser(command, description, epilog)
+    parser.add_argument(
+        "--control",
+        metavar="PATH",
+        default=CONTROL_SOCKET,
+        help=f"socket of the running txcarp [{CONTROL_SOCKET}]",
+    )
+    return parser
+
+
+def asked(command: str, ask: Callable[[], int]) -> int:
+    """
+    Ask, and say what went wrong.
+
+    @param ask: Asks, and returns the exit status.
+    @return: The exit status.
+    """
+    try:
+        return ask()
+    except ControlError as error:
+        print(f"txcarp {command}: {error}", file=sys.stderr)
+        return _statusOf(error)
+
+
+def did(
+    command: str, ask: Callable[[], dict[str, Any]], words: str
+) -> int:
+    """
+    Have something done in a group, and say in which state it is then.
+
+    @param ask: Has it done, and returns the group afterwards.
+    @param words: What was done.
+    """
+
+    def done() -> int:
+        group = ask()
+        print(f"{title(group)}: {words}; {describe(group)}")
+        return 0
+
+    return asked(command, done)
+
+
+def clientOf(options: Any) -> Client:
+    """
+    The client for a parsed command line.
+    """
+    return Client(options.control)
+
+
+def title(group: dict[str, Any]) -> str:
+    """
+    How people call a group.
+    """
+    return str(group["title"] or group["name"])
+
+
+def describe(group: dict[str, Any]) -> str:
+    """
+    The state of a group as a phrase.
+    """
+    words = f"this host is {group['role']}"
+    if group["demotion"]:
+        words += f", demoted by {group['demotion']}"
+    if group["holds"]:
+        words += f", held back: {', '.join(hold['explanation'] for hold in group['holds'])}"
+    return words
+
+
+def _statusOf(error: ControlError) -> int:
+    if isinstance(error, NoDaemon):
+        return NO_DAEMON
+    if isinstance(error, NotPermitted):
+        return NOT_PERMITTED
+    return WRONG_USAGE if error.word in _WRONG else REFUSED

@@ -1,0 +1,239 @@
+"""
+The connections of programs that ask and tell, as HTTP.
+
+Each connection has one request and one answer.  Everything is bounded: the number of connections,
+the size of a request, and the time until it is complete and the answer is read.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import struct
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from txcarp.operate.control import Actor, Control, Request
+from txcarp.operate.documents import Answer, refusal
+
+#: The most connections at a time.
+MOST_CLIENTS = 200
+
+#: Bytes of the longest body of a request.
+LONGEST_BODY = 4096
+
+#: Seconds until a request must be complete, and then until its answer must be read.
+PATIENCE = 10.0
+
+#: Seconds that carrying out a request may take.
+ACTION_PATIENCE = 300.0
+
+#: The process, user and group of the other end of a Unix socket (C{struct ucred}, unix(7)).
+_CREDENTIALS = struct.Struct("3i")
+
+
+class HTTPRequest(http.Request):
+    """
+    One request of HTTP.
+    """
+
+    _log = Logger()
+    channel: Any
+    content: Any
+    _tooLong = _gone = False
+
+    def gotLength(self, length: int | None) -> None:
+        """
+        Keep the body in memory, whatever its announced length is.
+        """
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        Keep a piece of the body, if it is not too long.
+        """
+        if self.content.tell() + len(data) > LONGEST_BODY:
+            self._tooLong = True
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """
+        Answer the request, which is complete.  Forms are not parsed.
+        """
+        self.method, self.uri, self.clientproto = command, path, version
+        if self._tooLong:
+            words = f"A request has at most {LONGEST_BODY} bytes besides its headers."
+            self._write(refusal(413, "too-long", words))
+            return
+        self.channel.expireIn(ACTION_PATIENCE)
+        parts = path.partition(b"?")[0].split(b"/")[1:]
+        request = Request(
+            command.decode("latin-1"),
+            tuple(unquote(part.decode("latin-1"), errors="replace") for part in parts),
+            self.content.getvalue(),
+            self.channel.actor,
+        )
+        answered = maybeDeferred(self.channel.factory.control.answer, request)
+        answered.addErrback(self._failed).addCallback(self._write)
+
+    def _failed(self, failure: Failure) -> Answer:
+        self._log.failure("Internal error while a request was answered", failure)
+        return refusal(500, "internal-error", "This is a fault of txcarp; its log has more.")
+
+    def _write(self, answer: Answer) -> None:
+        if self._gone:
+            return
+        self.channel.expireIn(PATIENCE)
+        self.setResponseCode(answer.code)
+        headers = self.responseHeaders
+        headers.setRawHeaders(b"Content-Type", [b"application/json"])
+        headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
+        headers.setRawHeaders(b"Cache-Control", [b"no-store"])
+        self.write(answer.body)  # type: ignore[no-untyped-call]
+        self.finish()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Write nothing from now on.
+        """
+        self._gone = True
+        http.Request.connectionLost(self, reason)
+
+
+class Channel(http.HTTPChannel):
+    """
+    A connection.
+
+    @ivar actor: The user at the other end.
+    """
+
+    requestFactory = HTTPRequest
+    factory: Any
+    transport: Any
+    callLater: Any
+    actor: Actor | None = None
+    _timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """
+        Find out who has connected.
+        """
+        http.HTTPChannel.connectionMade(self)
+        self.factory.connected += 1
+        self.actor = self.factory.actorOf(self.transport.socket)
+        self.expireIn(PATIENCE)
+
+    def expireIn(self, seconds: float) -> None:
+        """
+        Cut the connection off after a time.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self.callLater(seconds, self.transport.abortConnection)
+
+    def checkPersistence(self, request: http.Request, version: bytes) -> bool:
+        """
+        Close the connection after each request.  Otherwise many requests in one packet would make
+        many answers, all of which had to be kept until they are read.
+        """
+        return False
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Stop waiting.
+        """
+        self.factory.connected -= 1
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        http.HTTPChannel.connectionLost(self, reason)
+
+
+class _TooMany(Protocol):
+    """
+    A connection that is one too many.
+    """
+
+    def connectionMade(self) -> None:
+        """
+        Say so, and close it.
+        """
+        transport: Any = self.transport
+        body = refusal(503, "too-many-clients", "Too many programs ask at a time: try later.").body
+        head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        transport.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
+        transport.write(body)
+        transport.loseConnection()
+
+
+class ControlFactory(http.HTTPFactory):
+    """
+    Makes connections.
+
+    @ivar connected: The number of connections.
+    """
+
+    protocol: Any = Channel
+    noisy = False
+
+    def __init__(self, control: Control, reactor: Any) -> None:
+        http.HTTPFactory.__init__(self, timeout=None, reactor=reactor)  # type: ignore[arg-type]
+        self.control = control
+        self.connected = 0
+        #: The users who may act.  Looking up others could block.
+        self._users = {uid: _userName(uid) for uid in (0, os.geteuid())}
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """
+        Make a connection, unless there are too many.
+        """
+        if self.connected >= MOST_CLIENTS:
+            return _TooMany()
+        return http.HTTPFactory.buildProtocol(self, addr)
+
+    def actorOf(self, connection: socket.socket) -> Actor:
+        """
+        Find out from the kernel who is at the other end.
+        """
+        pid, uid = credentialsOf(connection)
+        return Actor(uid, self._users.get(uid, ""), pid, uid in self._users)
+
+    def startFactory(self) -> None:
+        """
+        Do nothing: there is no log of accesses, and no time for its lines.
+        """
+
+    def stopFactory(self) -> None:
+        """
+        Do nothing.
+        """
+
+    def log(self, request: http.Request) -> None:
+        """
+        Log nothing: what is done is logged, and not what is read.
+        """
+
+
+def credentialsOf(connection: socket.socket) -> tuple[int, int]:
+    """
+    The process ID and the user of the other end of a Unix socket.
+    """
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return pid, uid
+
+
+def _userName(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""

@@ -1,0 +1,299 @@
+"""
+What a running process answers to a request, and does because of it.
+
+Nothing here knows of connections: a L{Request} goes in, and an L{Answer} comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from txcarp import __version__
+from txcarp.change import ReloadResult
+from txcarp.interfaces import IReloader
+from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
+from txcarp.operate.gathering import Gathering
+from txcarp.protocol.demotion import FULL_DEMOTION
+from txcarp.protocol.effects import Role
+from txcarp.service import CARPService
+from txcarp.virtualhost import VirtualHost
+
+#: Characters of the longest reason for a demotion.
+LONGEST_REASON = 64
+
+#: What an answer may be.
+Answered = Answer | Deferred[Answer]
+
+
+@attrs.frozen
+class Actor:
+    """
+    The user of a program that has asked.
+
+    @ivar uid: The number of the user.
+    @ivar name: The name of the user, or an empty string.
+    @ivar pid: The process ID of the program.
+    @ivar mayAct: Whether the user may change something.
+    """
+
+    uid: int
+    name: str
+    pid: int
+    mayAct: bool
+
+    def explain(self) -> str:
+        """
+        Return the user as a phrase for a log line.
+        """
+        name = f" ({self.name})" if self.name else ""
+        return f"uid {self.uid}{name}, process {self.pid}"
+
+
+@attrs.frozen
+class Request:
+    """
+    A request.
+
+    @ivar method: The method of HTTP.
+    @ivar path: The parts of the path.
+    @ivar body: What came with it: an empty string or a JSON object.
+    @ivar actor: The user who asks; C{None} if that is unknown, so that nothing may be changed.
+    """
+
+    method: str
+    path: tuple[str, ...]
+    body: bytes
+    actor: Actor | None
+
+
+class _Refused(Exception):
+    """
+    A request cannot be answered as wished.
+    """
+
+    def __init__(self, code: int, word: str, message: str) -> None:
+        super().__init__(message)
+        self.answer = refusal(code, word, message)
+
+
+class Control:
+    """
+    Answers requests about a service, and carries them out.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, carp: CARPService, reactor: IReactorTime, reloader: IReloader | None = None
+    ) -> None:
+        """
+        @param reloader: Reads the configuration file again; C{None} if there is none.
+        """
+        self._carp = carp
+        self._reloader = reloader
+        self._gathering = Gathering(
+            reactor, lambda: [host.status for host in carp.virtualHosts]
+        )
+        self._actions: dict[str, Callable[[VirtualHost, dict[str, Any]], Answer]] = {
+            "demote": self._demote,
+            "promote": self._promote,
+            "takeover": self._takeOver,
+        }
+
+    def answer(self, request: Request) -> Answered:
+        """
+        Answer a request.
+        """
+        try:
+            return self._answer(request)
+        except _Refused as refused:
+            return refused.answer
+
+    def _answer(self, request: Request) -> Answered:
+        match request.path:
+            case ("v1", "status"):
+                self._must(request, "GET")
+                return self._gathering.gather().addCallback(self._overview)
+            case ("v1", "groups", name):
+                self._must(request, "GET")
+                return answer({"group": self._host(name).status()})
+            case ("v1", "groups", name, action) if action in self._actions:
+                self._must(request, "POST")
+                self._mayAct(request)
+                host, given = self._host(name), _given(request)
+                self._report(request, action, f" {host.configuration.display}", given)
+                return self._actions[action](host, given)
+            case ("v1", "reload"):
+                self._must(request, "POST")
+                return self._reloaded(request)
+        raise _Refused(404, "no-such-path", "There is nothing under this path.")
+
+    # Reading.
+
+    def _overview(self, groups: bytes) -> Answer:
+        head = {
+            "schema": SCHEMA,
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        return Answer(200, encoded(head)[:-1] + b', "groups": ' + groups + b"}\n")
+
+    def _host(self, name: str) -> VirtualHost:
+        """
+        The virtual host of a group, which has the name in the file or one such as C{eth0:7}.
+        """
+        hosts = self._carp.virtualHosts
+        for one in hosts:
+            if one.configuration.title == name:
+                return one
+        for one in hosts:
+            if one.configuration.name == name:
+                return one
+        known = ", ".join(one.configuration.title or one.configuration.name for one in hosts[:10])
+        more = " and others" if len(hosts) > 10 else ""
+        raise _Refused(
+            404, "no-such-group", f"There is no group {name[:64]!r}; there are {known}{more}."
+        )
+
+    # Acting.
+
+    def _demote(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
+        reason, amount = _reason(given), given.get("amount", FULL_DEMOTION)
+        if type(amount) is not int:
+            raise _Refused(400, "bad-request", "The amount must be a whole number.")
+        try:
+            host.demote(reason, amount)
+        except ValueError as error:
+            raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
+        return answer({"group": host.status()})
+
+    def _promote(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
+        reason, before = _reason(given), host.status().demotions
+        if reason not in before:
+            present = ", ".join(map(repr, before)) or "none"
+            raise _Refused(
+                409,
+                "not-demoted",
+                f"{host.configuration.display} is not demoted for {reason!r}; the present reasons "
+                f"are: {present}.",
+            )
+        host.promote(reason)
+        return answer({"group": host.status()})
+
+    def _takeOver(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
+        host.claim()
+        status = host.status()
+        if status.role is not Role.MASTER:
+            holds = ", ".join(hold.explain() for hold in status.holds)
+            why = f"it is held back from the election: {holds}" if holds else "it does not run"
+            raise _Refused(
+                409, "held-back", f"{host.configuration.display} cannot become master: {why}."
+            )
+        return answer({"group": status})
+
+    def _reloaded(self, request: Request) -> Deferred[Answer]:
+        given = _given(request)
+        dryRun = given.get("dry_run", False)
+        if type(dryRun) is not bool:
+            raise _Refused(400, "bad-request", "dry_run must be true or false.")
+        # Reading the file with other rights than one's own is acting, too.
+        self._mayAct(request)
+        if self._reloader is None:
+            raise _Refused(
+                409,
+                "no-file",
+                "This process has no configuration file that it could read again.",
+            )
+        self._report(request, "reload", "", given)
+        done = self._reloader.preview() if dryRun else self._reloader.reload()
+        return done.addCallback(_aboutReload)
+
+    def _report(
+        self, request: Request, action: str, group: str, given: dict[str, Any]
+    ) -> None:
+        """
+        Log who asks for what.
+        """
+        words = {key: given[key] for key in ("reason", "amount", "dry_run") if key in given}
+        said = ", ".join(f"{key} {_shown(one)}" for key, one in words.items())
+        assert request.actor is not None
+        self._log.info(
+            "Asked by {actor}: {action}{group}{details}",
+            actor=request.actor.explain(),
+            action=action,
+            group=group,
+            details=f" ({said})" if said else "",
+        )
+
+    def _must(self, request: Request, method: str) -> None:
+        methods = ("GET", "HEAD") if method == "GET" else (method,)
+        if request.method not in methods:
+            raise _Refused(405, "wrong-method", f"This path is for the method {method}.")
+
+    def _mayAct(self, request: Request) -> None:
+        actor = request.actor
+        if actor is not None and actor.mayAct:
+            return
+        who = "An unknown user" if actor is None else f"The user with uid {actor.uid}"
+        raise _Refused(
+            403,
+            "not-permitted",
+            f"{who} may read, but not act: only root and the user that txcarp runs as may.",
+        )
+
+
+def _aboutReload(result: ReloadResult) -> Answer:
+    if result.error:
+        return refusal(409, "not-reloaded", result.error)
+    return answer({"lines": result.lines, "warnings": result.warnings})
+
+
+def _given(request: Request) -> dict[str, Any]:
+    """
+    The object that came with a request.
+    """
+    if not request.body.strip():
+        return {}
+    try:
+        given = json.loads(request.body)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise _Refused(400, "bad-request", "What comes with a request must be a JSON object.")
+    return given
+
+
+def _reason(given: dict[str, Any]) -> str:
+    """
+    The reason for a demotion: a name in one line.
+    """
+    reason = given.get("reason")
+    if not isinstance(reason, str) or not reason.isprintable() or not reason.strip():
+        raise _Refused(400, "bad-request", "A reason is needed: a name in one line.")
+    if len(reason) > LONGEST_REASON:
+        raise _Refused(
+            400, "bad-request", f"A reason has at most {LONGEST_REASON} characters."
+        )
+    return reason
+
+
+def _shown(value: object) -> str:
+    """
+    Something from a request for a log line.
+    """
+    return ascii(value)[: LONGEST_REASON + 2]
+
+
+def _sentence(error: ValueError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,187 @@
+"""
+The Unix socket on which a running process is asked and told.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet import tcp, unix
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.interfaces import IReloader
+from txcarp.operate.connections import MOST_CLIENTS, ControlFactory, credentialsOf
+from txcarp.operate.control import Control
+from txcarp.service import CARPService
+
+#: Seconds until the next attempt to open a socket that another process uses.
+RETRY = 5.0
+
+#: The mode of the socket: its group may read, and only some of its users may act.
+_MODE = 0o660
+
+
+class InUse(Exception):
+    """
+    Another process that lives uses the socket.
+    """
+
+
+class _Port(unix.Port):
+    """
+    A Unix socket whose file may be gone or replaced when it is closed.
+    """
+
+    identity: tuple[int, int] | None = None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Remove the file if it is that of this socket.
+        """
+        with suppress(OSError):
+            if _identity(self._bindPath) == self.identity:
+                os.unlink(self._bindPath)
+        tcp.Port.connectionLost(self, reason)
+
+
+class ControlService(Service):
+    """
+    Answers on a Unix socket.
+
+    What keeps the socket from being opened is logged, and does not keep this process from its
+    work.  If another process uses the socket, it is tried again, because that may be the
+    predecessor of this one, which is about to end.
+    """
+
+    _log = Logger()
+
+    def __init__(self, control: Control, path: str, reactor: Any) -> None:
+        """
+        @param path: The path of the socket.
+        """
+        self._control = control
+        self._path = path
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+        self._retry: IDelayedCall | None = None
+        self._tried = self._reported = False
+
+    def privilegedStartService(self) -> None:
+        """
+        Open the socket while this process may still do that.
+        """
+        self._open()
+
+    def startService(self) -> None:
+        """
+        Open the socket, unless that was tried.
+        """
+        Service.startService(self)
+        if not self._tried:
+            self._open()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Close the socket and remove its file.
+        """
+        Service.stopService(self)
+        self._tried = self._reported = False
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+
+    def _open(self) -> None:
+        self._tried = True
+        try:
+            if self._path == CONTROL_SOCKET:
+                with suppress(FileExistsError):
+                    os.mkdir(os.path.dirname(self._path), 0o755)
+            removeStale(self._path)
+            self._port = self._listen()
+        except InUse as error:
+            self._retry = self._reactor.callLater(RETRY, self._open)
+            self._report(
+                f"{error}. It is tried again every {RETRY:.0f} s; to run both, give this one a "
+                "path of its own (--control, or control in [daemon])"
+            )
+        except (OSError, CannotListenError) as error:
+            # Twisted wraps what the kernel says.
+            reason = getattr(error, "socketError", error)
+            text = getattr(reason, "strerror", None) or str(reason)
+            self._report(f"{self._path} cannot be opened: {text}")
+        else:
+            self._log.info(
+                "Commands such as 'txcarp status' reach this process through {path}",
+                path=self._path,
+            )
+
+    def _listen(self) -> IListeningPort:
+        factory = ControlFactory(self._control, self._reactor)
+        port = _Port(
+            os.fsencode(self._path), factory, MOST_CLIENTS, _MODE, reactor=self._reactor
+        )
+        port.startListening()  # type: ignore[no-untyped-call]
+        port.identity = _identity(self._path)
+        return port
+
+    def _report(self, text: str) -> None:
+        if not self._reported:
+            self._reported = True
+            self._log.warn(
+                "Commands such as 'txcarp status' cannot reach this process: {text}", text=text
+            )
+
+
+def controlService(carp: CARPService, path: str, reloader: IReloader | None) -> ControlService:
+    """
+    Make the control side of a process, on the global reactor.
+
+    @param path: The path of the socket.
+    """
+    from twisted.internet import reactor
+
+    control = Control(carp, cast(IReactorTime, reactor), reloader)
+    return ControlService(control, path, reactor)
+
+
+def removeStale(path: str) -> None:
+    """
+    Remove the socket of a process that has died.
+
+    @raise InUse: If the process lives.
+    @raise OSError: If that is impossible, or the file is no socket.
+    """
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "the file exists, and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except BlockingIOError:
+            raise InUse(f"another process answers on {path}") from None
+        else:
+            raise InUse(f"process {credentialsOf(probe)[0]} answers on {path}")
+
+
+def _identity(path: str | bytes) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
