@@ -317,8 +317,13 @@ class BoundsTests(RunningTestCase):
         self.assertNoResult(first)
         turns.pop()()
         self.assertEqual(len(json.loads(self.successResultOf(first))), 3)
-        self.assertEqual(calls, [0, 1, 2, 0])
+        self.assertEqual(calls, [0, 1, 2])
+        for _ in range(3):
+            turns.pop()()
+        self.assertEqual(calls, [0, 1, 2] * 2)
+        self.assertEqual([one.called for one in later], [True, False])
         while turns:
+            self.assertEqual(len(turns), 1)
             turns.pop()()
         self.assertEqual([len(json.loads(self.successResultOf(one))) for one in later], [3, 3])
         self.assertEqual(calls, [0, 1, 2] * 2)
@@ -334,9 +339,11 @@ class BoundsTests(RunningTestCase):
                 raise ZeroDivisionError
             return self.carp.virtualHosts[0].status()
 
-        gathering = Gathering(Clock(), lambda: [status])
+        clock = Clock()
+        gathering = Gathering(clock, lambda: [status])
         self.failureResultOf(gathering.gather(), ZeroDivisionError)
         faulty.append(False)
+        clock.advance(0)
         self.successResultOf(gathering.gather())
 
     async def test_tooMany(self) -> None:

@@ -19,9 +19,10 @@ class Gathering:
     """
     Makes the statuses of all groups as JSON.
 
-    Between any two groups the reactor has a turn, so that hundreds of groups do not make an
-    advertisement late.  Requests that arrive meanwhile share one further pass, so that a hundred
-    clients cost as much as two.  A pass for a request always begins after the request.
+    Between any two groups, and between any two clients that get the result, the reactor has a turn,
+    so that hundreds of them do not make an advertisement late.  Requests that arrive meanwhile
+    share one further pass, so that a hundred clients cost as much as two.  A pass for a request
+    always begins after the request.
     """
 
     def __init__(
@@ -68,19 +69,24 @@ class Gathering:
                 made.append(encoded(left.pop()()))
         except Exception:
             failure = Failure()
-            self._end(waiting, lambda one: one.errback(failure))
+            self._hand(waiting, lambda one: one.errback(failure))
             return
         if left:
             self._reactor.callLater(0, self._next, left, made, waiting)
         else:
             whole = b"[" + b", ".join(made) + b"]"
-            self._end(waiting, lambda one: one.callback(whole))
+            self._hand(waiting, lambda one: one.callback(whole))
 
-    def _end(
+    def _hand(
         self, waiting: list[Deferred[bytes]], fire: Callable[[Deferred[bytes]], Any]
     ) -> None:
-        self._busy = False
-        for one in waiting:
-            fire(one)
-        if self._waiting and not self._busy:
+        """
+        Hand the result to those who wait for it, one for each turn: writing it takes time, too.
+        """
+        if waiting:
+            self._reactor.callLater(0, self._hand, waiting[1:], fire)
+            fire(waiting[0])
+        elif self._waiting:
             self._begin()
+        else:
+            self._busy = False

@@ -28,6 +28,9 @@ from txcarp.service import CARPService
 #: Seconds until the next attempt to open a socket that another process uses.
 RETRY = 5.0
 
+#: Connections that are accepted in one turn of the reactor.
+_ACCEPTS = 4
+
 #: The mode of the socket: its group may read, and only some of its users may act.
 _MODE = 0o660
 
@@ -44,6 +47,20 @@ class _Port(unix.Port):
     """
 
     identity: tuple[int, int] | None = None
+
+    @property
+    def numberAccepts(self) -> int:
+        """
+        The most connections that are accepted in one turn of the reactor.
+        """
+        return _ACCEPTS
+
+    @numberAccepts.setter
+    def numberAccepts(self, number: int) -> None:
+        """
+        Ignore what Twisted finds sensible, up to some hundred: each connection soon has a request,
+        and an advertisement that is due would wait for all of them.
+        """
 
     def connectionLost(self, reason: Failure) -> None:
         """
