@@ -25,6 +25,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
+\fBtxcarp explain\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
 \fBtxcarp is\-master\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp observe\fR [\fIoptions\fR]

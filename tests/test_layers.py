@@ -23,7 +23,7 @@ LAYERS = (
     ("txcarp.protocol",),
     ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
     ("txcarp.status",),
-    ("txcarp.interfaces",),
+    ("txcarp.explanation", "txcarp.interfaces"),
     ("txcarp.configuration.values",),
     ("txcarp.checks.verdict",),
     ("txcarp.checks.health",),

@@ -20,6 +20,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{checks}: whether what a master needs works.
   - C{virtualhost}: a virtual host, as other programs see it.
   - C{status}: everything about a virtual host at one moment.
+  - C{explanation}: why a host is master or is not, in words.
   - C{platform}: the machine, made once for all virtual hosts.
   - C{service}: all virtual hosts of a process.
   - C{configuration}: settings, and ucarp's command line.
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from txcarp.configuration.model import TrackedInterface as TrackedInterface
     from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
     from txcarp.daemon.scheduling import stayOnTime as stayOnTime
+    from txcarp.explanation import Explanation as Explanation
     from txcarp.findings import Diagnosis as Diagnosis
     from txcarp.findings import Finding as Finding
     from txcarp.interfaces import IAddressObserver as IAddressObserver
@@ -112,6 +114,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.envelope import Packet as Packet
     from txcarp.protocol.events import Event as Event
     from txcarp.protocol.events import HoldReason as HoldReason
+    from txcarp.protocol.explain import Comparison as Comparison
     from txcarp.protocol.family import Family as Family
     from txcarp.protocol.freshness import SealedSource as SealedSource
     from txcarp.protocol.rejection import Rejection as Rejection
@@ -139,12 +142,14 @@ _MODULES = {
     "Change": "txcarp.change",
     "CheckStatus": "txcarp.status",
     "CommandCheck": "txcarp.checks.local",
+    "Comparison": "txcarp.protocol.explain",
     "ConfigurationError": "txcarp.configuration.model",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
     "DNSCheck": "txcarp.checks.dns",
     "Effect": "txcarp.protocol.effects",
     "Event": "txcarp.protocol.events",
+    "Explanation": "txcarp.explanation",
     "Family": "txcarp.protocol.family",
     "FileCheck": "txcarp.checks.local",
     "Finding": "txcarp.findings",

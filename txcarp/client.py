@@ -80,6 +80,12 @@ class Client:
         """
         return self._group("GET", name)
 
+    def explain(self, name: str) -> dict[str, Any]:
+        """
+        Return why this host is master of a group or is not.
+        """
+        return self._ask("GET", f"/v1/groups/{quote(name, safe=':')}/explain")
+
     def demote(self, name: str, reason: str, amount: int) -> dict[str, Any]:
         """
         Make the host less preferred in a group for a reason.

@@ -16,6 +16,7 @@ from txcarp.change import Readiness
 from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
 from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.explanation import Explanation
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IDiagnosisObserver,
@@ -33,7 +34,9 @@ from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, Reconfigured, ResignAsked
+from txcarp.protocol.explain import Comparison, compare
 from txcarp.protocol.family import Family
+from txcarp.protocol.timing import Peer
 from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
 
 
@@ -120,6 +123,18 @@ class VirtualHost(Service):
             changes=[PastChange(now - when, change) for when, change in memory.changes],
             checks=[] if run is None else run.fitness.statuses(),
         )
+
+    def explain(self) -> Explanation:
+        """
+        Explain why this host is master or is not.
+        """
+        comparisons: dict[str, Comparison] = {}
+        if self._run is not None:
+            standing = self._run.standing
+            for peer in self._memory.peers.all:
+                said = Peer(peer.timing, peer.source, peer.demotion)
+                comparisons[textOf(peer.source)] = compare(standing, said)
+        return Explanation(self.status(), comparisons)
 
     def _addresses(self, now: float) -> list[AddressStatus]:
         addresses = self.configuration.addresses

@@ -87,7 +87,7 @@ class ImportTests(SynchronousTestCase):
         A command that asks a running process needs none of them, except for a table on a terminal.
         """
         self.assertEqual(self.imported("import txcarp.client, http.client"), [])
-        for module in ("status", "ismaster", "demotion", "takeover", "reload"):
+        for module in ("status", "explain", "ismaster", "demotion", "takeover", "reload"):
             self.assertEqual(self.imported(f"import txcarp.commands.{module}"), [])
         # Where no process answers, the exit status is 3.
         lines = "from txcarp.commands.status import main; assert main(['--control=/none/x']) == 3"

@@ -28,6 +28,7 @@ from txcarp.protocol.effects import Role
 #: The commands that ask, each with arguments that need a group C{web}.
 ASKING = {
     "status": ["web"],
+    "explain": ["web"],
     "is-master": ["web"],
     "demote": ["web", "upgrade", "50"],
     "promote": ["web", "upgrade"],
@@ -194,6 +195,17 @@ class CommandTests(RunningTestCase):
         lines = re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()
         self.assertLessEqual(max(map(len, lines)), 80)
         self.assertTrue(any("demoted 50" in line for line in lines), lines)
+
+    async def test_explain(self) -> None:
+        """
+        C{explain} prints the explanation, or the whole answer.
+        """
+        status, output, _ = await self.ran("explain", "web")
+        lines = self.carp.virtualHosts[0].explain().lines()
+        self.assertEqual((status, output.splitlines()), (0, lines))
+        status, output, _ = await self.ran("explain", "--json", "web")
+        self.assertEqual(status, 0)
+        self.assertEqual(json.loads(output), {"schema": 1, "lines": lines, "comparisons": {}})
 
     async def test_json(self) -> None:
         """

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "txcarp.commands.check:main",
     "demo": "txcarp.commands.demo:main",
     "demote": "txcarp.commands.demotion:demote",
+    "explain": "txcarp.commands.explain:main",
     "forget": "txcarp.commands.forget:main",
     "is-master": "txcarp.commands.ismaster:main",
     "observe": "txcarp.commands.observe:main",

@@ -53,7 +53,7 @@ from txcarp.protocol import effects, events
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Role
-from txcarp.protocol.election import MASTER
+from txcarp.protocol.election import MASTER, Standing
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
@@ -190,6 +190,13 @@ class Participation:
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
         self._watched: dict[str, None] = {}
+
+    @property
+    def standing(self) -> Standing:
+        """
+        The present facts about this host, for the election.
+        """
+        return self._own.now()
 
     @property
     def role(self) -> Role:

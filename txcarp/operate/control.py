@@ -126,6 +126,12 @@ class Control:
             case ("v1", "groups", name):
                 self._must(request, "GET")
                 return answer({"group": self._host(name).status()})
+            case ("v1", "groups", name, "explain"):
+                self._must(request, "GET")
+                explanation = self._host(name).explain()
+                return answer(
+                    {"lines": explanation.lines(), "comparisons": explanation.comparisons}
+                )
             case ("v1", "groups", name, action) if action in self._actions:
                 self._must(request, "POST")
                 self._mayAct(request)

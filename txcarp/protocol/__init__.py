@@ -13,6 +13,7 @@ In reading order:
   - C{events}: everything that can happen to a virtual host.
   - C{effects}: everything that the election can ask a host to do, roles, and reasons.
   - C{election}: the states, and what each event means in them.
+  - C{explain}: what the election would decide, for people.
   - C{dialect}: the table of differences between ucarp, FreeBSD and OpenBSD.
   - C{demotion}: how a host that cannot do its work well becomes less preferred.
   - C{envelope}: the IP packet around an advertisement, and whether a host may look at it.

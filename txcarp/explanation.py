@@ -1,0 +1,157 @@
+"""
+Why a host is master of its group or is not, in words.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import attrs
+
+from txcarp.protocol.effects import Role
+from txcarp.protocol.explain import Comparison
+from txcarp.protocol.timing import Timing
+from txcarp.status import PeerStatus, Status
+
+#: Seconds from which a time needs a date.
+_DAY = 86400
+
+
+@attrs.frozen
+class Explanation:
+    """
+    A status, and what the election says about the other hosts.
+
+    @ivar status: The state of this host.
+    @ivar comparisons: The comparison with each peer of the status, by its address.
+    """
+
+    status: Status
+    comparisons: dict[str, Comparison]
+
+    def lines(self) -> list[str]:
+        """
+        The explanation for people.
+        """
+        return [self._headline(), *self._reasons(), *self._prospects(), *self._history()]
+
+    def _headline(self) -> str:
+        status = self.status
+        place = f"vhid {status.vhid} on {status.interface}"
+        name = f"{status.title} ({place})" if status.title else place
+        if status.since is None:
+            return f"{name}: {status.role.value}."
+        since = f"since {self._clock(-status.since)}, {_duration(status.since)} ago"
+        return f"{name}: {status.role.value} {since}."
+
+    def _reasons(self) -> Iterator[str]:
+        """
+        Yield why this host has its role.
+        """
+        status = self.status
+        if not status.running:
+            yield "This host takes no part in the group, because it is stopped."
+            return
+        for hold in status.holds:
+            left = "" if hold.remaining is None else f" for {hold.remaining:.1f} s more"
+            yield f"This host is held back from the election{left}: {hold.explain()}."
+        if status.role is Role.MASTER:
+            yield f"This host advertises every {self._own()}."
+        elif not status.holds:
+            yield from self._whyBackup()
+
+    def _whyBackup(self) -> Iterator[str]:
+        master = self._master
+        if master is None:
+            yield f"No master is heard. As master, this host would advertise every {self._own()}."
+            return
+        comparison = self.comparisons[master.source]
+        yield f"{master.source} is master, and advertises every {_said(master)}."
+        yield f"As master, this host would advertise every {self._own()}."
+        if comparison.takesOver is not None:
+            why = comparison.takesOver.value
+            yield f"This host takes over when it hears {master.source} again: {why}."
+        elif comparison.yields and self._isTie(master):
+            yield f"The two are equally preferred, and {master.source} wins the tie."
+        elif comparison.yields:
+            yield f"Therefore {master.source} is preferred."
+        else:
+            yield (
+                "This host is preferred, but does not take over from a master that works: it does "
+                "not preempt, or not yet."
+            )
+
+    def _prospects(self) -> Iterator[str]:
+        """
+        Yield what would change that.
+        """
+        status = self.status
+        if status.role is Role.MASTER:
+            for peer in status.peers:
+                comparison = self.comparisons[peer.source]
+                would = "leave it the group" if comparison.yields else "stay master"
+                yield (
+                    f"{peer.source} was heard {_duration(peer.age)} ago, and advertised every "
+                    f"{_said(peer)}. If it did so again, this host would {would}."
+                )
+        elif status.deadline is not None:
+            silent = f"{status.master} falls silent" if status.master else "no master is heard"
+            when = self._clock(status.deadline, tenths=True)
+            yield f"If {silent}, this host takes over at {when}."
+
+    def _history(self) -> Iterator[str]:
+        """
+        Yield the last changes of role.
+        """
+        for past in self.status.changes:
+            change = past.change
+            when = self._clock(-past.age)
+            yield f"  {when}  {change.previous.value} -> {change.role.value}: {change.explain()}"
+
+    @property
+    def _master(self) -> PeerStatus | None:
+        sources = [peer for peer in self.status.peers if peer.source == self.status.master]
+        return sources[0] if sources else None
+
+    def _isTie(self, peer: PeerStatus) -> bool:
+        return peer.timing == self.status.advertised
+
+    def _own(self) -> str:
+        """
+        How often this host advertises, and why.
+        """
+        status = self.status
+        words = _timing(status.advertised)
+        if not status.demotions:
+            return words
+        amounts = " and ".join(f"{amount} for {why!r}" for why, amount in status.demotions.items())
+        if status.advertised == status.configured:
+            return f"{words}, and is demoted by {amounts}"
+        return f"{words[:-1]}: {status.configured.advskew}, demoted by {amounts})"
+
+    def _clock(self, seconds: float, tenths: bool = False) -> str:
+        """
+        The time of day some seconds after the status was taken; with a date if it is long before.
+        """
+        when = self.status.time + seconds
+        form = "%b %d %H:%M:%S" if seconds <= -_DAY else "%H:%M:%S"
+        text = time.strftime(form, time.localtime(when))
+        return f"{text}.{int(when * 10) % 10}" if tenths else text
+
+
+def _said(peer: PeerStatus) -> str:
+    words = _timing(peer.timing)
+    return f"{words}, with a demotion of {peer.demotion}" if peer.demotion else words
+
+
+def _timing(timing: Timing) -> str:
+    return f"{timing.interval:.2f} s (advbase {timing.advbase}, advskew {timing.advskew})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * _DAY else f"{seconds / _DAY:.0f} days"
