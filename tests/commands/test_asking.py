@@ -21,6 +21,7 @@ from tests import crafted
 from tests.operate.running import RunningTestCase
 from txcarp.change import ReloadResult
 from txcarp.client import Client
+from txcarp.commands.explain import wrapped
 from txcarp.commands.main import COMMANDS
 from txcarp.commands.status import plainTable, row
 from txcarp.protocol.effects import Role
@@ -202,7 +203,18 @@ class CommandTests(RunningTestCase):
         """
         status, output, _ = await self.ran("explain", "web")
         lines = self.carp.virtualHosts[0].explain().lines()
-        self.assertEqual((status, output.splitlines()), (0, lines))
+        self.assertEqual(status, 0)
+        self.assertEqual(" ".join(output.split()), " ".join(" ".join(lines).split()))
+        self.assertLessEqual(max(map(len, output.splitlines())), 80)
+        self.assertEqual(
+            list(wrapped(["x " * 50, "  12:00:00  A -> B: " + "why " * 20])),
+            [
+                ("x " * 40).rstrip(),
+                ("x " * 10).rstrip(),
+                "  12:00:00  A -> B: " + ("why " * 15).rstrip(),
+                " " * 12 + ("why " * 5).rstrip(),
+            ],
+        )
         status, output, _ = await self.ran("explain", "--json", "web")
         self.assertEqual(status, 0)
         self.assertEqual(json.loads(output), {"schema": 1, "lines": lines, "comparisons": {}})

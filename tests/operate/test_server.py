@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import stat
 import subprocess
@@ -23,7 +24,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import DeferredList, gatherResults
 from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import capturedLogs, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests import crafted
 from tests.fakes import FakePlatform, Journal, configured
@@ -143,7 +144,8 @@ class ActingTests(RunningTestCase):
         self.assertEqual((found["demotions"], found["demotion"]), ({"upgrade": 50}, 50))
         self.assertEqual(self.carp.virtualHosts[0].status().demotions, {"upgrade": 50})
         said = [str(formatEvent(event)) for event in events]
-        who = f"Asked by uid {os.getuid()} (root), process {os.getpid()}: demote web"
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        who = f"Asked by uid {os.geteuid()} ({name}), process {os.getpid()}: demote web"
         self.assertTrue([line for line in said if line.startswith(who)], said)
         self.assertTrue([line for line in said if "(reason 'upgrade', amount 50)" in line], said)
         found = await self.asking(lambda client: client.promote("web", "upgrade"))
@@ -214,9 +216,10 @@ class ActingTests(RunningTestCase):
         """
         The kernel says who asks: another user may not act.
         """
+        if os.geteuid() != 0:
+            raise SkipTest("only root can become another user")
         os.chmod(os.path.dirname(self.path), 0o755)
         os.chmod(self.path, 0o666)
-        self.assertEqual(os.geteuid(), 0, "this test becomes another user")
         code = (
             "import os, sys; os.setuid(65534)\n"
             "from txcarp.client import *\n"

@@ -189,7 +189,7 @@ class ControlFactory(http.HTTPFactory):
         http.HTTPFactory.__init__(self, timeout=None, reactor=reactor)  # type: ignore[arg-type]
         self.control = control
         self.connected = 0
-        #: The users who may act.  Looking up others could block.
+        #: The names of users who may act.  Looking up others could block.
         self._users = {uid: _userName(uid) for uid in (0, os.geteuid())}
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -205,7 +205,8 @@ class ControlFactory(http.HTTPFactory):
         Find out from the kernel who is at the other end.
         """
         pid, uid = credentialsOf(connection)
-        return Actor(uid, self._users.get(uid, ""), pid, uid in self._users)
+        # The process may have got another user since it has opened the socket.
+        return Actor(uid, self._users.get(uid, ""), pid, uid in (0, os.geteuid()))
 
     def startFactory(self) -> None:
         """
