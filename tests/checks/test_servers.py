@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -198,6 +198,18 @@ class TCPTests(ServerTestCase):
         said = yield self.run_(TCPCheck(f"127.0.0.1:{self.serve(None)}"))
         self.assertEqual(said, "accepted")
         yield self.lost
+
+    def test_hangs(self) -> None:
+        """
+        The attempt to connect ends at the timeout.
+        """
+        host = Segment().host("10.1.1.1")
+        host.reactor = MemoryReactorClock()
+        running = TCPCheck("192.0.2.1:80").run(host, 1.0)
+        [connector] = host.reactor.connectors
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.assertTrue(connector.stoppedConnecting)
 
     @inlineCallbacks
     def test_refused(self) -> Any:
@@ -482,7 +494,8 @@ class DNSTests(ServerTestCase):
 
         def answers(question: bytes) -> list[bytes]:
             good = answered(0x8180, 2)(question)[0]
-            return [b"", b"x", *answered(0x8182, 1, 7)(question), good[:-1] + b"\x05", good]
+            other = answered(0x8180, 9)(question)[0][:-1] + b"\x05"
+            return [b"", b"x", *answered(0x8182, 1, 7)(question), other, good]
 
         said = yield self.run_(self.check(answers, record="AAAA"))
         self.assertEqual(said, "2 records")

@@ -105,8 +105,10 @@ def ask(
 
     def cancel(answer: Deferred[str]) -> None:
         conversation.answer = None
-        conversation.close()
-        connector[0].disconnect()
+        if conversation.transport is None:
+            connector[0].stopConnecting()
+        else:
+            conversation.close()
 
     answer = conversation.answer = Deferred(cancel)
     # The deadline is the caller's: the timers of the reactor run on the wall clock.
@@ -186,7 +188,7 @@ class _Conversation(Protocol):
 
     def close(self) -> None:
         """
-        Close the connection at once.
+        Close the connection at once, if there is one.
         """
         if self.transport is not None:
             self.transport.abortConnection()
