@@ -90,8 +90,6 @@ class Machine(Computer):
         self._refused: tuple[float, str] = (float("-inf"), "")
         self._damped = False
         self._stoodSince = 0.0
-        #: When the last packet came that the socket kept.
-        self._arrived = 0.0
         self._starts = 0
         #: Seconds of the machine's life that CLOCK_MONOTONIC does not count.
         self._asleep = 0.0
@@ -282,9 +280,7 @@ class Machine(Computer):
         self.frozen = False
         self.clock.set(now)
         if noticed:
-            # Seals refuse what is too old.  If that is all, the next one may be old, too.
-            isOld = not self._unread or now - self._arrived > LAG
-            self.plain.slept(isOld)
+            self.plain.slept(isOld=not self._unread)
             self._unread.clear()  # what waited says nothing about now
         self.plain.connect(self.plugged)
         self.readUnread()
@@ -303,8 +299,6 @@ class Machine(Computer):
     def arrived(self, packet: bytes) -> None:
         if self.standstill is Standstill.SUSPENDED:
             return
-        if len(self._unread) < self.room:
-            self._arrived = self.segment.clock.seconds()
         if self.plain is None:
             super().arrived(packet)
         elif not self.frozen or len(self._unread) < self.room:

@@ -38,7 +38,11 @@ but only where the story gives a reason, and not whenever txcarp does:
   - I{The way back.}  A host that goes back to the plain protocol is believed after three
     advertisements.  Meanwhile a better host may stay, or become, the only master.
 
-The last two are not compared meanwhile.
+  - I{Leaps.}  The first advertisement after a clock was set more than ten years ahead is not
+    believed, because a guessed seal looks like that.  Backups wait for their dead time again, also
+    if it is a bow-out.
+
+The last three are not compared meanwhile.
 """
 
 from __future__ import annotations
@@ -64,6 +68,7 @@ from tests.simulation.story import (
 from txcarp.mastership.leases import leaseFor
 from txcarp.mastership.mastership import LINGER
 from txcarp.protocol.freshness import LAG
+from txcarp.protocol.seal import FAR_AHEAD
 
 #: Hosts that become master within this many seconds of each other do so at the same moment.
 _MOMENT = 0.02
@@ -191,8 +196,8 @@ def _fallenBehind(story: Story) -> int:
 
 def _doubts(story: Story, *plays: Play) -> Iterator[Span]:
     """
-    The times in which hosts are not believed yet: those that went back to the plain protocol, and
-    strangers.
+    The times in which hosts are not believed yet: those that went back to the plain protocol,
+    strangers, and those whose clock was set years ahead.
     """
     begins = [begin for play in plays for spans in play.masters for begin, _ in spans]
     begins += [time for step in story.steps for time in (step.at, step.ends)]
@@ -205,6 +210,9 @@ def _doubts(story: Story, *plays: Play) -> Iterator[Span]:
     for play in plays:
         for at, _ in play.refusals:
             yield (at, at + 2 * story.group.interval + SLACK)
+    for step in story.steps:
+        if isinstance(step, SetClock) and step.by > FAR_AHEAD:
+            yield (step.at, step.at + max(story.group.deadTimes) + story.group.interval + SLACK)
 
 
 class Comparison:
@@ -221,6 +229,10 @@ class Comparison:
         #: For how many seconds the plays may differ.
         self._bound = interval + SLACK
         self._doubts = [*_doubts(story, safe, plain)]
+        #: When a stranger is not believed, and until a backup has taken over from it.
+        self._strangers = [
+            (at, at + 2 * group.interval + SLACK) for at, _ in (*safe.refusals, *plain.refusals)
+        ]
         #: When a host runs a plain program.
         self._goneBack = [(one.at, one.ends) for one in story.steps if isinstance(one, GoBack)]
         #: For each host, when it stands still; and when it does not even answer.
@@ -242,7 +254,7 @@ class Comparison:
         """
         for error in self._safe.errors:
             yield f"An internal error was logged: {error}"
-        different = self._stretches(self._differ)
+        different = [each for each in self._stretches(self._differ) if not self._isStrange(each)]
         for begin, end in different:
             if end - begin > self._bound:
                 time = (begin + end) / 2
@@ -288,6 +300,13 @@ class Comparison:
             ]
             if having != final:
                 yield f"At the end the master has skew {final}, and {having} have the address."
+
+    def _isStrange(self, stretch: Span) -> bool:
+        """
+        Whether a difference begins while a stranger is not believed.  Another host may take over
+        meanwhile, and stays where nobody preempts.
+        """
+        return any(within([doubt], stretch[0] - SLACK) for doubt in self._strangers)
 
     def _stretches(self, holds: Callable[[float], bool]) -> list[Span]:
         return stretches(self._times, holds)
