@@ -62,6 +62,7 @@ from tests.simulation.story import (
     Freeze,
     GoBack,
     SetClock,
+    Step,
     Stop,
     Story,
 )
@@ -211,8 +212,15 @@ def _doubts(story: Story, *plays: Play) -> Iterator[Span]:
         for at, _ in play.refusals:
             yield (at, at + 2 * story.group.interval + SLACK)
     for step in story.steps:
-        if isinstance(step, SetClock) and step.by > FAR_AHEAD:
+        if _leaps(step):
             yield (step.at, step.at + max(story.group.deadTimes) + story.group.interval + SLACK)
+
+
+def _leaps(step: Step) -> bool:
+    """
+    Whether a clock is set so far ahead that the next advertisement is not believed.
+    """
+    return isinstance(step, SetClock) and step.by > FAR_AHEAD
 
 
 class Comparison:
@@ -231,7 +239,9 @@ class Comparison:
         self._doubts = [*_doubts(story, safe, plain)]
         #: When a stranger is not believed, and until a backup has taken over from it.
         self._strangers = [
-            (at, at + 2 * group.interval + SLACK) for at, _ in (*safe.refusals, *plain.refusals)
+            (at, at + 2 * group.interval + SLACK)
+            for at, _ in (*safe.refusals, *plain.refusals)
+            if not any(map(_leaps, story.steps))
         ]
         #: When a host runs a plain program.
         self._goneBack = [(one.at, one.ends) for one in story.steps if isinstance(one, GoBack)]
