@@ -42,7 +42,7 @@ from txcarp.protocol import freshness
 from txcarp.protocol.dialect import DIALECTS, Dialect
 from txcarp.protocol.freshness import LAG
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import Says, Ticks, Verification
+from txcarp.protocol.seal import Fields, Ticks, Verification
 
 #: The hosts that seal.  The second one is behind a router and sends to the host alone.
 SEALING = (crafted.PEER, "10.99.0.4", crafted.PEER6)
@@ -57,12 +57,12 @@ _SOURCES = (*STRANGERS, *SEALING, OWN, OWN6, *PLAIN)
 #: What the hosts of the group say: advbase, advskew and demotion.  A host remembers more
 #: of each.
 SAYINGS = (
-    Says(1, 0),
-    Says(1, 100),
-    Says(1, 240),
-    Says(0, 200),
-    Says(2, 0, 30),
-    Says(255, 255),
+    Fields(1, 0),
+    Fields(1, 100),
+    Fields(1, 240),
+    Fields(0, 200),
+    Fields(2, 0, 30),
+    Fields(255, 255),
 )
 
 #: Seconds since 1970 when the clock of the host says 0.
@@ -97,7 +97,7 @@ class Fact:
 
     digest: bytes
     source: bytes
-    says: Says
+    says: Fields
     made: float
     sealed: bool
     own: bool = False
@@ -238,7 +238,7 @@ class Besieged(RuleBasedStateMachine):
         arrives=st.sampled_from([True, True, True, False]),
         counter=st.integers(0, 2**64 - 1),
     )
-    def speak(self, source: str, says: Says, arrives: bool, counter: int) -> bytes:
+    def speak(self, source: str, says: Fields, arrives: bool, counter: int) -> bytes:
         """
         A host of the group advertises; the attacker may keep the packet from the host.
 
@@ -336,7 +336,7 @@ class Besieged(RuleBasedStateMachine):
             return "no host signed it"
         if fact.own:
             return "this host sent it"
-        says = Says(body[5], body[2], body[4])
+        says = Fields(body[5], body[2], body[4])
         if fact.sealed and (fact.source, fact.says) == (source, says):
             age = self._now - fact.made
             if fact.believed:
@@ -384,7 +384,7 @@ class Besieged(RuleBasedStateMachine):
                 self._deliver(packets[-1], mustBelieve=True)
         return packets
 
-    def _advertisement(self, source: str, says: Says, counter: int = 0) -> bytes:
+    def _advertisement(self, source: str, says: Fields, counter: int = 0) -> bytes:
         """
         An advertisement of a host of the group, signed by a second implementation.
         """
@@ -413,7 +413,7 @@ class Besieged(RuleBasedStateMachine):
         self._facts[_counterOf(packet)] = Fact(
             body[16:36],
             sourceOf(packet),
-            Says(body[5], body[2], body[4]),
+            Fields(body[5], body[2], body[4]),
             self._now,
             sealed,
             own,

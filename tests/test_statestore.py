@@ -41,7 +41,7 @@ from txcarp.interfaces import IStateStore
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.effects import Role
 from txcarp.protocol.freshness import SealedSource
-from txcarp.protocol.seal import TICKS, Says
+from txcarp.protocol.seal import TICKS, Fields
 from txcarp.protocol.sealstate import SealState
 from txcarp.service import CARPService
 from txcarp.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
@@ -60,7 +60,7 @@ _PEER = socket.inet_aton("10.99.0.1")
 _STATE = SealState(
     7,
     {
-        _PEER: SealedSource(5, 1.5, 3.0, (Says(1, 0), Says(255, 255, 3))),
+        _PEER: SealedSource(5, 1.5, 3.0, (Fields(1, 0), Fields(255, 255, 3))),
         socket.inet_pton(socket.AF_INET6, "fe80::1"): SealedSource(9),
     },
     (2**64 - 1, 3),

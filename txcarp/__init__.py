@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.family import Family as Family
     from txcarp.protocol.freshness import SealedSource as SealedSource
     from txcarp.protocol.rejection import Rejection as Rejection
+    from txcarp.protocol.seal import Fields as Fields
     from txcarp.protocol.seal import Verification as Verification
     from txcarp.protocol.sealstate import SealState as SealState
     from txcarp.protocol.timing import Timing as Timing
@@ -151,6 +152,7 @@ _MODULES = {
     "Event": "txcarp.protocol.events",
     "Explanation": "txcarp.explanation",
     "Family": "txcarp.protocol.family",
+    "Fields": "txcarp.protocol.seal",
     "FileCheck": "txcarp.checks.local",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",

@@ -21,7 +21,7 @@ from typing import Any
 from txcarp.addresses import parseAddress, textOf
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.lapse import SAVED
-from txcarp.protocol.seal import TICKS, Says
+from txcarp.protocol.seal import TICKS, Fields
 from txcarp.protocol.sealstate import SealState
 from txcarp.statewriter import SeparateWriter, makeDirectory, openPrivately, replaceFile
 
@@ -123,7 +123,7 @@ def _sourcesOf(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, S
     for address, source in found.items():
         offset, at = source["offset"], _finite(source["at"])
         sayings = tuple(
-            Says(*(_whole(value, 256) for value in says)) for says in source["sayings"]
+            Fields(*(_whole(value, 256) for value in says)) for says in source["sayings"]
         )
         yield (
             parseAddress(address),

@@ -24,7 +24,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 #: Another value for each setting that can change.
 OTHERS: dict[str, Any] = {
@@ -238,7 +238,7 @@ class KeyTests(SynchronousTestCase):
         for said in stage.transport.advertisements[-2:]:
             keyring = keyringOf(configured(password=b"new"))
             self.assertEqual(keyring.recognise(said.counter, said.digest), CURRENT)
-            says = Says(said.advbase, said.advskew, said.demotion)
+            says = Fields(said.advbase, said.advskew, said.demotion)
             self.assertTrue(keyring.seal.opens(said.counter, says, parseIPv4(crafted.OWN)))
         for counter, password in enumerate((b"new", crafted.PASSWORD)):
             stage.deliver(advskew=200, password=password, counter=counter)

@@ -32,7 +32,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import LAG, SealedSource
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import EPOCH, FAR_AHEAD, LIKELY, PACE, TICKS, Says, Verification
+from txcarp.protocol.seal import EPOCH, FAR_AHEAD, LIKELY, PACE, TICKS, Fields, Verification
 from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import bootIdentity, encodeState
 from txcarp.statestore import LONGEST_WRITE, StateStore
@@ -94,13 +94,13 @@ class SealingTestCase(SynchronousTestCase):
             self.caughtUp.append(self.clock.seconds())
         return judged.sealed
 
-    def sealed(self, seconds: float = 0.0, says: Says | None = None) -> Advertisement:
+    def sealed(self, seconds: float = 0.0, says: Fields | None = None) -> Advertisement:
         """
         Make an advertisement that a peer seals at a time.
 
         @param seconds: The time, in seconds from now.
         """
-        says = says or Says(1, 0)
+        says = says or Fields(1, 0)
         configuration = configured()
         keyring = Keyring(configuration.vhid, UCARP, configuration.password, [])
         tick = int((self.clock.seconds() + seconds) * PACE) + 1000
@@ -121,7 +121,7 @@ class RememberTests(SealingTestCase):
         counters: list[int] = []
         for _ in range(RESERVED * 3):
             reserved = self.saved.tick
-            counter = self.sealing.counter(Says(1, 0), _PEER)
+            counter = self.sealing.counter(Fields(1, 0), _PEER)
             assert counter is not None
             if counters:  # the first tick cannot be reserved in advance
                 self.assertGreaterEqual(reserved, tickOf(counter))
@@ -130,7 +130,7 @@ class RememberTests(SealingTestCase):
             self.clock.advance(1.0)
         self.assertLess(self.disk.writes, 8)
         self.wall -= 86400.0
-        again = self.make().counter(Says(1, 0), _PEER)
+        again = self.make().counter(Fields(1, 0), _PEER)
         assert again is not None
         self.assertGreater(tickOf(again), counters[-1])
 
@@ -139,12 +139,12 @@ class RememberTests(SealingTestCase):
         A stop ends the reservation.  After the next start in the same process, ticks are reserved
         again.
         """
-        self.sealing.counter(Says(1, 0), _PEER)
+        self.sealing.counter(Fields(1, 0), _PEER)
         self.clock.advance(1.0)
         self.successResultOf(self.sealing.stop())
         self.sealing = self.make(sameProcess=True)
         self.clock.advance(1.0)
-        counter = self.sealing.counter(Says(1, 0), _PEER)
+        counter = self.sealing.counter(Fields(1, 0), _PEER)
         assert counter is not None
         self.assertGreaterEqual(self.saved.tick, tickOf(counter))
 
@@ -171,7 +171,7 @@ class RememberTests(SealingTestCase):
         if not hasattr(self, "peer"):
             self.peer = self.make(MemoryFile())
         source = socket.inet_aton("10.99.0.2")
-        counter = sealing.counter(Says(1, 0), source)
+        counter = sealing.counter(Fields(1, 0), source)
         assert counter is not None
         vhid = configured().vhid
         self.assertTrue(self.judge(self.peer, Advertisement(vhid, 1, 0, counter, b""), source))
@@ -180,7 +180,7 @@ class RememberTests(SealingTestCase):
         """
         A stop saves the last tick that was used.
         """
-        counter = self.sealing.counter(Says(1, 0), _PEER)
+        counter = self.sealing.counter(Fields(1, 0), _PEER)
         assert counter is not None
         self.successResultOf(self.sealing.stop())
         self.assertEqual(self.saved.tick, tickOf(counter))
@@ -248,7 +248,7 @@ class RememberTests(SealingTestCase):
         A disk that does not respond does not prevent the stop, and may respond later.
         """
         self.threads.slow = True
-        self.sealing.counter(Says(1, 0), _OWN)
+        self.sealing.counter(Fields(1, 0), _OWN)
         self.clock.advance(0.0)
         self.assertEqual(self.threads.unfinished, 1)
         with capturedLogs() as logs:
@@ -285,7 +285,7 @@ class RememberTests(SealingTestCase):
             sealing = self.make()
         self.assertIn("cannot be read", formatEvent(logs[0]) or "")
         self.assertIn(_GROUP, formatEvent(logs[0]) or "")
-        self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+        self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
 
     def test_noThread(self) -> None:
         """
@@ -297,9 +297,9 @@ class RememberTests(SealingTestCase):
 
         sealing = self.make(store=StateStore(self.disk, self.clock, refuse))
         with capturedLogs() as logs:
-            self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+            self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
             self.clock.advance(1.0)
-            self.assertIsNotNone(sealing.counter(Says(1, 0), _OWN))
+            self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
             self.successResultOf(sealing.stop())
         self.assertEqual(len(logs), 1)
         self.assertIn("can't start new thread", formatEvent(logs[0]) or "")
@@ -309,7 +309,7 @@ class RememberTests(SealingTestCase):
         Without verification, nothing is sealed, checked or saved.
         """
         sealing = self.make(verification=Verification.OFF)
-        self.assertIsNone(sealing.counter(Says(1, 0), _PEER))
+        self.assertIsNone(sealing.counter(Fields(1, 0), _PEER))
         self.assertFalse(self.judge(sealing, self.sealed(), _PEER))
         self.successResultOf(sealing.stop())
         self.assertEqual(self.disk.writes, 0)
@@ -321,7 +321,7 @@ class RememberTests(SealingTestCase):
         self.wall = 2e10
         with capturedLogs() as logs:
             for _ in range(3):
-                self.assertIsNone(self.sealing.counter(Says(1, 0), _PEER))
+                self.assertIsNone(self.sealing.counter(Fields(1, 0), _PEER))
         self.assertEqual(len(logs), 1)
         self.assertIn("wrong by centuries", formatEvent(logs[0]) or "")
 
@@ -333,7 +333,7 @@ class RememberTests(SealingTestCase):
         far = TICKS // 2
         state = SealState(7, {_PEER: SealedSource(far)})
         self.disk.write(f'{{"version": 2}}\n{encodeState(_GROUP, state, bootIdentity())}\n')
-        counter = self.make().counter(Says(1, 0), _OWN)
+        counter = self.make().counter(Fields(1, 0), _OWN)
         assert counter is not None
         self.assertGreater(tickOf(counter), far)
 
@@ -344,7 +344,7 @@ class RememberTests(SealingTestCase):
         """
         self.wall = 1.5e9  # before there were ticks
         sealing = self.make()
-        sealing.counter(Says(1, 0), _OWN)
+        sealing.counter(Fields(1, 0), _OWN)
         for when in (0.0, 1.0, 2.0):
             self.judge(sealing, self.sealed(when), _PEER)
         self.assertEqual(self.caughtUp, [])
@@ -364,7 +364,7 @@ class RememberTests(SealingTestCase):
         sealing = self.make()
         heard = self.sealed(7 * 365 * 86400.0)
         self.judge(sealing, heard, _PEER)
-        counter = sealing.counter(Says(1, 0), _OWN)
+        counter = sealing.counter(Fields(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), tickOf(heard.counter) + 1)
 
@@ -376,7 +376,7 @@ class RememberTests(SealingTestCase):
         wall = self.wall - EPOCH
         far = max(wall + FAR_AHEAD, LIKELY)
         self.assertTrue(self.judge(self.sealing, self.sealed(far), _PEER))
-        counter = self.sealing.counter(Says(1, 0), _OWN)
+        counter = self.sealing.counter(Fields(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), int(wall * PACE))
         self.assertEqual(self.caughtUp, [])
@@ -444,7 +444,7 @@ class SlewTests(SealingTestCase):
                     machine.run(1.0)
                     if second == 1800:
                         machine.slew = 0.0
-                counter = sends.counter(Says(1, 0), _PEER)
+                counter = sends.counter(Fields(1, 0), _PEER)
                 assert counter is not None
                 heard = Advertisement(configured().vhid, 1, 0, counter, b"")
                 self.assertTrue(receives.judge(heard, _PEER).sealed, (sender, receiver, second))
@@ -453,14 +453,14 @@ class SlewTests(SealingTestCase):
 def resent(
     packet: bytes,
     *,
-    says: Says | None = None,
+    says: Fields | None = None,
     source: bytes | None = None,
 ) -> bytes:
     """
     Change a captured packet as an attacker can who does not know the password.
     """
     heard = decode(payloadOf(packet))
-    changed = says or Says(heard.advbase, heard.advskew, heard.demotion)
+    changed = says or Fields(heard.advbase, heard.advskew, heard.demotion)
     forged = Advertisement(
         heard.vhid,
         changed.advbase,
@@ -512,7 +512,9 @@ class AttackTests(SynchronousTestCase):
         for settings in ({}, both, {"verification": Verification.REQUIRE}):
             segment, first, _ = self.group(**settings)
             captured = list(segment.record)
-            for says in (Says(0, 0), Says(255, 255), Says(0, 1), Says(1, 240), Says(1, 0, 9)):
+            for says in (
+                *(Fields(0, 0), Fields(255, 255), Fields(0, 1), Fields(1, 240), Fields(1, 0, 9)),
+            ):
                 for source in (None, socket.inet_aton("10.99.0.2"), _STRANGER):
                     for packet in captured[-4:]:
                         if source is not None and len(sourceOf(packet)) == 16:
@@ -578,7 +580,7 @@ class AttackTests(SynchronousTestCase):
             segment.run(10)
             self.assertEqual(segment.masters(), [first])
             for packet in captured:
-                first.arrived(resent(packet, says=Says(0, 0), source=_STRANGER))
+                first.arrived(resent(packet, says=Fields(0, 0), source=_STRANGER))
                 segment.run(0.25)
                 self.assertEqual(segment.masters(), [first])
 
@@ -716,7 +718,7 @@ class AttackTests(SynchronousTestCase):
                     segment.run(10)
                 self.assertEqual(segment.masters(), [first])
                 first.crash()
-                for says in (None, Says(0, 1)):
+                for says in (None, Fields(0, 1)):
                     for index, packet in enumerate(captured):
                         self.inject(segment, resent(packet, says=says))
                         segment.run(1)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 #: Seconds of the model's unit of time.
 TICK = 0.25
@@ -98,9 +98,9 @@ class Local(NamedTuple):
     again: bool = False
     looks: bool = False
     demoted: bool = False
-    known: tuple[tuple[int, Says], ...] = ()
+    known: tuple[tuple[int, Fields], ...] = ()
     sleep: Sleep = Sleep.AWAKE
-    inbox: tuple[tuple[int, Says], ...] = ()
+    inbox: tuple[tuple[int, Fields], ...] = ()
 
 
 OFF = Local()
@@ -121,7 +121,7 @@ class Move(NamedTuple):
     kind: Kind
     verb: str
     after: Local
-    sends: tuple[Says, ...] = ()
+    sends: tuple[Fields, ...] = ()
     sender: int | None = None
     isShort: bool = False
 
@@ -143,7 +143,7 @@ class Spec:
     demotion: int = 240
 
 
-Outcome = tuple[Local, tuple[Says, ...]]
+Outcome = tuple[Local, tuple[Fields, ...]]
 
 
 class Machine:
@@ -170,7 +170,7 @@ class Machine:
         """
         raise NotImplementedError
 
-    def hear(self, local: Local, sender: int, says: Says) -> Outcome:
+    def hear(self, local: Local, sender: int, says: Fields) -> Outcome:
         """
         Hear an advertisement.
         """
@@ -324,7 +324,7 @@ class Machine:
             hold=None if hold is None else max(hold - 1, 0),
         )
 
-    def receive(self, local: Local, sender: int, sent: tuple[Says, ...]) -> Local:
+    def receive(self, local: Local, sender: int, sent: tuple[Fields, ...]) -> Local:
         """
         A host when packets are on their way to it.
         """
@@ -341,7 +341,7 @@ class Machine:
         return local._replace(inbox=inbox)
 
 
-def isBowOut(says: Says) -> bool:
+def isBowOut(says: Fields) -> bool:
     """
     Whether an advertisement is a bow-out.
     """

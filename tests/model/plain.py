@@ -18,7 +18,7 @@ import attrs
 
 from tests.model.machine import OFF, Kind, Local, Machine, Outcome, Spec, ticks
 from txcarp.protocol.advertisement import BOW_OUT
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 #: The skew of ucarp when it cannot send, and FreeBSD's largest one when it is demoted.
 _LARGEST = 240
@@ -47,13 +47,13 @@ class PlainHost(Machine):
         """
         return _RATIO * 1 + self.spec.skew / 256
 
-    def says(self, demoted: bool) -> Says:
+    def says(self, demoted: bool) -> Fields:
         """
         What it advertises.
         """
-        return Says(1, max(self.spec.skew, _LARGEST) if demoted else self.spec.skew, 0)
+        return Fields(1, max(self.spec.skew, _LARGEST) if demoted else self.spec.skew, 0)
 
-    def yields(self, own: Says, peer: Says, sender: int) -> bool:
+    def yields(self, own: Fields, peer: Fields, sender: int) -> bool:
         """
         Whether it yields, as master, to another one.
         """
@@ -65,7 +65,7 @@ class PlainHost(Machine):
         """
         return False
 
-    def takesOver(self, own: Says, peer: Says) -> bool:
+    def takesOver(self, own: Fields, peer: Fields) -> bool:
         """
         Whether it takes over from a master that is still there.
         """
@@ -89,7 +89,7 @@ class PlainHost(Machine):
     def start(self) -> Outcome:
         return self._backup(OFF), ()
 
-    def hear(self, local: Local, sender: int, says: Says) -> Outcome:
+    def hear(self, local: Local, sender: int, says: Fields) -> Outcome:
         own = self.says(local.demoted)
         if local.state == "backup":
             return self._master(local) if self.takesOver(own, says) else (self._backup(local), ())
@@ -113,11 +113,11 @@ class PlainHost(Machine):
     def stop(self, local: Local) -> Outcome:
         return OFF, (self._bowOut(local),)
 
-    def _bowOut(self, local: Local) -> Says:
+    def _bowOut(self, local: Local) -> Fields:
         return attrs.evolve(self.says(local.demoted), advbase=BOW_OUT, advskew=BOW_OUT)
 
 
-def _timing(says: Says) -> tuple[int, int]:
+def _timing(says: Fields) -> tuple[int, int]:
     return says.advbase, says.advskew
 
 
@@ -126,7 +126,7 @@ class Ucarp(PlainHost):
     ucarp.
     """
 
-    def yields(self, own: Says, peer: Says, sender: int) -> bool:
+    def yields(self, own: Fields, peer: Fields, sender: int) -> bool:
         # All addresses of the model differ in their last octet only.
         return (_timing(peer), sender) < (_timing(own), self.number)
 
@@ -139,11 +139,11 @@ class FreeBSD(PlainHost):
     FreeBSD's kernel.
     """
 
-    def says(self, demoted: bool) -> Says:
+    def says(self, demoted: bool) -> Fields:
         skew = self.spec.skew + (self.spec.demotion if demoted else 0)
-        return Says(1, min(max(skew, 0), _LARGEST), 0)
+        return Fields(1, min(max(skew, 0), _LARGEST), 0)
 
-    def yields(self, own: Says, peer: Says, sender: int) -> bool:
+    def yields(self, own: Fields, peer: Fields, sender: int) -> bool:
         return _timing(peer) <= _timing(own)
 
     def demote(self, local: Local) -> Outcome:
@@ -157,7 +157,7 @@ class DemotableUcarp(FreeBSD):
     farewell with a skew that invites others, it sends none then.
     """
 
-    def yields(self, own: Says, peer: Says, sender: int) -> bool:
+    def yields(self, own: Fields, peer: Fields, sender: int) -> bool:
         return (_timing(peer), sender) < (_timing(own), self.number)
 
     def saysFarewell(self, local: Local) -> bool:
@@ -172,15 +172,15 @@ class OpenBSD(PlainHost):
     def deadTime(self) -> float:
         return _RATIO * (1 + self.spec.skew / 256)
 
-    def says(self, demoted: bool) -> Says:
-        return Says(1, self.spec.skew, min(self.spec.demotion, 255) if demoted else 0)
+    def says(self, demoted: bool) -> Fields:
+        return Fields(1, self.spec.skew, min(self.spec.demotion, 255) if demoted else 0)
 
-    def yields(self, own: Says, peer: Says, sender: int) -> bool:
+    def yields(self, own: Fields, peer: Fields, sender: int) -> bool:
         if peer.demotion != own.demotion:
             return peer.demotion < own.demotion
         return _timing(peer) <= _timing(own)
 
-    def takesOver(self, own: Says, peer: Says) -> bool:
+    def takesOver(self, own: Fields, peer: Fields) -> bool:
         if peer.demotion > own.demotion:
             return True
         if self.spec.preempt and _timing(own) < _timing(peer) and peer.demotion >= own.demotion:

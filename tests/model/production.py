@@ -30,7 +30,7 @@ from txcarp.protocol.effects import Effect
 from txcarp.protocol.election import BACKUP, INIT, MASTER, WAITING, ICARPState
 from txcarp.protocol.events import Event, HoldReason
 from txcarp.protocol.family import Family
-from txcarp.protocol.seal import Says, Verification
+from txcarp.protocol.seal import Fields, Verification
 from txcarp.protocol.timing import Peer, Timing
 
 _STATES: dict[str, ICARPState] = {
@@ -75,9 +75,9 @@ class _Sent(Advertiser):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.sent: list[Says] = []
+        self.sent: list[Fields] = []
 
-    def _send(self, says: Says) -> bool:
+    def _send(self, says: Fields) -> bool:
         self.sent.append(says)
         self.lastLeft = True
         return True
@@ -204,7 +204,7 @@ class ProductionHost(Machine):
     def start(self) -> Outcome:
         return self._told(OFF, events.Started())
 
-    def hear(self, local: Local, sender: int, says: Says) -> Outcome:
+    def hear(self, local: Local, sender: int, says: Fields) -> Outcome:
         heard = events.Heard(_peer(sender, says))
         self._wake(local)
         if self._knows and not isBowOut(says):
@@ -260,5 +260,5 @@ class ProductionHost(Machine):
         return local.interval - pause
 
 
-def _peer(sender: int, says: Says) -> Peer:
+def _peer(sender: int, says: Fields) -> Peer:
     return Peer(Timing(says.advbase, says.advskew), sourceOf(sender), says.demotion)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tests.model.graph import components, isCircle
 from tests.model.machine import OFF, Kind, Local, Machine, Move
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 #: The bits of a packed state for each host.
 _BITS = 20
@@ -128,8 +128,8 @@ class Space:
         self._asleep: list[list[bool]] = [[] for _ in machines]
         self.isMaster: list[list[bool]] = [[] for _ in machines]
         self.isAlive: list[list[bool]] = [[] for _ in machines]
-        self._sent: list[tuple[Says, ...]] = [()]
-        self._sentIndices: dict[tuple[Says, ...], int] = {(): 0}
+        self._sent: list[tuple[Fields, ...]] = [()]
+        self._sentIndices: dict[tuple[Fields, ...], int] = {(): 0}
         self._hearing: list[dict[int, int]] = [{} for _ in machines]
         self._edges: list[array[int] | None] = []
         #: The kinds of moves that L{_edges} has, as bits.

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from tests.model.machine import TICK, Local, Move, isBowOut
 from tests.model.space import Space, Step
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 NAMES = "ABC"
 
@@ -21,7 +21,7 @@ def steps(space: Space, way: Sequence[int]) -> list[Step]:
     return [space.step(one, other) for one, other in pairwise(way)]
 
 
-def _advertisement(says: Says) -> str:
+def _advertisement(says: Fields) -> str:
     if isBowOut(says):
         words = "a bow-out"
     elif says.advbase != 1:

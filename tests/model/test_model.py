@@ -26,7 +26,7 @@ from txcarp.protocol.dialect import DIALECTS, UCARP
 from txcarp.protocol.effects import BowOut
 from txcarp.protocol.election import Master, Standing, Transition
 from txcarp.protocol.events import Event, OfferUnanswered
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 
 def scenario(dialect: str, count: int, limits: dict[Kind, int], **settings: Any) -> Scenario:
@@ -276,7 +276,7 @@ class PlainTests(SynchronousTestCase):
             isMaster = state == 2
             local, _ = host._master(OFF) if isMaster else host.start()
             local = local._replace(demoted=demotion != 0)
-            heard, _ = host.hear(local, 1, Says(said[0], said[1], said[2]))
+            heard, _ = host.hear(local, 1, Fields(said[0], said[1], said[2]))
             self.assertEqual(heard.state, "master" if after == 2 else "backup", row)
             if after == 1 and timer > 0:
                 self.assertAlmostEqual(host.deadTime(), timer / 1e6, 3, str(row))

@@ -18,7 +18,7 @@ from txcarp.observer.group import MAXIMUM_HOSTS
 from txcarp.observer.reports import Cause, Kind, Report
 from txcarp.observer.sighting import CARPClaim
 from txcarp.observer.words import Calendar
-from txcarp.protocol.seal import Says, Seal, Ticks
+from txcarp.protocol.seal import Fields, Seal, Ticks
 from txcarp.protocol.timing import Timing
 
 #: Unsealed, as from a constant counter: said with the third advertisement.
@@ -246,7 +246,7 @@ class SuccessionTests(SynchronousTestCase):
         def sealed() -> bytes:
             tick = ticks.next(1.7e9 + self.air.now, self.air.now)
             assert tick is not None
-            return self.air.carp(ALPHA, counter=seal.counter(tick, Says(1, 0), packed(ALPHA)))
+            return self.air.carp(ALPHA, counter=seal.counter(tick, Fields(1, 0), packed(ALPHA)))
 
         self.air.run(20, Talker(1.0, sealed))
         self.assertEqual(self.air.take(), [Kind.GROUP, Kind.SEAL])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.observer.sealjudge import SealJudge
-from txcarp.protocol.seal import EPOCH, Says, Seal, Ticks
+from txcarp.protocol.seal import EPOCH, Fields, Seal, Ticks
 
 _WALL = EPOCH + 2e8
 _COUNTERS = st.integers(0, 2**64 - 1)
@@ -27,7 +27,7 @@ class Sender:
     def counter(self, now: float) -> int:
         tick = self.ticks.next(_WALL + now, now)
         assert tick is not None
-        return self.seal.counter(tick, Says(1, 0), b"\x0a\0\0\1")
+        return self.seal.counter(tick, Fields(1, 0), b"\x0a\0\0\1")
 
 
 class JudgeTests(SynchronousTestCase):

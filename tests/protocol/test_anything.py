@@ -26,7 +26,7 @@ from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import Says, Verification
+from txcarp.protocol.seal import Fields, Verification
 from txcarp.protocol.timing import Peer, Timing
 
 #: The tick of an advertisement that this host sealed, and an attacker captured.
@@ -66,7 +66,7 @@ class Receiver:
         self.freshness = Freshness(verification, self.keyring.seals)
         if verification is not Verification.OFF:
             mine = crafted.sealed(_MINE, crafted.OWN)
-            self.freshness.sent(mine, Says(5, 0), packed(crafted.OWN), 0.0)
+            self.freshness.sent(mine, Fields(5, 0), packed(crafted.OWN), 0.0)
         self._standing = Standing(
             timing=Timing(1, 100),
             deadRatio=3,

@@ -27,7 +27,7 @@ from txcarp.protocol.freshness import (
     SealedSource,
 )
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import FAR_AHEAD, PACE, Says, Seal, Verification, saidBy
+from txcarp.protocol.seal import FAR_AHEAD, PACE, Fields, Seal, Verification, saidBy
 
 _PEER, _OWN = crafted.PEER, crafted.OWN
 _OTHER = "10.99.0.3"
@@ -38,12 +38,12 @@ _STRANGER6 = "fe80::66"
 #: The tick of every host at the beginning of a test, by default.
 _START = 10**9
 
-_USUAL = Says(1, 0)
+_USUAL = Fields(1, 0)
 
 _SEALS = (Seal(crafted.PASSWORD, crafted.VHID),)
 
 
-def advertisement(counter: int, says: Says) -> Advertisement:
+def advertisement(counter: int, says: Fields) -> Advertisement:
     """
     Return an advertisement with this counter, as decoded from a packet.
     """
@@ -55,7 +55,7 @@ def advertisement(counter: int, says: Says) -> Advertisement:
 
 
 def sealed(
-    when: float, source: str = _PEER, says: Says = _USUAL, start: int = _START
+    when: float, source: str = _PEER, says: Fields = _USUAL, start: int = _START
 ) -> Advertisement:
     """
     Return the advertisement that a host with an accurate clock sends at some time.
@@ -130,7 +130,7 @@ class FreshnessTestCase(SynchronousTestCase):
         self,
         seconds: int = 3,
         source: str = _PEER,
-        says: Says = _USUAL,
+        says: Fields = _USUAL,
         start: int = _START,
     ) -> list[Advertisement]:
         """
@@ -170,7 +170,7 @@ class ReplayTests(FreshnessTestCase):
         self.assertEqual(list(self.freshness.sources), [packed(_PEER)])
         known = self.freshness.sources[packed(_PEER)]
         self.assertEqual(known.tick, _START + 20 * PACE)
-        self.assertEqual(known.sayings, (Says(1, 0),))
+        self.assertEqual(known.sayings, (Fields(1, 0),))
 
     def test_exact(self) -> None:
         """
@@ -251,7 +251,7 @@ class ReplayTests(FreshnessTestCase):
         out.
         """
         self.hear(5)
-        farewell = sealed(self.now + 0.5, says=Says(255, 255))
+        farewell = sealed(self.now + 0.5, says=Fields(255, 255))
         revived = forged(farewell, advbase=0, advskew=0)
         self.refused(Rejection.REPLAY, revived, _STRANGER)
         self.refused(Rejection.UNSEALED, revived, _PEER)
@@ -262,9 +262,9 @@ class ReplayTests(FreshnessTestCase):
         The same holds for the bow-out of a peer that is demoted in OpenBSD's field. The bow-out
         has the same demotion, or the highest.
         """
-        self.hear(5, says=Says(1, 0, 7))
+        self.hear(5, says=Fields(1, 0, 7))
         for demotion in (7, 255):
-            farewell = sealed(self.now + 0.5 + demotion, says=Says(255, 255, demotion))
+            farewell = sealed(self.now + 0.5 + demotion, says=Fields(255, 255, demotion))
             revived = forged(farewell, advbase=0, advskew=0, demotion=0)
             self.refused(Rejection.REPLAY, revived, _STRANGER)
             self.assertTrue(self.judge(farewell))
@@ -307,12 +307,12 @@ class ReplayTests(FreshnessTestCase):
         A source that is known to seal is not believed without a seal, even in an advertisement
         from before it began to seal.
         """
-        old = advertisement(0x1122334455667788, Says(0, 0))
+        old = advertisement(0x1122334455667788, Fields(0, 0))
         self.assertFalse(self.judge(old))
         self.hear(5)
         detail = self.refused(Rejection.UNSEALED, old)
         self.assertIn("this peer seals", detail)
-        self.refused(Rejection.UNSEALED, advertisement(99, Says(1, 0)))
+        self.refused(Rejection.UNSEALED, advertisement(99, Fields(1, 0)))
 
     def test_otherPassword(self) -> None:
         """
@@ -710,7 +710,7 @@ class HonestTests(FreshnessTestCase):
                 self.now = n * 10.0
                 tick = _START + round(self.now * rate * PACE)
                 counter = crafted.sealed(tick, advbase=1)
-                self.assertTrue(self.judge(advertisement(counter, Says(1, 0))))
+                self.assertTrue(self.judge(advertisement(counter, Fields(1, 0))))
 
     def test_rare(self) -> None:
         """
@@ -720,7 +720,7 @@ class HonestTests(FreshnessTestCase):
             self.now = day * 86400.0
             tick = _START + round(self.now * 0.9995 * PACE)
             counter = crafted.sealed(tick, advbase=1)
-            self.assertTrue(self.judge(advertisement(counter, Says(1, 0))))
+            self.assertTrue(self.judge(advertisement(counter, Fields(1, 0))))
 
     def test_pausedPeer(self) -> None:
         """
@@ -768,7 +768,8 @@ class MixedTests(FreshnessTestCase):
         self.hear(3)
         for n in range(50):
             self.now += 1
-            self.assertFalse(self.judge(advertisement(0xABCDEF0102030405 + n, Says(1, 1)), _OTHER))
+            unsealed = advertisement(0xABCDEF0102030405 + n, Fields(1, 1))
+            self.assertFalse(self.judge(unsealed, _OTHER))
         self.assertNotIn(packed(_OTHER), self.freshness.sources)
 
     def test_countsOn(self) -> None:
@@ -779,18 +780,18 @@ class MixedTests(FreshnessTestCase):
         last = self.hear(3)[-1].counter
         for n in range(1, 500):
             self.now += 1
-            self.assertFalse(self.judge(advertisement(last + n, Says(1, 1)), _OTHER), n)
+            self.assertFalse(self.judge(advertisement(last + n, Fields(1, 1)), _OTHER), n)
         self.hear(1)
         edge = (last >> 24 << 24) + 0xFFFFFF
         for counter in (edge, edge + 1, edge + 2):
-            self.assertFalse(self.judge(advertisement(counter, Says(1, 1)), _OTHER))
+            self.assertFalse(self.judge(advertisement(counter, Fields(1, 1)), _OTHER))
 
     def test_sealedCounterOfAnother(self) -> None:
         """
         A sealed counter itself is not believed from them.
         """
         last = self.hear(3)[-1].counter
-        self.refused(Rejection.REPLAY, advertisement(last, Says(1, 1)), _OTHER)
+        self.refused(Rejection.REPLAY, advertisement(last, Fields(1, 1)), _OTHER)
 
     def test_byChance(self) -> None:
         """
@@ -884,7 +885,7 @@ class MixedTests(FreshnessTestCase):
         self.now = 1.0
         self.assertTrue(self.judge(second))
         self.assertEqual(list(self.freshness.sources), [packed(_PEER)])
-        self.refused(Rejection.UNSEALED, advertisement(8, Says(1, 0)))
+        self.refused(Rejection.UNSEALED, advertisement(8, Fields(1, 0)))
         self.verification = Verification.REQUIRE
         self.freshness = self.receiver()
         self.assertTrue(self.judge(first))
@@ -894,9 +895,9 @@ class MixedTests(FreshnessTestCase):
         """
         A host that begins to seal counts as sealing from then on.
         """
-        self.assertFalse(self.judge(advertisement(7, Says(1, 0))))
+        self.assertFalse(self.judge(advertisement(7, Fields(1, 0))))
         self.hear(3)
-        self.refused(Rejection.UNSEALED, advertisement(8, Says(1, 0)))
+        self.refused(Rejection.UNSEALED, advertisement(8, Fields(1, 0)))
 
     def test_require(self) -> None:
         """
@@ -907,14 +908,14 @@ class MixedTests(FreshnessTestCase):
         self.freshness = self.receiver()
         for source in (_PEER, _OTHER):
             self.assertEqual(
-                self.refused(Rejection.UNSEALED, advertisement(7, Says(1, 0)), source), ""
+                self.refused(Rejection.UNSEALED, advertisement(7, Fields(1, 0)), source), ""
             )
         captured = self.hear(5)
         for old in captured:
             for change in _CHANGES:
                 self.refused(Rejection.REPLAY, forged(old, **change), _STRANGER)
         self.refused(Rejection.UNSEALED, forged(sealed(self.now + 0.5), advskew=9), _STRANGER)
-        self.refused(Rejection.UNSEALED, advertisement(7, Says(1, 0)))
+        self.refused(Rejection.UNSEALED, advertisement(7, Fields(1, 0)))
 
     def test_off(self) -> None:
         """
@@ -925,7 +926,7 @@ class MixedTests(FreshnessTestCase):
         heard = sealed(1.0)
         for _ in range(3):
             self.assertFalse(self.judge(heard))
-            self.assertFalse(self.judge(advertisement(7, Says(0, 0)), _STRANGER))
+            self.assertFalse(self.judge(advertisement(7, Fields(0, 0)), _STRANGER))
         self.assertEqual(self.freshness.sources, {})
 
 
@@ -953,7 +954,7 @@ class MemoryTests(FreshnessTestCase):
             self.freshness.sent(counter, _USUAL, packed(_OWN), self.now)
         for name in ("_seen", "_own", "_order"):
             self.assertLessEqual(len(vars(self.freshness)[name]), REMEMBERED)
-        self.refused(Rejection.OWN_ECHO, advertisement(others[-1], Says(0, 0)), _STRANGER)
+        self.refused(Rejection.OWN_ECHO, advertisement(others[-1], Fields(0, 0)), _STRANGER)
 
     def test_forgottenCounters(self) -> None:
         """
@@ -1002,19 +1003,19 @@ class MemoryTests(FreshnessTestCase):
         """
         Of what each source said, the last few are remembered.
         """
-        self.hear(2, says=Says(1, 0))
+        self.hear(2, says=Fields(1, 0))
         for skew in range(1, SAYINGS):
-            self.hear(1, says=Says(1, skew))
-        self.hear(1, says=Says(1, 0))
+            self.hear(1, says=Fields(1, skew))
+        self.hear(1, says=Fields(1, 0))
         known = self.freshness.sources[packed(_PEER)]
         expected = [*range(1, SAYINGS), 0]
         self.assertEqual([says.advskew for says in known.sayings], expected)
-        self.hear(1, says=Says(1, 99))
+        self.hear(1, says=Fields(1, 99))
         self.assertEqual([says.advskew for says in known.sayings], [*expected[1:], 99])
         # They are still known after a restart.
         self.freshness = self.restarted()
         for skew in (*expected[1:], 99):
-            captured = sealed(self.now, says=Says(1, skew))
+            captured = sealed(self.now, says=Fields(1, skew))
             self.refused(Rejection.REPLAY, forged(captured, advbase=0), _STRANGER, skew)
 
     def test_heardTells(self) -> None:
@@ -1024,6 +1025,6 @@ class MemoryTests(FreshnessTestCase):
         source = SealedSource(1)
         heard = [
             source.heard(n, says, float(n))
-            for n, says in enumerate((Says(1, 0), Says(1, 0), Says(1, 1), Says(1, 0)))
+            for n, says in enumerate((Fields(1, 0), Fields(1, 0), Fields(1, 1), Fields(1, 0)))
         ]
         self.assertEqual(heard, [True, False, True, False])

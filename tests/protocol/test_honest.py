@@ -19,7 +19,7 @@ from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected
-from txcarp.protocol.seal import Says, Seal, Ticks, Verification
+from txcarp.protocol.seal import Fields, Seal, Ticks, Verification
 from txcarp.protocol.sealstate import resumedTicks
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
@@ -81,7 +81,7 @@ class Member:
         self._ticks = Ticks()
         self._freshness = Freshness(Verification.LEARN, [_SEAL])
 
-    def send(self, true: float, says: Says) -> list[tuple[bytes, Advertisement]]:
+    def send(self, true: float, says: Fields) -> list[tuple[bytes, Advertisement]]:
         """
         Advertise in each family.
         """
@@ -130,7 +130,7 @@ class Network:
         self._order = itertools.count()
         self._last: dict[tuple[bytes, int], float] = {}
 
-    def send(self, true: float, sender: Member, fates: list[float | None], says: Says) -> None:
+    def send(self, true: float, sender: Member, fates: list[float | None], says: Fields) -> None:
         """
         @param fates: For each host and family, the delay in seconds; C{None} if the packet is
             lost.
@@ -158,7 +158,7 @@ class Network:
 
 
 _FATES = st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=8)
-_SAYS = st.sampled_from([Says(1, 0), Says(1, 100), Says(1, 240, 1), Says(255, 255)])
+_SAYS = st.sampled_from([Fields(1, 0), Fields(1, 100), Fields(1, 240, 1), Fields(255, 255)])
 _EVENTS = (
     st.tuples(st.just("send"), _FATES, _SAYS)
     | st.tuples(st.just("pause"), st.floats(0, 5))
@@ -198,7 +198,7 @@ class HonestGroupTests(SynchronousTestCase):
         network = Network(members)
         now = 0.0
         for member in members:
-            network.send(now, member, [0.5], Says(1, 0))
+            network.send(now, member, [0.5], Fields(1, 0))
             now += 2
             network.run(now)
         # Hosts with slow clocks have now caught up with the fastest.
@@ -229,12 +229,12 @@ class HonestGroupTests(SynchronousTestCase):
         members = [Member(n, clock, [Family.IPV4]) for n, clock in enumerate((early, late))]
         network = Network(members)
         for second in range(20):
-            network.send(float(second), members[0], [None], Says(1, 0))
-            network.send(float(second), members[1], [0.1], Says(1, 0))
+            network.send(float(second), members[0], [None], Fields(1, 0))
+            network.send(float(second), members[1], [0.1], Fields(1, 0))
             network.run(second + 0.9)
         self.assertEqual((network.delivered, len(network.refused)), (0, 20))
         for second in range(20, 40):
             for start, member in zip((0.0, 0.5), members, strict=True):
-                network.send(second + start, member, [0.1], Says(1, 0))
+                network.send(second + start, member, [0.1], Fields(1, 0))
                 network.run(second + start + 0.4)
         self.assertEqual((network.delivered, len(network.refused)), (40, 20))

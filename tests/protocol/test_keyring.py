@@ -15,7 +15,7 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 
 _OLD, _NEW, _OLDER = b"old", b"new", b"older"
 _ONE, _TWO = ["10.0.0.1"], ["10.0.0.1", "2001:db8::1"]
@@ -208,7 +208,7 @@ class SealsTests(SynchronousTestCase):
         The keyring seals with the password that it signs with, and opens seals of every password.
         """
         keys = keyring(_NEW, _ONE, otherPasswords=[_OLD])
-        says, source = Says(5, 0), packed(crafted.PEER)
+        says, source = Fields(5, 0), packed(crafted.PEER)
         self.assertIs(keys.seals[0], keys.seal)
         self.assertEqual(
             keys.seal.counter(9, says, source), crafted.sealed(9, advbase=5, password=_NEW)

@@ -30,7 +30,7 @@ from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.freshness import LAG, Freshness
 from txcarp.protocol.lapse import BELIEVED_AFTER, OBSERVED, RECENT, REMEMBERED, STRIDE
 from txcarp.protocol.rejection import Rejection
-from txcarp.protocol.seal import PACE, Says, Verification
+from txcarp.protocol.seal import PACE, Fields, Verification
 
 
 class LapseTestCase(FreshnessTestCase):
@@ -60,7 +60,7 @@ class LapseTestCase(FreshnessTestCase):
         self.send(sent)
         return sent.counter
 
-    def says(self, counter: int, says: Says = _USUAL) -> Advertisement:
+    def says(self, counter: int, says: Fields = _USUAL) -> Advertisement:
         """
         Return what the peer sends with a counter, without a seal.
         """
@@ -142,10 +142,10 @@ class CountingTests(LapseTestCase):
         """
         A bow-out counts neither for the host nor as its interval.
         """
-        self.assertTrue(self.judge(sealed(self.now, says=Says(255, 255))))
+        self.assertTrue(self.judge(sealed(self.now, says=Fields(255, 255))))
         first = self.mine() + 1
         self.now += 1
-        self.refused(Rejection.UNSEALED, self.says(first, Says(255, 255)))
+        self.refused(Rejection.UNSEALED, self.says(first, Fields(255, 255)))
         self.refuses(first + 1, first + 2)
         self.believes(first + 3)
 
@@ -178,7 +178,7 @@ class CountingTests(LapseTestCase):
         self.refuses(first + 20)
         self.believes(first + 21)
         self.freshness = self.receiver()
-        self.hear(5, says=Says(10, 0))
+        self.hear(5, says=Fields(10, 0))
         first = self.mine() + 1
         self.refuses(*range(first, first + 10))
         self.believes(first + 10)

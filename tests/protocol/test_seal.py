@@ -14,10 +14,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.crafted import packed, tickOf
 from txcarp.protocol.advertisement import Advertisement, decode
-from txcarp.protocol.seal import EPOCH, FAR_AHEAD, PACE, TAG_BITS, TICKS, Says, Seal, Ticks, saidBy
+from txcarp.protocol.seal import (
+    EPOCH,
+    FAR_AHEAD,
+    PACE,
+    TAG_BITS,
+    TICKS,
+    Fields,
+    Seal,
+    Ticks,
+    saidBy,
+)
 
 _BYTES = st.integers(0, 255)
-_SAYS = st.builds(Says, _BYTES, _BYTES, _BYTES)
+_SAYS = st.builds(Fields, _BYTES, _BYTES, _BYTES)
 _SOURCES = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)
 _TICKS = st.integers(0, TICKS - 1)
 
@@ -26,9 +36,9 @@ _PEER = packed(crafted.PEER)
 
 #: Tick, covered fields, source and counter, for vhid 10 and the password "secret".
 WIRE = (
-    (0, Says(1, 0), "10.99.0.1", "0000000000af0f09"),
-    (2**40 - 1, Says(255, 255), "10.99.0.1", "ffffffffff7869f0"),
-    (0x123456789, Says(1, 100, 3), "fe80::1", "0123456789547fe9"),
+    (0, Fields(1, 0), "10.99.0.1", "0000000000af0f09"),
+    (2**40 - 1, Fields(255, 255), "10.99.0.1", "ffffffffff7869f0"),
+    (0x123456789, Fields(1, 100, 3), "fe80::1", "0123456789547fe9"),
 )
 
 
@@ -59,7 +69,7 @@ class SealTests(SynchronousTestCase):
         self.assertEqual((TAG_BITS, TICKS.bit_length() - 1), (24, 40))
         seal = Seal(b"secret", 10)
         for tick in (0, 1, 2**39, 2**40 - 1):
-            counter = seal.counter(tick, Says(1, 0), _PEER)
+            counter = seal.counter(tick, Fields(1, 0), _PEER)
             self.assertLess(counter, 2**64)
             self.assertEqual(tickOf(counter), tick)
             self.assertEqual(
@@ -68,7 +78,7 @@ class SealTests(SynchronousTestCase):
 
     @given(st.binary(max_size=20), st.integers(1, 255), _TICKS, _SAYS, _SOURCES)
     def test_secondImplementation(
-        self, password: bytes, vhid: int, tick: int, says: Says, source: bytes
+        self, password: bytes, vhid: int, tick: int, says: Fields, source: bytes
     ) -> None:
         """
         A second implementation makes the same seal, and the seal opens.
@@ -91,7 +101,7 @@ class SealTests(SynchronousTestCase):
         A seal does not open if any field is changed.
         """
         seal = Seal(b"secret", 10)
-        says = Says(1, 100, 7)
+        says = Fields(1, 100, 7)
         counter = seal.counter(12345, says, _PEER)
         self.assertTrue(seal.opens(counter, says, _PEER))
         for field in ("advbase", "advskew", "demotion"):
@@ -99,7 +109,7 @@ class SealTests(SynchronousTestCase):
                 changed = attrs.evolve(says, **{field: value})
                 self.assertFalse(seal.opens(counter, changed, _PEER), changed)
         # Two fields cannot be exchanged either.
-        for swapped in (Says(100, 1, 7), Says(1, 7, 100), Says(7, 100, 1)):
+        for swapped in (Fields(100, 1, 7), Fields(1, 7, 100), Fields(7, 100, 1)):
             self.assertFalse(seal.opens(counter, swapped, _PEER))
 
     def test_changedCounter(self) -> None:
@@ -107,9 +117,9 @@ class SealTests(SynchronousTestCase):
         A seal does not open with another tick or another tag.
         """
         seal = Seal(b"secret", 10)
-        counter = seal.counter(12345, Says(1, 0), _PEER)
+        counter = seal.counter(12345, Fields(1, 0), _PEER)
         for bit in range(64):
-            self.assertFalse(seal.opens(counter ^ 1 << bit, Says(1, 0), _PEER), bit)
+            self.assertFalse(seal.opens(counter ^ 1 << bit, Fields(1, 0), _PEER), bit)
 
     def test_changedSource(self) -> None:
         """
@@ -120,29 +130,29 @@ class SealTests(SynchronousTestCase):
         sources += [packed("::10.99.0.1"), packed("::ffff:10.99.0.1"), packed("a63:1::")]
         sources += [packed(f"10.99.0.{n}") for n in range(2, 255)]
         for source in sources:
-            counter = seal.counter(12345, Says(1, 0), source)
+            counter = seal.counter(12345, Fields(1, 0), source)
             for other in sources:
                 self.assertEqual(
-                    seal.opens(counter, Says(1, 0), other), source == other, (source, other)
+                    seal.opens(counter, Fields(1, 0), other), source == other, (source, other)
                 )
 
     def test_changedGroup(self) -> None:
         """
         A seal does not open with another password or vhid.
         """
-        counter = Seal(b"secret", 10).counter(12345, Says(1, 0), _PEER)
+        counter = Seal(b"secret", 10).counter(12345, Fields(1, 0), _PEER)
         for password in (b"", b"secreT", b"secret1", b"secre"):
-            self.assertFalse(Seal(password, 10).opens(counter, Says(1, 0), _PEER))
+            self.assertFalse(Seal(password, 10).opens(counter, Fields(1, 0), _PEER))
         for vhid in {*range(1, 256)} - {10}:
-            self.assertFalse(Seal(b"secret", vhid).opens(counter, Says(1, 0), _PEER))
+            self.assertFalse(Seal(b"secret", vhid).opens(counter, Fields(1, 0), _PEER))
 
     def test_padding(self) -> None:
         """
         As in the digest, a password padded with zeros is the same key.
         """
         self.assertEqual(
-            Seal(b"secret", 10).counter(5, Says(1, 0), _PEER),
-            Seal(b"secret\0\0", 10).counter(5, Says(1, 0), _PEER),
+            Seal(b"secret", 10).counter(5, Fields(1, 0), _PEER),
+            Seal(b"secret\0\0", 10).counter(5, Fields(1, 0), _PEER),
         )
 
     def test_saidBy(self) -> None:
@@ -151,7 +161,7 @@ class SealTests(SynchronousTestCase):
         """
         advertisement = decode(crafted.payload(advbase=3, advskew=200, demotion=9))
         self.assertIsInstance(advertisement, Advertisement)
-        self.assertEqual(saidBy(advertisement), Says(3, 200, 9))
+        self.assertEqual(saidBy(advertisement), Fields(3, 200, 9))
 
     def test_notShown(self) -> None:
         """

@@ -29,7 +29,7 @@ from txcarp.protocol.advertisement import decode, encode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import LAG
-from txcarp.protocol.seal import Says, Verification
+from txcarp.protocol.seal import Fields, Verification
 
 #: Seconds between two volleys.
 _EVERY = 0.5
@@ -40,7 +40,7 @@ _RECENT, _OLD = 4, 2
 _STRANGERS = (socket.inet_aton("10.99.0.66"), socket.inet_pton(socket.AF_INET6, "fe80::66"))
 
 #: The contents that an attacker would like an advertisement to have.
-_WISHES = (Says(0, 0), Says(255, 255), Says(0, 1), Says(1, 240), Says(1, 0, 9))
+_WISHES = (Fields(0, 0), Fields(255, 255), Fields(0, 1), Fields(1, 240), Fields(1, 0, 9))
 
 _YEAR = 365 * 86400.0
 
@@ -86,7 +86,7 @@ class Attacker:
         if source is not None and source != sourceOf(packet):
             self._send(resent(packet, source=source))
         said = decode(payloadOf(packet))
-        if wish != Says(said.advbase, said.advskew, said.demotion):
+        if wish != Fields(said.advbase, said.advskew, said.demotion):
             self._send(resent(packet, says=wish, source=source))
         other = attrs.evolve(said, vhid=7)
         self._send(wrap(encode(other), sourceOf(packet), destinationOf(packet)))

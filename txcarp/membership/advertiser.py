@@ -18,7 +18,7 @@ from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.counter import Counter
 from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
 from txcarp.protocol.envelope import wrap
-from txcarp.protocol.seal import Says
+from txcarp.protocol.seal import Fields
 from txcarp.protocol.timing import SHORTEST_INTERVAL, Timing
 
 #: The reason for the demotion of a host that cannot send advertisements.
@@ -61,7 +61,7 @@ class Advertiser:
         self.counter = Counter(lambda: random(64), constant=constant)
         self.recent: deque[int] = deque(maxlen=_RECENT)
         self.lastLeft = False
-        self.said: Says | None = None
+        self.said: Fields | None = None
         self._configuration = configuration
         self._keyring = keyring
         self._sealing = sealing
@@ -90,7 +90,7 @@ class Advertiser:
         return self._timing
 
     @property
-    def says(self) -> Says:
+    def says(self) -> Fields:
         """
         The content of an advertisement: the timing, and the demotion in OpenBSD's field.
         """
@@ -124,7 +124,7 @@ class Advertiser:
         self._demotedBy = ledger.total
         self._timing = timing = ledger.apply(self._configuration.timing, dialect)
         demotion = ledger.byte if dialect.demotionByte else 0
-        self._says = Says(timing.advbase, timing.advskew, demotion)
+        self._says = Fields(timing.advbase, timing.advskew, demotion)
         self._interval = max(timing.interval, SHORTEST_INTERVAL)
 
     def advertise(self) -> None:
@@ -149,15 +149,15 @@ class Advertiser:
         """
         Send one advertisement that makes backups take over at once.
         """
-        self._send(Says(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion))
+        self._send(Fields(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion))
 
     def offer(self, timing: Timing) -> None:
         """
         Send one advertisement with another timing, which makes better backups take over.
         """
-        self._send(Says(timing.advbase, timing.advskew, self.says.demotion))
+        self._send(Fields(timing.advbase, timing.advskew, self.says.demotion))
 
-    def _send(self, says: Says) -> bool:
+    def _send(self, says: Fields) -> bool:
         """
         Send one advertisement in each family.
 
@@ -184,7 +184,7 @@ class Advertiser:
                 )
         return left
 
-    def _sendIn(self, channel: Channel, says: Says) -> bool:
+    def _sendIn(self, channel: Channel, says: Fields) -> bool:
         source = channel.source()
         counter = self._sealing.counter(says, source)
         if counter is None:

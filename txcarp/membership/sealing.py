@@ -26,7 +26,7 @@ from txcarp.protocol.seal import (
     LIKELY,
     PACE,
     TAG_BITS,
-    Says,
+    Fields,
     Verification,
 )
 from txcarp.protocol.sealstate import SealState, resumedTicks
@@ -138,7 +138,7 @@ class Sealing:
         saved = self._store.save(self._group, self._snapshot)
         return saved.addErrback(lambda failure: None)  # the store has logged it
 
-    def counter(self, says: Says, source: bytes) -> int | None:
+    def counter(self, says: Fields, source: bytes) -> int | None:
         """
         Make a sealed counter for an advertisement.
 

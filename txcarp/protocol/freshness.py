@@ -17,7 +17,7 @@ from txcarp.protocol.seal import (
     FAR_AHEAD,
     PACE,
     TAG_BITS,
-    Says,
+    Fields,
     Seal,
     Verification,
     saidBy,
@@ -32,7 +32,7 @@ REMEMBERED = 16384
 #: silent for longest.
 SOURCES = 64
 
-#: How many different L{Says} of one source are remembered.
+#: How many different L{Fields} of one source are remembered.
 SAYINGS = 8
 
 #: An advertisement is believed if it arrives at most this many seconds later than the earlier
@@ -64,15 +64,15 @@ class SealedSource:
     tick: int
     offset: float | None = None
     at: float = 0.0
-    sayings: tuple[Says, ...] = ()
+    sayings: tuple[Fields, ...] = ()
 
     @property
-    def sayable(self) -> set[Says]:
+    def sayable(self) -> set[Fields]:
         """
         What the host said, and the bow-outs that it may have sent.
         """
         demotions = {0, LEAVING_DEMOTION, *(says.demotion for says in self.sayings)}
-        return {*self.sayings, *(Says(BOW_OUT, BOW_OUT, each) for each in demotions)}
+        return {*self.sayings, *(Fields(BOW_OUT, BOW_OUT, each) for each in demotions)}
 
     @property
     def interval(self) -> float:
@@ -113,7 +113,7 @@ class SealedSource:
             offset = max(offset, self.offset - _DRIFT * max(0.0, at - self.at))
         self.offset, self.at = offset, at
 
-    def heard(self, tick: int, says: Says, now: float) -> bool:
+    def heard(self, tick: int, says: Fields, now: float) -> bool:
         """
         Record an advertisement.
 
@@ -209,7 +209,7 @@ class Freshness:
         self._sealedOnce.pop(source, None)
         return self.sources.pop(source, None) is not None
 
-    def sent(self, counter: int, says: Says, source: bytes, now: float) -> bool:
+    def sent(self, counter: int, says: Fields, source: bytes, now: float) -> bool:
         """
         Record an advertisement that this host has sealed.
 
@@ -263,7 +263,7 @@ class Freshness:
         self.forget(source)
         return False
 
-    def _hasLapsed(self, counter: int, says: Says, source: bytes, now: float) -> bool:
+    def _hasLapsed(self, counter: int, says: Fields, source: bytes, now: float) -> bool:
         """
         Whether a source that is known to seal has shown by now that it no longer does.
         """
@@ -296,7 +296,7 @@ class Freshness:
         sayings = {saidBy(advertisement), *known.sayable}  # it may have been altered
         return any(seal.opens(counter, says, source) for says in sayings for seal in self._seals)
 
-    def _admit(self, tick: int, says: Says, source: bytes, now: float) -> None:
+    def _admit(self, tick: int, says: Fields, source: bytes, now: float) -> None:
         known = self._lastOf(source)
         latest = self._latest[len(source)]
         witness = self._witness(source, tick, now)

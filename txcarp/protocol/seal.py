@@ -65,9 +65,9 @@ class Verification(enum.Enum):
 
 
 @attrs.frozen
-class Says:
+class Fields:
     """
-    What an advertisement says about its sender: the header fields that vary, and that a seal
+    The header fields that vary from one advertisement of a host to the next, and that its seal
     covers.
 
     @ivar advbase: Whole seconds.
@@ -89,7 +89,7 @@ class Seal:
         self._vhid = vhid
         self._key = hmac.digest(password, _PURPOSE, "sha256")
 
-    def counter(self, tick: int, says: Says, source: bytes) -> int:
+    def counter(self, tick: int, says: Fields, source: bytes) -> int:
         """
         Return the counter of an advertisement.
 
@@ -98,7 +98,7 @@ class Seal:
         """
         return tick << TAG_BITS | int.from_bytes(self._tag(tick, says, source))
 
-    def opens(self, counter: int, says: Says, source: bytes) -> bool:
+    def opens(self, counter: int, says: Fields, source: bytes) -> bool:
         """
         Whether a counter has a valid seal for these fields and this packed source address.
         The comparison takes constant time.
@@ -106,7 +106,7 @@ class Seal:
         tag = (counter & _TAG_MASK).to_bytes(3)
         return hmac.compare_digest(self._tag(counter >> TAG_BITS, says, source), tag)
 
-    def _tag(self, tick: int, says: Says, source: bytes) -> bytes:
+    def _tag(self, tick: int, says: Fields, source: bytes) -> bytes:
         covered = _COVERED.pack(
             VERSION << 4 | ADVERTISEMENT,
             self._vhid,
@@ -119,11 +119,11 @@ class Seal:
         return hmac.digest(self._key, covered + source, "sha256")[:3]
 
 
-def saidBy(advertisement: Advertisement) -> Says:
+def saidBy(advertisement: Advertisement) -> Fields:
     """
     Return the fields of an advertisement that a seal covers.
     """
-    return Says(advertisement.advbase, advertisement.advskew, advertisement.demotion)
+    return Fields(advertisement.advbase, advertisement.advskew, advertisement.demotion)
 
 
 class Ticks:
