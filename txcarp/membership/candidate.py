@@ -19,21 +19,14 @@ from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.peers import Peers
 from txcarp.membership.roles import Roles
-from txcarp.membership.timers import MasterDown, Rhythm, cancel
+from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Reason, Role
-from txcarp.protocol.election import BACKUP, INIT, LEAST_INTERVALS, MASTER, ICARPState, Standing
+from txcarp.protocol.election import BACKUP, INIT, MASTER, ICARPState, Standing
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Peer, Timing
-
-#: Some peers look at their deadline only once per interval, as ucarp does.  They wait for up to
-#: this many intervals even if their dead time is shorter.
-_MOST_INTERVALS = 2.0
-
-#: The highest skew of a peer.
-_HIGHEST_SKEW = 255
+from txcarp.protocol.timing import LEAVING, Peer
 
 #: Seconds after a pause in which advertisements may be old, unless all that waited are read
 #: before.
@@ -208,15 +201,7 @@ class Candidate:
         """
         Follow other settings.
         """
-        base, ratio = configuration.advbase, configuration.deadRatio
-        deadTime = configuration.dialect.deadTime
-        # The skew of a silent backup is not known.  One without skew takes over first.
-        self._shortestDeadTime = deadTime(Timing(base, 0), ratio)
-        # With an advbase, that takes seconds, in which a busy host runs.  A host that did not run
-        # for so long was stopped, and packets that arrived meanwhile may be lost: it cannot know
-        # whether a peer has taken over.  Without an advbase, the dead time of a peer depends on
-        # its skew alone, and only after that of the highest skew has a peer certainly taken over.
-        self._longestDeadTime = deadTime(Timing(base, 0 if base else _HIGHEST_SKEW), ratio)
+        self._pauses = MasterPauses(configuration)
 
     @property
     def isFit(self) -> bool:
@@ -260,15 +245,13 @@ class Candidate:
         Check whether this master was paused for so long that a peer may have taken over.
 
         A peer takes over when its dead time has passed since the last advertisement of this
-        host, and at least L{LEAST_INTERVALS} intervals.  After a shorter pause this host is the
-        only master.  After a longer pause it may not be, and looks for the advertisements of
-        another one.  After a pause that is longer than any peer waits, it becomes backup without
-        looking.
+        host, or later (L{MasterPauses}).  After a shorter pause this host is the only master.
+        After a longer pause it may not be, and looks for the advertisements of another one.
+        After a pause that is longer than any peer waits, it becomes backup without looking.
 
         @return: Whether to read the sockets before anything else is done.
         """
-        interval = self._advertiser.interval
-        certain = max(self._longestDeadTime, interval * _MOST_INTERVALS)
+        harmless, certain = self._pauses.limits(self._advertiser.interval)
         pause = self._rhythm.silence()
         if pause > certain:
             _log.error(
@@ -279,7 +262,7 @@ class Candidate:
             )
             self._slept(pause)
             return False
-        return self._rhythm.mustLook(max(self._shortestDeadTime, interval * LEAST_INTERVALS))
+        return self._rhythm.mustLook(harmless)
 
     def decide(self, event: Event) -> None:
         """

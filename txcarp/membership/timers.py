@@ -12,11 +12,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.protocol.election import TOLERATED_LATENESS
+from txcarp.protocol.election import LEAST_INTERVALS, TOLERATED_LATENESS
 from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
+from txcarp.protocol.timing import Timing
 
 _NEVER = float("inf")
+
+#: Some peers look at their deadline only once per interval, as ucarp does.  They wait for up to
+#: this many intervals even if their dead time is shorter.
+_MOST_INTERVALS = 2.0
+
+#: The highest skew of a peer.
+_HIGHEST_SKEW = 255
 
 #: The number of times that a passed deadline waits for unread packets.
 _MAXIMUM_LOOKS = 100
@@ -36,6 +44,35 @@ def tolerated(configuration: VirtualHostConfiguration) -> float:
     time.
     """
     return max(TOLERATED_LATENESS, configuration.timing.interval)
+
+
+class MasterPauses:
+    """
+    For how long a master may be silent before its peers take over.
+    """
+
+    def __init__(self, configuration: VirtualHostConfiguration) -> None:
+        base, ratio = configuration.advbase, configuration.deadRatio
+        deadTime = configuration.dialect.deadTime
+        # The skew of a silent backup is not known.  One without skew takes over first.
+        self._shortestDeadTime = deadTime(Timing(base, 0), ratio)
+        # With an advbase, that takes seconds, in which a busy host runs.  A host that did not run
+        # for so long was stopped, and packets that arrived meanwhile may be lost: it cannot know
+        # whether a peer has taken over.  Without an advbase, the dead time of a peer depends on
+        # its skew alone, and only after that of the highest skew has a peer certainly taken over.
+        self._longestDeadTime = deadTime(Timing(base, 0 if base else _HIGHEST_SKEW), ratio)
+
+    def limits(self, interval: float) -> tuple[float, float]:
+        """
+        The longest pause after which this host is certainly the only master, and the shortest one
+        after which it certainly is not, both in seconds.
+
+        @param interval: Seconds between its advertisements.
+        """
+        return (
+            max(self._shortestDeadTime, interval * LEAST_INTERVALS),
+            max(self._longestDeadTime, interval * _MOST_INTERVALS),
+        )
 
 
 class MasterDown:
