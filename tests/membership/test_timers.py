@@ -611,6 +611,53 @@ class RhythmTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.rhythm.silence(), 0.5)
 
+    def test_late(self) -> None:
+        """
+        A late beat begins a new rhythm, as in the kernels: the next one comes a whole interval
+        after it.
+        """
+        self.rhythm.start(2.0)
+        self.clock.advance(3.5)
+        self.assertEqual(self.beats, [3.5])
+        self.clock.pump([0.25] * 16)
+        self.assertEqual(self.beats, [3.5, 5.5, 7.5])
+        self.assertEqual(self.rhythm.interval, 2.0)
+
+    def test_severalLate(self) -> None:
+        """
+        Beats that were missed are left out.
+        """
+        self.rhythm.start(1.0)
+        self.clock.advance(2.75)
+        self.clock.pump([0.25] * 8)
+        self.assertEqual(self.beats, [2.75, 3.75, 4.75])
+
+    def test_hardlyLate(self) -> None:
+        """
+        A beat that is hardly late is followed by the next one in the same rhythm, however often
+        that happens.
+        """
+        self.rhythm.start(1.0)
+        for _ in range(10):
+            self.clock.advance(1.0 - self.clock.seconds() % 1.0 + 0.03125)
+        self.assertEqual(self.beats, [beat + 1.03125 for beat in range(10)])
+        self.clock.pump([0.03125] * 64)
+        self.assertEqual(self.beats[10:], [11.0, 12.0])
+
+    def test_fastAndHardlyLate(self) -> None:
+        """
+        Without an advbase the interval may be shorter than what is tolerated.  The rhythm stays.
+        """
+        interval = 1 / 64
+        self.rhythm.start(interval)
+        self.clock.advance(3.5 * interval)
+        self.clock.advance(0.5 * interval)
+        for _ in range(100):
+            self.clock.advance(interval)
+        self.assertEqual(
+            self.beats, [3.5 * interval, *(beat * interval for beat in range(4, 105))]
+        )
+
     def test_changedByABeat(self) -> None:
         """
         A beat may start another rhythm, which replaces the present one.

@@ -281,6 +281,8 @@ class Rhythm:
         self._pauseSeconds = pauseSeconds
         self.interval: float | None = None
         self._loop: LoopingCall | None = None
+        #: When the next beat is due, in seconds of the clock.
+        self._due = 0.0
         self._last = 0.0
         self._looked = 0.0
 
@@ -297,6 +299,7 @@ class Rhythm:
         self._loop = LoopingCall(self._tell, BeatDue())
         self._loop.clock = self._clock
         self.interval = interval
+        self._due = self._clock.seconds() + interval
         self._last = self._pauseSeconds()
         self._loop.start(interval, now=False).addErrback(self._failed)
 
@@ -316,9 +319,22 @@ class Rhythm:
 
     def beaten(self) -> None:
         """
-        Measure L{silence} from now.
+        Measure L{silence} from now.  If this beat is late by more than L{TOLERATED_LATENESS},
+        begin a new rhythm.
+
+        The kernels and ucarp arm their timer with every advertisement.  In the old rhythm the next
+        advertisement would follow too soon, and a group that has just changed its master could
+        take it for another claim.  A beat that is hardly late does not count: if it did, the
+        rhythm would lag behind a little more with each beat.
         """
         self._last = self._pauseSeconds()
+        if self.interval is None:
+            return
+        late = self._clock.seconds() - self._due
+        if late > TOLERATED_LATENESS:
+            self.start(self.interval)
+        else:  # as in LoopingCall, what was missed is left out
+            self._due += self.interval * (1 + max(0, late // self.interval))
 
     def mustLook(self, seconds: float) -> bool:
         """
