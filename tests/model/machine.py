@@ -86,6 +86,10 @@ class Local(NamedTuple):
     @ivar demoted: Whether it is demoted.
     @ivar known: The last advertisement of each other host, by its number.
     @ivar sleep: Whether it runs.
+    @ivar slept: For how long it has not run, as long as that matters.
+    @ivar waiting: The number of packets, the first of the inbox, that were in the socket when it
+        woke up, as long as that matters.
+    @ivar catching: For how long it still doubts that a packet is new.
     @ivar inbox: The packets on their way to it, each with the number of its sender.
     """
 
@@ -100,6 +104,9 @@ class Local(NamedTuple):
     demoted: bool = False
     known: tuple[tuple[int, Fields], ...] = ()
     sleep: Sleep = Sleep.AWAKE
+    slept: int = 0
+    waiting: int = 0
+    catching: int = 0
     inbox: tuple[tuple[int, Fields], ...] = ()
 
 
@@ -224,6 +231,20 @@ class Machine:
         """
         raise NotImplementedError
 
+    def wakes(self, local: Local) -> Iterator[Move]:
+        """
+        What may happen when this host wakes up.
+
+        @param local: The host, which is awake already.
+        """
+        yield Move(Kind.FREE, "wake", local)
+
+    def mustRead(self, local: Local) -> bool:
+        """
+        Whether nothing but the packets in its socket can be next.
+        """
+        return False
+
     def earliestBeat(self, local: Local) -> int:
         """
         Beats that are later than this make no difference, in ticks.
@@ -242,9 +263,11 @@ class Machine:
         if Kind.CRASH in self.kinds:
             yield Move(Kind.CRASH, "crash", OFF)
         if local.sleep:
-            yield Move(Kind.FREE, "wake", local._replace(sleep=Sleep.AWAKE))
+            yield from self.wakes(local._replace(sleep=Sleep.AWAKE))
             return
         yield from self._packets(local)
+        if self.mustRead(local):
+            return
         yield from self._timers(local)
         yield from self._requests(local)
 
@@ -256,7 +279,10 @@ class Machine:
             if seen and not self.overtaking:
                 return
             seen.add(sender)
-            rest = local._replace(inbox=local.inbox[:index] + local.inbox[index + 1 :])
+            rest = local._replace(
+                inbox=local.inbox[:index] + local.inbox[index + 1 :],
+                waiting=max(local.waiting - 1, 0),
+            )
             yield Move(Kind.FREE, "hear", *self.hear(rest, sender, says), sender)
             if Kind.LOSS in self.kinds:
                 yield Move(Kind.LOSS, "lose", rest, (), sender)

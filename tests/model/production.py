@@ -3,26 +3,40 @@ Hosts of the model that decide with the production election.
 
 The decisions are those of L{txcarp.protocol.election}.  What a host advertises, when it offers
 mastership, and which facts the election gets is decided by the production L{Advertiser},
-L{Demotions} and L{OwnStanding}.  This module does what L{txcarp.membership.candidate} and
+L{Demotions} and L{OwnStanding}, and after which pause it does not trust what it knows by
+L{MasterPauses} and L{tolerated}.  This module does what L{txcarp.membership.candidate} and
 L{txcarp.membership.timers} do: it carries out the effects, with ticks in place of a clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 from twisted.internet.task import Clock
 
 from tests.fakes import configured
-from tests.model.machine import OFF, TICK, Kind, Local, Machine, Outcome, Spec, isBowOut, ticks
+from tests.model.machine import (
+    OFF,
+    TICK,
+    Kind,
+    Local,
+    Machine,
+    Move,
+    Outcome,
+    Spec,
+    isBowOut,
+    ticks,
+)
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.advertiser import Advertiser
-from txcarp.membership.candidate import OwnStanding
+from txcarp.membership.candidate import CATCHING_UP, OwnStanding
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.memory import Memory
 from txcarp.membership.participation import RESIGNATION
+from txcarp.membership.timers import MasterPauses, tolerated
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import Dialect
@@ -101,13 +115,14 @@ class ProductionHost(Machine):
         super().__init__(number, spec, kinds)
         settings = settingsOf(number, spec, dialect)
         self._configuration = configured(source=sourceOf(number), **settings)
-        self._shortestDeadTime = ticks(dialect.deadTime(Timing(1, 0), 3))
+        self._pauses = MasterPauses(self._configuration)
+        self._tolerated = ticks(tolerated(self._configuration))
         #: Only a decision about an offer needs to know what the others advertised.
         self._knows = Kind.DEMOTE in kinds
 
     # A host for one event.
 
-    def _wake(self, local: Local) -> None:
+    def _make(self, local: Local) -> None:
         """
         Make the production objects for a host in this state.
         """
@@ -135,15 +150,6 @@ class ProductionHost(Machine):
         self._local = local
 
     def _tell(self, event: Event) -> None:
-        local = self._local
-        if local.state == "master":
-            # As Candidate.findPause.
-            silence = local.interval - (local.beat or 0)
-            if silence > max(self._shortestDeadTime, 1.5 * ticks(self._advertiser.interval)):
-                self._decide(events.Slept(silence * TICK))
-        self._decide(event)
-
-    def _decide(self, event: Event) -> None:
         standing = self._own.now(event.peer if isinstance(event, events.Heard) else None)
         state, ordered = _STATES[self._local.state].decide(standing, event)
         self._local = self._local._replace(state=_NAMES[id(state)])
@@ -154,9 +160,9 @@ class ProductionHost(Machine):
         local = self._local
         match effect:
             case effects.ArmMasterDown(delay=delay):
-                local = local._replace(deadline=ticks(delay), looks=False)
+                local = local._replace(deadline=ticks(delay), looks=False, slept=0)
             case effects.DisarmMasterDown():
-                local = local._replace(deadline=None, looks=False)
+                local = local._replace(deadline=None, looks=False, slept=0)
             case effects.LookAgain():
                 local = local._replace(looks=True)
             case effects.Advertise():
@@ -195,7 +201,7 @@ class ProductionHost(Machine):
         return OFF if local.state == "off" else local, tuple(self._advertiser.sent)
 
     def _told(self, local: Local, event: Event) -> Outcome:
-        self._wake(local)
+        self._make(local)
         self._tell(event)
         return self._after()
 
@@ -205,8 +211,11 @@ class ProductionHost(Machine):
         return self._told(OFF, events.Started())
 
     def hear(self, local: Local, sender: int, says: Fields) -> Outcome:
-        heard = events.Heard(_peer(sender, says))
-        self._wake(local)
+        isOld = local.state == "backup" and local.catching > 0
+        if isOld and not local.waiting:
+            local = local._replace(catching=0)
+        heard = events.Heard(_peer(sender, says), isOld=isOld)
+        self._make(local)
         if self._knows and not isBowOut(says):
             self._peers.heard(heard, 0.0)
             known = {**dict(local.known), sender: says}
@@ -218,28 +227,25 @@ class ProductionHost(Machine):
         return self._told(local, events.DeadlinePassed(lateness * TICK, unread))
 
     def beat(self, local: Local) -> Outcome:
-        self._wake(local)
+        self._make(local)
         self._tell(events.BeatDue())
         local = self._local
         if local.state == "master":
-            # A late LoopingCall keeps its rhythm, and leaves out what it missed.
-            if local.interval:
-                missed = -(local.beat or 0)
-                local = local._replace(beat=local.interval - missed % local.interval)
-            self._local = self._advertised(local)
+            # A late beat begins a new rhythm.  Every tick is late.
+            self._local = self._advertised(local._replace(beat=local.interval))
         return self._after()
 
     def release(self, local: Local) -> Outcome:
         return self._told(local, events.Released())
 
     def look(self, local: Local) -> Outcome:
-        return self._told(local, events.DeadlinePassed())
+        return self._told(local._replace(slept=0), events.DeadlinePassed())
 
     def offerUnanswered(self, local: Local) -> Outcome:
         return self._told(local, events.OfferUnanswered())
 
     def demote(self, local: Local) -> Outcome:
-        self._wake(local)
+        self._make(local)
         self._local = local._replace(demoted=not local.demoted)
         if local.demoted:
             self._demotions.promote(DEMOTION)
@@ -254,10 +260,72 @@ class ProductionHost(Machine):
     def stop(self, local: Local) -> Outcome:
         return self._told(local, events.Stopped())
 
+    # Sleep.
+
+    def tick(self, local: Local) -> Local:
+        after = super().tick(local)
+        if after.catching:
+            after = after._replace(catching=after.catching - 1)
+        if not after.sleep or after.state != "backup":
+            return after
+        deadline = None if local.deadline is None else local.deadline - 1
+        after = after._replace(slept=after.slept + 1, deadline=deadline)
+        if after.slept > self._noticed(after):
+            # A longer sleep is no different, whatever the deadline was.
+            return after._replace(slept=2 * self._tolerated + 1, deadline=-1, looks=False)
+        return after
+
+    def _noticed(self, local: Local) -> int:
+        """
+        The longest sleep of a backup, in ticks, that it may tolerate: that after which its next
+        timer is as late as is tolerable.  When that timer was due is not known, but it was in
+        less than the time that is tolerated, and not after the deadline.
+        """
+        if local.looks or local.deadline is None:
+            return self._tolerated
+        before = max(local.deadline + local.slept, 0)
+        return self._tolerated + min(before, self._tolerated)
+
+    def wakes(self, local: Local) -> Iterator[Move]:
+        deadline = None if local.deadline is None else max(local.deadline, -1)
+        # A timer that is late already is later after another sleep.
+        slept = local.slept if local.looks else 0
+        awake = local._replace(slept=slept, deadline=deadline)
+        if local.state == "master":
+            _, certain = self._limits(local)
+            if self._silence(local) <= certain:
+                waiting = len(local.inbox) if self._mayBeReplaced(local) else 0
+                yield Move(Kind.FREE, "wake", awake._replace(waiting=waiting))
+                return
+        elif local.state == "backup":
+            if local.slept <= self._noticed(local):
+                yield Move(Kind.FREE, "wake", awake)
+            if local.slept <= self._tolerated:
+                return
+        else:
+            yield Move(Kind.FREE, "wake", awake)
+            return
+        awake = awake._replace(waiting=len(local.inbox), catching=ticks(CATCHING_UP))
+        yield Move(Kind.FREE, "wake, late", *self._told(awake, events.Slept(0.0)))
+
+    def mustRead(self, local: Local) -> bool:
+        return local.waiting > 0 and local.state == "master"
+
+    def _silence(self, local: Local) -> float:
+        return (local.interval - (local.beat or 0)) * TICK
+
+    def _limits(self, local: Local) -> tuple[float, float]:
+        self._make(local)
+        return self._pauses.limits(self._advertiser.interval)
+
+    def _mayBeReplaced(self, local: Local) -> bool:
+        harmless, _ = self._limits(local)
+        return self._silence(local) > harmless
+
     def earliestBeat(self, local: Local) -> int:
         # A longer pause is no different.
-        pause = int(max(self._shortestDeadTime, 1.5 * local.interval)) + 1
-        return local.interval - pause
+        _, certain = self._limits(local)
+        return local.interval - int(certain / TICK) - 1
 
 
 def _peer(sender: int, says: Fields) -> Peer:

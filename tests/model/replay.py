@@ -22,8 +22,10 @@ from tests.simulation.segment import Computer, Segment
 from txcarp.addresses import textOf
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.effects import Role
+from txcarp.protocol.election import MASTER
 from txcarp.protocol.envelope import readPacket
-from txcarp.protocol.events import BeatDue, HoldEnded, OfferUnanswered
+from txcarp.protocol.events import BeatDue, FitnessAsked, HoldEnded, OfferUnanswered
+from txcarp.protocol.family import Family
 
 #: Seconds before a timer at which the clock stands still.
 _JUST_BEFORE = 1e-6
@@ -60,10 +62,12 @@ class _Actor(Computer):
         self.inbox: list[tuple[int, bytes]] = []
         self.sleep = Sleep.AWAKE
         self.isUnread = False
+        #: The number of packets, the first of the inbox, that were in the socket when it woke up.
+        self.waiting = 0
         self._slept = 0.0
 
     def hasUnread(self) -> bool:
-        return self.isUnread
+        return self.isUnread or self.waiting > 0
 
     # Time.
 
@@ -109,7 +113,7 @@ class _Actor(Computer):
             stops = [call.getTime() - _JUST_BEFORE for call in known]
             until = max(min([end, *stops]), self.clock.seconds())
             others = [call for call in self.clock.getDelayedCalls() if call not in known]
-            due = [call for call in others if call.getTime() <= until]
+            due = [call for call in others if call.getTime() <= until + _JUST_BEFORE]
             if not due:
                 self.clock.rightNow = until
                 return
@@ -128,7 +132,8 @@ class _Actor(Computer):
             "crash": self.crash,
             "freeze": lambda: self._fallAsleep(Sleep.FROZEN),
             "suspend": lambda: self._fallAsleep(Sleep.SUSPENDED),
-            "wake": self._wakeUp,
+            "wake": lambda: self._wakeUp(isLate=False),
+            "wake, late": lambda: self._wakeUp(isLate=True),
             "hear": lambda: self._arrive(move, isHeard=True),
             "lose": lambda: self._arrive(move, isHeard=False),
         }
@@ -154,17 +159,19 @@ class _Actor(Computer):
             # It was stopped, and gives a successor half a second to appear.  The model does not
             # wait for the end of the process.
             self.crash()
+        self.inbox.clear()  # what a process that was still stopping has heard
         super().start()
 
     def crash(self) -> None:
         super().crash()
         self.inbox.clear()
-        self.sleep, self._slept = Sleep.AWAKE, 0.0
+        self.sleep, self._slept, self.waiting = Sleep.AWAKE, 0.0, 0
 
     def _arrive(self, move: Move, isHeard: bool) -> None:
         for index, (sender, packet) in enumerate(self.inbox):
             if sender == move.sender:
                 del self.inbox[index]
+                self.waiting = max(self.waiting - 1, 0)
                 if isHeard and self.receiver is not None:
                     self.receiver.packetReceived(readPacket(packet))
                 return
@@ -175,10 +182,29 @@ class _Actor(Computer):
         if sleep is Sleep.SUSPENDED:
             self.inbox.clear()
 
-    def _wakeUp(self) -> None:
-        self.sleep = Sleep.AWAKE
-        self.clock.rightNow += self._slept
-        self._slept = 0.0
+    def _wakeUp(self, isLate: bool) -> None:
+        """
+        Wake up.
+
+        @param isLate: Whether this host notices that, because it is too late for something.  A
+            backup depends on when its next timer was due, which the story does not know.
+        """
+        run = self.virtualHost._run if self.virtualHost is not None else None
+        assert run is not None
+        slept, self.sleep, self._slept = self._slept, Sleep.AWAKE, 0.0
+        # A time that is just the longest one which is tolerated must not become longer in the
+        # last bit of a number.
+        if run.candidate.state is MASTER and not isLate:
+            slept = max(slept - _JUST_BEFORE, 0.0)
+        elif (deadline := run.masterDown.deadline) is not None:
+            before = 0.0 if isLate else max(deadline - self.clock.seconds(), 0.0)
+            run.masterDown._wakeAfter(before, Family.IPV4)
+            run.masterDown._wakes[Family.IPV4] += _JUST_BEFORE
+        self.clock.rightNow += slept
+        if isLate:
+            self.waiting = len(self.inbox)
+            run.tell(FitnessAsked())  # all that this does is to look for a pause
+            self.clock.rightNow += _JUST_BEFORE
 
 
 def _fire(clock: Clock, call: IDelayedCall) -> None:

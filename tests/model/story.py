@@ -40,6 +40,7 @@ def _happens(name: str, before: Local, move: Move) -> str:
         "start": f"{name} starts",
         "crash": f"{name} crashes",
         "wake": f"{name} wakes up",
+        "wake, late": f"{name} wakes up, and notices that it slept",
         "freeze": f"the process of {name} freezes",
         "suspend": f"the machine of {name} is suspended",
         "hear": f"{name} hears {heard} from {sender}",

@@ -30,7 +30,7 @@ from txcarp.protocol.timing import LEAVING, Peer
 
 #: Seconds after a pause in which advertisements may be old, unless all that waited are read
 #: before.
-_CATCHING_UP = 1.0
+CATCHING_UP = 1.0
 
 _log = Logger()
 
@@ -227,7 +227,7 @@ class Candidate:
         return False
 
     def _slept(self, pause: float) -> None:
-        self._oldUntil = self._clock.seconds() + _CATCHING_UP
+        self._oldUntil = self._clock.seconds() + CATCHING_UP
         self.decide(events.Slept(pause))
 
     def isOld(self) -> bool:
