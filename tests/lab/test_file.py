@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
@@ -31,6 +34,13 @@ class FileTests(LabTestCase):
 
     needsUcarp = False
 
+    def setUp(self) -> None:
+        super().setUp()
+        # The path of a socket has at most 107 bytes, fewer than that of the directory of a host.
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        self.control = directory / "control.sock"
+
     def write(self, host: Host, **groups: str) -> None:
         """
         Write the file of a host.
@@ -39,7 +49,7 @@ class FileTests(LabTestCase):
         """
         (host.directory / "password").write_text("not a secret\n")
         (host.directory / "password").chmod(0o600)
-        text = '[daemon]\nfacility = "none"\ncontrol = "control.sock"\n'
+        text = f'[daemon]\nfacility = "none"\ncontrol = "{self.control}"\n'
         text += '[defaults]\ninterface = "eth0"\npassfile = "password"\n'
         text += "".join(f"[group.{name}]\n{lines}\n" for name, lines in groups.items())
         (host.directory / "txcarp.toml").write_text(text)
@@ -76,10 +86,9 @@ class FileTests(LabTestCase):
 
         @return: What it printed, and its exit status.
         """
-        path = host.directory / "control.sock"
         output, errors, status = await getProcessOutputAndValue(
             TXCARP[0],
-            [*TXCARP[1:], words[0], "--control", str(path), *words[1:]],
+            [*TXCARP[1:], words[0], "--control", str(self.control), *words[1:]],
             env=environment(host.directory),
         )
         self.assertEqual(errors, b"")
@@ -107,9 +116,9 @@ class FileTests(LabTestCase):
         self.assertIn("web  changes: advskew 0 -> 9; one advertisement at most", output)
         output, status = await self.txcarp(host, "status", "web")
         self.assertRegex(output, rf"\nweb +MASTER .* this host .* {VIRTUAL}/24 ")
-        self.assertTrue((host.directory / "control.sock").exists())
+        self.assertTrue(self.control.exists())
         await self.stopped(daemon)
-        self.assertFalse((host.directory / "control.sock").exists())
+        self.assertFalse(self.control.exists())
         self.assertEqual((daemon.status, daemon.killedBy), (0, None))
 
     async def test_reload(self) -> None:

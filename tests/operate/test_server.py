@@ -228,6 +228,10 @@ class ActingTests(RunningTestCase):
             "try: client.demote('web', 'x', 1)\n"
             "except NotPermitted as error: print(error)\n"
         )
+        # The other user cannot write down what is covered.
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith("COVERAGE")
+        }
         done = await self.inThread(
             lambda: subprocess.run(
                 [sys.executable, "-c", "import txcarp.client, json, http.client\n" + code]
@@ -235,7 +239,7 @@ class ActingTests(RunningTestCase):
                 capture_output=True,
                 text=True,
                 check=False,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         )
         self.assertEqual(done.stderr, "")
