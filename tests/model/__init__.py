@@ -25,8 +25,9 @@ which a late backup looks again, and the 50 ms of an offer.  All clocks are equa
 reach all hosts in the order in which they were sent, except in the scenarios that are called
 overtaking.  There is one family and one dead ratio, the advbase is 1, and there are no seals, no
 delays before a start or a preemption, no limit for flapping, and no steps of mastership that fail
-or take long.  A host that starts knows nothing.  Only two or three hosts are explored, and not all
-kinds of faults at once.
+or take long.  No link is lost, and nobody claims mastership.  A host that starts knows nothing.
+Only two or three hosts are explored, with the rules of OpenBSD 7.7 only two, and not all kinds of
+faults at once.
 
 The modules, in reading order:
 

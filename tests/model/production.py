@@ -291,41 +291,34 @@ class ProductionHost(Machine):
         # A timer that is late already is later after another sleep.
         slept = local.slept if local.looks else 0
         awake = local._replace(slept=slept, deadline=deadline)
-        if local.state == "master":
-            _, certain = self._limits(local)
-            if self._silence(local) <= certain:
-                waiting = len(local.inbox) if self._mayBeReplaced(local) else 0
-                yield Move(Kind.FREE, "wake", awake._replace(waiting=waiting))
-                return
-        elif local.state == "backup":
-            if local.slept <= self._noticed(local):
-                yield Move(Kind.FREE, "wake", awake)
-            if local.slept <= self._tolerated:
-                return
-        else:
+        isTolerated, isLate = True, False
+        if local.state == "backup":
+            isTolerated = local.slept <= self._noticed(local)
+            isLate = local.slept > self._tolerated
+        elif local.state == "master":
+            silence = (local.interval - (local.beat or 0)) * TICK
+            harmless, certain = self._limits(local)
+            isLate = silence > certain
+            isTolerated = not isLate
+            if silence > harmless:
+                awake = awake._replace(waiting=len(local.inbox))
+        if isTolerated:
             yield Move(Kind.FREE, "wake", awake)
-            return
-        awake = awake._replace(waiting=len(local.inbox), catching=ticks(CATCHING_UP))
-        yield Move(Kind.FREE, "wake, late", *self._told(awake, events.Slept(0.0)))
+        if isLate:
+            awake = awake._replace(waiting=len(local.inbox), catching=ticks(CATCHING_UP))
+            yield Move(Kind.FREE, "wake, late", *self._told(awake, events.Slept(0.0)))
 
     def mustRead(self, local: Local) -> bool:
         return local.waiting > 0 and local.state == "master"
-
-    def _silence(self, local: Local) -> float:
-        return (local.interval - (local.beat or 0)) * TICK
-
-    def _limits(self, local: Local) -> tuple[float, float]:
-        self._make(local)
-        return self._pauses.limits(self._advertiser.interval)
-
-    def _mayBeReplaced(self, local: Local) -> bool:
-        harmless, _ = self._limits(local)
-        return self._silence(local) > harmless
 
     def earliestBeat(self, local: Local) -> int:
         # A longer pause is no different.
         _, certain = self._limits(local)
         return local.interval - int(certain / TICK) - 1
+
+    def _limits(self, local: Local) -> tuple[float, float]:
+        self._make(local)
+        return self._pauses.limits(self._advertiser.interval)
 
 
 def _peer(sender: int, says: Fields) -> Peer:

@@ -5,6 +5,7 @@ Everything but the network, the clocks and the order of events is production cod
 which packet arrives next and which timer expires next.  The clock of each process is elastic: it
 stands still before a timer until the story says that the timer expires.  That makes up for
 intervals that are no whole number of ticks, and for the milliseconds for which an offer stands.
+After each move, every timer must be due when the story expects it, give or take a tick.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock, LoopingCall
 
-from tests.model.machine import QUEUE, TICK, Move, Sleep, Spec
+from tests.model.machine import QUEUE, TICK, Local, Move, Sleep, Spec
 from tests.model.production import DEMOTION, settingsOf, sourceOf
 from tests.model.space import Step
 from tests.simulation.segment import Computer, Segment
@@ -29,6 +30,10 @@ from txcarp.protocol.family import Family
 
 #: Seconds before a timer at which the clock stands still.
 _JUST_BEFORE = 1e-6
+
+#: Seconds by which a timer may differ from that of the story: what was rounded up, and the short
+#: times of an offer.
+_TOLERATED = TICK + 0.1
 
 
 class Mismatch(AssertionError):
@@ -118,6 +123,37 @@ class _Actor(Computer):
                 self.clock.rightNow = until
                 return
             _fire(self.clock, min(due, key=lambda call: call.getTime()))
+
+    def compareTimers(self, local: Local) -> None:
+        """
+        Check the timers.
+
+        @param local: This host in the story.
+        @raise Mismatch: If one of them is missing, or due at another time.
+        """
+        run = self.virtualHost._run if self.virtualHost is not None else None
+        if run is None or local.sleep or local.state == "off":
+            return
+        now = self.clock.seconds()
+        found = {name: call.getTime() for name, call in self._timers().items()}
+        due = {
+            "deadline": (local.deadline, run.masterDown.deadline),
+            "beat": (local.beat, found.get("beat")),
+            "release": (local.hold, found.get("release")),
+            "look": (0 if local.looks else None, found.get("look")),
+            "offer unanswered": (0 if local.offers else None, found.get("offer unanswered")),
+        }
+        for name, (expected, time) in due.items():
+            if expected is None and time is None:
+                continue
+            if expected is None or time is None:
+                raise Mismatch(f"{self.source} has the timer {name!r}: {time}, and {expected}")
+            real, expectedSeconds = max(time - now, 0.0), max(expected, 0) * TICK
+            if abs(real - expectedSeconds) > _TOLERATED:
+                raise Mismatch(
+                    f"{name!r} of {self.source} is due in {real} s, and in {expectedSeconds} s "
+                    "in the model"
+                )
 
     # The moves of the story.
 
@@ -226,7 +262,8 @@ def replay(
 
     @param hosts: The hosts, each with its dialect.
     @return: The time of each move in seconds, and the numbers of the masters after it.
-    @raise Mismatch: If other hosts are master than in the model.
+    @raise Mismatch: If other hosts are master than in the model, or their timers are not due when
+        the model expects it.
     """
     wire = _Wire()
     actors = [_Actor(wire, number, *host) for number, host in enumerate(hosts)]
@@ -236,6 +273,8 @@ def replay(
         what = "time passes" if step.move is None else step.move.verb
         try:
             _play(wire, actors, step)
+            for actor, local in zip(actors, step.group, strict=True):
+                actor.compareTimers(local)
         except Mismatch as mismatch:
             raise Mismatch(f"in move {index} ({what}): {mismatch}") from None
         masters = [n for n, actor in enumerate(actors) if actor.role is Role.MASTER]

@@ -14,7 +14,7 @@ from tests.model.machine import OFF, Kind, Machine, Spec
 from tests.model.plain import DemotableUcarp, FreeBSD, OldOpenBSD, OpenBSD, Ucarp
 from tests.model.production import ProductionHost
 from tests.model.space import Budget, Space
-from txcarp.protocol.dialect import DIALECTS
+from txcarp.protocol.dialect import DIALECTS, OPENBSD_77
 
 #: What makes the machine of a host, by the name of its rules.
 RULES: dict[str, Callable[[int, Spec, frozenset[Kind]], Machine]] = {
@@ -107,30 +107,43 @@ _PAIR = {Kind.LOSS: 6, Kind.CRASH: 3}
 _THREE = {Kind.LOSS: 2, Kind.CRASH: 2}
 
 
-def _of(dialect: str) -> Iterator[Scenario]:
+def _pairs(dialect: str) -> Iterator[Scenario]:
     """
-    The scenarios of one dialect.
+    The scenarios of one dialect with two hosts.
     """
     ours, plain = f"txcarp/{dialect}", dialect
-    pair, three = (ours,) * 2, (ours,) * 3
     leaving = {Kind.STOP: 1, Kind.RESIGN: 1}
     for preempt, ending in ((False, ""), (True, "-preempt")):
-        hosts = ranked(*three, preempt=preempt)
+        hosts = ranked(ours, ours, preempt=preempt)
+        yield Scenario(f"pair-sleep-{dialect}{ending}", hosts, {**_PAIR, **leaving, Kind.SLEEP: 1})
+        yield Scenario(f"pair-demote-{dialect}{ending}", hosts, {**_PAIR, Kind.DEMOTE: 2})
+    yield Scenario(f"both-sleep-{dialect}", ranked(ours, ours), {**_PAIR, Kind.SLEEP: 2})
+    yield Scenario(f"mixed-{dialect}-ours", ranked(ours, plain), {**_PAIR, Kind.DEMOTE: 2})
+    yield Scenario(f"mixed-{dialect}-plain", ranked(plain, ours), {**_PAIR, Kind.DEMOTE: 2})
+
+
+def _threes(dialect: str) -> Iterator[Scenario]:
+    """
+    The scenarios of one dialect with three hosts.
+    """
+    ours, plain = f"txcarp/{dialect}", dialect
+    for preempt, ending in ((False, ""), (True, "-preempt")):
+        hosts = ranked(ours, ours, ours, preempt=preempt)
         yield Scenario(f"three-sleep-{dialect}{ending}", hosts, {**_THREE, Kind.SLEEP: 1})
         yield Scenario(f"three-demote-{dialect}{ending}", hosts, {**_THREE, Kind.DEMOTE: 1})
         yield Scenario(f"three-resign-{dialect}{ending}", hosts, {**_THREE, Kind.RESIGN: 1})
         yield Scenario(
-            f"three-stop-{dialect}{ending}", hosts, {**_THREE, Kind.STOP: 1}, fromNothing=True
+            f"three-stop-{dialect}{ending}",
+            hosts,
+            {**_THREE, Kind.STOP: 1},
+            fromNothing=not preempt,  # with preemption this alone would take a minute
         )
-        hosts = ranked(*pair, preempt=preempt)
-        yield Scenario(f"pair-sleep-{dialect}{ending}", hosts, {**_PAIR, **leaving, Kind.SLEEP: 1})
-        yield Scenario(f"pair-demote-{dialect}{ending}", hosts, {**_PAIR, Kind.DEMOTE: 2})
-    yield Scenario(f"both-sleep-{dialect}", ranked(*pair), {**_PAIR, Kind.SLEEP: 2})
     yield Scenario(
-        f"overtaking-{dialect}", ranked(*three), {**_THREE, Kind.STOP: 1}, overtaking=True
+        f"overtaking-{dialect}",
+        ranked(ours, ours, ours),
+        {**_THREE, Kind.STOP: 1},
+        overtaking=True,
     )
-    yield Scenario(f"mixed-{dialect}-ours", ranked(ours, plain), {**_PAIR, Kind.DEMOTE: 2})
-    yield Scenario(f"mixed-{dialect}-plain", ranked(plain, ours), {**_PAIR, Kind.DEMOTE: 2})
     for place in range(3):
         rules = [plain if number == place else ours for number in range(3)]
         yield Scenario(
@@ -142,7 +155,11 @@ def _of(dialect: str) -> Iterator[Scenario]:
 
 def _all() -> Iterator[Scenario]:
     for dialect in DIALECTS:
-        yield from _of(dialect)
+        # Those with three hosts take long.  The rules of OpenBSD 7.7 differ from the others in
+        # their combination only: they have ucarp's dead time, and the decisions of OpenBSD 7.8.
+        if dialect != OPENBSD_77.name:
+            yield from _threes(dialect)
+        yield from _pairs(dialect)
     # Only ucarp decides between hosts with the same timing.
     yield Scenario(
         "equal-ucarp",
