@@ -632,6 +632,18 @@ class RhythmTests(SynchronousTestCase):
         self.clock.pump([0.25] * 8)
         self.assertEqual(self.beats, [2.75, 3.75, 4.75])
 
+    def test_toldBefore(self) -> None:
+        """
+        A beat of an earlier rhythm, which is handled after the start of this one, does not hide
+        that the next but one is late.
+        """
+        self.rhythm.start(1.0)
+        self.rhythm.beaten()
+        self.clock.advance(1.0)
+        self.clock.advance(1.5)
+        self.clock.pump([0.25] * 5)
+        self.assertEqual(self.beats, [1.0, 2.5, 3.5])
+
     def test_hardlyLate(self) -> None:
         """
         A beat that is hardly late is followed by the next one in the same rhythm, however often

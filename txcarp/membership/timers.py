@@ -5,6 +5,7 @@ The two timers of the election: the deadline of a backup, and the rhythm of a ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import floor
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -25,6 +26,9 @@ _MOST_INTERVALS = 2.0
 
 #: The highest skew of a peer.
 _HIGHEST_SKEW = 255
+
+#: The part of an interval by which a beat may seem early.
+_ROUNDING = 1e-6
 
 #: The number of times that a passed deadline waits for unread packets.
 _MAXIMUM_LOOKS = 100
@@ -333,8 +337,11 @@ class Rhythm:
         late = self._clock.seconds() - self._due
         if late > TOLERATED_LATENESS:
             self.start(self.interval)
-        else:  # as in LoopingCall, what was missed is left out
-            self._due += self.interval * (1 + max(0, late // self.interval))
+        else:
+            # As in LoopingCall, what was missed is left out.  A beat that was told before the
+            # rhythm began is not one of its beats.
+            passed = floor(late / self.interval + _ROUNDING) + 1
+            self._due += self.interval * max(passed, 0)
 
     def mustLook(self, seconds: float) -> bool:
         """
