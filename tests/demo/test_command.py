@@ -20,7 +20,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
@@ -102,13 +101,26 @@ class CommandTests(TestCase):
 
     def daemons(self) -> list[Path]:
         """
-        The processes with the test's directory in their command line.
+        The processes with the test's directory in their command line: the two daemons, and those
+        that write their states.
         """
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if str(self.directory).encode() in (process / "cmdline").read_bytes():
                     found.append(process)
+            except OSError:
+                pass  # it ended meanwhile
+        return found
+
+    def namespaces(self) -> set[str]:
+        """
+        The network namespaces of these processes.
+        """
+        found = set()
+        for process in self.daemons():
+            try:
+                found.add(os.readlink(process / "ns/net"))
             except OSError:
                 pass  # it ended meanwhile
         return found
@@ -125,26 +137,24 @@ class CommandTests(TestCase):
         self.assertEqual(labels.count("silence"), 2, run.output)
         self.assertIn("bow-out", labels)
         self.assertRegex(run.output, r"planned stop +[0-9.]+ m?s +(at most )?[0-9.]+ m?s")
-        self.assertEqual(self.daemons(), [])
+        await self.noneLeft()
         logs = self.directory / "logs"
         self.assertEqual(list(self.directory.iterdir()), [logs])
         self.assertIn("MASTER", (logs / "alpha.log").read_text())
 
-    async def interrupted(self, run: _Run, interrupt: Callable[[Any], object]) -> int:
-        from twisted.internet import reactor
+    async def noneLeft(self) -> None:
+        """
+        Wait until the processes have ended: the kernel ends what died with the command, and those
+        that write states find out that their daemons are gone, in their own time.
+        """
+        await until(lambda: not self.daemons())
 
-        await until(lambda: len(self.daemons()) == 2)
-        namespaces = {os.readlink(daemon / "ns/net") for daemon in self.daemons()}
-        self.assertEqual(len(namespaces), 2)
+    async def interrupted(self, run: _Run, interrupt: Callable[[Any], object]) -> int:
+
+        await until(lambda: len(self.namespaces()) == 2)
         interrupt(run.transport)
         status = await run.ended
-        # The kernel ends what died with the command, in its own time.
-        clock: Any = reactor
-        for _ in range(100):
-            if not self.daemons():
-                break
-            await deferLater(clock, 0.1)
-        self.assertEqual(self.daemons(), [])
+        await self.noneLeft()
         return status
 
     async def test_controlC(self) -> None:
@@ -185,12 +195,12 @@ class CommandTests(TestCase):
         1.
         """
         run = self.start("--once")
-        await until(lambda: len(self.daemons()) == 2)
+        await until(lambda: len(self.namespaces()) == 2)
         transport: Any = run.transport
         transport.closeStdout()
         self.assertEqual(await run.ended, 1)
         self.assertNotIn("Traceback", run.output)
-        self.assertEqual(self.daemons(), [])
+        await self.noneLeft()
 
     async def test_noRoom(self) -> None:
         """
@@ -210,7 +220,7 @@ class CommandTests(TestCase):
         self.assertEqual(await run.ended, 1, run.output)
         self.assertRegex(run.output, "failed +Too many open files")
         self.assertNotIn("Traceback", run.output)
-        self.assertEqual(self.daemons(), [])
+        await self.noneLeft()
 
     async def test_killed(self) -> None:
         """
