@@ -237,12 +237,8 @@ class PlainHost:
         """
         Set the sum of the demotions.  A master advertises it at once.
         """
-        before = self.claim.timing
         self.demotion = demotion
-        if self.isMaster:
-            self._advertise()
-            if self.claim.timing != before:
-                self._goOn()
+        self.advertise()
 
     def bowOut(self) -> None:
         """
