@@ -16,7 +16,7 @@ from tests.crafted import ADDRESS
 from tests.fakes import INTERFACE
 from tests.mastership.table import LeaseStage, refused
 from txcarp.membership.holds import LONGEST_HOLD_OFF
-from txcarp.membership.participation import RESIGNATION
+from txcarp.membership.leaving import RESIGNATION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import StepFailed
 

@@ -18,7 +18,7 @@ from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.mastership import FOLLOW
 from txcarp.membership.holds import HOLD_OFF
-from txcarp.membership.participation import RESIGNATION
+from txcarp.membership.leaving import RESIGNATION
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason, StepFailed
 
@@ -590,7 +590,7 @@ class HandOverTests(StageTestCase):
                 stage.table.slow = True
                 with capturedLogs():
                     reason = HoldReason.UNFIT if unfit else HoldReason.RESIGNED
-                    stage.host._run._resign(reason, HOLD_OFF)
+                    stage.host._run.leaving.resign(reason, HOLD_OFF)
                 stage.deliver(advbase=0, advskew=1)
                 stage.deliver(advbase=255, advskew=255)
                 self.assertIs(stage.host.role, Role.MASTER)

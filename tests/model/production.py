@@ -34,8 +34,8 @@ from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.candidate import CATCHING_UP, OwnStanding
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import Demotions
+from txcarp.membership.leaving import RESIGNATION
 from txcarp.membership.memory import Memory
-from txcarp.membership.participation import RESIGNATION
 from txcarp.membership.timers import MasterPauses, tolerated
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger

@@ -43,13 +43,14 @@ from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.fitness import Fitness
 from txcarp.membership.holds import Damping, Holds
+from txcarp.membership.leaving import RESIGNATION, Leaving
 from txcarp.membership.memory import Memory
 from txcarp.membership.readiness import Readiness
 from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
 from txcarp.membership.timers import MasterDown, tolerated
-from txcarp.protocol import effects, events
+from txcarp.protocol import events
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Role
@@ -59,10 +60,6 @@ from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import LEAVING
-
-#: Seconds that a host stays out of the election after it was asked to hand over, as in ucarp.
-#: Another host takes over in this time.
-RESIGNATION = 3.0
 
 
 @implementer(ILinkObserver, IPacketReceiver)
@@ -77,6 +74,7 @@ class Participation:
     @ivar advertiser: Sends the advertisements.
     @ivar masterDown: The deadline after which this host takes over.
     @ivar mastership: The steps that are acquired on becoming master.
+    @ivar leaving: Hands mastership over, and leaves the group.
     """
 
     _log = Logger()
@@ -111,9 +109,6 @@ class Participation:
         self._memory = memory
         self._events: deque[Event] = deque()
         self._telling = False
-        self._resigning = False
-        #: Fires when this host has left the election.
-        self._outOfElection: Deferred[None] = Deferred()
         #: Fires when this host has left its group.
         self._left: Deferred[None] = Deferred()
         self._channels = {
@@ -130,9 +125,6 @@ class Participation:
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
         )
         self._demotions = Demotions(configuration, self.ledger, self.advertiser, memory, self.tell)
-        self.fitness = Fitness(
-            configuration, platform, checks, self.holds, self._demotions, self.tell, self._resign
-        )
         self._reception = Reception(
             configuration, self._channels, keyring, self._sealing, self.advertiser
         )
@@ -186,6 +178,18 @@ class Participation:
             roles=self._roles,
             mastership=self.mastership,
             trace=trace,
+        )
+        self.leaving = Leaving(
+            configuration,
+            self.tell,
+            candidate=self.candidate,
+            holds=self.holds,
+            mastership=self.mastership,
+            roles=self._roles,
+        )
+        resign = self.leaving.resign
+        self.fitness = Fitness(
+            configuration, platform, checks, self.holds, self._demotions, self.tell, resign
         )
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
@@ -298,19 +302,20 @@ class Participation:
                         candidate.decide(event)
                 case events.ResignAsked():
                     if candidate.state is MASTER:
-                        self._resign(HoldReason.RESIGNED, RESIGNATION)
+                        self.leaving.resign(HoldReason.RESIGNED, RESIGNATION)
                 case events.StepFailed(name=name):
                     if not candidate.isLeaving:
                         self.transportChanged()  # there is no event when IPv6 is switched off
-                        self._resign(HoldReason.UNFIT, self._damping.failed(name))
+                        self.leaving.resign(HoldReason.UNFIT, self._damping.failed(name))
                 case events.GivenBack():
-                    self._givenBack(event)
+                    self.leaving.givenBack(event)
+                    if not candidate.isLeaving:
+                        self.fitness.settle()  # the health checks may have changed meanwhile
                 case events.StopAsked():
                     self._stop()
                 case events.Stopped():
                     candidate.decide(event)
-                    if not self._outOfElection.called:
-                        self._outOfElection.callback(None)
+                    self.leaving.leftElection()
                 case events.FitnessAsked() | events.Slept():
                     pass  # the check for a pause is all that they ask for
                 case _:
@@ -407,7 +412,7 @@ class Participation:
             *(firewall.adopt for firewall in self._firewalls.values()),
             *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
-            self._readiness.adopt,
+            *(self._readiness.adopt, self.leaving.adopt),
         ):
             adopt(new)
         self._demotions.adopt(new, self._platform.links.link)
@@ -428,65 +433,17 @@ class Participation:
             if name not in before:
                 self._platform.links.watch(name, self)
 
-    # Handing over.
-
-    def _resign(self, reason: HoldReason, seconds: float | None, detail: str = "") -> None:
-        """
-        Hand over if this host is master, and stay out of the election.
-
-        @param seconds: For how long; C{None} for no end.
-        @param detail: More about the reason, as text; may be empty.
-        """
-        if not self._configuration.releaseFirst or self.candidate.state is not MASTER:
-            self.holds.hold(reason, seconds, detail=detail, handOver=True)
-        elif not self._resigning:
-            self._resigning = True
-            effect = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
-            change = self._roles.change(effect, Role.MASTER)
-            self.mastership.release(change).addBoth(
-                lambda _: self.tell(events.GivenBack(reason, seconds, detail))
-            )
-
-    def _givenBack(self, event: events.GivenBack) -> None:
-        self._resigning = False
-        if self.candidate.isLeaving:
-            return
-        reason, seconds, detail = event.reason, event.seconds, event.detail
-        isMaster = self.candidate.state is MASTER
-        if isMaster and self.mastership.wanted:
-            # It lost mastership and regained it meanwhile.
-            self._resign(reason, seconds, detail)
-            return
-        if isMaster or reason is HoldReason.UNFIT:
-            # A backup that was asked to hand over has nothing left to do: another host has
-            # taken over already.
-            self.holds.hold(reason, seconds, detail=detail, handOver=True)
-        self.fitness.settle()  # the health checks may have changed meanwhile
-
     # Leaving.
 
     def _stop(self) -> None:
-        self.candidate.isLeaving = True
         self._watch({})
         self.fitness.stop()
         self.holds.stop()
         self._damping.stop()
         self._readiness.stop()
-        failed = partial(self._log.failure, "Internal error while this host was leaving its group")
-        leaving = self.mastership.leave(self._roles.stopping(self.role), self._leaveElection)
-        leaving.addErrback(failed).addCallback(self._leaveGroup)
-        leaving.addErrback(failed).chainDeferred(self._left)
+        self.leaving.leave(self._close).chainDeferred(self._left)
 
-    def _leaveElection(self) -> Deferred[None]:
-        """
-        Leave the election; a master bows out.
-
-        @return: Fires when that is done, after the event that is being handled.
-        """
-        self.tell(events.Stopped())
-        return self._outOfElection
-
-    def _leaveGroup(self, result: None) -> Deferred[None]:
+    def _close(self) -> Deferred[None]:
         saved = self._sealing.stop()
         for channel in self._channels.values():
             channel.transport.deliverTo(None)
