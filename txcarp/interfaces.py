@@ -8,7 +8,7 @@ because together they are the outline of the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -243,9 +243,9 @@ class IAddressTable(Interface):
     the API of a cloud that moves addresses between machines.
     """
 
-    def watch(interface: str, observer: ILeaseObserver) -> None:
+    def watch(interface: str, addresses: Collection[bytes], observer: ILeaseObserver) -> None:
         """
-        Report to an observer which of the addresses on an interface are lost.
+        Report to an observer which of these packed addresses on an interface are lost.
         """
 
     def unwatch(interface: str, observer: ILeaseObserver) -> None:
@@ -284,8 +284,8 @@ class IAddressTable(Interface):
 
     def drop(interface: str, addresses: Sequence[VirtualAddress]) -> Deferred[None]:
         """
-        Remove those of the addresses that this program added, except those that an observer of
-        this interface holds now: another group has them.  An address that is already gone is no
+        Remove those of the addresses that this program added, except those that an observer
+        on this interface holds now: another group has them.  An address that is already gone is no
         error.  Call this only after L{known} has fired.
         """
 

@@ -43,6 +43,12 @@ IPV4 = parseVirtualAddress("10.0.0.100/24")
 IPV6 = parseVirtualAddress("fd00::100/64")
 INDEX = 7
 
+#: The packed addresses whose loss is reported to the observers of the tests.
+WATCHED = (
+    IPV6.packed,
+    *(parseVirtualAddress(f"10.0.0.{last}/24").packed for last in (9, *range(100, 104))),
+)
+
 _RTMGRP_IPV4_ROUTE, _RTM_NEWROUTE, _RTM_DELROUTE, _RTA_DST = 0x40, 24, 25, 1
 
 
@@ -146,7 +152,7 @@ class TableTests(SynchronousTestCase):
         self.list = AddressList(self.netlink, self.clock)  # type: ignore[arg-type]
         self.table = AddressTable(self.netlink, self.list, self)  # type: ignore[arg-type]
         self.observer = FakeObserver()
-        self.table.watch("eth7", self.observer)
+        self.table.watch("eth7", WATCHED, self.observer)
 
     def known(self) -> Deferred[None]:
         """
@@ -326,6 +332,21 @@ class TableTests(SynchronousTestCase):
         self.table.unwatch("eth7", self.observer)
         self.netlink.say(address(), present=False)
         self.assertEqual(self.observer.gone, [])
+
+    def test_others(self) -> None:
+        """
+        Each observer gets reports about the addresses that it watches, on its interface.
+        """
+        sixth, elsewhere = FakeObserver(), FakeObserver()
+        self.indexes["eth8"] = INDEX + 1
+        self.table.watch("eth7", [IPV6.packed], sixth)
+        self.table.watch("eth8", [IPV4.packed], elsewhere)
+        self.start(address(), address(IPV6))
+        self.netlink.say(address(), present=False)
+        self.assertEqual((self.observer.gone, sixth.gone), ([IPV4.packed], []))
+        self.netlink.say(address(IPV6), present=False)
+        self.assertEqual(self.observer.gone, [IPV4.packed, IPV6.packed])
+        self.assertEqual((sixth.gone, elsewhere.gone), ([IPV6.packed], []))
 
     def test_newerThanTheList(self) -> None:
         """
@@ -734,7 +755,7 @@ class KernelTests(TestCase):
         self.addCleanup(self.netlink.stop)
         self.addCleanup(addresses.stop)
         self.addCleanup(table.stop)
-        table.watch("eth0", self.observer)
+        table.watch("eth0", WATCHED, self.observer)
         await table.known()
         return table
 

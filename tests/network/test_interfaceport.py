@@ -36,7 +36,9 @@ from tests.network.scenery import (
 )
 from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
+from txcarp.addresses import parseAddress
 from txcarp.interfaces import ILinkObserver
+from txcarp.links import InterfaceAddress
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import setLink
 from txcarp.network import familyport, interfaceport, socketfilter
@@ -295,6 +297,38 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertEqual(texts(events), [])
         self.assertEqual(self.receiver.changes, 0)
         self.assertTrue(self.hears())
+
+    def test_addresses(self) -> None:
+        """
+        The virtual hosts are told of addresses from which one of them sends, on any interface,
+        and of the link-local addresses of their own.
+        """
+        ipv4, _ipv6 = self.started(GROUP4, GROUP6)
+        self.tell()
+        index = self.node.link().index
+
+        def changes(local: str, index: int) -> int:
+            packed = parseAddress(local)
+            length = 24 if len(packed) == 4 else 64
+            family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+            self.receiver.changes = 0
+            self.port.addressNoted(
+                InterfaceAddress(
+                    index=index, family=family, prefixLength=length, local=packed, flags=0
+                ),
+                None,
+                True,
+            )
+            return self.receiver.changes
+
+        self.assertEqual(changes("10.0.0.1", index + 1), 0)
+        ipv4.isLocal(parseAddress("10.0.0.1"))
+        self.assertEqual(changes("10.0.0.1", index + 1), 1)
+        # They did not ask again.
+        self.assertEqual(changes("10.0.0.1", index + 1), 0)
+        self.assertEqual(changes("fe80::1", index), 1)
+        self.assertEqual(changes("fe80::1", index + 1), 0)
+        self.assertEqual(changes("fd00::1", index), 0)
 
     def test_unchanged(self) -> None:
         """

@@ -4,7 +4,7 @@ The addresses that the kernel of a simulated host holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -46,7 +46,9 @@ class KernelAddresses:
         now = self._clock.seconds()
         return [*self.spans, *([] if self._since is None else [(self._since, now)])]
 
-    def watch(self, interface: str, observer: ILeaseObserver) -> None:
+    def watch(
+        self, interface: str, addresses: Collection[bytes], observer: ILeaseObserver
+    ) -> None:
         self.observers.append(observer)
 
     def unwatch(self, interface: str, observer: ILeaseObserver) -> None:

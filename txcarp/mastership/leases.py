@@ -118,7 +118,7 @@ class AddressLeases:
         it is while it is there: the kernel would not remove it by itself.
         """
         yield self._table.known()
-        self._table.watch(self._interface, self)
+        self._table.watch(self._interface, self._addresses, self)
         self._active = True
         ours = self._notForeign("txcarp uses it as it is, and it stays when txcarp dies")
         self._held = {address.packed: address for address in ours}

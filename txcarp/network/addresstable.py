@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -57,7 +57,10 @@ class AddressTable:
         self._addresses = addresses
         self._links = links
         self._started = False
-        self._observers: list[tuple[str, ILeaseObserver]] = []
+        #: The interface and the addresses of each observer.
+        self._observers: dict[ILeaseObserver, tuple[str, Collection[bytes]]] = {}
+        #: The observers of a packed address, on all interfaces.
+        self._watching: dict[bytes, list[ILeaseObserver]] = {}
         #: The index of the interface to which an address was added, by its name then.
         self._heldOn: dict[tuple[str, bytes], int] = {}
         #: By index and packed address, the lifetime in seconds with which this process added it.
@@ -81,11 +84,20 @@ class AddressTable:
             self._started = False
             self._addresses.unwatch(self)
 
-    def watch(self, interface: str, observer: ILeaseObserver) -> None:
-        self._observers.append((interface, observer))
+    def watch(
+        self, interface: str, addresses: Collection[bytes], observer: ILeaseObserver
+    ) -> None:
+        self._observers[observer] = interface, tuple(addresses)
+        for packed in addresses:
+            self._watching.setdefault(packed, []).append(observer)
 
     def unwatch(self, interface: str, observer: ILeaseObserver) -> None:
-        self._observers = [entry for entry in self._observers if entry[1] is not observer]
+        _, addresses = self._observers.pop(observer, (interface, ()))
+        for packed in addresses:
+            watching = self._watching[packed]
+            watching.remove(observer)
+            if not watching:
+                del self._watching[packed]
 
     def known(self) -> Deferred[None]:
         # The other methods need the index of the interface.
@@ -174,36 +186,42 @@ class AddressTable:
 
     def _isHeld(self, interface: str, packed: bytes) -> bool:
         return any(
-            watched == interface and observer.holdsAddress(packed)
-            for watched, observer in self._observers
+            self._observers[observer][0] == interface and observer.holdsAddress(packed)
+            for observer in self._watching.get(packed, ())
         )
 
     def addressNoted(
         self, address: InterfaceAddress, before: InterfaceAddress | None, present: bool
     ) -> None:
+        isOurs = self._isOurs(address)
         if present:
             newRole = before is None or before.flags != address.flags
+            if isOurs and address.flags & IFA_F_SECONDARY and address.index not in self._promoted:
+                newRole = False  # the usual place of ours
         else:
             # When one of ours goes, the event about the next first address is still to come.
-            newRole = not self._isOurs(address)
+            newRole = not isOurs
         promoted = self._noteRoles(address.index) if newRole else []
         if promoted:
-            self._notify(address, lambda observer: observer.addressesPromoted(promoted))
+            for observer, found in self._affected(address.index, promoted).items():
+                observer.addressesPromoted(found)
         if before is None:
             return
         if not present:
             left = self._addresses.at(address.index, address.local)
             if not any(map(self._isOurs, left.values())):
-                self._notify(address, lambda observer: observer.addressesGone([address.local]))
-        elif self._isOurs(before) and not self._isOurs(address):
-            self._notify(address, lambda observer: observer.addressesTaken([address.local]))
+                for observer, gone in self._affected(address.index, [address.local]).items():
+                    observer.addressesGone(gone)
+        elif self._isOurs(before) and not isOurs:
+            for observer, taken in self._affected(address.index, [address.local]).items():
+                observer.addressesTaken(taken)
 
     def addressesListed(self, again: bool) -> None:
         self._promoted.clear()
         for index in self._addresses.indexes():
             self._noteRoles(index)
         if again:
-            for _, observer in list(self._observers):
+            for observer in list(self._observers):
                 observer.addressesPossiblyGone()
 
     def ipv6Changed(self, index: int) -> None:
@@ -283,10 +301,18 @@ class AddressTable:
 
         return self._netlink.requestAll(requests).addCallback(answered)
 
-    def _notify(self, address: InterfaceAddress, call: Callable[[ILeaseObserver], None]) -> None:
-        for interface, observer in list(self._observers):
-            if self._indexOf(interface) == address.index:
-                call(observer)
+    def _affected(
+        self, index: int, addresses: Iterable[bytes]
+    ) -> dict[ILeaseObserver, list[bytes]]:
+        """
+        Return the observers of some packed addresses on an interface, each with its own ones.
+        """
+        affected: dict[ILeaseObserver, list[bytes]] = {}
+        for packed in addresses:
+            for observer in self._watching.get(packed, ()):
+                if self._indexOf(self._observers[observer][0]) == index:
+                    affected.setdefault(observer, []).append(packed)
+        return affected
 
 
 def _addition(index: int, address: VirtualAddress, lease: int | None, routed: bool) -> Request:

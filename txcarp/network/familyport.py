@@ -15,12 +15,13 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
 from twisted.logger import Logger
 
 from txcarp.interfaces import IPacketReceiver
+from txcarp.links import InterfaceAddress
 from txcarp.network.addresslist import AddressList
 from txcarp.network.front import FrontDoor
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv4Reader, IPv6Reader
 from txcarp.protocol.envelope import Packet
-from txcarp.protocol.family import Family
+from txcarp.protocol.family import Family, isLinkLocal
 
 #: The kernel's settings in the network namespace of this process.
 _SETTINGS = "/proc/sys/net"
@@ -74,6 +75,8 @@ class FamilyPort:
         #: The virtual hosts that hear, as far as their receivers know.
         self._hearing: set[int] = set()
         self._reportedFilter = False
+        #: The packed addresses that L{isLocal} was asked about.
+        self._sources: set[bytes] = set()
 
     @property
     def isIdle(self) -> bool:
@@ -163,10 +166,22 @@ class FamilyPort:
             if receiver is not None:
                 receiver.transportChanged()
 
+    def dependsOn(self, address: InterfaceAddress) -> bool:
+        """
+        Whether a virtual host may be able to send from an address, or may want to.  With many
+        virtual hosts, most news is about virtual addresses, which concern nobody here.
+        """
+        return address.local in self._sources or (
+            self.family is Family.IPV6
+            and address.index == self._index
+            and isLinkLocal(address.local)
+        )
+
     def reportChange(self) -> None:
         """
-        Call C{transportChanged} of all receivers.
+        Call C{transportChanged} of all receivers, which ask again what they need to know.
         """
+        self._sources.clear()
         for vhid in list(self._receivers):
             receiver = self._receivers.get(vhid)
             if receiver is not None:
@@ -204,6 +219,7 @@ class FamilyPort:
         """
         See L{IAdvertisementTransport.isLocal<txcarp.interfaces.IAdvertisementTransport>}.
         """
+        self._sources.add(address)
         return self._addresses.isLocal(address, self._index)
 
     def isSwitchedOff(self) -> bool:

@@ -163,7 +163,9 @@ class InterfacePort:
     ) -> None:
         # Addresses of other interfaces count, too: they may be the source of a virtual host.
         if (before is not None and before.isUsable) != (present and address.isUsable):
-            self._reportChange()
+            for port in list(self._families.values()):
+                if port.dependsOn(address):
+                    port.reportChange()
 
     def addressesListed(self, again: bool) -> None:
         self._reportChange()

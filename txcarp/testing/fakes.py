@@ -4,7 +4,7 @@ The parts of a platform without a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -203,7 +203,9 @@ class FakeAddressTable:
         #: The interface that each address was added to, and the packed address.
         self._heldOn: dict[str, tuple[str, bytes]] = {}
 
-    def watch(self, interface: str, observer: ILeaseObserver) -> None:
+    def watch(
+        self, interface: str, addresses: Collection[bytes], observer: ILeaseObserver
+    ) -> None:
         self.observers.append((interface, observer))
 
     def unwatch(self, interface: str, observer: ILeaseObserver) -> None:
