@@ -15,6 +15,8 @@ from tests import crafted
 from tests.fakes import INTERFACE, Stage
 from txcarp.change import Change
 from txcarp.explanation import Explanation
+from txcarp.membership.participation import RESIGNATION
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
@@ -64,7 +66,7 @@ class ExplanationTests(SynchronousTestCase):
             lines[3],
             rf"^If {crafted.PEER} falls silent, this host takes over at \d\d:\d\d:\d\d\.\d\.$",
         )
-        self.assertRegex(last, r"^  \d\d:\d\d:\d\d  INIT -> BACKUP: started$")
+        self.assertRegex(last, r"^  \d\d:\d\d:\d\d\.\d\d\d  INIT -> BACKUP: started$")
 
     def test_lessPreferred(self) -> None:
         """
@@ -178,8 +180,83 @@ class ExplanationTests(SynchronousTestCase):
             )
             *_, old, new = Explanation(status, {}).lines()
             words = rf"MASTER -> BACKUP: {reason.value} \(why\), peer 10\.0\.0\.9$"
-            self.assertRegex(old, r"^  [A-Z]\w\w \d\d \d\d:\d\d:\d\d  " + words)
-            self.assertRegex(new, r"^  \d\d:\d\d:\d\d  " + words)
+            self.assertRegex(old, r"^  [A-Z]\w\w \d\d \d\d:\d\d:\d\d\.000  " + words)
+            self.assertRegex(new, r"^  \d\d:\d\d:\d\d\.\d\d\d  " + words)
+
+    def history(self, stage: Stage) -> list[str]:
+        """
+        The history of a host, without times.
+        """
+        lines = stage.host.explain().lines()
+        return [line[16:] for line in lines if line.startswith("  ")]
+
+    def test_actors(self) -> None:
+        """
+        Whatever was asked for is in the history with who asked, before what followed from it.
+        """
+        root, signal = Actor(0, "root", 4711), Actor.signal("SIGUSR2")
+        stage = Stage(neutral=True)
+        stage.start()
+        for ask in (
+            lambda: stage.host.claim(root),
+            lambda: stage.host.demote("upgrade", 50, root),
+            lambda: stage.host.promote("upgrade", Actor(1000, "", 7)),
+            lambda: stage.host.resign(signal),
+        ):
+            stage.run(0.01)
+            ask()
+        stage.run(RESIGNATION + 0.1)
+        self.assertEqual(
+            self.history(stage),
+            [
+                "INIT -> BACKUP: started",
+                "BACKUP -> MASTER: asked to take over (by root, uid 0, process 4711)",
+                "demoted by 50 (in all, by 50): upgrade (by root, uid 0, process 4711)",
+                "a demotion has ended (in all, demoted by 0): upgrade (by uid 1000, process 7)",
+                "held back from the election for 3 s: handed over on request (by SIGUSR2)",
+                "MASTER -> BACKUP: asked to hand over (by SIGUSR2)",
+                "takes part in the election again: the hold has ended (handed over on request)",
+            ],
+        )
+
+    def test_actorAfterRelease(self) -> None:
+        """
+        A master that releases everything before it hands over remembers who asked.
+        """
+        signal = Actor.signal("SIGUSR2")
+        stage = Stage(neutral=True, releaseFirst=True)
+        stage.becomeMaster()
+        stage.host.resign(signal)
+        stage.run(0.1)
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.assertEqual(stage.host.status().changes[-1].change.actor, signal)
+        self.assertEqual([hold.actor for hold in stage.host.status().holds], [signal])
+
+    def test_causes(self) -> None:
+        """
+        A lost link, a check and the addresses of a peer are there, each with its moment.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        since = stage.host.status().time
+        stage.run(0.25)
+        stage.links.change(running=False)
+        stage.run(0.25)
+        stage.links.change(running=True)
+        stage.run(0.5)
+        stage.deliver(advskew=9)
+        status = stage.host.status()
+        held, released = status.history
+        self.assertAlmostEqual(status.time - held.age - since, 0.25)
+        self.assertAlmostEqual(released.age, 0.5)
+        self.assertEqual(
+            self.history(stage)[-3:],
+            [
+                "held back from the election: no link",
+                "MASTER -> BACKUP: the interface cannot be used",
+                "takes part in the election again: the hold has ended (no link)",
+            ],
+        )
 
 
 class ForecastTests(SynchronousTestCase):

@@ -22,6 +22,7 @@ LAYERS = (
     ("txcarp.links", "txcarp.statewriter"),
     ("txcarp.protocol",),
     ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
+    ("txcarp.occurrences",),
     ("txcarp.status",),
     ("txcarp.explanation", "txcarp.interfaces"),
     ("txcarp.configuration.values",),

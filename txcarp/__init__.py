@@ -41,6 +41,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{links}: links and addresses as the kernel describes them.
   - C{change}: a change of role, and the result of a script.
   - C{findings}: the faults of a group.
+  - C{occurrences}: what happens to a virtual host.
   - C{observer}: the engine of C{txcarp observe}.
   - C{demo}: the engine of C{txcarp demo}.
   - C{inspection}: the engine of C{txcarp check}.
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IMastershipObserver as IMastershipObserver
     from txcarp.interfaces import IMastershipStep as IMastershipStep
     from txcarp.interfaces import INetwork as INetwork
+    from txcarp.interfaces import IOccurrenceObserver as IOccurrenceObserver
     from txcarp.interfaces import IPacketReceiver as IPacketReceiver
     from txcarp.interfaces import IPlatform as IPlatform
     from txcarp.interfaces import IReadinessObserver as IReadinessObserver
@@ -106,7 +108,10 @@ if TYPE_CHECKING:
     from txcarp.links import Link as Link
     from txcarp.network.hostlock import AlreadyRunning as AlreadyRunning
     from txcarp.network.sockets import MissingCapability as MissingCapability
+    from txcarp.occurrences import Occurrence as Occurrence
+    from txcarp.occurrences import OccurrenceKind as OccurrenceKind
     from txcarp.platform import LinuxPlatform as LinuxPlatform
+    from txcarp.protocol.actor import Actor as Actor
     from txcarp.protocol.dialect import Dialect as Dialect
     from txcarp.protocol.effects import Effect as Effect
     from txcarp.protocol.effects import Reason as Reason
@@ -129,6 +134,7 @@ if TYPE_CHECKING:
     from txcarp.status import CheckStatus as CheckStatus
     from txcarp.status import HoldStatus as HoldStatus
     from txcarp.status import PastChange as PastChange
+    from txcarp.status import PastOccurrence as PastOccurrence
     from txcarp.status import PeerStatus as PeerStatus
     from txcarp.status import Status as Status
     from txcarp.virtualhost import VirtualHost as VirtualHost
@@ -136,6 +142,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Actor": "txcarp.protocol.actor",
     "AddressStatus": "txcarp.status",
     "AlreadyRunning": "txcarp.network.hostlock",
     "BadState": "txcarp.statefile",
@@ -208,8 +215,12 @@ _MODULES = {
     "VirtualHost": "txcarp.virtualhost",
     "VirtualHostConfiguration": "txcarp.configuration.model",
     "defaultStateDirectory": "txcarp.statestore",
+    "IOccurrenceObserver": "txcarp.interfaces",
+    "Occurrence": "txcarp.occurrences",
+    "OccurrenceKind": "txcarp.occurrences",
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
+    "PastOccurrence": "txcarp.status",
     "stayOnTime": "txcarp.daemon.scheduling",
 }
 

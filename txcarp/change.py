@@ -9,6 +9,7 @@ import enum
 
 import attrs
 
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Reason, Role
 
 
@@ -43,6 +44,7 @@ class Change:
     @ivar peer: The address of the host whose advertisement caused the change, or an empty
         string.
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for it; C{None} if nobody did.
     """
 
     role: Role
@@ -53,6 +55,7 @@ class Change:
     addresses: tuple[str, ...]
     peer: str = ""
     detail: str = ""
+    actor: Actor | None = None
 
     def explain(self) -> str:
         """
@@ -63,6 +66,8 @@ class Change:
             words += f" ({self.detail})"
         if self.peer:
             words += f", peer {self.peer}"
+        if self.actor is not None:
+            words += f" (by {self.actor.explain()})"
         return words
 
 

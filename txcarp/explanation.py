@@ -97,17 +97,22 @@ class Explanation:
                 )
         elif status.deadline is not None:
             silent = f"{status.master} falls silent" if status.master else "no master is heard"
-            when = self._clock(status.deadline, tenths=True)
+            when = self._clock(status.deadline, digits=1)
             yield f"If {silent}, this host takes over at {when}."
 
     def _history(self) -> Iterator[str]:
         """
-        Yield the last changes of role.
+        Yield the last changes of role, and what may have led to them.
         """
-        for past in self.status.changes:
-            change = past.change
-            when = self._clock(-past.age)
-            yield f"  {when}  {change.previous.value} -> {change.role.value}: {change.explain()}"
+        lines = [
+            (past.age, f"{past.change.previous.value} -> {past.change.role.value}: "
+             f"{past.change.explain()}")
+            for past in self.status.changes
+        ]
+        causes = [(past.age, past.occurrence.explain()) for past in self.status.history]
+        # A cause comes before the change that it leads to at the same moment.
+        for age, words in sorted((*causes, *lines), key=lambda line: -line[0]):
+            yield f"  {self._clock(-age, digits=3)}  {words}"
 
     @property
     def _master(self) -> PeerStatus | None:
@@ -130,14 +135,14 @@ class Explanation:
             return f"{words}, and is demoted by {amounts}"
         return f"{words[:-1]}: {status.configured.advskew}, demoted by {amounts})"
 
-    def _clock(self, seconds: float, tenths: bool = False) -> str:
+    def _clock(self, seconds: float, digits: int = 0) -> str:
         """
         The time of day some seconds after the status was taken; with a date if it is long before.
         """
         when = self.status.time + seconds
         form = "%b %d %H:%M:%S" if seconds <= -_DAY else "%H:%M:%S"
         text = time.strftime(form, time.localtime(when))
-        return f"{text}.{int(when * 10) % 10}" if tenths else text
+        return f"{text}.{int(when * 10**digits) % 10**digits:0{digits}}" if digits else text
 
 
 def _said(peer: PeerStatus) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from txcarp.change import Change, Readiness, ReloadResult, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import InterfaceAddress, Link
+    from txcarp.occurrences import Occurrence
+    from txcarp.protocol.actor import Actor
     from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
@@ -444,6 +446,18 @@ class IDiagnosisObserver(Interface):
         """
 
 
+class IOccurrenceObserver(Interface):
+    """
+    Observes whatever happens to virtual hosts, apart from advertisements: changes of role, holds,
+    demotions, results of checks, problems.
+    """
+
+    def occurred(occurrence: Occurrence) -> None:
+        """
+        Handle an occurrence.  Problems that are repeated are reported once a minute at most.
+        """
+
+
 class ITrace(Interface):
     """
     Records the events and effects of a virtual host.  Its exceptions are logged, and change
@@ -595,11 +609,12 @@ class IReloader(Interface):
     Reads the configuration file again, on behalf of an operator.
     """
 
-    def reload() -> Deferred[ReloadResult]:
+    def reload(actor: Actor | None = None) -> Deferred[ReloadResult]:
         """
         Read the file, and change the virtual hosts to what it says.  If a change is under way,
         the file is read after that.
 
+        @param actor: Who asks for it; C{None} for the program.
         @return: Fires when all is done; never fails.
         """
 

@@ -13,8 +13,11 @@ from twisted.logger import Logger
 
 from txcarp.configuration.difference import difference
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IPlatform
+from txcarp.interfaces import IOccurrenceObserver, IPlatform
+from txcarp.membership.observers import tellAll
+from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.platform import LinuxPlatform
+from txcarp.protocol.actor import Actor
 from txcarp.virtualhost import VirtualHost
 
 
@@ -47,6 +50,7 @@ class CARPService(MultiService):
         @raise ValueError: If two virtual hosts have the same interface and vhid.
         """
         MultiService.__init__(self)
+        self._observers: list[IOccurrenceObserver] = []
         self.platform: IPlatform = platform or LinuxPlatform(stateFile=stateFile)
         for configuration in _byName(configurations).values():
             self._add(configuration)
@@ -81,12 +85,15 @@ class CARPService(MultiService):
             raise ValueError(f"virtual host {host.name} does not belong to this service")
         return maybeDeferred(host.disownServiceParent)
 
-    def reconfigure(self, configurations: Iterable[VirtualHostConfiguration]) -> Deferred[None]:
+    def reconfigure(
+        self, configurations: Iterable[VirtualHostConfiguration], actor: Actor | None = None
+    ) -> Deferred[None]:
         """
         Replace the configurations of all virtual hosts.  Those that are missing are removed,
         and new ones are added.  Those whose configuration has changed are changed as by
         L{VirtualHost.reconfigure}.  The others are not disturbed.
 
+        @param actor: Who asks for it, for the history; C{None} for the program.
         @return: Fires when all of that is done.  Fails with C{OSError} if a virtual host that had
             to leave its group could not join it again; it takes no part then.
         @raise ValueError: If two virtual hosts have the same interface and vhid.  Nothing is
@@ -101,11 +108,58 @@ class CARPService(MultiService):
         for line in changes.lines():
             self._log.info("Configuration: {line}", line=line)
         # From here on nothing can be refused any more.
+        for kind, some in (
+            (OccurrenceKind.REMOVED, changes.removed),
+            (OccurrenceKind.ADDED, changes.added),
+        ):
+            for one in some:
+                self._tell(kind, one, actor)
         done = [self.removeVirtualHost(present[one.name]) for one in changes.removed]
-        done += [present[one.after.name].reconfigure(one.after) for one in changes.changed]
+        done += [present[one.after.name].reconfigure(one.after, actor) for one in changes.changed]
         done += [maybeDeferred(host.setServiceParent, self) for host in added]
         everything = gatherResults(done, consumeErrors=True)
         return everything.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
+
+    def addOccurrenceObserver(self, observer: IOccurrenceObserver) -> None:
+        """
+        Report whatever happens to the virtual hosts, and to those that are added later, to an
+        observer from now on.
+        """
+        self._observers.append(observer)
+        for host in self.virtualHosts:
+            host.addOccurrenceObserver(observer)
+
+    def removeOccurrenceObserver(self, observer: IOccurrenceObserver) -> None:
+        """
+        Undo L{addOccurrenceObserver}.
+
+        @raise ValueError: If the observer was not added.
+        """
+        self._observers.remove(observer)
+        for host in self.virtualHosts:
+            host.removeOccurrenceObserver(observer)
+
+    def report(self, occurrence: Occurrence) -> None:
+        """
+        Report something that happened to all groups to the observers.
+        """
+        tellAll(
+            self._observers,
+            lambda observer: observer.occurred(occurrence),
+            "occurrences",
+            occurrence.vhid,
+            occurrence.interface,
+        )
+
+    def _tell(
+        self, kind: OccurrenceKind, one: VirtualHostConfiguration, actor: Actor | None
+    ) -> None:
+        """
+        Report that a virtual host is added or removed.
+        """
+        group, what = one.title or one.name, f"group {kind.value}"
+        facts = kind, group, one.interface, one.vhid, "reconfigured", what
+        self.report(Occurrence(*facts, "the configuration has changed", actor))
 
     def _opened(self, configurations: Iterable[VirtualHostConfiguration]) -> list[VirtualHost]:
         """
@@ -117,6 +171,8 @@ class CARPService(MultiService):
         try:
             for configuration in configurations:
                 hosts.append(VirtualHost(configuration, self.platform))
+                for observer in self._observers:
+                    hosts[-1].addOccurrenceObserver(observer)
                 if self.running:
                     hosts[-1].privilegedStartService()
         except BaseException:

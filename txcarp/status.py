@@ -11,6 +11,8 @@ import attrs
 
 from txcarp.change import Change, Readiness
 from txcarp.findings import Finding
+from txcarp.occurrences import Occurrence
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
@@ -61,11 +63,13 @@ class HoldStatus:
 
     @ivar remaining: Seconds until the hold ends; C{None} if it has no fixed end.
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for it; C{None} if nobody did.
     """
 
     reason: HoldReason
     remaining: float | None
     detail: str = ""
+    actor: Actor | None = None
 
     def explain(self) -> str:
         """
@@ -111,6 +115,18 @@ class PastChange:
     change: Change
 
 
+@attrs.frozen
+class PastOccurrence:
+    """
+    Something that happened.
+
+    @ivar age: Seconds since then.
+    """
+
+    age: float
+    occurrence: Occurrence
+
+
 @attrs.frozen(kw_only=True)
 class Status:
     """
@@ -140,6 +156,8 @@ class Status:
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
+    @ivar history: What may have led to them: holds, demotions, results of checks and lost leases,
+        the newest at the end.
     """
 
     name: str
@@ -168,6 +186,7 @@ class Status:
     findings: Counter[Finding]
     changes: Sequence[PastChange]
     checks: Sequence[CheckStatus] = ()
+    history: Sequence[PastOccurrence] = ()
 
     @property
     def complete(self) -> bool:

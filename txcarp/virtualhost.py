@@ -22,22 +22,32 @@ from txcarp.interfaces import (
     IDiagnosisObserver,
     IMastershipObserver,
     IMastershipStep,
+    IOccurrenceObserver,
     IPlatform,
     ITrace,
 )
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import clearDemotion, setDemotion
 from txcarp.membership.memory import Memory
 from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, Reconfigured, ResignAsked
 from txcarp.protocol.explain import Comparison, compare
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import Peer
-from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.status import (
+    AddressStatus,
+    HoldStatus,
+    PastChange,
+    PastOccurrence,
+    PeerStatus,
+    Status,
+)
 
 
 class VirtualHost(Service):
@@ -59,7 +69,8 @@ class VirtualHost(Service):
         self.configuration = configuration
         self.setName(configuration.name)  # type: ignore[no-untyped-call]
         self._platform = platform
-        self._memory = Memory(SayOnce(platform.clock))
+        chronicle = Chronicle(platform.clock, configuration)
+        self._memory = Memory(SayOnce(platform.clock), chronicle)
         self._observers: list[IMastershipObserver] = []
         self._diagnosisObservers: list[IDiagnosisObserver] = []
         self._before: list[IMastershipStep] = []
@@ -92,7 +103,8 @@ class VirtualHost(Service):
             deadline = run.masterDown.deadline
             for one in run.holds:
                 left = _until(run.holds.endOf(one), now)
-                holds.append(HoldStatus(one, left, run.holds.details[one]))
+                detail, actor = run.holds.details[one], run.holds.actors.get(one)
+                holds.append(HoldStatus(one, left, detail, actor))
         peers = memory.peers.all
         known = self.role is Role.BACKUP and deadline is not None and bool(peers)
         return Status(
@@ -122,6 +134,7 @@ class VirtualHost(Service):
             findings=Counter(memory.findings),
             changes=[PastChange(now - when, change) for when, change in memory.changes],
             checks=[] if run is None else run.fitness.statuses(),
+            history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
         )
 
     def explain(self) -> Explanation:
@@ -160,7 +173,9 @@ class VirtualHost(Service):
 
     # Requests.
 
-    def demote(self, reason: str, amount: int = FULL_DEMOTION) -> None:
+    def demote(
+        self, reason: str, amount: int = FULL_DEMOTION, actor: Actor | None = None
+    ) -> None:
         """
         Make this host less preferred for a reason, until L{promote} is called with it.  A
         master advertises the change at once, and hands over to a better host.
@@ -168,48 +183,60 @@ class VirtualHost(Service):
         @param reason: The name of the reason, which log lines and the status show.
         @param amount: What to add to the demotion.  It raises the skew to 240 at most.  With
             OpenBSD's rules it is sent in a field of its own, as 255 at most.
+        @param actor: Who asks for it, for the log and the history; C{None} for the program.
         @raise ValueError: If the amount is not from -255 to 255, or there are too many
             reasons.
         """
         self._ledger.check(reason, amount)
         if self._run is not None:
-            self._run.tell(Demoted(reason, amount))
+            self._run.tell(Demoted(reason, amount, actor))
         else:
-            setDemotion(self._ledger, self.configuration, reason, amount)
+            chronicle = self._memory.chronicle
+            setDemotion(self._ledger, self.configuration, chronicle, reason, amount, actor)
         self._memory.demotions[reason] = amount
 
-    def promote(self, reason: str) -> None:
+    def promote(self, reason: str, actor: Actor | None = None) -> None:
         """
         Clear a reason for demotion.  It is no error if the reason is not set.
+
+        @param actor: Who asks for it; C{None} for the program.
         """
         if self._run is not None:
-            self._run.tell(Promoted(reason))
+            self._run.tell(Promoted(reason, actor))
         else:
-            clearDemotion(self._ledger, self.configuration, reason)
+            chronicle = self._memory.chronicle
+            clearDemotion(self._ledger, self.configuration, chronicle, reason, actor)
         self._memory.demotions.pop(reason, None)
 
-    def claim(self) -> None:
+    def claim(self, actor: Actor | None = None) -> None:
         """
         Become master now, unless this host is held back from the election.  A better master
         takes over again when it hears this one.
+
+        @param actor: Who asks for it; C{None} for the program.
         """
         if self._active is not None:
-            self._active.tell(Claimed())
+            self._active.tell(Claimed(actor))
 
-    def resign(self) -> None:
+    def resign(self, actor: Actor | None = None) -> None:
         """
         Hand over, if this host is master, and stay out of the election for a while so that
         another host can take over.  Afterwards this host may preempt it, if configured to.
+
+        @param actor: Who asks for it; C{None} for the program.
         """
         if self._active is not None:
-            self._active.tell(ResignAsked())
+            self._active.tell(ResignAsked(actor))
 
-    def reconfigure(self, configuration: VirtualHostConfiguration) -> Deferred[None]:
+    def reconfigure(
+        self, configuration: VirtualHostConfiguration, actor: Actor | None = None
+    ) -> Deferred[None]:
         """
         Replace the configuration.  Settings that are live (L{txcarp.configuration.difference.LIVE})
         change at once.  For others, a running virtual host leaves its group and joins it again;
         what it knows about the group is kept.
 
+        @param actor: Who asks for it; C{None} for the program.
         @return: Fires when it takes part with the new configuration, or when it is stopped.
             Fails with C{OSError} if its sockets cannot be opened; it takes no part then.
         @raise ValueError: If the interface or the number is another one: that is another
@@ -222,13 +249,14 @@ class VirtualHost(Service):
             )
         changed = Changed(self.configuration, configuration)
         self.configuration = configuration
+        self._memory.chronicle.adopt(configuration)
         if not self.running:
             return succeed(None)
         if self._active is not None and changed.isLive:
             if changed.settings:
                 self._active.tell(Reconfigured(changed.values))
             return succeed(None)
-        return self._leave()  # the next run begins with the new configuration
+        return self._leave(actor)  # the next run begins with the new configuration
 
     def whileMaster(self, service: IService, *, required: bool = True) -> None:
         """
@@ -301,6 +329,20 @@ class VirtualHost(Service):
         @raise ValueError: If the observer was not added.
         """
         self._observers.remove(observer)
+
+    def addOccurrenceObserver(self, observer: IOccurrenceObserver) -> None:
+        """
+        Report whatever happens to this virtual host to an observer from now on.
+        """
+        self._memory.chronicle.observers.append(observer)
+
+    def removeOccurrenceObserver(self, observer: IOccurrenceObserver) -> None:
+        """
+        Undo L{addOccurrenceObserver}.
+
+        @raise ValueError: If the observer was not added.
+        """
+        self._memory.chronicle.observers.remove(observer)
 
     def addDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
@@ -381,7 +423,7 @@ class VirtualHost(Service):
         )
         self._run.start()
 
-    def _leave(self) -> Deferred[None]:
+    def _leave(self, actor: Actor | None = None) -> Deferred[None]:
         """
         End the present run.
 
@@ -395,7 +437,7 @@ class VirtualHost(Service):
         elif not self._leaving:
             self._leaving = True
             self._markLeaving(not self.running)
-            self._run.stop().addCallback(self._left)
+            self._run.stop(actor).addCallback(self._left)
         return stopped
 
     def _left(self, result: None) -> None:

@@ -53,7 +53,7 @@ class CommandTests(RunningTestCase):
     """
 
     reloader = SimpleNamespace(
-        reload=lambda: succeed(ReloadResult(("web  changes",), ("others can read it",))),
+        reload=lambda actor: succeed(ReloadResult(("web  changes",), ("others can read it",))),
         preview=lambda: succeed(ReloadResult(error="line 1: wrong\nThe file is wrong")),
     )
 
@@ -212,7 +212,7 @@ class CommandTests(RunningTestCase):
                 ("x " * 40).rstrip(),
                 ("x " * 10).rstrip(),
                 "  12:00:00  A -> B: " + ("why " * 15).rstrip(),
-                " " * 12 + ("why " * 5).rstrip(),
+                " " * 16 + ("why " * 5).rstrip(),
             ],
         )
         status, output, _ = await self.ran("explain", "--json", "web")

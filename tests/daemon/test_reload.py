@@ -340,7 +340,7 @@ class ReloaderTests(SynchronousTestCase):
         """
         A bug is logged, and the next request is handled.
         """
-        self.patch(self.carp, "reconfigure", lambda groups: succeed(1 / 0))
+        self.patch(self.carp, "reconfigure", lambda groups, actor: succeed(1 / 0))
         self.reload()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertFalse(self.reloader._busy)

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txcarp.daemon import signals
 from txcarp.daemon.signals import SignalService
+from txcarp.protocol.actor import Actor
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -53,13 +54,14 @@ class FakeHost:
     """
 
     def __init__(self) -> None:
-        self.statuses = self.resignations = 0
+        self.statuses = 0
+        self.resignations: list[Actor] = []
 
     def logStatus(self) -> None:
         self.statuses += 1
 
-    def resign(self) -> None:
-        self.resignations += 1
+    def resign(self, actor: Actor) -> None:
+        self.resignations.append(actor)
 
 
 class FakeCARP:
@@ -98,7 +100,7 @@ class SignalServiceTests(SynchronousTestCase):
         *,
         exitQuietly: bool = True,
         events: list[LogEvent] | None = None,
-        reload: Callable[[], None] | None = None,
+        reload: Callable[[Actor], None] | None = None,
     ) -> None:
         """
         Start a service and the reactor.
@@ -139,7 +141,8 @@ class SignalServiceTests(SynchronousTestCase):
         """
         self.started()
         self.arrives(signal.SIGUSR2)
-        self.assertEqual([host.resignations for host in self.carp.virtualHosts], [1, 1])
+        asked = [Actor(None, "SIGUSR2", None)]
+        self.assertEqual([host.resignations for host in self.carp.virtualHosts], [asked, asked])
         self.assertEqual(self.reactor.stops, 0)
 
     def test_end(self) -> None:
@@ -171,10 +174,11 @@ class SignalServiceTests(SynchronousTestCase):
         With a configuration file, HUP has it read again as often as it arrives, and TERM ends the
         process.
         """
-        reloads: list[None] = []
-        self.started(reload=lambda: reloads.append(None))
+        reloads: list[Actor] = []
+        self.started(reload=reloads.append)
         for _ in range(2):
             self.arrives(signal.SIGHUP)
+        self.assertEqual({actor.explain() for actor in reloads}, {"SIGHUP"})
         self.assertEqual((len(reloads), self.reactor.stops, self.exits), (2, 0, []))
         self.arrives(signal.SIGTERM)
         self.assertEqual(self.reactor.stops, 1)

@@ -15,6 +15,7 @@ from tests.fakes import configured
 from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.memory import Memory
 from txcarp.membership.peers import MAXIMUM, Peers
@@ -50,7 +51,8 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.memory = Memory(SayOnce(self.clock))
+        chronicle = Chronicle(self.clock, configured())
+        self.memory = Memory(SayOnce(self.clock), chronicle)
         self.observers: list[IDiagnosisObserver] = []
         self.diagnostics = Diagnostics(
             configured(vhid=7, interface="eth0"), self.clock, self.memory, self.observers

@@ -22,6 +22,7 @@ from tests.simulation.test_pairs import pair
 from txcarp.clock.steady import SteadyClock
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.memory import Memory
 from txcarp.membership.reception import keyringOf
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
@@ -66,7 +67,8 @@ class SealingTestCase(SynchronousTestCase):
             C{sameProcess} makes another run in the same process instead.
         """
         if not settings.pop("sameProcess", False):
-            self.memories.append(Memory(SayOnce(self.clock)))
+            chronicle = Chronicle(self.clock, configured())
+            self.memories.append(Memory(SayOnce(self.clock), chronicle))
         disk = self.disk if disk is None else disk
         platform = FakePlatform(self.clock, Journal())
         self.store = settings.pop("store", StateStore(disk, self.clock, self.threads))
@@ -428,7 +430,7 @@ class SlewTests(SealingTestCase):
         self.patch(platform, "pauseSeconds", SteadyClock(machine.read))
         self.patch(platform, "wallSeconds", lambda: 1.8e9 + machine.read(time.CLOCK_MONOTONIC))
         configuration = configured()
-        memory = Memory(SayOnce(self.clock))
+        memory = Memory(SayOnce(self.clock), Chronicle(self.clock, configuration))
         return machine, Sealing(configuration, keyringOf(configuration), memory, platform)
 
     def test_slewed(self) -> None:

@@ -145,7 +145,7 @@ class ActingTests(RunningTestCase):
         self.assertEqual(self.carp.virtualHosts[0].status().demotions, {"upgrade": 50})
         said = [str(formatEvent(event)) for event in events]
         name = pwd.getpwuid(os.geteuid()).pw_name
-        who = f"Asked by uid {os.geteuid()} ({name}), process {os.getpid()}: demote web"
+        who = f"Asked by {name}, uid {os.geteuid()}, process {os.getpid()}: demote web"
         self.assertTrue([line for line in said if line.startswith(who)], said)
         self.assertTrue([line for line in said if "(reason 'upgrade', amount 50)" in line], said)
         found = await self.asking(lambda client: client.promote("web", "upgrade"))

@@ -16,7 +16,7 @@ it would take over, and what the last changes were."""
 
 
 #: Columns of the text, and those by which a change goes on in the next line.
-_WIDTH, _INDENT = 80, 12
+_WIDTH, _INDENT = 80, 16
 
 
 def wrapped(lines: Iterable[str]) -> Iterator[str]:

@@ -25,6 +25,8 @@ from txcarp.daemon.precautions import badScripts
 from txcarp.interfaces import IReloader
 from txcarp.network.defaults import sourceOn
 from txcarp.network.sockets import checkCapabilities
+from txcarp.occurrences import Occurrence, OccurrenceKind
+from txcarp.protocol.actor import Actor
 from txcarp.service import CARPService
 from txcarp.statestore import inDaemonThread
 
@@ -65,13 +67,16 @@ class Reloader:
         #: What waits for the present reading, and for the next one.
         self._asked: list[Deferred[ReloadResult]] = []
         self._waiting: list[Deferred[ReloadResult]] = []
+        #: Who asked last.
+        self._actor: Actor | None = None
 
-    def reload(self) -> Deferred[ReloadResult]:
+    def reload(self, actor: Actor | None = None) -> Deferred[ReloadResult]:
         """
         See L{IReloader.reload}.  What happens is logged.
         """
         done: Deferred[ReloadResult] = Deferred()
         self._waiting.append(done)
+        self._actor = actor
         if self._busy:
             self._log.info(
                 "The last change is not complete: {path} is read after that", path=self._file.path
@@ -91,8 +96,9 @@ class Reloader:
         self._busy = True
         self._asked, self._waiting = self._waiting, []
         self._log.info("Reading {path} again", path=self._file.path)
-        done = self._readInThread().addCallback(lambda read: self._change(*read))
-        done.addErrback(self._refused).addCallback(self._ended)
+        actor = self._actor
+        done = self._readInThread().addCallback(lambda read: self._change(actor, *read))
+        done.addErrback(self._refused).addCallback(self._ended, actor)
 
     def _readInThread(self) -> Deferred[tuple[Configuration, list[str]]]:
         inThread = self._inThread
@@ -156,12 +162,12 @@ class Reloader:
         return groups, ReloadResult(tuple(lines), (*found, *fixed))
 
     def _change(
-        self, file: Configuration, found: list[str]
+        self, actor: Actor | None, file: Configuration, found: list[str]
     ) -> Deferred[ReloadResult] | ReloadResult:
         if not self._carp.running:
             return ReloadResult(error="The configuration is not changed: txcarp is about to end")
         groups, result = self._plan(file, found)
-        done = self._carp.reconfigure(groups)
+        done = self._carp.reconfigure(groups, actor)
         for text in result.warnings:
             self._log.warn("{text}", text=text)
         return done.addCallbacks(
@@ -192,7 +198,11 @@ class Reloader:
         self._log.error("{reason}", reason=reason)
         return ReloadResult(error=_reason(failure))
 
-    def _ended(self, result: ReloadResult) -> None:
+    def _ended(self, result: ReloadResult, actor: Actor | None) -> None:
+        what = "the configuration was read again"
+        why = result.error or "; ".join(result.lines)
+        reason = "refused" if result.error else "done"
+        self._carp.report(Occurrence(OccurrenceKind.RELOAD, "", "", 0, reason, what, why, actor))
         asked = self._asked
         self._busy = False
         if self._waiting:

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+from txcarp.protocol.actor import Actor
 from txcarp.service import CARPService
 
 #: Seconds in which several signals count as one.  When a terminal is closed, the kernel and the
@@ -44,14 +45,14 @@ class SignalService(Service):
         exitQuietly: bool,
         reactor: Any = None,
         lastWords: Callable[[], None] = lambda: None,
-        reload: Callable[[], object] | None = None,
+        reload: Callable[[Actor], object] | None = None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         @param exitQuietly: Whether to exit with status 0 after a signal.
         @param lastWords: Called before this service ends the process, to write the last log
             lines.
-        @param reload: Called at HUP; C{None} if HUP ends the process.
+        @param reload: Called at HUP with the signal; C{None} if HUP ends the process.
         @param seconds: Returns a monotonic time in seconds.
         """
         if reactor is None:
@@ -86,9 +87,9 @@ class SignalService(Service):
                 host.logStatus()
         elif number == signal.SIGUSR2:
             for host in self._carp.virtualHosts:
-                host.resign()
+                host.resign(Actor.signal("SIGUSR2"))
         elif number == signal.SIGHUP and self._reload is not None:
-            self._reload()
+            self._reload(Actor.signal("SIGHUP"))
         elif self._askedAt is not None:
             if self._seconds() - self._askedAt >= _ONE_REQUEST:
                 self._log.error(

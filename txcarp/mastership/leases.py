@@ -35,6 +35,13 @@ _LATE_KERNEL = 1
 #: The consequence of an address on a host that is not master.
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
 
+#: What another program did to addresses that were put back.
+_DONE = {
+    "removed": "removed them",
+    "taken": "changed them",
+    "promoted": "put them before this host's own address",
+}
+
 #: How many times per second at most an address is put back: two programs that do this at once
 #: would keep a processor busy for ever.
 _REPAIRS = 5
@@ -79,6 +86,7 @@ class AddressLeases:
         routed: bool = True,
         restored: Callable[[], None] = lambda: None,
         unfit: Callable[[], None] = lambda: None,
+        note: Callable[[str, str, str], None] = lambda reason, what, why: None,
     ) -> None:
         """
         @param lease: The lifetime of the addresses in seconds.
@@ -90,6 +98,8 @@ class AddressLeases:
             interface.
         @param restored: Called when an address was put back.
         @param unfit: Called when a healthy master cannot keep the addresses.
+        @param note: Called, as often as it is logged, when addresses were lost: a word for that,
+            what happened, and why.
         """
         self.restored = 0
         self._table = table
@@ -102,6 +112,7 @@ class AddressLeases:
         self._routed = routed
         self._tellRestored = restored
         self._tellUnfit = unfit
+        self._note = note
         self._held: dict[bytes, VirtualAddress] = {}
         self._active = False
         self._confirmed = float("-inf")
@@ -198,6 +209,11 @@ class AddressLeases:
                     names=_names(gone),
                     interface=self._interface,
                 )
+                self._note(
+                    "ended",
+                    f"the lease of {_names(gone)} has ended",
+                    "this host slept, was held back or could not advertise",
+                )
             return
         self._putBack(
             gone,
@@ -280,6 +296,7 @@ class AddressLeases:
             self._log.warn(
                 words, names=_names(addresses), interface=self._interface, count=self.restored
             )
+            self._note(what, f"{_names(addresses)} put back", f"another program {_DONE[what]}")
         self._holdAgain(addresses).addErrback(self._notBack)
 
     def _compareLater(self, addresses: Sequence[VirtualAddress]) -> None:
@@ -372,6 +389,7 @@ class AddressLeases:
                 interface=self._interface,
                 reason=failure.getErrorMessage(),
             )
+            self._note("failed", "the lease is not renewed", failure.getErrorMessage())
 
 
 def _names(addresses: Sequence[VirtualAddress]) -> str:

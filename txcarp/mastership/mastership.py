@@ -114,6 +114,7 @@ class Mastership:
         failed: Callable[[str], None],
         ready: Callable[[Change, Readiness], None],
         limits: SayOnce,
+        note: Callable[[str, str, str], None] = lambda reason, what, why: None,
     ) -> None:
         """
         @param before: Steps to acquire before the addresses.
@@ -125,6 +126,7 @@ class Mastership:
         @param ready: Called with each change of the readiness, and the change of role that led to
             it.
         @param limits: Limits the rate of log lines.
+        @param note: Called when addresses were lost: a word for that, what happened, and why.
         """
         self.leases: AddressLeases | None = None
         self._scripts: ScriptsAlongside | None = None
@@ -155,6 +157,7 @@ class Mastership:
                 platform.clock,
                 fit=fit,
                 sayOnce=limits,
+                note=note,
                 interval=interval,
                 routed=hardware is None,
                 restored=self._announcements.again,

@@ -19,6 +19,7 @@ In reading order:
   - C{fitness}: runs the health checks, and holds or demotes this host while one is bad.
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.
+  - C{chronicle}: remembers what may have led to a role, and tells observers what happens.
   - C{observers}: calls observers, which may fail.
   - C{firewall}: notices that the firewall of this host drops advertisements of peers.
 """

@@ -12,7 +12,10 @@ from twisted.logger import Logger
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.links import Link
 from txcarp.membership.advertiser import Advertiser
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.memory import Memory
+from txcarp.occurrences import OccurrenceKind
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.events import DemotionChanged, Event
 
@@ -20,11 +23,17 @@ _log = Logger()
 
 
 def setDemotion(
-    ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str, amount: int
+    ledger: DemotionLedger,
+    configuration: VirtualHostConfiguration,
+    chronicle: Chronicle,
+    reason: str,
+    amount: int,
+    actor: Actor | None = None,
 ) -> bool:
     """
     Demote a virtual host for a reason, and log that if it is a change.
 
+    @param actor: Who asked for it; C{None} if nobody did.
     @return: Whether it is a change.
     @raise ValueError: If the ledger refuses the demotion.
     """
@@ -38,15 +47,29 @@ def setDemotion(
             vhid=configuration.vhid,
             interface=configuration.interface,
         )
+        chronicle.note(
+            OccurrenceKind.DEMOTION,
+            reason,
+            f"demoted by {amount} (in all, by {ledger.total})",
+            reason,
+            actor=actor,
+            amount=amount,
+            total=ledger.total,
+        )
     return changed
 
 
 def clearDemotion(
-    ledger: DemotionLedger, configuration: VirtualHostConfiguration, reason: str
+    ledger: DemotionLedger,
+    configuration: VirtualHostConfiguration,
+    chronicle: Chronicle,
+    reason: str,
+    actor: Actor | None = None,
 ) -> bool:
     """
     End the demotion for a reason, and log that if there was one.
 
+    @param actor: Who asked for that; C{None} if nobody did.
     @return: Whether there was one.
     """
     changed = ledger.clear(reason)
@@ -58,6 +81,15 @@ def clearDemotion(
             total=ledger.total,
             vhid=configuration.vhid,
             interface=configuration.interface,
+        )
+        chronicle.note(
+            OccurrenceKind.DEMOTION,
+            reason,
+            f"a demotion has ended (in all, demoted by {ledger.total})",
+            reason,
+            actor=actor,
+            amount=0,
+            total=ledger.total,
         )
     return changed
 
@@ -119,18 +151,24 @@ class Demotions:
         else:
             self.demote(reason, self.tracked[name])
 
-    def demote(self, reason: str, amount: int) -> None:
+    def demote(self, reason: str, amount: int, actor: Actor | None = None) -> None:
         """
         Demote this host for a reason.
+
+        @param actor: Who asked for it; C{None} if nobody did.
         """
-        if setDemotion(self._ledger, self._configuration, reason, amount):
+        own, chronicle = self._configuration, self._memory.chronicle
+        if setDemotion(self._ledger, own, chronicle, reason, amount, actor):
             self._changed()
 
-    def promote(self, reason: str) -> None:
+    def promote(self, reason: str, actor: Actor | None = None) -> None:
         """
         End the demotion for a reason, if there is one.
+
+        @param actor: Who asked for that; C{None} if nobody did.
         """
-        if clearDemotion(self._ledger, self._configuration, reason):
+        own, chronicle = self._configuration, self._memory.chronicle
+        if clearDemotion(self._ledger, own, chronicle, reason, actor):
             self._changed()
 
     def _changed(self) -> None:

@@ -16,6 +16,7 @@ from txcarp.interfaces import IDiagnosisObserver
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
 from txcarp.membership.observers import tellAll
+from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
@@ -203,6 +204,14 @@ class Diagnostics:
                 vhid=self._vhid,
                 interface=self._interface,
                 more=_moreLikeIt(omitted),
+            )
+            rival = finding is Finding.TWO_MASTERS
+            self._memory.chronicle.note(
+                OccurrenceKind.TWO_MASTERS if rival else OccurrenceKind.FINDING,
+                finding.value,
+                f"finding {finding.value}",
+                explanation,
+                peer=who,
             )
         diagnosis = Diagnosis(finding, self._vhid, self._interface, who, explanation)
         tellAll(

@@ -13,8 +13,10 @@ from txcarp.checks.runner import Runner, beginning
 from txcarp.checks.verdict import Health, Verdict
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.holds import Holds
+from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.events import CheckChanged, Event, HoldReason
 from txcarp.status import CheckStatus
 
@@ -35,6 +37,7 @@ class Fitness:
         demotions: Demotions,
         tell: Callable[[Event], None],
         resign: Callable[[HoldReason, float | None, str], None],
+        chronicle: Chronicle,
     ) -> None:
         """
         @param others: Checks besides those of the configuration.  The caller may change the list.
@@ -49,6 +52,7 @@ class Fitness:
         self._demotions = demotions
         self._tell = tell
         self._resign = resign
+        self._chronicle = chronicle
         self._runners: dict[str, Runner] = {}
 
     def start(self) -> None:
@@ -114,6 +118,14 @@ class Fitness:
                 rise=settings.rise,
                 **facts,
             )
+        health = "good" if event.good else "bad"
+        self._chronicle.note(
+            OccurrenceKind.CHECK,
+            health,
+            f'check "{event.name}" is {health}',
+            event.text,
+            check=event.name,
+        )
         self._demote(runner)
         self.settle()
 

@@ -11,7 +11,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.timers import cancel
+from txcarp.occurrences import OccurrenceKind
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released, Resigned
 from txcarp.protocol.timing import LEAVING, Peer
 
@@ -29,17 +32,24 @@ class Holds:
 
     @ivar ends: The reasons, each with the timer that ends it; C{None} if it has no end.
     @ivar details: More about some of the reasons, as text.
+    @ivar actors: Who asked for some of them.
     """
 
-    def __init__(self, clock: IReactorTime, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, clock: IReactorTime, tell: Callable[[Event], None], chronicle: Chronicle
+    ) -> None:
         """
         @param tell: Called with L{Held} or L{Resigned} for each new reason, L{HoldEnded} at the
             end of one, and L{Released} when the last one is removed.
         """
         self._clock = clock
         self._tell = tell
+        self._chronicle = chronicle
+        #: The reasons that are in the chronicle.
+        self._noted: set[HoldReason] = set()
         self.ends: dict[HoldReason, IDelayedCall | None] = {}
         self.details: dict[HoldReason, str] = {}
+        self.actors: dict[HoldReason, Actor] = {}
 
     def __contains__(self, reason: HoldReason) -> bool:
         return reason in self.ends
@@ -57,6 +67,8 @@ class Holds:
         *,
         detail: str = "",
         handOver: bool = False,
+        actor: Actor | None = None,
+        provisional: bool = False,
     ) -> None:
         """
         Add a reason, or give it a new end.
@@ -64,23 +76,54 @@ class Holds:
         @param seconds: Seconds until its end; C{None} for no end.
         @param detail: More about the reason, as text; may be empty.
         @param handOver: Whether a master bows out, so that another host takes over at once.
+        @param actor: Who asked for it; C{None} if nobody did.
+        @param provisional: Whether this is not known to be so, and not worth telling.
         """
         cancel(self.ends.get(reason))
         self.details[reason] = detail
+        if actor is not None:
+            self.actors[reason] = actor
         self.ends[reason] = (
             None
             if seconds is None
             else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
         )
-        self._tell(Resigned(reason, detail) if handOver else Held(reason, detail))
+        if not provisional:
+            self._noted.add(reason)
+            lasting = "" if seconds is None else f" for {seconds:.0f} s"
+            words = f"{reason.value} ({detail})" if detail else reason.value
+            self._chronicle.note(
+                OccurrenceKind.HOLD,
+                reason.name.lower(),
+                f"held back from the election{lasting}",
+                words,
+                actor=actor,
+            )
+        event = Resigned if handOver else Held
+        self._tell(event(reason, detail, actor))
 
-    def release(self, reason: HoldReason) -> None:
+    def release(self, reason: HoldReason, actor: Actor | None = None) -> None:
         """
         Remove a reason, if it is present.
+
+        @param actor: Who asked for that; C{None} if nobody did.
         """
         if reason in self.ends:
             cancel(self.ends.pop(reason))
             del self.details[reason]
+            self.actors.pop(reason, None)
+            if reason in self._noted:
+                self._noted.remove(reason)
+                rest = ", ".join(one.value for one in self.ends)
+                self._chronicle.note(
+                    OccurrenceKind.RELEASE,
+                    reason.name.lower(),
+                    f"no longer held back for this reason, only for others ({rest})"
+                    if rest
+                    else "takes part in the election again",
+                    f"the hold has ended ({reason.value})",
+                    actor=actor,
+                )
             if not self.ends:
                 self._tell(Released())
 

@@ -17,6 +17,7 @@ from txcarp.membership.candidate import Candidate
 from txcarp.membership.holds import Holds
 from txcarp.membership.roles import Roles
 from txcarp.protocol import effects, events
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import MASTER
 from txcarp.protocol.events import Event, HoldReason
@@ -66,21 +67,28 @@ class Leaving:
 
     # Handing over.
 
-    def resign(self, reason: HoldReason, seconds: float | None, detail: str = "") -> None:
+    def resign(
+        self,
+        reason: HoldReason,
+        seconds: float | None,
+        detail: str = "",
+        actor: Actor | None = None,
+    ) -> None:
         """
         Hand over if this host is master, and stay out of the election.
 
         @param seconds: For how long; C{None} for no end.
         @param detail: More about the reason, as text; may be empty.
+        @param actor: Who asked for it; C{None} if nobody did.
         """
         if not self._releaseFirst or self._candidate.state is not MASTER:
-            self._holds.hold(reason, seconds, detail=detail, handOver=True)
+            self._holds.hold(reason, seconds, detail=detail, handOver=True, actor=actor)
         elif not self._resigning:
             self._resigning = True
-            effect = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
+            effect = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail, actor=actor)
             change = self._roles.change(effect, Role.MASTER)
             self._mastership.release(change).addBoth(
-                lambda _: self._tell(events.GivenBack(reason, seconds, detail))
+                lambda _: self._tell(events.GivenBack(reason, seconds, detail, actor))
             )
 
     def givenBack(self, event: events.GivenBack) -> None:
@@ -91,28 +99,32 @@ class Leaving:
         if self._candidate.isLeaving:
             return
         reason, seconds, detail = event.reason, event.seconds, event.detail
+        actor = event.actor
         isMaster = self._candidate.state is MASTER
         if isMaster and self._mastership.wanted:
             # It lost mastership and regained it meanwhile.
-            self.resign(reason, seconds, detail)
+            self.resign(reason, seconds, detail, actor)
         elif isMaster or reason is HoldReason.UNFIT:
             # A backup that was asked to hand over has nothing left to do: another host has
             # taken over already.
-            self._holds.hold(reason, seconds, detail=detail, handOver=True)
+            self._holds.hold(reason, seconds, detail=detail, handOver=True, actor=actor)
 
     # Leaving.
 
-    def leave(self, close: Callable[[], Deferred[None]]) -> Deferred[None]:
+    def leave(
+        self, close: Callable[[], Deferred[None]], actor: Actor | None
+    ) -> Deferred[None]:
         """
         Leave the election, and release all steps.  A master bows out.
 
         @param close: Called afterwards, to close what belongs to this run.  Returns a Deferred.
+        @param actor: Who asked for it; C{None} if nobody did.
         @return: Fires when that Deferred has fired.
         """
         candidate = self._candidate
         candidate.isLeaving = True
         role: Role = candidate.state.role
-        leaving = self._mastership.leave(self._roles.stopping(role), self._leaveElection)
+        leaving = self._mastership.leave(self._roles.stopping(role, actor), self._leaveElection)
         leaving.addErrback(self._failed).addCallback(lambda _: close())
         return leaving.addErrback(self._failed)
 

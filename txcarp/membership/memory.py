@@ -11,6 +11,7 @@ import attrs
 from txcarp.change import Change
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
+from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.peers import Peers
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejection
@@ -42,6 +43,7 @@ class Memory:
     configuration.
 
     @ivar limits: Limits the rate of log lines.
+    @ivar chronicle: What has happened, besides the changes of role.
     @ivar seals: The state of seals; C{None} before the first run that uses seals.
     @ivar peers: The other hosts.
     @ivar demotions: The demotions that an operator or another program requested: each reason with
@@ -55,6 +57,7 @@ class Memory:
     """
 
     limits: SayOnce
+    chronicle: Chronicle
     seals: SealMemory | None = None
     peers: Peers = attrs.field(factory=Peers)
     demotions: dict[str, int] = attrs.field(factory=dict)

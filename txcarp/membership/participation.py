@@ -50,7 +50,9 @@ from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
 from txcarp.membership.timers import MasterDown, tolerated
+from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol import events
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Role
@@ -117,7 +119,7 @@ class Participation:
         }
         channels = self._channels.values()
         self.ledger = DemotionLedger(memory.demotions)
-        self.holds = Holds(clock, self.tell)
+        self.holds = Holds(clock, self.tell, memory.chronicle)
         self._damping = Damping(configuration, clock, self.holds)
         self._readiness = Readiness(configuration, clock, self.holds, self.transportChanged)
         self._sealing = Sealing(configuration, keyring, memory, platform)
@@ -163,6 +165,7 @@ class Participation:
             failed=lambda name: self.tell(events.StepFailed(name)),
             ready=self._roles.notifyReadiness,
             limits=memory.limits,
+            note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
         )
         self.candidate = Candidate(
             configuration,
@@ -189,7 +192,14 @@ class Participation:
         )
         resign = self.leaving.resign
         self.fitness = Fitness(
-            configuration, platform, checks, self.holds, self._demotions, self.tell, resign
+            configuration,
+            platform,
+            checks,
+            self.holds,
+            self._demotions,
+            self.tell,
+            resign,
+            memory.chronicle,
         )
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
@@ -215,20 +225,22 @@ class Participation:
             channel.transport.deliverTo(self)
         for firewall in self._firewalls.values():
             firewall.watch(True)
-        self.holds.hold(HoldReason.NO_LINK)  # until the state of the link is known
+        # Until the state of the link is known.
+        self.holds.hold(HoldReason.NO_LINK, provisional=True)
         if self._configuration.startDelay is not None:
             self.holds.hold(HoldReason.STARTING, self._configuration.startDelay)
         self.fitness.start()
         self.transportChanged()
         self.tell(events.Started())
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, actor: Actor | None = None) -> Deferred[None]:
         """
         Leave the group.  A master releases everything that it acquired.
 
+        @param actor: Who asked for it; C{None} if nobody did.
         @return: Fires when this host has left, and its seal state is saved.
         """
-        self.tell(events.StopAsked())
+        self.tell(events.StopAsked(actor))
         return self._left
 
     def isFit(self) -> bool:
@@ -289,10 +301,10 @@ class Participation:
                 case events.Released():
                     self._own.restartPreemptDelay()
                     candidate.decide(event)
-                case events.Demoted(reason=reason, amount=amount):
-                    self._demotions.demote(reason, amount)
-                case events.Promoted(reason=reason):
-                    self._demotions.promote(reason)
+                case events.Demoted(reason=reason, amount=amount, actor=actor):
+                    self._demotions.demote(reason, amount, actor)
+                case events.Promoted(reason=reason, actor=actor):
+                    self._demotions.promote(reason, actor)
                 case events.CheckChanged():
                     self.fitness.changed(event)
                 case events.Reconfigured(settings=settings):
@@ -300,9 +312,9 @@ class Participation:
                 case events.Claimed():
                     if not self.holds:
                         candidate.decide(event)
-                case events.ResignAsked():
+                case events.ResignAsked(actor=actor):
                     if candidate.state is MASTER:
-                        self.leaving.resign(HoldReason.RESIGNED, RESIGNATION)
+                        self.leaving.resign(HoldReason.RESIGNED, RESIGNATION, actor=actor)
                 case events.StepFailed(name=name):
                     if not candidate.isLeaving:
                         self.transportChanged()  # there is no event when IPv6 is switched off
@@ -311,8 +323,8 @@ class Participation:
                     self.leaving.givenBack(event)
                     if not candidate.isLeaving:
                         self.fitness.settle()  # the health checks may have changed meanwhile
-                case events.StopAsked():
-                    self._stop()
+                case events.StopAsked(actor=actor):
+                    self._stop(actor)
                 case events.Stopped():
                     candidate.decide(event)
                     self.leaving.leftElection()
@@ -435,13 +447,13 @@ class Participation:
 
     # Leaving.
 
-    def _stop(self) -> None:
+    def _stop(self, actor: Actor | None) -> None:
         self._watch({})
         self.fitness.stop()
         self.holds.stop()
         self._damping.stop()
         self._readiness.stop()
-        self.leaving.leave(self._close).chainDeferred(self._left)
+        self.leaving.leave(self._close, actor).chainDeferred(self._left)
 
     def _close(self) -> Deferred[None]:
         saved = self._sealing.stop()

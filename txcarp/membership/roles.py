@@ -15,6 +15,8 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipObserver, IReadinessObserver
 from txcarp.membership.memory import Memory
 from txcarp.membership.observers import tellAll
+from txcarp.occurrences import OccurrenceKind
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import ChangeRole, Reason, Role
 from txcarp.protocol.timing import Peer
 
@@ -81,6 +83,7 @@ class Roles:
             addresses=self._addresses,
             peer=textOf(peer.source) if peer else "",
             detail=detail,
+            actor=effect.actor,
         )
 
     def log(self, change: Change) -> None:
@@ -128,11 +131,12 @@ class Roles:
                 interface=self._configuration.interface,
             )
 
-    def stopping(self, role: Role) -> Change:
+    def stopping(self, role: Role, actor: Actor | None = None) -> Change:
         """
         Describe the change to L{Role.INIT}, and report it.
 
         @param role: The role until now.
+        @param actor: Who asked for it; C{None} if nobody did.
         """
         if role is Role.MASTER:
             self._log.warn(
@@ -140,7 +144,7 @@ class Roles:
                 vhid=self._configuration.vhid,
                 interface=self._configuration.interface,
             )
-        change = self.change(ChangeRole(Role.INIT, Reason.STOPPED), role)
+        change = self.change(ChangeRole(Role.INIT, Reason.STOPPED, actor=actor), role)
         self.notify(change)
         return change
 
@@ -149,6 +153,9 @@ class Roles:
         Remember a change, and call the observers.
         """
         self._memory.changes.append((self._clock.seconds(), change))
+        chronicle = self._memory.chronicle
+        if chronicle.observers:
+            chronicle.changed(change)
         if self._observers:  # the daemon has none
             tellAll(
                 self._observers,
@@ -169,6 +176,15 @@ class Roles:
                 seconds=self._clock.seconds() - self._memory.changes[-1][0],
                 vhid=change.vhid,
                 interface=change.interface,
+            )
+        chronicle = self._memory.chronicle
+        if chronicle.observers:
+            chronicle.note(
+                OccurrenceKind.READINESS,
+                readiness.value,
+                f"{readiness.value} what belongs to mastership"
+                if readiness is not Readiness.READY
+                else "everything that belongs to this master is there",
             )
         if self._observers:
             ready = [one for one in self._observers if IReadinessObserver.providedBy(one)]

@@ -22,8 +22,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from txcarp.operate.control import Actor, Control, Request
+from txcarp.operate.control import Control, Request
 from txcarp.operate.documents import Answer, refusal
+from txcarp.protocol.actor import Actor
 
 #: The most connections at a time.
 MOST_CLIENTS = 200

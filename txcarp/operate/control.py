@@ -22,6 +22,7 @@ from txcarp.change import ReloadResult
 from txcarp.interfaces import IReloader
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
 from txcarp.service import CARPService
@@ -32,30 +33,6 @@ LONGEST_REASON = 64
 
 #: What an answer may be.
 Answered = Answer | Deferred[Answer]
-
-
-@attrs.frozen
-class Actor:
-    """
-    The user of a program that has asked.
-
-    @ivar uid: The number of the user.
-    @ivar name: The name of the user, or an empty string.
-    @ivar pid: The process ID of the program.
-    @ivar mayAct: Whether the user may change something.
-    """
-
-    uid: int
-    name: str
-    pid: int
-    mayAct: bool
-
-    def explain(self) -> str:
-        """
-        Return the user as a phrase for a log line.
-        """
-        name = f" ({self.name})" if self.name else ""
-        return f"uid {self.uid}{name}, process {self.pid}"
 
 
 @attrs.frozen
@@ -103,7 +80,7 @@ class Control:
         self._gathering = Gathering(
             reactor, lambda: [host.status for host in carp.virtualHosts]
         )
-        self._actions: dict[str, Callable[[VirtualHost, dict[str, Any]], Answer]] = {
+        self._actions: dict[str, Callable[[VirtualHost, dict[str, Any], Actor], Answer]] = {
             "demote": self._demote,
             "promote": self._promote,
             "takeover": self._takeOver,
@@ -134,10 +111,10 @@ class Control:
                 )
             case ("v1", "groups", name, action) if action in self._actions:
                 self._must(request, "POST")
-                self._mayAct(request)
+                actor = self._mayAct(request)
                 host, given = self._host(name), _given(request)
-                self._report(request, action, f" {host.configuration.display}", given)
-                return self._actions[action](host, given)
+                self._report(actor, action, f" {host.configuration.display}", given)
+                return self._actions[action](host, given, actor)
             case ("v1", "reload"):
                 self._must(request, "POST")
                 return self._reloaded(request)
@@ -173,17 +150,17 @@ class Control:
 
     # Acting.
 
-    def _demote(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
+    def _demote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
         reason, amount = _reason(given), given.get("amount", FULL_DEMOTION)
         if type(amount) is not int:
             raise _Refused(400, "bad-request", "The amount must be a whole number.")
         try:
-            host.demote(reason, amount)
+            host.demote(reason, amount, actor)
         except ValueError as error:
             raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
         return answer({"group": host.status()})
 
-    def _promote(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
+    def _promote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
         reason, before = _reason(given), host.status().demotions
         if reason not in before:
             present = ", ".join(map(repr, before)) or "none"
@@ -193,11 +170,11 @@ class Control:
                 f"{host.configuration.display} is not demoted for {reason!r}; the present reasons "
                 f"are: {present}.",
             )
-        host.promote(reason)
+        host.promote(reason, actor)
         return answer({"group": host.status()})
 
-    def _takeOver(self, host: VirtualHost, given: dict[str, Any]) -> Answer:
-        host.claim()
+    def _takeOver(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
+        host.claim(actor)
         status = host.status()
         if status.role is not Role.MASTER:
             holds = ", ".join(hold.explain() for hold in status.holds)
@@ -213,29 +190,26 @@ class Control:
         if type(dryRun) is not bool:
             raise _Refused(400, "bad-request", "dry_run must be true or false.")
         # Reading the file with other rights than one's own is acting, too.
-        self._mayAct(request)
+        actor = self._mayAct(request)
         if self._reloader is None:
             raise _Refused(
                 409,
                 "no-file",
                 "This process has no configuration file that it could read again.",
             )
-        self._report(request, "reload", "", given)
-        done = self._reloader.preview() if dryRun else self._reloader.reload()
+        self._report(actor, "reload", "", given)
+        done = self._reloader.preview() if dryRun else self._reloader.reload(actor)
         return done.addCallback(_aboutReload)
 
-    def _report(
-        self, request: Request, action: str, group: str, given: dict[str, Any]
-    ) -> None:
+    def _report(self, actor: Actor, action: str, group: str, given: dict[str, Any]) -> None:
         """
         Log who asks for what.
         """
         words = {key: given[key] for key in ("reason", "amount", "dry_run") if key in given}
         said = ", ".join(f"{key} {_shown(one)}" for key, one in words.items())
-        assert request.actor is not None
         self._log.info(
             "Asked by {actor}: {action}{group}{details}",
-            actor=request.actor.explain(),
+            actor=actor.explain(),
             action=action,
             group=group,
             details=f" ({said})" if said else "",
@@ -246,10 +220,13 @@ class Control:
         if request.method not in methods:
             raise _Refused(405, "wrong-method", f"This path is for the method {method}.")
 
-    def _mayAct(self, request: Request) -> None:
+    def _mayAct(self, request: Request) -> Actor:
+        """
+        The user who asks, if that user may change something.
+        """
         actor = request.actor
         if actor is not None and actor.mayAct:
-            return
+            return actor
         who = "An unknown user" if actor is None else f"The user with uid {actor.uid}"
         raise _Refused(
             403,

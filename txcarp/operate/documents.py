@@ -16,13 +16,14 @@ from typing import Any
 import attrs
 
 from txcarp.findings import Finding
+from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.effects import Role
 
 #: The number of the schema.
 SCHEMA = 1
 
 #: The enumerations whose values are words for programs.  The values of the others are phrases.
-_WORDS = (Role, Finding)
+_WORDS = (Role, Finding, OccurrenceKind)
 
 
 @attrs.frozen
@@ -68,8 +69,8 @@ def plain(value: Any) -> Any:
 
     The fields of attrs classes keep their names and their order, so that a new field of
     L{Status<txcarp.status.Status>} is in the documents without further work.  A value with a
-    method C{explain} gets its result as C{explanation}.  Enumerations become words.  What is no
-    finite number becomes C{None}.
+    method C{explain} gets its result as C{explanation}.  Fields that C{repr} does not show are
+    left out.  Enumerations become words.  What is no finite number becomes C{None}.
 
     @raise TypeError: If there is no rule for a type.  C{bytes} have none: they may be secrets.
     """
@@ -85,7 +86,9 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if attrs.has(type(value)):
         found = {
-            field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))
+            field.name: plain(getattr(value, field.name))
+            for field in attrs.fields(type(value))
+            if field.repr
         }
         if hasattr(value, "explain"):
             found["explanation"] = value.explain()

@@ -10,6 +10,7 @@ In reading order:
   - C{family}: IPv4 and IPv6.
   - C{advertisement}: the 36 bytes of an advertisement.
   - C{timing}: advbase and advskew, and the peer that advertised them.
+  - C{actor}: who asked a host to do something.
   - C{events}: everything that can happen to a virtual host.
   - C{effects}: everything that the election can ask a host to do, roles, and reasons.
   - C{election}: the states, and what each event means in them.

@@ -8,6 +8,7 @@ import enum
 
 import attrs
 
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import Peer, Timing
 
@@ -167,6 +168,7 @@ class ChangeRole(Effect):
     @ivar peer: The host whose advertisement caused the change; C{None} if none did.
     @ivar pause: For C{Reason.PAUSED}, the seconds for which this host did not run.
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for it; C{None} if nobody did.
     """
 
     role: Role
@@ -174,3 +176,4 @@ class ChangeRole(Effect):
     peer: Peer | None = None
     pause: float = 0.0
     detail: str = ""
+    actor: Actor | None = None

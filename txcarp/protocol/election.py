@@ -13,6 +13,7 @@ import attrs
 from zope.interface import Attribute, Interface, implementer
 
 from txcarp.protocol import effects, events
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.dialect import UCARP, Dialect
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.events import Event
@@ -202,8 +203,8 @@ class Backup:
                 if unread or lateness > TOLERATED_LATENESS:
                     return self, (effects.LookAgain(SECOND_LOOK),)
                 return _takeOver(Reason.SILENCE)
-            case events.Claimed():
-                return _takeOver(Reason.CLAIMED)
+            case events.Claimed(actor=actor):
+                return _takeOver(Reason.CLAIMED, actor=actor)
             case events.Slept() | events.Refused(putsOff=True):
                 return self, (effects.ArmMasterDown(standing.deadTime),)
             case events.Held() | events.Resigned():
@@ -252,18 +253,29 @@ class Master:
                 # A ucarp or a kernel that preempts takes the offer for a slow master (B1), whether
                 # it is better or not.  The next advertisement tells it if it is not.
                 return self, (effects.SendOffer(standing.offer, OFFER_AFTER),)
-            case events.Held(reason=reason, detail=detail):
-                change = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
+            case events.Held(reason=reason, detail=detail, actor=actor):
+                change = _heldBack(reason, detail, actor)
                 return WAITING, (effects.StopAdvertising(), change)
-            case events.Resigned(reason=reason, detail=detail):
-                change = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail)
+            case events.Resigned(reason=reason, detail=detail, actor=actor):
+                change = _heldBack(reason, detail, actor)
                 return WAITING, (effects.BowOut(), effects.StopAdvertising(), change)
             case events.Stopped():
                 return INIT, (effects.BowOut(), effects.StopAdvertising())
         return self, ()
 
 
-def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
+def _heldBack(
+    reason: events.HoldReason, detail: str, actor: Actor | None
+) -> effects.ChangeRole:
+    """
+    The change of a master that is held back from now on.
+    """
+    return effects.ChangeRole(Role.BACKUP, reason.change, detail=detail, actor=actor)
+
+
+def _takeOver(
+    reason: Reason, peer: Peer | None = None, actor: Actor | None = None
+) -> Transition:
     """
     Become master.  The first advertisement comes before anything slow, so that no other
     backup times out meanwhile.
@@ -275,7 +287,7 @@ def _takeOver(reason: Reason, peer: Peer | None = None) -> Transition:
     return MASTER, (
         effects.DisarmMasterDown(),
         effects.StartAdvertising(),
-        effects.ChangeRole(Role.MASTER, reason, peer),
+        effects.ChangeRole(Role.MASTER, reason, peer, actor=actor),
     )
 
 

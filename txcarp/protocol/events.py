@@ -15,6 +15,7 @@ import enum
 import attrs
 
 from txcarp.links import Link
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
@@ -119,10 +120,12 @@ class Held(Event):
     This host is held back from the election from now on.
 
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
 
     reason: HoldReason
     detail: str = ""
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -138,17 +141,23 @@ class Resigned(Event):
     This host hands over, and is held back from the election from now on.
 
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
 
     reason: HoldReason
     detail: str = ""
+    actor: Actor | None = None
 
 
 @attrs.frozen
 class Claimed(Event):
     """
     An administrator asked this host to become master.
+
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
+
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -245,10 +254,12 @@ class Demoted(Event):
 
     @ivar reason: The name of the reason.
     @ivar amount: What it adds to the demotion.
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
 
     reason: str
     amount: int
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -257,9 +268,11 @@ class Promoted(Event):
     A reason to demote this host was cleared.
 
     @ivar reason: The name of the reason.
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
 
     reason: str
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -294,7 +307,11 @@ class Reconfigured(Event):
 class ResignAsked(Event):
     """
     An administrator asked this host to hand over.
+
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
+
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -316,11 +333,13 @@ class GivenBack(Event):
     @ivar reason: Why it resigns.
     @ivar seconds: How long it is held back from the election afterwards; C{None} for no end.
     @ivar detail: More about the reason, as text; may be empty.
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
 
     reason: HoldReason
     seconds: float | None
     detail: str = ""
+    actor: Actor | None = None
 
 
 @attrs.frozen
@@ -344,4 +363,8 @@ class FitnessAsked(Event):
 class StopAsked(Event):
     """
     The service was asked to stop.
+
+    @ivar actor: Who asked for that; C{None} if nobody did.
     """
+
+    actor: Actor | None = None
