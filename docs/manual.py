@@ -23,6 +23,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtxcarp\fR [\fIoptions\fR]
 \fBtwistd\fR [\fItwistd options\fR] \fBtxcarp\fR [\fIoptions\fR]
 \fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
+\fBtxcarp confirm\fR [\fIoptions\fR]
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
 \fBtxcarp explain\fR [\fIoptions\fR] \fIGROUP\fR

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from txcarp.addresses import parseIPv4 as parseIPv4
     from txcarp.addresses import parseIPv6 as parseIPv6
     from txcarp.change import Change as Change
+    from txcarp.change import FileStatus as FileStatus
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ReloadResult as ReloadResult
     from txcarp.change import ScriptResult as ScriptResult
@@ -161,6 +162,7 @@ _MODULES = {
     "Family": "txcarp.protocol.family",
     "Fields": "txcarp.protocol.seal",
     "FileCheck": "txcarp.checks.local",
+    "FileStatus": "txcarp.change",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
     "Health": "txcarp.checks.verdict",

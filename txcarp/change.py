@@ -113,8 +113,54 @@ class ReloadResult:
         address that moves.
     @ivar warnings: What is possible, but probably a mistake.
     @ivar error: Why nothing or only a part has changed; an empty string if all is in effect.
+    @ivar unconfirmed: Seconds after which the change is undone unless it is confirmed; C{None} if
+        it need not be.
     """
 
     lines: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""
+    unconfirmed: float | None = None
+
+
+@attrs.frozen
+class FileStatus:
+    """
+    How the configuration file and what runs are related at one moment.
+
+    @ivar path: The path of the file.
+    @ivar differs: Whether the file has another text than that which is in effect; C{None} if it
+        cannot be read.
+    @ivar problem: Why the file cannot be read, or an empty string.
+    @ivar unconfirmed: Seconds until the last change is undone, unless it is confirmed; C{None} if
+        it need not be.
+    @ivar undone: Seconds since a change was undone, if no other one has followed; otherwise
+        C{None}.
+    """
+
+    path: str
+    differs: bool | None = False
+    problem: str = ""
+    unconfirmed: float | None = None
+    undone: float | None = None
+
+    def explain(self) -> str:
+        """
+        What an operator should know; an empty string if the file is what runs.
+        """
+        said = []
+        if self.unconfirmed is not None:
+            said.append(
+                f"The last change is undone in {self.unconfirmed:.0f} s, unless 'txcarp confirm' "
+                f"or a restart comes before (a restart reads {self.path})."
+            )
+        if self.undone is not None:
+            said.append(f"A change was undone {self.undone:.0f} s ago: nobody had confirmed it.")
+        if self.problem:
+            said.append(f"{self.path} cannot be read: {self.problem}.")
+        elif self.differs:
+            said.append(
+                f"{self.path} is not what runs: 'txcarp reload --dry-run' shows the difference, "
+                "and a restart puts it in effect."
+            )
+        return " ".join(said)

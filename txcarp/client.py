@@ -110,13 +110,21 @@ class Client:
         """
         return self._group("POST", name, "takeover", {})
 
-    def reload(self, dryRun: bool = False) -> dict[str, Any]:
+    def reload(self, dryRun: bool = False, confirm: float | str | None = None) -> dict[str, Any]:
         """
         Have the configuration file read again.
 
         @param dryRun: Whether only to find out what would change.
+        @param confirm: Seconds, or a time such as C{2m}, after which the change is undone unless
+            L{confirm} is called; C{None} if it stays.
         """
-        return self._ask("POST", "/v1/reload", {"dry_run": dryRun})
+        return self._ask("POST", "/v1/reload", {"dry_run": dryRun, "confirm": confirm})
+
+    def confirm(self) -> dict[str, Any]:
+        """
+        Keep the change that waits for this.
+        """
+        return self._ask("POST", "/v1/confirm", {})
 
     def _group(
         self, method: str, name: str, action: str = "", given: dict[str, Any] | None = None

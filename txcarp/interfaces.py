@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from txcarp.addresses import Holding, VirtualAddress
-    from txcarp.change import Change, Readiness, ReloadResult, ScriptResult
+    from txcarp.change import Change, FileStatus, Readiness, ReloadResult, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import InterfaceAddress, Link
     from txcarp.occurrences import Occurrence
@@ -609,11 +609,15 @@ class IReloader(Interface):
     Reads the configuration file again, on behalf of an operator.
     """
 
-    def reload(actor: Actor | None = None) -> Deferred[ReloadResult]:
+    def reload(
+        confirm: float | None = None, actor: Actor | None = None
+    ) -> Deferred[ReloadResult]:
         """
         Read the file, and change the virtual hosts to what it says.  If a change is under way,
         the file is read after that.
 
+        @param confirm: Seconds after which the change is undone unless it is confirmed; C{None} if
+            it need not be.
         @param actor: Who asks for it; C{None} for the program.
         @return: Fires when all is done; never fails.
         """
@@ -623,4 +627,19 @@ class IReloader(Interface):
         Read the file, and find out what L{reload} would change.
 
         @return: Fires with that; never fails.
+        """
+
+    def confirm() -> ReloadResult:
+        """
+        Keep the change that waits for this.
+
+        @return: What has changed since the last configuration that needed no confirmation; or the
+            error that no change waits.
+        """
+
+    def status() -> Deferred[FileStatus]:
+        """
+        Find out whether the file is what runs.
+
+        @return: Fires with that within a second, even if the disk hangs; never fails.
         """

@@ -14,12 +14,13 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
 from tests.operate.running import RunningTestCase
-from txcarp.change import ReloadResult
+from txcarp.change import FileStatus, ReloadResult
 from txcarp.client import Client
 from txcarp.commands.explain import wrapped
 from txcarp.commands.main import COMMANDS
@@ -35,6 +36,7 @@ ASKING = {
     "promote": ["web", "upgrade"],
     "takeover": ["web"],
     "reload": [],
+    "confirm": [],
 }
 
 
@@ -52,10 +54,17 @@ class CommandTests(RunningTestCase):
     The commands and a service that answers.
     """
 
-    reloader = SimpleNamespace(
-        reload=lambda actor: succeed(ReloadResult(("web  changes",), ("others can read it",))),
-        preview=lambda: succeed(ReloadResult(error="line 1: wrong\nThe file is wrong")),
-    )
+    file = FileStatus("/etc/txcarp.toml")
+
+    def setUp(self) -> None:
+        result = ReloadResult(("web  changes",), ("others can read it",))
+        self.reloader = SimpleNamespace(
+            reload=lambda confirm, actor: succeed(attrs.evolve(result, unconfirmed=confirm)),
+            preview=lambda: succeed(ReloadResult(error="line 1: wrong\nThe file is wrong")),
+            confirm=lambda: ReloadResult(error="No change waits"),
+            status=lambda: succeed(self.file),
+        )
+        super().setUp()
 
     def ran(self, *words: str, output: StringIO | None = None) -> Deferred[tuple[Any, str, str]]:
         """
@@ -168,6 +177,39 @@ class CommandTests(RunningTestCase):
             await self.ran("reload", "--dry-run"),
             (2, "", "txcarp reload: line 1: wrong\nThe file is wrong\n"),
         )
+
+    async def test_confirm(self) -> None:
+        """
+        C{reload --confirm} says how long the change waits, and C{confirm} what it keeps.
+        """
+        status, output, _ = await self.ran("reload", "--confirm", "2m")
+        self.assertEqual(status, 0)
+        self.assertIn("This is undone in 120 s: enter 'txcarp confirm' before that", output)
+        self.patch(self.reloader, "reload", lambda confirm, actor: succeed(ReloadResult()))
+        self.assertEqual(
+            await self.ran("reload", "--confirm", "2m"), (0, "There is nothing to confirm.\n", "")
+        )
+        status, output, errors = await self.ran("reload", "--confirm", "soon")
+        self.assertEqual((status, output), (1, ""))
+        self.assertIn("'soon' is no time to confirm a change in", errors)
+        status, _, errors = await self.ran("reload", "--confirm", "2m", "--dry-run")
+        self.assertEqual(status, 1)
+        self.assertEqual(await self.ran("confirm"), (2, "", "txcarp confirm: No change waits.\n"))
+        self.patch(self.reloader, "confirm", lambda: ReloadResult(("web  changes",)))
+        self.assertEqual(await self.ran("confirm"), (0, "web  changes\n", ""))
+
+    async def test_file(self) -> None:
+        """
+        C{status} says if the file is not what runs, beside the table.
+        """
+        self.file = FileStatus("/etc/txcarp.toml", differs=True, unconfirmed=62.0)
+        status, output, errors = await self.ran("status")
+        self.assertEqual((status, len(output.splitlines())), (0, 3))
+        self.assertEqual(errors, f"txcarp status: {self.file.explain()}\n")
+        _, output, _ = await self.ran("status", "--json")
+        found = json.loads(output)["configuration"]
+        self.assertEqual(found["unconfirmed"], 62.0)
+        self.assertIn("is undone in 62 s", found["explanation"])
 
     async def test_status(self) -> None:
         """

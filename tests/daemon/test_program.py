@@ -32,6 +32,7 @@ from twisted import plugins
 from txcarp.configuration.options import OPTIONS, helpText
 from txcarp.daemon import program
 from txcarp.daemon.program import Options, Program, makeService
+from txcarp.daemon.reload import Reloader
 from txcarp.daemon.signals import SignalService
 from txcarp.logs import filtered
 from txcarp.network.hostlock import AlreadyRunning
@@ -140,7 +141,8 @@ class PluginTests(SynchronousTestCase):
         self.patch(program.precautions, "warn", lambda one: warned.append(one.title))
         options = Options()
         options.parseOptions([f"--config={self.file()}"])
-        _, carp, control = makeService(options)
+        _, carp, reloader, control = makeService(options)
+        self.assertIsInstance(reloader, Reloader)
         self.assertIsInstance(control, ControlService)
         names = [host.name for host in carp.virtualHosts]
         self.assertEqual(names, ["eth0:1", "eth1:2"])

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.fakes import FakePlatform, Journal, runTo
+from txcarp.change import FileStatus, ReloadResult
 from txcarp.configuration import file
 from txcarp.configuration.ucarp import read
 from txcarp.daemon import reload
@@ -323,6 +324,297 @@ class ReloaderTests(SynchronousTestCase):
         self.assertIn("unknown key 'vhdi'", wrong.error)
         self.assertEqual((events, more), ([], []))
         self.assertUnchanged()
+
+    # Confirmation.
+
+    def ask(self, *groups: str, confirm: float | None = None) -> ReloadResult:
+        """
+        Write another file, and have it read.
+        """
+        self.write(*groups)
+        done = self.reloader.reload(confirm)
+        self.pass_(1)
+        return self.successResultOf(done)
+
+    def skews(self) -> list[int]:
+        """
+        The skews of all virtual hosts.
+        """
+        return [one.configuration.advskew for one in self.carp.virtualHosts]
+
+    def about(self) -> FileStatus:
+        """
+        How the file and what runs are related.
+        """
+        return self.successResultOf(self.reloader.status())
+
+    def test_unconfirmed(self) -> None:
+        """
+        A change that nobody confirms is undone, without the disk; groups that were removed come
+        back.
+        """
+        self.assertIsNone(self.about().unconfirmed)
+        result = self.ask(group(1, "advskew = 9"), confirm=120.0)
+        self.assertEqual((result.error, result.unconfirmed), ("", 120.0))
+        self.assertEqual(self.skews(), [9])
+        found = self.about()
+        self.assertEqual((found.unconfirmed, found.differs), (119.0, False))
+        self.assertIn("undone in 119 s, unless 'txcarp confirm' or a restart", found.explain())
+        self.slow = True  # the disk hangs
+        with capturedLogs() as events:
+            self.pass_(118.9)
+            self.assertEqual(self.skews(), [9])
+            self.pass_(0.2)
+        said = [str(formatEvent(event)) for event in events]
+        self.assertIn("Nobody has confirmed the last change in time: it is undone", said)
+        self.assertIn(f"The last change is undone. {self.path} is not what runs", "".join(said))
+        self.assertEqual(self.skews(), [0, 0])
+        self.slow = False
+        self.pass_(4)
+        self.assertEqual(self.roles(), {"g1": Role.MASTER, "g2": Role.MASTER})
+        found = self.about()
+        self.assertEqual((found.unconfirmed, found.differs), (None, True))
+        self.assertAlmostEqual(found.undone or 0.0, 4.1)
+        self.assertIn(f"{self.path} is not what runs", found.explain())
+
+    def test_confirmed(self) -> None:
+        """
+        A change that is confirmed remains, and the confirmation says what it is.
+        """
+        self.assertEqual(self.reloader.confirm().error, "No change waits to be confirmed")
+        self.ask(group(1, "advskew = 9"), group(2), confirm=120.0)
+        result = self.reloader.confirm()
+        self.assertEqual(result.error, "")
+        self.assertIn("g1  changes: advskew 0 -> 9", result.lines[1])
+        self.pass_(200)
+        self.assertEqual(self.skews(), [9, 0])
+        self.assertEqual(self.about().explain(), "")
+        self.assertNotEqual(self.reloader.confirm().error, "")
+
+    def test_anotherMeanwhile(self) -> None:
+        """
+        While a change waits to be confirmed, another one is refused, as is that of a HUP.  One that
+        has to be confirmed, too, replaces the first one; both are undone then.
+        """
+        self.ask(group(1, "advskew = 9"), group(2), confirm=120.0)
+        result = self.ask(group(1, "advskew = 9"), group(2, "advskew = 7"))
+        self.assertIn("the last change waits to be confirmed, and is undone in 119 s", result.error)
+        self.assertIn("First confirm it with 'txcarp confirm'", self.reload()[-1])
+        self.assertEqual(self.skews(), [9, 0])
+        self.assertTrue(self.about().differs)
+        self.pass_(60)
+        result = self.ask(group(1, "advskew = 9"), group(2, "advskew = 7"), confirm=90.0)
+        self.assertEqual((result.error, result.unconfirmed), ("", 90.0))
+        self.pass_(88)
+        self.assertEqual(self.skews(), [9, 7])
+        self.pass_(2)
+        self.assertEqual(self.skews(), [0, 0])
+
+    def test_takenBack(self) -> None:
+        """
+        A file that says again what it said before takes the change back, and nothing waits.
+        """
+        self.ask(group(1, "advskew = 9"), group(2), confirm=120.0)
+        self.assertEqual(self.ask(group(1), group(2)).error, "")
+        self.assertEqual(self.skews(), [0, 0])
+        found = self.about()
+        self.assertEqual((found.unconfirmed, found.undone, found.differs), (None, None, False))
+        result = self.ask(group(1), group(2), "# a remark\n", confirm=120.0)
+        self.assertEqual((result.error, result.unconfirmed), ("", None))
+        self.assertFalse(self.about().differs)
+
+    def test_undoneAgain(self) -> None:
+        """
+        What was undone takes effect again only if it has to be confirmed; another file does at
+        once.
+        """
+        self.ask(group(1, "advskew = 9"), group(2), confirm=2.0)
+        self.pass_(2)
+        said = self.reload()
+        self.assertIn(f"{self.path} is not what runs: it still says what was undone", said[-1])
+        self.assertEqual(self.skews(), [0, 0])
+        [warning] = self.successResultOf(self.reloader.preview()).warnings
+        self.assertIn("still says what was undone", warning)
+        self.assertIn("the last one was undone", self.reloader.confirm().error)
+        self.ask(group(1, "advskew = 9"), group(2), confirm=2.0)
+        self.assertEqual(self.skews(), [9, 0])
+        self.pass_(2)
+        self.assertEqual(self.skews(), [0, 0])
+        self.ask(group(1, "advskew = 8"), group(2))
+        self.assertEqual(self.skews(), [8, 0])
+        self.assertIsNone(self.about().undone)
+
+    def test_undoRefused(self) -> None:
+        """
+        A change that cannot be undone is undone later.
+        """
+        self.ask(group(1), confirm=2.0)
+
+        def busy(*arguments: object) -> None:
+            raise OSError(98, "virtual host 2 on eth7 already runs")
+
+        attach = self.platform.network.attach
+        self.platform.network.attach = busy  # type: ignore[method-assign,assignment]
+        with capturedLogs() as events:
+            self.pass_(3)
+        self.assertIn(
+            "The last change cannot be undone: virtual host 2 on eth7 already runs. It is tried "
+            "again in 10 s",
+            [formatEvent(event) for event in events],
+        )
+        self.assertIsNotNone(self.about().unconfirmed)
+        self.platform.network.attach = attach  # type: ignore[method-assign]
+        self.pass_(14)
+        self.assertEqual(self.roles(), {"g1": Role.MASTER, "g2": Role.MASTER})
+
+    def test_undoneInPart(self) -> None:
+        """
+        If a group cannot come back after a change was undone, the log says so.
+        """
+        self.ask(group(1, "advskew = 9"), group(2), confirm=2.0)
+        self.patch(self.carp, "reconfigure", lambda groups: fail(OSError(98, "busy")))
+        with capturedLogs() as events:
+            self.pass_(2)
+        self.assertIn(
+            "The last change is undone only in part: [Errno 98] busy",
+            [formatEvent(event) for event in events],
+        )
+
+    def test_undoWhileReading(self) -> None:
+        """
+        A disk that hangs while another file is read does not put the end off.  When it answers,
+        that file takes effect.
+        """
+        self.ask(group(1, "advskew = 9"), group(2), confirm=10.0)
+        self.slow = True
+        self.write(group(1), group(2, "advskew = 7"))
+        done = self.reloader.reload(5.0)
+        self.pass_(10)
+        self.assertEqual(self.skews(), [0, 0])
+        self.assertNoResult(done)
+        self.reading[0].callback(None)
+        self.assertEqual(self.successResultOf(done).unconfirmed, 5.0)
+        self.assertEqual(self.skews(), [0, 7])
+        self.pass_(6)
+        self.assertEqual(self.skews(), [0, 0])
+
+    def test_undoIncomplete(self) -> None:
+        """
+        A change that does not come to its end is undone in time, too; what is read meanwhile waits
+        for that.
+        """
+        self.reload(group(1), group(2, "shutdown = true"))
+        self.platform.scripts.hold = True
+        other = group(2, "shutdown = true", 'multicast = "224.0.0.99"')
+        self.write(group(1, "advskew = 9"), other)
+        first = self.reloader.reload(2.0)
+        self.pass_(1)
+        self.assertNoResult(first)  # the down script of the second group hangs
+        self.assertEqual(self.skews(), [9, 0])
+        self.pass_(1)
+        self.assertEqual(self.skews(), [0, 0])
+        self.platform.scripts.hold = False
+        self.platform.scripts.end()
+        self.assertEqual(self.successResultOf(first).error, "")
+        self.assertEqual(self.about().undone, 0.0)
+        self.pass_(4)
+        self.assertEqual(self.roles(), {"g1": Role.MASTER, "g2": Role.MASTER})
+        default = self.carp.virtualHosts[0].configuration.group
+        self.assertEqual(self.carp.virtualHosts[1].configuration.group, default)
+
+    def test_endUnconfirmed(self) -> None:
+        """
+        At the end of the process nothing is undone; the log says what counts then.
+        """
+        self.reloader.startService()
+        self.ask(group(1, "advskew = 9"), group(2), confirm=10.0)
+        with capturedLogs() as events:
+            self.reloader.stopService()
+            self.pass_(20)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "txcarp ends before the last change is confirmed. It is not undone: "
+                f"{self.path} counts when txcarp is started again"
+            ],
+        )
+        self.assertEqual(self.skews(), [9, 0])
+
+    def test_status(self) -> None:
+        """
+        Whether the file is what runs is found out when it is asked for, within a second.
+        """
+        self.assertEqual(self.about(), FileStatus(str(self.path)))
+        self.write(group(1), group(2), "# more\n")
+        self.assertTrue(self.about().differs)
+        self.reload()
+        self.assertFalse(self.about().differs)
+        self.reload(group(1, "vhdi = 5"))  # refused
+        self.assertTrue(self.about().differs)
+        self.path.write_bytes(b"\xff")
+        self.assertTrue(self.about().differs)
+        self.path.unlink()
+        found = self.about()
+        self.assertEqual((found.differs, found.problem), (None, "No such file or directory"))
+        self.assertIn("cannot be read: No such file or directory", found.explain())
+
+    def test_statusHangs(self) -> None:
+        """
+        A disk that hangs keeps neither the status nor more than one thread waiting.
+        """
+        self.slow = True
+        asked = [self.reloader.status() for _ in range(3)]
+        self.pass_(1)
+        for one in asked:
+            self.assertEqual(self.successResultOf(one).problem, "the disk does not answer")
+        asked = [self.reloader.status(), self.reloader.status()]
+        self.assertEqual(len(self.reading), 1)
+        self.reading[0].callback(None)
+        for one in asked:
+            self.assertIs(self.successResultOf(one).differs, False)
+        self.assertFalse(self.clock.getDelayedCalls() and self.reloader._glance._asked)
+
+    def test_previewHangs(self) -> None:
+        """
+        A disk that hangs keeps one thread waiting, however often a preview is asked for.
+        """
+        self.slow = True
+        asked = [self.reloader.preview() for _ in range(3)]
+        self.assertEqual(len(self.reading), 1)
+        self.reading[0].callback(None)
+        self.successResultOf(asked[0])
+        self.assertNoResult(asked[1])
+        self.reading[1].callback(None)
+        for one in asked[1:]:
+            self.successResultOf(one)
+        self.assertEqual(len(self.reading), 2)
+
+    def test_noThread(self) -> None:
+        """
+        Without threads the status says so.
+        """
+
+        def refuse(function: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.patch(self.reloader._glance, "_inThread", refuse)
+        self.assertEqual(self.about().problem, "can't start new thread")
+
+    def test_notified(self) -> None:
+        """
+        The service manager gets to know when a reload begins, and when all of it has ended.
+        """
+        told: list[str] = []
+        self.patch(self.reloader._notifier, "reloading", lambda: told.append("reloading"))
+        self.patch(self.reloader._notifier, "ready", lambda: told.append("ready"))
+        self.reload(group(1, "vhdi = 5"))
+        self.assertEqual(told, ["reloading", "ready"])
+        del told[:]
+        self.reload(group(1))
+        self.reload()
+        self.assertEqual(told, ["reloading"])
+        self.pass_(1)
+        self.assertEqual(told, ["reloading", "reloading", "ready"])
 
     def test_ending(self) -> None:
         """

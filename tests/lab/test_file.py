@@ -116,6 +116,18 @@ class FileTests(LabTestCase):
         self.assertIn("web  changes: advskew 0 -> 9; one advertisement at most", output)
         output, status = await self.txcarp(host, "status", "web")
         self.assertRegex(output, rf"\nweb +MASTER .* this host .* {VIRTUAL}/24 ")
+        self.write(host, web=f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\nadvskew = 30\n')
+        began = time.monotonic()
+        output, status = await self.txcarp(host, "reload", "--confirm", "1s")
+        self.assertEqual(status, 0)
+        self.assertIn("This is undone in 1 s", output)
+        await self.until(lambda: daemon.said("is undone. ", began), "it is undone", STARTING)
+        await self.until(
+            lambda: self.sent(_CHANGING, began)[-1].said.advskew == 9, "it advertises that", 5
+        )
+        self.assertIn(30, [one.said.advskew for one in self.sent(_CHANGING, began)])
+        output, _ = await self.txcarp(host, "status", "--json")
+        self.assertIs(json.loads(output)["configuration"]["differs"], True)
         self.assertTrue(self.control.exists())
         await self.stopped(daemon)
         self.assertFalse(self.control.exists())

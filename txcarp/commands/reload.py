@@ -1,5 +1,5 @@
 """
-C{txcarp reload}: have the configuration file read again.
+C{txcarp reload} and C{txcarp confirm}: have the configuration file read again, and keep the change.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ _DESCRIPTION = """\
 Make txcarp read its configuration file again, and wait until the changes are in
 effect. Show what they are. A file with a mistake changes nothing."""
 
+_CONFIRM = """\
+Keep the change of 'txcarp reload --confirm', which is undone otherwise. Show
+what the change is."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """
@@ -23,17 +27,41 @@ def main(arguments: Sequence[str]) -> int:
     @return: The exit status.
     """
     parser = parserFor("reload", _DESCRIPTION)
-    parser.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--dry-run", action="store_true", help="only show what would change; change nothing"
     )
+    kinds.add_argument(
+        "--confirm",
+        metavar="TIME",
+        help="undo the change after this time, such as 2m, unless 'txcarp confirm' is given before",
+    )
     options = parser.parse_args(arguments)
-    return asked("reload", lambda: _reload(options))
+    client = clientOf(options)
+    return asked("reload", lambda: _show(client.reload(options.dry_run, options.confirm), options))
 
 
-def _reload(options: Any) -> int:
-    found = clientOf(options).reload(options.dry_run)
+def confirm(arguments: Sequence[str]) -> int:
+    """
+    Run C{txcarp confirm}.
+
+    @param arguments: The command line after C{confirm}.
+    @return: The exit status.
+    """
+    options = parserFor("confirm", _CONFIRM).parse_args(arguments)
+    return asked("confirm", lambda: _show(clientOf(options).confirm()))
+
+
+def _show(found: dict[str, Any], options: Any = None) -> int:
     for text in found["warnings"]:
         print(f"txcarp reload: warning: {text}", file=sys.stderr)
     for line in found["lines"]:
         print(line)
+    if found["unconfirmed"] is not None:
+        print(
+            f"This is undone in {found['unconfirmed']:.0f} s: enter 'txcarp confirm' before that "
+            "to keep it."
+        )
+    elif options is not None and options.confirm:
+        print("There is nothing to confirm.")
     return 0

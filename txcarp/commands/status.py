@@ -55,6 +55,9 @@ def _show(options: Any) -> int:
         _table(rows)
     else:
         _print("".join(f"{line}\n" for line in plainTable(rows)))
+    configuration = document.get("configuration")
+    if configuration is not None and configuration["explanation"]:
+        print(f"txcarp status: {configuration['explanation']}", file=sys.stderr)
     return 0
 
 

@@ -6,6 +6,9 @@ In reading order:
   - C{program}: its options, its services and its logs.
   - C{signals}: what signals do.
   - C{reload}: reads the configuration file again.
+  - C{undoing}: a change that is undone unless somebody confirms it.
+  - C{glance}: what a file says, without waiting for a disk that hangs.
+  - C{notify}: what is told to the service manager.
   - C{precautions}: warnings at the start.
   - C{scheduling}: keeps the process on time.
   - C{secrecy}: hides a password from the process list.

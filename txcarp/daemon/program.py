@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from twisted.application.app import AppLogger
@@ -33,6 +34,7 @@ from txcarp.configuration.options import (
 from txcarp.configuration.request import CannotRun, CommandLine, WrongFile
 from txcarp.configuration.ucarp import read
 from txcarp.daemon import precautions
+from txcarp.daemon.notify import Notifier
 from txcarp.daemon.reload import Reloader
 from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
@@ -216,15 +218,18 @@ def makeService(options: Options) -> IService:
     carp = CARPService(line.configurations, stateFile=line.stateFile)
     program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
-    reloader = None if line.file is None else Reloader(carp, line, line.file)
+    notifier = Notifier()
+    reloader = None if line.file is None else Reloader(carp, line, line.file, notifier=notifier)
     signals = SignalService(
         carp,
         exitQuietly=line.file is not None or line.configurations[0].shutdown,
         lastWords=program.flushLog,
-        reload=None if reloader is None else reloader.reload,
+        reload=None if reloader is None else partial(reloader.reload, None),
     )
     signals.setServiceParent(program)  # type: ignore[no-untyped-call]
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
+    if reloader is not None:
+        reloader.setServiceParent(program)  # type: ignore[no-untyped-call]
     if line.control is not None:
         from txcarp.operate.server import controlService
 

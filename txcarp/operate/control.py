@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txcarp import __version__
-from txcarp.change import ReloadResult
+from txcarp.change import FileStatus, ReloadResult
+from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
@@ -30,6 +31,9 @@ from txcarp.virtualhost import VirtualHost
 
 #: Characters of the longest reason for a demotion.
 LONGEST_REASON = 64
+
+#: Seconds of the longest time to confirm a change in.
+_LONGEST_CONFIRMATION = 86400.0
 
 #: What an answer may be.
 Answered = Answer | Deferred[Answer]
@@ -99,7 +103,7 @@ class Control:
         match request.path:
             case ("v1", "status"):
                 self._must(request, "GET")
-                return self._gathering.gather().addCallback(self._overview)
+                return self._overview()
             case ("v1", "groups", name):
                 self._must(request, "GET")
                 return answer({"group": self._host(name).status()})
@@ -118,16 +122,25 @@ class Control:
             case ("v1", "reload"):
                 self._must(request, "POST")
                 return self._reloaded(request)
+            case ("v1", "confirm"):
+                self._must(request, "POST")
+                return self._confirmed(request)
         raise _Refused(404, "no-such-path", "There is nothing under this path.")
 
     # Reading.
 
-    def _overview(self, groups: bytes) -> Answer:
+    @inlineCallbacks
+    def _overview(self) -> Generator[Deferred[Any], Any, Answer]:
+        file: FileStatus | None = None
+        if self._reloader is not None:
+            file = yield self._reloader.status()
+        groups: bytes = yield self._gathering.gather()
         head = {
             "schema": SCHEMA,
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "configuration": file,
         }
         return Answer(200, encoded(head)[:-1] + b', "groups": ' + groups + b"}\n")
 
@@ -189,7 +202,24 @@ class Control:
         dryRun = given.get("dry_run", False)
         if type(dryRun) is not bool:
             raise _Refused(400, "bad-request", "dry_run must be true or false.")
+        confirm: float | None = None
+        if given.get("confirm") is not None:
+            confirm = _confirmation(given["confirm"])
         # Reading the file with other rights than one's own is acting, too.
+        reloader, actor = self._reloading(request)
+        self._report(actor, "reload", "", given)
+        done = reloader.preview() if dryRun else reloader.reload(confirm, actor)
+        return done.addCallback(_aboutReload)
+
+    def _confirmed(self, request: Request) -> Answer:
+        reloader, actor = self._reloading(request)
+        self._report(actor, "confirm", "", {})
+        result = reloader.confirm()
+        if result.error:
+            raise _Refused(409, "not-waiting", f"{result.error}.")
+        return _aboutReload(result)
+
+    def _reloading(self, request: Request) -> tuple[IReloader, Actor]:
         actor = self._mayAct(request)
         if self._reloader is None:
             raise _Refused(
@@ -197,15 +227,14 @@ class Control:
                 "no-file",
                 "This process has no configuration file that it could read again.",
             )
-        self._report(actor, "reload", "", given)
-        done = self._reloader.preview() if dryRun else self._reloader.reload(actor)
-        return done.addCallback(_aboutReload)
+        return self._reloader, actor
 
     def _report(self, actor: Actor, action: str, group: str, given: dict[str, Any]) -> None:
         """
         Log who asks for what.
         """
-        words = {key: given[key] for key in ("reason", "amount", "dry_run") if key in given}
+        kinds = ("reason", "amount", "dry_run", "confirm")
+        words = {key: given[key] for key in kinds if given.get(key) is not None}
         said = ", ".join(f"{key} {_shown(one)}" for key, one in words.items())
         self._log.info(
             "Asked by {actor}: {action}{group}{details}",
@@ -238,7 +267,31 @@ class Control:
 def _aboutReload(result: ReloadResult) -> Answer:
     if result.error:
         return refusal(409, "not-reloaded", result.error)
-    return answer({"lines": result.lines, "warnings": result.warnings})
+    return answer(
+        {
+            "lines": result.lines,
+            "warnings": result.warnings,
+            "unconfirmed": result.unconfirmed,
+        }
+    )
+
+
+def _confirmation(value: object) -> float:
+    """
+    The seconds within which a change must be confirmed.
+    """
+    try:
+        found = seconds(value)
+        if 1.0 <= found <= _LONGEST_CONFIRMATION:
+            return found
+    except ValueError:
+        pass
+    raise _Refused(
+        400,
+        "bad-request",
+        f"{_shown(value)} is no time to confirm a change in: it is from one second to a day, such "
+        'as "2m".',
+    )
 
 
 def _given(request: Request) -> dict[str, Any]:
