@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from txcarp.change import ReloadResult as ReloadResult
     from txcarp.change import ScriptResult as ScriptResult
     from txcarp.checks.dns import DNSCheck as DNSCheck
+    from txcarp.checks.gateway import GatewayCheck as GatewayCheck
     from txcarp.checks.health import HealthCheck as HealthCheck
     from txcarp.checks.http import HTTPCheck as HTTPCheck
     from txcarp.checks.local import CommandCheck as CommandCheck
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import ILinkObserver as ILinkObserver
     from txcarp.interfaces import IMastershipObserver as IMastershipObserver
     from txcarp.interfaces import IMastershipStep as IMastershipStep
+    from txcarp.interfaces import INeighbours as INeighbours
     from txcarp.interfaces import INetwork as INetwork
     from txcarp.interfaces import IOccurrenceObserver as IOccurrenceObserver
     from txcarp.interfaces import IPacketReceiver as IPacketReceiver
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IStateStore as IStateStore
     from txcarp.interfaces import ITrace as ITrace
     from txcarp.interfaces import IVirtualInterfaces as IVirtualInterfaces
+    from txcarp.interfaces import IWitness as IWitness
     from txcarp.links import InterfaceAddress as InterfaceAddress
     from txcarp.links import Link as Link
     from txcarp.network.hostlock import AlreadyRunning as AlreadyRunning
@@ -165,6 +168,7 @@ _MODULES = {
     "FileStatus": "txcarp.change",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
+    "GatewayCheck": "txcarp.checks.gateway",
     "Health": "txcarp.checks.verdict",
     "HealthCheck": "txcarp.checks.health",
     "Holding": "txcarp.addresses",
@@ -182,6 +186,7 @@ _MODULES = {
     "ILinkObserver": "txcarp.interfaces",
     "IMastershipObserver": "txcarp.interfaces",
     "IMastershipStep": "txcarp.interfaces",
+    "INeighbours": "txcarp.interfaces",
     "INetwork": "txcarp.interfaces",
     "InterfaceAddress": "txcarp.links",
     "InterfaceCheck": "txcarp.checks.local",
@@ -193,6 +198,7 @@ _MODULES = {
     "IStateStore": "txcarp.interfaces",
     "ITrace": "txcarp.interfaces",
     "IVirtualInterfaces": "txcarp.interfaces",
+    "IWitness": "txcarp.interfaces",
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",

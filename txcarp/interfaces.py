@@ -485,10 +485,58 @@ class ICheck(Interface):
         Find out once whether it works.  This must not block: the reactor waits for it.
 
         @param platform: The machine that this host runs on.
-        @param timeout: Seconds until the run counts as failed.  Its Deferred is cancelled then.
+        @param timeout: Seconds until the run counts as failed.  Its Deferred is cancelled then, and
+            can fail with an exception that says what was missing.
         @return: One line about what was found, or C{None}; or a Deferred that fires with that; or
             a coroutine that returns it.  C{False} means that it does not work.
         @raise Exception: If it does not work.  The text of the exception says why.
+        """
+
+
+class IWitness(ICheck):
+    """
+    A check that asks other hosts on the link of a group.  If one of them answers, this host is not
+    the one that is cut off.
+    """
+
+    addresses: Sequence[bytes] = Attribute(
+        """The packed addresses of those that are asked; empty for the next hops of the default
+        routes."""
+    )
+
+    def on(interface: str, sources: Sequence[bytes]) -> ICheck:
+        """
+        Return the check for the group of one virtual host.
+
+        @param interface: The interface of the group.
+        @param sources: The packed addresses that this host alone has there; may be empty.
+        """
+
+
+class INeighbours(Interface):
+    """
+    Asks the other hosts on a link, past the kernel's table of neighbours.
+    """
+
+    def ask(interface: str, address: bytes, sources: Sequence[bytes]) -> Deferred[bytes]:
+        """
+        Ask once who has an address, by ARP or neighbour solicitation.  No neighbour learns from
+        that where a virtual address is.
+
+        @param interface: The name of an interface with an attached virtual host.
+        @param address: The packed address.
+        @param sources: The packed addresses that this host alone has on the interface; the question
+            comes from one of them if possible.
+        @return: Fires with the hardware address that answers.  Fails with C{OSError} if the
+            interface goes.  Nothing limits the time: cancel it.
+        @raise OSError: If nobody can be asked: the link is down, or the address is one of this
+            host.  C{strerror} says why.
+        """
+
+    def gateways(interface: str) -> Deferred[Sequence[bytes]]:
+        """
+        Find the packed addresses of the next hops of the default routes on an interface, as they
+        are now.  Fails with C{OSError} if the kernel does not answer.
         """
 
 
@@ -506,6 +554,10 @@ class IPlatform(Interface):
     links: ILinkMonitor = Attribute("""The network interfaces.""")
 
     network: INetwork = Attribute("""The network.""")
+
+    neighbours: INeighbours | None = Attribute(
+        """The other hosts on each link; C{None} if they cannot be asked."""
+    )
 
     addresses: IAddressTable | None = Attribute(
         """The IP addresses; C{None} if they cannot be changed."""

@@ -18,6 +18,7 @@ from txcarp.clock.steady import SteadyClock
 from txcarp.interfaces import (
     IAddressTable,
     ILinkMonitor,
+    INeighbours,
     INetwork,
     IPlatform,
     IScriptRunner,
@@ -31,6 +32,7 @@ from txcarp.network.addresstable import AddressTable
 from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
+from txcarp.network.neighbours import Neighbours
 from txcarp.requests import listen
 from txcarp.statefile import StateFile
 from txcarp.statestore import StateStore, inDaemonThread
@@ -85,8 +87,10 @@ class LinuxPlatform:
         if addresses is None:
             addresses = AddressTable(self._netlink, known, links)
             self._parts.append(addresses)
+        self.neighbours: INeighbours | None = None
         if network is None:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links, known)
+            self.neighbours = Neighbours(network, links, known, self._netlink.nextHops)
         self.clock: IReactorTime = clock
         self.links: ILinkMonitor = links
         self.addresses: IAddressTable | None = addresses

@@ -129,6 +129,16 @@ class HangingTests(RunnerTestCase):
         self.assertEqual(runner.text, "timeout: no result within 2 s")
         self.assertEqual([state for _, state in self.changes], ["bad"])
 
+    def test_everyInterval(self) -> None:
+        """
+        A check whose timeout is its interval runs at each interval, although it hangs.
+        """
+        check = Scripted(lambda: Deferred())
+        self.runner(check, interval=1.0, timeout=1.0, fall=3, initial=Health.GOOD)
+        self.segment.advance(4.5)
+        self.assertEqual(len(check.runs), 4 + (check.runs[0] < 0.5))
+        self.assertAlmostEqual(self.changes[0][0], check.runs[0] + 3)
+
     def test_oneAtATime(self) -> None:
         """
         A check whose runs last longer than the interval has one run at a time.

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from tests.checks.scripted import Scripted
 from tests.configuration.test_file import FileTestCase
 from txcarp.checks.dns import DNSCheck
+from txcarp.checks.gateway import GatewayCheck
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.http import HTTPCheck
 from txcarp.checks.local import CommandCheck, FileCheck, InterfaceCheck, ProcessCheck
@@ -99,6 +100,10 @@ class GoodTests(CheckTestCase):
             (('pidfile = "x.pid"',), ProcessCheck(pidFile=f"{beside}/x.pid")),
             (('file = "x"', 'max_age = "1m"'), FileCheck(f"{beside}/x", 60.0)),
             (('interface = "eth1"',), InterfaceCheck("eth1")),
+            (("gateway = true",), GatewayCheck()),
+            (('gateway = "fe80::1"',), GatewayCheck(["fe80::1"])),
+            (('witness = "10.1.1.9"',), GatewayCheck(["10.1.1.9"])),
+            (('witness = ["10.1.1.9", "fd00::9"]',), GatewayCheck(["10.1.1.9", "fd00::9"])),
             (('command = ["/bin/x", "-q"]',), CommandCheck(["/bin/x", "-q"])),
             (('command = "/bin/x"',), CommandCheck(["/bin/x"])),
             ((f'python = "{__name__}.ready"',), ready),
@@ -153,6 +158,10 @@ class WrongTests(CheckTestCase):
             ("", "command = []", "command: a command is a list of a path", "[]"),
             ("", 'command = ["/bin/x", 5]', "command: 5 is not text in quotation", None),
             ("", 'command = "x"', "command: 'x' is not the absolute path", '"x"'),
+            ("", "gateway = false", "gateway: expected is true or an address", "false"),
+            ("", 'gateway = "router"', "gateway: 'router' is not an IPv4 address", '"router"'),
+            ("", 'gateway = "224.0.0.1"', "'224.0.0.1' is not the address of one host", None),
+            ("", 'witness = ["0.0.0.0"]', "'0.0.0.0' is not the address of one host", None),
             ("", 'interface = "a/b"', "interface: 'a/b' is not the name of", '"a/b"'),
             ("", 'python = "nothing.here"', "python: 'nothing.here' gives no check", None),
             ("", f'python = "{__name__}.Nothing"', "which does not provide ICheck", None),

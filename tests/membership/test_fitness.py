@@ -4,6 +4,7 @@ What follows from health checks: the simulated hosts of a group hand over and co
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import attrs
@@ -16,6 +17,8 @@ from tests.checks.scripted import Scripted
 from txcarp import (
     CARPService,
     Change,
+    ConfigurationError,
+    GatewayCheck,
     Health,
     HealthCheck,
     HoldReason,
@@ -383,3 +386,56 @@ class StatusTests(FitnessTestCase):
         )
         plain = attrs.asdict(self.host.status().checks[0])
         self.assertEqual({type(value) for value in plain.values()}, {str, float})
+
+
+class WitnessTests(FitnessTestCase):
+    """
+    Checks that ask other hosts on the link.
+    """
+
+    def test_ofGroup(self) -> None:
+        """
+        A witness is asked on the interface of the group, from the host's own address.  A host that
+        it does not answer hands over.
+        """
+        witness, neighbours = socket.inet_aton("10.1.1.9"), self.first.neighbours
+        neighbours.answering[witness] = b"\2\0\0\0\0\5"
+        self.start(HealthCheck("gateway", GatewayCheck(["10.1.1.9"])))
+        self.assertMaster(self.first)
+        source = socket.inet_aton("10.1.1.1")
+        self.assertEqual(set(neighbours.asked), {("eth0", witness, (source,))})
+        self.assertIs(self.isWitnessed(), True)
+        neighbours.answering.clear()
+        self.segment.advance(5)
+        self.assertMaster(self.second)
+        self.assertIs(self.isWitnessed(), False)
+        [status] = self.host.status().checks
+        self.assertEqual(status.text, "timeout: no answer from 10.1.1.9")
+
+    def test_none(self) -> None:
+        """
+        Without a check that asks others, nothing is known.
+        """
+        self.start(HealthCheck("haproxy", self.check))
+        self.assertIs(self.isWitnessed(), None)
+
+    def test_itself(self) -> None:
+        """
+        An address of the group or of the host is refused.
+        """
+        for address in ("10.1.1.252", "10.1.1.1"):
+            error = self.assertRaises(
+                ConfigurationError,
+                self.configuration,
+                self.first,
+                checks=[HealthCheck("gateway", GatewayCheck([address]))],
+            )
+            self.assertIn("cannot be its own witness", str(error))
+
+    def isWitnessed(self) -> bool | None:
+        """
+        What the host with the check knows.
+        """
+        run: Any = self.host._run
+        known: bool | None = run.fitness.isWitnessed
+        return known

@@ -4,6 +4,7 @@ Tests for L{txcarp.network.frames}.
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 
@@ -18,6 +19,7 @@ from txcarp.network.frames import (
     groupAddress,
     ipv4Frame,
     ipv6Frame,
+    readAnswer,
     unsolicitedAdvertisement,
 )
 
@@ -128,3 +130,57 @@ class UnsolicitedAdvertisementTests(SynchronousTestCase):
         body = self.frame[54:]
         pseudo = self.frame[22:54] + struct.pack("!II", len(body), 58)
         self.assertEqual(crafted.checksum(pseudo + body), 0)
+
+
+class AnswerTests(SynchronousTestCase):
+    """
+    Tests for L{readAnswer}.  L{tests.network.test_neighbours} has those with the kernel.
+    """
+
+    own = bytes.fromhex("020000000001")
+
+    def frames(self) -> list[bytes]:
+        """
+        A right answer of each family.
+        """
+        head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2)
+        body = head + CARD + b"\x0a\0\0\1" + self.own + bytes(4)
+        return [
+            self.own + CARD + b"\x08\x06" + body,
+            self.own + unsolicitedAdvertisement(CARD, b"\xfd" + bytes(15))[6:],
+        ]
+
+    def test_right(self) -> None:
+        """
+        The address and who has it.
+        """
+        arp, discovery = self.frames()
+        self.assertEqual(readAnswer(arp, self.own), (b"\x0a\0\0\1", CARD))
+        self.assertEqual(readAnswer(arp + bytes(18), self.own), (b"\x0a\0\0\1", CARD))
+        self.assertEqual(readAnswer(discovery, self.own), (b"\xfd" + bytes(15), CARD))
+
+    def test_broken(self) -> None:
+        """
+        A frame that is cut off is no answer, and neither is one with another bit, unless that is
+        in a field that says nothing.
+        """
+        for frame, free in zip(self.frames(), ({*range(6, 12), *range(38, 42)}, {6}), strict=True):
+            for size in range(len(frame)):
+                self.assertIsNone(readAnswer(frame[:size], self.own))
+            right = readAnswer(frame, self.own)
+            for place in range(len(frame)):
+                changed = bytearray(frame)
+                changed[place] ^= 0x10
+                answer = readAnswer(bytes(changed), self.own)
+                if answer == right:
+                    self.assertTrue(place in free or frame[12:14] == b"\x86\xdd", place)
+
+    def test_anything(self) -> None:
+        """
+        Nothing raises.
+        """
+        generator = random.Random(7)
+        for kind in (b"\x08\x06", b"\x86\xdd", b"\x08\x00"):
+            for size in range(120):
+                head = self.own + CARD + kind
+                self.assertIsNone(readAnswer((head + generator.randbytes(size))[:size], self.own))

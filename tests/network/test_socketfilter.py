@@ -13,8 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.network.scenery import awaitIPv6, ipv6Packet
 from tests.testbed.fixture import makeTestbed
-from txcarp.network.frames import ipv4Frame, ipv6Frame
-from txcarp.network.socketfilter import Beginning, attach, program
+from txcarp.network.frames import (
+    arpQuestion,
+    gratuitousARP,
+    ipv4Frame,
+    ipv6Frame,
+    neighbourSolicitation,
+    unsolicitedAdvertisement,
+)
+from txcarp.network.socketfilter import MOST_ANSWERS, Beginning, answers, attach, program
 
 _INSTRUCTION = struct.Struct("=HBBI")
 
@@ -33,13 +40,17 @@ def verdict(code: bytes, packet: bytes) -> int:
         if operation == 0x15:  # jeq k
             position += whenTrue if accumulator == k else whenFalse
             continue
-        where = {0x30: k, 0x50: index + k, 0xB1: k}[operation]
-        if where >= len(packet):
+        if k >= 0xFFFFF000:
+            accumulator = 0  # the kernel's own knowledge: to this host, without VLAN tag
+            continue
+        where = {0x20: k, 0x28: k, 0x30: k, 0x50: index + k, 0xB1: k}[operation]
+        size = {0x20: 4, 0x28: 2}.get(operation, 1)
+        if where + size - 1 >= len(packet):
             return 0  # a load from beyond the end drops the packet
         if operation == 0xB1:  # ldx 4 * ([k] & 0xf)
             index = 4 * (packet[where] & 0xF)
         else:
-            accumulator = packet[where]
+            accumulator = int.from_bytes(packet[where : where + size], "big")
 
 
 def seen(beginning: Beginning, vhid: int = crafted.VHID) -> bytes:
@@ -121,6 +132,54 @@ class ProgramTests(SynchronousTestCase):
             for size in range(60):
                 for _ in range(20):
                     verdict(code, generator.randbytes(size))
+
+
+class AnswersTests(SynchronousTestCase):
+    """
+    Tests for L{answers}.
+    """
+
+    def test_each(self) -> None:
+        """
+        A filter for as many addresses as possible keeps the answers for each, and no others: every
+        jump reaches its target.
+        """
+        card = b"\2\0\0\0\0\1"
+        for count in (1, MOST_ANSWERS):
+            for families in ((4,), (16,), (4, 16)):
+                addresses = [
+                    bytes(families[number % len(families)] - 1) + bytes([number + 1])
+                    for number in range(count)
+                ]
+                code = answers(addresses)
+                for one in addresses:
+                    for offset, wanted in ((0, True), (128, False)):
+                        address = one[:-1] + bytes([one[-1] + offset])
+                        if len(address) == 4:
+                            frame = bytearray(gratuitousARP(card, address))
+                            frame[21] = 2
+                        else:
+                            frame = bytearray(unsolicitedAdvertisement(card, address))
+                        self.assertEqual(bool(verdict(code, bytes(frame))), wanted, address)
+        self.assertEqual(verdict(answers([]), bytes(frame)), 0)
+
+    def test_others(self) -> None:
+        """
+        Other packets about an address are dropped, and no packet is read past its end.
+        """
+        card, ipv4, ipv6 = b"\2\0\0\0\0\1", b"\x0a\0\0\1", b"\xfd" + bytes(15)
+        code = answers([ipv4, ipv6])
+        for frame in (
+            gratuitousARP(card, ipv4),
+            neighbourSolicitation(card, ipv6, ipv6),
+            arpQuestion(card, ipv4, ipv4),
+        ):
+            self.assertEqual(verdict(code, frame), 0)
+        generator = random.Random(5)
+        kinds = [b"\x08\x06", b"\x86\xdd", b"\x08\x00"]
+        for size in range(14, 90):
+            for kind in kinds:
+                self.assertEqual(verdict(code, card * 2 + kind + generator.randbytes(size)), 0)
 
 
 class AttachTests(SynchronousTestCase):

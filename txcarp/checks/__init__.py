@@ -9,5 +9,6 @@ In reading order:
   - C{tcp}: whether a server accepts connections.
   - C{http}: whether a web server answers.
   - C{dns}: whether a name server answers.
+  - C{gateway}: whether another host on the link answers.
   - C{local}: processes, files, interfaces and commands.
 """

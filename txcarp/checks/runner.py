@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -68,6 +68,8 @@ class Runner:
         self._begun = 0.0
         self._isOver = False
         self._isForgiven = False
+        #: What a run that took too long says about it.
+        self._lastWords = ""
 
     def start(self) -> None:
         """
@@ -107,14 +109,16 @@ class Runner:
         @param again: Seconds until the next run.
         """
         clock, settings = self._platform.clock, self.settings
-        self._due = clock.callLater(again, self._run, settings.interval)
         if self._running is not None:
+            self._due = clock.callLater(again, self._run, settings.interval)
             if self._isOver:
                 self._conclude(Outcome.TIMEOUT, "timeout: the run was cancelled, and goes on")
             return
         self._isOver = False
         self._begun = self._platform.pauseSeconds()
+        # First, so that a run that takes too long is over when the next one is due.
         self._deadline = clock.callLater(settings.timeout, self._tookTooLong)
+        self._due = clock.callLater(again, self._run, settings.interval)
         running = self._running = maybeDeferred(_call, settings, self._platform)
         running.addBoth(self._ended, running)
         running.addErrback(self._broken)
@@ -124,7 +128,10 @@ class Runner:
             return  # this check is stopped
         self._running = None
         if self._isOver:
-            return  # this run was counted at its deadline
+            # This run is counted at its deadline, which may be now.
+            if isinstance(result, Failure) and not result.check(CancelledError):
+                self._lastWords = str(result.value)
+            return
         cancel(self._deadline)
         self._isForgiven = False
         if isinstance(result, Failure):
@@ -143,11 +150,11 @@ class Runner:
         # the check that hangs.
         self._isForgiven = lateness > _TOLERATED_LATENESS and not self._isForgiven
         isForgiven = self._isForgiven
+        self._lastWords = f"no result within {settings.timeout:g} s"
         if running is not None:
             running.cancel()
         if not isForgiven:
-            text = f"timeout: no result within {settings.timeout:g} s"
-            self._conclude(Outcome.TIMEOUT, text)
+            self._conclude(Outcome.TIMEOUT, f"timeout: {self._lastWords}")
 
     def _conclude(self, outcome: Outcome, said: str) -> None:
         """

@@ -12,16 +12,20 @@ from cattrs.errors import IterableValidationError
 from twisted.python.reflect import namedAny
 
 from txcarp.checks.dns import TYPES, DNSCheck
+from txcarp.checks.gateway import GatewayCheck
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.http import HTTPCheck
 from txcarp.checks.local import CommandCheck, FileCheck, InterfaceCheck, ProcessCheck
 from txcarp.checks.tcp import TCPCheck
 from txcarp.checks.verdict import Health
-from txcarp.configuration.settings import Duration, FilePath
+from txcarp.configuration.settings import Duration, FilePath, HostAddress
 from txcarp.interfaces import ICheck
 
 #: A table of any values.
 Arguments = NewType("Arguments", dict)  # type: ignore[type-arg]
+
+#: The packed address of a gateway, in a list; an empty list for that of the default route.
+Gateway = NewType("Gateway", list)  # type: ignore[type-arg]
 
 
 class CheckKey(NamedTuple):
@@ -143,6 +147,21 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
     "interface": CheckKey(
         str, "a name", "interface that must be up and have a carrier", "name", InterfaceCheck
     ),
+    "gateway": CheckKey(
+        Gateway,
+        "true or an address",
+        "the next hop of the default route through the interface of the group (true), or another "
+        "neighbour, that must answer to ARP or neighbour solicitation",
+        "addresses",
+        GatewayCheck,
+    ),
+    "witness": CheckKey(
+        list[HostAddress],
+        "an address or a list of addresses on the link of the group",
+        "neighbours of which one must answer to ARP or neighbour solicitation",
+        "addresses",
+        GatewayCheck,
+    ),
     "command": CheckKey(
         list[str],
         'a list such as ["/usr/bin/pg_isready", "-q"]',
@@ -242,6 +261,12 @@ def _value(converter: Converter, key: CheckKey, value: Any) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"expected is {key.value}")
         return value
+    if key.kind is Gateway:
+        if value is True:
+            return []
+        if not isinstance(value, str):
+            raise ValueError(f"expected is {key.value}")
+        return [converter.structure(value, HostAddress)]
     if key.kind is Health:
         known = [one.value for one in Health]
         if value not in known:

@@ -35,6 +35,7 @@ from txcarp.configuration.values import (
     several,
     virtualAddresses,
 )
+from txcarp.interfaces import IWitness
 from txcarp.protocol import ipv4, ipv6
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.dialect import DIALECTS, UCARP, Dialect
@@ -377,6 +378,14 @@ class VirtualHostConfiguration:
             if amounts.setdefault(tracked.name, amount) != amount:
                 both = f"{amounts[tracked.name]} and {amount}"
                 yield "trackedInterfaces", f"{tracked.name} has two amounts, {both}: give one"
+        for one in self.checks:
+            for address in one.check.addresses if IWitness.providedBy(one.check) else ():
+                if address in virtual or address in (self.source, self.source6):
+                    yield (
+                        "checks",
+                        f"{one.name}: {textOf(address)} is an address of this group or host, which "
+                        "cannot be its own witness",
+                    )
         for name, count in Counter(one.name for one in self.checks).items():
             if count > 1:
                 yield "checks", f"two checks are called {name}"

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
 from twisted.logger import Logger
 
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.runner import Runner, beginning
 from txcarp.checks.verdict import Health, Verdict
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IPlatform
+from txcarp.interfaces import IPlatform, IWitness
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.holds import Holds
@@ -163,8 +164,31 @@ class Fitness:
             for name, one in self._runners.items()
         ]
 
+    @property
+    def isWitnessed(self) -> bool | None:
+        """
+        Whether another host on the link answers this one (L{IWitness}); C{None} if no check asks,
+        or none has a result.
+        """
+        found = [
+            one.verdict.health is Health.GOOD
+            for one in self._runners.values()
+            if IWitness.providedBy(one.settings.check) and one.outcome is not None
+        ]
+        return any(found) if found else None
+
     def _wanted(self) -> list[HealthCheck]:
-        return [*self._configuration.checks, *self._others]
+        """
+        The checks, each for the link of this group.
+        """
+        own = self._configuration
+        sources = [one for one in (own.source, own.source6) if one is not None]
+        return [
+            attrs.evolve(one, check=one.check.on(own.interface, sources))
+            if IWitness.providedBy(one.check)
+            else one
+            for one in (*own.checks, *self._others)
+        ]
 
     def _begin(
         self, settings: HealthCheck, verdict: Verdict, earlier: Runner | None = None

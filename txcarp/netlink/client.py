@@ -22,7 +22,7 @@ from txcarp.interfaces import IAddressObserver
 from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import format as wire
 from txcarp.netlink.blocking import openNetlinkSocket
-from txcarp.netlink.conversation import Conversation
+from txcarp.netlink.conversation import AnswerLost, Conversation, NetlinkClosed
 from txcarp.netlink.format import Message, NetlinkError, Request
 from txcarp.netlink.messages import (
     RTM_DELADDR,
@@ -36,6 +36,7 @@ from txcarp.netlink.messages import (
     parseAll,
     parseLink,
 )
+from txcarp.netlink.routes import NOWHERE, getRoute, nextHops
 from txcarp.socketreader import SocketReader
 
 #: Bytes to read of one datagram: twice what the kernel puts into it.
@@ -152,6 +153,26 @@ class Netlink(SocketReader[bytes]):
         """
         return self._ask(getAddresses(family)).addCallback(parseAll, parseAddress)
 
+    def nextHops(self, index: int) -> Deferred[list[bytes]]:
+        """
+        Find the next hops of the default routes on an interface, of both families.  This asks for
+        the routes that the kernel would use now, by its policy rules as well, and never reads the
+        table, which may have a million routes.
+        """
+
+
+        def hopsIn(messages: list[Message]) -> list[bytes]:
+            return [hop for message in messages for hop in nextHops(message, index)]
+
+        answers = [
+            answer.addErrback(_noRoute).addCallback(hopsIn)
+            for answer in self._conversation.ask([getRoute(one, index) for one in NOWHERE])
+        ]
+        return gatherResults(answers, consumeErrors=True).addCallbacks(
+            lambda found: [hop for hops in found for hop in hops],
+            lambda failure: failure.value.subFailure,
+        )
+
     def addLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
         Report events about links to an observer.
@@ -260,3 +281,13 @@ class Netlink(SocketReader[bytes]):
                 call(observer)
             except Exception:
                 self._log.failure("The observer {observer!r} failed", observer=observer)
+
+
+def _noRoute(failure: Failure) -> list[Message]:
+    """
+    No message, if the kernel has no route.
+    """
+    failure.trap(OSError)
+    if isinstance(failure.value, NetlinkClosed | AnswerLost):
+        failure.raiseException()
+    return []

@@ -146,7 +146,7 @@ class Conversation:
             if exchange is not None:
                 self._ended(message, exchange)
             return True
-        if exchange is None or not exchange.request.isDump:
+        if exchange is None or not exchange.request.isQuestion:
             return False
         exchange.interrupted |= bool(message.flags & wire.NLM_F_DUMP_INTR)
         exchange.messages.append(message)

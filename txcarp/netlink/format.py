@@ -80,7 +80,14 @@ class Request:
         """
         Whether it requests a list, which is many messages.
         """
-        return self.type % 4 == 2 and self.flags & NLM_F_DUMP == NLM_F_DUMP
+        return self.isQuestion and self.flags & NLM_F_DUMP == NLM_F_DUMP
+
+    @property
+    def isQuestion(self) -> bool:
+        """
+        Whether the answer has messages: a list, or the one thing that was asked for.
+        """
+        return self.type % 4 == 2
 
     def packed(self, sequence: int) -> bytes:
         """

@@ -10,7 +10,8 @@ In reading order:
   - C{rawsocket}: the raw socket that sends and receives.
   - C{readers}: make a value of each packet that the raw socket receives.
   - C{front}: a packet socket, which sees packets in front of the firewall.
-  - C{socketfilter}: the filter of both sockets, which passes only what is wanted.
+  - C{questions}: asks neighbours who has an address.
+  - C{socketfilter}: the filter of all these sockets, which passes only what is wanted.
   - C{sockets}: opens sockets that need a capability, and checks for the capability.
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
   - C{linkmonitor}: the state of all links, and their observers.
@@ -18,6 +19,7 @@ In reading order:
   - C{addresstable}: adds and removes the virtual addresses, and notices which of them are lost.
   - C{macvlans}: interfaces with a virtual MAC address.
   - C{listing}: reads one of the kernel's lists while it changes.
+  - C{neighbours}: whom virtual hosts ask whether the link works.
   - C{defaults}: the interface to use when none is named.
 
 Link monitor, address list, address table and macvlans use one netlink socket (L{txcarp.netlink}).

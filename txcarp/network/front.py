@@ -12,15 +12,20 @@ from twisted.internet.interfaces import IReactorFDSet
 
 from txcarp.network import socketfilter
 from txcarp.network.socketfilter import Beginning
-from txcarp.network.sockets import MAXIMUM_PACKET, RECEIVE_BUFFER, discardReceived, openRawSocket
+from txcarp.network.sockets import (
+    MAXIMUM_PACKET,
+    PACKET_IGNORE_OUTGOING,
+    RECEIVE_BUFFER,
+    SOL_PACKET,
+    discardReceived,
+    openRawSocket,
+)
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejected
 from txcarp.socketreader import SocketReader
 
-# linux/if_packet.h, linux/if_ether.h: not in the socket module.
-_SOL_PACKET = 263
-_PACKET_IGNORE_OUTGOING = 23
+# linux/if_ether.h: not in the socket module.
 _ETHER_TYPES = {Family.IPV4: 0x0800, Family.IPV6: 0x86DD}
 
 #: PACKET_OTHERHOST, which a card in promiscuous mode receives for other hosts, and
@@ -64,7 +69,7 @@ class FrontDoor(SocketReader[Packet]):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             # Linux before 4.20 does not know this; L{receive} looks, too.
             with contextlib.suppress(OSError):
-                sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+                sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             sock.bind((interface, _ETHER_TYPES[family]))
             discardReceived(sock)
         except BaseException:

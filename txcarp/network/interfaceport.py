@@ -7,8 +7,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorSocket, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorFDSet,
+    IReactorSocket,
+    IReactorTime,
+)
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -16,6 +23,7 @@ from txcarp.interfaces import ILinkMonitor, ILinkObserver
 from txcarp.links import MINIMUM_MTU_IPV6, InterfaceAddress, Link
 from txcarp.network.addresslist import AddressList, IAddressListObserver
 from txcarp.network.familyport import FamilyPort
+from txcarp.network.questions import Questions
 from txcarp.network.sockets import MissingCapability, dropped, openRawSocket
 from txcarp.protocol.family import Family, familyOf
 
@@ -79,6 +87,7 @@ class InterfacePort:
         self._link: Link | None = None
         self._families: dict[Family, FamilyPort] = {}
         self._frames: socket.socket | None = None
+        self._questions: Questions | None = None
         self._started = self._linkKnown = False
         self._retry: IDelayedCall | None = None
         self._reported: dict[str, str] = {}
@@ -180,12 +189,36 @@ class InterfacePort:
 
         @raise OSError: If it was not sent.
         """
+        frames = self._frameSocket()
         try:
-            self._frameSocket().send(frame)
+            try:
+                frames.send(frame)
+            except OSError as error:
+                # A socket that receives reports once that the interface went down, and this may
+                # be long ago.
+                if error.errno != errno.ENETDOWN or self._questions is None:
+                    raise
+                frames.send(frame)
         except OSError as error:
             if error.errno == errno.ENOBUFS:
                 raise dropped(self._interface) from None
             raise
+
+    def ask(self, source: bytes, address: bytes) -> Deferred[bytes]:
+        """
+        Ask a neighbour once for its hardware address.
+
+        @param source: The packed address to ask from; see L{Questions.ask}.
+        @param address: The packed address of the neighbour.
+        @return: Fires with the hardware address; fails with C{OSError} if the interface goes.
+            Nothing limits the time: cancel it.
+        @raise OSError: If the question was not sent.
+        """
+        hardware = self.hardwareAddress()
+        if self._questions is None:
+            reactor = cast(IReactorFDSet, self._reactor)
+            self._questions = Questions(reactor, self._interface, self._frameSocket())
+        return self._questions.ask(hardware, source, address)
 
     def hardwareAddress(self) -> bytes:
         """
@@ -308,6 +341,9 @@ class InterfacePort:
         self._index = None
         for port in self._families.values():
             port.close()
+        if self._questions is not None:
+            questions, self._questions = self._questions, None
+            questions.stop()
         if self._frames is not None:
             self._frames.close()
             self._frames = None

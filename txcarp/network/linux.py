@@ -213,5 +213,11 @@ class LinuxNetwork:
     def markLeaving(self, interface: str, vhid: int, leaving: bool) -> None:
         self._locks[interface, vhid].markLeaving(leaving)
 
+    def port(self, interface: str) -> InterfacePort | None:
+        """
+        Return the sockets of an interface; C{None} if no virtual host is attached to it.
+        """
+        return self._ports.get(interface)
+
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return Announcer(self._ports[interface], hardware)

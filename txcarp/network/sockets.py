@@ -14,6 +14,10 @@ from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.netlink.requests import delAddress
 from txcarp.protocol.advertisement import PROTOCOL
 
+# linux/socket.h, linux/if_packet.h: not in the socket module.
+SOL_PACKET = 263
+PACKET_IGNORE_OUTGOING = 23
+
 #: Bytes to read of one packet.  An advertisement has 76 with an IPv6 header, and 96 with an
 #: IPv4 header and options.
 MAXIMUM_PACKET = 2048

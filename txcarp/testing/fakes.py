@@ -22,6 +22,7 @@ from txcarp.interfaces import (
     ILinkMonitor,
     ILinkObserver,
     IMastershipObserver,
+    INeighbours,
     INetwork,
     IPlatform,
     IScriptRunner,
@@ -280,6 +281,39 @@ class FakeAddressTable:
             self.remove(text)
 
 
+@implementer(INeighbours)
+class FakeNeighbours:
+    """
+    Neighbours that answer as a test says.
+
+    @ivar answering: The hardware address of each packed address that answers.
+    @ivar hops: The packed addresses of the next hops of the default routes by interface.
+    @ivar error: The exception to raise in place of asking; C{None} for none.
+    @ivar asked: Each question: the interface, the packed address and the sources.
+    @ivar silent: The questions that have no answer.
+    """
+
+    def __init__(self) -> None:
+        self.answering: dict[bytes, bytes] = {}
+        self.hops: dict[str, Sequence[bytes]] = {}
+        self.error: OSError | None = None
+        self.asked: list[tuple[str, bytes, Sequence[bytes]]] = []
+        self.silent: list[Deferred[bytes]] = []
+
+    def ask(self, interface: str, address: bytes, sources: Sequence[bytes]) -> Deferred[bytes]:
+        self.asked.append((interface, address, sources))
+        if self.error is not None:
+            raise self.error
+        if address in self.answering:
+            return succeed(self.answering[address])
+        answer: Deferred[bytes] = Deferred(self.silent.remove)
+        self.silent.append(answer)
+        return answer
+
+    def gateways(self, interface: str) -> Deferred[Sequence[bytes]]:
+        return succeed(self.hops.get(interface, ()))
+
+
 @implementer(IPlatform)
 class FakePlatform:
     """
@@ -297,6 +331,7 @@ class FakePlatform:
     scripts: Any
     addresses: Any
     virtualInterfaces: Any
+    neighbours: Any
     store: Any
     reactor: Any
 
@@ -309,6 +344,7 @@ class FakePlatform:
         self.scripts = FakeScripts(journal)
         self.addresses = None
         self.virtualInterfaces = None
+        self.neighbours = FakeNeighbours()
         self.store = None
         self.reactor = None
         self.asleep = 0.0

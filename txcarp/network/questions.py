@@ -1,0 +1,160 @@
+"""
+Questions to the neighbours on one interface: who has this address?
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.python.failure import Failure
+
+from txcarp.network import socketfilter
+from txcarp.network.frames import arpQuestion, neighbourSolicitation, readAnswer
+from txcarp.network.sockets import PACKET_IGNORE_OUTGOING, SOL_PACKET, discardReceived
+from txcarp.socketreader import SocketReader
+
+#: Every kind of Ethernet frame (linux/if_ether.h).
+_ALL = 0x0003
+
+#: The longest answer that is read; a neighbour advertisement may have further options.
+_LONGEST = 512
+
+#: Bytes that the kernel keeps until they are read: a few answers.
+_BUFFER = 4096
+
+
+class Questions(SocketReader[tuple[bytes, bytes]]):
+    """
+    Asks neighbours by ARP and neighbour solicitation, past the kernel's own table of neighbours,
+    which may answer from memory, and is not to be filled by questions.
+
+    It uses the packet socket that announcements are sent by, so that no further privilege is
+    needed.  That socket receives nothing before the first question.  From then on, the kernel
+    passes it the answers that are waited for, and drops everything else.  There is one wait for an
+    address however many ask for it, and an answer ends it: a storm of answers is not read.
+    """
+
+    messagesPerTurn = 16
+
+    def __init__(self, reactor: IReactorFDSet, interface: str, frames: socket.socket) -> None:
+        """
+        @param frames: The socket; its descriptor is duplicated.
+        @raise OSError: If the kernel refuses to receive.
+        """
+        super().__init__(reactor, f"txcarp {interface} neighbours", frames.dup())
+        self._interface = interface
+        self._waiting: dict[bytes, list[Deferred[bytes]]] = {}
+        self._hardware = bytes(frames.getsockname()[4])
+        try:
+            self._filter()
+            frames.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            # Linux before 4.20 does not know this; the filter drops what this host sends.
+            with contextlib.suppress(OSError):
+                frames.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            # This is done once.  To take it back would have the process wait for all processors.
+            frames.bind((interface, _ALL))
+        except BaseException:
+            super().stop()
+            raise
+        self.startReading()
+
+    def ask(self, hardware: bytes, source: bytes, address: bytes) -> Deferred[bytes]:
+        """
+        Ask once for the hardware address of a neighbour.
+
+        @param hardware: The present Ethernet address of the interface.
+        @param source: The packed address to ask from; see L{arpQuestion} and
+            L{neighbourSolicitation}.
+        @param address: The packed address of the neighbour.
+        @return: Fires with its hardware address.  Nothing limits the time: cancel it.
+        @raise OSError: If the question was not sent.
+        """
+        sock = self._socket
+        if sock is None:
+            raise OSError(errno.ENETDOWN, "the interface is gone", self._interface)
+        self._hardware = hardware
+        answer: Deferred[bytes] = Deferred(partial(self._forget, address))
+        waiting = self._waiting.setdefault(address, [])
+        waiting.append(answer)
+        make = arpQuestion if len(address) == 4 else neighbourSolicitation
+        try:
+            if len(waiting) == 1:
+                if len(self._waiting) > socketfilter.MOST_ANSWERS:
+                    raise OSError(errno.ENOBUFS, "too many neighbours are asked at once")
+                self._filter()
+            self._send(sock, make(hardware, source, address))
+        except OSError:
+            self._forget(address, answer)
+            raise
+        return answer
+
+    def stop(self) -> None:
+        """
+        Stop.  What waits for an answer fails with C{OSError}.
+        """
+        super().stop()
+        waiting, self._waiting = self._waiting, {}
+        gone = OSError(errno.ENETDOWN, "the interface is gone", self._interface)
+        for several in waiting.values():
+            for answer in several:
+                answer.errback(gone)
+
+    def receive(self, sock: socket.socket) -> tuple[bytes, bytes] | None:
+        return readAnswer(sock.recv(_LONGEST), self._hardware)
+
+    def messageReceived(self, message: tuple[bytes, bytes]) -> None:
+        address, hardware = message
+        answers = self._waiting.pop(address, [])
+        if answers:
+            self._filterIfPossible()
+        for answer in answers:
+            answer.callback(hardware)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See C{IReadDescriptor}.  The kernel reports once that the interface went down.  The socket
+        works again when it comes up, and is used to send.
+        """
+        if self._socket is None:
+            return
+        if not isinstance(reason.value, ConnectionDone):
+            self.stop()
+            return
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.startReading()
+
+    def _send(self, sock: socket.socket, frame: bytes) -> None:
+        try:
+            sock.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            sock.send(frame)  # the error may be that of an earlier time
+
+    def _forget(self, address: bytes, answer: Deferred[bytes]) -> None:
+        """
+        Wait no longer for one answer.
+        """
+        waiting = self._waiting.get(address, [])
+        if answer in waiting:
+            waiting.remove(answer)
+            if not waiting:
+                del self._waiting[address]
+                self._filterIfPossible()
+
+    def _filterIfPossible(self) -> None:
+        # The kernel lacks memory, say.  It then passes more than is wanted, which is ignored.
+        with contextlib.suppress(OSError):
+            self._filter()
+
+    def _filter(self) -> None:
+        if self._socket is not None:
+            socketfilter.attach(self._socket, socketfilter.answers(self._waiting))
+            if not self._waiting:
+                discardReceived(self._socket)
