@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from txcarp.addresses import parseIPv4 as parseIPv4
     from txcarp.addresses import parseIPv6 as parseIPv6
     from txcarp.change import Change as Change
+    from txcarp.change import Drained as Drained
     from txcarp.change import FileStatus as FileStatus
+    from txcarp.change import NotDrained as NotDrained
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ReloadResult as ReloadResult
     from txcarp.change import ScriptResult as ScriptResult
@@ -159,6 +161,7 @@ _MODULES = {
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
     "DNSCheck": "txcarp.checks.dns",
+    "Drained": "txcarp.change",
     "Effect": "txcarp.protocol.effects",
     "Event": "txcarp.protocol.events",
     "Explanation": "txcarp.explanation",
@@ -202,6 +205,7 @@ _MODULES = {
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
+    "NotDrained": "txcarp.change",
     "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",

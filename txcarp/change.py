@@ -105,6 +105,32 @@ class ScriptResult:
 
 
 @attrs.frozen
+class Drained:
+    """
+    A host is drained: it stays out of the election, and has released everything that belongs to
+    mastership.
+
+    @ivar master: The address of the host that is master now; empty if none is.
+    """
+
+    master: str
+
+
+class NotDrained(Exception):
+    """
+    A host is not drained, although that was asked for.
+
+    @ivar word: Why, as a word that stays the same in later versions: C{"no-successor"} if it bowed
+        out and nobody took over, C{"no-master"} if it is no master and hears none,
+        C{"withdrawn"} if somebody resumed it meanwhile, C{"stopped"} if it was stopped meanwhile.
+    """
+
+    def __init__(self, word: str, message: str) -> None:
+        super().__init__(message)
+        self.word = word
+
+
+@attrs.frozen
 class ReloadResult:
     """
     What came of reading the configuration file again.

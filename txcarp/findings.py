@@ -28,6 +28,7 @@ class Finding(enum.Enum):
     REPLAY = "replay"
     UNSEALED = "unsealed"
     SEAL_ENDED = "seal-ended"
+    NO_MASTER = "no-master"
 
 
 @attrs.frozen

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections import Counter
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.addresses import textOf
-from txcarp.change import Readiness
+from txcarp.change import Drained, NotDrained, Readiness
 from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
 from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -30,7 +30,7 @@ from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import clearDemotion, setDemotion
-from txcarp.membership.memory import Memory
+from txcarp.membership.memory import Drain, Memory
 from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.actor import Actor
@@ -48,6 +48,9 @@ from txcarp.status import (
     PeerStatus,
     Status,
 )
+
+#: Seconds of the longest drain that ends by itself.
+LONGEST_DRAIN = 366 * 86400.0
 
 
 class VirtualHost(Service):
@@ -106,7 +109,9 @@ class VirtualHost(Service):
                 detail, actor = run.holds.details[one], run.holds.actors.get(one)
                 holds.append(HoldStatus(one, left, detail, actor))
         peers = memory.peers.all
-        known = self.role is Role.BACKUP and deadline is not None and bool(peers)
+        master = run.draining.master if run is not None else ""
+        if self.role is Role.BACKUP and deadline is not None and peers:
+            master = textOf(peers[-1].source)
         return Status(
             name=configuration.name,
             title=configuration.title,
@@ -117,7 +122,7 @@ class VirtualHost(Service):
             role=self.role,
             since=now - memory.changes[-1][0] if memory.changes else None,
             readiness=Readiness.RELEASED if run is None else run.mastership.readiness,
-            master=textOf(peers[-1].source) if known else "",
+            master=master if self.role is Role.BACKUP else "",
             peers=[_peerStatus(peer, now) for peer in peers],
             addresses=self._addresses(now),
             holds=holds,
@@ -227,6 +232,53 @@ class VirtualHost(Service):
         """
         if self._active is not None:
             self._active.tell(ResignAsked(actor))
+
+    def drain(
+        self,
+        seconds: float | None = None,
+        anyway: bool = False,
+        actor: Actor | None = None,
+    ) -> Deferred[Drained]:
+        """
+        Take this host out of the election, for example to work on it.
+
+        A master bows out, and goes on answering until its successor has taken over.  If no host
+        does within L{SUCCESSION<txcarp.mastership.mastership.SUCCESSION>} seconds, it takes the
+        group back.  A backup stays out if it hears a master.  A drained host that is drained again
+        gets another end.
+
+        @param seconds: For how long; C{None} until L{resume} is called.
+        @param anyway: Whether this host stays out even if no other host is master.
+        @param actor: Who asks for it; C{None} for the program.
+        @return: Fires when this host is out of the election and has released everything that
+            belongs to mastership.  Fails with L{NotDrained} if it takes part as before.  Cancelling
+            ends the waiting, and not the drain.
+        @raise ValueError: If the seconds are not more than 0, and at most L{LONGEST_DRAIN}.
+        """
+        if seconds is not None and not 0 < seconds <= LONGEST_DRAIN:
+            raise ValueError(
+                f"a drain lasts more than 0 and at most {LONGEST_DRAIN:.0f} s, not {seconds} s"
+            )
+        if self._active is not None:
+            return self._active.draining.drain(seconds, anyway, actor)
+        if self.running or not anyway:
+            words = f"{self.configuration.display} does not take part in its group at the moment."
+            return fail(NotDrained("stopped", words))
+        until = None if seconds is None else self._platform.clock.seconds() + seconds
+        self._memory.drain = Drain(until, actor)
+        return succeed(Drained(""))
+
+    def resume(self, actor: Actor | None = None) -> Deferred[None]:
+        """
+        End a drain.  It is no error if this host is not drained.
+
+        @param actor: Who asks for it; C{None} for the program.
+        @return: Fires when this host takes part in the election again.
+        """
+        if self._active is not None:
+            return self._active.draining.resume(actor)
+        self._memory.drain = None
+        return succeed(None)
 
     def reconfigure(
         self, configuration: VirtualHostConfiguration, actor: Actor | None = None

@@ -362,9 +362,8 @@ class StepTests(SynchronousTestCase):
         """
         tokens = (
             *("started", "silence", "preemption", "bow_out", "slow_master", "demoted_master"),
-            *("claimed", "preferred_master", "link_lost", "not_ready", "resigned", "unfit"),
-            "check",
-            *("paused", "stopped"),
+            *("claimed", "no_successor", "preferred_master", "link_lost", "not_ready"),
+            *("resigned", "drained", "unfit", "check", "paused", "stopped"),
         )
         self.assertEqual(tuple(reason.token for reason in Reason), tokens)
         step = self.step()

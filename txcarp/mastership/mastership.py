@@ -31,6 +31,15 @@ LINGER = 0.5
 #: before the successor has the addresses, and before the neighbours know that.
 FOLLOW = 0.05
 
+#: Seconds for which a drained master goes on answering while it waits for its successor.  In every
+#: implementation a backup that obeys a bow-out does so at once, whatever its advbase and advskew
+#: are.  But ucarp reads its packets once a second only, and runs its up script before it
+#: advertises.
+SUCCESSION = 1.5
+
+#: Seconds from one renewal of the lease to the next, meanwhile.
+_RENEW = 0.3
+
 #: Seconds after which leased addresses are announced again.  Addresses that scripts add are
 #: announced again with an advertisement, as in ucarp.
 _SOON = (1.0, 5.0)
@@ -49,17 +58,17 @@ class HandOver:
         self._then: Callable[[], None] | None = None
         self.isWaiting = False
 
-    def begin(self, then: Callable[[], None]) -> None:
+    def begin(self, then: Callable[[], None], seconds: float = LINGER) -> None:
         """
         Begin a hand-over, in place of one that is in progress.
 
-        @param then: Called L{FOLLOW} seconds after the successor is heard, or after L{LINGER}
+        @param then: Called L{FOLLOW} seconds after the successor is heard, or after the given
             seconds, whichever is earlier.
         """
         self.forget()
         self._then = then
         self.isWaiting = True
-        self._call = self._clock.callLater(LINGER, self.end)
+        self._call = self._clock.callLater(seconds, self.end)
 
     def successorHeard(self) -> None:
         """
@@ -113,6 +122,7 @@ class Mastership:
         interval: Callable[[], float],
         failed: Callable[[str], None],
         ready: Callable[[Change, Readiness], None],
+        handedOver: Callable[[float], None],
         limits: SayOnce,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
     ) -> None:
@@ -125,6 +135,9 @@ class Mastership:
             lost afterwards.
         @param ready: Called with each change of the readiness, and the change of role that led to
             it.
+        @param handedOver: Called when the time is over for which a drained master waits for its
+            successor, with the seconds by which that is late.  It must lead to L{giveBack}, or
+            to mastership.
         @param limits: Limits the rate of log lines.
         @param note: Called when addresses were lost: a word for that, what happened, and why.
         """
@@ -133,6 +146,13 @@ class Mastership:
         self._configuration = configuration
         self._failed = failed
         self._leaving = False
+        self._handedOver = handedOver
+        self._clock = platform.clock
+        self._renewal: IDelayedCall | None = None
+        #: The change of role by which a master was drained that still has its steps.
+        self._drained: Change | None = None
+        #: Fires when it has them no longer; C{None} if nobody waits for that.
+        self._decided: Deferred[None] | None = None
         self.handOver = HandOver(platform.clock)
         hardware = configuration.virtualMAC
         self._announcements = Announcements(
@@ -212,13 +232,21 @@ class Mastership:
     def changed(self, change: Change) -> None:
         """
         Acquire or release the steps for a new role.  A master that was asked to hand over
-        releases them at the end of the hand-over.
+        releases them at the end of the hand-over, and one that was drained in L{giveBack}.
         """
         if self._leaving:
             return
         if self.handOver.isWaiting:
             self.handOver.forget()
-        if change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
+        self._drained = None
+        if change.reason is Reason.DRAINED:
+            self._drained = change
+            due = self._clock.seconds() + SUCCESSION
+            self.handOver.begin(
+                lambda: self._handedOver(max(0.0, self._clock.seconds() - due)), SUCCESSION
+            )
+            self._keepLease()
+        elif change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
             self.handOver.begin(lambda: self._wish(change))
         else:
             self._wish(change)
@@ -233,6 +261,29 @@ class Mastership:
         self._wish(change)
         return self._sequence.settled()
 
+    @property
+    def isDraining(self) -> bool:
+        """
+        Whether this host was drained as master, and it is not decided yet whether it stays out.
+        """
+        return self._drained is not None
+
+    def giveBack(self) -> None:
+        """
+        Release the steps of a master that was drained.
+        """
+        change, self._drained = self._drained, None
+        if change is not None:
+            self._wish(change)
+        if self._decided is not None:
+            self._decided.callback(None)
+
+    def settled(self) -> Deferred[None]:
+        """
+        Wait until all steps are acquired or released, as the newest change of role demands.
+        """
+        return self._sequence.settled()
+
     @inlineCallbacks
     def leave(
         self, change: Change, leaveElection: Callable[[], Deferred[None]]
@@ -245,6 +296,10 @@ class Mastership:
         @param leaveElection: Leaves the election; a master bows out.  Returns a Deferred that
             fires when that is done.
         """
+        if self._drained is not None:
+            # The successor has the same time as without a stop.
+            self._decided = Deferred()
+            yield self._decided
         self.handOver.end()  # after a resignation, the steps are released for that reason
         self._leaving = True
         last = change.previous is Role.MASTER and self._configuration.releaseFirst
@@ -279,7 +334,19 @@ class Mastership:
         """
         self._announcements.again()
 
+    def _keepLease(self) -> None:
+        """
+        Renew the lease as long as a drained master waits for its successor.  A lease that has
+        ended meanwhile shows that this host did not run, and is not renewed.
+        """
+        leases = self.leases
+        if leases is not None and self.handOver.isWaiting and self._clock.seconds() < leases.end:
+            leases.renew()
+            self._renewal = self._clock.callLater(_RENEW, self._keepLease)
+
     def _wish(self, change: Change) -> None:
+        if self._renewal is not None and self._renewal.active():
+            self._renewal.cancel()
         waiting = None
         scripts = self._scripts
         if scripts is not None and self._sequence.wanted is not (change.role is Role.MASTER):

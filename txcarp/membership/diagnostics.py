@@ -70,6 +70,8 @@ _EXPLANATIONS = {
     Finding.SEAL_ENDED: "{peer} no longer seals its advertisements. They are new, so {peer} now "
     "runs another program, such as ucarp, and this host believes it from now on. Others can alter "
     "such advertisements unnoticed: to refuse them, set --seal require",
+    Finding.NO_MASTER: "no host is heard as master of this group, and this host does not take over "
+    "because it is drained. To end that, run 'txcarp resume' here",
 }
 
 _FINDINGS = {

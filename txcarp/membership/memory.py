@@ -13,6 +13,7 @@ from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.peers import Peers
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Ticks
@@ -36,6 +37,19 @@ class SealMemory:
     reserved: int
 
 
+@attrs.frozen
+class Drain:
+    """
+    That this host is kept out of the election for an administrator.
+
+    @ivar until: When that ends, in seconds of the clock; C{None} for no end.
+    @ivar actor: Who asked for it; C{None} if it was the program itself.
+    """
+
+    until: float | None = None
+    actor: Actor | None = None
+
+
 @attrs.define
 class Memory:
     """
@@ -48,6 +62,7 @@ class Memory:
     @ivar peers: The other hosts.
     @ivar demotions: The demotions that an operator or another program requested: each reason with
         its amount.
+    @ivar drain: Whether and until when an administrator keeps this host out of the election.
     @ivar received: The number of valid advertisements that were received.
     @ivar sent: The number of advertisements that were sent.
     @ivar sendErrors: The number of advertisements that could not be sent.
@@ -61,6 +76,7 @@ class Memory:
     seals: SealMemory | None = None
     peers: Peers = attrs.field(factory=Peers)
     demotions: dict[str, int] = attrs.field(factory=dict)
+    drain: Drain | None = None
     received: int = 0
     sent: int = 0
     sendErrors: int = 0

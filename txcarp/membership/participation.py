@@ -40,6 +40,7 @@ from txcarp.membership.candidate import Candidate, OwnStanding, note
 from txcarp.membership.channel import Channel, haveUnread, survey
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.diagnostics import Diagnostics
+from txcarp.membership.draining import Draining
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.fitness import Fitness
 from txcarp.membership.holds import Damping, Holds
@@ -77,6 +78,7 @@ class Participation:
     @ivar masterDown: The deadline after which this host takes over.
     @ivar mastership: The steps that are acquired on becoming master.
     @ivar leaving: Hands mastership over, and leaves the group.
+    @ivar draining: Keeps this host out of the election for an administrator.
     """
 
     _log = Logger()
@@ -164,6 +166,7 @@ class Participation:
             interval=lambda: self.advertiser.interval,
             failed=lambda name: self.tell(events.StepFailed(name)),
             ready=self._roles.notifyReadiness,
+            handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
         )
@@ -201,6 +204,18 @@ class Participation:
             resign,
             memory.chronicle,
         )
+        self.draining = Draining(
+            configuration,
+            platform,
+            self.tell,
+            memory,
+            own=self._own,
+            candidate=self.candidate,
+            holds=self.holds,
+            leaving=self.leaving,
+            mastership=self.mastership,
+            diagnostics=self._diagnostics,
+        )
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
         self._watched: dict[str, None] = {}
@@ -230,6 +245,7 @@ class Participation:
         if self._configuration.startDelay is not None:
             self.holds.hold(HoldReason.STARTING, self._configuration.startDelay)
         self.fitness.start()
+        self.draining.start()
         self.transportChanged()
         self.tell(events.Started())
 
@@ -296,6 +312,8 @@ class Participation:
                     deadTime = self._own.now().deadTime
                     self.masterDown.deafen(deaf, deadTime)
                     self._readiness.transportChanged(event, candidate.state is MASTER, deadTime)
+                case events.HoldEnded(reason=HoldReason.DRAINED):
+                    self.draining.holdEnded()
                 case events.HoldEnded(reason=reason):
                     self.holds.release(reason)
                 case events.Released():
@@ -323,6 +341,16 @@ class Participation:
                     self.leaving.givenBack(event)
                     if not candidate.isLeaving:
                         self.fitness.settle()  # the health checks may have changed meanwhile
+                    self.draining.givenBack(event.reason)
+                case events.HandOverEnded(hasLooked=False) if not self.draining.master:
+                    self._readFirst(attrs.evolve(event, hasLooked=True))
+                case (
+                    events.DrainAsked()
+                    | events.ResumeAsked()
+                    | events.HandOverEnded()
+                    | events.DrainDecided()
+                ):
+                    self.draining.happened(event)
                 case events.StopAsked(actor=actor):
                     self._stop(actor)
                 case events.Stopped():
@@ -396,6 +424,8 @@ class Participation:
             # The group refused all advertisements of this host until now.  The other host is
             # master only because of that.
             self.candidate.advertise()
+        if self.draining.isWatching:
+            self.draining.heard(peer)
         if not isBowOut and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()
 
@@ -450,6 +480,7 @@ class Participation:
     def _stop(self, actor: Actor | None) -> None:
         self._watch({})
         self.fitness.stop()
+        self.draining.stop()
         self.holds.stop()
         self._damping.stop()
         self._readiness.stop()

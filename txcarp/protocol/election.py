@@ -203,8 +203,8 @@ class Backup:
                 if unread or lateness > TOLERATED_LATENESS:
                     return self, (effects.LookAgain(SECOND_LOOK),)
                 return _takeOver(Reason.SILENCE)
-            case events.Claimed(actor=actor):
-                return _takeOver(Reason.CLAIMED, actor=actor)
+            case events.Claimed(reason=reason, actor=actor):
+                return _takeOver(reason, actor=actor)
             case events.Slept() | events.Refused(putsOff=True):
                 return self, (effects.ArmMasterDown(standing.deadTime),)
             case events.Held() | events.Resigned():

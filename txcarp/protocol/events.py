@@ -32,6 +32,7 @@ class HoldReason(enum.Enum):
     NOT_READY = "not ready"
     STARTING = "start delay"
     RESIGNED = "handed over on request"
+    DRAINED = "drained"
     UNFIT = "a required step failed"
     CHECK = "a health check is not good"
     FLAPPING = "lost mastership too often"
@@ -152,12 +153,14 @@ class Resigned(Event):
 @attrs.frozen
 class Claimed(Event):
     """
-    An administrator asked this host to become master.
+    This host is to become master now.
 
     @ivar actor: Who asked for that; C{None} if nobody did.
+    @ivar reason: Why: somebody asked for it, or nobody else took over.
     """
 
     actor: Actor | None = None
+    reason: Reason = Reason.CLAIMED
 
 
 @attrs.frozen
@@ -312,6 +315,52 @@ class ResignAsked(Event):
     """
 
     actor: Actor | None = None
+
+
+@attrs.frozen
+class DrainAsked(Event):
+    """
+    An administrator asked this host to stay out of the election.
+
+    @ivar until: When that ends, in seconds of the clock; C{None} for no end.
+    @ivar anyway: Whether it stays out even if no other host is master.
+    @ivar actor: Who asked for that; C{None} if nobody did.
+    """
+
+    until: float | None = None
+    anyway: bool = False
+    actor: Actor | None = None
+
+
+@attrs.frozen
+class ResumeAsked(Event):
+    """
+    An administrator asked this host to take part in the election again, after L{DrainAsked}.
+
+    @ivar actor: Who asked for that; C{None} if nobody did.
+    """
+
+    actor: Actor | None = None
+
+
+@attrs.frozen
+class HandOverEnded(Event):
+    """
+    The time for which a drained master waits for its successor is over.
+
+    @ivar lateness: Seconds by which this was noticed late.
+    @ivar hasLooked: Whether the packets that waited in the sockets were read before.
+    """
+
+    lateness: float = 0.0
+    hasLooked: bool = False
+
+
+@attrs.frozen
+class DrainDecided(Event):
+    """
+    What L{DrainAsked} led to is decided, and the host has acted on it.
+    """
 
 
 @attrs.frozen

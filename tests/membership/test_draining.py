@@ -1,0 +1,708 @@
+"""
+Drains: simulated hosts are taken out of the election, and take part again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import crafted
+from tests.fakes import Stage
+from tests.mastership.table import LeaseStage
+from txcarp import (
+    Actor,
+    CARPService,
+    Drained,
+    Finding,
+    HoldReason,
+    NotDrained,
+    Reason,
+    Role,
+    VirtualHost,
+    VirtualHostConfiguration,
+)
+from txcarp.mastership.mastership import FOLLOW, SUCCESSION
+from txcarp.testing import FakeObserver, Segment, SimulatedHost
+
+ADDRESS = "10.1.1.252"
+
+#: Seconds between two looks at the addresses.
+_STEP = 0.005
+
+
+class DrainTestCase(SynchronousTestCase):
+    """
+    A group of simulated hosts.
+    """
+
+    #: Settings of all hosts.
+    settings: dict[str, Any] = {}
+
+    def setUp(self) -> None:
+        self.segment = Segment()
+        self.first = self.segment.host("10.1.1.1")
+        self.second = self.segment.host("10.1.1.2")
+        self.observer = FakeObserver()
+        self.lost = self.twice = 0.0
+
+    def start(self, *hosts: SimulatedHost, **settings: Any) -> None:
+        """
+        Start hosts, the first of which becomes master.
+        """
+        for skew, host in enumerate(hosts):
+            own = {"advskew": 50 * skew, **self.settings, **settings}
+            service = CARPService([self.configuration(host, **own)], platform=host)
+            if host is self.first:
+                service.virtualHosts[0].addObserver(self.observer)
+            host.start(service)
+        self.segment.advance(8)
+        self.assertOnly(hosts[0])
+
+    def configuration(self, host: SimulatedHost, **settings: Any) -> VirtualHostConfiguration:
+        """
+        The configuration of a host.
+        """
+        whole = {
+            "interface": "eth0",
+            "vhid": 1,
+            "password": b"not a secret",
+            "source": host.source,
+            "addresses": ["10.1.1.252/24"],
+            "assign": True,
+            **settings,
+        }
+        return VirtualHostConfiguration(**whole)
+
+    def host(self, host: SimulatedHost) -> VirtualHost:
+        """
+        The virtual host of a simulated host.
+        """
+        return host.virtualHosts[0]
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, and note for how long nobody had the address, or two hosts had it.
+        """
+        for _ in range(round(seconds / _STEP)):
+            self.segment.advance(_STEP)
+            holders = self.segment.holders(ADDRESS)
+            self.lost += _STEP * (not holders)
+            self.twice += _STEP * (len(holders) > 1)
+
+    def assertNothingLost(self) -> None:
+        """
+        Assert that one host always had the address, and two no longer than in a planned stop.
+        """
+        self.assertEqual(self.lost, 0.0)
+        self.assertLessEqual(self.twice, FOLLOW + 2 * _STEP)
+
+    def assertOnly(self, *hosts: SimulatedHost) -> None:
+        """
+        Assert that these hosts, and no others, are master and have the address.
+        """
+        self.assertEqual(self.segment.masters(), list(hosts))
+        self.assertEqual(self.segment.holders(ADDRESS), list(hosts))
+
+    def assertNotDrained(self, done: Deferred[Drained], word: str) -> str:
+        """
+        Assert that a host is not drained for a reason.
+
+        @return: What the error says.
+        """
+        error = self.failureResultOf(done, NotDrained).value
+        self.assertEqual(error.word, word)
+        return str(error)
+
+
+class MasterTests(DrainTestCase):
+    """
+    A master that is drained.
+    """
+
+    def test_successor(self) -> None:
+        """
+        A master bows out, keeps the address until its successor has it, and stays out.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.first).drain(actor=Actor.signal("SIGTEST"))
+        self.assertNoResult(done)
+        self.advance(FOLLOW + 2 * _STEP)
+        self.assertEqual(self.successResultOf(done), Drained("10.1.1.2"))
+        self.assertOnly(self.second)
+        self.assertNothingLost()
+        [hold] = self.host(self.first).status().holds
+        self.assertEqual(hold.reason, HoldReason.DRAINED)
+        self.assertEqual((hold.remaining, hold.actor), (None, Actor.signal("SIGTEST")))
+        change = self.observer.changes[-1]
+        self.assertEqual((change.role, change.reason), (Role.BACKUP, Reason.DRAINED))
+        self.advance(30)
+        self.assertOnly(self.second)
+        self.assertEqual(self.host(self.first).status().master, "10.1.1.2")
+
+    def test_nobody(self) -> None:
+        """
+        Without a successor, the master takes the group back.  It had the address all the time.
+        """
+        self.start(self.first)
+        with capturedLogs() as logs:
+            done = self.host(self.first).drain()
+            self.advance(SUCCESSION - 0.1)
+            self.assertNoResult(done)
+            self.advance(0.1 + _STEP)
+        said = self.assertNotDrained(done, "no-successor")
+        self.assertEqual(said, "Nobody took over eth0:1 within 1.5 s; this host is master again.")
+        self.assertIn("Nobody took over within 1.5 s", "".join(map(str, map(formatEvent, logs))))
+        self.assertOnly(self.first)
+        self.assertEqual(self.host(self.first).status().holds, [])
+        self.assertEqual(self.observer.changes[-1].reason, Reason.NO_SUCCESSOR)
+        self.advance(10)
+        self.assertNothingLost()
+
+    def test_lease(self) -> None:
+        """
+        While a master waits for its successor, the lease of the address does not end.
+        """
+        for settings in ({"advskew": 254}, {"deadRatio": 1}, {"advbase": 2, "deadRatio": 1}):
+            self.setUp()
+            self.start(self.first, **{"advskew": 10, **settings})
+            self.advance(0.9)
+            self.host(self.first).drain().addErrback(lambda failure: None)
+            self.advance(SUCCESSION + 5)
+            self.assertNothingLost()
+
+    def test_crash(self) -> None:
+        """
+        A master that dies while it waits for its successor loses the address soon.
+        """
+        self.start(self.first)
+        self.host(self.first).drain()
+        self.advance(1)
+        self.first.crash()
+        self.segment.advance(2)
+        self.assertEqual(self.segment.holders(ADDRESS), [])
+
+    def test_anyway(self) -> None:
+        """
+        A master stays out without a successor if it is told to.  The log says how to end that.
+        """
+        self.start(self.first)
+        with capturedLogs() as logs:
+            done = self.host(self.first).drain(anyway=True)
+            self.advance(SUCCESSION + _STEP)
+        self.assertEqual(self.successResultOf(done), Drained(""))
+        self.assertEqual(self.segment.masters(), [])
+        self.assertEqual(self.segment.holders(ADDRESS), [])
+        self.assertIn("txcarp resume eth0:1", "".join(map(str, map(formatEvent, logs))))
+        self.assertEqual(self.host(self.first).status().findings[Finding.NO_MASTER], 1)
+        self.host(self.first).resume()
+        self.segment.advance(4)
+        self.assertOnly(self.first)
+
+    def test_three(self) -> None:
+        """
+        Of several backups the best one is the successor, and nothing is lost.
+        """
+        third = self.segment.host("10.1.1.3")
+        self.start(self.first, third, self.second)
+        done = self.host(self.first).drain()
+        self.advance(2)
+        self.assertOnly(third)
+        self.assertEqual(self.lost, 0)
+        self.successResultOf(done)
+
+    def test_demoted(self) -> None:
+        """
+        A successor with the highest skew takes over at once.
+        """
+        self.start(self.first, self.second)
+        self.host(self.second).demote("test", 240)
+        done = self.host(self.first).drain()
+        self.advance(0.1)
+        self.assertEqual(self.successResultOf(done).master, "10.1.1.2")
+
+    def test_link(self) -> None:
+        """
+        A master whose link fails while it waits for a successor takes part again, but not before
+        the link works.
+        """
+        self.start(self.first)
+        done = self.host(self.first).drain()
+        self.segment.advance(0.5)
+        self.first.plug(False)
+        self.segment.advance(SUCCESSION)
+        said = self.assertNotDrained(done, "no-successor")
+        self.assertTrue(said.endswith("this host takes part again as backup."), said)
+        self.assertOnly()
+        self.assertEqual(
+            [one.reason for one in self.host(self.first).status().holds], [HoldReason.NO_LINK]
+        )
+        self.first.plug(True)
+        self.segment.advance(4)
+        self.assertOnly(self.first)
+
+    def test_twoAdministrators(self) -> None:
+        """
+        Two administrators who drain a master at the same time get the same answer.  The last one
+        sets the end.
+        """
+        self.start(self.first, self.second)
+        one = self.host(self.first).drain(60)
+        two = self.host(self.first).drain(600)
+        self.advance(0.1)
+        self.assertEqual(self.successResultOf(one), self.successResultOf(two))
+        [hold] = self.host(self.first).status().holds
+        self.assertEqual(round(hold.remaining or 0), 600)
+
+    def test_bothHosts(self) -> None:
+        """
+        Of two hosts that are drained at the same time, one remains master.
+        """
+        self.start(self.first, self.second)
+        one = self.host(self.first).drain()
+        two = self.host(self.second).drain()
+        self.advance(SUCCESSION + 0.1)
+        self.assertNotDrained(one, "no-successor")
+        self.successResultOf(two)
+        self.assertOnly(self.first)
+        self.assertNothingLost()
+
+    def test_oneAfterTheOther(self) -> None:
+        """
+        The last host of a group cannot be drained.
+        """
+        self.start(self.first, self.second)
+        self.host(self.first).drain()
+        self.advance(3)
+        self.assertNotDrained(self.drained(self.second), "no-successor")
+        self.assertOnly(self.second)
+        self.assertNothingLost()
+
+    def drained(self, host: SimulatedHost) -> Deferred[Drained]:
+        """
+        Drain a host, and wait for what follows.
+        """
+        done = self.host(host).drain()
+        self.advance(SUCCESSION + 0.1)
+        return done
+
+    def test_successorDies(self) -> None:
+        """
+        A drained host stays out when its successor dies.  It says so, and how to end that.
+        """
+        self.start(self.first, self.second)
+        self.drained(self.first)
+        self.second.crash()
+        with capturedLogs() as logs:
+            self.segment.advance(3.5)
+        self.assertOnly()
+        self.assertIn("txcarp resume", "".join(map(str, map(formatEvent, logs))))
+        status = self.host(self.first).status()
+        self.assertEqual((status.findings[Finding.NO_MASTER], status.master), (1, ""))
+        self.segment.advance(60)
+        self.assertEqual(self.host(self.first).status().findings[Finding.NO_MASTER], 1)
+
+    def test_successorLeaves(self) -> None:
+        """
+        The same holds for a successor that bows out.
+        """
+        self.start(self.first, self.second)
+        self.drained(self.first)
+        self.second.stop()
+        self.segment.advance(SUCCESSION + 0.1)
+        self.assertEqual(self.host(self.first).status().findings[Finding.NO_MASTER], 1)
+
+    def test_stop(self) -> None:
+        """
+        A master that is stopped while it waits for its successor goes on answering as long as
+        without the stop.
+        """
+        self.start(self.first)
+        host = self.host(self.first)
+        done = host.drain()
+        self.segment.advance(0.1)
+        stopped = host.stopService()
+        self.segment.advance(SUCCESSION - 0.2)
+        self.assertNoResult(stopped)
+        self.assertEqual(self.segment.holders(ADDRESS), [self.first])
+        self.segment.advance(0.2)
+        self.successResultOf(stopped)
+        self.assertNotDrained(done, "stopped")
+        self.assertEqual(self.segment.holders(ADDRESS), [])
+        self.assertEqual(self.first.clock.getDelayedCalls(), [])
+        host.startService()
+        self.segment.advance(4)
+        self.assertOnly(self.first)
+
+    def test_stopAfterSuccessor(self) -> None:
+        """
+        A master that is stopped right after it was drained is drained when it starts again.
+        """
+        self.start(self.first, self.second)
+        host = self.host(self.first)
+        done, stopped = host.drain(), host.stopService()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+        self.successResultOf(done)
+        self.assertNothingLost()
+        host.startService()
+        self.assertEqual([one.reason for one in host.status().holds], [HoldReason.DRAINED])
+        self.second.crash()
+        self.segment.advance(10)
+        self.assertOnly()
+
+    def test_reconfigured(self) -> None:
+        """
+        A drain outlives a change of the configuration that makes this host leave its group.
+        """
+        self.start(self.first, self.second)
+        self.drained(self.first)
+        host = self.host(self.first)
+        host.reconfigure(self.configuration(self.first, addresses=["10.1.1.252/25"]))
+        self.second.crash()
+        self.segment.advance(10)
+        self.assertIn(HoldReason.DRAINED, [one.reason for one in host.status().holds])
+        self.assertOnly()
+
+    def test_cancelled(self) -> None:
+        """
+        Whoever stops waiting does not end the drain.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.first).drain()
+        done.addErrback(lambda failure: None)
+        done.cancel()
+        self.advance(0.1)
+        self.assertOnly(self.second)
+        self.assertEqual(self.host(self.first).status().holds[0].reason, HoldReason.DRAINED)
+
+
+class ReleaseFirstTests(DrainTestCase):
+    """
+    A master that releases everything before it bows out.
+    """
+
+    settings = {"releaseFirst": True}
+
+    def test_successor(self) -> None:
+        """
+        The successor never has the address at the same time.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.first).drain()
+        self.advance(0.1)
+        self.successResultOf(done)
+        self.assertOnly(self.second)
+        self.assertEqual(self.twice, 0)
+
+    def test_nobody(self) -> None:
+        """
+        Without a successor, the master takes back everything.
+        """
+        self.start(self.first)
+        done = self.host(self.first).drain()
+        self.segment.advance(1)
+        self.assertEqual(self.segment.holders(ADDRESS), [])
+        self.segment.advance(1)
+        self.assertNotDrained(done, "no-successor")
+        self.assertOnly(self.first)
+
+    def test_stop(self) -> None:
+        """
+        A stop at the same time ends in good order.
+        """
+        self.start(self.first)
+        host = self.host(self.first)
+        done, stopped = host.drain(), host.stopService()
+        self.segment.advance(SUCCESSION + 0.1)
+        self.successResultOf(stopped)
+        self.assertNotDrained(done, "stopped")
+        self.assertEqual(self.segment.holders(ADDRESS), [])
+
+    def test_resignation(self) -> None:
+        """
+        A drain that comes while a master releases its addresses for another reason is not lost.
+        """
+        self.start(self.first, self.second)
+        table = self.first.addresses
+        dropping: Deferred[None] = Deferred()
+        self.patch(table, "drop", lambda *given: dropping)
+        self.host(self.first).resign()
+        done = self.host(self.first).drain(anyway=True)
+        self.segment.advance(1)
+        dropping.callback(None)
+        self.segment.advance(1)
+        self.successResultOf(done)
+        self.segment.advance(20)
+        self.assertEqual(self.segment.masters(), [self.second])
+
+
+class BackupTests(DrainTestCase):
+    """
+    A backup that is drained.
+    """
+
+    def test_backup(self) -> None:
+        """
+        A backup that hears a master stays out, and does not take over any more.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.second).drain()
+        self.assertEqual(self.successResultOf(done), Drained("10.1.1.1"))
+        self.assertOnly(self.first)
+        self.first.crash()
+        self.segment.advance(10)
+        self.assertOnly()
+
+    def test_noMaster(self) -> None:
+        """
+        A backup that hears no master refuses, unless it is told not to.
+        """
+        self.start(self.first, self.second)
+        self.first.crash()
+        self.segment.advance(2.05)
+        self.assertNotDrained(self.host(self.second).drain(), "no-master")
+        self.segment.advance(2)
+        self.assertEqual(self.segment.masters(), [self.second])
+        self.host(self.second).resign()
+        done = self.host(self.second).drain(anyway=True)
+        self.assertEqual(self.successResultOf(done), Drained(""))
+        self.segment.advance(10)
+        self.assertOnly()
+
+    def test_startDelay(self) -> None:
+        """
+        A host that is held back for another reason is drained if it hears a master.
+        """
+        self.start(self.first)
+        self.second.start(
+            CARPService([self.configuration(self.second, startDelay=60)], platform=self.second)
+        )
+        self.assertNotDrained(self.host(self.second).drain(), "no-master")
+        self.segment.advance(1)
+        self.successResultOf(self.host(self.second).drain())
+        reasons = {one.reason for one in self.host(self.second).status().holds}
+        self.assertEqual(reasons, {HoldReason.STARTING, HoldReason.DRAINED})
+
+    def test_notRunning(self) -> None:
+        """
+        A host that does not run begins drained if it must.
+        """
+        service = CARPService([self.configuration(self.first)], platform=self.first)
+        [host] = service.virtualHosts
+        self.assertNotDrained(host.drain(), "stopped")
+        self.successResultOf(host.drain(anyway=True))
+        self.first.start(service)
+        self.segment.advance(10)
+        self.assertOnly()
+        host.resume()
+        self.segment.advance(4)
+        self.assertOnly(self.first)
+
+    def test_bounds(self) -> None:
+        """
+        A drain has a sensible end.
+        """
+        host = CARPService(
+            [self.configuration(self.first)], platform=self.first
+        ).virtualHosts[0]
+        for seconds in (0, -1, float("nan"), float("inf"), 1e9):
+            self.assertRaises(ValueError, host.drain, seconds)
+
+
+class ResumeTests(DrainTestCase):
+    """
+    The end of a drain.
+    """
+
+    def test_preempts(self) -> None:
+        """
+        A host that is preferred and preempts takes over again, and nothing is lost.
+        """
+        self.start(self.first, self.second, preempt=True)
+        self.host(self.first).drain()
+        self.advance(3)
+        self.assertOnly(self.second)
+        self.successResultOf(self.host(self.first).resume())
+        self.advance(3)
+        self.assertOnly(self.first)
+        self.assertEqual(self.lost, 0)
+        self.assertLessEqual(self.twice, 2 * (FOLLOW + 2 * _STEP))
+
+    def test_end(self) -> None:
+        """
+        A drain ends by itself at its time.  Another drain may shorten it or make it longer.
+        """
+        self.start(self.first, self.second)
+        self.host(self.second).drain(600)
+        self.segment.advance(10)
+        self.successResultOf(self.host(self.second).drain(60))
+        self.segment.advance(59)
+        self.assertEqual(len(self.host(self.second).status().holds), 1)
+        self.segment.advance(2)
+        self.assertEqual(self.host(self.second).status().holds, [])
+        self.host(self.second).drain(60)
+        self.host(self.second).drain()
+        self.segment.advance(100)
+        [hold] = self.host(self.second).status().holds
+        self.assertIsNone(hold.remaining)
+
+    def test_shortly(self) -> None:
+        """
+        A drain that ends while this host waits for its successor changes nothing.
+        """
+        self.start(self.first)
+        done = self.host(self.first).drain(0.5)
+        self.advance(SUCCESSION + 0.1)
+        self.assertNotDrained(done, "withdrawn")
+        self.assertOnly(self.first)
+        self.assertNothingLost()
+
+    def test_meanwhile(self) -> None:
+        """
+        A master that is resumed while it waits for its successor waits on: it returns if there is
+        none, and takes part as backup if there is one.
+        """
+        self.start(self.first)
+        done = self.host(self.first).drain(anyway=True)
+        self.advance(0.1)
+        resumed = self.host(self.first).resume()
+        self.advance(1)
+        self.assertNoResult(resumed)
+        self.advance(0.5)
+        self.successResultOf(resumed)
+        self.assertNotDrained(done, "withdrawn")
+        self.assertOnly(self.first)
+        self.assertNothingLost()
+
+    def test_meanwhileSuccessor(self) -> None:
+        """
+        If its successor takes over nevertheless, the host takes part as backup.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.first).drain()
+        resumed = self.host(self.first).resume()
+        self.advance(0.1)
+        self.successResultOf(resumed)
+        self.assertNotDrained(done, "withdrawn")
+        self.assertOnly(self.second)
+        self.assertEqual(self.host(self.first).status().holds, [])
+        self.second.crash()
+        self.segment.advance(4)
+        self.assertOnly(self.first)
+
+    def test_drainedAgain(self) -> None:
+        """
+        The last of several requests counts.
+        """
+        self.start(self.first, self.second)
+        one = self.host(self.first).drain()
+        self.host(self.first).resume()
+        two = self.host(self.first).drain()
+        self.advance(0.1)
+        self.successResultOf(one)
+        self.successResultOf(two)
+        self.assertOnly(self.second)
+
+    def test_nothing(self) -> None:
+        """
+        It is no error to resume a host that is not drained.
+        """
+        self.start(self.first)
+        self.successResultOf(self.host(self.first).resume())
+        self.assertOnly(self.first)
+
+
+class PauseTests(SynchronousTestCase):
+    """
+    A drained master that does not run while its successor may take over.
+    """
+
+    def setUp(self) -> None:
+        self.stage = LeaseStage()
+        self.stage.becomeMaster()
+        self.host = self.stage.host
+
+    def test_unread(self) -> None:
+        """
+        An advertisement of the successor that waits in the socket is read before anything is
+        decided.
+        """
+        done = self.host.drain()
+        self.stage.transport.waiting.append(crafted.packet(advbase=1))
+        self.stage.jump(SUCCESSION + 0.2)
+        self.assertEqual(self.successResultOf(done), Drained(crafted.PEER))
+        self.assertIs(self.host.role, Role.BACKUP)
+
+    def test_late(self) -> None:
+        """
+        A host that is only late returns.
+        """
+        done = self.host.drain()
+        self.stage.jump(SUCCESSION + 0.2)
+        self.failureResultOf(done, NotDrained)
+        self.assertIs(self.host.role, Role.MASTER)
+
+    def test_slept(self) -> None:
+        """
+        A host that slept may have missed its successor, so it claims nothing.
+        """
+        done = self.host.drain()
+        self.stage.jump(SUCCESSION + 20)
+        self.failureResultOf(done, NotDrained)
+        self.assertIs(self.host.role, Role.BACKUP)
+        self.assertEqual(self.host.status().holds, [])
+        self.assertFalse(self.host.status().addresses[0].held)
+        self.stage.run(3)
+        self.assertIs(self.host.role, Role.MASTER)
+
+    def test_silent(self) -> None:
+        """
+        A drained host that slept gives the master time to advertise again.
+        """
+        self.host.drain()
+        self.stage.deliver()
+        self.stage.run(1)
+        self.stage.jump(20)
+        self.assertEqual(self.host.status().findings[Finding.NO_MASTER], 0)
+        self.stage.run(4)
+        self.assertEqual(self.host.status().findings[Finding.NO_MASTER], 1)
+
+
+class FamiliesTests(SynchronousTestCase):
+    """
+    A master of a group with IPv4 and IPv6 addresses that is drained.
+    """
+
+    def test_bothFamilies(self) -> None:
+        """
+        It bows out in both families.
+        """
+        stage = Stage(addresses=[crafted.ADDRESS, "2001:db8::1"])
+        stage.becomeMaster()
+        stage.host.drain().addErrback(lambda failure: None)
+        said = [one for one in stage.transport.advertisements if one.advbase == 255]
+        self.assertEqual(len(said), 2)
+        stage.run(SUCCESSION)
+        self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_scripts(self) -> None:
+        """
+        Scripts are not called when a master returns; with a successor, the down script is.
+        """
+        stage = Stage()
+        stage.becomeMaster()
+        done = stage.host.drain()
+        stage.run(SUCCESSION)
+        self.failureResultOf(done, NotDrained)
+        self.assertEqual([entry for entry in stage.journal if entry[0] == "script"], [])
+        done = stage.host.drain()
+        stage.deliver()
+        stage.run(FOLLOW)
+        self.successResultOf(done)
+        self.assertEqual(
+            [entry[:2] for entry in stage.journal if entry[0] == "script"], [("script", "down")]
+        )
