@@ -252,9 +252,10 @@ class NeighboursTests(TestCase):
             own + unsolicitedAdvertisement(other, packed("fd00::78"))[6:],
             *(reply(own, other, NOBODY)[:size] for size in range(14, 42)),
         ]
-        self.send(wrong)
-        self.questions.doRead()
-        self.assertEqual(answers, [])
+        for frame in wrong:
+            self.send([frame])
+            self.questions.doRead()
+            self.assertEqual(answers, [], frame.hex())
         self.send([
             reply(own, other, NOBODY),
             own + unsolicitedAdvertisement(other, packed("fd00::77"))[6:],
@@ -316,6 +317,14 @@ class NeighboursTests(TestCase):
         self.platform.network.announcer("eth0", None).announce(OWN)
         self.assertEqual(await self.asked(GATEWAY), hardware)
         self.assertIs(self.questions, questions)
+        for send in (
+            lambda: self.platform.network.announcer("eth0", None).announce(OWN),
+            lambda: self.ask(GATEWAY).addErrback(lambda _: None).cancel(),
+        ):
+            # The reactor does not learn that it was down before the next frame is sent.
+            self.node.setInterface(False)
+            self.node.setInterface(True)
+            send()
         error = self.assertRaises(OSError, self.neighbours.ask, "eth1", GATEWAY, ())
         self.assertEqual(error.strerror, "there is no interface eth1")
         error = self.assertRaises(OSError, self.neighbours.ask, "lo", GATEWAY, ())
