@@ -1,6 +1,6 @@
 """
-A change of role, the result of a script, and that of reading the configuration file again, as
-steps, scripts, observers, commands and log lines see them.
+A change of role and how far a host is with it, the result of a script, and that of reading the
+configuration file again, as steps, scripts, observers, commands and log lines see them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,25 @@ class Readiness(enum.Enum):
     READY = "ready"
     RELEASING = "releasing"
     RELEASED = "released"
+
+
+class StepState(enum.Enum):
+    """
+    How far one of the steps of a master is: adding the addresses, announcing them, a script, a
+    command, a unit, a service.
+
+    @cvar WAITING: It is not acquired: this host is not master, or earlier steps come first.
+    @cvar ACQUIRING: It is being acquired.
+    @cvar ACQUIRED: It is acquired.
+    @cvar RELEASING: It is being undone.
+    @cvar FAILED: It could not be acquired or undone, or was lost afterwards.
+    """
+
+    WAITING = "waiting"
+    ACQUIRING = "acquiring"
+    ACQUIRED = "acquired"
+    RELEASING = "releasing"
+    FAILED = "failed"
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txcarp.change import Change, Readiness
+from txcarp.change import Change, Readiness, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.protocol.effects import Reason, Role
@@ -438,6 +438,230 @@ class SequenceTests(SynchronousTestCase):
         self.assertIs(sequence.readiness, Readiness.RELEASED)
         sequence.wish(MASTER)
         self.assertIs(sequence.readiness, Readiness.READY)
+
+
+class ReplaceTests(SynchronousTestCase):
+    """
+    Tests of L{MastershipSequence.replace}.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.journal: list[str] = []
+        self.unfit: list[str] = []
+        self.told: list[Readiness] = []
+        self.one = {name: FakeStep(name, self.journal) for name in "abcde"}
+        self.sequence = MastershipSequence(
+            self.named("abc"),
+            self.clock,
+            self.unfit.append,
+            lambda change, readiness: self.told.append(readiness),
+        )
+
+    def named(self, names: str) -> list[FakeStep]:
+        """
+        The steps with these names.
+        """
+        return [self.one[name] for name in names]
+
+    def took(self) -> str:
+        """
+        The calls since the last call of this method.
+        """
+        text = " ".join(self.journal)
+        self.journal.clear()
+        return text
+
+    def begin(self, *wishes: Change) -> None:
+        """
+        Make some wishes.
+        """
+        for wish in (STARTED, *wishes):
+            self.sequence.wish(wish)
+        self.took()
+        self.told.clear()
+
+    def test_master(self) -> None:
+        """
+        A master releases what is gone in reverse order, then acquires what is new in order, and
+        is ready after that.
+        """
+        self.begin(MASTER)
+        self.sequence.replace(self.named("dbe"))
+        self.assertEqual(self.took(), "-c -a +d +e")
+        self.assertEqual(self.told, [Readiness.ACQUIRING, Readiness.READY])
+        self.assertEqual([one.step.name for one in self.sequence.records], [*"dbe"])
+        self.sequence.wish(BACKUP)
+        self.assertEqual(self.took(), "-e -b -d")
+
+    def test_same(self) -> None:
+        """
+        The same steps again, or in another order, are not touched.
+        """
+        self.begin(MASTER)
+        self.sequence.replace(self.named("cab"))
+        self.assertEqual((self.took(), self.told), ("", []))
+        self.sequence.wish(BACKUP)
+        self.assertEqual(self.took(), "-b -a -c")
+
+    def test_backup(self) -> None:
+        """
+        A backup releases what is new once.
+        """
+        self.begin()
+        self.sequence.replace(self.named("ade"))
+        self.assertEqual(self.took(), "-e -d")
+        self.sequence.wish(MASTER)
+        self.assertEqual(self.took(), "+a +d +e")
+
+    def test_neverStarted(self) -> None:
+        """
+        Before the first wish, nothing happens.
+        """
+        self.sequence.replace(self.named("e"))
+        self.assertEqual(self.took(), "")
+        self.begin(MASTER)
+        self.assertEqual([one.state for one in self.sequence.records], [StepState.ACQUIRED])
+
+    def test_leftBehind(self) -> None:
+        """
+        A host that becomes master before the start has released everything releases the rest
+        first: nothing counts as acquired that was not.
+        """
+        self.one["c"].waits = True
+        self.sequence.wish(STARTED)
+        self.sequence.wish(MASTER)
+        self.assertEqual(self.took(), "-c")
+        self.one["c"].end()
+        self.assertEqual(self.took(), "-b -a +a +b +c")
+
+    def test_comesBack(self) -> None:
+        """
+        A step that is gone and comes back before it was released stays acquired.
+        """
+        self.begin(MASTER)
+        self.one["c"].waits = True
+        self.sequence.replace(self.named("b"))
+        self.sequence.replace(self.named("ab"))
+        self.assertEqual(self.took(), "-c")
+        self.one["c"].end()
+        self.assertEqual(self.took(), "")
+        self.assertEqual([one.step.name for one in self.sequence.records], [*"ab"])
+
+    def test_goneWhileReleased(self) -> None:
+        """
+        A backup that becomes master while what is gone is released acquires the others only.
+        """
+        self.begin(MASTER)
+        self.one["b"].waits = True
+        self.sequence.wish(BACKUP)
+        self.sequence.replace(self.named("a"))
+        self.sequence.wish(MASTER)
+        self.assertEqual(self.took(), "-c -b")
+        self.one["b"].end()
+        self.assertEqual(self.took(), "")
+        self.assertIs(self.sequence.readiness, Readiness.READY)
+
+    def test_afterFailure(self) -> None:
+        """
+        After a required step has failed, nothing is acquired before the wish that follows.
+        """
+        self.begin()
+        self.one["b"].required, self.one["b"].error = True, ValueError("no luck")
+        self.sequence.wish(MASTER)
+        self.assertEqual((self.took(), self.unfit), ("+a +b", ["b"]))
+        self.sequence.replace(self.named("abd"))
+        self.assertEqual(self.took(), "")
+        self.sequence.wish(BACKUP)
+        self.assertEqual(self.took(), "-b -a")
+
+    def test_states(self) -> None:
+        """
+        Each step has a state, its beginning, and why it failed.
+        """
+
+        def states() -> str:
+            return " ".join(one.state.value for one in self.sequence.records)
+
+        self.begin()
+        self.assertEqual(states(), "waiting waiting waiting")
+        self.one["b"].waits = True
+        self.clock.advance(5)
+        self.sequence.wish(MASTER)
+        self.assertEqual(states(), "acquired acquiring waiting")
+        self.clock.advance(2)
+        self.one["b"].end(ValueError("no luck"))
+        self.assertEqual(states(), "acquired failed acquired")
+        self.assertEqual([one.since for one in self.sequence.records], [5, 7, 7])
+        self.assertEqual([one.text for one in self.sequence.records], ["", "no luck", ""])
+        self.sequence.lost(self.one["c"], "gone")
+        self.sequence.wish(BACKUP)
+        self.assertEqual(states(), "acquired releasing waiting")
+        self.one["b"].end()
+        self.assertEqual(states(), "waiting waiting waiting")
+        self.assertEqual({one.text for one in self.sequence.records}, {""})
+
+    def test_lost(self) -> None:
+        """
+        A step that was lost has failed, unless it is released already.
+        """
+        self.begin(MASTER)
+        self.sequence.lost(self.one["c"], "gone")
+        record = self.sequence.records[2]
+        self.assertEqual((record.state, record.text), (StepState.FAILED, "gone"))
+        self.sequence.wish(BACKUP)
+        self.sequence.lost(self.one["c"], "gone")
+        self.assertEqual((record.state, record.text), (StepState.WAITING, ""))
+
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.sampled_from([MASTER, BACKUP, "end", "fail"]),
+                st.permutations("abcde").map("".join).flatmap(
+                    lambda order: st.integers(0, 5).map(lambda size: "=" + order[:size])
+                ),
+            ),
+            max_size=12,
+        )
+    )
+    def test_anyOrder(self, moves: list[Any]) -> None:
+        """
+        Whatever happens in whatever order, each step is acquired and released in turn, and in
+        the end a master has all of its steps, and another host none.
+        """
+        self.setUp()
+        for step in self.one.values():
+            step.waits = True
+        last, present = STARTED, "abc"
+        self.sequence.wish(STARTED)
+
+        def end(error: Exception | None = None) -> bool:
+            running = [step for step in self.one.values() if step.pending is not None]
+            for step in running:
+                step.end(error)
+            self.assertLessEqual(len(running), 1)
+            return bool(running)
+
+        for move in moves:
+            if isinstance(move, Change):
+                last = move
+                self.sequence.wish(move)
+            elif move[0] == "=":
+                present = move[1:]
+                self.sequence.replace(self.named(present))
+            else:
+                end(ValueError("no luck") if move == "fail" else None)
+        while end():
+            pass
+        self.assertEqual([one.step.name for one in self.sequence.records], [*present])
+        for name in "abcde":
+            mine = "".join(entry[0] for entry in self.journal if entry[1] == name)
+            self.assertNotIn("++", mine)
+            isAcquired = mine.endswith("+")  # what the start has not released yet is not
+            self.assertEqual(isAcquired, last is MASTER and name in present)
+        done = Readiness.READY if last is MASTER else Readiness.RELEASED
+        self.assertIs(self.sequence.readiness, done)
 
 
 class SequenceMachine(RuleBasedStateMachine):

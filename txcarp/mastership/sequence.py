@@ -7,17 +7,47 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.change import Change, Readiness
+from txcarp.change import Change, Readiness, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
-#: The result of a step that failed.
-_FAILED = object()
+
+@attrs.frozen
+class _Failed:
+    """
+    The result of a step that failed, and the reason.
+    """
+
+    why: str
+
+
+@attrs.define(eq=False)
+class StepRecord:
+    """
+    A step in a sequence.
+
+    @ivar since: When C{state} began, in seconds of the clock.
+    @ivar isAcquired: Whether it must be released before it is acquired again.
+    @ivar isOld: Whether it was acquired by an earlier process, if at all.  A master, too, releases
+        it first.
+    @ivar isGone: Whether it is gone from the sequence.  A master, too, releases it first, and it
+        is forgotten after that.
+    @ivar text: Why it failed, if that is how it last ended; empty otherwise.
+    """
+
+    step: IMastershipStep
+    since: float
+    isAcquired: bool = True
+    isOld: bool = True
+    isGone: bool = False
+    state: StepState = StepState.WAITING
+    text: str = ""
 
 
 class MastershipSequence:
@@ -29,11 +59,12 @@ class MastershipSequence:
     sequence follows the newest wish and forgets those between.  After a step was acquired,
     even if that failed, it is released once before it is acquired again.
 
-    A new sequence regards all steps as acquired.  Its first wish, whose reason is
-    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, thus releases whatever an
-    earlier process may have left; each step decides what that means.
+    A new sequence regards all steps as acquired by an earlier process, and releases whatever that
+    may have left; each step decides what that means.  The first wish, whose reason is
+    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, leads to this.
 
     @ivar readiness: How far the newest wish is fulfilled.
+    @ivar records: The steps in order.
     """
 
     _log = Logger()
@@ -51,11 +82,13 @@ class MastershipSequence:
         @param tell: Called with the newest wish when C{readiness} has changed.
         """
         self.readiness = Readiness.RELEASED
-        self._steps = tuple(steps)
+        now = clock.seconds()
+        self.records = [StepRecord(step, now) for step in steps]
         self._clock = clock
         self._unfit = unfit
         self._tell = tell
-        self._acquired = len(self._steps)
+        # The numbers of steps that are acquired, and of those that a master releases first.
+        self._acquired = self._first = len(self.records)
         self._wish: Change | None = None
         self._failed = False
         self._running = False
@@ -76,7 +109,8 @@ class MastershipSequence:
         self._wish = change
         self._failed = False
         isMaster = change.role is Role.MASTER
-        if self._running or self._acquired != (len(self._steps) if isMaster else 0):
+        goal = len(self.records) if isMaster else 0
+        if self._running or self._acquired != goal or self._first:
             begun = Readiness.ACQUIRING if isMaster else Readiness.RELEASING
             self.readiness, before = begun, self.readiness
             if before is not begun:
@@ -95,26 +129,87 @@ class MastershipSequence:
         self._waiting.append(waiting)
         return waiting
 
+    def replace(self, steps: Sequence[IMastershipStep]) -> None:
+        """
+        Have other steps.  Those that are in the sequence already stay as they are.  A master
+        releases those that are gone, in reverse order, and then acquires those that are new.
+        Another host releases the new ones once, as at the start.
+        """
+        now = self._clock.seconds()
+        before = {id(one.step): one for one in self.records}
+        records = []
+        for step in steps:
+            record = before.pop(id(step), None)
+            if record is None:
+                record = StepRecord(step, now, not self.wanted, not self.wanted)
+            record.isGone = False
+            records.append(record)
+        for record in before.values():
+            if record.isAcquired:
+                record.isGone = True
+                # It stays behind the steps that it was acquired after.
+                earlier = self.records[: self.records.index(record)]
+                place = max((n for n, one in enumerate(records, 1) if one in earlier), default=0)
+                records.insert(place, record)
+        self.records = records
+        self._acquired = sum(one.isAcquired for one in records)
+        self._first = sum(one.isOld or one.isGone for one in records)
+        if self._wish is not None and not self._failed:
+            self.wish(self._wish)
+
+    def lost(self, step: IMastershipStep, why: str) -> None:
+        """
+        Note that an acquired step has failed since.
+        """
+        for record in self.records:
+            if record.step is step and record.state is StepState.ACQUIRED:
+                record.state, record.since = StepState.FAILED, self._clock.seconds()
+                record.text = why
+
     @inlineCallbacks
     def _run(self) -> Generator[Deferred[Any], Any, None]:
+        # This is on the way of a take-over.  It therefore calls as little as possible.
         while (change := self._wish) is not None:
-            if change.role is Role.MASTER:
-                if self._acquired == len(self._steps) or self._failed:
-                    break
-                step = self._steps[self._acquired]
-                self._acquired += 1
-                result = yield self._perform(step, "acquire", step.acquire, change)
-                if result is _FAILED and step.required and self.wanted:
-                    # The wish that follows may come after this call.  Until then no
-                    # other step is acquired.
-                    self._failed = True
-                    self._unfit(step.name)
+            isMaster = change.role is Role.MASTER
+            record = None
+            if isMaster and self._failed:
+                break
+            if isMaster and not self._first:
+                for one in self.records:
+                    if not one.isAcquired:
+                        record = one
+                        break
             else:
-                if self._acquired == 0:
-                    break
+                for one in reversed(self.records):
+                    if one.isAcquired and (one.isOld or one.isGone or not isMaster):
+                        record = one
+                        break
+            if record is None:
+                break
+            step, record.since = record.step, self._clock.seconds()
+            if record.isAcquired:
                 self._acquired -= 1
-                step = self._steps[self._acquired]
-                yield self._perform(step, "release", step.release, change)
+                self._first -= record.isOld or record.isGone
+                record.isAcquired = record.isOld = False
+                record.state, then = StepState.RELEASING, StepState.WAITING
+                result = yield self._perform(step, "release", step.release, change)
+                if record.isGone and record in self.records:
+                    self.records.remove(record)
+            else:
+                record.isAcquired = True
+                self._acquired += 1
+                record.state, then = StepState.ACQUIRING, StepState.ACQUIRED
+                result = yield self._perform(step, "acquire", step.acquire, change)
+            hasFailed = isinstance(result, _Failed)
+            record.state = StepState.FAILED if hasFailed else then
+            record.text = result.why if hasFailed else ""
+            record.since = self._clock.seconds()
+            if hasFailed and record.isAcquired and step.required and self.wanted:
+                # The wish that follows may come after this call.  Until then no other step is
+                # acquired.
+                self._failed = not record.isGone
+                if self._failed:
+                    self._unfit(step.name)
         self._ended()
 
     def _perform(
@@ -127,19 +222,20 @@ class MastershipSequence:
         """
         Acquire or release one step and wait for its end.
 
-        @return: Fires with C{_FAILED} if that failed.  Does not fail.
+        @return: Fires with L{_Failed} if that failed.  Does not fail.
         """
 
-        def failed(failure: Failure) -> object:
+        def failed(failure: Failure) -> _Failed:
+            why = failure.getErrorMessage()
             self._log.error(
                 "Virtual host {vhid} on {interface} could not {what} {step}: {reason}",
                 vhid=change.vhid,
                 interface=change.interface,
                 what=what,
                 step=step.name,
-                reason=failure.getErrorMessage(),
+                reason=why,
             )
-            return _FAILED
+            return _Failed(why)
 
         running: Deferred[Any] = maybeDeferred(method, change)
         if step.timeLimit is not None:
@@ -186,8 +282,8 @@ class MastershipSequence:
         self._running = False
         wish = self._wish
         isMaster = wish is not None and wish.role is Role.MASTER
-        goal = len(self._steps) if isMaster else 0
-        if wish is not None and self._acquired == goal and not self._failed:
+        goal = len(self.records) if isMaster else 0
+        if wish is not None and self._acquired == goal and not (self._failed or self._first):
             done = Readiness.READY if isMaster else Readiness.RELEASED
             self.readiness, before = done, self.readiness
             if before is not done:
