@@ -12,6 +12,7 @@ from textwrap import indent, wrap
 from txcarp.configuration.checks import CHECK_KEYS, CheckKey
 from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, OPTIONS, Option
 from txcarp.configuration.settings import KEYS, Key
+from txcarp.configuration.stepkeys import STEP_KEYS, StepKey
 
 _PAGE_HEAD = r"""
 .\" Written by docs/manual.py. Do not edit.
@@ -113,11 +114,22 @@ def keyReference() -> str:
     ]
     for name, one in CHECK_KEYS.items():
         lines += ["", f"``{name}``"]
-        lines += [indent(line, "    ") for line in _wrapped(_aboutCheckKey(one), 86)]
+        lines += [indent(line, "    ") for line in _wrapped(_aboutPartKey(one), 86)]
+    lines += [
+        *("", "Keys of a step", "--------------", ""),
+        *_wrapped(
+            "Each of these keys can be in ``[[group.NAME.step]]``. A step has a name, and "
+            "either a unit or commands. \"Steps\" in ``docs/guide.rst`` explains them.",
+            90,
+        ),
+    ]
+    for name, step in STEP_KEYS.items():
+        lines += ["", f"``{name}``"]
+        lines += [indent(line, "    ") for line in _wrapped(_aboutPartKey(step), 86)]
     return "\n".join([*lines, ""])
 
 
-def _aboutCheckKey(key: CheckKey) -> str:
+def _aboutPartKey(key: CheckKey | StepKey) -> str:
     of = f"With ``{key.of}``: " if key.of else ""
     said = key.help if of else f"{key.help[0].upper()}{key.help[1:]}"
     value = re.sub(r'(\[[^]]*\]|\{[^}]*\}|"[^"]*"|\b(?:true|false)\b)', r"``\1``", key.value)

@@ -22,7 +22,15 @@ from tests.fakes import FakePlatform, Journal, runTo
 from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
-from txcarp.status import AddressStatus, CheckStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.status import (
+    AddressStatus,
+    CheckStatus,
+    HoldStatus,
+    PastChange,
+    PeerStatus,
+    Status,
+    StepStatus,
+)
 from txcarp.testing import PuppetVirtualHost
 
 _ROOT = Path(txcarp.__file__).parent.parent
@@ -187,7 +195,8 @@ class CompletenessTests(SynchronousTestCase):
         """
         Each attribute of a status, and of the values in it.
         """
-        for kind in (Status, PeerStatus, AddressStatus, HoldStatus, CheckStatus, PastChange):
+        values = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, PastChange
+        for kind in (Status, *values):
             self.assertLists(_HEADING, *(field.name for field in attrs.fields(kind)))
         self.assertLists(_HEADING, *(f"Role.{role.name}" for role in Role))
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("txcarp.status",),
     ("txcarp.explanation", "txcarp.interfaces"),
     ("txcarp.configuration.values",),
+    ("txcarp.configuration.steps",),
     ("txcarp.checks.verdict",),
     ("txcarp.checks.health",),
     ("txcarp.configuration.model",),

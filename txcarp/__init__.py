@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ReloadResult as ReloadResult
     from txcarp.change import ScriptResult as ScriptResult
+    from txcarp.change import StepState as StepState
     from txcarp.checks.dns import DNSCheck as DNSCheck
     from txcarp.checks.gateway import GatewayCheck as GatewayCheck
     from txcarp.checks.health import HealthCheck as HealthCheck
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from txcarp.configuration.model import FlapLimit as FlapLimit
     from txcarp.configuration.model import TrackedInterface as TrackedInterface
     from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
+    from txcarp.configuration.steps import ConfiguredStep as ConfiguredStep
     from txcarp.daemon.scheduling import stayOnTime as stayOnTime
     from txcarp.explanation import Explanation as Explanation
     from txcarp.findings import Diagnosis as Diagnosis
@@ -143,6 +145,7 @@ if TYPE_CHECKING:
     from txcarp.status import PastOccurrence as PastOccurrence
     from txcarp.status import PeerStatus as PeerStatus
     from txcarp.status import Status as Status
+    from txcarp.status import StepStatus as StepStatus
     from txcarp.virtualhost import VirtualHost as VirtualHost
 
 __version__ = "0.1.0"
@@ -158,6 +161,7 @@ _MODULES = {
     "CommandCheck": "txcarp.checks.local",
     "Comparison": "txcarp.protocol.explain",
     "ConfigurationError": "txcarp.configuration.model",
+    "ConfiguredStep": "txcarp.configuration.steps",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
     "DNSCheck": "txcarp.checks.dns",
@@ -219,6 +223,8 @@ _MODULES = {
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",
     "Status": "txcarp.status",
+    "StepState": "txcarp.change",
+    "StepStatus": "txcarp.status",
     "TCPCheck": "txcarp.checks.tcp",
     "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",

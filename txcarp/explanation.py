@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from txcarp.change import StepState
 from txcarp.protocol.effects import Role
 from txcarp.protocol.explain import Comparison
 from txcarp.protocol.timing import Timing
@@ -56,6 +57,11 @@ class Explanation:
         for hold in status.holds:
             left = "" if hold.remaining is None else f" for {hold.remaining:.1f} s more"
             yield f"This host is held back from the election{left}: {hold.explain()}."
+        for step in status.steps:
+            if step.state is StepState.FAILED:
+                yield f"Its {step.name} failed {_duration(step.since)} ago: {step.text}."
+            elif step.state in (StepState.ACQUIRING, StepState.RELEASING):
+                yield f"It waits for its {step.name}, which is {step.explain()}."
         if status.role is Role.MASTER:
             yield f"This host advertises every {self._own()}."
         elif not status.holds:

@@ -359,6 +359,8 @@ class IScriptRunner(Interface):
         arguments: Sequence[str],
         environment: Mapping[str, str],
         timeLimit: float | None,
+        *,
+        whole: bool = False,
     ) -> Deferred[ScriptResult]:
         """
         Run a script in a process of its own.
@@ -368,6 +370,7 @@ class IScriptRunner(Interface):
         @param environment: Variables to add to the environment of this process.
         @param timeLimit: Seconds until the script is asked to end (SIGTERM); it is killed
             if it does not.  C{None} for no limit.
+        @param whole: Whether the time limit ends the processes that the script has started, too.
         @return: Fires when the process has ended.  Never fails: the result also tells that
             the script could not be started.
         """

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from txcarp.change import Change, Readiness
+from txcarp.change import Change, Readiness, StepState
 from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence
 from txcarp.protocol.actor import Actor
@@ -104,6 +104,37 @@ class CheckStatus:
 
 
 @attrs.frozen
+class StepStatus:
+    """
+    One of the steps of a master: something that it acquires, and releases afterwards.
+
+    @ivar name: Its name, such as C{address} or C{step haproxy}.
+    @ivar since: Seconds since the state began.
+    @ivar text: Why the step failed, if that is how it last ended; empty otherwise.
+    @ivar required: Whether a host where it fails must not be master.
+    @ivar limit: Seconds that acquiring or releasing it may take; C{None} for no limit.
+    """
+
+    name: str
+    state: StepState
+    since: float
+    text: str
+    required: bool
+    limit: float | None
+
+    def explain(self) -> str:
+        """
+        Return the state as a phrase.
+        """
+        limit = "" if self.limit is None else f", of {self.limit:g} s at most"
+        if self.state is StepState.ACQUIRING:
+            return f"being acquired for {self.since:.1f} s{limit}"
+        if self.state is StepState.RELEASING:
+            return f"being released for {self.since:.1f} s{limit}"
+        return f"failed: {self.text}" if self.state is StepState.FAILED else self.state.value
+
+
+@attrs.frozen
 class PastChange:
     """
     An earlier change of role.
@@ -158,6 +189,8 @@ class Status:
     @ivar changes: The last changes of role, the newest at the end.
     @ivar history: What may have led to them: holds, demotions, results of checks and lost leases,
         the newest at the end.
+    @ivar steps: The steps of a master, in the order in which they are acquired; none if it does
+        not take part in its group.
     """
 
     name: str
@@ -187,6 +220,7 @@ class Status:
     changes: Sequence[PastChange]
     checks: Sequence[CheckStatus] = ()
     history: Sequence[PastOccurrence] = ()
+    steps: Sequence[StepStatus] = ()
 
     @property
     def complete(self) -> bool:
@@ -210,6 +244,9 @@ class Status:
         for check in self.checks:
             if check.health != "good":
                 yield f"Check {check.name} is {check.health} ({check.consequence}): {check.text}"
+        for step in self.steps:
+            if step.state not in (StepState.WAITING, StepState.ACQUIRED):
+                yield f"{step.name.capitalize()} is {step.explain()}"
         for peer in self.peers:
             seal = ", sealed" if peer.sealed else ""
             yield (

@@ -140,6 +140,7 @@ class VirtualHost(Service):
             changes=[PastChange(now - when, change) for when, change in memory.changes],
             checks=[] if run is None else run.fitness.statuses(),
             history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
+            steps=[] if run is None else run.mastership.statuses(),
         )
 
     def explain(self) -> Explanation:

@@ -207,7 +207,7 @@ class GoodTests(FileTestCase):
         """
         Each setting of the model has a key, or is one that the file gives in another way.
         """
-        given = {setting for key in KEYS for setting in key.settings} | {"title", "checks"}
+        given = {setting for key in KEYS for setting in key.settings} | {"title", "checks", "steps"}
         self.assertEqual(given, {field.name for field in attrs.fields(VirtualHostConfiguration)})
         for key in KEYS:
             options = [one for one in OPTIONS if one.setting == key.settings[0]]

@@ -24,6 +24,7 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
+from txcarp.configuration.steps import ConfiguredStep
 from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
@@ -163,6 +164,7 @@ class ConfigurationTests(SynchronousTestCase):
             "flapLimit": [5, (5,), (5, 30, 1), ("5", 30), (5, "30"), (True, 30), "5/30"],
             "trackedInterfaces": [None, "eth1", [5], ["eth1:x"], ["eth1:0"], [("eth1", 5)]],
             "checks": [None, "x", [5], [HealthCheck("x", Scripted(), rise=0)]],
+            "steps": [None, "x", [5], [ConfiguredStep(name="x")]],
             "otherPasswords": [None, b"secret", ["secret"], "secret"],
             "otherAddresses": [None, [IPV4], IPV4, [[5]], [one]],
             "virtualMAC": [5, "x", "01:00:00:00:00:01", True],

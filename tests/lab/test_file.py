@@ -209,3 +209,50 @@ class FileTests(LabTestCase):
         ready.touch()
         await self.until(lambda: holders.now == {"a"}, "it is master again", STARTING)
         await self.stopped(daemon)
+
+    async def test_steps(self) -> None:
+        """
+        Commands run before the address appears and when it is there, and are undone before it
+        leaves and afterwards.  A reload gives a living master other steps, and a stop undoes them.
+        """
+        host = self.host("a")
+        record = host.directory / "record"
+        record.touch()
+        note = host.directory / "note"
+        note.write_text(
+            "#!/bin/sh\n"
+            f"ip -4 address show dev eth0 | grep -q {VIRTUAL}/ && there=there || there=away\n"
+            f'echo "$TXCARP_STEP $1 $there" >> {record}\n'
+        )
+        note.chmod(0o755)
+
+        def step(name: str, when: str) -> str:
+            return (
+                f'[[group.web.step]]\nname = "{name}"\nwhen = "{when}"\n'
+                f'command = ["{note}", "do"]\nundo = ["{note}", "undo"]\n'
+            )
+
+        def taken() -> list[str]:
+            lines = record.read_text().splitlines()
+            record.write_text("")
+            return lines
+
+        group = f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\n'
+        first, last = step("first", "before-addresses"), step("last", "after-addresses")
+        self.write(host, web=group + last + first)
+        path = host.directory / "txcarp.toml"
+        daemon = host.run("a txcarp", TXCARP, ["--config", str(path)])
+        await self.until(lambda: "last do" in record.read_text(), "it is master", STARTING)
+        self.assertEqual(
+            taken(), ["last undo away", "first undo away", "first do away", "last do there"]
+        )
+        self.write(host, web=group + first + step("new", "after-addresses"))
+        await self.hangUp(daemon, "is in effect")
+        await self.until(lambda: "new do" in record.read_text(), "its step ran", STARTING)
+        self.assertEqual(taken(), ["last undo there", "new do there"])
+        output, _ = await self.txcarp(host, "status", "--json")
+        [web] = json.loads(output)["groups"]
+        states = {one["name"]: one["state"] for one in web["steps"]}
+        self.assertEqual((states["step first"], states["step new"]), ("acquired", "acquired"))
+        await self.stopped(daemon)
+        self.assertEqual(taken(), ["new undo there", "first undo away"])

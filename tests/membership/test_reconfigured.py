@@ -18,6 +18,7 @@ from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import ADVERTISED, LIVE
 from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.configuration.steps import ConfiguredStep
 from txcarp.membership.reception import keyringOf
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.effects import Role
@@ -38,6 +39,7 @@ OTHERS: dict[str, Any] = {
     "anyFamily": True,
     "trackedInterfaces": (TrackedInterface("eth1"),),
     "checks": (HealthCheck("always", Scripted()),),
+    "steps": (ConfiguredStep(name="nothing", undo=("/bin/true",)),),
     "ignoreLink": True,
     "releaseFirst": True,
     "announceEvery": 10.0,

@@ -17,7 +17,14 @@ from txcarp.commands.main import COMMANDS
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
 from txcarp.operate import connections, control
 from txcarp.operate.documents import SCHEMA
-from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.status import (
+    AddressStatus,
+    HoldStatus,
+    PastChange,
+    PeerStatus,
+    Status,
+    StepStatus,
+)
 
 _ROOT = Path(txcarp.__file__).parent
 
@@ -36,7 +43,7 @@ class ManualTests(SynchronousTestCase):
         """
         Each key of a group is described, and none that does not exist.
         """
-        kinds = (Status, PeerStatus, AddressStatus, HoldStatus, PastChange, Change)
+        kinds = Status, PeerStatus, AddressStatus, HoldStatus, StepStatus, PastChange, Change
         names = {field.name for kind in kinds for field in attrs.fields(kind)}
         quoted = set(re.findall(r"``(\w+)``", self.group))
         self.assertEqual(names - quoted, set())

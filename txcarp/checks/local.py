@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from txcarp.change import ScriptResult
 from txcarp.checks.tcp import CheckFailed
-from txcarp.configuration.values import notAnInterface
+from txcarp.configuration.values import notACommand, notAnInterface
 from txcarp.interfaces import ICheck, IPlatform
 
 #: The most bytes of the name of a process that the kernel keeps (TASK_COMM_LEN - 1).
@@ -148,10 +148,8 @@ class CommandCheck:
 
     @command.validator
     def _validate(self, attribute: object, value: Sequence[str]) -> None:
-        if not value or not all(isinstance(one, str) and "\0" not in one for one in value):
-            raise ValueError("a command is a list of a path and arguments")
-        if not value[0].startswith("/"):
-            raise ValueError(f"{value[0]!r} is not the absolute path of a program")
+        if problem := notACommand(value):
+            raise ValueError(problem)
 
     def run(self, platform: IPlatform, timeout: float) -> Deferred[str]:
         path, *arguments = self.command

@@ -272,10 +272,19 @@ def _value(converter: Converter, key: CheckKey, value: Any) -> Any:
         if value not in known:
             raise ValueError(f"{value!r} is none of {', '.join(known)}")
         return Health(value)
-    isList = getattr(key.kind, "__origin__", None) is list
+    return readValue(converter, key.kind, value)
+
+
+def readValue(converter: Converter, kind: Any, value: Any) -> Any:
+    """
+    Read a value.  Where the kind is a list, a single value is a list of one.
+
+    @raise ValueError: If the value is not of the kind.
+    """
+    isList = getattr(kind, "__origin__", None) is list
     several = value if isinstance(value, list) or not isList else [value]
     try:
-        return converter.structure(several, key.kind)
+        return converter.structure(several, kind)
     except IterableValidationError as error:
         raise ValueError(str(error.group_exceptions()[0][0][0])) from None
 

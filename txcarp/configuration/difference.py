@@ -21,7 +21,8 @@ from txcarp.protocol.seal import Verification
 #: its group and joins it again.
 LIVE = frozenset(
     ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
-    + ("anyFamily", "trackedInterfaces", "checks", "ignoreLink", "releaseFirst", "announceEvery")
+    + ("anyFamily", "trackedInterfaces", "checks", "steps", "ignoreLink", "releaseFirst")
+    + ("announceEvery",)
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
     + ("password", "otherPasswords", "otherAddresses", "signedHardware")
     + ("source", "source6", "peers", "followPeers", "title", "debug")

@@ -29,6 +29,8 @@ from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
 from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
+from txcarp.configuration.stepkeys import STEP_KEYS, readStep
+from txcarp.configuration.steps import ConfiguredStep
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import Sources, sourceOn
 from txcarp.statestore import defaultStateDirectory
@@ -219,7 +221,7 @@ class _Reading:
         """
         path = "group", name
         own = self._table(path)
-        known = {key: value for key, value in own.items() if key != "check"}
+        known = {key: value for key, value in own.items() if key not in ("check", "step")}
         self._unknown(path, known, BY_NAME, f"[group.{name}]")
         places: dict[str, KeyPath] = {key: ("defaults", key) for key in defaults}
         if "passfile" in own or "credential" in own:
@@ -227,6 +229,7 @@ class _Reading:
             places.pop("credential", None)
         places.update({key: (*path, key) for key in own})
         settings: dict[str, Any] = {"title": name, "checks": self._healthChecks(name)}
+        settings["steps"] = self._steps(name)
         for key, place in places.items():
             if key in BY_NAME:
                 given = self._key(place, BY_NAME[key], own[key] if key in own else defaults[key])
@@ -268,6 +271,30 @@ class _Reading:
             for key, text in problems:
                 self._problem((*path, key) if key else path, text, value=bool(key))
         return _WRONG if None in checks else checks
+
+    def _steps(self, name: str) -> Any:
+        """
+        The steps of a group.
+        """
+        several = self._table(("group", name)).get("step", [])
+        if not isinstance(several, list):
+            text = f"steps have an order: write [[group.{name}.step]], and a name in it"
+            self._problem(("group", name, "step"), text)
+            return _WRONG
+        steps: list[ConfiguredStep | None] = []
+        for index, table in enumerate(several):
+            path = "group", name, "step", index
+            if not isinstance(table, dict):
+                self._problem(path, f"a step must be a table: write [[group.{name}.step]]")
+                steps.append(None)
+                continue
+            where = f"[[group.{name}.step]]"
+            self._unknown(path, table, STEP_KEYS, where)
+            step, problems = readStep(table, self._converter, where)
+            steps.append(step)
+            for key, text in problems:
+                self._problem((*path, key) if key else path, text, value=bool(key))
+        return _WRONG if None in steps else steps
 
     def _key(self, path: KeyPath, key: Key, value: Any) -> dict[str, Any] | None:
         """

@@ -12,6 +12,7 @@ import attrs
 
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
+from txcarp.configuration.steps import MAXIMUM_STEPS, ConfiguredStep
 from txcarp.configuration.values import (
     addressSets,
     every,
@@ -179,6 +180,8 @@ class VirtualHostConfiguration:
     @ivar trackedInterfaces: Interfaces whose lost links demote this host, also as text, such as
         "eth1" or "eth1:50".
     @ivar checks: Health checks.  While one is bad, this host is demoted or must not be master.
+    @ivar steps: Commands and units of systemd that belong to mastership, in the order in which
+        they are acquired.
     @ivar neutral: Whether the down script is left out at the start.
     @ivar shutdown: Whether the down script runs when a master is stopped.
     @ivar ignoreLink: Whether a lost carrier is ignored.
@@ -231,6 +234,7 @@ class VirtualHostConfiguration:
         default=(), converter=_readTrackedInterfaces
     )
     checks: tuple[HealthCheck, ...] = attrs.field(default=(), converter=several)
+    steps: tuple[ConfiguredStep, ...] = attrs.field(default=(), converter=several)
     neutral: bool = False
     shutdown: bool = False
     ignoreLink: bool = False
@@ -290,6 +294,7 @@ class VirtualHostConfiguration:
             ("trackedInterfaces", TrackedInterface, 'an interface such as "eth1" or "eth1:50"'),
             ("otherAddresses", tuple, "a list of addresses"),
             ("checks", HealthCheck, "a HealthCheck"),
+            ("steps", ConfiguredStep, "a ConfiguredStep"),
         ):
             yield setting, notMembers(getattr(self, setting), kind, what)
         if isinstance(self.otherAddresses, tuple):
@@ -334,6 +339,11 @@ class VirtualHostConfiguration:
                 yield "checks", f"{one.name}: {setting}: {problem}"
         if len(self.checks) > MAXIMUM_CHECKS:
             yield "checks", f"there are more than {MAXIMUM_CHECKS} checks: {len(self.checks)}"
+        for step in self.steps:
+            for setting, problem in step.problems():
+                yield "steps", f"{step.name}: {setting}: {problem}"
+        if len(self.steps) > MAXIMUM_STEPS:
+            yield "steps", f"there are more than {MAXIMUM_STEPS} steps: {len(self.steps)}"
         for password in self.otherPasswords:
             yield "otherPasswords", notAPassword(password)
         passwords, sets = len(self.otherPasswords), len(self.otherAddresses)
@@ -389,6 +399,9 @@ class VirtualHostConfiguration:
         for name, count in Counter(one.name for one in self.checks).items():
             if count > 1:
                 yield "checks", f"two checks are called {name}"
+        for name, count in Counter(one.name for one in self.steps).items():
+            if count > 1:
+                yield "steps", f"two steps are called {name}"
         if self.broadcast and not self.followPeers and Family.IPV4 in map(familyOf, self.peers):
             yield (
                 "broadcast",

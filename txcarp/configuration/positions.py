@@ -46,7 +46,8 @@ class Positions:
     """
     The places in a text.
 
-    @ivar keys: The place of each key.  The key of a table is that in its header.
+    @ivar keys: The place of each key.  The key of a table is that in its header, also for each
+        table of a list.
     @ivar values: The place of each value, also of those in lists.  One of several lines has the
         place of its first.
     """
@@ -60,6 +61,7 @@ class Positions:
         self._text = text
         self._at = 0
         self._counts: dict[Path, int] = {}
+        self._latest = Place(1, 0, 0)
         try:
             self._document()
         except (_NotUnderstood, RecursionError, tomllib.TOMLDecodeError):
@@ -89,6 +91,7 @@ class Positions:
                     index = self._counts.get(table, -1) + 1
                     self._counts[table] = index
                     table = (*table, index)
+                    self.keys[table] = self._latest
                 self._need("]")
                 if several:
                     self._need("]")
@@ -116,7 +119,8 @@ class Positions:
                 raise _NotUnderstood
             self._at = match.end()
             path = (*path, name)
-            self.keys.setdefault(path, self._place(start, self._at))
+            self._latest = self._place(start, self._at)
+            self.keys.setdefault(path, self._latest)
             self._skip(_BLANK)
             if not self._take("."):
                 return path

@@ -110,6 +110,6 @@ def hintFor(key: str, known: Collection[str]) -> str:
                     names.setdefault(option.name.replace("-", "_"), one.name)
             for setting in one.settings:
                 names.setdefault(setting.lower(), one.name)
-        names["check"] = "check"
+        names.update(check="check", step="step", steps="step")
     similar = get_close_matches(key.lower().replace("-", "_"), names, 1, 0.7)
     return f"; did you mean {names[similar[0]]!r}?" if similar else ""

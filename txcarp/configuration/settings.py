@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NewType
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.configuration.steps import ConfiguredStep
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.seal import Verification
 
@@ -248,7 +249,7 @@ def shown(setting: str, value: object) -> str:
             return f"{value.changes}/{value.seconds:g}s"
         case TrackedInterface():
             return value.name if value.amount is None else f"{value.name}:{value.amount}"
-        case HealthCheck():
+        case HealthCheck() | ConfiguredStep():
             return value.name
         case Dialect():
             return value.name

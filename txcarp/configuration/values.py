@@ -196,6 +196,21 @@ def notAnInterface(name: object) -> str:
     return ""
 
 
+def notACommand(words: object) -> str:
+    """
+    A command is a program and its arguments.  There is no shell, and no search in C{PATH}.
+    """
+    if not isinstance(words, tuple) or not words or not all(map(_isArgument, words)):
+        return "a command is a list of a path and arguments"
+    if not words[0].startswith("/"):
+        return f"{words[0]!r} is not the absolute path of a program"
+    return ""
+
+
+def _isArgument(word: object) -> bool:
+    return isinstance(word, str) and "\0" not in word
+
+
 def notALabel(label: object, interface: str) -> str:
     if not isinstance(label, str) or not label.startswith(f"{interface}:"):
         return f"{label!r} does not begin with {interface}: and is no label of this interface"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.mastership.configured import SYSTEMCTL
 
 _log = Logger()
 
@@ -24,7 +25,7 @@ def warn(configuration: VirtualHostConfiguration) -> None:
 
 def badScripts(configuration: VirtualHostConfiguration) -> Iterator[tuple[str, str]]:
     """
-    Find scripts that cannot be run.  Blocks for the duration of a few system calls.
+    Find scripts and commands that cannot be run.  Blocks for the duration of a few system calls.
 
     @return: The name of each such setting, and what is wrong.
     """
@@ -32,6 +33,11 @@ def badScripts(configuration: VirtualHostConfiguration) -> Iterator[tuple[str, s
         problem = path and _cannotRun(path)
         if problem:
             yield f"{name}Script", f"The {name} script {path} cannot be run: {problem}"
+    for step in configuration.steps:
+        systemctl = [SYSTEMCTL] if step.unit else []
+        for program in dict.fromkeys((*step.command[:1], *step.undo[:1], *systemctl)):
+            if problem := _cannotRun(program):
+                yield "steps", f"Step {step.name}: {program} cannot be run: {problem}"
 
 
 def _cannotRun(path: str) -> str:

@@ -11,5 +11,6 @@ In reading order:
   - C{announcements}: the step that tells the neighbours.
   - C{scripts}: the step that runs the up and down scripts.
   - C{alongside}: has the addresses not wait for these scripts.
+  - C{configured}: the steps that the configuration names, which run commands and units.
   - C{services}: a step that runs a Twisted service.
 """

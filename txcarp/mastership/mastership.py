@@ -13,15 +13,18 @@ from twisted.logger import Logger
 
 from txcarp.change import Change, Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.configuration.steps import AFTER_ADDRESSES, BEFORE_ADDRESSES
 from txcarp.interfaces import IMastershipStep, IPlatform
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.alongside import ScriptsAlongside
 from txcarp.mastership.announcements import Announcements
+from txcarp.mastership.configured import ConfiguredSteps
 from txcarp.mastership.leases import AddressLeases, leaseFor
 from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.effects import Reason, Role
+from txcarp.status import StepStatus
 
 #: Seconds for which a master that bowed out keeps the addresses, unless it hears its successor
 #: earlier.
@@ -201,19 +204,42 @@ class Mastership:
             steps = (self._scripts.down, *steps)
         else:
             self._warnWithoutScripts()
-        self._sequence = MastershipSequence(
-            [*before, *steps, *after], platform.clock, failed, ready
-        )
+        self._clock = platform.clock
+        self._configured = ConfiguredSteps(configuration, platform, self._stepLost)
+        self._others = before, steps, after
+        self._sequence = MastershipSequence(self._inOrder(), platform.clock, failed, ready)
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
-        Follow other settings.  Other scripts run from the next change of role on.
+        Follow other settings.  Other scripts and commands run from the next change of role on.
+        A master acquires steps that are new, and releases those that are gone.
         """
+        changed = configuration.steps != self._configuration.steps
         self._configuration = configuration
         self._announcements.repeatEvery(configuration.announceEvery)
         self._script.adopt(configuration)
         if self.leases is not None:
             self.leases.adopt(leaseFor(configuration.advbase, configuration.deadRatio))
+        self._configured.adopt(configuration)
+        if changed:
+            self._sequence.replace(self._inOrder())
+
+    def statuses(self) -> list[StepStatus]:
+        """
+        The state of each step, in order.
+        """
+        now = self._clock.seconds()
+        return [
+            StepStatus(
+                one.step.name,
+                one.state,
+                now - one.since,
+                one.text,
+                one.step.required,
+                one.step.timeLimit,
+            )
+            for one in self._sequence.records
+        ]
 
     @property
     def readiness(self) -> Readiness:
@@ -354,6 +380,23 @@ class Mastership:
         self._sequence.wish(change)
         if scripts is not None and waiting is not None:
             scripts.goOn(waiting)  # which belongs to the wish before
+
+    def _inOrder(self) -> list[IMastershipStep]:
+        """
+        All steps, in the order in which they are acquired.
+        """
+        before, own, after = self._others
+        configured = self._configured
+        return [
+            *(*before, *configured.at(BEFORE_ADDRESSES)),
+            *own,
+            *(*configured.at(AFTER_ADDRESSES), *after),
+        ]
+
+    def _stepLost(self, step: IMastershipStep, why: str) -> None:
+        self._sequence.lost(step, why)
+        if step.required:
+            self._lost(step.name)
 
     def _lost(self, name: str) -> None:
         """

@@ -4,8 +4,10 @@ Running the up and down scripts.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from signal import Signals
 from typing import cast
 
@@ -39,6 +41,10 @@ _MAXIMUM_LINES = 100
 #: The most bytes of a line that are logged.
 _MAXIMUM_LINE = 500
 
+#: Runs a program as the leader of a session, and thereby of a process group (util-linux; every
+#: Debian has it).  Twisted cannot do that between fork and exec.
+SETSID = "/usr/bin/setsid"
+
 
 class ScriptFailed(Exception):
     """
@@ -58,9 +64,16 @@ class _Script(ProcessProtocol):
     transport: IProcessTransport
     _log = Logger()
 
-    def __init__(self, path: str, clock: IReactorTime, timeLimit: float | None) -> None:
+    def __init__(
+        self, path: str, clock: IReactorTime, timeLimit: float | None, leads: bool
+    ) -> None:
+        """
+        @param leads: Whether the process leads a process group.
+        """
         self.ended: Deferred[ScriptResult] = Deferred()
         self._path = path
+        self._leads = leads
+        self._group: int | None = None
         self._clock = clock
         self._timeLimit = timeLimit
         self._timer: IDelayedCall | None = None
@@ -72,6 +85,8 @@ class _Script(ProcessProtocol):
 
     def connectionMade(self) -> None:
         self.transport.closeStdin()
+        if self._leads:
+            self._group = self.transport.pid
         if self._timeLimit is not None:
             self._timer = self._clock.callLater(self._timeLimit, self._expired)
 
@@ -87,6 +102,10 @@ class _Script(ProcessProtocol):
     def processExited(self, reason: Failure) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        if self._timedOut and self._group is not None:
+            # The kernel gives the number to no other process while the group has members.
+            with suppress(OSError):
+                os.killpg(self._group, Signals.SIGKILL)
         self._lastWords = self._clock.callLater(_LINGER, self._listenNoMore)
         ended, self.ended = self.ended, Deferred()
         ended.callback(self._result(reason))
@@ -136,7 +155,10 @@ class _Script(ProcessProtocol):
 
     def _signal(self, name: str) -> None:
         try:
-            self.transport.signalProcess(name)
+            if self._group is not None and os.getpgid(self._group) == self._group:
+                os.killpg(self._group, Signals[f"SIG{name}"])
+            else:
+                self.transport.signalProcess(name)
         except (ProcessExitedAlready, OSError):
             pass  # it has ended meanwhile, or runs as another user
 
@@ -162,19 +184,37 @@ class ProcessRunner:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         timeLimit: float | None,
+        *,
+        whole: bool = False,
     ) -> Deferred[ScriptResult]:
-        script = _Script(path, self._clock, timeLimit)
+        executable = os.path.normpath(os.path.join(self._directory, path))
+        words = [path, *arguments]
+        leads = whole and os.access(SETSID, os.X_OK)
+        if leads:
+            if problem := _whyNot(executable):
+                return succeed(ScriptResult(error=problem))
+            executable, words = SETSID, [SETSID, executable, *arguments]
+        script = _Script(path, self._clock, timeLimit, leads)
         ended = script.ended
         try:
             self._reactor.spawnProcess(
-                script,
-                os.path.normpath(os.path.join(self._directory, path)),
-                [path, *arguments],
-                env={**os.environ, **environment},
+                script, executable, words, env={**os.environ, **environment}
             )
         except OSError as error:
             return succeed(ScriptResult(error=error.strerror or str(error)))
         return ended
+
+
+def _whyNot(path: str) -> str:
+    """
+    Why a file cannot be run, as the kernel would say; empty if it can.
+    """
+    code = 0
+    if not os.path.exists(path):
+        code = errno.ENOENT
+    elif os.path.isdir(path) or not os.access(path, os.X_OK):
+        code = errno.EACCES
+    return os.strerror(code) if code else ""
 
 
 @implementer(IMastershipStep)
@@ -235,16 +275,16 @@ class ScriptStep:
                 raise ScriptFailed(f"{command}: {result.explain()}")
             self._log.info("{command}: {end}", command=command, end=result.explain())
 
-        facts = _facts(change)
-        if own.title is not None:
-            facts["TXCARP_GROUP"] = own.title
+        facts = factsOf(change, own.title)
         running = self._runner.run(path, arguments, facts, own.scriptTimeout)
         return running.addCallback(ended)
 
 
-def _facts(change: Change) -> dict[str, str]:
+def factsOf(change: Change, title: str | None) -> dict[str, str]:
     """
     The variables that a script gets in its environment.
+
+    @param title: The name of the group in the configuration file; C{None} if it has none.
     """
     return {
         "TXCARP_STATE": change.role.value,
@@ -254,4 +294,5 @@ def _facts(change: Change) -> dict[str, str]:
         "TXCARP_ADDRESSES": " ".join(change.addresses),
         "TXCARP_REASON": change.reason.token,
         "TXCARP_PEER": change.peer,
+        **({} if title is None else {"TXCARP_GROUP": title}),
     }

@@ -336,7 +336,7 @@ class Participation:
                 case events.StepFailed(name=name):
                     if not candidate.isLeaving:
                         self.transportChanged()  # there is no event when IPv6 is switched off
-                        self.leaving.resign(HoldReason.UNFIT, self._damping.failed(name))
+                        self.leaving.resign(HoldReason.UNFIT, self._damping.failed(name), name)
                 case events.GivenBack():
                     self.leaving.givenBack(event)
                     if not candidate.isLeaving:

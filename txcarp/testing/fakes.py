@@ -158,6 +158,8 @@ class FakeScripts:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         timeLimit: float | None,
+        *,
+        whole: bool = False,
     ) -> Deferred[ScriptResult]:
         self.journal.append(("script", path, *arguments))
         self.environments.append(dict(environment))
