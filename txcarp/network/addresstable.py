@@ -65,6 +65,8 @@ class AddressTable:
         self._heldOn: dict[tuple[str, bytes], int] = {}
         #: By index and packed address, the lifetime in seconds with which this process added it.
         self._leases: dict[tuple[int, bytes], int] = {}
+        #: The indexes of the interfaces that promote secondary addresses.
+        self._promoting: set[int] = set()
         #: By index, what L{_noteRoles} found: packed addresses and prefix lengths.
         self._promoted: dict[int, set[tuple[bytes, int]]] = {}
 
@@ -134,10 +136,12 @@ class AddressTable:
         settings, rest = [], []
         first = self._promoted.get(index, ())
         promoted = [one for one in addresses if (one.packed, one.prefixLength) in first]
-        if promoted or any(one.isIPv4 and not self._on(index, one) for one in addresses):
+        adds = any(one.isIPv4 and not self._on(index, one) for one in addresses)
+        if promoted or (adds and index not in self._promoting):
             # After a restart of a network manager the virtual address may be the first of
             # its network.  The host's own address would be removed with it.
             settings.append(promoteSecondaries(index))
+            self._promoting.add(index)
         for address in promoted:
             # A new address is behind those of its network.  Meanwhile the host answers for it
             # because it has it with another prefix length.
@@ -208,6 +212,8 @@ class AddressTable:
         if before is None:
             return
         if not present:
+            if not any(self._addresses.of(address.index)):
+                self._promoting.discard(address.index)  # the interface may have been deleted
             left = self._addresses.at(address.index, address.local)
             if not any(map(self._isOurs, left.values())):
                 for observer, gone in self._affected(address.index, [address.local]).items():
@@ -218,6 +224,7 @@ class AddressTable:
 
     def addressesListed(self, again: bool) -> None:
         self._promoted.clear()
+        self._promoting.clear()
         for index in self._addresses.indexes():
             self._noteRoles(index)
         if again:

@@ -53,7 +53,7 @@ class LinkMonitor:
         self._untilKnown: list[Deferred[None]] = []
         self._links: dict[int, Link] = {}
         self._byName: dict[str, Link] = {}
-        self._watches: list[_Watch] = []
+        self._watches: dict[str, list[_Watch]] = {}
 
     def start(self) -> None:
         """
@@ -74,8 +74,9 @@ class LinkMonitor:
             self._netlink.removeLinkObserver(self)
             self._listing.stop()
             self._setLinks({})
-            for watch in self._watches:
-                watch.reported = None
+            for watches in self._watches.values():
+                for watch in watches:
+                    watch.reported = None
 
     def watch(self, name: str, observer: ILinkObserver) -> None:
         """
@@ -83,7 +84,7 @@ class LinkMonitor:
         this returns.
         """
         watch = _Watch(name, observer)
-        self._watches.append(watch)
+        self._watches.setdefault(name, []).append(watch)
         if self._known:
             self._notify(watch)
 
@@ -93,9 +94,12 @@ class LinkMonitor:
 
         @raise ValueError: If the observer does not watch this name.
         """
-        for watch in self._watches:
-            if watch.name == name and watch.observer is observer:
-                self._watches.remove(watch)
+        watches = self._watches.get(name, [])
+        for watch in watches:
+            if watch.observer is observer:
+                watches.remove(watch)
+                if not watches:
+                    del self._watches[name]
                 return
         raise ValueError(f"{observer!r} does not watch interface {name}")
 
@@ -122,6 +126,10 @@ class LinkMonitor:
     def linkEvent(self, link: Link, present: bool) -> None:
         self._listing.noteEvent(link, present)
         before = self._links.pop(link.index, None)
+        if present and before == link and self._byName.get(link.name) is before:
+            # The kernel reports many changes of settings.
+            self._links[link.index] = self._byName[link.name] = link
+            return
         if present:
             self._links[link.index] = link
         self._setLinks(self._links)
@@ -133,7 +141,7 @@ class LinkMonitor:
     def _listed(self, links: Iterable[Link]) -> None:
         self._known = True
         self._setLinks({link.index: link for link in links})
-        self._notifyAll({watch.name for watch in self._watches})
+        self._notifyAll(set(self._watches))
         waiting, self._untilKnown = self._untilKnown, []
         for known in waiting:
             known.callback(None)
@@ -145,9 +153,9 @@ class LinkMonitor:
         self._byName = {link.name: link for link in links.values()}
 
     def _notifyAll(self, names: set[str]) -> None:
-        for watch in [watch for watch in self._watches if watch.name in names]:
+        for watch in [watch for name in names for watch in self._watches.get(name, ())]:
             # An observer may remove another one, or stop this monitor.
-            if self._known and watch in self._watches:
+            if self._known and watch in self._watches.get(watch.name, ()):
                 self._notify(watch)
 
     def _notify(self, watch: _Watch) -> None:
