@@ -39,7 +39,7 @@ OTHERS: dict[str, Any] = {
     "anyFamily": True,
     "trackedInterfaces": (TrackedInterface("eth1"),),
     "checks": (HealthCheck("always", Scripted()),),
-    "steps": (ConfiguredStep(name="nothing", undo=("/bin/true",)),),
+    "steps": (ConfiguredStep(name="nothing", command=("/bin/true",)),),
     "ignoreLink": True,
     "releaseFirst": True,
     "announceEvery": 10.0,
@@ -78,7 +78,7 @@ class EachTests(SynchronousTestCase):
     def test_master(self) -> None:
         """
         A master remains master in the same run.  It sends one advertisement if the setting is in
-        it, and nothing otherwise.
+        it, acquires a new step, and does nothing otherwise.
         """
         self.assertEqual({*OTHERS}, LIVE)
         for setting, value in OTHERS.items():
@@ -88,8 +88,12 @@ class EachTests(SynchronousTestCase):
             run = stage.host._run
             change(stage, **{setting: value})
             timing = stage.host.configuration.timing
-            sent = [("advertise", timing.advbase, timing.advskew)]
-            self.assertEqual(stage.journal, sent if setting in ADVERTISED else [], setting)
+            done: list[object] = []
+            if setting in ADVERTISED:
+                done.append(("advertise", timing.advbase, timing.advskew))
+            if setting == "steps":
+                done.append(("script", "/bin/true"))
+            self.assertEqual(stage.journal, done, setting)
             self.assertIs(stage.host._run, run)
             self.assertIs(stage.host.role, Role.MASTER)
             self.assertEqual(getattr(stage.host.configuration, setting), value)
