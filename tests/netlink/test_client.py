@@ -5,12 +5,13 @@ Tests for L{txcarp.netlink.client} and L{txcarp.netlink.blocking}.
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import struct
 from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -478,6 +479,24 @@ class ConversationTests(SynchronousTestCase):
         self.netlink.doRead()
         errors = [error.errno if error else 0 for error in self.successResultOf(outcomes)]
         self.assertEqual(errors, [0] * 32 + [errno.ENODEV] * 8)
+
+    def test_manyCancelled(self) -> None:
+        """
+        Of requests that are cancelled, those that wait are not sent.  The answers to the others
+        mean nothing to anybody.
+        """
+        outcomes = self.netlink.requestAll([delLink(i) for i in range(1, 41)])
+        outcomes.cancel()
+        self.failureResultOf(outcomes, CancelledError)
+        other = self.netlink.requestAll([delLink(50)])
+        for sequence in range(1, 34):
+            self.kernel.answer(sequence, errno.ENODEV if sequence == 1 else 0)
+        while self.kernel.incoming:
+            self.netlink.doRead()
+        self.assertEqual(len(self.kernel.requests()), 33)
+        self.assertEqual(self.successResultOf(other), [None])
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_boundedTurn(self) -> None:
         """

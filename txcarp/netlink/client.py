@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
@@ -22,7 +22,7 @@ from txcarp.interfaces import IAddressObserver
 from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink import format as wire
 from txcarp.netlink.blocking import openNetlinkSocket
-from txcarp.netlink.conversation import AnswerLost, Conversation, NetlinkClosed
+from txcarp.netlink.conversation import AnswerLost, Conversation, NetlinkClosed, Outcome
 from txcarp.netlink.format import Message, NetlinkError, Request
 from txcarp.netlink.messages import (
     RTM_DELADDR,
@@ -128,17 +128,9 @@ class Netlink(SocketReader[bytes]):
         @return: Fires with one result for each request: C{None}, or the error with which
             L{request} would fail.
         """
-
-        def outcome(failure: Failure) -> OSError:
-            if not isinstance(failure.value, OSError):
-                failure.raiseException()
-            error: OSError = failure.value
-            return error
-
-        answers: list[Deferred[OSError | None]] = []
-        for answer in self._conversation.ask(requests):
-            answers.append(answer.addCallbacks(lambda messages: None, outcome))
-        return gatherResults(answers)
+        return self._conversation.ask(requests).addCallback(
+            lambda outcomes: [one if isinstance(one, OSError) else None for one in outcomes]
+        )
 
     def dumpLinks(self) -> Deferred[list[Link]]:
         """
@@ -160,18 +152,17 @@ class Netlink(SocketReader[bytes]):
         table, which may have a million routes.
         """
 
+        def hopsIn(outcomes: list[Outcome]) -> list[bytes]:
+            found = []
+            for outcome in outcomes:
+                if not isinstance(outcome, OSError):
+                    found += [hop for message in outcome for hop in nextHops(message, index)]
+                elif isinstance(outcome, NetlinkClosed | AnswerLost):
+                    raise outcome
+            return found
 
-        def hopsIn(messages: list[Message]) -> list[bytes]:
-            return [hop for message in messages for hop in nextHops(message, index)]
-
-        answers = [
-            answer.addErrback(_noRoute).addCallback(hopsIn)
-            for answer in self._conversation.ask([getRoute(one, index) for one in NOWHERE])
-        ]
-        return gatherResults(answers, consumeErrors=True).addCallbacks(
-            lambda found: [hop for hops in found for hop in hops],
-            lambda failure: failure.value.subFailure,
-        )
+        requests = [getRoute(one, index) for one in NOWHERE]
+        return self._conversation.ask(requests).addCallback(hopsIn)
 
     def addLinkObserver(self, observer: ILinkEventObserver) -> None:
         """
@@ -244,7 +235,7 @@ class Netlink(SocketReader[bytes]):
         self._conversation.send()
 
     def _ask(self, request: Request) -> Deferred[list[Message]]:
-        return self._conversation.ask((request,))[0]
+        return self._conversation.ask((request,)).addCallback(_only)
 
     def _send(self, data: bytes) -> None:
         if self._socket is not None:
@@ -283,11 +274,11 @@ class Netlink(SocketReader[bytes]):
                 self._log.failure("The observer {observer!r} failed", observer=observer)
 
 
-def _noRoute(failure: Failure) -> list[Message]:
+def _only(outcomes: list[Outcome]) -> list[Message]:
     """
-    No message, if the kernel has no route.
+    Return the answer to one request.
     """
-    failure.trap(OSError)
-    if isinstance(failure.value, NetlinkClosed | AnswerLost):
-        failure.raiseException()
-    return []
+    [outcome] = outcomes
+    if isinstance(outcome, OSError):
+        raise outcome
+    return outcome

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TypeAlias
 
 import attrs
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, succeed
 
 from txcarp.netlink import format as wire
 from txcarp.netlink.format import Message, Request
@@ -43,17 +44,46 @@ class AnswerLost(ConnectionError):
         super().__init__("netlink messages were lost, the answer among them")
 
 
+#: What became of a request: the messages of the answer, or the kernel's error, L{NetlinkClosed} or
+#: L{AnswerLost}.
+Outcome: TypeAlias = "list[Message] | OSError"
+
+
+@attrs.define(eq=False)
+class _Batch:
+    """
+    Requests of one caller.
+
+    @ivar answer: Fires with the outcomes of all requests, in their order.
+    @ivar outcomes: Those that are known, by the place of the request.
+    @ivar size: The number of requests.
+    """
+
+    size: int
+    answer: Deferred[list[Outcome]] = attrs.field(factory=Deferred)
+    outcomes: dict[int, Outcome] = attrs.field(factory=dict)
+
+    def ended(self, place: int, outcome: Outcome) -> None:
+        """
+        Note the outcome of a request.
+        """
+        self.outcomes[place] = outcome
+        if len(self.outcomes) == self.size:
+            self.answer.callback([self.outcomes[one] for one in range(self.size)])
+
+
 @attrs.define(eq=False)
 class _Exchange:
     """
     A request and what was received for it.
 
-    @ivar answer: Fires with the messages of the answer.
+    @ivar place: The place of the request in its batch.
     @ivar interrupted: Whether the list changed while the kernel sent it.
     """
 
     request: Request
-    answer: Deferred[list[Message]]
+    batch: _Batch
+    place: int
     attempts: int = 1
     interrupted: bool = False
     messages: list[Message] = attrs.field(factory=list)
@@ -94,22 +124,26 @@ class Conversation:
         self._sent.clear()
         self._queue.clear()
         for exchange in unanswered:
-            exchange.answer.errback(NetlinkClosed())
+            exchange.batch.ended(exchange.place, NetlinkClosed())
 
-    def ask(self, requests: Sequence[Request]) -> list[Deferred[list[Message]]]:
+    def ask(self, requests: Sequence[Request]) -> Deferred[list[Outcome]]:
         """
         Send requests in their order, after earlier ones.
 
-        @return: For each request a Deferred that fires with the messages of the answer, or
-            fails with the kernel's C{OSError}, L{NetlinkClosed} or L{AnswerLost}.
+        @return: Fires with the outcome of each request.  Those that are not sent when this is
+            cancelled are never sent.
         """
         if self._port is None:
-            return [fail(NetlinkClosed()) for _ in requests]
-        exchanges = [_Exchange(request, Deferred()) for request in requests]
+            return succeed([NetlinkClosed() for _ in requests])
+        if not requests:
+            return succeed([])
+        batch = _Batch(len(requests))
         # All are queued before the first is sent, so that they share datagrams.
-        self._queue.extend(exchanges)
+        self._queue.extend(
+            _Exchange(request, batch, place) for place, request in enumerate(requests)
+        )
         self.send()
-        return [exchange.answer for exchange in exchanges]
+        return batch.answer
 
     def send(self) -> None:
         """
@@ -117,7 +151,7 @@ class Conversation:
         while they are sent, so this never waits, and their order is kept.
         """
         while self._port is not None and self._queue and len(self._sent) < _WINDOW:
-            if self._queue[0].answer.called:
+            if self._queue[0].batch.answer.called:
                 self._queue.popleft()  # cancelled before it was sent
                 continue
             if self._queue[0].request.isDump:
@@ -170,7 +204,7 @@ class Conversation:
     def _takeBatch(self, room: int) -> list[_Exchange]:
         batch: list[_Exchange] = []
         for exchange in islice(self._queue, room):
-            if exchange.request.isDump or exchange.answer.called:
+            if exchange.request.isDump or exchange.batch.answer.called:
                 break
             batch.append(exchange)
         for _ in batch:
@@ -192,7 +226,9 @@ class Conversation:
                 self._dumping = False
                 # In front, so that no later request overtakes it.
                 self._queue.appendleft(
-                    _Exchange(exchange.request, exchange.answer, exchange.attempts + 1)
+                    _Exchange(
+                        exchange.request, exchange.batch, exchange.place, exchange.attempts + 1
+                    )
                 )
                 return
             error = OSError("the kernel's list changed each time while it was read")
@@ -208,7 +244,4 @@ class Conversation:
         exchange = self._sent.pop(sequence)
         if exchange.request.isDump:
             self._dumping = False
-        if error is None:
-            exchange.answer.callback(exchange.messages)
-        else:
-            exchange.answer.errback(error)
+        exchange.batch.ended(exchange.place, exchange.messages if error is None else error)
