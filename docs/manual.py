@@ -106,8 +106,9 @@ def keyReference() -> str:
     lines += [
         *("", "Keys of a health check", "----------------------", ""),
         *_wrapped(
-            "Each of these keys can be in ``[group.NAME.check.CHECK]``. One key says what to "
-            "check, and the keys that go with it follow. \"Health checks\" in "
+            "Each of these keys can be in ``[group.NAME.check.CHECK]`` and "
+            "``[defaults.check.CHECK]``. One key says what to check, and the keys "
+            "that go with it follow. \"Health checks\" in "
             "``docs/guide.rst`` explains them.",
             90,
         ),

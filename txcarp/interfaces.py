@@ -577,6 +577,10 @@ class IPlatform(Interface):
         nothing does."""
     )
 
+    probes: Any = Attribute(
+        """Runs the health checks of all virtual hosts (L{txcarp.checks.probes.Probes})."""
+    )
+
     def pauseSeconds() -> float:
         """
         Return the seconds on a clock that is never set or slewed, and runs while the machine

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTime
 from zope.interface import implementer
 
+from txcarp.checks.probes import Probes
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.clock.steady import SteadyClock
 from txcarp.interfaces import (
@@ -109,6 +110,7 @@ class LinuxPlatform:
                 partial(listen, reactor),
             )
         )
+        self.probes = Probes(self)
         self.pauseSeconds = clock.seconds if self._clock is None else SteadyClock()
         self.wallSeconds = time.time
         self.random = secrets.randbits

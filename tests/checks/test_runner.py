@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.checks.runner}.
+Tests for L{txcarp.checks.runner} and L{txcarp.checks.probes}.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests.checks.scripted import Scripted
 from txcarp.checks.health import HealthCheck
-from txcarp.checks.runner import LONGEST_TEXT, Runner, beginning
+from txcarp.checks.probes import AT_ONCE, LONGEST_TEXT
+from txcarp.checks.runner import Runner, beginning
+from txcarp.checks.tcp import TCPCheck
 from txcarp.checks.verdict import Health, Outcome
-from txcarp.interfaces import IPlatform
+from txcarp.interfaces import ICheck, IPlatform
 from txcarp.testing import Segment
 
 
@@ -246,3 +249,113 @@ class SpreadTests(RunnerTestCase):
         self.assertEqual({round(gap, 6) for gap in gaps[1:]}, {10.0})
         assert runner.next is not None
         self.assertAlmostEqual(runner.next, check.runs[-1] + 10)
+
+
+class SharedTests(RunnerTestCase):
+    """
+    Several groups that have the same check.
+    """
+
+    def test_once(self) -> None:
+        """
+        Equal checks with the same interval and timeout are run once, and each group has its own
+        state.
+        """
+        check = Scripted(OSError("refused"))
+        quick = self.runner(check, fall=1, initial=Health.GOOD)
+        slow = self.runner(check, fall=3, initial=Health.GOOD)
+        self.segment.advance(1.5)
+        self.assertEqual(len(check.runs), 1)
+        self.assertEqual((quick.verdict.health, slow.verdict.health), (Health.BAD, Health.GOOD))
+        self.assertEqual((quick.text, slow.text), ("refused", "refused"))
+        self.assertEqual(quick.next, slow.next)
+        quick.stop()
+        self.segment.advance(2)
+        self.assertEqual(len(check.runs), 3)
+        self.assertIs(slow.verdict.health, Health.BAD)
+        slow.stop()
+        self.segment.advance(5)
+        self.assertEqual(len(check.runs), 3)
+        self.assertEqual(slow.next, None)
+
+    def test_notOnce(self) -> None:
+        """
+        Checks that differ, or whose times do, have runs of their own; so do those without a hash.
+        """
+        for _ in range(2):
+            self.runner(TCPCheck("127.0.0.1:1"), timeout=0.5)
+        self.runner(TCPCheck("127.0.0.1:1"), timeout=0.6)
+        self.runner(TCPCheck("127.0.0.1:2"), timeout=0.5)
+        self.assertEqual(len(self.host.probes._probes), 3)
+        check = Unhashable()
+        for _ in range(2):
+            self.runner(check)
+        self.assertEqual(len(self.host.probes._probes), 5)
+        self.doCleanups()
+        self.assertEqual(self.host.probes._probes, {})
+
+    def test_late(self) -> None:
+        """
+        A group that comes later has its first result soon, although the interval is long.
+        """
+        check = Scripted()
+        self.runner(check, interval=600.0)
+        self.segment.advance(700)
+        runs = len(check.runs)
+        late = self.runner(check, interval=600.0)
+        self.segment.advance(1)
+        self.assertEqual(len(check.runs), runs + 1)
+        self.assertIs(late.verdict.health, Health.GOOD)
+        self.segment.advance(1200)
+        self.assertEqual(len(check.runs), runs + 3)
+
+    def test_stopped(self) -> None:
+        """
+        A run that several groups wait for goes on until the last of them has left.
+        """
+        cancelled: list[object] = []
+        check = Scripted(Deferred(cancelled.append))
+        several = [self.runner(check, timeout=60) for _ in range(2)]
+        self.segment.advance(1)
+        several[0].stop()
+        self.assertEqual(cancelled, [])
+        several[1].stop()
+        self.assertEqual(len(cancelled), 1)
+
+    def test_burst(self) -> None:
+        """
+        If many groups change at once, the reactor has its turns in between.  A group that left
+        meanwhile is not told, and one that fails does not keep the others from it.
+        """
+        check = Scripted()
+        many = [self.runner(check) for _ in range(3 * AT_ONCE)]
+        self.changes.clear()
+        many[0]._changed = Scripted(ValueError("x")).run  # type: ignore[assignment]
+        turns: list[int] = []
+        later = self.host.clock.callLater
+
+        def callLater(delay: float, *call: Any) -> Any:
+            if delay == 0:
+                turns.append(len(self.changes))
+                many[-1].stop()
+            return later(delay, *call)
+
+        self.patch(self.host.clock, "callLater", callLater)
+        self.segment.advance(1)
+        self.assertEqual(turns, [AT_ONCE - 1, 2 * AT_ONCE - 1])
+        self.assertEqual(len(self.changes), 3 * AT_ONCE - 2)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+
+@implementer(ICheck)
+class Unhashable:
+    """
+    A check without a hash.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def run(self, platform: IPlatform, timeout: float) -> None:
+        """
+        It works.
+        """

@@ -141,6 +141,51 @@ class GoodTests(CheckTestCase):
         self.assertEqual(changed.explain(), "changes: checks; no interruption")
 
 
+class DefaultTests(CheckTestCase):
+    """
+    Checks of all groups.
+    """
+
+    def checks(self, *lines: str) -> list[list[Any]]:
+        """
+        What each group of a file checks.
+        """
+        second = self.text().replace("[group.web]", "[group.dns]").replace("vhid = 1", "vhid = 2")
+        second = second.replace("10.1.1.252", "10.1.1.253")
+        text = "\n".join([self.text(), *lines[:1], second[second.index("[group") :], *lines[1:]])
+        return [[one.check for one in group.checks] for group in self.read(text).groups]
+
+    def test_all(self) -> None:
+        """
+        A check of C{[defaults]} is one of each group, unless the group has its own or leaves it
+        out.
+        """
+        common = '[defaults.check.a]\ntcp = "127.0.0.1:1"\n[defaults.check.b]\nprocess = "b"\n'
+        tcp, process = TCPCheck("127.0.0.1:1"), ProcessCheck("b")
+        self.assertEqual(self.checks("", common), [[tcp, process]] * 2)
+        self.assertEqual(self.checks("check.a = false", common), [[process], [tcp, process]])
+        own = "check.a.process = 'c'\ncheck.c.interface = 'eth1'"
+        [web, dns] = self.checks(own, common)
+        self.assertEqual(web, [ProcessCheck("c"), process, InterfaceCheck("eth1")])
+        self.assertEqual(dns, [tcp, process])
+
+    def test_wrong(self) -> None:
+        """
+        A mistake is found once, also if no group has the check.  One cannot leave out what is not
+        there.
+        """
+        text = self.text() + "[defaults.check.a]\ntcp = 5\n"
+        self.assertEqual(len(self.refused(text)), 3)
+        leaving = self.text() + "check.a = false\n[defaults.check.a]\ntcp = 5\n"
+        self.assertIn("tcp: 5 is not text", self.refused(leaving)[0])
+        said = self.refused(self.text() + "check.b = false\n")[0]
+        self.assertIn("there is no [defaults.check.b] to leave out", said)
+        said = self.refused(self.text() + "[defaults]\ncheck = 5\n")[0]
+        self.assertIn("defaults.check must be a table", said)
+        said = self.refused(self.text() + "[defaults.check]\na = 5\n")[0]
+        self.assertIn("defaults.check.a must be a table", said)
+
+
 class WrongTests(CheckTestCase):
     """
     Checks that are wrong.

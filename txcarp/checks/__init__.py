@@ -5,7 +5,8 @@ In reading order:
 
   - C{verdict}: what a series of results means, as a value.
   - C{health}: the settings of one check.
-  - C{runner}: runs one check at its times.
+  - C{probes}: runs each check at its times, once for all groups that have it.
+  - C{runner}: the state of one check of one group.
   - C{tcp}: whether a server accepts connections.
   - C{http}: whether a web server answers.
   - C{dns}: whether a name server answers.

@@ -3,8 +3,9 @@ The configuration file: any number of groups in TOML.
 
 A group has the settings of L{VirtualHostConfiguration
 <txcarp.configuration.model.VirtualHostConfiguration>} under the keys of
-L{txcarp.configuration.settings}.  The keys of C{[defaults]} count for each group that does not
-have them itself.  All mistakes are found at once, and a file with one gives nothing.
+L{txcarp.configuration.settings}.  The keys and the health checks of C{[defaults]} count for each
+group that does not have them itself.  All mistakes are found at once, and a file with one gives
+nothing.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ class _Reading:
         self._converter = makeConverter(directory, environment, self._warnings.append)
         #: What was read of each key, by its path, so that each mistake is found once.
         self._read: dict[KeyPath, dict[str, Any] | None] = {}
+        self._checks: dict[KeyPath, HealthCheck | None] = {}
 
     def read(self) -> Configuration:
         """
@@ -146,10 +148,12 @@ class _Reading:
         groups = self._table(("group",))
         if not groups and not self.problems:
             self._problem(("group",), "there is no group: a group begins with [group.NAME]")
-        self._unknown(("defaults",), defaults, BY_NAME, "[defaults]")
+        self._unknown(("defaults",), _without(defaults, "check"), BY_NAME, "[defaults]")
         for key in defaults:
             if key in BY_NAME:
                 self._key(("defaults", key), BY_NAME[key], defaults[key])
+        for key in self._table(("defaults", "check")):
+            self._check(("defaults", "check", key))
         found: list[tuple[str, dict[str, Any], dict[str, KeyPath]]] = []
         for name in groups:
             if _GROUP_NAME.fullmatch(name) is None:
@@ -205,7 +209,7 @@ class _Reading:
         """
         table: Any = self._document
         for key in path:
-            table = table.get(key, {})
+            table = table.get(key, {}) if isinstance(table, dict) else {}
         if isinstance(table, dict):
             return table
         self._problem(path, f"{'.'.join(map(str, path))} must be a table")
@@ -221,8 +225,7 @@ class _Reading:
         """
         path = "group", name
         own = self._table(path)
-        known = {key: value for key, value in own.items() if key not in ("check", "step")}
-        self._unknown(path, known, BY_NAME, f"[group.{name}]")
+        self._unknown(path, _without(own, "check", "step"), BY_NAME, f"[group.{name}]")
         places: dict[str, KeyPath] = {key: ("defaults", key) for key in defaults}
         if "passfile" in own or "credential" in own:
             places.pop("passfile", None)
@@ -254,23 +257,42 @@ class _Reading:
 
     def _healthChecks(self, name: str) -> Any:
         """
-        The health checks of a group.
+        The health checks of a group: its own, and those of C{[defaults]} that it does not have
+        itself or leave out.
         """
-        several = self._table(("group", name, "check"))
-        checks: list[HealthCheck | None] = []
-        for one in several:
+        own = self._table(("group", name, "check"))
+        common: Any = self._document.get("defaults")
+        common = common.get("check") if isinstance(common, dict) else None
+        paths: dict[str, KeyPath] = {
+            one: ("defaults", "check", one) for one in (common if isinstance(common, dict) else ())
+        }
+        for one, value in own.items():
             path = "group", name, "check", one
-            table = self._table(path)
-            if table is not several[one]:
-                checks.append(None)  # it is no table
-                continue
-            where = f"[group.{name}.check.{one}]"
-            self._unknown(path, table, CHECK_KEYS, where)
-            check, problems = readCheck(one, table, self._converter, where)
-            checks.append(check)
-            for key, text in problems:
-                self._problem((*path, key) if key else path, text, value=bool(key))
+            if value is not False:
+                paths[one] = path
+            elif paths.pop(one, None) is None:
+                self._problem(path, f"there is no [defaults.check.{one}] to leave out", value=True)
+        checks = [self._check(path) for path in paths.values()]
         return _WRONG if None in checks else checks
+
+    def _check(self, path: KeyPath) -> HealthCheck | None:
+        """
+        Read a health check.
+
+        @return: The check; C{None} if it is wrong.
+        """
+        if path not in self._checks:
+            self._checks[path] = None
+            given = len(self.problems)
+            table = self._table(path)
+            if len(self.problems) == given:
+                where = f"[{'.'.join(map(str, path))}]"
+                self._unknown(path, table, CHECK_KEYS, where)
+                check, problems = readCheck(str(path[-1]), table, self._converter, where)
+                self._checks[path] = check
+                for key, text in problems:
+                    self._problem((*path, key) if key else path, text, value=bool(key))
+        return self._checks[path]
 
     def _steps(self, name: str) -> Any:
         """
@@ -439,6 +461,10 @@ class _Reading:
 
 #: In place of a value that is wrong, which was reported.
 _WRONG: Any = object()
+
+
+def _without(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _former(settings: Mapping[str, Any]) -> Iterable[VirtualAddress]:

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from txcarp.addresses import Holding, VirtualAddress, textOf
 from txcarp.change import Change, ScriptResult
+from txcarp.checks.probes import Probes
 from txcarp.interfaces import (
     IAddressTable,
     IAnnouncer,
@@ -336,6 +337,7 @@ class FakePlatform:
     neighbours: Any
     store: Any
     reactor: Any
+    probes: Any
 
     def __init__(
         self, clock: IReactorTime, journal: Journal, links: FakeLinks, network: INetwork
@@ -349,6 +351,7 @@ class FakePlatform:
         self.neighbours = FakeNeighbours()
         self.store = None
         self.reactor = None
+        self.probes = Probes(self)
         self.asleep = 0.0
         self.opened = False
         self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits
