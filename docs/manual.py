@@ -131,7 +131,7 @@ def keyReference() -> str:
 
 
 def _aboutPartKey(key: CheckKey | StepKey) -> str:
-    of = f"With ``{key.of}``: " if key.of else ""
+    of = f"With {' or '.join(f'``{one}``' for one in key.of)}: " if key.of else ""
     said = key.help if of else f"{key.help[0].upper()}{key.help[1:]}"
     value = re.sub(r'(\[[^]]*\]|\{[^}]*\}|"[^"]*"|\b(?:true|false)\b)', r"``\1``", key.value)
     default = f" Default: ``{key.default}``." if key.default else ""

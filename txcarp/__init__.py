@@ -18,6 +18,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{membership}: one run of a virtual host in its group.
   - C{mastership}: what a master does, and undoes afterwards.
   - C{checks}: whether what a master needs works.
+  - C{plugins}: where the checks of other programs are found.
   - C{virtualhost}: a virtual host, as other programs see it.
   - C{status}: everything about a virtual host at one moment.
   - C{explanation}: why a host is master or is not, in words.
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from txcarp.checks.local import FileCheck as FileCheck
     from txcarp.checks.local import InterfaceCheck as InterfaceCheck
     from txcarp.checks.local import ProcessCheck as ProcessCheck
+    from txcarp.checks.plugins import CheckPlugin as CheckPlugin
     from txcarp.checks.tcp import TCPCheck as TCPCheck
     from txcarp.checks.verdict import Health as Health
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IAdvertisementTransport as IAdvertisementTransport
     from txcarp.interfaces import IAnnouncer as IAnnouncer
     from txcarp.interfaces import ICheck as ICheck
+    from txcarp.interfaces import ICheckPlugin as ICheckPlugin
     from txcarp.interfaces import IDiagnosisObserver as IDiagnosisObserver
     from txcarp.interfaces import ILeaseObserver as ILeaseObserver
     from txcarp.interfaces import ILinkMonitor as ILinkMonitor
@@ -157,6 +160,7 @@ _MODULES = {
     "BadState": "txcarp.statefile",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
+    "CheckPlugin": "txcarp.checks.plugins",
     "CheckStatus": "txcarp.status",
     "CommandCheck": "txcarp.checks.local",
     "Comparison": "txcarp.protocol.explain",
@@ -187,6 +191,7 @@ _MODULES = {
     "IAdvertisementTransport": "txcarp.interfaces",
     "IAnnouncer": "txcarp.interfaces",
     "ICheck": "txcarp.interfaces",
+    "ICheckPlugin": "txcarp.interfaces",
     "IDiagnosisObserver": "txcarp.interfaces",
     "ILeaseObserver": "txcarp.interfaces",
     "ILinkMonitor": "txcarp.interfaces",

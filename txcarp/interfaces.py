@@ -496,6 +496,23 @@ class ICheck(Interface):
         """
 
 
+class ICheckPlugin(Interface):
+    """
+    Makes health checks of one kind for the configuration file.  Twisted's plugin system finds it in
+    C{txcarp/plugins}.
+    """
+
+    name: str = Attribute("""What the configuration file calls it.""")
+
+    def make(**arguments: Any) -> ICheck:
+        """
+        Make a check.
+
+        @param arguments: The table C{arguments} of the file.
+        @raise Exception: If they are wrong.
+        """
+
+
 class IWitness(ICheck):
     """
     A check that asks other hosts on the link of a group.  If one of them answers, this host is not

@@ -11,5 +11,6 @@ In reading order:
   - C{http}: whether a web server answers.
   - C{dns}: whether a name server answers.
   - C{gateway}: whether another host on the link answers.
+  - C{plugins}: checks of other programs, found by their names.
   - C{local}: processes, files, interfaces and commands.
 """

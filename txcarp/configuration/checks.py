@@ -38,7 +38,7 @@ class CheckKey(NamedTuple):
     @ivar argument: The argument of the check that it gives; empty if it is a setting of every
         check.
     @ivar makes: Makes the check, if this key says what to check; C{None} otherwise.
-    @ivar of: The key that says what to check with which this one goes; empty for every one.
+    @ivar of: The keys that say what to check with which this one goes; empty for every one.
     @ivar default: The default, for people; may be empty.
     """
 
@@ -47,7 +47,7 @@ class CheckKey(NamedTuple):
     help: str
     argument: str = ""
     makes: Callable[..., ICheck] | None = None
-    of: str = ""
+    of: tuple[str, ...] = ()
     default: str = ""
 
 
@@ -62,6 +62,26 @@ def _fromPython(name: str, arguments: Mapping[str, Any] | None = None) -> ICheck
     try:
         found = namedAny(name)
         check = found if ICheck.providedBy(found) else found(**arguments or {})
+    except Exception as error:
+        raise ValueError(f"{name!r} gives no check: {type(error).__name__}: {error}") from None
+    if not ICheck.providedBy(check):
+        raise ValueError(f"{name!r} gives {check!r}, which does not provide ICheck")
+    return check
+
+
+def _fromPlugin(name: str, arguments: Mapping[str, Any] | None = None) -> ICheck:
+    """
+    A check of a plugin.
+
+    @param name: The name of the plugin.
+    @param arguments: Its arguments.
+    @raise ValueError: If there is none.
+    """
+    from txcarp.checks.plugins import findPlugin
+
+    plugin = findPlugin(name)
+    try:
+        check = plugin.make(**arguments or {})
     except Exception as error:
         raise ValueError(f"{name!r} gives no check: {type(error).__name__}: {error}") from None
     if not ICheck.providedBy(check):
@@ -93,21 +113,21 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         "a status or a list of them",
         "good statuses of the answer",
         "status",
-        of="http",
+        of=("http",),
         default="200 to 399",
     ),
     "body": CheckKey(
-        *_TEXT, "text that must be in the first 64 KiB of the answer", "body", of="http"
+        *_TEXT, "text that must be in the first 64 KiB of the answer", "body", of=("http",)
     ),
     "host": CheckKey(
-        *_TEXT, "name of the server in the request and in its certificate", "host", of="http"
+        *_TEXT, "name of the server in the request and in its certificate", "host", of=("http",)
     ),
     "verify": CheckKey(
         bool,
         "true or false",
         "whether the server needs a certificate that this host trusts",
         "verify",
-        of="http",
+        of=("http",),
         default="true",
     ),
     "dns": CheckKey(
@@ -118,11 +138,11 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         'an address, with a port unless that is 53, such as "127.0.0.1"',
         "the name server",
         "server",
-        of="dns",
+        of=("dns",),
         default="127.0.0.1",
     ),
     "record": CheckKey(
-        str, f"one of {', '.join(TYPES)}", "type of the records", "record", of="dns", default="A"
+        str, f"one of {', '.join(TYPES)}", "type of the records", "record", of=("dns",), default="A"
     ),
     "process": CheckKey(
         str, 'a name as "ps -o comm" shows it', "process that must run", "name", ProcessCheck
@@ -142,7 +162,7 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         FileCheck,
     ),
     "max_age": CheckKey(
-        *_SECONDS, "time since the file was last written, at most", "maximumAge", of="file"
+        *_SECONDS, "time since the file was last written, at most", "maximumAge", of=("file",)
     ),
     "interface": CheckKey(
         str, "a name", "interface that must be up and have a carrier", "name", InterfaceCheck
@@ -176,12 +196,19 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         "name",
         _fromPython,
     ),
+    "plugin": CheckKey(
+        str,
+        "a name",
+        "plugin of txcarp (a module in txcarp/plugins) that makes the check",
+        "name",
+        _fromPlugin,
+    ),
     "arguments": CheckKey(
         Arguments,
         "a table such as {limit = 1000}",
-        "arguments for the class",
+        "arguments for the class or the plugin",
         "arguments",
-        of="python",
+        of=("python", "plugin"),
     ),
     "interval": CheckKey(
         *_SECONDS, "time from the beginning of one run to that of the next", default="1s"
@@ -230,9 +257,9 @@ def readCheck(
     elif len(subjects) > 1:
         problems.append((subjects[-1], f"give either {' or '.join(subjects)}"))
     for key in table:
-        of = CHECK_KEYS[key].of if key in CHECK_KEYS else ""
-        if of and subjects and of not in subjects:
-            problems.append((key, f"{key}: goes with {of}, and not with {subjects[0]}"))
+        of = CHECK_KEYS[key].of if key in CHECK_KEYS else ()
+        if of and subjects and not {*of} & {*subjects}:
+            problems.append((key, f"{key}: goes with {' or '.join(of)}, not with {subjects[0]}"))
     if values.get("failing", "unfit") != "unfit":
         problems.append(("failing", f"failing: {values['failing']!r} is not 'unfit'"))
     if "failing" in table and "demote" in table:
@@ -305,7 +332,7 @@ def _make(subject: str, values: Mapping[str, Any]) -> ICheck:
     assert make is not None
     arguments = {CHECK_KEYS[subject].argument: values[subject]}
     for key, value in values.items():
-        if CHECK_KEYS[key].of == subject:
+        if subject in CHECK_KEYS[key].of:
             arguments[CHECK_KEYS[key].argument] = value
     if "status" in arguments:
         arguments["status"] = tuple(arguments["status"])

@@ -23,14 +23,14 @@ class StepKey(NamedTuple):
     @ivar kind: What a value is read as.  Where it is a list, a single value is a list of one.
     @ivar value: What a value looks like, for people.
     @ivar help: One line about it.
-    @ivar of: The key with which this one goes; empty for every step.
+    @ivar of: The keys with which this one goes; empty for every step.
     @ivar default: The default, for people; may be empty.
     """
 
     kind: Any
     value: str
     help: str
-    of: str = ""
+    of: tuple[str, ...] = ()
     default: str = ""
 
 
@@ -56,7 +56,7 @@ STEP_KEYS: Mapping[str, StepKey] = {
         f"one of {', '.join(ACTIONS)}",
         "what to do with the unit when this host becomes master; a started one is stopped "
         "afterwards, the others stay as they are",
-        of="unit",
+        of=("unit",),
         default="start",
     ),
     "when": StepKey(
@@ -101,8 +101,9 @@ def readStep(
                 values[key] = readValue(converter, one.kind, value)
             except ValueError as error:
                 problems.append((key, f"{key}: {error or f'expected is {one.value}'}"))
-            if one.of and one.of not in table:
-                problems.append((key, f"{key}: goes with {one.of}, which this step does not have"))
+            if one.of and table.keys().isdisjoint(one.of):
+                wanted = " or ".join(one.of)
+                problems.append((key, f"{key}: goes with {wanted}, which this step does not have"))
     if "name" not in table:
         problems.append(("", f"{where} has no name"))
     subjects = [key for key in ("command", "undo", "unit") if key in table]
