@@ -27,12 +27,14 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtxcarp confirm\fR [\fIoptions\fR]
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
+\fBtxcarp drain\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp explain\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
 \fBtxcarp is\-master\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp observe\fR [\fIoptions\fR]
 \fBtxcarp promote\fR [\fIoptions\fR] \fIGROUP NAME\fR
 \fBtxcarp reload\fR [\fIoptions\fR]
+\fBtxcarp resume\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp status\fR [\fIoptions\fR] [\fIGROUP\fR ...]
 \fBtxcarp takeover\fR [\fIoptions\fR] \fIGROUP\fR
 .fi

@@ -158,10 +158,31 @@ class ExplanationTests(SynchronousTestCase):
                     explanation.status, holds=[HoldStatus(reason, left, "so it is")]
                 )
                 lines = Explanation(status, {}).lines()
+                if reason is HoldReason.DRAINED:
+                    continue
                 self.assertIn(
                     f"This host is held back from the election{words}: {reason.value} (so it is).",
                     lines,
                 )
+
+    def test_drained(self) -> None:
+        """
+        A drained host says by whom and until when, whether there is a master, and what to do.
+        """
+        stage = Stage()
+        stage.start()
+        explanation = stage.host.explain()
+        actor = Actor(0, "root", 4711)
+        for master, left, by in (("10.1.1.2", 150.0, actor), ("", None, None)):
+            hold = HoldStatus(HoldReason.DRAINED, left, "", by)
+            status = attrs.evolve(explanation.status, holds=[hold], master=master, deadline=None)
+            lines = Explanation(status, {}).lines()
+            self.assertEqual("No other host is heard as master." in lines, not master)
+            terms = " by root, uid 0, process 4711 until 08:02:30" if master else ""
+            self.assertIn(f"This host is drained{terms}, and stays out of the election.", lines)
+            self.assertIn(
+                "To have it take part again, run 'txcarp resume eth7:10' here.", lines
+            )
 
     def test_changes(self) -> None:
         """

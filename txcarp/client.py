@@ -86,29 +86,55 @@ class Client:
         """
         return self._ask("GET", f"/v1/groups/{quote(name, safe=':')}/explain")
 
-    def demote(self, name: str, reason: str, amount: int) -> dict[str, Any]:
+    def demote(self, name: str, reason: str, amount: int, **terms: Any) -> dict[str, Any]:
         """
         Make the host less preferred in a group for a reason.
 
+        @param terms: As in L{drain}: C{wait} and C{timeout}.
         @return: The state of the group afterwards.
         """
-        return self._group("POST", name, "demote", {"reason": reason, "amount": amount})
+        return self._group("POST", name, "demote", {"reason": reason, "amount": amount, **terms})
 
-    def promote(self, name: str, reason: str) -> dict[str, Any]:
+    def promote(self, name: str, reason: str, **terms: Any) -> dict[str, Any]:
         """
         End the demotion for a reason.
 
+        @param terms: As in L{drain}: C{wait} and C{timeout}.
         @return: The state of the group afterwards.
         """
-        return self._group("POST", name, "promote", {"reason": reason})
+        return self._group("POST", name, "promote", {"reason": reason, **terms})
 
-    def takeOver(self, name: str) -> dict[str, Any]:
+    def takeOver(self, name: str, **terms: Any) -> dict[str, Any]:
         """
         Become master of a group.
 
+        @param terms: As in L{drain}: C{wait} and C{timeout}.
         @return: The state of the group afterwards.
         """
-        return self._group("POST", name, "takeover", {})
+        return self._group("POST", name, "takeover", terms)
+
+    def drain(self, name: str | None = None, **terms: Any) -> dict[str, Any]:
+        """
+        Take the host out of the election of a group.
+
+        @param name: The name of the group; C{None} for all groups.
+        @param terms: C{duration}, the time until that ends, in seconds or such as C{"10m"};
+            C{anyway}, whether to do it even if no other host is master; C{wait}, whether to wait
+            for the result; C{timeout}, for how long, in seconds.
+        @return: For a group, its state as C{group}, and what has happened as C{message}.  For
+            all groups, C{results}, each with C{name}, C{title}, C{error}, which is C{None} or a
+            word, and C{message}.
+        """
+        return self._maintain("drain", name, terms)
+
+    def resume(self, name: str | None = None, **terms: Any) -> dict[str, Any]:
+        """
+        End a drain.
+
+        @param terms: As in L{drain}: C{wait} and C{timeout}.
+        @return: As L{drain}.
+        """
+        return self._maintain("resume", name, terms)
 
     def reload(self, dryRun: bool = False, confirm: float | str | None = None) -> dict[str, Any]:
         """
@@ -125,6 +151,13 @@ class Client:
         Keep the change that waits for this.
         """
         return self._ask("POST", "/v1/confirm", {})
+
+    def _maintain(
+        self, action: str, name: str | None, terms: dict[str, Any]
+    ) -> dict[str, Any]:
+        given = {"for" if key == "duration" else key: value for key, value in terms.items()}
+        group = "" if name is None else f"groups/{quote(name, safe=':')}/"
+        return self._ask("POST", f"/v1/{group}{action}", given)
 
     def _group(
         self, method: str, name: str, action: str = "", given: dict[str, Any] | None = None

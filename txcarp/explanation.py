@@ -11,9 +11,10 @@ import attrs
 
 from txcarp.change import StepState
 from txcarp.protocol.effects import Role
+from txcarp.protocol.events import HoldReason
 from txcarp.protocol.explain import Comparison
 from txcarp.protocol.timing import Timing
-from txcarp.status import PeerStatus, Status
+from txcarp.status import HoldStatus, PeerStatus, Status
 
 #: Seconds from which a time needs a date.
 _DAY = 86400
@@ -55,6 +56,9 @@ class Explanation:
             yield "This host takes no part in the group, because it is stopped."
             return
         for hold in status.holds:
+            if hold.reason is HoldReason.DRAINED:
+                yield from self._drain(hold)
+                continue
             left = "" if hold.remaining is None else f" for {hold.remaining:.1f} s more"
             yield f"This host is held back from the election{left}: {hold.explain()}."
         for step in status.steps:
@@ -66,6 +70,18 @@ class Explanation:
             yield f"This host advertises every {self._own()}."
         elif not status.holds:
             yield from self._whyBackup()
+
+    def _drain(self, hold: HoldStatus) -> Iterator[str]:
+        """
+        Yield that this host is drained, and what to do about it.
+        """
+        by = "" if hold.actor is None else f" by {hold.actor.explain()}"
+        until = "" if hold.remaining is None else f" until {self._clock(hold.remaining)}"
+        yield f"This host is drained{by}{until}, and stays out of the election."
+        if not self.status.master:
+            yield "No other host is heard as master."
+        group = self.status.title or self.status.name
+        yield f"To have it take part again, run 'txcarp resume {group}' here."
 
     def _whyBackup(self) -> Iterator[str]:
         master = self._master
@@ -146,7 +162,7 @@ class Explanation:
         The time of day some seconds after the status was taken; with a date if it is long before.
         """
         when = self.status.time + seconds
-        form = "%b %d %H:%M:%S" if seconds <= -_DAY else "%H:%M:%S"
+        form = "%b %d %H:%M:%S" if abs(seconds) >= _DAY else "%H:%M:%S"
         text = time.strftime(form, time.localtime(when))
         return f"{text}.{int(when * 10**digits) % 10**digits:0{digits}}" if digits else text
 

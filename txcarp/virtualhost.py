@@ -281,6 +281,12 @@ class VirtualHost(Service):
         self._memory.drain = None
         return succeed(None)
 
+    def settled(self) -> Deferred[None]:
+        """
+        Wait until everything is acquired or released that belongs to the present role.
+        """
+        return succeed(None) if self._run is None else self._run.mastership.settled()
+
     def reconfigure(
         self, configuration: VirtualHostConfiguration, actor: Actor | None = None
     ) -> Deferred[None]:

@@ -16,9 +16,11 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
+from tests.fakes import runTo
 from tests.operate.running import RunningTestCase
 from txcarp.change import FileStatus, ReloadResult
 from txcarp.client import Client
@@ -26,6 +28,7 @@ from txcarp.commands.explain import wrapped
 from txcarp.commands.main import COMMANDS
 from txcarp.commands.status import plainTable, row
 from txcarp.protocol.effects import Role
+from txcarp.protocol.events import HoldReason
 
 #: The commands that ask, each with arguments that need a group C{web}.
 ASKING = {
@@ -35,6 +38,8 @@ ASKING = {
     "demote": ["web", "upgrade", "50"],
     "promote": ["web", "upgrade"],
     "takeover": ["web"],
+    "drain": ["web"],
+    "resume": ["--all"],
     "reload": [],
     "confirm": [],
 }
@@ -164,6 +169,69 @@ class CommandTests(RunningTestCase):
         status, _, errors = await self.ran("takeover", "web")
         self.assertEqual(status, 2)
         self.assertIn("cannot become master: it is held back from the election: no link", errors)
+
+    async def test_drain(self) -> None:
+        """
+        C{drain} says who is master then, or that this host is.
+        """
+        self.becomeMaster()
+        web, other = self.carp.virtualHosts
+        status, output, errors = await self.passing("drain", "web")
+        self.assertEqual((status, output), (2, ""))
+        self.assertEqual(
+            errors, "txcarp drain: Nobody took over web within 1.5 s; this host is master again.\n"
+        )
+        status, output, errors = await self.passing("drain", "web", "--anyway", "--for", "10m")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertRegex(
+            output, r"^web: drained until \d\d:\d\d:\d\d; no other host is master\n$"
+        )
+        _, output, _ = await self.ran("explain", "web")
+        self.assertRegex(" ".join(output.split()), r"This host is drained by .* until \d\d:")
+        status, output, errors = await self.passing("drain", "--all")
+        self.assertEqual(status, 2)
+        self.assertEqual(output, "web: drained; no other host is master\n")
+        self.assertIn(f"Nobody took over {other.name}", errors)
+        status, output, errors = await self.passing("resume", "--all")
+        self.assertEqual(
+            (status, output, errors),
+            (
+                0,
+                "web: takes part again; this host is MASTER\n"
+                f"{other.name}: was not drained; this host is MASTER\n",
+                "",
+            ),
+        )
+        self.assertIs(web.role, Role.MASTER)
+
+    async def test_wait(self) -> None:
+        """
+        A command can be told not to wait, or not for long.  What was begun goes on.
+        """
+        self.becomeMaster()
+        status, output, _ = await self.ran("drain", "web", "--anyway", "--no-wait")
+        self.assertEqual((status, output), (0, "web: asked for\n"))
+        status, _, errors = await self.passing("drain", "web", "--timeout", "0.5")
+        self.assertEqual(status, 2)
+        self.assertEqual(
+            errors,
+            "txcarp drain: What was asked for web is not complete after 0.5 s. It goes on: look at "
+            "its status.\n",
+        )
+        runTo(self.clock, self.clock.seconds() + 2)
+        self.assertEqual(self.carp.virtualHosts[0].status().holds[0].reason, HoldReason.DRAINED)
+        for wrong in (["--for", "soon"], ["--for", "0"], ["--timeout", "-1"], ["--all"]):
+            self.assertEqual((await self.ran("drain", "web", *wrong))[0], 1, wrong)
+        self.assertEqual((await self.ran("drain"))[0], 1)
+
+    def passing(self, *words: str) -> Deferred[tuple[Any, str, str]]:
+        """
+        Run a command while time passes.
+        """
+        done = self.ran(*words)
+        passing = LoopingCall(lambda: runTo(self.clock, self.clock.seconds() + 0.1))
+        passing.start(0.01)
+        return done.addBoth(lambda result: passing.stop() or result)
 
     async def test_reload(self) -> None:
         """
@@ -323,9 +391,22 @@ class RowTests(SynchronousTestCase):
         A host that is held back says why.
         """
         cells = self.cells(
-            holds=[{"explanation": "no link"}], demotion=0, master="", running=False
+            holds=[{"reason": "no_link", "explanation": "no link"}],
+            demotion=0, master="", running=False,
         )
         self.assertEqual((cells[1], cells[3], cells[7]), ("held", "-", "no link\nnot running"))
+
+    def test_drained(self) -> None:
+        """
+        A drained host says by whom, and until when.
+        """
+        hold = {"reason": "drained", "actor": None, "remaining": None}
+        self.assertEqual(self.cells(holds=[hold], demotion=0)[7], "drained")
+        for actor, name in (({"name": "eve", "uid": 0}, "eve"), ({"name": "", "uid": 7}, "7")):
+            cells = self.cells(holds=[{**hold, "actor": actor, "remaining": 60.0}], demotion=0)
+            self.assertRegex(cells[7], rf"^drained by {name} until \d\d:\d\d:\d\d$")
+        cells = self.cells(holds=[{**hold, "remaining": 1e6}], demotion=0)
+        self.assertRegex(cells[7], r"^drained until [A-Z]\w\w \d\d \d\d:\d\d$")
 
     def test_lease(self) -> None:
         """

@@ -11,11 +11,13 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from txcarp import virtualhost
 from txcarp.change import Change, ReloadResult
 from txcarp.commands import asking
 from txcarp.commands.main import COMMANDS
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
-from txcarp.operate import connections, control
+from txcarp.membership import draining
+from txcarp.operate import acting, connections, control
 from txcarp.operate.documents import SCHEMA
 from txcarp.status import (
     AddressStatus,
@@ -56,11 +58,15 @@ class ManualTests(SynchronousTestCase):
         Each error is described with its status.
         """
         sources = "".join(
-            (_ROOT / "operate" / name).read_text() for name in ("control.py", "connections.py")
+            (_ROOT / "operate" / f"{name}.py").read_text()
+            for name in ("control", "connections", "acting")
         )
         raised = set(
             re.findall(r'(?:_Refused|refusal)\(\s*(\d{3}),\s*"([a-z-]+)"', sources)
         )
+        changes = Path(draining.__file__).read_text() + Path(virtualhost.__file__).read_text()
+        raised |= {("409", word) for word in re.findall(r'NotDrained\("([a-z-]+)"', changes)}
+        raised.add(("504", "not-yet"))
         self.assertGreater(len(raised), 9)
         rows = set(re.findall(r"(?m)^``([a-z-]+)`` +(\d{3}) ", self.text))
         self.assertEqual(rows, {(word, code) for code, word in raised})
@@ -93,7 +99,7 @@ class ManualTests(SynchronousTestCase):
         actions = set(re.findall(r'(?m)^            "(\w+)": self\._', source))
         self.assertEqual(len(actions), 3)
         described = set(re.findall(r"``POST /v1/groups/NAME/(\w+)``", self.text))
-        self.assertEqual(described, actions)
+        self.assertEqual(described, actions | set(acting.MAINTENANCE))
         for command, module in COMMANDS.items():
             path = _ROOT.joinpath(*module.partition(":")[0].split(".")[1:]).with_suffix(".py")
             if "commands.asking" in path.read_text():

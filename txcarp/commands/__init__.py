@@ -15,6 +15,7 @@ In reading order:
   - C{ismaster}: C{txcarp is-master}.
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.
   - C{takeover}: C{txcarp takeover}.
+  - C{drain}: C{txcarp drain} and C{txcarp resume}.
   - C{reload}: C{txcarp reload}.
   - C{arguments}: the parser that the subcommands share.
 """

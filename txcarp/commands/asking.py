@@ -18,6 +18,9 @@ REFUSED, NO_DAEMON, NOT_PERMITTED = 2, 3, 4
 #: What a request is refused for that the command line should not have asked for.
 _WRONG = ("no-such-group", "bad-request", "not-demoted")
 
+#: Seconds for which a command waits for its result unless told otherwise.
+USUAL_WAIT = 60.0
+
 EXIT_STATUS = """\
 Exit status: 0 if it is done; 1 for a wrong command line or an unknown group; 2
 if it was refused; 3 if no txcarp answers; 4 if you may not do that.
@@ -36,6 +39,28 @@ def parserFor(command: str, description: str, epilog: str = EXIT_STATUS) -> Comm
         help=f"socket of the running txcarp [{CONTROL_SOCKET}]",
     )
     return parser
+
+
+def addWaiting(parser: CommandParser) -> None:
+    """
+    Add the options of a command that waits for its result.
+    """
+    waits = parser.add_mutually_exclusive_group()
+    waits.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=USUAL_WAIT,
+        help=f"wait no longer for the result [{USUAL_WAIT:.0f}]",
+    )
+    waits.add_argument("--no-wait", action="store_true", help="do not wait for the result")
+
+
+def waiting(options: Any) -> dict[str, Any]:
+    """
+    How long a parsed command line wants to wait, for a method of the client.
+    """
+    return {"wait": not options.no_wait, "timeout": options.timeout}
 
 
 def asked(command: str, ask: Callable[[], int]) -> int:

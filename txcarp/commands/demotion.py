@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from txcarp.commands.asking import clientOf, did, parserFor
+from txcarp.commands.asking import addWaiting, clientOf, did, parserFor, waiting
 
 _DEMOTE = """\
 Make this host less preferred in a group, until "txcarp promote" is called with
@@ -29,12 +29,12 @@ def demote(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "amount", metavar="AMOUNT", type=int, help="what is added to the demotion, -255 to 255"
     )
+    addWaiting(parser)
     options = parser.parse_args(arguments)
-    client = clientOf(options)
+    client, terms = clientOf(options), waiting(options)
     words = f"demoted by {options.amount} for {options.reason!r}"
-    return did(
-        "demote", lambda: client.demote(options.group, options.reason, options.amount), words
-    )
+    given = options.group, options.reason, options.amount
+    return did("demote", lambda: client.demote(*given, **terms), words)
 
 
 def promote(arguments: Sequence[str]) -> int:
@@ -47,7 +47,8 @@ def promote(arguments: Sequence[str]) -> int:
     parser = parserFor("promote", _PROMOTE)
     parser.add_argument("group", metavar="GROUP", help="name of the group")
     parser.add_argument("reason", metavar="NAME", help="name of the reason")
+    addWaiting(parser)
     options = parser.parse_args(arguments)
-    client = clientOf(options)
+    client, terms = clientOf(options), waiting(options)
     words = f"no longer demoted for {options.reason!r}"
-    return did("promote", lambda: client.promote(options.group, options.reason), words)
+    return did("promote", lambda: client.promote(options.group, options.reason, **terms), words)

@@ -87,9 +87,23 @@ def _notes(group: dict[str, Any]) -> Iterator[str]:
     if group["demotion"]:
         yield f"demoted {group['demotion']}"
     for hold in group["holds"]:
-        yield hold["explanation"]
+        yield hold["explanation"] if hold["reason"] != "drained" else _drain(group, hold)
     if not group["running"]:
         yield "not running"
+
+
+def _drain(group: dict[str, Any], hold: dict[str, Any]) -> str:
+    """
+    By whom a host is drained, and until when.
+    """
+    words, actor = "drained", hold["actor"]
+    if actor is not None:
+        words += f" by {actor['name'] or actor['uid']}"
+    if hold["remaining"] is not None:
+        form = "%H:%M:%S" if hold["remaining"] < _DAY else "%b %d %H:%M"
+        when = time.localtime(group["time"] + hold["remaining"])
+        words += time.strftime(f" until {form}", when)
+    return words
 
 
 def _clock(group: dict[str, Any]) -> str:

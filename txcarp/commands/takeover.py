@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from txcarp.commands.asking import clientOf, did, parserFor
+from txcarp.commands.asking import addWaiting, clientOf, did, parserFor, waiting
 
 _DESCRIPTION = """\
 Make this host master of a group now. A host with a better advbase and advskew
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = parserFor("takeover", _DESCRIPTION)
     parser.add_argument("group", metavar="GROUP", help="name of the group")
+    addWaiting(parser)
     options = parser.parse_args(arguments)
-    client = clientOf(options)
-    return did("takeover", lambda: client.takeOver(options.group), "asked to take over")
+    client, terms = clientOf(options), waiting(options)
+    return did("takeover", lambda: client.takeOver(options.group, **terms), "asked to take over")

@@ -21,6 +21,7 @@ from txcarp import __version__
 from txcarp.change import FileStatus, ReloadResult
 from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
+from txcarp.operate.acting import MAINTENANCE, Acting, BadTerms, Terms
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
 from txcarp.protocol.actor import Actor
@@ -84,7 +85,8 @@ class Control:
         self._gathering = Gathering(
             reactor, lambda: [host.status for host in carp.virtualHosts]
         )
-        self._actions: dict[str, Callable[[VirtualHost, dict[str, Any], Actor], Answer]] = {
+        self._acting = Acting(carp.platform.clock)
+        self._actions: dict[str, Callable[[VirtualHost, dict[str, Any], Actor], None]] = {
             "demote": self._demote,
             "promote": self._promote,
             "takeover": self._takeOver,
@@ -113,12 +115,22 @@ class Control:
                 return answer(
                     {"lines": explanation.lines(), "comparisons": explanation.comparisons}
                 )
-            case ("v1", "groups", name, action) if action in self._actions:
+            case ("v1", "groups", name, action) if action in (*self._actions, *MAINTENANCE):
                 self._must(request, "POST")
                 actor = self._mayAct(request)
                 host, given = self._host(name), _given(request)
+                terms = _terms(given)
                 self._report(actor, action, f" {host.configuration.display}", given)
-                return self._actions[action](host, given, actor)
+                if action in MAINTENANCE:
+                    return self._acting.maintain(host, action, terms, actor)
+                self._actions[action](host, given, actor)
+                return self._acting.afterwards(host, action, terms)
+            case ("v1", action) if action in MAINTENANCE:
+                self._must(request, "POST")
+                actor, given = self._mayAct(request), _given(request)
+                terms = _terms(given)
+                self._report(actor, action, " all groups", given)
+                return self._acting.maintainAll(self._carp.virtualHosts, action, terms, actor)
             case ("v1", "reload"):
                 self._must(request, "POST")
                 return self._reloaded(request)
@@ -163,7 +175,7 @@ class Control:
 
     # Acting.
 
-    def _demote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
+    def _demote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> None:
         reason, amount = _reason(given), given.get("amount", FULL_DEMOTION)
         if type(amount) is not int:
             raise _Refused(400, "bad-request", "The amount must be a whole number.")
@@ -171,9 +183,8 @@ class Control:
             host.demote(reason, amount, actor)
         except ValueError as error:
             raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
-        return answer({"group": host.status()})
 
-    def _promote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
+    def _promote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> None:
         reason, before = _reason(given), host.status().demotions
         if reason not in before:
             present = ", ".join(map(repr, before)) or "none"
@@ -184,9 +195,8 @@ class Control:
                 f"are: {present}.",
             )
         host.promote(reason, actor)
-        return answer({"group": host.status()})
 
-    def _takeOver(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> Answer:
+    def _takeOver(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> None:
         host.claim(actor)
         status = host.status()
         if status.role is not Role.MASTER:
@@ -195,7 +205,6 @@ class Control:
             raise _Refused(
                 409, "held-back", f"{host.configuration.display} cannot become master: {why}."
             )
-        return answer({"group": status})
 
     def _reloaded(self, request: Request) -> Deferred[Answer]:
         given = _given(request)
@@ -233,7 +242,7 @@ class Control:
         """
         Log who asks for what.
         """
-        kinds = ("reason", "amount", "dry_run", "confirm")
+        kinds = ("reason", "amount", "dry_run", "confirm", "for", "anyway")
         words = {key: given[key] for key in kinds if given.get(key) is not None}
         said = ", ".join(f"{key} {_shown(one)}" for key, one in words.items())
         self._log.info(
@@ -292,6 +301,16 @@ def _confirmation(value: object) -> float:
         f"{_shown(value)} is no time to confirm a change in: it is from one second to a day, such "
         'as "2m".',
     )
+
+
+def _terms(given: dict[str, Any]) -> Terms:
+    """
+    How a request is to be carried out.
+    """
+    try:
+        return Terms.read(given)
+    except BadTerms as error:
+        raise _Refused(400, "bad-request", str(error)) from None
 
 
 def _given(request: Request) -> dict[str, Any]:
