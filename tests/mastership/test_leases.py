@@ -188,6 +188,20 @@ class HoldTests(LeaseTestCase):
                 self.assertEqual(self.table.present, {})
                 self.successResultOf(self.leases.release(BACKUP))
 
+    def test_outOfTurn(self) -> None:
+        """
+        An advertisement out of turn comes too soon for a renewal, and puts the next one off.  The
+        lease does not end before that.
+        """
+        self.leases = self.make(lease=2, interval=1.6)
+        self.acquire()
+        runTo(self.clock, 1.6)
+        self.leases.renew()
+        runTo(self.clock, 2.09)
+        self.leases.renew()
+        runTo(self.clock, 2.09 + 1.6)
+        self.assertEqual(set(self.table.present), {FIRST, SECOND})
+
     def test_slowRhythmUnfit(self) -> None:
         """
         A host that is not healthy does not renew the lease between advertisements.

@@ -76,7 +76,7 @@ class Renewal:
         self._lease = lease
         if isRunning:
             self._extend(over)
-            self._follow()
+            self._follow(0.0)
 
     def begin(self) -> None:
         """
@@ -84,7 +84,7 @@ class Renewal:
         """
         self._running = True
         self._last = self._clock.seconds()
-        self._follow()
+        self._follow(0.0)
 
     def end(self) -> None:
         """
@@ -97,23 +97,27 @@ class Renewal:
         """
         Renew the lease, since a healthy master has sent an advertisement.
         """
-        if self._clock.seconds() - self._last >= self._lease * _NOT_BEFORE:
+        age = self._clock.seconds() - self._last
+        if age >= self._lease * _NOT_BEFORE:
             self._extend(self.isOver)
-        self._follow()
+            age = 0.0
+        self._follow(age)
 
     def _extend(self, over: bool) -> None:
         self._last = self._clock.seconds()
         self._renew(over)
 
-    def _follow(self) -> None:
+    def _follow(self, age: float) -> None:
         """
         Extend the lease by follow-ups until the next advertisement, if that would come too
         late.
+
+        @param age: Seconds since the last renewal.
         """
         self._forgetFollowUps()
         # As few as possible: a host that dies right after the last of them keeps the
         # addresses for a whole lease.
-        shortfall = self._interval() + _LATE_ADVERTISEMENT - self._lease
+        shortfall = age + self._interval() + _LATE_ADVERTISEMENT - self._lease
         self._due = max(0, math.ceil(shortfall / _FOLLOW_UP))
         self._scheduleFollowUp()
 
