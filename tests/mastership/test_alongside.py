@@ -197,3 +197,22 @@ class SlowScriptTests(StageTestCase):
         self.assertEqual(scripts, [DOWN, ("script ended", 0), UP, ("script ended", 0)])
         self.assertIn(ADDRESS, stage.table.present)
         self.assertTrue(stage.host.status().complete)
+
+    def test_masterWhileStarting(self) -> None:
+        """
+        A host that becomes master while its first down script runs has the addresses at once,
+        whether they wait for the down script at other times or not.
+        """
+        for downFirst in (None, 60.0):
+            stage = self.stage = LeaseStage(
+                upScript="up", downScript="down", downScriptFirst=downFirst
+            )
+            stage.scripts.hold = True
+            stage.becomeMaster()
+            self.assertIs(stage.host.role, Role.MASTER)
+            self.assertTrue(stage.host.status().addresses[0].held, downFirst)
+            self.assertFalse(stage.host.status().complete)
+            stage.scripts.end()
+            self.assertIn(UP, self.kinds())
+            stage.scripts.end()
+            self.assertTrue(stage.host.status().complete)

@@ -171,6 +171,22 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(self.took(), "-a")
         self.assertIs(self.steps[0].changes[0], STARTED)
 
+    def test_masterWhileStarting(self) -> None:
+        """
+        A host that becomes master before all steps are released for the first time releases the
+        others, too, and then acquires all of them.
+        """
+        self.sequence.wish(STARTED)
+        self.assertEqual(self.took(), "-c -b")
+        self.sequence.wish(MASTER)
+        self.assertIs(self.sequence.readiness, Readiness.ACQUIRING)
+        self.steps[1].end()
+        self.assertEqual(self.took(), "-a +a +b")
+        self.assertEqual(self.steps[0].changes, [STARTED, MASTER])
+        self.sequence.wish(BACKUP)
+        self.steps[1].end()
+        self.assertEqual(self.took(), "-b")
+
     def test_acquire(self) -> None:
         """
         Steps are acquired in order.  Then the sequence is complete.

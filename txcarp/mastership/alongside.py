@@ -14,6 +14,7 @@ from zope.interface import implementer
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.sequence import MastershipSequence
+from txcarp.protocol.effects import Role
 
 
 @implementer(IMastershipStep)
@@ -54,6 +55,7 @@ class ScriptsAlongside:
     @ivar down: The step before the addresses, whose release runs the down script.
     @ivar up: The step after the addresses, whose acquisition runs the up script.
     @ivar waiting: What a step waits for, or last waited for; C{None} before the first script.
+    @ivar wanted: Whether the newest wish is to be master.
     """
 
     _log = Logger()
@@ -70,6 +72,7 @@ class ScriptsAlongside:
         self._downFirst = downFirst
         self._sequence = MastershipSequence([scripts], clock, lambda name: None)
         self.waiting: Deferred[None] | None = None
+        self.wanted = False
         self._settling = False
         self.down: IMastershipStep = _ScriptStep(lambda change: None, self._run)
         self.up: IMastershipStep = _ScriptStep(self._run, self._runFirst)
@@ -85,11 +88,14 @@ class ScriptsAlongside:
         """
         Run the script for a change, unless it has run, after the one that is running.
 
-        @return: Fires when no script is running, or L{goOn} was called.
+        @return: Fires when no script is running, or L{goOn} was called.  It has fired if the
+            change is not wanted any more.
         """
         self._sequence.wish(change)
         waiting: Deferred[None] = Deferred()
         self.waiting = waiting
+        if self.wanted is not (change.role is Role.MASTER):
+            self.goOn(waiting)
         if not self._settling:
             self._settling = True
             self._sequence.settled().addCallback(self._settled)

@@ -375,8 +375,11 @@ class Mastership:
             self._renewal.cancel()
         waiting = None
         scripts = self._scripts
-        if scripts is not None and self._sequence.wanted is not (change.role is Role.MASTER):
-            waiting = scripts.waiting
+        isMaster = change.role is Role.MASTER
+        if scripts is not None:
+            scripts.wanted = isMaster
+            if self._sequence.wanted is not isMaster:
+                waiting = scripts.waiting
         self._sequence.wish(change)
         if scripts is not None and waiting is not None:
             scripts.goOn(waiting)  # which belongs to the wish before

@@ -61,7 +61,8 @@ class MastershipSequence:
 
     A new sequence regards all steps as acquired by an earlier process, and releases whatever that
     may have left; each step decides what that means.  The first wish, whose reason is
-    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, leads to this.
+    L{Reason.STARTED<txcarp.protocol.effects.Reason.STARTED>}, leads to this.  If a wish to be
+    master arrives meanwhile, the others are released first, because this process has acquired none.
 
     @ivar readiness: How far the newest wish is fulfilled.
     @ivar records: The steps in order.
@@ -90,6 +91,8 @@ class MastershipSequence:
         # The numbers of steps that are acquired, and of those that a master releases first.
         self._acquired = self._first = len(self.records)
         self._wish: Change | None = None
+        #: The first wish, which is why steps of an earlier process are released.
+        self._start: Change | None = None
         self._failed = False
         self._running = False
         self._waiting: list[Deferred[None]] = []
@@ -106,6 +109,8 @@ class MastershipSequence:
         Acquire or release the steps, as the new role demands, from now on or from the end
         of the step that runs.
         """
+        if self._wish is None:
+            self._start = change
         self._wish = change
         self._failed = False
         isMaster = change.role is Role.MASTER
@@ -188,6 +193,8 @@ class MastershipSequence:
                 break
             step, record.since = record.step, self._clock.seconds()
             if record.isAcquired:
+                if record.isOld and isMaster and self._start is not None:
+                    change = self._start
                 self._acquired -= 1
                 self._first -= record.isOld or record.isGone
                 record.isAcquired = record.isOld = False
