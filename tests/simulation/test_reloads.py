@@ -1,0 +1,48 @@
+"""
+A few random reloads; C{python -m tests.simulation.reloads 100000} makes many.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.reloads import LIMITS, Play, Sensor, played
+from txcarp.interfaces import ICheck
+
+
+class ReloadTests(SynchronousTestCase):
+    """
+    Plays with the seeds 0 to 3.
+    """
+
+    def test_played(self) -> None:
+        """
+        Nothing is wrong at any moment, and all kinds of edits are made.
+        """
+        report = played(range(4), 75)
+        self.assertEqual(report.faults, {})
+        self.assertGreaterEqual(report.reloads, 300)
+        self.assertEqual(len(report.done), 11)
+        self.assertLessEqual(report.longest["two masters"], LIMITS["two masters"])
+        self.assertGreater(report.longest["two holders"], 0.0)
+
+    def test_noticed(self) -> None:
+        """
+        A fault is noticed: here a host keeps the addresses of a group that it has left.
+        """
+        play = Play(1)
+        for host in play._hosts:
+            self.patch(host.simulated.addresses, "drop", lambda interface, addresses: None)
+        faults = []
+        try:
+            play.run(75)
+        except Exception as error:
+            faults.append(str(error))
+        self.assertEqual(len(faults), 1)
+        self.assertRegex(faults[0], "two holders|address without a master")
+
+    def test_sensor(self) -> None:
+        """
+        The check of the plays is a check.
+        """
+        self.assertTrue(ICheck.providedBy(Sensor((0, 0, 0), {})))
