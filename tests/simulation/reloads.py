@@ -3,8 +3,9 @@ Random reloads of two simulated hosts: C{python -m tests.simulation.reloads 1000
 
 Two hosts have two groups that never change, and some that change all the time: settings of all
 kinds, passwords and addresses in the steps that the manual gives, addresses that move between
-groups, groups that are added, renamed and removed, health checks, and configurations that are
-refused.  The virtual hosts, the service and the election are those of production.
+groups, groups that are added, renamed and removed, health checks, files with mistakes, and changes
+that nobody confirms (L{tests.simulation.edits}).  What reads the files and changes the service, the
+service, the virtual hosts and the election are those of production.
 
 At every moment of the simulated time this must be true:
 
@@ -26,10 +27,12 @@ import argparse
 import os
 import random
 import sys
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -39,28 +42,30 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogBeginner, globalLogPublisher
 from zope.interface import implementer
 
-from txcarp.addresses import parseIPv4
-from txcarp.change import Readiness, ScriptResult
-from txcarp.checks.health import HealthCheck
-from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import ICheck, IPlatform, IScriptRunner
+from tests.simulation.edits import (
+    CHANGING,
+    POOL,
+    RESULTS,
+    SCRIPT_FIRST,
+    STEADY,
+    Editor,
+    Sensor,
+)
+from txcarp.change import Readiness, ReloadResult, ScriptResult
+from txcarp.configuration.file import readFile
+from txcarp.configuration.ucarp import read
+from txcarp.daemon import reload
+from txcarp.daemon.reload import Reloader
+from txcarp.interfaces import IScriptRunner
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import readPacket
-from txcarp.protocol.seal import Verification
 from txcarp.service import CARPService
 from txcarp.testing import Segment, SimulatedHost
 from txcarp.virtualhost import VirtualHost
 
 #: The reloads of one play.
 PER_PLAY = 100
-
-#: The groups that never change, each with its address, and those that change.
-STEADY = {1: "10.99.0.101", 2: "10.99.0.102"}
-CHANGING = (11, 12, 13, 14)
-
-#: The addresses of the groups that change.
-POOL = tuple(f"10.99.0.{number}" for number in range(111, 121))
 
 #: Seconds of an interval between two advertisements of the groups that never change.
 _INTERVAL = 1.0
@@ -82,9 +87,6 @@ _WAITING = ("two holders", "address without a master")
 #: The longest time that a script takes, in seconds.
 _SLOWEST = 0.4
 
-#: Seconds that addresses wait for the down script in some plays.
-_SCRIPT_FIRST = 0.3
-
 #: Seconds without a change after which each group has one master.
 _QUIET = 40.0
 
@@ -93,23 +95,6 @@ class Fault(Exception):
     """
     Something was true that must not be.
     """
-
-
-@implementer(ICheck)
-@attrs.frozen
-class Sensor:
-    """
-    A check whose results the play decides.
-
-    @ivar results: C{True}, C{False} or C{None} (it hangs) by the key of the sensor.
-    """
-
-    key: tuple[int, int, int]
-    results: dict[tuple[int, int, int], bool | None] = attrs.field(eq=False, repr=False)
-
-    def run(self, platform: IPlatform, timeout: float) -> object:
-        found = self.results.get(self.key, True)
-        return Deferred() if found is None else found
 
 
 @implementer(IScriptRunner)
@@ -135,60 +120,61 @@ class Scripts:
 
 class Host:
     """
-    One host with its file.
+    One host, with its daemon and its file.
 
-    @ivar file: The settings of each group that the file has, by the number of the group.
-    @ivar waiting: Whether the file changed while a change was under way.
+    @ivar path: The path of the file.
     """
 
-    def __init__(self, simulated: SimulatedHost, chance: random.Random) -> None:
+    def __init__(self, simulated: SimulatedHost, directory: Path, chance: random.Random) -> None:
         self.simulated = simulated
         self.simulated.scripts = Scripts(simulated.clock, chance)
-        self.file: dict[int, dict[str, Any]] = {}
+        self.path = directory / f"{simulated.source}.toml"
         self.service: CARPService
+        self.reloader: Reloader
+        #: How many requests have no result yet, and the errors of all others.
         self.busy = 0
-        self.waiting = False
+        self.errors: list[str] = []
 
-    def configurations(self) -> list[VirtualHostConfiguration]:
+    @property
+    def head(self) -> str:
         """
-        What the file says.
+        The first lines of the file.
         """
-        source = parseIPv4(self.simulated.source)
-        return [
-            VirtualHostConfiguration(
-                interface="eth0", vhid=vhid, source=source, assign=True, **settings
-            )
-            for vhid, settings in self.file.items()
-        ]
+        return (
+            '[daemon]\nstate_file = false\ncontrol = false\n'
+            f'[defaults]\ninterface = "eth0"\nsource = "{self.simulated.source}"\nassign = true\n'
+        )
 
     def start(self) -> None:
         """
         Start the daemon.
         """
-        self.service = CARPService(self.configurations(), platform=self.simulated)
+        line = read(["--config", str(self.path)])
+        assert line.file is not None
+        self.service = CARPService(line.configurations, platform=self.simulated)
+        self.reloader = Reloader(self.service, line, line.file, maybeDeferred)
         self.simulated.start(self.service)
 
-    def reload(self) -> None:
+    def reload(self, confirm: float | None = None) -> None:
         """
-        Read the file again; if a change is under way, after that.
-        """
-        if self.busy:
-            self.waiting = True
-        else:
-            self.change()
-
-    def change(self) -> None:
-        """
-        Change to what the file says, whatever is under way.
+        Have the file read.
         """
         self.busy += 1
-        maybeDeferred(self.service.reconfigure, self.configurations()).addCallback(self._changed)
+        self.reloader.reload(confirm).addCallback(self._reloaded)
 
-    def _changed(self, result: None) -> None:
+    def impatient(self) -> None:
+        """
+        Change to what the file says, even while a change is under way, as a program may that
+        embeds the service.
+        """
+        self.busy += 1
+        wanted = readFile(self.path).groups
+        maybeDeferred(self.service.reconfigure, wanted).addCallback(self._reloaded)
+
+    def _reloaded(self, result: ReloadResult | None) -> None:
         self.busy -= 1
-        if self.waiting and not self.busy:
-            self.waiting = False
-            self.change()
+        if result is not None and result.error:
+            self.errors.append(result.error)
 
     def groupOf(self, address: str) -> int | None:
         """
@@ -206,36 +192,39 @@ class Play:
 
     @ivar story: What was done last.
     @ivar longest: The longest times for which something was true, by what it was.
-    @ivar done: How often each kind of edit was made.
+    @ivar reloads: How many reloads there were.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, directory: Path) -> None:
+        """
+        @param directory: Has the files of the passwords.
+        """
+        RESULTS.clear()
         self.story: deque[str] = deque(maxlen=25)
-        self.longest: Counter[str] = Counter()
-        self.done: Counter[str] = Counter()
+        self.longest: dict[str, float] = {}
         self.reloads = 0
         self._chance = random.Random(seed)
-        #: Whether addresses may wait for the down script.
         self._scriptsFirst = seed % 4 == 0
         self._segment = Segment()
         self._hosts = [
-            Host(self._segment.host(f"10.99.0.{number}"), self._chance) for number in (11, 12)
+            Host(self._segment.host(f"10.99.0.{number}"), directory, self._chance)
+            for number in (11, 12)
         ]
-        self._results: dict[tuple[int, int, int], bool | None] = {}
-        #: The steps that are left of a change that takes several, by the number of the group.
-        self._steps: dict[int, deque[tuple[str, Host, Callable[[], None]]]] = {}
-        #: The addresses that groups are about to have.
-        self._promised: set[str] = set()
-        self._passwords = 0
+        self.editor = Editor(
+            self._chance,
+            [host.simulated.source for host in self._hosts],
+            scriptsFirst=self._scriptsFirst,
+            isHeld=self._isHeld,
+            isAlive=self._isAlive,
+            check=_sensor,
+        )
         #: Since when something is true that should not be.
         self._open: dict[tuple[str, object], float] = {}
         self._seen: object = None
-        #: When the hosts began to agree about the group of each address.
+        #: When the hosts agree about the group of each address.
         self._agreed: dict[str, float] = {}
         self._lastSent: dict[int, float] = {}
         self._errors: list[str] = []
-
-    # Time.
 
     def run(self, count: int) -> None:
         """
@@ -247,33 +236,113 @@ class Play:
         carry = self._segment.carry
         self._segment.carry = self._noting(carry)  # type: ignore[method-assign]
         try:
-            self._begin()
+            for host in self._hosts:
+                self._write(host)
+                host.start()
+            self._segment.advance(10.0)
+            self._lastSent.clear()
+            self._check()
             while self.reloads < count:
-                self._edit()
+                self._act()
                 self._pass(self._chance.choice((0.0, 0.02, 0.2, 1.0, 4.0)) * self._chance.random())
-                if self._chance.random() < 0.02:
-                    self._rest()
             self._rest()
         finally:
             globalLogPublisher.removeObserver(self._logged)
 
-    def _begin(self) -> None:
-        for index, host in enumerate(self._hosts):
-            for vhid, address in STEADY.items():
-                isMaster = vhid == index + 1
-                host.file[vhid] = {
-                    "password": b"steady",
-                    "addresses": [address],
-                    "advskew": 0 if isMaster else 100,
-                    "preempt": True,
-                }
-        for vhid in CHANGING[:2]:
-            self._create(vhid)
-        for host in self._hosts:
-            host.start()
-        self._segment.advance(10.0)
-        self._lastSent.clear()
-        self._check()
+    def _act(self) -> None:
+        """
+        Make one edit, or one step of a change of several steps.
+        """
+        number = self._chance.random()
+        host = self._chance.choice(self._hosts)
+        if number < 0.02:
+            self._rest()
+        elif number < 0.05:
+            self._wrong(host)
+        elif number < 0.09:
+            self._trial()
+        elif number < 0.13:
+            self._tell("impatient", host)
+            self.reloads += 1
+            host.impatient()
+        elif number < 0.35:
+            if not self._busy:
+                self._step()
+        else:
+            for edit in self.editor.edit():
+                self._reload(edit.what, self._hosts[edit.host])
+                self._pass(self._chance.choice((0.0, 0.1, 1.0)) * self._chance.random())
+
+    @property
+    def _busy(self) -> bool:
+        return any(host.busy for host in self._hosts)
+
+    def _step(self) -> None:
+        edit = self.editor.step()
+        if edit is not None:
+            self._reload(edit.what, self._hosts[edit.host])
+
+    def _reload(self, what: str, host: Host, confirm: float | None = None) -> None:
+        self._tell(what, host)
+        self._write(host)
+        self.reloads += 1
+        host.reload(confirm)
+
+    def _trial(self) -> None:
+        """
+        Change something that must be confirmed, and confirm it or not.
+        """
+        if self._busy or (made := self.editor.trial()) is None:
+            return
+        edit, restore = made
+        host = self._hosts[edit.host]
+        before = self._running(host)
+        self._reload(edit.what, host, 2.0)
+        after = self._running(host)
+        self._pass(1.9)
+        if self._chance.random() < 0.5:
+            host.reloader.confirm()
+            self._pass(0.2)
+            expected = after
+        else:
+            self._pass(0.2)
+            restore()
+            self._write(host)
+            expected = before
+        if self._running(host) != expected:
+            raise Fault(f"{host.simulated.source}: another configuration runs after a trial")
+
+    def _running(self, host: Host) -> dict[str, object]:
+        return {one.name: one.configuration for one in host.service.virtualHosts}
+
+    def _wrong(self, host: Host) -> None:
+        """
+        Have a wrong file read.
+        """
+        before = self._running(host)
+        if host.busy:
+            return
+        index = self._hosts.index(host)
+        host.path.write_text(self.editor.wrongText(index, host.head))
+        self._tell("wrong", host)
+        self.reloads += 1
+        self.editor.done["wrong"] += 1
+        host.reload()
+        if not host.errors:
+            raise Fault(f"a wrong file was accepted: {host.path.read_text()}")
+        host.errors.clear()
+        if self._running(host) != before:
+            raise Fault("a wrong file has changed something")
+        self._write(host)
+
+    def _write(self, host: Host) -> None:
+        host.path.write_text(self.editor.text(self._hosts.index(host), host.head))
+
+    def _tell(self, what: str, host: Host) -> None:
+        now = self._segment.clock.seconds()
+        self.story.append(f"{now:.3f} {what} on {host.simulated.source}")
+
+    # Time.
 
     def _pass(self, seconds: float) -> None:
         clock = self._segment.clock
@@ -289,27 +358,33 @@ class Play:
         """
         Finish everything, wait, and look whether all is well.
         """
-        while self._steps:
-            self._step()
+        while self.editor.hasSteps:
             self._pass(0.3)
-        self._results.clear()
+            if not self._busy:
+                self._step()
+        RESULTS.clear()
         self._pass(_QUIET)
         for vhid in (*STEADY, *CHANGING):
-            able = [host for host in self._hosts if vhid in host.file]
+            able = [file for file in self.editor.files if vhid in file]
             masters = [host for host in self._hosts if self._role(host, vhid) is Role.MASTER]
             if len(masters) != (1 if able else 0):
                 raise Fault(f"group {vhid} has {len(masters)} masters after {_QUIET} s of rest")
-        for host in self._hosts:
+        for host, file in zip(self._hosts, self.editor.files, strict=True):
             if host.busy:
                 raise Fault(f"a change of {host.simulated.source} has not come to its end")
-            count = len(host.file)
             found = len(host.service.virtualHosts), len(host.simulated._transports)
-            if found != (count, count):
-                raise Fault(f"{host.simulated.source} has {found} of {count} groups")
+            if found != (len(file), len(file)):
+                raise Fault(f"{host.simulated.source} has {found} of {len(file)} groups")
             mine = [one for one in host.service.virtualHosts if one.role is Role.MASTER]
             wanted = {one.text for each in mine for one in each.configuration.addresses}
             if wanted != set(host.simulated.addresses.present):
                 raise Fault(f"{host.simulated.source}: {host.simulated.addresses.present}")
+
+    def _isHeld(self, address: str) -> bool:
+        return any(address in host.simulated.addresses.present for host in self._hosts)
+
+    def _isAlive(self, vhid: int) -> bool:
+        return self._busy or any(self._role(host, vhid) is not None for host in self._hosts)
 
     # Watching.
 
@@ -334,6 +409,9 @@ class Play:
         now = self._segment.clock.seconds()
         if self._errors:
             raise Fault(f"an error was logged: {self._errors[0]}")
+        for host in self._hosts:
+            if host.errors:
+                raise Fault(f"a reload failed: {host.errors[0]}")
         seen = [
             [
                 [
@@ -346,21 +424,20 @@ class Play:
         ]
         if seen != self._seen:
             self._seen = seen
-            found = set(self._wrong(now))
+            found = set(self._wrongNow(now))
             for key in [key for key in self._open if key not in found]:
                 what = key[0] + (" (down script first)" if self._scriptsFirst else "")
-                self.longest[what] = max(  # type: ignore[assignment]
-                    self.longest[what], now - self._open.pop(key)
-                )
+                seconds = now - self._open.pop(key)
+                self.longest[what] = max(self.longest.get(what, 0.0), seconds)
             for key in found:
                 self._open.setdefault(key, now)
         for key, since in self._open.items():
             what, about = key
-            waits = _SCRIPT_FIRST if self._scriptsFirst and what in _WAITING else 0.0
+            waits = SCRIPT_FIRST if self._scriptsFirst and what in _WAITING else 0.0
             if now - since > LIMITS[what] + waits + 1e-6:
                 raise Fault(f"{what}: {about}, for {now - since:.3f} s")
 
-    def _wrong(self, now: float) -> Iterator[tuple[str, object]]:
+    def _wrongNow(self, now: float) -> Iterator[tuple[str, object]]:
         """
         What should not be true and is.
         """
@@ -399,329 +476,13 @@ class Play:
                 return one.role
         return None
 
-    # Edits.
 
-    def _edit(self) -> None:
-        edits = (
-            *(self._setting,) * 6,
-            *(self._step,) * 4,
-            *(self._presence,) * 3,
-            *(self._checks,) * 2,
-            *(self._results_,) * 2,
-            *(self._password, self._addresses, self._move, self._rename, self._same),
-            *(self._wrongFile, self._impatient),
-        )
-        self._chance.choice(edits)()
-
-    def _tell(self, what: str, host: Host | None = None) -> None:
-        self.done[what.partition(":")[0]] += 1
-        where = "" if host is None else f" on {host.simulated.source}"
-        self.story.append(f"{self._segment.clock.seconds():.3f} {what}{where}")
-
-    def _reload(self, what: str, host: Host) -> None:
-        self._tell(what, host)
-        self.reloads += 1
-        host.reload()
-
-    def _some(self) -> tuple[Host, int] | None:
-        """
-        A host, and a group in its file.
-        """
-        host = self._chance.choice(self._hosts)
-        present = [vhid for vhid in CHANGING if vhid in host.file]
-        return (host, self._chance.choice(present)) if present else None
-
-    def _idle(self) -> int | None:
-        """
-        A group that is on both hosts, and that no change of several steps concerns.
-        """
-        free = [
-            vhid
-            for vhid in CHANGING
-            if vhid not in self._steps and all(vhid in host.file for host in self._hosts)
-        ]
-        return self._chance.choice(free) if free else None
-
-    def _create(self, vhid: int) -> bool:
-        """
-        Put a group into both files.
-        """
-        free = self._free()
-        if not free:
-            return False
-        self._passwords += 1
-        count = self._chance.randint(1, min(2, len(free)))
-        addresses = self._chance.sample(free, count)
-        for host in self._hosts:
-            host.file[vhid] = {
-                "password": b"word %d" % self._passwords,
-                "addresses": addresses,
-                "advskew": self._chance.randint(0, 200),
-            }
-        return True
-
-    def _free(self) -> list[str]:
-        """
-        The addresses that no group has or is about to have.
-        """
-        used = {one for host in self._hosts for one in self._addressesIn(host)}
-        used.update(self._promised)
-        # An address that was removed a moment ago may still be handed over.
-        return [one for one in POOL if one not in used and not self._isHeld(one)]
-
-    def _addressesIn(self, host: Host) -> Iterator[str]:
-        for settings in host.file.values():
-            for addresses in (settings["addresses"], *settings.get("otherAddresses", ())):
-                yield from addresses
-
-    def _isHeld(self, address: str) -> bool:
-        return any(address in host.simulated.addresses.present for host in self._hosts)
-
-    def _setting(self) -> None:
-        if (found := self._some()) is None:
-            return
-        host, vhid = found
-        draw: dict[str, Callable[[], Any]] = {
-            "advskew": lambda: self._chance.choice((0, 10, 100, 200, 240)),
-            "advbase": lambda: self._chance.choice((1, 1, 1, 2)),
-            "preempt": lambda: self._chance.random() < 0.5,
-            "preemptDelay": lambda: self._chance.choice((0.0, 0.5, 3.0)),
-            "startDelay": lambda: self._chance.choice((None, 0.5, 5.0)),
-            "deadRatio": lambda: self._chance.choice((3, 4, 5)),
-            "flapLimit": lambda: self._chance.choice((None, (4, 20.0))),
-            "anyFamily": lambda: self._chance.random() < 0.5,
-            "ignoreLink": lambda: self._chance.random() < 0.5,
-            "releaseFirst": lambda: self._chance.random() < 0.5,
-            "announceEvery": lambda: self._chance.choice((None, 2.0)),
-            "upScript": lambda: self._chance.choice((None, "/up")),
-            "downScript": lambda: self._chance.choice((None, "/down")),
-            "scriptTimeout": lambda: self._chance.choice((None, 0.2)),
-            "parameter": lambda: self._chance.choice((None, "more")),
-            "neutral": lambda: self._chance.random() < 0.5,
-            "shutdown": lambda: self._chance.random() < 0.5,
-            "verification": lambda: self._chance.choice((Verification.LEARN, Verification.REQUIRE)),
-            "trackedInterfaces": lambda: self._chance.choice(((), ("eth0:50",))),
-            "peers": lambda: self._chance.choice(((), (self._other(host),))),
-            "debug": lambda: self._chance.random() < 0.2,
-            # These need another run of the group.
-            "broadcast": lambda: self._chance.random() < 0.5,
-        }
-        if self._scriptsFirst:
-            draw["downScriptFirst"] = lambda: self._chance.choice((None, _SCRIPT_FIRST))
-        for name in self._chance.sample(sorted(draw), self._chance.randint(1, 3)):
-            host.file[vhid][name] = draw[name]()
-        if host.file[vhid].get("peers"):
-            host.file[vhid]["broadcast"] = False  # nothing would be broadcast
-        self._reload(f"settings: group {vhid}", host)
-
-    def _other(self, host: Host) -> bytes:
-        [other] = [one for one in self._hosts if one is not host]
-        return parseIPv4(other.simulated.source)
-
-    def _presence(self) -> None:
-        """
-        Add or remove a group, on one host or on both.
-        """
-        vhid = self._chance.choice(CHANGING)
-        if vhid in self._steps:
-            return
-        present = [host for host in self._hosts if vhid in host.file]
-        if not present:
-            if self._alive(vhid) or not self._create(vhid):
-                return
-            for host in self._shuffled():
-                self._reload(f"add: group {vhid}", host)
-                self._pause()
-            return
-        if len(present) == 1 and self._chance.random() < 0.7:
-            [other] = present
-            [host] = [one for one in self._hosts if one is not other]
-            mine = other.file[vhid]
-            shared = ("password", "addresses")
-            host.file[vhid] = {name: mine[name] for name in shared}
-            host.file[vhid]["advskew"] = self._chance.randint(0, 200)
-            self._reload(f"add: group {vhid}", host)
-            return
-        leaving = present if self._chance.random() < 0.3 else [self._chance.choice(present)]
-        for host in leaving:
-            del host.file[vhid]
-            self._reload(f"remove: group {vhid}", host)
-            self._pause()
-
-    def _alive(self, vhid: int) -> bool:
-        """
-        Whether a host still has a group that is in no file any more.
-        """
-        return any(self._role(host, vhid) is not None for host in self._hosts) or any(
-            host.busy for host in self._hosts
-        )
-
-    def _shuffled(self) -> list[Host]:
-        return self._chance.sample(self._hosts, 2)
-
-    def _pause(self) -> None:
-        self._pass(self._chance.choice((0.0, 0.1, 1.0)) * self._chance.random())
-
-    def _checks(self) -> None:
-        if (found := self._some()) is None:
-            return
-        host, vhid = found
-        index = self._hosts.index(host)
-        host.file[vhid]["checks"] = tuple(
-            HealthCheck(
-                f"check{number}",
-                Sensor((index, vhid, number), self._results),
-                interval=self._chance.choice((0.2, 0.5)),
-                timeout=0.1,
-                rise=1,
-                fall=2,
-                demote=self._chance.choice((None, 50)),
-            )
-            for number in range(self._chance.randint(0, 2))
-        )
-        self._reload(f"checks: group {vhid}", host)
-
-    def _results_(self) -> None:
-        """
-        Let a check have another result.
-        """
-        if (found := self._some()) is None:
-            return
-        host, vhid = found
-        key = self._hosts.index(host), vhid, self._chance.randint(0, 1)
-        self._results[key] = self._chance.choice((True, True, False, None))
-        self._tell(f"result: group {vhid}", host)
-
-    def _rename(self) -> None:
-        if (found := self._some()) is not None:
-            host, vhid = found
-            host.file[vhid]["title"] = f"name{self._chance.randint(0, 9)}"
-            self._reload(f"rename: group {vhid}", host)
-
-    def _same(self) -> None:
-        self._reload("nothing", self._chance.choice(self._hosts))
-
-    def _impatient(self) -> None:
-        """
-        Change to what the file says although a change is under way.
-        """
-        host = self._chance.choice(self._hosts)
-        self._tell("impatient", host)
-        self.reloads += 1
-        host.change()
-
-    def _wrongFile(self) -> None:
-        """
-        Ask for what is impossible.
-        """
-        host = self._chance.choice(self._hosts)
-        good = host.configurations()
-        spoiled = [attrs.evolve(one, advskew=99, title="bad") for one in good]
-        if self._chance.random() < 0.5:
-            spoiled.append(spoiled[0])
-        else:
-            spoiled.append(attrs.evolve(spoiled[0], vhid=200, interface="eth9"))
-        before = [one.configuration for one in host.service.virtualHosts]
-        self._tell("wrong", host)
-        self.reloads += 1
-        try:
-            host.service.reconfigure(spoiled)
-        except (OSError, ValueError):
-            pass
-        else:
-            raise Fault("a wrong configuration was accepted")
-        if before != [one.configuration for one in host.service.virtualHosts]:
-            raise Fault("a wrong configuration has changed something")
-
-    # Changes that take several steps, each on both hosts.
-
-    def _step(self) -> None:
-        """
-        Do the next step of a change.
-        """
-        if not self._steps or any(host.busy for host in self._hosts):
-            return
-        vhid = self._chance.choice(sorted(self._steps))
-        steps = self._steps[vhid]
-        what, host, change = steps.popleft()
-        change()
-        if not steps:
-            for one in [one for one, queue in self._steps.items() if queue is steps]:
-                del self._steps[one]
-        if not self._steps:
-            self._promised.clear()
-        self._reload(what, host)
-
-    def _plan(self, what: str, vhids: Sequence[int], *stages: dict[int, dict[str, Any]]) -> None:
-        steps: deque[tuple[str, Host, Callable[[], None]]] = deque()
-        for stage, changes in enumerate(stages, 1):
-            for host in self._shuffled():
-
-                def change(host: Host = host, changes: Any = changes) -> None:
-                    for vhid, settings in changes.items():
-                        host.file[vhid].update(settings)
-
-                steps.append((f"{what}: groups {vhids}, step {stage}", host, change))
-        for vhid in vhids:
-            self._steps[vhid] = steps
-
-    def _password(self) -> None:
-        if (vhid := self._idle()) is None:
-            return
-        self._passwords += 1
-        old = self._hosts[0].file[vhid]["password"]
-        new = b"word %d" % self._passwords
-        self._plan(
-            "password",
-            [vhid],
-            {vhid: {"otherPasswords": (new,)}},
-            {vhid: {"password": new, "otherPasswords": (old,)}},
-            {vhid: {"otherPasswords": ()}},
-        )
-
-    def _addresses(self) -> None:
-        """
-        Add an address to a group, or remove one.
-        """
-        if (vhid := self._idle()) is None:
-            return
-        old = list(self._hosts[0].file[vhid]["addresses"])
-        free = self._free()
-        if len(old) > 1 and self._chance.random() < 0.5:
-            new = old[1:]
-        elif free:
-            new = [*old, self._chance.choice(free)]
-            self._promised.add(new[-1])
-        else:
-            return
-        self._plan("addresses", [vhid], *_stages({vhid: (old, new)}))
-
-    def _move(self) -> None:
-        """
-        Move an address from one group to another.
-        """
-        one, other = self._idle(), self._idle()
-        if one is None or other is None or one == other:
-            return
-        losing = list(self._hosts[0].file[one]["addresses"])
-        gaining = list(self._hosts[0].file[other]["addresses"])
-        if len(losing) < 2:
-            return
-        changes = {one: (losing, losing[1:]), other: (gaining, [*gaining, losing[0]])}
-        self._plan("move", [one, other], *_stages(changes))
-
-
-def _stages(
-    changes: Mapping[int, tuple[list[str], list[str]]],
-) -> Iterator[dict[int, dict[str, Any]]]:
+def _sensor(host: int, vhid: int, number: int) -> dict[str, Any]:
     """
-    The steps in which sets of addresses change.
+    The keys of a health check.
     """
-    yield {vhid: {"otherAddresses": (new,)} for vhid, (_, new) in changes.items()}
-    yield {
-        vhid: {"addresses": new, "otherAddresses": (old,)} for vhid, (old, new) in changes.items()
-    }
-    yield {vhid: {"otherAddresses": ()} for vhid in changes}
+    arguments = {"host": host, "vhid": vhid, "number": number}
+    return {"python": f"{Sensor.__module__}.Sensor", "arguments": arguments}
 
 
 def _readiness(host: VirtualHost) -> Readiness | None:
@@ -746,6 +507,13 @@ class Report:
     faults: dict[int, str]
 
 
+def withoutKernel() -> None:
+    """
+    Ask for no capabilities from now on: the hosts have none.
+    """
+    reload.checkCapabilities = lambda assign: None  # type: ignore[attr-defined]
+
+
 def played(seeds: Sequence[int], count: int = PER_PLAY) -> Report:
     """
     Play.
@@ -754,16 +522,21 @@ def played(seeds: Sequence[int], count: int = PER_PLAY) -> Report:
     done: Counter[str] = Counter()
     faults: dict[int, str] = {}
     reloads = 0
-    for seed in seeds:
-        play = Play(seed)
-        try:
-            play.run(count)
-        except Exception as error:
-            faults[seed] = "\n    ".join([*play.story, f"{type(error).__name__}: {error}"])
-        reloads += play.reloads
-        done.update(play.done)
-        for what, seconds in play.longest.items():
-            longest[what] = max(longest.get(what, 0.0), seconds)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        Editor.writePasswords(directory)
+        for script in ("up.sh", "down.sh"):
+            (directory / script).touch(0o755)
+        for seed in seeds:
+            play = Play(seed, directory)
+            try:
+                play.run(count)
+            except Exception as error:
+                faults[seed] = "\n    ".join([*play.story, f"{type(error).__name__}: {error}"])
+            reloads += play.reloads
+            done.update(play.editor.done)
+            for what, seconds in play.longest.items():
+                longest[what] = max(longest.get(what, 0.0), seconds)
     return Report(reloads, longest, dict(done), faults)
 
 
@@ -793,6 +566,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 8))
     options = parser.parse_args(arguments)
     _quiet()
+    withoutKernel()
     began = time.monotonic()
     plays = max(1, options.count // PER_PLAY)
     seeds = range(options.seed, options.seed + plays)

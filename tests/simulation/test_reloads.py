@@ -4,9 +4,13 @@ A few random reloads; C{python -m tests.simulation.reloads 100000} makes many.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.simulation.reloads import LIMITS, Play, Sensor, played
+from tests.simulation.edits import Editor, Sensor
+from tests.simulation.reloads import LIMITS, Play, played
+from txcarp.daemon import reload
 from txcarp.interfaces import ICheck
 
 
@@ -14,6 +18,11 @@ class ReloadTests(SynchronousTestCase):
     """
     Plays with the seeds 0 to 3.
     """
+
+    def setUp(self) -> None:
+        self.patch(reload, "checkCapabilities", lambda assign: None)
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
 
     def test_played(self) -> None:
         """
@@ -30,7 +39,8 @@ class ReloadTests(SynchronousTestCase):
         """
         A fault is noticed: here a host keeps the addresses of a group that it has left.
         """
-        play = Play(1)
+        Editor.writePasswords(self.directory)
+        play = Play(1, self.directory)
         for host in play._hosts:
             self.patch(host.simulated.addresses, "drop", lambda interface, addresses: None)
         faults = []
@@ -45,4 +55,4 @@ class ReloadTests(SynchronousTestCase):
         """
         The check of the plays is a check.
         """
-        self.assertTrue(ICheck.providedBy(Sensor((0, 0, 0), {})))
+        self.assertTrue(ICheck.providedBy(Sensor(0, 0, 0)))
