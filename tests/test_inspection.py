@@ -156,28 +156,31 @@ class ListenTests(CheckTestCase):
     Listening for other groups and hosts.
     """
 
-    def heard(self, source: str, password: str) -> int:
+    def heard(self, source: str, *passwords: str) -> int:
         """
-        Check a file while another host advertises all the time.
+        Check a file while another host advertises all the time with each of its passwords.
 
         @return: The exit status.
         """
         other = self.testbed.node("b", "10.0.0.6/24")
         self.path.write_text(GROUP)
-        self.password(password)
-        with self.node.inside():
-            keyring = keyringOf(readFile(self.path).groups[0])
+        frames = []
+        for password in passwords:
+            self.password(password)
+            with self.node.inside():
+                [form] = keyringOf(readFile(self.path).groups[0]).forms
+            said = Advertisement(1, 1, 0, counter=5, digest=form.authenticator.sign(5))
+            packet = wrap(encode(said), parseIPv4(source), ipv4.GROUP)
+            frames.append(ipv4Frame(BROADCAST, other.link().address, packet))
         self.password("secret")
-        said = Advertisement(1, 1, 0, counter=5, digest=keyring.sign(5))
-        packet = wrap(encode(said), parseIPv4(source), ipv4.GROUP)
-        frame = ipv4Frame(BROADCAST, other.link().address, packet)
         ended = threading.Event()
 
         def advertise() -> None:
             with other.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
                 sock.bind(("eth0", 0))
                 while not ended.wait(0.02):
-                    sock.send(frame)
+                    for frame in frames:
+                        sock.send(frame)
 
         thread = threading.Thread(target=advertise)
         self.patch(inspection, "LISTENING", 2.0)
@@ -202,6 +205,13 @@ class ListenTests(CheckTestCase):
         said = self.errors.getvalue()
         self.assertIn("10.0.0.6 advertises vhid 1 on eth0 with another password", said)
         self.assertIn("    vhid = 1\n           ^\n", said)
+
+    def test_changing(self) -> None:
+        """
+        A host of the group that advertises with another password, too, is no mistake.
+        """
+        passwords = "another", "secret"
+        self.assertEqual(self.heard("10.0.0.6", *passwords), 0, self.errors.getvalue())
 
     def test_sameSource(self) -> None:
         """

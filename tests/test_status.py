@@ -59,22 +59,24 @@ class StatusTests(SynchronousTestCase):
         """
         stage = Stage(neutral=True)
         stage.start()
+        stage.deliver(badDigest=True, source="10.99.0.77")
+        stage.run(0.25)
         stage.deliver(advskew=9)
         stage.run(0.25)
-        stage.deliver(badDigest=True)
+        stage.deliver(badDigest=True, source="10.99.0.77")
         status = stage.host.status()
         self.assertEqual((status.role, status.running), (Role.BACKUP, True))
         self.assertEqual(status.master, crafted.PEER)
         [peer] = status.peers
         self.assertEqual((peer.source, peer.timing, peer.age), (crafted.PEER, Timing(1, 9), 0.25))
-        self.assertEqual((peer.sealed, peer.pair, peer.demotion), (False, "current", 0))
+        self.assertEqual((peer.sealed, peer.forms, peer.demotion), (False, (), 0))
         self.assertEqual(status.deadline, 2.75)
-        self.assertEqual((status.since, status.received, status.sent), (0.25, 1, 0))
-        self.assertEqual(status.rejected, {Rejection.DIGEST: 1})
-        self.assertEqual(status.findings, {Finding.WRONG_KEY: 1})
-        self.assertEqual(status.time, 1.8e9 + 0.25)
+        self.assertEqual((status.since, status.received, status.sent), (0.5, 1, 0))
+        self.assertEqual(status.rejected, {Rejection.DIGEST: 2})
+        self.assertEqual(status.findings, {Finding.FOREIGN_GROUP: 1})
+        self.assertEqual(status.time, 1.8e9 + 0.5)
         [change] = status.changes
-        self.assertEqual((change.age, change.change.reason), (0.25, Reason.STARTED))
+        self.assertEqual((change.age, change.change.reason), (0.5, Reason.STARTED))
 
     def test_master(self) -> None:
         """

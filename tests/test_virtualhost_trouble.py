@@ -739,6 +739,8 @@ class FloodTests(SynchronousTestCase):
         stage.start()
         with capturedLogs() as events:
             for index in range(1000 * len(packets)):
+                if index == 500 * len(packets):
+                    stage.run(1)
                 stage.deliver(packets[index % len(packets)][1])
         self.assertEqual(stage.host.status().rejected.total(), 11000)
         for reason in Rejection:
@@ -757,7 +759,7 @@ class FloodTests(SynchronousTestCase):
             ],
         )
         # The deadline is the same as before.
-        stage.run(3)
+        stage.run(2)
         self.assertIs(stage.host.role, Role.MASTER)
         self.assertEqual(stage.host.status().received, 0)
 
@@ -807,10 +809,10 @@ class FloodTests(SynchronousTestCase):
         stage = Stage(neutral=True)
         stage.start()
         for _ in range(100):
-            stage.deliver(badDigest=True)
+            stage.deliver(ttl=3)
         stage.run(61)
         with capturedLogs() as events:
-            stage.deliver(badDigest=True)
+            stage.deliver(ttl=3)
         self.assertIn("99 more like it since the last line", texts(events)[0])
 
     def test_good(self) -> None:

@@ -14,7 +14,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.explain import Comparison
 from txcarp.protocol.timing import Timing
-from txcarp.status import HoldStatus, PeerStatus, Status
+from txcarp.status import HoldStatus, PeerStatus, Status, spoken
 
 #: Seconds from which a time needs a date.
 _DAY = 86400
@@ -70,6 +70,27 @@ class Explanation:
             yield f"This host advertises every {self._own()}."
         elif not status.holds:
             yield from self._whyBackup()
+        if len(status.forms) > 1:
+            yield from self._change()
+
+    def _change(self) -> Iterator[str]:
+        """
+        Yield how far a change of the password or the addresses is.
+        """
+        status = self.status
+        when = "" if status.role is Role.MASTER else ", as master,"
+        yield f"This host{when} signs each advertisement with {spoken(status.forms)}."
+        behind = [peer for peer in status.peers if peer.isBehind]
+        for peer in behind:
+            yield (
+                f"{peer.source} has not been changed: it signs with {spoken(peer.forms)}, which "
+                "this host must keep until then."
+            )
+        if not behind:
+            yield (
+                "No host is heard that needs anything but the current ones. Backups are silent: "
+                "remove the others when every host of the group has the current ones."
+            )
 
     def _drain(self, hold: HoldStatus) -> Iterator[str]:
         """

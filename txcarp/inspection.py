@@ -109,6 +109,8 @@ def onTheSegment(configuration: Configuration, seconds: float) -> Iterator[Probl
         (one.interface, one.vhid): (one, keyringOf(one)) for one in configuration.groups
     }
     found: dict[Problem, None] = {}
+    strange: dict[Problem, tuple[str, int, bytes]] = {}
+    members: set[tuple[str, int, bytes]] = set()
     for interface, packet, here in _heard({name for name, _ in groups}, seconds, configuration):
         if isinstance(packet, Problem):
             found[packet] = None
@@ -122,15 +124,20 @@ def onTheSegment(configuration: Configuration, seconds: float) -> Iterator[Probl
             continue
         group, keyring = known
         source = textOf(packet.source)
+        sender = interface, group.vhid, packet.source
         if keyring.recognise(advertisement.counter, advertisement.digest) is None:
             text = (
                 f"vhid: {source} advertises vhid {group.vhid} on {interface} with another "
                 "password or other addresses: give this group another vhid, or those of that one"
             )
-            found[configuration.problem(str(group.title), "vhid", text)] = None
-        elif not here and packet.source in (group.source, group.source6):
+            strange[configuration.problem(str(group.title), "vhid", text)] = sender
+            continue
+        members.add(sender)
+        if not here and packet.source in (group.source, group.source6):
             text = f"source: another host of the group advertises from {source}, too"
             found[configuration.problem(str(group.title), "source", text)] = None
+    # A member of the group may advertise with another password, too, while the group changes it.
+    yield from (one for one, sender in strange.items() if sender not in members)
     yield from found
 
 

@@ -13,10 +13,21 @@ from txcarp.change import Change, Readiness, StepState
 from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence
 from txcarp.protocol.actor import Actor
+from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
+
+
+def spoken(forms: Sequence[str]) -> str:
+    """
+    A phrase for several passwords and address sets.
+
+    @param forms: Their labels (L{Form.label<txcarp.protocol.authentication.Form>}).
+    """
+    words = ["the current password and addresses" if one == CURRENT else one for one in forms]
+    return ", with ".join(words)
 
 
 @attrs.frozen
@@ -27,8 +38,8 @@ class PeerStatus:
     @ivar source: Its source address.
     @ivar demotion: OpenBSD's demotion counter.
     @ivar sealed: Whether it was sealed.
-    @ivar pair: Which password and address set it was signed with, in the words of
-        L{Keyring.recognise<txcarp.protocol.authentication.Keyring.recognise>}.
+    @ivar forms: With which of several passwords and address sets the host signs, in words
+        (L{Form.label<txcarp.protocol.authentication.Form>}); none if this host knows one only.
     @ivar age: Seconds since it arrived.
     """
 
@@ -36,8 +47,16 @@ class PeerStatus:
     timing: Timing
     demotion: int
     sealed: bool
-    pair: str
+    forms: Sequence[str]
     age: float
+
+    @property
+    def isBehind(self) -> bool:
+        """
+        Whether the host signs with other passwords or address sets only, and not with the current
+        ones of this host.
+        """
+        return bool(self.forms) and CURRENT not in self.forms
 
 
 @attrs.frozen
@@ -191,6 +210,9 @@ class Status:
         the newest at the end.
     @ivar steps: The steps of a master, in the order in which they are acquired; none if it does
         not take part in its group.
+    @ivar forms: The passwords and address sets with each of which this host advertises, or would
+        as master, in words (L{Form.label<txcarp.protocol.authentication.Form>}); none if it takes
+        no part in its group.  There are several only while the group changes them.
     """
 
     name: str
@@ -221,6 +243,7 @@ class Status:
     checks: Sequence[CheckStatus] = ()
     history: Sequence[PastOccurrence] = ()
     steps: Sequence[StepStatus] = ()
+    forms: Sequence[str] = ()
 
     @property
     def complete(self) -> bool:
@@ -247,9 +270,12 @@ class Status:
         for step in self.steps:
             if step.state not in (StepState.WAITING, StepState.ACQUIRED):
                 yield f"{step.name.capitalize()} is {step.explain()}"
+        if len(self.forms) > 1:
+            yield f"Each advertisement is sent {len(self.forms)} times: with {spoken(self.forms)}"
         for peer in self.peers:
             seal = ", sealed" if peer.sealed else ""
+            signed = f", signed with {spoken(peer.forms)}" if peer.forms else ""
             yield (
                 f"Peer {peer.source}: advbase {peer.timing.advbase} advskew "
-                f"{peer.timing.advskew}{seal}, heard {peer.age:.1f} s ago"
+                f"{peer.timing.advskew}{seal}{signed}, heard {peer.age:.1f} s ago"
             )

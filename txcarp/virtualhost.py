@@ -5,6 +5,7 @@ A virtual host as a Twisted service.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -123,7 +124,10 @@ class VirtualHost(Service):
             since=now - memory.changes[-1][0] if memory.changes else None,
             readiness=Readiness.RELEASED if run is None else run.mastership.readiness,
             master=master if self.role is Role.BACKUP else "",
-            peers=[_peerStatus(peer, now) for peer in peers],
+            peers=[
+                _peerStatus(peer, () if run is None else run.formsOf(peer.source), now)
+                for peer in peers
+            ],
             addresses=self._addresses(now),
             holds=holds,
             demotions=ledger.reasons,
@@ -135,6 +139,7 @@ class VirtualHost(Service):
             received=memory.received,
             sent=memory.sent,
             sendErrors=memory.sendErrors,
+            forms=() if run is None else run.advertiser.forms,
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),
             changes=[PastChange(now - when, change) for when, change in memory.changes],
@@ -558,9 +563,9 @@ class VirtualHost(Service):
             self._platform.network.detach(self.configuration.interface, self.configuration.vhid)
 
 
-def _peerStatus(peer: KnownPeer, now: float) -> PeerStatus:
-    age = now - peer.heard
-    return PeerStatus(textOf(peer.source), peer.timing, peer.demotion, peer.sealed, peer.pair, age)
+def _peerStatus(peer: KnownPeer, forms: Sequence[str], now: float) -> PeerStatus:
+    source, age = textOf(peer.source), now - peer.heard
+    return PeerStatus(source, peer.timing, peer.demotion, peer.sealed, forms, age)
 
 
 def _until(when: float | None, now: float) -> float | None:

@@ -358,7 +358,8 @@ class RowTests(SynchronousTestCase):
         "readiness": "released",
         "running": True,
         "master": "10.1.1.2",
-        "peers": [{"age": 9.0}, {"age": 0.42}],
+        "peers": [{"age": 9.0, "forms": []}, {"age": 0.42, "forms": []}],
+        "forms": ["current"],
         "addresses": [{"text": "10.1.1.53/24", "lease": None}],
         "holds": [],
         "demotion": 50,
@@ -407,6 +408,19 @@ class RowTests(SynchronousTestCase):
             self.assertRegex(cells[7], rf"^drained by {name} until \d\d:\d\d:\d\d$")
         cells = self.cells(holds=[{**hold, "remaining": 1e6}], demotion=0)
         self.assertRegex(cells[7], r"^drained until [A-Z]\w\w \d\d \d\d:\d\d$")
+
+    def test_forms(self) -> None:
+        """
+        While the group changes its password, the notes say what this host still sends, and which
+        host needs that.
+        """
+        peers = [
+            {"source": "10.1.1.2", "age": 1.0, "forms": ["current", "the other password"]},
+            {"source": "10.1.1.3", "age": 2.0, "forms": ["the other password"]},
+            {"source": "10.1.1.4", "age": 9.0, "forms": []},
+        ]
+        cells = self.cells(peers=peers, demotion=0, forms=["current", "the other password"])
+        self.assertEqual(cells[7], "also the other password\n10.1.1.3 not changed")
 
     def test_lease(self) -> None:
         """

@@ -115,7 +115,8 @@ class DiagnosticsTests(SynchronousTestCase):
                 for source in sources:
                     self.diagnostics.refused(Refused(reason, source))
             self.assertEqual(len(logs), 1, reason)
-            self.assertEqual(self.memory.findings[finding], len(sources))
+            waiting = 64 if reason is Rejection.DIGEST else 0
+            self.assertEqual(self.memory.findings[finding], len(sources) - waiting)
 
     def test_notDone(self) -> None:
         """
@@ -159,16 +160,47 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def test_members(self) -> None:
         """
-        A wrong digest of a known peer is distinguished from one of an unknown host.
+        A wrong digest of a known peer is distinguished from one of an unknown host.  Both are
+        reported with the second advertisement.
         """
         with capturedLogs():
-            self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
-            self.memory.peers.heard(Heard(Peer(Timing(1, 0), _PEER)), 0.0)
-            self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+            for expected in (None, Finding.FOREIGN_GROUP):
+                self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+                self.assertEqual([*self.memory.findings], [expected] if expected else [])
+                self.clock.advance(1.0)
+            self.memory.peers.heard(Heard(Peer(Timing(1, 0), _PEER)), self.clock.seconds())
+            self.clock.advance(5.0)
+            for count in (0, 1, 2):
+                self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+                self.assertEqual(self.memory.findings[Finding.WRONG_KEY], count)
+                self.clock.advance(1.0)
             self.diagnostics.refused(Refused(Rejection.TTL, _PEER))
         self.assertEqual(
-            self.memory.findings, {Finding.WRONG_KEY: 1, Finding.FOREIGN_GROUP: 1}
+            self.memory.findings, {Finding.WRONG_KEY: 2, Finding.FOREIGN_GROUP: 1}
         )
+        self.assertEqual(self.memory.rejected[Rejection.DIGEST], 5)
+
+    def test_changing(self) -> None:
+        """
+        A wrong digest means nothing while its sender also sends good advertisements, because its
+        group changes the password: in any order, from the first one on, after any silence, and if
+        a good one is lost.
+        """
+
+        def good() -> None:
+            self.memory.peers.heard(Heard(Peer(Timing(1, 0), _PEER)), self.clock.seconds())
+
+        def bad() -> None:
+            self.diagnostics.refused(Refused(Rejection.DIGEST, _PEER))
+
+        for order in ((bad, bad, good), (good, bad, bad), (bad, good, bad)):
+            for lost in (False, False, True, False):
+                for each in order:
+                    if not lost or each is bad:
+                        each()
+                self.clock.advance(1.0)
+            self.clock.advance(3600.0)
+        self.assertEqual(self.memory.findings, {})
 
     def test_rival(self) -> None:
         """
@@ -202,8 +234,8 @@ class PeersTests(SynchronousTestCase):
             for source in (_PEER, n.to_bytes(4, "big")):
                 peers.heard(Heard(Peer(Timing(1, 0), source)), float(n))
         self.assertEqual(len(peers.all), MAXIMUM)
-        self.assertTrue(peers.knows(_PEER))
-        self.assertFalse(peers.knows((10).to_bytes(4, "big")))
+        self.assertIsNotNone(peers.last(_PEER))
+        self.assertIsNone(peers.last((10).to_bytes(4, "big")))
 
     def test_isOffer(self) -> None:
         """

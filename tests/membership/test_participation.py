@@ -86,7 +86,7 @@ def inside(stage: Stage, ask: Callable[[], Deferred[None]]) -> Deferred[None]:
     asked: list[Deferred[None]] = []
     observer = Complaining(lambda: asked.append(ask()))
     stage.host.addDiagnosisObserver(observer)
-    stage.deliver(badDigest=True)
+    stage.deliver(crafted.packet(crafted.vrrp2(2)))
     return asked[0]
 
 

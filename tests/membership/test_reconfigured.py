@@ -90,7 +90,8 @@ class EachTests(SynchronousTestCase):
             timing = stage.host.configuration.timing
             done: list[object] = []
             if setting in ADVERTISED:
-                done.append(("advertise", timing.advbase, timing.advskew))
+                forms = 2 if setting in ("otherPasswords", "otherAddresses") else 1
+                done += [("advertise", timing.advbase, timing.advskew)] * forms
             if setting == "steps":
                 done.append(("script", "/bin/true"))
             self.assertEqual(stage.journal, done, setting)
@@ -234,24 +235,30 @@ class KeyTests(SynchronousTestCase):
 
     def test_password(self) -> None:
         """
-        A master signs and seals with the new password at once, and accepts what is signed with
-        any of those that it has.
+        A master signs and seals with each of its passwords at once, with the new one first, and
+        accepts what is signed with any of them.
         """
         stage = Stage(neutral=True)
         stage.becomeMaster()
         change(stage, password=b"new", otherPasswords=(crafted.PASSWORD,))
         stage.run(1)
-        for said in stage.transport.advertisements[-2:]:
-            keyring = keyringOf(configured(password=b"new"))
+        passwords = (b"new", crafted.PASSWORD) * 2
+        sent = stage.transport.advertisements[-4:]
+        for said, password in zip(sent, passwords, strict=True):
+            keyring = keyringOf(configured(password=password))
             self.assertEqual(keyring.recognise(said.counter, said.digest), CURRENT)
             says = Fields(said.advbase, said.advskew, said.demotion)
-            self.assertTrue(keyring.seal.opens(said.counter, says, parseIPv4(crafted.OWN)))
+            self.assertTrue(keyring.forms[0].seal.opens(said.counter, says, parseIPv4(crafted.OWN)))
         for counter, password in enumerate((b"new", crafted.PASSWORD)):
             stage.deliver(advskew=200, password=password, counter=counter)
         self.assertEqual(stage.host.status().received, 2)
         change(stage, otherPasswords=())
         stage.deliver(advskew=200, password=crafted.PASSWORD, counter=9)
         self.assertEqual(stage.host.status().received, 2)
+        stage.transport.packets.clear()
+        stage.run(1)
+        [said] = stage.transport.advertisements
+        self.assertIsNone(keyring.recognise(said.counter, said.digest))
 
     def test_otherAddresses(self) -> None:
         """

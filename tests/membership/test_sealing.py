@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import crafted
 from tests.clock.test_steady import Machine
 from tests.crafted import destinationOf, payloadOf, sourceOf, tickOf
 from tests.fakes import INTERFACE, FakePlatform, FakeThreads, Journal, MemoryFile, configured
@@ -33,11 +34,21 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.freshness import LAG, SealedSource
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import EPOCH, FAR_AHEAD, LIKELY, PACE, TICKS, Fields, Verification
+from txcarp.protocol.seal import (
+    EPOCH,
+    FAR_AHEAD,
+    LIKELY,
+    PACE,
+    TICKS,
+    Fields,
+    Seal,
+    Verification,
+)
 from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import bootIdentity, encodeState
 from txcarp.statestore import LONGEST_WRITE, StateStore
 
+_SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 _GROUP = f"{INTERFACE}:{configured().vhid}"
 _PEER = socket.inet_aton("10.99.0.1")
 _OWN = socket.inet_aton("10.99.0.2")
@@ -106,7 +117,7 @@ class SealingTestCase(SynchronousTestCase):
         configuration = configured()
         keyring = Keyring(configuration.vhid, UCARP, configuration.password, [])
         tick = int((self.clock.seconds() + seconds) * PACE) + 1000
-        counter = keyring.seal.counter(tick, says, _PEER)
+        counter = keyring.forms[0].seal.counter(tick, says, _PEER)
         return Advertisement(configuration.vhid, says.advbase, says.advskew, counter, b"")
 
 
@@ -123,7 +134,7 @@ class RememberTests(SealingTestCase):
         counters: list[int] = []
         for _ in range(RESERVED * 3):
             reserved = self.saved.tick
-            counter = self.sealing.counter(Fields(1, 0), _PEER)
+            counter = self.sealing.counter(_SEAL, Fields(1, 0), _PEER)
             assert counter is not None
             if counters:  # the first tick cannot be reserved in advance
                 self.assertGreaterEqual(reserved, tickOf(counter))
@@ -132,7 +143,7 @@ class RememberTests(SealingTestCase):
             self.clock.advance(1.0)
         self.assertLess(self.disk.writes, 8)
         self.wall -= 86400.0
-        again = self.make().counter(Fields(1, 0), _PEER)
+        again = self.make().counter(_SEAL, Fields(1, 0), _PEER)
         assert again is not None
         self.assertGreater(tickOf(again), counters[-1])
 
@@ -141,12 +152,12 @@ class RememberTests(SealingTestCase):
         A stop ends the reservation.  After the next start in the same process, ticks are reserved
         again.
         """
-        self.sealing.counter(Fields(1, 0), _PEER)
+        self.sealing.counter(_SEAL, Fields(1, 0), _PEER)
         self.clock.advance(1.0)
         self.successResultOf(self.sealing.stop())
         self.sealing = self.make(sameProcess=True)
         self.clock.advance(1.0)
-        counter = self.sealing.counter(Fields(1, 0), _PEER)
+        counter = self.sealing.counter(_SEAL, Fields(1, 0), _PEER)
         assert counter is not None
         self.assertGreaterEqual(self.saved.tick, tickOf(counter))
 
@@ -173,7 +184,7 @@ class RememberTests(SealingTestCase):
         if not hasattr(self, "peer"):
             self.peer = self.make(MemoryFile())
         source = socket.inet_aton("10.99.0.2")
-        counter = sealing.counter(Fields(1, 0), source)
+        counter = sealing.counter(_SEAL, Fields(1, 0), source)
         assert counter is not None
         vhid = configured().vhid
         self.assertTrue(self.judge(self.peer, Advertisement(vhid, 1, 0, counter, b""), source))
@@ -182,7 +193,7 @@ class RememberTests(SealingTestCase):
         """
         A stop saves the last tick that was used.
         """
-        counter = self.sealing.counter(Fields(1, 0), _PEER)
+        counter = self.sealing.counter(_SEAL, Fields(1, 0), _PEER)
         assert counter is not None
         self.successResultOf(self.sealing.stop())
         self.assertEqual(self.saved.tick, tickOf(counter))
@@ -250,7 +261,7 @@ class RememberTests(SealingTestCase):
         A disk that does not respond does not prevent the stop, and may respond later.
         """
         self.threads.slow = True
-        self.sealing.counter(Fields(1, 0), _OWN)
+        self.sealing.counter(_SEAL, Fields(1, 0), _OWN)
         self.clock.advance(0.0)
         self.assertEqual(self.threads.unfinished, 1)
         with capturedLogs() as logs:
@@ -287,7 +298,7 @@ class RememberTests(SealingTestCase):
             sealing = self.make()
         self.assertIn("cannot be read", formatEvent(logs[0]) or "")
         self.assertIn(_GROUP, formatEvent(logs[0]) or "")
-        self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
+        self.assertIsNotNone(sealing.counter(_SEAL, Fields(1, 0), _OWN))
 
     def test_noThread(self) -> None:
         """
@@ -299,9 +310,9 @@ class RememberTests(SealingTestCase):
 
         sealing = self.make(store=StateStore(self.disk, self.clock, refuse))
         with capturedLogs() as logs:
-            self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
+            self.assertIsNotNone(sealing.counter(_SEAL, Fields(1, 0), _OWN))
             self.clock.advance(1.0)
-            self.assertIsNotNone(sealing.counter(Fields(1, 0), _OWN))
+            self.assertIsNotNone(sealing.counter(_SEAL, Fields(1, 0), _OWN))
             self.successResultOf(sealing.stop())
         self.assertEqual(len(logs), 1)
         self.assertIn("can't start new thread", formatEvent(logs[0]) or "")
@@ -311,7 +322,7 @@ class RememberTests(SealingTestCase):
         Without verification, nothing is sealed, checked or saved.
         """
         sealing = self.make(verification=Verification.OFF)
-        self.assertIsNone(sealing.counter(Fields(1, 0), _PEER))
+        self.assertIsNone(sealing.counter(_SEAL, Fields(1, 0), _PEER))
         self.assertFalse(self.judge(sealing, self.sealed(), _PEER))
         self.successResultOf(sealing.stop())
         self.assertEqual(self.disk.writes, 0)
@@ -323,7 +334,7 @@ class RememberTests(SealingTestCase):
         self.wall = 2e10
         with capturedLogs() as logs:
             for _ in range(3):
-                self.assertIsNone(self.sealing.counter(Fields(1, 0), _PEER))
+                self.assertIsNone(self.sealing.counter(_SEAL, Fields(1, 0), _PEER))
         self.assertEqual(len(logs), 1)
         self.assertIn("wrong by centuries", formatEvent(logs[0]) or "")
 
@@ -335,7 +346,7 @@ class RememberTests(SealingTestCase):
         far = TICKS // 2
         state = SealState(7, {_PEER: SealedSource(far)})
         self.disk.write(f'{{"version": 2}}\n{encodeState(_GROUP, state, bootIdentity())}\n')
-        counter = self.make().counter(Fields(1, 0), _OWN)
+        counter = self.make().counter(_SEAL, Fields(1, 0), _OWN)
         assert counter is not None
         self.assertGreater(tickOf(counter), far)
 
@@ -346,7 +357,7 @@ class RememberTests(SealingTestCase):
         """
         self.wall = 1.5e9  # before there were ticks
         sealing = self.make()
-        sealing.counter(Fields(1, 0), _OWN)
+        sealing.counter(_SEAL, Fields(1, 0), _OWN)
         for when in (0.0, 1.0, 2.0):
             self.judge(sealing, self.sealed(when), _PEER)
         self.assertEqual(self.caughtUp, [])
@@ -366,7 +377,7 @@ class RememberTests(SealingTestCase):
         sealing = self.make()
         heard = self.sealed(7 * 365 * 86400.0)
         self.judge(sealing, heard, _PEER)
-        counter = sealing.counter(Fields(1, 0), _OWN)
+        counter = sealing.counter(_SEAL, Fields(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), tickOf(heard.counter) + 1)
 
@@ -378,7 +389,7 @@ class RememberTests(SealingTestCase):
         wall = self.wall - EPOCH
         far = max(wall + FAR_AHEAD, LIKELY)
         self.assertTrue(self.judge(self.sealing, self.sealed(far), _PEER))
-        counter = self.sealing.counter(Fields(1, 0), _OWN)
+        counter = self.sealing.counter(_SEAL, Fields(1, 0), _OWN)
         assert counter is not None
         self.assertEqual(tickOf(counter), int(wall * PACE))
         self.assertEqual(self.caughtUp, [])
@@ -446,7 +457,7 @@ class SlewTests(SealingTestCase):
                     machine.run(1.0)
                     if second == 1800:
                         machine.slew = 0.0
-                counter = sends.counter(Fields(1, 0), _PEER)
+                counter = sends.counter(_SEAL, Fields(1, 0), _PEER)
                 assert counter is not None
                 heard = Advertisement(configured().vhid, 1, 0, counter, b"")
                 self.assertTrue(receives.judge(heard, _PEER).sealed, (sender, receiver, second))

@@ -65,6 +65,27 @@ class SuccessionTests(SynchronousTestCase):
         self.assertEqual((host.since, host.witnessed), (1010.0, True))
         self.assertAlmostEqual(host.seen or 0, 1.0, 2)
 
+    def test_forms(self) -> None:
+        """
+        A master that advertises in several forms, because its group changes the password, is one
+        host with one interval.  It leaves once, also if its successor replies between two bow-outs.
+        """
+        tick = 0
+        for _ in range(20):
+            for _ in range(3):
+                tick += 1
+                self.air.hear(self.air.carp(counter=crafted.sealed(tick)))
+            tick += 97
+            self.air.run(1)
+        self.assertEqual(self.air.take(), _START)
+        (host,) = self.air.group().masters
+        self.assertAlmostEqual(host.seen or 0, 1.0, 2)
+        self.assertIs(host.sealed, True)
+        self.air.hear(self.air.bowOut())
+        self.air.hear(self.air.carp(BETA, 100))
+        self.air.hear(self.air.bowOut())
+        self.assertEqual(self.air.take(), [Kind.BOW_OUT, Kind.MASTER])
+
     def test_bowOut(self) -> None:
         """
         When another host follows a bow-out, the bow-out is the reason.

@@ -52,8 +52,9 @@ class PlainTests(SynchronousTestCase):
         stage = Stage(title="web")
         stage.start()
         stage.deliver(advskew=9)
-        stage.run(0.25)
-        stage.deliver(badDigest=True)
+        for _ in range(2):
+            stage.run(0.25)
+            stage.deliver(badDigest=True, source="10.99.0.77")
         stage.links.change(stage.host.configuration.interface, up=False)
         found = json.loads(encoded(stage.host.status()))
         self.assertEqual(list(found), [field.name for field in attrs.fields(Status)])
@@ -67,8 +68,8 @@ class PlainTests(SynchronousTestCase):
             self.assertEqual(list(found[key][0]), names + extra, key)
         self.assertEqual(found["peers"][0]["timing"], {"advbase": 1, "advskew": 9})
         self.assertEqual((found["role"], found["readiness"]), ("BACKUP", "released"))
-        self.assertEqual(found["rejected"], {"digest": 1})
-        self.assertEqual(found["findings"], {"wrong-key": 1})
+        self.assertEqual(found["rejected"], {"digest": 2})
+        self.assertEqual(found["findings"], {"foreign-group": 1})
         self.assertEqual(found["holds"][0]["reason"], "no_link")
         self.assertEqual(found["holds"][0]["explanation"], "no link")
         change = found["changes"][0]["change"]

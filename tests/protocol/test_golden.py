@@ -175,7 +175,8 @@ class DigestTests(SynchronousTestCase):
                 continue
             for dialect in DIALECTS.values():
                 keys = keyring(golden, dialect)
-                self.assertEqual(keys.sign(golden.counter).hex(), golden.digest, golden.name)
+                digest = keys.forms[0].authenticator.sign(golden.counter)
+                self.assertEqual(digest.hex(), golden.digest, golden.name)
                 self.assertEqual(
                     keys.recognise(golden.counter, bytes.fromhex(golden.digest)), CURRENT
                 )
@@ -189,11 +190,11 @@ class DigestTests(SynchronousTestCase):
         without, within = map(bytes.fromhex, (_WITHOUT_LINK_LOCAL, _WITH_LINK_LOCAL))
         for dialect in (UCARP, FREEBSD):
             keys = keyring(a6, dialect)
-            self.assertEqual(keys.sign(_C), within)
+            self.assertEqual(keys.forms[0].authenticator.sign(_C), within)
             self.assertEqual(keys.recognise(_C, within), CURRENT)
             self.assertIsNone(keys.recognise(_C, without))
         keys = keyring(a6, OPENBSD)
-        self.assertEqual(keys.sign(_C), without)
+        self.assertEqual(keys.forms[0].authenticator.sign(_C), without)
         self.assertEqual(keys.recognise(_C, without), CURRENT)
         self.assertEqual(keys.recognise(_C, within), CURRENT)
 

@@ -15,13 +15,14 @@ from tests import crafted
 from tests.crafted import packed
 from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD, UCARP, Dialect
+from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Fields
 
 _OLD, _NEW, _OLDER = b"old", b"new", b"older"
 _ONE, _TWO = ["10.0.0.1"], ["10.0.0.1", "2001:db8::1"]
 _KEY = "the other password"
 _ADDRESSES = "the other addresses"
-_BOTH = "the other password and addresses"
+_BOTH = "the other password and the other addresses"
 _LINK_LOCAL = [*_TWO, "fe80::200:5eff:fe00:101"]
 
 
@@ -55,6 +56,13 @@ def signed(password: bytes, addresses: Sequence[str], **more: Any) -> bytes:
     return crafted.digest(5, password, crafted.VHID, *addresses, **more)
 
 
+def sign(keys: Keyring, counter: int) -> bytes:
+    """
+    Return the digest in the current form.
+    """
+    return keys.forms[0].authenticator.sign(counter)
+
+
 class RecogniseTests(SynchronousTestCase):
     """
     Tests for L{Keyring.recognise} and L{Keyring.sign}.
@@ -66,7 +74,7 @@ class RecogniseTests(SynchronousTestCase):
         """
         for dialect in DIALECTS.values():
             keys = keyring(dialect=dialect)
-            self.assertEqual(keys.sign(5), signed(_NEW, _ONE))
+            self.assertEqual(sign(keys, 5), signed(_NEW, _ONE))
             self.assertEqual(keys.recognise(5, signed(_NEW, _ONE)), CURRENT)
             for digest in (signed(_OLD, _ONE), signed(_NEW, _TWO), bytes(20), b""):
                 self.assertIsNone(keys.recognise(5, digest))
@@ -78,14 +86,14 @@ class RecogniseTests(SynchronousTestCase):
         named.
         """
         keys = keyring(_NEW, _TWO, otherPasswords=[_OLD, _OLDER], others=[_ONE])
-        self.assertEqual(keys.sign(5), signed(_NEW, _TWO))
+        self.assertEqual(sign(keys, 5), signed(_NEW, _TWO))
         for password, addresses, label in (
             (_NEW, _TWO, CURRENT),
             (_NEW, _ONE, _ADDRESSES),
-            (_OLD, _TWO, _KEY),
-            (_OLDER, _TWO, _KEY),
-            (_OLD, _ONE, _BOTH),
-            (_OLDER, _ONE, _BOTH),
+            (_OLD, _TWO, "password 2"),
+            (_OLDER, _TWO, "password 3"),
+            (_OLD, _ONE, "password 2 and the other addresses"),
+            (_OLDER, _ONE, "password 3 and the other addresses"),
             (b"none of them", _TWO, None),
             (_NEW, ["10.0.0.2"], None),
         ):
@@ -100,19 +108,54 @@ class RecogniseTests(SynchronousTestCase):
 
     def test_rolling(self) -> None:
         """
-        At every step of a rolling change, each host accepts what every other host sends.
+        A host with both pairs sends in each form.  Hosts that know one of them recognise exactly
+        one, and hosts that know both recognise all, whichever they prefer.
         """
-        before = keyring(_OLD, _ONE)
-        accepting = keyring(_OLD, _ONE, otherPasswords=[_NEW], others=[_TWO])
-        sending = keyring(_NEW, _TWO, otherPasswords=[_OLD], others=[_ONE])
-        after = keyring(_NEW, _TWO)
-        for together in ((before, accepting), (accepting, sending), (sending, after)):
-            for sender in together:
-                for receiver in together:
-                    self.assertIsNotNone(receiver.recognise(5, sender.sign(5)))
-        # No step can be skipped.
-        self.assertIsNone(before.recognise(5, sending.sign(5)))
-        self.assertIsNone(after.recognise(5, accepting.sign(5)))
+        before, after = keyring(_OLD, _ONE), keyring(_NEW, _TWO)
+        first = keyring(_OLD, _ONE, otherPasswords=[_NEW], others=[_TWO])
+        second = keyring(_NEW, _TWO, otherPasswords=[_OLD], others=[_ONE])
+        for sender in (first, second):
+            digests = [form.authenticator.sign(5) for form in sender.forms]
+            self.assertEqual(len(set(digests)), 4)
+            self.assertEqual(
+                [sender.recognise(5, one) for one in digests],
+                [CURRENT, _ADDRESSES, _KEY, _BOTH],
+            )
+            for receiver, expected in ((before, 1), (after, 1), (first, 4), (second, 4)):
+                found = [receiver.recognise(5, one) for one in digests]
+                self.assertEqual(len(found) - found.count(None), expected)
+        # No host can do without a step.
+        self.assertIsNone(before.recognise(5, sign(after, 5)))
+
+    def test_forms(self) -> None:
+        """
+        There is one form for each pair of a password and an address set, the current one first.
+        Each has the seal of its password, and the families of its addresses.  What is the same
+        once more is no further form, in whatever order.
+        """
+        keys = keyring(_NEW, _TWO, otherPasswords=[_OLD, _NEW], others=[_ONE, _TWO[::-1]])
+        self.assertEqual(
+            [(form.label, form.authenticator.sign(5), form.families) for form in keys.forms],
+            [
+                (CURRENT, signed(_NEW, _TWO), {*Family}),
+                (_ADDRESSES, signed(_NEW, _ONE), {Family.IPV4}),
+                (_KEY, signed(_OLD, _TWO), {*Family}),
+                (_BOTH, signed(_OLD, _ONE), {Family.IPV4}),
+            ],
+        )
+        new, old = keys.seals
+        self.assertEqual([form.seal for form in keys.forms], [new, new, old, old])
+
+    def test_sameSigned(self) -> None:
+        """
+        With OpenBSD's rules, sets that differ in link-local addresses only are one form, in all
+        families of both.
+        """
+        linkLocal = ["10.0.0.1", "fe80::1"]
+        for one, other in ((_ONE, linkLocal), (linkLocal, _ONE)):
+            [form] = keyring(_NEW, one, OPENBSD, others=[other]).forms
+            self.assertEqual((form.label, form.families), (CURRENT, {*Family}))
+        self.assertEqual(len(keyring(_NEW, _ONE, FREEBSD, others=[linkLocal]).forms), 2)
 
     def test_hardware(self) -> None:
         """
@@ -120,7 +163,7 @@ class RecogniseTests(SynchronousTestCase):
         """
         hardware = b"\2\0\0\0\0\x2a"
         keys = keyring(_NEW, _ONE, OPENBSD, hardware=hardware, otherPasswords=[_OLD])
-        self.assertEqual(keys.sign(5), signed(_NEW, _ONE, hardware=hardware))
+        self.assertEqual(sign(keys, 5), signed(_NEW, _ONE, hardware=hardware))
         self.assertEqual(keys.recognise(5, signed(_OLD, _ONE, hardware=hardware)), _KEY)
         self.assertIsNone(keys.recognise(5, signed(_NEW, _ONE)))
 
@@ -131,11 +174,11 @@ class RecogniseTests(SynchronousTestCase):
         """
         for dialect in (UCARP, FREEBSD):
             keys = keyring(_NEW, _LINK_LOCAL, dialect, otherPasswords=[_OLD])
-            self.assertEqual(keys.sign(5), signed(_NEW, _LINK_LOCAL))
+            self.assertEqual(sign(keys, 5), signed(_NEW, _LINK_LOCAL))
             self.assertIsNone(keys.recognise(5, signed(_NEW, _TWO)))
             self.assertEqual(keys.recognise(5, signed(_OLD, _LINK_LOCAL)), _KEY)
         keys = keyring(_NEW, _LINK_LOCAL, OPENBSD, otherPasswords=[_OLD], others=[_ONE])
-        self.assertEqual(keys.sign(5), signed(_NEW, _TWO))
+        self.assertEqual(sign(keys, 5), signed(_NEW, _TWO))
         for password, addresses, label in (
             (_NEW, _TWO, CURRENT),
             (_NEW, _LINK_LOCAL, CURRENT),
@@ -209,9 +252,9 @@ class SealsTests(SynchronousTestCase):
         """
         keys = keyring(_NEW, _ONE, otherPasswords=[_OLD])
         says, source = Fields(5, 0), packed(crafted.PEER)
-        self.assertIs(keys.seals[0], keys.seal)
+        self.assertIs(keys.seals[0], keys.forms[0].seal)
         self.assertEqual(
-            keys.seal.counter(9, says, source), crafted.sealed(9, advbase=5, password=_NEW)
+            keys.forms[0].seal.counter(9, says, source), crafted.sealed(9, advbase=5, password=_NEW)
         )
         for password, expected in (
             (_NEW, [True, False]),

@@ -22,7 +22,6 @@ from txcarp.membership.peers import Peers
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.checksum import internetChecksum
 from txcarp.protocol.dialect import DIALECTS
-from txcarp.protocol.effects import Role
 from txcarp.protocol.election import OFFER_AFTER
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.events import HoldReason
@@ -976,71 +975,6 @@ class PatienceTests(SynchronousTestCase):
         self.assertEqual(segment.masters(), [])
         segment.run(10)
         self.assertEqual(segment.masters(), [first])
-
-
-class ChangeTests(SynchronousTestCase):
-    """
-    Groups that change their password or addresses, one host after the other.
-    """
-
-    def change(self, old: dict[str, Any], both: dict[str, Any], new: dict[str, Any]) -> None:
-        """
-        Restart all hosts twice, one after the other: first so that they accept both, then
-        with the new settings.
-
-        @param old: The settings at first.
-        @param both: The settings that accept the new ones as well.
-        @param new: The new settings, which accept the old ones as well.
-        """
-        segment, first, second = pair({**old}, {**old, "advskew": 100})
-        for settings in (both, new):
-            for computer in (second, first):
-                computer.stop()
-                segment.run(2)
-                computer.settings.update(settings)
-                computer.start()
-                segment.run(10)
-                self.assertEqual(len(segment.masters()), 1)
-        self.assertEqual(segment.longestOverlap(0), 0.0)
-        for computer in (first, second):
-            self.assertEqual(hostOf(computer).status().rejected.total(), 0)
-
-    def test_password(self) -> None:
-        """
-        There are never two masters while a group changes its password.
-        """
-        self.change(
-            {"password": b"old"},
-            {"password": b"old", "otherPasswords": (b"new",)},
-            {"password": b"new", "otherPasswords": (b"old",)},
-        )
-
-    def test_addresses(self) -> None:
-        """
-        There are never two masters while a group adds an address.
-        """
-        more = ["10.99.0.100", "10.99.0.101"]
-        self.change(
-            {"addresses": ["10.99.0.100"]},
-            {"otherAddresses": (more,)},
-            {"addresses": more, "otherAddresses": (["10.99.0.100"],)},
-        )
-
-    def test_named(self) -> None:
-        """
-        The log names a host that still uses the old password, and not the password.
-        """
-        with capturedLogs() as logs:
-            _, _, second = pair(
-                {"password": b"old"},
-                {"password": b"new", "otherPasswords": (b"old",), "advskew": 100},
-            )
-        self.assertIs(second.role, Role.BACKUP)
-        [line] = [
-            text for text in (formatEvent(event) or "" for event in logs) if "other-key" in text
-        ]
-        self.assertIn("10.99.0.1 has not been changed yet", line)
-        self.assertNotIn("old", line)
 
 
 class DiagnosisTests(SynchronousTestCase):

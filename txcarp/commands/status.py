@@ -88,6 +88,11 @@ def _notes(group: dict[str, Any]) -> Iterator[str]:
         yield f"demoted {group['demotion']}"
     for hold in group["holds"]:
         yield hold["explanation"] if hold["reason"] != "drained" else _drain(group, hold)
+    for form in group["forms"][1:]:
+        yield f"also {form}"
+    for peer in group["peers"]:
+        if peer["forms"] and "current" not in peer["forms"]:
+            yield f"{peer['source']} not changed"
     if not group["running"]:
         yield "not running"
 

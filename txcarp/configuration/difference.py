@@ -28,10 +28,12 @@ LIVE = frozenset(
     + ("source", "source6", "peers", "followPeers", "title", "debug")
 )
 
+#: Those that determine in which forms a host advertises, and which it understands.
+KEYS = frozenset(("password", "otherPasswords", "otherAddresses", "signedHardware"))
+
 #: Those that are in advertisements, or in the packets around them.
-ADVERTISED = frozenset(
-    ("advbase", "advskew", "password", "signedHardware")
-    + ("source", "source6", "peers", "followPeers")
+ADVERTISED = KEYS | frozenset(
+    ("advbase", "advskew", "source", "source6", "peers", "followPeers")
 )
 
 #: With any of these two, a host seals.
@@ -67,6 +69,8 @@ class Changed:
         """
         Whether a running virtual host changes without leaving its group.
         """
+        if self.before.families != self.after.families:
+            return False
         seals = self.before.verification in _SEALING and self.after.verification in _SEALING
         return LIVE.issuperset(one for one in self.settings if one != "verification" or not seals)
 

@@ -364,7 +364,7 @@ class _Reading:
                 settings.setdefault("source", _WRONG)
             if "source" in settings:
                 continue
-            ipv4 = [address for address in addresses if address.isIPv4]
+            ipv4 = [address for address in (*addresses, *_former(settings)) if address.isIPv4]
             if not ipv4:
                 continue
             try:

@@ -47,8 +47,8 @@ from txcarp.protocol.timing import Timing
 #: How many peers a master sends its advertisements to, each separately.
 MAXIMUM_PEERS = 32
 
-#: How many pairs of a password and a set of addresses are accepted at the same time.  Each
-#: costs a digest for every packet that none of them has signed.
+#: How many pairs of a password and a set of addresses a host knows at the same time.  Each costs
+#: an advertisement per interval, and a digest for every packet that none of them has signed.
 MAXIMUM_PAIRS = 16
 
 _AN_ADDRESS = "an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
@@ -160,7 +160,8 @@ class VirtualHostConfiguration:
     @ivar source: The packed IPv4 address that advertisements come from.  IPv4 addresses need it.
     @ivar source6: The packed IPv6 address that advertisements come from; C{None} for the
         link-local address of the interface.
-    @ivar addresses: The virtual addresses.  This host advertises in their families.
+    @ivar addresses: The virtual addresses.  This host advertises in their families, and in those
+        of C{otherAddresses}.
     @ivar deadRatio: How many times advbase a master may be silent, at least 1.
     @ivar group: The packed IPv4 address that advertisements go to.
     @ivar group6: The packed IPv6 address that advertisements go to.
@@ -202,8 +203,10 @@ class VirtualHostConfiguration:
         announce them once.
     @ivar verification: Which seals are demanded of peers.  With C{OFF}, this host does not seal
         its own advertisements either.
-    @ivar otherPasswords: Passwords that are accepted as well, while a group changes its own.
-    @ivar otherAddresses: Sets of addresses that are accepted as well.
+    @ivar otherPasswords: More passwords, while a group changes its own.  This host accepts them,
+        and advertises with each of them, too.
+    @ivar otherAddresses: More sets of addresses, while a group changes its own.  This host accepts
+        what is signed for them, and advertises for each of them, too.  It never has them.
     @ivar signedHardware: The hardware address that OpenBSD peers sign because it was set by
         hand; empty for none.
     @ivar title: What an administrator calls the group; C{None} if it has no name of its own.
@@ -451,9 +454,10 @@ class VirtualHostConfiguration:
     @property
     def families(self) -> tuple[Family, ...]:
         """
-        The families of the virtual addresses, in which this host advertises.
+        The families of all its sets of virtual addresses, in which this host advertises.
         """
-        present = {familyOf(address.packed) for address in self.addresses}
+        sets = (self.addresses, *self.otherAddresses)
+        present = {familyOf(address.packed) for addresses in sets for address in addresses}
         return tuple(family for family in Family if family in present)
 
     @property

@@ -8,6 +8,7 @@ In reading order:
   - C{memory}: what outlives a run.
   - C{channel}: the source, the destinations and the audience in one family.
   - C{reception}: reads a packet, and returns the event that it is.
+  - C{beats}: recognises what a host says once more in another form.
   - C{diagnostics}: faults between the hosts of the group, counted, explained, and reported.
   - C{peers}: the table of the other hosts.
   - C{timers}: the deadline of the master, and the rhythm of advertising.

@@ -14,7 +14,7 @@ from txcarp.membership.channel import Channel
 from txcarp.membership.memory import Memory
 from txcarp.membership.sealing import Sealing
 from txcarp.protocol.advertisement import BOW_OUT, Advertisement, encode
-from txcarp.protocol.authentication import Keyring
+from txcarp.protocol.authentication import Form, Keyring
 from txcarp.protocol.counter import Counter
 from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
 from txcarp.protocol.envelope import wrap
@@ -24,7 +24,7 @@ from txcarp.protocol.timing import SHORTEST_INTERVAL, Timing
 #: The reason for the demotion of a host that cannot send advertisements.
 SEND_ERRORS = "send errors"
 
-#: The number of sent counters that are remembered.
+#: The number of sent counters that are remembered of each form.
 _RECENT = 32
 
 
@@ -59,17 +59,17 @@ class Advertiser:
         """
         constant = configuration.dialect.constantCounter
         self.counter = Counter(lambda: random(64), constant=constant)
-        self.recent: deque[int] = deque(maxlen=_RECENT)
+        self.recent: deque[int] = deque()
         self.lastLeft = False
         self.said: Fields | None = None
         self._configuration = configuration
-        self._keyring = keyring
         self._sealing = sealing
         self._ledger = ledger
         self._channels = tuple(channels)
         self._random = random
         self._memory = memory
         self._errors = SendErrors()
+        self._use(keyring)
         self._refresh()
 
     def adopt(self, configuration: VirtualHostConfiguration, keyring: Keyring) -> None:
@@ -77,8 +77,26 @@ class Advertiser:
         Follow other settings, and sign with other keys, from the next advertisement on.
         """
         self._configuration = configuration
-        self._keyring = keyring
+        self._use(keyring)
         self._refresh()
+
+    def _use(self, keyring: Keyring) -> None:
+        """
+        Find out in which families to send each form.
+        """
+        ways = [
+            (form, [one for one in self._channels if one.family in form.families])
+            for form in keyring.forms
+        ]
+        self._ways = [(form, channels) for form, channels in ways if channels]
+        self.recent = deque(self.recent, _RECENT * len(self._ways))
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """
+        The labels of the forms in which this host advertises.
+        """
+        return tuple(form.label for form, _ in self._ways)
 
     @property
     def timing(self) -> Timing:
@@ -159,16 +177,21 @@ class Advertiser:
 
     def _send(self, says: Fields) -> bool:
         """
-        Send one advertisement in each family.
+        Send one advertisement in each form and each of its families.  All of them say the same,
+        so that a host that hears several compares itself with one and the same timing.
 
-        @return: Whether it was sent in at least one family.
+        @return: Whether each form was sent in at least one family.  Hosts that know only a form
+            that was not sent take over.
         """
-        left = False
-        for channel in self._channels:
-            try:
-                left |= self._sendIn(channel, says)
-            except OSError as error:
-                self._complain(channel, error)
+        left = bool(self._ways)
+        for form, channels in self._ways:
+            formLeft = False
+            for channel in channels:
+                try:
+                    formLeft |= self._sendIn(channel, form, says)
+                except OSError as error:
+                    self._complain(channel, error)
+            left &= formLeft
         self.lastLeft = left
         if not left:
             self._memory.sendErrors += 1
@@ -184,9 +207,9 @@ class Advertiser:
                 )
         return left
 
-    def _sendIn(self, channel: Channel, says: Fields) -> bool:
+    def _sendIn(self, channel: Channel, form: Form, says: Fields) -> bool:
         source = channel.source()
-        counter = self._sealing.counter(says, source)
+        counter = self._sealing.counter(form.seal, says, source)
         if counter is None:
             counter = self.counter.next()
         self.recent.append(counter)
@@ -195,7 +218,7 @@ class Advertiser:
             advbase=says.advbase,
             advskew=says.advskew,
             counter=counter,
-            digest=self._keyring.sign(counter),
+            digest=form.authenticator.sign(counter),
             demotion=says.demotion,
         )
         payload = encode(advertisement)

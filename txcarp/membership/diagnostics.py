@@ -17,7 +17,6 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.memory import Memory
 from txcarp.membership.observers import tellAll
 from txcarp.occurrences import OccurrenceKind
-from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.family import Family
@@ -29,6 +28,16 @@ _MAXIMUM_NAMED = 32
 #: Seconds between two lines about a host that is believed although it is no peer.  That may be so
 #: for years.
 _DAY = 86400.0
+
+#: The number of hosts of which the first bad digest is remembered.
+_MAXIMUM_STRANGERS = 64
+
+#: Seconds within which the advertisements arrive that a host sends at one moment, each with another
+#: password or for other addresses.
+_ONE_BEAT = 0.1
+
+#: Intervals without a good advertisement after which a peer is no longer a member of the group.
+_OVERDUE = 2.5
 
 #: The minimum time, in seconds, that one of two masters has to give way.
 _PATIENCE = 0.5
@@ -55,8 +64,8 @@ _EXPLANATIONS = {
     "other family are lost. Check firewalls and multicast snooping",
     Finding.TWO_MASTERS: "{peer} is also master: it does not receive the advertisements of this "
     "host, or it rejects them. See its log, and check the network in that direction",
-    Finding.OTHER_KEY: "{peer} has not been changed yet: it signs with another password or set of "
-    "addresses, which this host accepts until all hosts are changed",
+    Finding.OTHER_KEY: "{peer} has not been changed yet: it signs only with another password or "
+    "set of addresses. Keep that on this host until {peer} has the current one, too",
     Finding.UNLISTED_PEER: "{peer} sends its advertisements to this host alone, and is not one of "
     "its peers. This host believes them, because they are signed with the password of the group. "
     "Add the address to its peers (--peer {peer}), or let that host send from an address that is "
@@ -122,6 +131,8 @@ class Diagnostics:
             Finding.OTHER_KEY: SayOnce(clock, maximumKeys=_MAXIMUM_NAMED),
             Finding.UNLISTED_PEER: SayOnce(clock, _DAY, _MAXIMUM_NAMED),
         }
+        #: When each host sent the first bad digest since its last good advertisement.
+        self._strangers: dict[bytes, float] = {}
         self._rivalSince: float | None = None
         self._rivalLast = 0.0
 
@@ -142,8 +153,6 @@ class Diagnostics:
             self.found(Finding.UNLISTED_PEER, peer.source)
         if heard.hasLapsed:
             self.found(Finding.SEAL_ENDED, peer.source)
-        if heard.pair != CURRENT:
-            self.found(Finding.OTHER_KEY, peer.source, heard.pair)
         if own is not None:
             if peer.timing == own.timing and not own.dialect.breaksTies:
                 self.found(Finding.EQUAL_TIMING, peer.source)
@@ -159,8 +168,7 @@ class Diagnostics:
             why = f"{reason.value}: {refused.detail}" if refused.detail else reason.value
             self._log.debug("Dropped from {source}: {why}", source=textOf(source), why=why)
         if reason is Rejection.DIGEST:
-            known = self._memory.peers.knows(source)
-            self.found(Finding.WRONG_KEY if known else Finding.FOREIGN_GROUP, source)
+            self._unknownKey(source)
         elif reason in _FINDINGS:
             self.found(_FINDINGS[reason], source, refused.detail)
         elif reason in _WARNINGS:
@@ -173,6 +181,29 @@ class Diagnostics:
                     source=textOf(source),
                     more=_moreLikeIt(omitted),
                 )
+
+    def _unknownKey(self, source: bytes) -> None:
+        """
+        Report a digest that was made with an unknown password or set of addresses, unless its
+        sender is a member of the group that advertises with a known one, too.  This host waits for
+        that until the next interval.
+        """
+        now, peer = self._clock.seconds(), self._memory.peers.last(source)
+        since = self._strangers.pop(source, now)
+        if peer is not None and peer.heard >= since:
+            since = now
+        self._strangers[source] = since
+        if len(self._strangers) > _MAXIMUM_STRANGERS:
+            # Some host invents addresses.
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self.found(Finding.FOREIGN_GROUP, oldest)
+        if now - since <= _ONE_BEAT:
+            return
+        if peer is None:
+            self.found(Finding.FOREIGN_GROUP, source)
+        elif now - peer.heard > _OVERDUE * peer.timing.interval:
+            self.found(Finding.WRONG_KEY, source)
 
     def familySilent(self, silent: Family, heard: Family) -> None:
         """

@@ -21,8 +21,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.checks.health import HealthCheck
-from txcarp.configuration.difference import ADVERTISED
+from txcarp.configuration.difference import ADVERTISED, KEYS
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.findings import Finding
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IDiagnosisObserver,
@@ -36,6 +37,7 @@ from txcarp.interfaces import (
 from txcarp.links import Link
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
+from txcarp.membership.beats import Beats
 from txcarp.membership.candidate import Candidate, OwnStanding, note
 from txcarp.membership.channel import Channel, haveUnread, survey
 from txcarp.membership.demotions import Demotions
@@ -54,7 +56,7 @@ from txcarp.membership.timers import MasterDown, tolerated
 from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol import events
 from txcarp.protocol.actor import Actor
-from txcarp.protocol.authentication import CURRENT
+from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import MASTER, Standing
@@ -216,6 +218,7 @@ class Participation:
             mastership=self.mastership,
             diagnostics=self._diagnostics,
         )
+        self._beats = _beatsFor(keyring)
         self._follows = configuration.followPeers
         self._seals = configuration.verification is not Verification.OFF
         self._watched: dict[str, None] = {}
@@ -407,11 +410,12 @@ class Participation:
         peer = event.peer
         self._memory.received += 1
         self.advertiser.counter.last = event.counter
+        if self._beats is not None and not self._begins(event, self._beats):
+            return
         isMaster = self.candidate.state is MASTER
         isBowOut = peer.timing == LEAVING
         if not isBowOut:
-            isOdd = event.pair != CURRENT or not event.expected or event.hasLapsed
-            if isMaster or isOdd:
+            if isMaster or not event.expected or event.hasLapsed:
                 self._diagnostics.heard(event, self._own.now() if isMaster else None)
             self._memory.peers.heard(event, self._platform.clock.seconds())
             # Without seals, an attacker could fill the list with invented hosts.
@@ -428,6 +432,24 @@ class Participation:
             self.draining.heard(peer)
         if not isBowOut and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()
+
+    def _begins(self, event: Heard, beats: Beats) -> bool:
+        """
+        Whether an advertisement says something new, and not in another form what its sender has
+        just said.
+        """
+        if not beats.begins(event, self._platform.clock.seconds()):
+            self.candidate.isOld()  # it may have been the last packet of those that are old
+            return False
+        if event.peer.timing != LEAVING and beats.isBehind(event.peer.source):
+            self._diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
+        return True
+
+    def formsOf(self, source: bytes) -> tuple[str, ...]:
+        """
+        The labels of the forms in which a host advertised last; none if this host knows one only.
+        """
+        return () if self._beats is None else self._beats.forms(source)
 
     # Links.
 
@@ -449,6 +471,8 @@ class Participation:
         keyring = keyringOf(new)
         for adoptKeys in (self._sealing.adopt, self.advertiser.adopt, self._reception.adopt):
             adoptKeys(new, keyring)
+        if not KEYS.isdisjoint(settings):
+            self._beats = _beatsFor(keyring)
         for adopt in (
             *(channel.adopt for channel in self._channels.values()),
             *(firewall.adopt for firewall in self._firewalls.values()),
@@ -494,3 +518,10 @@ class Participation:
             firewall.stop()
         self._firewalls.clear()
         return saved
+
+
+def _beatsFor(keyring: Keyring) -> Beats | None:
+    """
+    What recognises one statement in several forms; C{None} if there is one form only.
+    """
+    return Beats() if len(keyring.forms) > 1 else None

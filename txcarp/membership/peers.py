@@ -25,8 +25,6 @@ class KnownPeer:
     @ivar before: The timing in the advertisement before that; the same if there was none.
     @ivar demotion: OpenBSD's demotion counter in the advertisement.
     @ivar sealed: Whether the advertisement was sealed.
-    @ivar pair: The password and addresses with which it was signed, in the words of
-        L{txcarp.protocol.authentication.Keyring.recognise}.
     @ivar heard: When it arrived, in seconds of the clock.
     """
 
@@ -35,7 +33,6 @@ class KnownPeer:
     before: Timing
     demotion: int
     sealed: bool
-    pair: str
     heard: float
 
 
@@ -68,18 +65,17 @@ class Peers:
             peer.timing if last is None else last.timing,
             peer.demotion,
             heard.sealed,
-            heard.pair,
             now,
         )
         self._known.move_to_end(peer.source)
         if len(self._known) > MAXIMUM:
             self._known.popitem(last=False)
 
-    def knows(self, source: bytes) -> bool:
+    def last(self, source: bytes) -> KnownPeer | None:
         """
-        Whether a host with this packed address was heard before.
+        The last advertisement of the host with this packed address; C{None} if it was never heard.
         """
-        return source in self._known
+        return self._known.get(source)
 
     def isOffer(self, peer: Peer, ratio: int) -> bool:
         """

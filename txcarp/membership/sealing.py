@@ -27,6 +27,7 @@ from txcarp.protocol.seal import (
     PACE,
     TAG_BITS,
     Fields,
+    Seal,
     Verification,
 )
 from txcarp.protocol.sealstate import SealState, resumedTicks
@@ -78,7 +79,6 @@ class Sealing:
         """
         self._seals = configuration.verification is not Verification.OFF
         self._group = f"{configuration.interface}:{configuration.vhid}"
-        self._keyring = keyring
         self._limits = memory.limits
         self._running = platform.pauseSeconds
         self._wall = platform.wallSeconds
@@ -116,7 +116,6 @@ class Sealing:
         Follow another timing of the group, seal with other keys, and demand other seals.  A host
         that does not seal does not begin to.
         """
-        self._keyring = keyring
         freshness = self._memory.freshness
         self._learns = configuration.verification is Verification.LEARN
         freshness.adopt(
@@ -138,10 +137,12 @@ class Sealing:
         saved = self._store.save(self._group, self._snapshot)
         return saved.addErrback(lambda failure: None)  # the store has logged it
 
-    def counter(self, says: Fields, source: bytes) -> int | None:
+    def counter(self, seal: Seal, says: Fields, source: bytes) -> int | None:
         """
-        Make a sealed counter for an advertisement.
+        Make a sealed counter for an advertisement.  Each one gets a tick of its own, whatever
+        seal it has: a host that knows several passwords hears growing ticks.
 
+        @param seal: The seal of the password with which the advertisement is signed.
         @param source: The packed source address of the advertisement.
         @return: The counter; C{None} if this host does not seal, or has no tick left.
         """
@@ -158,7 +159,7 @@ class Sealing:
                     group=self._group,
                 )
             return None
-        counter = self._keyring.seal.counter(tick, says, source)
+        counter = seal.counter(tick, says, source)
         new = self._memory.freshness.sent(counter, says, source, now)
         if new or tick > self._memory.reserved - RESERVE_EARLY * PACE:
             self._changed()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from txcarp.observer.host import ObservedHost
+from txcarp.observer.host import TOGETHER, ObservedHost
 from txcarp.observer.reports import Cause, GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import CARPClaim, Claim, Sighting
 from txcarp.observer.vrrp import VRRPClaim
@@ -283,6 +283,8 @@ class Group:
             return reports
         if self._ending is Cause.BOW_OUT and host is self._last:
             return []  # sent twice, or to each peer
+        if host is not None and when - host.heard < TOGETHER:
+            return []  # signed with another password, and heard after the reply of another host
         stranger = host or ObservedHost(sighting, sighting.claim, when, when)
         return [self._report(Kind.BOW_OUT, when, stranger)]
 

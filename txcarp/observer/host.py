@@ -22,6 +22,10 @@ _LATENESS = 0.05
 #: Seconds that are assumed for a claimed interval of zero, which VRRP allows.
 _UNKNOWN_INTERVAL = 1.0
 
+#: Seconds within which the advertisements arrive that a host sends at one moment, while its group
+#: changes the password or the addresses.
+TOGETHER = 0.1
+
 #: Intervals over which the average is taken, approximately.
 _MEMORY = 8
 
@@ -89,15 +93,17 @@ class ObservedHost:
             self._measure(sighting)
         if sighting.destination != self.sighting.destination:
             return
+        if sighting.counter is not None:
+            self.sealed = self._judge.saw(when, sighting.counter)
+        gap = when - self._measuredAt
+        if self._measured and gap < min(TOGETHER, self.claim.interval / 4):
+            return  # it says the same with another password or for other addresses
         if self._measured:
-            gap = when - self._measuredAt
             average = gap if self.seen is None else self.seen
             self.seen = average + (gap - average) / min(self._measured, _MEMORY)
         self.sighting = sighting
         self._measured += 1
         self._measuredAt = when
-        if sighting.counter is not None:
-            self.sealed = self._judge.saw(when, sighting.counter)
 
     def patience(self) -> float:
         """

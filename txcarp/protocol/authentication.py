@@ -4,18 +4,21 @@ The digest of an advertisement, and the passwords and address sets it may be mad
 The digest is an HMAC-SHA1 over the vhid, all virtual addresses and the counter.  If the
 hosts of a group were given a new password or address set one after another, the old and the
 new hosts would reject each other, and the group would get a second master.  A host can
-therefore accept several passwords and address sets while it sends with one.
+therefore know several passwords and address sets.  It accepts each of them, and as master it
+advertises in each L{Form}.
 """
 
 from __future__ import annotations
 
 import hmac
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
 
 from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION
 from txcarp.protocol.dialect import Dialect
-from txcarp.protocol.family import isLinkLocal
+from txcarp.protocol.family import Family, familyOf, isLinkLocal
 from txcarp.protocol.seal import Seal
 
 #: The size of a key in bytes (CARP_KEY_LEN in the BSD kernels).  A shorter password is padded
@@ -73,15 +76,36 @@ class Authenticator:
         return hmac.compare_digest(self.sign(counter), digest)
 
 
-#: What L{Keyring.recognise} calls the password and address set that this host sends with.
+#: What L{Keyring.recognise} calls the password and address set that this host prefers.
 CURRENT = "current"
+
+
+@attrs.frozen(eq=False)
+class Form:
+    """
+    One way of signing the advertisements of a group: a password and an address set.
+
+    A host that knows one form only rejects the advertisements in any other.  While a group changes
+    its password or its addresses, a master therefore advertises in each form that it knows.
+
+    @ivar label: L{CURRENT}, or words for how it differs from the current form.
+    @ivar families: The families of its addresses.  No host listens to it in another family.
+    @ivar seal: The seal of its password.
+    @ivar authenticator: Signs and verifies the digests.
+    """
+
+    label: str
+    families: frozenset[Family]
+    seal: Seal
+    authenticator: Authenticator
 
 
 class Keyring:
     """
-    Signs with one password and address set, and accepts several.
+    The passwords and address sets that a host knows.
 
-    @ivar seal: The seal to send with.
+    @ivar forms: Each form in which a master advertises once per interval, the current one first.
+        No two of them have the same digests or the same label.
     @ivar seals: The seals to accept: one for each password.
     """
 
@@ -98,48 +122,58 @@ class Keyring:
     ) -> None:
         """
         @param addresses: The packed virtual addresses.
-        @param otherPasswords: More passwords to accept.
-        @param otherAddresses: More sets of packed addresses to accept.
+        @param otherPasswords: More passwords to accept and to advertise with.
+        @param otherAddresses: More sets of packed addresses to accept and to advertise with.
         @param hardware: See L{Authenticator}.
         """
-        self.seal = Seal(password, vhid)
-        self.seals = (self.seal, *(Seal(other, vhid) for other in otherPasswords))
+        secrets = tuple(dict.fromkeys((password, *otherPasswords)))
+        sets = tuple(dict.fromkeys(frozenset(one) for one in (addresses, *otherAddresses)))
+        self.seals = tuple(Seal(secret, vhid) for secret in secrets)
+        passwords = zip(_words("password", len(secrets)), secrets, self.seals, strict=True)
+        addressSets = zip(_words("addresses", len(sets)), sets, strict=True)
+        pairs = list(itertools.product(passwords, addressSets))
 
-        def authenticator(
-            password: bytes, addresses: Iterable[bytes], linkLocal: bool
-        ) -> Authenticator:
-            signed = [address for address in addresses if linkLocal or not isLinkLocal(address)]
-            return Authenticator(password, vhid, signed, hardware)
+        def made(linkLocal: bool) -> Iterator[tuple[tuple[bytes, frozenset[bytes]], Form]]:
+            for (which, secret, seal), (what, members) in pairs:
+                signed = frozenset(one for one in members if linkLocal or not isLinkLocal(one))
+                yield (
+                    (secret, signed),
+                    Form(
+                        " and ".join(filter(None, (which, what))) or CURRENT,
+                        frozenset(map(familyOf, members)),
+                        seal,
+                        Authenticator(secret, vhid, signed, hardware),
+                    ),
+                )
 
-        own = tuple(addresses)
-        sets = [own, *map(tuple, otherAddresses)]
-        self._sending = authenticator(password, own, dialect.signsLinkLocal)
-        self._accepted: list[tuple[str, Authenticator]] = []
-        for secret, members in itertools.product((password, *otherPasswords), sets):
-            same = (("password", secret is password), ("addresses", members is own))
-            others = " and ".join(word for word, isSame in same if not isSame)
-            label = f"the other {others}" if others else CURRENT
-            variants = [dialect.signsLinkLocal]
-            if dialect.acceptsOtherLinkLocal and any(map(isLinkLocal, members)):
-                variants.append(not dialect.signsLinkLocal)
-            self._accepted += [
-                (label, authenticator(secret, members, linkLocal)) for linkLocal in variants
-            ]
-
-    def sign(self, counter: int) -> bytes:
-        """
-        Return the digest to send with a counter.
-        """
-        return self._sending.sign(counter)
+        forms: dict[tuple[bytes, frozenset[bytes]], Form] = {}
+        for key, form in made(dialect.signsLinkLocal):
+            # Sets that differ in link-local addresses only can have the same digests.
+            same = forms.get(key, form)
+            forms[key] = attrs.evolve(same, families=same.families | form.families)
+        accepted = dict(forms)
+        if dialect.acceptsOtherLinkLocal:
+            for key, form in made(not dialect.signsLinkLocal):
+                accepted.setdefault(key, form)
+        self.forms = tuple(forms.values())
+        self._accepted = tuple((one.label, one.authenticator) for one in accepted.values())
 
     def recognise(self, counter: int, digest: bytes) -> str | None:
         """
         Find the password and address set that a digest was made with.
 
-        @return: L{CURRENT}, words for how the pair differs from the current one, or C{None}
-            if no accepted pair fits.
+        @return: The label of the form (L{Form.label}), or C{None} if no accepted pair fits.
         """
         for label, authenticator in self._accepted:
             if authenticator.verify(counter, digest):
                 return label
         return None
+
+
+def _words(what: str, count: int) -> list[str]:
+    """
+    Words for each of several passwords or address sets.  The first one needs none.
+    """
+    if count == 2:
+        return ["", f"the other {what}"]
+    return ["", *(f"{what} {number}" for number in range(2, count + 1))]
