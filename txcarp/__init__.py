@@ -136,6 +136,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.rejection import Rejection as Rejection
     from txcarp.protocol.seal import Fields as Fields
     from txcarp.protocol.seal import Verification as Verification
+    from txcarp.protocol.sealstate import SavedDrain as SavedDrain
     from txcarp.protocol.sealstate import SealState as SealState
     from txcarp.protocol.timing import Timing as Timing
     from txcarp.service import CARPService as CARPService
@@ -224,6 +225,7 @@ _MODULES = {
     "Rejection": "txcarp.protocol.rejection",
     "ReloadResult": "txcarp.change",
     "Role": "txcarp.protocol.effects",
+    "SavedDrain": "txcarp.protocol.sealstate",
     "ScriptResult": "txcarp.change",
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",

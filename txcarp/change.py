@@ -130,9 +130,11 @@ class Drained:
     mastership.
 
     @ivar master: The address of the host that is master now; empty if none is.
+    @ivar isKept: Whether that is saved, so that it survives a restart of this process.
     """
 
     master: str
+    isKept: bool = False
 
 
 class NotDrained(Exception):

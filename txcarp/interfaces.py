@@ -631,7 +631,7 @@ class IPlatform(Interface):
 
 class IStateStore(Interface):
     """
-    Keeps the seal states of all groups of a process over a restart.  A group is named by
+    Keeps the states of all groups of a process over a restart.  A group is named by
     interface and vhid, as in C{eth0:7}.
     """
 

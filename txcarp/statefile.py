@@ -19,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from txcarp.addresses import parseAddress, textOf
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.lapse import SAVED
 from txcarp.protocol.seal import TICKS, Fields
-from txcarp.protocol.sealstate import SealState
+from txcarp.protocol.sealstate import SavedDrain, SealState
 from txcarp.statewriter import SeparateWriter, makeDirectory, openPrivately, replaceFile
 
 #: Bytes; a larger file was not written by txcarp.
 LARGEST_FILE = 1 << 26
+
+#: Characters of the longest name of a user.
+_LONGEST_NAME = 64
 
 #: The line of each group, by name.
 Lines = dict[str, str]
@@ -70,10 +74,12 @@ def encodeState(group: str, state: SealState, boot: str) -> str:
     @param boot: L{bootIdentity}.  The offsets of a state refer to a clock that starts
         again with each boot.
     """
+    drained = {} if state.drain is None else {"drain": _encodedDrain(state.drain)}
     return json.dumps(
         {
             "group": group,
             "boot": boot,
+            **drained,
             "tick": state.tick,
             "sources": {
                 textOf(address): {
@@ -89,6 +95,12 @@ def encodeState(group: str, state: SealState, boot: str) -> str:
             "unsealed": state.unsealed,
         }
     )
+
+
+def _encodedDrain(drain: SavedDrain) -> dict[str, object]:
+    actor = drain.actor
+    who = actor and {"uid": actor.uid, "name": actor.name, "pid": actor.pid}
+    return {"until": drain.until, "left": drain.left, "actor": who}
 
 
 def decodeState(line: str, boot: str) -> SealState:
@@ -113,7 +125,25 @@ def _stateOf(found: Any, boot: str) -> SealState:
     if len(unsealed) > SAVED:
         raise BadState(f"it has {len(unsealed)} unsealed counters, more than {SAVED}")
     return SealState(
-        _whole(found["tick"], TICKS), sources, tuple(_whole(each, 1 << 64) for each in unsealed)
+        _whole(found["tick"], TICKS),
+        sources,
+        tuple(_whole(each, 1 << 64) for each in unsealed),
+        _drainOf(found.get("drain")),
+    )
+
+
+def _drainOf(found: Any) -> SavedDrain | None:
+    if found is None:
+        return None
+    until, left, actor = found["until"], found["left"], found["actor"]
+    if actor is not None:
+        uid, pid = (
+            None if number is None else _whole(number, 1 << 32)
+            for number in (actor["uid"], actor["pid"])
+        )
+        actor = Actor(uid, str(actor["name"])[:_LONGEST_NAME], pid)
+    return SavedDrain(
+        None if until is None else _finite(until), None if left is None else _finite(left), actor
     )
 
 

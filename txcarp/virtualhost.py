@@ -271,6 +271,7 @@ class VirtualHost(Service):
             words = f"{self.configuration.display} does not take part in its group at the moment."
             return fail(NotDrained("stopped", words))
         until = None if seconds is None else self._platform.clock.seconds() + seconds
+        self._memory.isRecalled = True
         self._memory.drain = Drain(until, actor)
         return succeed(Drained(""))
 
@@ -284,6 +285,7 @@ class VirtualHost(Service):
         if self._active is not None:
             return self._active.draining.resume(actor)
         self._memory.drain = None
+        self._memory.isRecalled = True  # an earlier drain, too, has ended
         return succeed(None)
 
     def settled(self) -> Deferred[None]:

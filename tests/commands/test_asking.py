@@ -15,12 +15,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import runTo
+from tests.fakes import MemoryFile, runTo
 from tests.operate.running import RunningTestCase
 from txcarp.change import FileStatus, ReloadResult
 from txcarp.client import Client
@@ -29,6 +29,7 @@ from txcarp.commands.main import COMMANDS
 from txcarp.commands.status import plainTable, row
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
+from txcarp.statestore import StateStore
 
 #: The commands that ask, each with arguments that need a group C{web}.
 ASKING = {
@@ -174,8 +175,12 @@ class CommandTests(RunningTestCase):
         """
         C{drain} says who is master then, or that this host is.
         """
-        self.becomeMaster()
+        self.platform.store = StateStore(MemoryFile(), self.clock, maybeDeferred)
         web, other = self.carp.virtualHosts
+        for host in (web, other):
+            host.stopService()
+            host.startService()
+        self.becomeMaster()
         status, output, errors = await self.passing("drain", "web")
         self.assertEqual((status, output), (2, ""))
         self.assertEqual(

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import Stage
+from tests.fakes import MemoryFile, Stage
 from tests.mastership.table import LeaseStage
 from txcarp import (
     Actor,
@@ -22,6 +22,7 @@ from txcarp import (
     NotDrained,
     Reason,
     Role,
+    Verification,
     VirtualHost,
     VirtualHostConfiguration,
 )
@@ -670,6 +671,237 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(self.host.status().findings[Finding.NO_MASTER], 0)
         self.stage.run(4)
         self.assertEqual(self.host.status().findings[Finding.NO_MASTER], 1)
+
+
+class RestartTests(SynchronousTestCase):
+    """
+    A drain over a restart of the process.
+    """
+
+    #: Settings of the virtual host.
+    settings: dict[str, Any] = {}
+
+    def setUp(self) -> None:
+        self.disk = MemoryFile()
+        self.wall = 1.8e9
+        self.stage = self.started()
+
+    def started(self) -> LeaseStage:
+        """
+        Start a process at the present time of day.
+        """
+        stage = LeaseStage(disk=self.disk, **self.settings)
+        begun = self.wall
+        stage.platform.wallSeconds = lambda: begun + stage.clock.seconds()
+        stage.start()
+        self.stage = stage
+        return stage
+
+    def restarted(self, later: float) -> LeaseStage:
+        """
+        Kill the process, and start it again.
+
+        @param later: Seconds that have passed, by the clock of the machine, since it was killed.
+        """
+        self.wall = self.stage.platform.wallSeconds() + later
+        return self.started()
+
+    def drain(self, seconds: float | None = None) -> Drained:
+        """
+        Drain a backup that hears a master.
+        """
+        self.stage.deliver()
+        return self.successResultOf(self.stage.host.drain(seconds, actor=Actor(0, "root", 5)))
+
+    def held(self) -> tuple[float | None, Actor | None] | None:
+        """
+        The remaining seconds of the drain, and who asked for it; C{None} if there is none.
+        """
+        for hold in self.stage.host.status().holds:
+            if hold.reason is HoldReason.DRAINED:
+                return hold.remaining, hold.actor
+        return None
+
+    def left(self) -> int:
+        """
+        The remaining seconds of the drain, which has an end.
+        """
+        held = self.held()
+        assert held is not None
+        assert held[0] is not None
+        return round(held[0])
+
+    def test_noEnd(self) -> None:
+        """
+        A drained host is drained after a crash, and says so.
+        """
+        self.assertTrue(self.drain().isKept)
+        with capturedLogs() as logs:
+            self.restarted(100)
+        self.assertEqual(self.held(), (None, Actor(0, "root", 5)))
+        said = "".join(map(str, map(formatEvent, logs)))
+        self.assertIn("still drained by root, uid 0, process 5, and stays out", said)
+        self.stage.run(60)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+
+    def test_resumed(self) -> None:
+        """
+        A resumed host is not drained after a crash.
+        """
+        self.drain()
+        self.successResultOf(self.stage.host.resume())
+        self.restarted(1)
+        self.assertIsNone(self.held())
+
+    def test_end(self) -> None:
+        """
+        The end of a drain is a time of day.
+        """
+        self.drain(600)
+        self.stage.run(60)
+        self.restarted(100)
+        self.assertEqual(self.left(), 440)
+        self.stage.run(439)
+        self.assertIsNotNone(self.held())
+        self.stage.run(2)
+        self.assertIsNone(self.held())
+        self.restarted(0)
+        self.assertIsNone(self.held())
+
+    def test_endedMeanwhile(self) -> None:
+        """
+        A drain can end while no process runs.
+        """
+        self.drain(600)
+        self.restarted(601)
+        self.assertIsNone(self.held())
+        self.stage.run(4)
+        self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_clockSetBack(self) -> None:
+        """
+        A clock that is set back does not prolong a drain beyond the time that it was to last, at
+        however many restarts.
+        """
+        self.drain(600)
+        self.restarted(-1e9)
+        self.assertEqual(self.left(), 600)
+        for left in (540, 480, 420):
+            self.stage.run(60)
+            self.restarted(0)
+            self.assertEqual(self.left(), left)
+        self.restarted(5e8)
+        self.assertIsNone(self.held())
+
+    def test_stopped(self) -> None:
+        """
+        A stop in good order keeps the drain, too.
+        """
+        self.drain(600)
+        self.successResultOf(self.stage.host.stopService())
+        self.restarted(10)
+        self.assertEqual(self.left(), 590)
+
+    def test_undecided(self) -> None:
+        """
+        A master that dies before it has heard a successor is not drained afterwards.
+        """
+        self.stage.run(4)
+        done = self.stage.host.drain()
+        self.stage.run(1)
+        self.assertNoResult(done)
+        self.restarted(1)
+        self.assertIsNone(self.held())
+
+    def test_refused(self) -> None:
+        """
+        Nor is one that has taken the group back.
+        """
+        self.stage.run(4)
+        done = self.stage.host.drain()
+        self.stage.run(2)
+        self.failureResultOf(done, NotDrained)
+        self.restarted(1)
+        self.assertIsNone(self.held())
+
+    def test_noDisk(self) -> None:
+        """
+        If it cannot be saved, the host is drained all the same, and the answer says so.
+        """
+        self.disk.writeError = OSError(28, "No space left on device")
+        self.assertFalse(self.drain().isKept)
+        self.assertIsNotNone(self.held())
+
+    def test_damaged(self) -> None:
+        """
+        If the saved state is damaged, the host takes part, and the log says what may be lost.
+        """
+        self.drain()
+        text = self.disk.texts[self.disk.path]
+        for broken in ('"left": "x"', '"left": NaN', '"left": []', '"until": {}'):
+            name = broken.partition(":")[0]
+            self.disk.texts[self.disk.path] = text.replace(f"{name}: null", broken)
+            with capturedLogs() as logs:
+                self.restarted(1)
+            said = "".join(map(str, map(formatEvent, logs)))
+            self.assertIn("does not know whether it was drained", said)
+            self.assertIsNone(self.held())
+
+    def test_resumedBefore(self) -> None:
+        """
+        A host that is resumed before it starts is not drained.
+        """
+        self.drain()
+        stage = LeaseStage(disk=self.disk, **self.settings)
+        self.successResultOf(stage.host.resume())
+        stage.start()
+        self.stage = stage
+        self.assertIsNone(self.held())
+
+
+class UnsealedRestartTests(RestartTests):
+    """
+    The same for a host that does not seal.
+    """
+
+    settings = {"verification": Verification.OFF}
+
+    def test_seals(self) -> None:
+        """
+        A host that does not seal any more forgets nothing about seals.
+        """
+        self.settings = {}
+        self.restarted(1)
+        self.stage.run(4)
+        self.stage.host.stopService()
+        self.stage.run(1)
+        name = self.stage.host.name
+        before = self.disk.saved(name)
+        self.assertGreater(before.tick, 0)
+        self.settings = {"verification": Verification.OFF}
+        self.restarted(1)
+        self.stage.run(4)
+        done = self.stage.host.drain(anyway=True)
+        self.stage.run(2)
+        self.assertTrue(self.successResultOf(done).isKept)
+        after = self.disk.saved(name)
+        self.assertIsNotNone(after.drain)
+        self.assertEqual((after.tick, after.sources), (before.tick, before.sources))
+
+
+class NoStoreTests(SynchronousTestCase):
+    """
+    A process without a state file.
+    """
+
+    def test_said(self) -> None:
+        """
+        The answer says that the drain does not survive a restart.
+        """
+        stage = LeaseStage()
+        stage.start()
+        stage.deliver()
+        self.assertFalse(self.successResultOf(stage.host.drain()).isKept)
 
 
 class FamiliesTests(SynchronousTestCase):

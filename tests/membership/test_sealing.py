@@ -21,11 +21,13 @@ from tests.fakes import INTERFACE, FakePlatform, FakeThreads, Journal, MemoryFil
 from tests.simulation.segment import LATENCY, Computer, Segment
 from tests.simulation.test_pairs import pair
 from txcarp.clock.steady import SteadyClock
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.memory import Memory
 from txcarp.membership.reception import keyringOf
+from txcarp.membership.record import Record
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
 from txcarp.protocol.advertisement import Advertisement, decode, encode
 from txcarp.protocol.authentication import Keyring
@@ -53,6 +55,16 @@ _GROUP = f"{INTERFACE}:{configured().vhid}"
 _PEER = socket.inet_aton("10.99.0.1")
 _OWN = socket.inet_aton("10.99.0.2")
 _STRANGER = socket.inet_aton("10.99.0.66")
+
+
+def sealingOf(
+    configuration: VirtualHostConfiguration, memory: Memory, platform: FakePlatform
+) -> Sealing:
+    """
+    The seals of a run.
+    """
+    record = Record(configuration, memory, platform)
+    return Sealing(configuration, keyringOf(configuration), memory, platform, record)
 
 
 class SealingTestCase(SynchronousTestCase):
@@ -86,7 +98,7 @@ class SealingTestCase(SynchronousTestCase):
         platform.store = self.store
         self.patch(platform, "wallSeconds", lambda: self.wall + self.clock.seconds())
         configuration = configured(**settings)
-        return Sealing(configuration, keyringOf(configuration), self.memories[-1], platform)
+        return sealingOf(configuration, self.memories[-1], platform)
 
     @property
     def saved(self) -> SealState:
@@ -442,7 +454,7 @@ class SlewTests(SealingTestCase):
         self.patch(platform, "wallSeconds", lambda: 1.8e9 + machine.read(time.CLOCK_MONOTONIC))
         configuration = configured()
         memory = Memory(SayOnce(self.clock), Chronicle(self.clock, configuration))
-        return machine, Sealing(configuration, keyringOf(configuration), memory, platform)
+        return machine, sealingOf(configuration, memory, platform)
 
     def test_slewed(self) -> None:
         """

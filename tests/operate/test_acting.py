@@ -7,13 +7,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.fakes import MemoryFile
 from txcarp import Actor, CARPService, VirtualHost, VirtualHostConfiguration
 from txcarp.operate.acting import BadTerms, Terms
 from txcarp.operate.control import Control, Request
 from txcarp.operate.documents import Answer
+from txcarp.statestore import StateStore
 from txcarp.testing import Segment, SimulatedHost
 
 ROOT = Actor(0, "root", 1)
@@ -183,6 +185,7 @@ class DrainTests(ActingTestCase):
         """
         The answer comes when the addresses are at the successor, and names it.
         """
+        self.first.store = StateStore(MemoryFile(), self.segment.clock, maybeDeferred)
         self.start()
         answer = self.ask(self.first, "drain")
         self.assertNoResult(answer)
@@ -193,6 +196,19 @@ class DrainTests(ActingTestCase):
         [hold] = found["group"]["holds"]
         self.assertEqual((hold["reason"], hold["actor"]["name"]), ("drained", "root"))
         self.assertEqual(found["group"]["master"], "10.1.1.2")
+
+    def test_notSaved(self) -> None:
+        """
+        The answer says that the drain does not survive a restart.
+        """
+        self.start()
+        answer = self.ask(self.first, "drain")
+        self.segment.advance(0.2)
+        self.assertEqual(
+            self.answered(answer)[1]["message"],
+            "drained; 10.1.1.2 is master; a restart of txcarp would end this, because it is not "
+            "saved",
+        )
 
     def test_gone(self) -> None:
         """

@@ -6,6 +6,7 @@ In reading order:
   - C{participation}: the run itself: the list of its parts, and the door for events.
   - C{candidate}: the facts that go into the election, and the effects that come out of it.
   - C{memory}: what outlives a run.
+  - C{record}: what outlives the process, in the state store.
   - C{channel}: the source, the destinations and the audience in one family.
   - C{reception}: reads a packet, and returns the event that it is.
   - C{beats}: recognises what a host says once more in another form.

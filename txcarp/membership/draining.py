@@ -8,12 +8,12 @@ so it cannot know whether there are any: if none takes over in time, it takes th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -28,6 +28,7 @@ from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.holds import Holds
 from txcarp.membership.leaving import Leaving
 from txcarp.membership.memory import Drain, Memory
+from txcarp.membership.record import Record
 from txcarp.membership.timers import cancel
 from txcarp.protocol import events
 from txcarp.protocol.actor import Actor
@@ -78,6 +79,7 @@ class Draining:
         platform: IPlatform,
         tell: Callable[[Event], None],
         memory: Memory,
+        record: Record,
         *,
         own: OwnStanding,
         candidate: Candidate,
@@ -88,11 +90,15 @@ class Draining:
     ) -> None:
         """
         @param memory: Knows whether this host is drained.
+        @param record: Has that saved.
         """
         self._clock = platform.clock
         self._wall = platform.wallSeconds
         self._tell = tell
         self._memory = memory
+        self._record = record
+        #: Fires with whether the last change is saved.
+        self._saved: Deferred[bool] = succeed(False)
         self._own = own
         self._candidate = candidate
         self._holds = holds
@@ -128,7 +134,10 @@ class Draining:
             return
         if drain.until is not None and drain.until <= self._clock.seconds():
             self._memory.drain = None
+            self._record.changed()
             return
+        # The time that is left is saved, so that a clock that is set back cannot prolong it often.
+        self._record.changed()
         self._log.warn(
             "This host is still drained{terms}, and stays out of the election. 'txcarp resume "
             "{group}' ends that (vhid {vhid} on {interface})",
@@ -277,21 +286,37 @@ class Draining:
         Tell those who wait what was decided.
         """
         result, self._result = self._result, None
+        saved, self._saved = self._saved, succeed(False)
         resumes, self._resumes = self._resumes, []
-        for resumed in resumes:
-            resumed.callback(None)
-        if result is None:
-            return
-        drains, self._drains = self._drains, []
-        for waiting in drains:
-            if isinstance(result, NotDrained):
-                waiting.errback(result)
-            else:
-                self._mastership.settled().addCallback(self._released, waiting, result)
+        drains: list[Deferred[Drained]] = []
+        if result is not None:
+            drains, self._drains = self._drains, drains
+        self._answer(saved, result, drains, resumes)
 
-    def _released(self, ignored: None, waiting: Deferred[Drained], result: Drained) -> None:
-        if not waiting.called:
-            waiting.callback(result)
+    @inlineCallbacks
+    def _answer(
+        self,
+        saved: Deferred[bool],
+        result: Drained | NotDrained | None,
+        drains: list[Deferred[Drained]],
+        resumes: list[Deferred[None]],
+    ) -> Generator[Deferred[Any], Any, None]:
+        """
+        Tell those who wait what was decided, when it is carried out.
+        """
+        isKept: bool = yield saved
+        if result is not None:
+            yield self._mastership.settled()
+        for resumed in resumes:
+            if not resumed.called:  # or cancelled
+                resumed.callback(None)
+        for waiting in drains:
+            if waiting.called:
+                continue
+            if isinstance(result, Drained):
+                waiting.callback(attrs.evolve(result, isKept=isKept))
+            else:
+                waiting.errback(result)
 
     def _decide(self, isOut: bool, isLate: bool = False) -> None:
         """
@@ -311,6 +336,7 @@ class Draining:
     def _stayOut(self, drain: Drain) -> None:
         isNew = self._memory.drain is None
         self._memory.drain = drain
+        self._saved = self._record.save()
         self._result = Drained(self.master)
         self._log.warn(
             "Drained{terms}: this host stays out of the election. {who}. 'txcarp resume {group}' "
@@ -367,7 +393,9 @@ class Draining:
             self._mastership.giveBack()
 
     def _end(self, actor: Actor | None = None) -> None:
-        self._memory.drain = None
+        if self._memory.drain is not None:
+            self._memory.drain = None
+            self._saved = self._record.save()
         self.isWatching = False
         cancel(self._silence)
         self._holds.release(HoldReason.DRAINED, actor)

@@ -63,6 +63,7 @@ class Memory:
     @ivar demotions: The demotions that an operator or another program requested: each reason with
         its amount.
     @ivar drain: Whether and until when an administrator keeps this host out of the election.
+    @ivar isRecalled: Whether C{drain} is known: whether the state store was read, if there is one.
     @ivar received: The number of valid advertisements that were received.
     @ivar sent: The number of advertisements that were sent.
     @ivar sendErrors: The number of advertisements that could not be sent.
@@ -77,6 +78,7 @@ class Memory:
     peers: Peers = attrs.field(factory=Peers)
     demotions: dict[str, int] = attrs.field(factory=dict)
     drain: Drain | None = None
+    isRecalled: bool = False
     received: int = 0
     sent: int = 0
     sendErrors: int = 0

@@ -50,6 +50,7 @@ from txcarp.membership.leaving import RESIGNATION, Leaving
 from txcarp.membership.memory import Memory
 from txcarp.membership.readiness import Readiness
 from txcarp.membership.reception import Reception, keyringOf
+from txcarp.membership.record import Record
 from txcarp.membership.roles import Roles
 from txcarp.membership.sealing import Sealing
 from txcarp.membership.timers import MasterDown, tolerated
@@ -126,7 +127,8 @@ class Participation:
         self.holds = Holds(clock, self.tell, memory.chronicle)
         self._damping = Damping(configuration, clock, self.holds)
         self._readiness = Readiness(configuration, clock, self.holds, self.transportChanged)
-        self._sealing = Sealing(configuration, keyring, memory, platform)
+        record = Record(configuration, memory, platform)
+        self._sealing = Sealing(configuration, keyring, memory, platform, record)
         self.advertiser = Advertiser(
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
         )
@@ -211,6 +213,7 @@ class Participation:
             platform,
             self.tell,
             memory,
+            record,
             own=self._own,
             candidate=self.candidate,
             holds=self.holds,

@@ -13,6 +13,7 @@ from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.membership.memory import Memory, SealMemory
+from txcarp.membership.record import Record
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.freshness import (
@@ -31,7 +32,6 @@ from txcarp.protocol.seal import (
     Verification,
 )
 from txcarp.protocol.sealstate import SealState, resumedTicks
-from txcarp.statefile import BadState
 
 #: Seconds for which ticks are reserved in the store.
 RESERVED = 60
@@ -72,19 +72,19 @@ class Sealing:
         keyring: Keyring,
         memory: Memory,
         platform: IPlatform,
+        record: Record,
     ) -> None:
         """
         @param memory: Has the state of earlier runs in this process.
-        @param platform: Has the clocks, and the store with the state of earlier processes.
+        @param platform: Has the clocks.
+        @param record: Has the state of earlier processes.
         """
         self._seals = configuration.verification is not Verification.OFF
-        self._group = f"{configuration.interface}:{configuration.vhid}"
+        self._group = record.group
+        self._record = record
         self._limits = memory.limits
         self._running = platform.pauseSeconds
         self._wall = platform.wallSeconds
-        self._store = platform.store if self._seals else None
-        if self._store is not None:
-            self._store.onForget(self._group, self.forget)
         self._stopped = False
         self._learns = configuration.verification is Verification.LEARN
         self._saveAgain = float("-inf")
@@ -92,7 +92,9 @@ class Sealing:
         lag = _lag(configuration)
         constantCounters = configuration.dialect.constantCounter
         if memory.seals is None:
-            state = self._recall()
+            state = loaded = record.load()
+            if not self._seals:
+                state = SealState()
             freshness = Freshness(
                 configuration.verification,
                 keyring.seals,
@@ -103,13 +105,19 @@ class Sealing:
             )
             ticks = resumedTicks(state.tick, state.sources.values())
             self._memory = SealMemory(ticks, freshness, state.tick)
-            if self._seals:  # otherwise the store was not read
+            if self._seals:
                 memory.seals = self._memory
         else:
             self._memory = memory.seals
             self._memory.freshness.adopt(
                 configuration.verification, keyring.seals, lag, constantCounters
             )
+        if self._seals:
+            record.saveSeals(self._snapshot, self.forget)
+        elif memory.seals is None:
+            record.saveSeals(lambda: loaded, None)  # what was known remains known
+        else:
+            record.saveSeals(self._snapshot, None)
 
     def adopt(self, configuration: VirtualHostConfiguration, keyring: Keyring) -> None:
         """
@@ -132,10 +140,9 @@ class Sealing:
         @return: Fires when the state is saved, cannot be saved, or the disk does not respond.
         """
         self._stopped = True
-        if self._store is None:
+        if not self._seals:
             return succeed(None)
-        saved = self._store.save(self._group, self._snapshot)
-        return saved.addErrback(lambda failure: None)  # the store has logged it
+        return self._record.save().addCallback(lambda _: None)
 
     def counter(self, seal: Seal, says: Fields, source: bytes) -> int | None:
         """
@@ -218,23 +225,9 @@ class Sealing:
         """
         return self._memory.freshness.isOwn(advertisement, source)
 
-    def _recall(self) -> SealState:
-        if self._store is None:
-            return SealState()
-        try:
-            return self._store.load(self._group)
-        except (OSError, BadState) as error:
-            self._log.error(
-                "The saved state of {group} cannot be read: {error}. This host may accept "
-                "replays of advertisements from before this start",
-                group=self._group,
-                error=error,
-            )
-        return SealState()
-
     def _changed(self) -> None:
-        if self._store is not None:
-            self._store.changed(self._group, self._snapshot, within=0.0)
+        if self._seals:
+            self._record.changed()
 
     def _snapshot(self) -> SealState:
         """

@@ -298,8 +298,10 @@ def _drained(result: Drained, host: VirtualHost) -> str:
     if hold is not None and hold.remaining is not None:
         form = " until %H:%M:%S" if hold.remaining < _DAY else " until %b %d %H:%M"
         until = time.strftime(form, time.localtime(host.status().time + hold.remaining))
-    who = f"{result.master} is master" if result.master else "no other host is master"
-    return f"drained{until}; {who}"
+    words = f"{result.master} is master" if result.master else "no other host is master"
+    if not result.isKept:
+        words += "; a restart of txcarp would end this, because it is not saved"
+    return f"drained{until}; {words}"
 
 
 def _state(host: VirtualHost) -> str:

@@ -1,5 +1,5 @@
 """
-What a virtual host must still know about seals after a restart.
+What a virtual host must still know after a restart: the state of its seals, and its drain.
 """
 
 from __future__ import annotations
@@ -8,24 +8,53 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.freshness import SealedSource
 from txcarp.protocol.seal import Ticks
 
 
 @attrs.frozen
+class SavedDrain:
+    """
+    That a host is drained.
+
+    @ivar until: When that ends, in seconds since 1970; C{None} for no end.
+    @ivar left: Seconds that were left when this was saved.  A clock that is set back meanwhile
+        makes the drain no longer than that.
+    @ivar actor: Who asked for it; C{None} if it was a program that embeds txcarp.
+    """
+
+    until: float | None
+    left: float | None
+    actor: Actor | None
+
+    def remaining(self, now: float) -> float | None:
+        """
+        The seconds that are left; C{None} for no end.
+
+        @param now: Seconds since 1970.
+        """
+        if self.until is None or self.left is None:
+            return None
+        return max(0.0, min(self.until - now, self.left))
+
+
+@attrs.frozen
 class SealState:
     """
-    What a virtual host must still know about seals after a restart.
+    What a virtual host must still know after a restart.
 
     @ivar tick: The last tick that this host may have used.
     @ivar sources: The sources known to seal, by packed address.
     @ivar unsealed: The last counters without a seal that were heard, where hosts draw one at their
         start.
+    @ivar drain: Its drain; C{None} if it is not drained.
     """
 
     tick: int = 0
     sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)
     unsealed: tuple[int, ...] = ()
+    drain: SavedDrain | None = None
 
 
 def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
