@@ -252,11 +252,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             in ~/.local/state/txcarp. A cloned virtual machine must not
             keep it. ``txcarp forget ADDRESS`` makes this host forget that a peer sealed."""),
         Option("--accept-passfile=FILE", "otherPasswords", "",
-            "also accept the password in FILE; repeatable", """
-            Use it while the hosts of a group change to a new password.""", kind="passwordFile"),
+            "also accept and use the password in FILE; repeatable", """
+            Use it for the old password while the hosts of a group change to a new one. As
+            master, this host advertises with each password.""", kind="passwordFile"),
         Option("--accept-addrs=ADDRESS,...", "otherAddresses", "",
             "also accept this set of addresses; repeatable", """
-            Use it while the hosts of a group change to new addresses.""", kind="addressSet"),
+            Use it for the old addresses while the hosts of a group change to new ones. As
+            master, this host advertises for each set, and has the addresses of ``-a`` only.""",
+            kind="addressSet"),
         Option("--signed-lladdr=MAC", "signedHardware", "",
             "MAC address that OpenBSD peers sign, if set by hand", kind="hardwareAddress"),
     ),

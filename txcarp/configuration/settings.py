@@ -83,8 +83,8 @@ KEYS = (
         ("password", "otherPasswords"),
         list[FilePassword],
         "a path or a list of paths, relative to the directory of the configuration file",
-        "file with the password in its first line; of several, the first signs and all are "
-        "accepted",
+        "file with the password in its first line; several while a group changes it, the new one "
+        "first",
     ),
     Key(
         "credential",
@@ -100,7 +100,7 @@ KEYS = (
         ("otherAddresses",),
         list[AddressSet],
         "a list of addresses, or a list of such lists",
-        "also accept these sets of addresses, while a group changes its own",
+        "also advertise for these sets of addresses and accept them, while a group changes its own",
     ),
     Key(
         "assign",

@@ -88,7 +88,8 @@ class Form:
     A host that knows one form only rejects the advertisements in any other.  While a group changes
     its password or its addresses, a master therefore advertises in each form that it knows.
 
-    @ivar label: L{CURRENT}, or words for how it differs from the current form.
+    @ivar label: L{CURRENT}, or words for how it differs from the current form, such as
+        C{"the other password"}, or C{"password 3"} of several.
     @ivar families: The families of its addresses.  No host listens to it in another family.
     @ivar seal: The seal of its password.
     @ivar authenticator: Signs and verifies the digests.
