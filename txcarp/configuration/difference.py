@@ -89,7 +89,7 @@ class Changed:
             does = "no interruption"
         else:
             does = "one advertisement at most, no interruption"
-        return f"changes: {', '.join(parts)}; {does}"
+        return f"changes: {', '.join(dict.fromkeys(parts))}; {does}"
 
 
 @attrs.frozen
