@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IAnnouncer as IAnnouncer
     from txcarp.interfaces import ICheck as ICheck
     from txcarp.interfaces import ICheckPlugin as ICheckPlugin
+    from txcarp.interfaces import IConnections as IConnections
     from txcarp.interfaces import IDiagnosisObserver as IDiagnosisObserver
     from txcarp.interfaces import ILeaseObserver as ILeaseObserver
     from txcarp.interfaces import ILinkMonitor as ILinkMonitor
@@ -193,6 +194,7 @@ _MODULES = {
     "IAnnouncer": "txcarp.interfaces",
     "ICheck": "txcarp.interfaces",
     "ICheckPlugin": "txcarp.interfaces",
+    "IConnections": "txcarp.interfaces",
     "IDiagnosisObserver": "txcarp.interfaces",
     "ILeaseObserver": "txcarp.interfaces",
     "ILinkMonitor": "txcarp.interfaces",

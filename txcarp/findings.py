@@ -1,5 +1,5 @@
 """
-Problems between the hosts of a group.
+Problems between the hosts of a group, and of one host that another will feel.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Finding(enum.Enum):
     UNSEALED = "unsealed"
     SEAL_ENDED = "seal-ended"
     NO_MASTER = "no-master"
+    NO_RESET = "no-reset"
 
 
 @attrs.frozen

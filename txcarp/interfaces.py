@@ -292,6 +292,30 @@ class IAddressTable(Interface):
         """
 
 
+class IConnections(Interface):
+    """
+    The TCP connections of this host.
+    """
+
+    def reset(addresses: Sequence[bytes], index: int | None) -> Deferred[int]:
+        """
+        End the connections with these packed local addresses, and reset their peers.  Sockets
+        that listen stay.  The kernel can tell the peers only while this host has the addresses.
+
+        @param index: The index of the interface that link-local addresses belong to; C{None} if it
+            is unknown.
+        @return: Fires with the number of connections; fails with C{OSError} if the kernel refuses.
+            It can be cancelled.
+        """
+
+    def whyNot() -> Deferred[str]:
+        """
+        Find out why this host cannot do that.
+
+        @return: Fires with the reason; with an empty string if it can.
+        """
+
+
 class IVirtualInterfaces(Interface):
     """
     Makes interfaces with hardware addresses that move between hosts.
@@ -585,6 +609,10 @@ class IPlatform(Interface):
 
     virtualInterfaces: IVirtualInterfaces | None = Attribute(
         """Makes interfaces with virtual hardware addresses; C{None} if that is impossible."""
+    )
+
+    connections: IConnections | None = Attribute(
+        """The TCP connections; C{None} if they cannot be ended."""
     )
 
     scripts: IScriptRunner = Attribute("""Runs scripts.""")

@@ -18,6 +18,7 @@ from txcarp.clock.monotonic import MonotonicClock
 from txcarp.clock.steady import SteadyClock
 from txcarp.interfaces import (
     IAddressTable,
+    IConnections,
     ILinkMonitor,
     INeighbours,
     INetwork,
@@ -30,6 +31,7 @@ from txcarp.mastership.scripts import ProcessRunner
 from txcarp.netlink.client import Netlink
 from txcarp.network.addresslist import AddressList
 from txcarp.network.addresstable import AddressTable
+from txcarp.network.connections import Connections
 from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
@@ -99,6 +101,7 @@ class LinuxPlatform:
         self.virtualInterfaces: IVirtualInterfaces | None = (
             virtualInterfaces or Macvlans(self._netlink)
         )
+        self.connections: IConnections | None = Connections(cast(IReactorFDSet, reactor))
         self.scripts: IScriptRunner = scripts or ProcessRunner(reactor, clock)
         self.store: IStateStore | None = (
             None

@@ -8,9 +8,11 @@ import itertools
 import json
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
@@ -256,3 +258,34 @@ class FileTests(LabTestCase):
         self.assertEqual((states["step first"], states["step new"]), ("acquired", "acquired"))
         await self.stopped(daemon)
         self.assertEqual(taken(), ["new undo there", "first undo away"])
+
+    async def test_resetConnections(self) -> None:
+        """
+        A client that only waits learns at once that the address leaves the host.
+        """
+        host, other = self.host("a"), self.host("b")
+        lines = f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\nreset_connections = true\n'
+        self.write(host, web=lines)
+        holders = self.holders(host, VIRTUAL)
+        path = host.directory / "txcarp.toml"
+        daemon = host.run("a txcarp", TXCARP, ["--config", str(path)])
+        await self.until(lambda: holders.now == {"a"}, "it is master", STARTING)
+        listener = host.node.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind(("", 80))
+        listener.listen(2)
+        clients = []
+        for address in (VIRTUAL, host.address):
+            client = other.node.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self.addCleanup(client.close)
+            client.settimeout(STARTING)
+            client.connect((address, 80))
+            self.addCleanup(listener.accept()[0].close)
+            clients.append(client)
+        await self.stopped(daemon)
+        if daemon.said("no-reset"):
+            raise SkipTest("this kernel cannot end connections")
+        self.assertRaises(ConnectionResetError, clients[0].recv, 1)
+        clients[1].setblocking(False)
+        self.assertRaises(BlockingIOError, clients[1].recv, 1)
+        self.assertTrue(daemon.said(f"1 TCP connections of {VIRTUAL} were ended"))

@@ -22,7 +22,7 @@ from txcarp.protocol.seal import Verification
 LIVE = frozenset(
     ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
     + ("anyFamily", "trackedInterfaces", "checks", "steps", "ignoreLink", "releaseFirst")
-    + ("announceEvery",)
+    + ("announceEvery", "resetConnections")
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
     + ("password", "otherPasswords", "otherAddresses", "signedHardware")
     + ("source", "source6", "peers", "followPeers", "title", "debug")

@@ -197,6 +197,8 @@ class VirtualHostConfiguration:
     @ivar assign: Whether this program adds and removes the addresses itself.
     @ivar releaseFirst: Whether a master that leaves releases everything before it bows out, for
         services that must never run on two hosts.
+    @ivar resetConnections: With assign, whether the TCP connections of addresses that leave are
+        ended, so that clients connect again at once.
     @ivar virtualMAC: The six bytes of a hardware address that moves with the virtual addresses;
         C{None} to use that of the card.
     @ivar announceEvery: Seconds between announcements of the addresses by a master; C{None} to
@@ -249,6 +251,7 @@ class VirtualHostConfiguration:
     downScriptFirst: float | None = None
     assign: bool = False
     releaseFirst: bool = False
+    resetConnections: bool = False
     virtualMAC: bytes | None = attrs.field(default=None, converter=hardwareAddressOrNone)
     announceEvery: float | None = 60.0
     verification: Verification = attrs.field(
@@ -413,6 +416,8 @@ class VirtualHostConfiguration:
             )
         if self.virtualMAC is not None and not self.assign:
             yield "virtualMAC", "a virtual hardware address needs assign: scripts cannot add it"
+        if self.resetConnections and not self.assign:
+            yield "resetConnections", "needs assign: it is part of removing the addresses"
         if self.downScriptFirst is not None and not self.assign:
             yield "downScriptFirst", "needs assign: without it the scripts remove the addresses"
 

@@ -110,6 +110,13 @@ KEYS = (
     ),
     Key("release_first", ("releaseFirst",), *_FLAG),
     Key(
+        "reset_connections",
+        ("resetConnections",),
+        *_FLAG,
+        "end the TCP connections of the addresses when they leave, so that clients connect again "
+        "at once",
+    ),
+    Key(
         "virtual_mac",
         ("virtualMAC",),
         MovingHardwareAddress,

@@ -7,6 +7,7 @@ In reading order:
   - C{sequence}: acquires the steps in order, and releases them in reverse order.
   - C{virtualmac}: the step that makes the interface with the virtual MAC address.
   - C{leases}: the step that adds the addresses, on lease.
+  - C{resets}: the step that ends the TCP connections of addresses that leave.
   - C{renewal}: when a lease is renewed.
   - C{announcements}: the step that tells the neighbours.
   - C{scripts}: the step that runs the up and down scripts.

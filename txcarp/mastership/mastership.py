@@ -20,6 +20,7 @@ from txcarp.mastership.alongside import ScriptsAlongside
 from txcarp.mastership.announcements import Announcements
 from txcarp.mastership.configured import ConfiguredSteps
 from txcarp.mastership.leases import AddressLeases, leaseFor
+from txcarp.mastership.resets import ConnectionResets
 from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
@@ -126,6 +127,7 @@ class Mastership:
         failed: Callable[[str], None],
         ready: Callable[[Change, Readiness], None],
         handedOver: Callable[[float], None],
+        cannotReset: Callable[[str], None],
         limits: SayOnce,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
     ) -> None:
@@ -141,10 +143,12 @@ class Mastership:
         @param handedOver: Called when the time is over for which a drained master waits for its
             successor, with the seconds by which that is late.  It must lead to L{giveBack}, or
             to mastership.
+        @param cannotReset: Called with the reason why this host cannot end TCP connections.
         @param limits: Limits the rate of log lines.
         @param note: Called when addresses were lost: a word for that, what happened, and why.
         """
         self.leases: AddressLeases | None = None
+        self._resets: ConnectionResets | None = None
         self._scripts: ScriptsAlongside | None = None
         self._configuration = configuration
         self._failed = failed
@@ -188,7 +192,13 @@ class Mastership:
             )
             # The script does not add the addresses, but may use them.
             self._scripts = ScriptsAlongside(script, platform.clock, configuration.downScriptFirst)
-            steps = (self.leases, self._announcements, self._scripts.up)
+            self._resets = ConnectionResets(
+                platform, platform.addresses, interface, configuration.addresses, cannotReset
+            )
+            steps = (
+                *(self._resets.last, self.leases, self._resets.first),
+                *(self._announcements, self._scripts.up),
+            )
             if hardware is not None and platform.virtualInterfaces is not None:
                 ipv6 = not all(address.isIPv4 for address in configuration.addresses)
                 virtualMAC = VirtualMAC(
@@ -214,7 +224,11 @@ class Mastership:
         Follow other settings.  Other scripts and commands run from the next change of role on.
         A master acquires steps that are new, and releases those that are gone.
         """
-        changed = configuration.steps != self._configuration.steps
+        before = self._configuration
+        changed = (before.steps, before.resetConnections) != (
+            configuration.steps,
+            configuration.resetConnections,
+        )
         self._configuration = configuration
         self._announcements.repeatEvery(configuration.announceEvery)
         self._script.adopt(configuration)
@@ -389,6 +403,9 @@ class Mastership:
         All steps, in the order in which they are acquired.
         """
         before, own, after = self._others
+        if self._resets is not None and not self._configuration.resetConnections:
+            halves = self._resets.first, self._resets.last
+            own = tuple(one for one in own if one not in halves)
         configured = self._configured
         return [
             *(*before, *configured.at(BEFORE_ADDRESSES)),

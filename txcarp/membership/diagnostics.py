@@ -81,6 +81,9 @@ _EXPLANATIONS = {
     "such advertisements unnoticed: to refuse them, set --seal require",
     Finding.NO_MASTER: "no host is heard as master of this group, and this host does not take over "
     "because it is drained. To end that, run 'txcarp resume' here",
+    Finding.NO_RESET: "this host cannot end TCP connections, as reset_connections demands. Clients "
+    "that only wait for an answer of this host will not notice that an address has left it. Use "
+    "another kernel, or remove reset_connections",
 }
 
 _FINDINGS = {

@@ -171,6 +171,7 @@ class Participation:
             failed=lambda name: self.tell(events.StepFailed(name)),
             ready=self._roles.notifyReadiness,
             handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
+            cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
         )

@@ -27,17 +27,18 @@ _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _SO_RCVBUFFORCE = 33
 
 
-def openNetlinkSocket(groups: int = 0) -> socket.socket:
+def openNetlinkSocket(groups: int = 0, protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
     """
-    Open a non-blocking rtnetlink socket in the network namespace of the calling thread.
+    Open a non-blocking netlink socket in the network namespace of the calling thread.
 
     @param groups: The C{RTMGRP_...} bits of the events to receive.
+    @param protocol: The part of the kernel to talk to: C{NETLINK_...}.
     @raise OSError: If the kernel has no netlink, or this process no descriptor left.
     """
     sock = socket.socket(
         socket.AF_NETLINK,
         socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
-        socket.NETLINK_ROUTE,
+        protocol,
     )
     try:
         for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):

@@ -95,9 +95,17 @@ class Request:
 
         @param sequence: The number that will be in the answer, 1 to 2**32 - 1.
         """
-        flags = self.flags | NLM_F_REQUEST | (0 if self.isDump else NLM_F_ACK)
-        length = _HEADER.size + len(self.body)
-        return _pad(_HEADER.pack(length, self.type, flags, sequence, 0) + self.body)
+        return pack(self.type, self.flags | (0 if self.isDump else NLM_F_ACK), sequence, self.body)
+
+
+def pack(type: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """
+    Pack a request, with padding for a message that may follow.
+
+    @param flags: The flags without C{NLM_F_REQUEST}.
+    """
+    length = _HEADER.size + len(body)
+    return _pad(_HEADER.pack(length, type, flags | NLM_F_REQUEST, sequence, 0) + body)
 
 
 def readMessages(data: bytes) -> Iterator[Message]:

@@ -17,6 +17,7 @@ In reading order:
   - C{linkmonitor}: the state of all links, and their observers.
   - C{addresslist}: the addresses of all interfaces of this host.
   - C{addresstable}: adds and removes the virtual addresses, and notices which of them are lost.
+  - C{connections}: ends the TCP connections of addresses that leave.
   - C{macvlans}: interfaces with a virtual MAC address.
   - C{listing}: reads one of the kernel's lists while it changes.
   - C{neighbours}: whom virtual hosts ask whether the link works.

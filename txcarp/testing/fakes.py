@@ -335,6 +335,7 @@ class FakePlatform:
     addresses: Any
     virtualInterfaces: Any
     neighbours: Any
+    connections: Any
     store: Any
     reactor: Any
     probes: Any
@@ -349,6 +350,7 @@ class FakePlatform:
         self.addresses = None
         self.virtualInterfaces = None
         self.neighbours = FakeNeighbours()
+        self.connections = None
         self.store = None
         self.reactor = None
         self.probes = Probes(self)
