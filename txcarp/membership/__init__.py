@@ -12,7 +12,6 @@ In reading order:
   - C{beats}: recognises what a host says once more in another form.
   - C{diagnostics}: faults between the hosts of the group, counted, explained, and reported.
   - C{peers}: the table of the other hosts.
-  - C{beats}: recognises what a host says once more in another form.
   - C{timers}: the deadline of the master, and the rhythm of advertising.
   - C{advertiser}: signs and sends advertisements.
   - C{sealing}: makes and checks seals, and has their state saved.
