@@ -27,12 +27,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import FakePlatform, Journal, configured
+from tests.fakes import FakePlatform, Journal, configured, runTo
 from tests.operate.running import RunningTestCase, shortDirectory
 from txcarp import __version__
 from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.operate import connections, server
+from txcarp.operate.acting import USUAL_WAIT
 from txcarp.operate.control import Actor, Control, Request
 from txcarp.operate.documents import SCHEMA, Answer
 from txcarp.operate.gathering import Gathering
@@ -460,6 +461,7 @@ class AnythingTests(SynchronousTestCase):
         st.lists(
             st.one_of(
                 st.sampled_from(["v1", "groups", "status", "web", "demote", "promote", "reload"]),
+                st.sampled_from(["v1", "groups", "web", "takeover", "drain", "resume"]),
                 st.text(max_size=8),
             ),
             max_size=5,
@@ -469,7 +471,7 @@ class AnythingTests(SynchronousTestCase):
             st.recursive(
                 st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text()),
                 lambda inner: st.lists(inner) | st.dictionaries(
-                    st.sampled_from(["reason", "amount", "dry_run"]), inner
+                    st.sampled_from(["reason", "amount", "dry_run", "for", "anyway", "wait"]), inner
                 ),
                 max_leaves=6,
             ).map(lambda value: json.dumps(value).encode()),
@@ -484,17 +486,18 @@ class AnythingTests(SynchronousTestCase):
         """
         answer = self.control.answer(Request(method, tuple(path), body, actor))
         if not isinstance(answer, Answer):
+            runTo(self.clock, self.clock.seconds() + USUAL_WAIT)
             answer = self.successResultOf(answer)
         document = json.loads(answer.body)
         self.assertEqual(document["schema"], SCHEMA)
         self.assertEqual("error" in document, answer.code != 200)
 
     def setUp(self) -> None:
-        clock = Clock()
-        carp = CARPService(
-            [configured(title="web")], platform=FakePlatform(clock, Journal())
-        )
-        self.control = Control(carp, clock)
+        self.clock = Clock()
+        platform = FakePlatform(self.clock, Journal())
+        carp = CARPService([configured(title="web")], platform=platform)
+        carp.startService()
+        self.control = Control(carp, self.clock)
 
 
 class SocketTests(RunningTestCase):
