@@ -1,0 +1,112 @@
+"""
+Every piece of a configuration file in the documents can be read.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import txcarp
+from txcarp.configuration.file import readText
+from txcarp.configuration.request import Configuration
+
+_ROOT = Path(txcarp.__file__).parent.parent
+
+#: What a group has that shows nothing of it but something else.
+_REST = {
+    "interface": '"eth0"',
+    "vhid": "{number}",
+    "passfile": '"password"',
+    "addresses": '["192.0.2.{number}/24"]',
+    "source": '"192.0.2.200"',
+}
+
+_TABLE = re.compile(r"(?m)^\[+(?:group|defaults|daemon|sync)\b")
+
+
+def blocks(text: str) -> Iterator[str]:
+    """
+    The literal blocks of a document that are of a configuration file.
+    """
+    for match in re.finditer(r"(?m)^(?:.*\S)?::\n\n((?:(?:    .*)?\n)+)", text):
+        block = textwrap.dedent(match[1])
+        if _TABLE.search(block) and "unknown key" not in block:
+            yield block
+
+
+class RecipeTests(SynchronousTestCase):
+    """
+    The blocks of the documents.
+    """
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        (self.directory / "password").write_text("secret\n")
+        (self.directory / "password").chmod(0o600)
+
+    def read(self, block: str) -> Configuration:
+        """
+        Read a block, with a group around it if it is a part of one.
+        """
+        document = tomllib.loads(block)
+        groups, before = document.get("group", {}), ""
+        for number, name in enumerate(groups, 1):
+            missing = [
+                f"{key} = {value.format(number=number)}\n"
+                for key, value in _REST.items()
+                if key not in groups[name] and key not in document.get("defaults", {})
+            ]
+            header = f"[group.{name}]\n"
+            if header in block:
+                block = block.replace(header, header + "".join(missing))
+            else:
+                before += header + "".join(missing)
+        text = before + block
+        if not groups:
+            rest = "".join(f"{key} = {one.format(number=1)}\n" for key, one in _REST.items())
+            text += f"[group.web]\n{rest}"
+        path = str((self.directory / "txcarp.toml").absolute())
+        return readText(path, text.encode(), {}, lambda *facts: b"\xc0\0\2\xc8")
+
+    def test_documents(self) -> None:
+        """
+        Each block gives groups without a mistake.
+        """
+        count = 0
+        for document in [*_ROOT.glob("*.rst"), *sorted((_ROOT / "docs").glob("*.rst"))]:
+            for block in blocks(document.read_text(encoding="utf-8")):
+                self.assertTrue(self.read(block).groups, block)
+                count += 1
+        self.assertGreater(count, 11)
+
+    def test_complete(self) -> None:
+        """
+        The recipes are whole files: nothing but a source has to be added.
+        """
+        text = (_ROOT / "docs" / "recipes.rst").read_text(encoding="utf-8")
+        found = list(blocks(text))
+        self.assertEqual(len(found), 5)
+        for block in found:
+            for group in tomllib.loads(block)["group"].values():
+                self.assertLessEqual({*_REST} - {*group}, {"source"})
+
+    def test_conntrackd(self) -> None:
+        """
+        The commands for conntrackd have the order of its own example: commit, flush, resync and
+        bulk on the new master; timers and request on the other host.
+        """
+        text = (_ROOT / "docs" / "recipes.rst").read_text(encoding="utf-8")
+        [block] = [one for one in blocks(text) if "conntrackd" in one]
+        [group] = self.read(block).groups
+        inOrder = sorted(group.steps, key=lambda step: step.when == "after-addresses")
+        self.assertEqual([step.command[1] for step in inOrder], ["-c", "-f", "-R", "-B"])
+        undone = [step.undo[1] for step in reversed(inOrder) if step.undo]
+        self.assertEqual(undone, ["-t", "-n"])
+        self.assertFalse(any(step.required for step in group.steps))
