@@ -31,6 +31,7 @@ from tests.configuration.test_ucarp import commandLine
 from twisted import plugins
 from txcarp.configuration.options import OPTIONS, helpText
 from txcarp.daemon import program
+from txcarp.daemon.collector import Collector
 from txcarp.daemon.program import Options, Program, makeService
 from txcarp.daemon.reload import Reloader
 from txcarp.daemon.signals import SignalService
@@ -126,7 +127,8 @@ class PluginTests(SynchronousTestCase):
         """
         made = self.made()
         verifyObject(IService, made)
-        self.assertEqual([type(service) for service in made], [SignalService, CARPService])
+        kinds = [type(service) for service in made]
+        self.assertEqual(kinds, [Collector, SignalService, CARPService])
         self.assertEqual((self.asked, self.hidden), ([False], [b"love"]))
         self.made("--assign")
         self.assertEqual(self.asked, [False, True])
@@ -141,7 +143,7 @@ class PluginTests(SynchronousTestCase):
         self.patch(program.precautions, "warn", lambda one: warned.append(one.title))
         options = Options()
         options.parseOptions([f"--config={self.file()}"])
-        _, carp, reloader, control = makeService(options)
+        _, _, carp, reloader, control = makeService(options)
         self.assertIsInstance(reloader, Reloader)
         self.assertIsInstance(control, ControlService)
         names = [host.name for host in carp.virtualHosts]

@@ -11,5 +11,6 @@ In reading order:
   - C{notify}: what is told to the service manager.
   - C{precautions}: warnings at the start.
   - C{scheduling}: keeps the process on time.
+  - C{collector}: keeps the garbage collector from holding it up.
   - C{secrecy}: hides a password from the process list.
 """

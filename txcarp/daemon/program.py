@@ -34,6 +34,7 @@ from txcarp.configuration.options import (
 from txcarp.configuration.request import CannotRun, CommandLine, WrongFile
 from txcarp.configuration.ucarp import read
 from txcarp.daemon import precautions
+from txcarp.daemon.collector import Collector
 from txcarp.daemon.notify import Notifier
 from txcarp.daemon.reload import Reloader
 from txcarp.daemon.scheduling import lockMemory, runFirst
@@ -226,6 +227,7 @@ def makeService(options: Options) -> IService:
         lastWords=program.flushLog,
         reload=None if reloader is None else partial(reloader.reload, None),
     )
+    Collector(carp.platform.clock).setServiceParent(program)  # type: ignore[no-untyped-call]
     signals.setServiceParent(program)  # type: ignore[no-untyped-call]
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
     if reloader is not None:
