@@ -28,6 +28,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
 \fBtxcarp drain\fR [\fIoptions\fR] \fIGROUP\fR
+\fBtxcarp events\fR [\fIoptions\fR] [\fIGROUP\fR ...]
 \fBtxcarp explain\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
 \fBtxcarp is\-master\fR [\fIoptions\fR] \fIGROUP\fR

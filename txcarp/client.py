@@ -12,16 +12,27 @@ Other programs can use it, too::
 from __future__ import annotations
 
 import json
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from txcarp.configuration.options import CONTROL_SOCKET
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 #: Seconds until a client gives up.
 PATIENCE = 15.0
 
 #: The same for what carries out a change, which may have to wait for scripts.
 ACTION_PATIENCE = 300.0
+
+#: Seconds after which a stream of events without a sign of life has ended.
+SILENCE = 45.0
+
+#: The port on which a read-only server is expected.
+PORT = 9112
 
 #: Bytes of the longest answer.
 _LONGEST = 1 << 26
@@ -53,18 +64,26 @@ class NotPermitted(ControlError):
 
 class Client:
     """
-    Asks and tells a txcarp that runs on this host.  Each method blocks until it has the answer,
-    and raises L{ControlError} if it gets none.  The documents are described in
-    C{docs/control.rst}.
+    Asks and tells a txcarp that runs on this host, or asks one on another host.  Each method
+    blocks until it has the answer, and raises L{ControlError} if it gets none.  The documents are
+    described in C{docs/control.rst}.
     """
 
-    def __init__(self, path: str = CONTROL_SOCKET, timeout: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        path: str = CONTROL_SOCKET,
+        timeout: float = PATIENCE,
+        address: tuple[str, int] | None = None,
+    ) -> None:
         """
         @param path: The path of the control socket.
         @param timeout: Seconds until a question is given up.
+        @param address: The name or address and the port of a host whose txcarp has C{http}; it is
+            asked in place of the one behind the socket, and cannot be told anything.
         """
         self._path = path
         self._timeout = timeout
+        self._address = address
 
     def status(self) -> dict[str, Any]:
         """
@@ -159,6 +178,30 @@ class Client:
         group = "" if name is None else f"groups/{quote(name, safe=':')}/"
         return self._ask("POST", f"/v1/{group}{action}", given)
 
+    def events(
+        self, groups: Sequence[str] = (), lastID: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Yield what happens, as it happens.  The state of each group comes first, or with
+        C{lastID}, if possible, what has happened since then.  The iteration ends when txcarp
+        ends.
+
+        @param groups: The names of groups; all, if it is empty.
+        @param lastID: The C{id} of the last event that is known.
+        """
+        query = urlencode([("group", name) for name in groups])
+        headers = {"Accept": "application/x-ndjson"}
+        if lastID:
+            headers["Last-Event-ID"] = lastID
+        with self._connected(SILENCE) as connection:
+            connection.request("GET", f"/v1/events?{query}", headers=headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                _read(response.status, response.read(_LONGEST))
+            while line := response.readline(_LONGEST):
+                if line.strip():
+                    yield _event(line)
+
     def _group(
         self, method: str, name: str, action: str = "", given: dict[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -170,37 +213,67 @@ class Client:
     def _ask(
         self, method: str, path: str, given: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        # These take longer to load than the whole rest of a command, and its help needs none.
-        import socket
-        from http.client import HTTPConnection, HTTPException
-
-        connection = HTTPConnection("localhost")
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(self._timeout if method == "GET" else ACTION_PATIENCE)
-        try:
-            connection.sock.connect(self._path)
+        with self._connected(self._timeout if method == "GET" else ACTION_PATIENCE) as connection:
             body = None if given is None else json.dumps(given)
             connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             code, data = response.status, response.read(_LONGEST)
+        return _read(code, data)
+
+    @contextmanager
+    def _connected(self, timeout: float) -> Iterator[HTTPConnection]:
+        """
+        Connect, and say in the words of L{ControlError} what goes wrong.
+        """
+        # These take longer to load than the whole rest of a command, and its help needs none.
+        import socket
+        from http.client import HTTPConnection, HTTPException
+
+        # Each server knows itself by this name, whatever its host is called from here.
+        connection = HTTPConnection("localhost")
+        where = self._path if self._address is None else "{}, port {}".format(*self._address)
+        try:
+            if self._address is None:
+                connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                connection.sock.settimeout(timeout)
+                connection.sock.connect(self._path)
+            else:
+                connection.sock = socket.create_connection(self._address, timeout)
+            yield connection
         except PermissionError:
             raise NotPermitted(
-                "not-permitted", f"you may not open {self._path}: try it as root"
+                "not-permitted", f"you may not open {where}: try it as root"
             ) from None
         except TimeoutError:
             raise NoDaemon(
-                "no-answer", f"the process behind {self._path} does not answer in time"
+                "no-answer", f"the process behind {where} does not answer in time"
             ) from None
         except (OSError, HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error)
+            hint = "start one with --config or --control, or name its socket with --control here"
+            if self._address is not None:
+                hint = "start one there with --http, or http in [daemon]"
             raise NoDaemon(
                 "no-daemon",
-                f"no txcarp answers on {self._path} ({reason or type(error).__name__}): start one "
-                "with --config or --control, or name its socket with --control here",
+                f"no txcarp answers on {where} ({reason or type(error).__name__}): {hint}",
             ) from None
         finally:
             connection.close()
-        return _read(code, data)
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """
+    An event in a line.
+
+    @raise ControlError: If it is none.
+    """
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "event" not in event:
+        raise ControlError("not-understood", "what is sent in place of an event is not understood")
+    return event
 
 
 def _read(code: int, data: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ C{docs/control.rst} describes what a running process answers.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.fakes import Stage
 from txcarp import virtualhost
-from txcarp.change import Change, ReloadResult
+from txcarp.change import Change, Readiness, ReloadResult
 from txcarp.commands import asking
 from txcarp.commands.main import COMMANDS
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
+from txcarp.mastership.leases import DONE
 from txcarp.membership import draining
-from txcarp.operate import acting, connections, control
+from txcarp.occurrences import Occurrence, OccurrenceKind
+from txcarp.operate import acting, connections, control, streams
 from txcarp.operate.documents import SCHEMA
+from txcarp.operate.events import KEPT, EventLog, Record
 from txcarp.status import (
     AddressStatus,
     HoldStatus,
@@ -39,7 +44,7 @@ class ManualTests(SynchronousTestCase):
     def setUp(self) -> None:
         text = (_ROOT.parent / "docs" / "control.rst").read_text(encoding="utf-8")
         self.text = text
-        self.group = text.partition("\nA group\n~~~")[2].partition("\nIn Python\n")[0]
+        self.group = text.partition("\nA group\n~~~")[2].partition("\nEvents\n~~~")[0]
 
     def test_keys(self) -> None:
         """
@@ -52,6 +57,33 @@ class ManualTests(SynchronousTestCase):
         terms = [line for line in self.group.splitlines() if line.startswith("``")]
         described = re.findall(r"``(\w+)``", " ".join(terms))
         self.assertEqual(set(described), {field.name for field in attrs.fields(Status)})
+
+    def test_events(self) -> None:
+        """
+        Each event and each key of one is described, and the limits are those of the code.
+        """
+        chapter = self.text.partition("\nEvents\n~~~")[2].partition("\nIn Python\n")[0]
+        rows = re.findall(r"(?m)^``([a-z-]+)`` ", chapter)
+        own = ["state", "listening", "lagging"]
+        kinds = [kind.value for kind in OccurrenceKind]
+        log = EventLog(lambda: 1e9)
+        occurrence = Occurrence(OccurrenceKind.RELOAD, "", "", 0, "done", "x")
+        keys = list(json.loads(log.json(Record(1, 0.0, occurrence))))
+        self.assertEqual(keys, list(json.loads(log.own("lagging", "", "", 1))))
+        self.assertEqual(sorted(set(rows)), sorted({*own, *kinds, *keys}))
+        status = Stage().host.status()
+        quoted = re.findall(r"``(\w+)``", chapter)
+        for key in json.loads(log.state(status)):
+            self.assertIn(key, quoted)
+        for reading in (*DONE, "ended", "failed", *(one.value for one in Readiness)):
+            self.assertIn(reading, quoted)
+        text = " ".join(chapter.split())
+        for said in (
+            f"the last {KEPT} events",
+            f"After {streams.KEEP_ALIVE:.0f} seconds",
+            f"There are {streams.MOST_READERS} readers at most",
+        ):
+            self.assertIn(said, text)
 
     def test_errors(self) -> None:
         """

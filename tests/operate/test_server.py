@@ -319,7 +319,7 @@ class BoundsTests(RunningTestCase):
         self.assertEqual(calls, [0, 1])
         self.assertNoResult(first)
         turns.pop()()
-        self.assertEqual(len(json.loads(self.successResultOf(first))), 3)
+        self.assertEqual(len(self.successResultOf(first)), 3)
         self.assertEqual(calls, [0, 1, 2])
         for _ in range(3):
             turns.pop()()
@@ -328,7 +328,7 @@ class BoundsTests(RunningTestCase):
         while turns:
             self.assertEqual(len(turns), 1)
             turns.pop()()
-        self.assertEqual([len(json.loads(self.successResultOf(one))) for one in later], [3, 3])
+        self.assertEqual([len(self.successResultOf(one)) for one in later], [3, 3])
         self.assertEqual(calls, [0, 1, 2] * 2)
 
     def test_fault(self) -> None:

@@ -11,6 +11,7 @@ In reading order:
   - C{forget}: C{txcarp forget}.
   - C{asking}: what the commands share that ask a running process.
   - C{status}: C{txcarp status}.
+  - C{events}: what happens, as it happens.
   - C{explain}: C{txcarp explain}.
   - C{ismaster}: C{txcarp is-master}.
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.

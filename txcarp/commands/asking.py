@@ -5,10 +5,11 @@ What the commands share that ask or tell a running process.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
-from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
+from txcarp.client import PORT, Client, ControlError, NoDaemon, NotPermitted
 from txcarp.commands.arguments import CommandParser
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
 
@@ -27,9 +28,13 @@ if it was refused; 3 if no txcarp answers; 4 if you may not do that.
 """
 
 
-def parserFor(command: str, description: str, epilog: str = EXIT_STATUS) -> CommandParser:
+def parserFor(
+    command: str, description: str, epilog: str = EXIT_STATUS, reads: bool = False
+) -> CommandParser:
     """
     A parser with the options that all these commands have.
+
+    @param reads: Whether the command changes nothing, so that it can also ask another host.
     """
     parser = CommandParser(command, description, epilog)
     parser.add_argument(
@@ -38,6 +43,13 @@ def parserFor(command: str, description: str, epilog: str = EXIT_STATUS) -> Comm
         default=CONTROL_SOCKET,
         help=f"socket of the running txcarp [{CONTROL_SOCKET}]",
     )
+    if reads:
+        parser.add_argument(
+            "--host",
+            metavar="ADDRESS[:PORT]",
+            type=_address,
+            help=f"ask the txcarp on this host, which needs --http [port {PORT}]",
+        )
     return parser
 
 
@@ -61,6 +73,19 @@ def waiting(options: Any) -> dict[str, Any]:
     How long a parsed command line wants to wait, for a method of the client.
     """
     return {"wait": not options.no_wait, "timeout": options.timeout}
+
+
+def _address(text: str) -> tuple[str, int]:
+    """
+    A host and a port, as in C{10.1.1.2}, C{10.1.1.2:9112}, C{::1} or C{[::1]:9112}.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (":" in host and not text.startswith("[")):
+        host, port = text, str(PORT)
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ArgumentTypeError(f"{text!r} is not an address, or an address and a port")
+    return host, int(port)
 
 
 def asked(command: str, ask: Callable[[], int]) -> int:
@@ -99,7 +124,7 @@ def clientOf(options: Any) -> Client:
     """
     The client for a parsed command line.
     """
-    return Client(options.control)
+    return Client(options.control, address=getattr(options, "host", None))
 
 
 def title(group: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     @param arguments: The command line after C{explain}.
     @return: The exit status.
     """
-    parser = parserFor("explain", _DESCRIPTION)
+    parser = parserFor("explain", _DESCRIPTION, reads=True)
     parser.add_argument("group", metavar="GROUP", help="name of the group")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     @param arguments: The command line after C{is-master}.
     @return: The exit status.
     """
-    parser = parserFor("is-master", _DESCRIPTION, _EPILOG)
+    parser = parserFor("is-master", _DESCRIPTION, _EPILOG, reads=True)
     parser.add_argument("group", metavar="GROUP", help="name of the group")
     parser.add_argument("-v", "--verbose", action="store_true", help="also print the state")
     options = parser.parse_args(arguments)

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "txcarp.commands.demo:main",
     "demote": "txcarp.commands.demotion:demote",
     "drain": "txcarp.commands.drain:drain",
+    "events": "txcarp.commands.events:main",
     "explain": "txcarp.commands.explain:main",
     "forget": "txcarp.commands.forget:main",
     "is-master": "txcarp.commands.ismaster:main",

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     @param arguments: The command line after C{status}.
     @return: The exit status.
     """
-    parser = parserFor("status", _DESCRIPTION, EXIT_STATUS)
+    parser = parserFor("status", _DESCRIPTION, EXIT_STATUS, reads=True)
     parser.add_argument("groups", metavar="GROUP", nargs="*", help="only these groups")
     parser.add_argument(
         "--json", action="store_true", help="print everything that is known, as one JSON object"

@@ -36,7 +36,7 @@ _LATE_KERNEL = 1
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
 
 #: What another program did to addresses that were put back.
-_DONE = {
+DONE = {
     "removed": "removed them",
     "taken": "changed them",
     "promoted": "put them before this host's own address",
@@ -296,7 +296,7 @@ class AddressLeases:
             self._log.warn(
                 words, names=_names(addresses), interface=self._interface, count=self.restored
             )
-            self._note(what, f"{_names(addresses)} put back", f"another program {_DONE[what]}")
+            self._note(what, f"{_names(addresses)} put back", f"another program {DONE[what]}")
         self._holdAgain(addresses).addErrback(self._notBack)
 
     def _compareLater(self, addresses: Sequence[VirtualAddress]) -> None:

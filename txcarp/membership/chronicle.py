@@ -8,10 +8,12 @@ from collections import deque
 
 from twisted.internet.interfaces import IReactorTime
 
+from txcarp.addresses import textOf
 from txcarp.change import Change
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IOccurrenceObserver
 from txcarp.membership.observers import tellAll
+from txcarp.membership.peers import Succession
 from txcarp.occurrences import Occurrence, OccurrenceKind, ofChange
 from txcarp.protocol.actor import Actor
 
@@ -83,6 +85,21 @@ class Chronicle:
         if kind in _CAUSES:
             self.past.append((self._clock.seconds(), occurrence))
         self._report(occurrence)
+
+    def otherMaster(self, new: Succession) -> None:
+        """
+        Report that another host is master than before.
+        """
+        source = textOf(new.source)
+        previous = "" if new.previous is None else textOf(new.previous)
+        self.note(
+            OccurrenceKind.MASTER,
+            new.reason,
+            f"{source} is the new master",
+            f"in place of {previous} ({new.reason})" if previous else "",
+            peer=source,
+            previous=previous,
+        )
 
     def changed(self, change: Change) -> None:
         """

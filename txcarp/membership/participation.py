@@ -421,10 +421,14 @@ class Participation:
         if not isBowOut:
             if isMaster or not event.expected or event.hasLapsed:
                 self._diagnostics.heard(event, self._own.now() if isMaster else None)
-            self._memory.peers.heard(event, self._platform.clock.seconds())
+            new = self._memory.peers.heard(event, self._platform.clock.seconds())
+            if new is not None and not isMaster:
+                self._memory.chronicle.otherMaster(new)
             # Without seals, an attacker could fill the list with invented hosts.
             if self._follows and (event.sealed or not self._seals):
                 self._channels[peer.family].follow(peer.source)
+        else:
+            self._memory.peers.left(peer.source)
         if self.candidate.isOld():
             event = attrs.evolve(event, isOld=True)
         self.candidate.decide(event)

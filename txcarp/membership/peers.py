@@ -36,6 +36,22 @@ class KnownPeer:
     heard: float
 
 
+@attrs.frozen
+class Succession:
+    """
+    Another host is master than before.
+
+    @ivar source: The packed source address of the new master.
+    @ivar previous: That of the master before; C{None} if none was heard.
+    @ivar reason: Why, as far as the advertisements show, in the words of C{txcarp observe}:
+        C{bow-out}, C{silence}, C{timing} or C{unknown}.
+    """
+
+    source: bytes
+    previous: bytes | None
+    reason: str
+
+
 class Peers:
     """
     A table of the hosts that were heard, of limited size.
@@ -43,6 +59,10 @@ class Peers:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, KnownPeer] = OrderedDict()
+        #: The master of the group, and another host of which the last advertisement was.
+        self._master: bytes | None = None
+        self._claimant: bytes | None = None
+        self._hasLeft = False
 
     @property
     def all(self) -> list[KnownPeer]:
@@ -51,11 +71,20 @@ class Peers:
         """
         return list(self._known.values())
 
-    def heard(self, heard: Heard, now: float) -> None:
+    def left(self, source: bytes) -> None:
+        """
+        Remember that a host bowed out.
+        """
+        if source == self._master:
+            self._hasLeft = True
+
+    def heard(self, heard: Heard, now: float) -> Succession | None:
         """
         Remember an advertisement in place of earlier ones of the same peer.
 
         @param now: Seconds of the clock.
+        @return: A new master, if this is one: a host that advertises twice while the last master
+            does not.  Of two masters, none is new.
         """
         peer = heard.peer
         last = self._known.get(peer.source)
@@ -70,6 +99,26 @@ class Peers:
         self._known.move_to_end(peer.source)
         if len(self._known) > MAXIMUM:
             self._known.popitem(last=False)
+        if peer.source == self._master:
+            self._claimant = None
+            self._hasLeft = False
+            return None
+        isNew = peer.source == self._claimant
+        self._claimant = peer.source
+        return self._succession(peer, now) if isNew else None
+
+    def _succession(self, peer: Peer, now: float) -> Succession:
+        previous, self._master = self._master, peer.source
+        last = self._known.get(previous) if previous is not None else None
+        reason = "unknown"
+        if self._hasLeft:
+            reason = "bow-out"
+        elif last is not None and peer.timing < last.timing:
+            reason = "timing"
+        elif last is not None and now - last.heard > 3 * last.timing.interval:
+            reason = "silence"
+        self._claimant, self._hasLeft = None, False
+        return Succession(peer.source, previous, reason)
 
     def last(self, source: bytes) -> KnownPeer | None:
         """

@@ -6,7 +6,9 @@ In reading order:
   - C{documents}: statuses and errors as JSON documents.
   - C{control}: what is answered to a request.
   - C{acting}: carries out requests, and answers when the result is known.
-  - C{gathering}: the status of all groups, made in short steps.
+  - C{gathering}: what is known of all groups, collected in short steps.
+  - C{events}: the last events, as documents.
+  - C{streams}: the programs that read them, each at its own position.
   - C{connections}: a request of HTTP and its answer.
   - C{server}: the socket.
 """

@@ -11,18 +11,19 @@ import os
 import pwd
 import socket
 import struct
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from txcarp.operate.control import Control, Request
+from txcarp.operate.control import Control, Request, Streaming
 from txcarp.operate.documents import Answer, refusal
 from txcarp.protocol.actor import Actor
 
@@ -77,31 +78,34 @@ class HTTPRequest(http.Request):
             self._write(refusal(413, "too-long", words))
             return
         self.channel.expireIn(ACTION_PATIENCE)
-        parts = path.partition(b"?")[0].split(b"/")[1:]
-        request = Request(
-            command.decode("latin-1"),
-            tuple(unquote(part.decode("latin-1"), errors="replace") for part in parts),
-            self.content.getvalue(),
-            self.channel.actor,
-        )
+        request = requestOf(self, self.content.getvalue(), self.channel.actor)
         answered = maybeDeferred(self.channel.factory.control.answer, request)
-        answered.addErrback(self._failed).addCallback(self._write)
+        answered.addErrback(self._failed).addCallback(self._answer)
 
     def _failed(self, failure: Failure) -> Answer:
         self._log.failure("Internal error while a request was answered", failure)
         return refusal(500, "internal-error", "This is a fault of txcarp; its log has more.")
 
-    def _write(self, answer: Answer) -> None:
+    def _answer(self, answer: Answer | Streaming) -> None:
         if self._gone:
             return
+        if isinstance(answer, Answer):
+            self._write(answer)
+        else:
+            self.channel.expireIn(None)
+            stream(self, answer, self._end)
+
+    def _write(self, answer: Answer) -> None:
         self.channel.expireIn(PATIENCE)
-        self.setResponseCode(answer.code)
-        headers = self.responseHeaders
-        headers.setRawHeaders(b"Content-Type", [b"application/json"])
-        headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
-        headers.setRawHeaders(b"Cache-Control", [b"no-store"])
-        self.write(answer.body)  # type: ignore[no-untyped-call]
-        self.finish()  # type: ignore[no-untyped-call]
+        write(self, answer)
+
+    def _end(self) -> None:
+        """
+        End a stream.  What is still to be written must be read soon.
+        """
+        if not self._gone:
+            self.channel.expireIn(PATIENCE)
+            self.finish()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -134,13 +138,14 @@ class Channel(http.HTTPChannel):
         self.actor = self.factory.actorOf(self.transport.socket)
         self.expireIn(PATIENCE)
 
-    def expireIn(self, seconds: float) -> None:
+    def expireIn(self, seconds: float | None) -> None:
         """
-        Cut the connection off after a time.
+        Cut the connection off after a time; C{None} for never.
         """
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = self.callLater(seconds, self.transport.abortConnection)
+        if seconds is not None:
+            self._timer = self.callLater(seconds, self.transport.abortConnection)
 
     def checkPersistence(self, request: http.Request, version: bytes) -> bool:
         """
@@ -223,6 +228,61 @@ class ControlFactory(http.HTTPFactory):
         """
         Log nothing: what is done is logged, and not what is read.
         """
+
+
+def requestOf(request: http.Request, body: bytes, actor: Actor | None) -> Request:
+    """
+    A request of HTTP without what belongs to its connection.
+    """
+    path, _, query = request.uri.partition(b"?")
+    headers = request.requestHeaders
+
+    def header(name: bytes) -> str:
+        return b",".join(headers.getRawHeaders(name, ())).decode("latin-1")
+
+    return Request(
+        request.method.decode("latin-1"),
+        tuple(unquote(part.decode("latin-1"), errors="replace") for part in path.split(b"/")[1:]),
+        body,
+        actor,
+        parse_qs(query.decode("latin-1"), errors="replace"),
+        header(b"Accept").lower(),
+        header(b"Last-Event-ID"),
+    )
+
+
+def write(request: http.Request, answer: Answer) -> None:
+    """
+    Write an answer, which ends the request.
+    """
+    request.setResponseCode(answer.code)
+    _head(request, b"application/json")
+    request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
+    request.write(answer.body)
+    request.finish()
+
+
+def stream(request: http.Request, answer: Streaming, end: Callable[[], object]) -> None:
+    """
+    Write an answer without an end.
+
+    @param end: Called to end the request.
+    """
+    _head(request, answer.contentType)
+
+    def finish() -> None:
+        request.unregisterProducer()
+        end()
+
+    finished: Deferred[None] = request.notifyFinish()
+    reader = answer.begin(request.write, finish)
+    finished.addBoth(lambda _: reader.gone())
+    request.registerProducer(reader, True)
+
+
+def _head(request: http.Request, contentType: bytes) -> None:
+    request.responseHeaders.setRawHeaders(b"Content-Type", [contentType])
+    request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-store"])
 
 
 def credentialsOf(connection: socket.socket) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from txcarp.interfaces import IReloader
 from txcarp.operate.acting import MAINTENANCE, Acting, BadTerms, Terms
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
+from txcarp.operate.streams import EVENT_STREAM, LINES, MOST_READERS, Reader, Streams
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
@@ -36,8 +38,23 @@ LONGEST_REASON = 64
 #: Seconds of the longest time to confirm a change in.
 _LONGEST_CONFIRMATION = 86400.0
 
+
+@attrs.frozen
+class Streaming:
+    """
+    An answer without an end.
+
+    @ivar contentType: The media type.
+    @ivar begin: Begins to write.  The parameters are functions: one writes bytes, and the other
+        ends the answer.  The reader that is returned is told when the other side pauses or goes.
+    """
+
+    contentType: bytes
+    begin: Callable[[Callable[[bytes], object], Callable[[], object]], Reader]
+
+
 #: What an answer may be.
-Answered = Answer | Deferred[Answer]
+Answered = Answer | Streaming | Deferred[Answer]
 
 
 @attrs.frozen
@@ -49,12 +66,18 @@ class Request:
     @ivar path: The parts of the path.
     @ivar body: What came with it: an empty string or a JSON object.
     @ivar actor: The user who asks; C{None} if that is unknown, so that nothing may be changed.
+    @ivar query: The values of each parameter behind the path.
+    @ivar accept: The media types that are wanted.
+    @ivar lastEventID: The last event that is known; an empty string for none.
     """
 
     method: str
     path: tuple[str, ...]
     body: bytes
     actor: Actor | None
+    query: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    accept: str = ""
+    lastEventID: str = ""
 
 
 class _Refused(Exception):
@@ -82,8 +105,9 @@ class Control:
         """
         self._carp = carp
         self._reloader = reloader
-        self._gathering = Gathering(
-            reactor, lambda: [host.status for host in carp.virtualHosts]
+        self.streams = Streams(carp, reactor)
+        self._gathering: Gathering[bytes] = Gathering(
+            reactor, lambda: [partial(_status, host) for host in carp.virtualHosts]
         )
         self._acting = Acting(carp.platform.clock)
         self._actions: dict[str, Callable[[VirtualHost, dict[str, Any], Actor], None]] = {
@@ -106,6 +130,8 @@ class Control:
             case ("v1", "status"):
                 self._must(request, "GET")
                 return self._overview()
+            case ("v1", "events"):
+                return self._events(request)
             case ("v1", "groups", name):
                 self._must(request, "GET")
                 return answer({"group": self._host(name).status()})
@@ -146,7 +172,7 @@ class Control:
         file: FileStatus | None = None
         if self._reloader is not None:
             file = yield self._reloader.status()
-        groups: bytes = yield self._gathering.gather()
+        groups: tuple[bytes, ...] = yield self._gathering.gather()
         head = {
             "schema": SCHEMA,
             "version": __version__,
@@ -154,7 +180,8 @@ class Control:
             "pid": os.getpid(),
             "configuration": file,
         }
-        return Answer(200, encoded(head)[:-1] + b', "groups": ' + groups + b"}\n")
+        whole = b", ".join(groups)
+        return Answer(200, encoded(head)[:-1] + b', "groups": [' + whole + b"]}\n")
 
     def _host(self, name: str) -> VirtualHost:
         """
@@ -171,6 +198,22 @@ class Control:
         more = " and others" if len(hosts) > 10 else ""
         raise _Refused(
             404, "no-such-group", f"There is no group {name[:64]!r}; there are {known}{more}."
+        )
+
+    def _events(self, request: Request) -> Streaming:
+        if request.method != "GET":
+            raise _Refused(405, "wrong-method", "This path is for the method GET.")
+        wanted = [self._host(name).configuration for name in request.query.get("group", ())]
+        places = {(one.interface, one.vhid) for one in wanted}
+        if self.streams.isFull:
+            raise _Refused(
+                503,
+                "too-many-clients",
+                f"{MOST_READERS} programs read events, and more are not served: try later.",
+            )
+        form = EVENT_STREAM if "text/event-stream" in request.accept else LINES
+        return Streaming(
+            form.contentType, partial(self.streams.open, form, places, request.lastEventID)
         )
 
     # Acting.
@@ -271,6 +314,10 @@ class Control:
             "not-permitted",
             f"{who} may read, but not act: only root and the user that txcarp runs as may.",
         )
+
+
+def _status(host: VirtualHost) -> bytes:
+    return encoded(host.status())
 
 
 def _aboutReload(result: ReloadResult) -> Answer:

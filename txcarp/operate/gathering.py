@@ -1,23 +1,23 @@
 """
-The status of all groups, made in short steps.
+What is known of all groups, collected in short steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from txcarp.operate.documents import encoded
-from txcarp.status import Status
+#: What is made for a group.
+_Part = TypeVar("_Part")
 
 
-class Gathering:
+class Gathering(Generic[_Part]):
     """
-    Makes the statuses of all groups as JSON.
+    Makes something for each group.
 
     Between any two groups, and between any two clients that get the result, the reactor has a turn,
     so that hundreds of them do not make an advertisement late.  Requests that arrive meanwhile
@@ -26,23 +26,23 @@ class Gathering:
     """
 
     def __init__(
-        self, reactor: IReactorTime, statuses: Callable[[], Iterable[Callable[[], Status]]]
+        self, reactor: IReactorTime, steps: Callable[[], Iterable[Callable[[], _Part]]]
     ) -> None:
         """
-        @param statuses: Returns a function for each group, which returns its status.
+        @param steps: Returns a function for each group, which makes its part.
         """
         self._reactor = reactor
-        self._statuses = statuses
+        self._steps = steps
         self._busy = False
-        self._waiting: list[Deferred[bytes]] = []
+        self._waiting: list[Deferred[tuple[_Part, ...]]] = []
 
-    def gather(self) -> Deferred[bytes]:
+    def gather(self) -> Deferred[tuple[_Part, ...]]:
         """
-        Make all statuses.
+        Make all parts.
 
-        @return: Fires with a JSON array.
+        @return: Fires with all of them.
         """
-        result: Deferred[bytes] = Deferred()
+        result: Deferred[tuple[_Part, ...]] = Deferred()
         self._waiting.append(result)
         if not self._busy:
             self._begin()
@@ -51,22 +51,22 @@ class Gathering:
     def _begin(self) -> None:
         self._busy = True
         waiting, self._waiting = self._waiting, []
-        self._next(list(self._statuses())[::-1], [], waiting)
+        self._next(list(self._steps())[::-1], [], waiting)
 
     def _next(
         self,
-        left: list[Callable[[], Status]],
-        made: list[bytes],
-        waiting: list[Deferred[bytes]],
+        left: list[Callable[[], _Part]],
+        made: list[_Part],
+        waiting: list[Deferred[tuple[_Part, ...]]],
     ) -> None:
         """
-        Make the status of one group.
+        Make the part of one group.
 
         @param left: What is left to do, in reverse order.
         """
         try:
             if left:
-                made.append(encoded(left.pop()()))
+                made.append(left.pop()())
         except Exception:
             failure = Failure()
             self._hand(waiting, lambda one: one.errback(failure))
@@ -74,11 +74,13 @@ class Gathering:
         if left:
             self._reactor.callLater(0, self._next, left, made, waiting)
         else:
-            whole = b"[" + b", ".join(made) + b"]"
+            whole = tuple(made)
             self._hand(waiting, lambda one: one.callback(whole))
 
     def _hand(
-        self, waiting: list[Deferred[bytes]], fire: Callable[[Deferred[bytes]], Any]
+        self,
+        waiting: list[Deferred[tuple[_Part, ...]]],
+        fire: Callable[[Deferred[tuple[_Part, ...]]], Any],
     ) -> None:
         """
         Hand the result to those who wait for it, one for each turn: writing it takes time, too.

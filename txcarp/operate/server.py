@@ -119,7 +119,8 @@ class ControlService(Service):
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
-        return maybeDeferred(port.stopListening).addCallback(lambda _: None)
+        closed = maybeDeferred(port.stopListening)
+        return closed.addCallback(lambda _: self._control.streams.farewell())
 
     def _open(self) -> None:
         self._tried = True
