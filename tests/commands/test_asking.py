@@ -26,7 +26,7 @@ from txcarp.change import FileStatus, ReloadResult
 from txcarp.client import Client
 from txcarp.commands.explain import wrapped
 from txcarp.commands.main import COMMANDS
-from txcarp.commands.status import plainTable, row
+from txcarp.commands.table import plainTable, row
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.statestore import StateStore

@@ -11,7 +11,9 @@ In reading order:
   - C{forget}: C{txcarp forget}.
   - C{asking}: what the commands share that ask a running process.
   - C{status}: C{txcarp status}.
-  - C{events}: what happens, as it happens.
+  - C{table}: its table.
+  - C{watch}: C{txcarp status --watch}.
+  - C{events}: C{txcarp events}.
   - C{explain}: C{txcarp explain}.
   - C{ismaster}: C{txcarp is-master}.
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.

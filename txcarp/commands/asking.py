@@ -9,7 +9,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
-from txcarp.client import PORT, Client, ControlError, NoDaemon, NotPermitted
+from txcarp.client import PATIENCE, PORT, Client, ControlError, NoDaemon, NotPermitted
 from txcarp.commands.arguments import CommandParser
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
 
@@ -120,11 +120,13 @@ def did(
     return asked(command, done)
 
 
-def clientOf(options: Any) -> Client:
+def clientOf(options: Any, patience: float = PATIENCE) -> Client:
     """
     The client for a parsed command line.
+
+    @param patience: Seconds until a question is given up.
     """
-    return Client(options.control, address=getattr(options, "host", None))
+    return Client(options.control, patience, address=getattr(options, "host", None))
 
 
 def title(group: dict[str, Any]) -> str:
