@@ -19,6 +19,9 @@ In reading order:
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.
   - C{takeover}: C{txcarp takeover}.
   - C{drain}: C{txcarp drain} and C{txcarp resume}.
+  - C{completion}: C{txcarp completion}.
+  - C{grammar}: what can be written after C{txcarp}, as values.
+  - C{shells}: the scripts for completion in shells.
   - C{reload}: C{txcarp reload}.
   - C{arguments}: the parser that the subcommands share.
 """

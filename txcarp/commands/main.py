@@ -15,6 +15,7 @@ from txcarp.configuration.options import WRONG_USAGE, CommandLineError, informat
 #: The subcommands, with the functions that get the arguments and return the exit status.
 COMMANDS = {
     "check": "txcarp.commands.check:main",
+    "completion": "txcarp.commands.completion:main",
     "confirm": "txcarp.commands.reload:confirm",
     "demo": "txcarp.commands.demo:main",
     "demote": "txcarp.commands.demotion:demote",

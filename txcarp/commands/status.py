@@ -61,10 +61,11 @@ def _separated(arguments: Sequence[str]) -> list[str]:
     The command line with C{--watch=1} in place of C{--watch}, unless a number follows: otherwise
     the name of a group would be taken for the number.
     """
-    result = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        isAlone = word in ("-w", "--watch") and not _isNumber(following)
-        result.append(f"--watch={_EVERY:g}" if isAlone else word)
+    result = [*arguments]
+    for index, word in enumerate(arguments):
+        following = arguments[index + 1 : index + 2]
+        if word in ("-w", "--watch") and not any(map(_isNumber, following)):
+            result[index] = f"--watch={_EVERY:g}"
     return result
 
 

@@ -1,0 +1,133 @@
+"""
+What can be written after C{txcarp}: the commands, their options and arguments, as values.
+
+Nothing here is written by hand.  The commands are those of a table, their options and arguments
+are those of their parsers, and the options of the daemon those of
+L{txcarp.configuration.options.OPTIONS}.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from txcarp.commands.arguments import parserOf
+from txcarp.configuration.options import OPTIONS
+from txcarp.protocol.dialect import DIALECTS
+
+#: What a value is that has one of these names in a help text.
+_KINDS = {
+    "FILE": "file",
+    "PATH": "file",
+    "PASSWORDFILE": "file",
+    "DIRECTORY": "directory",
+    "INTERFACE": "interface",
+    "GROUP": "group",
+}
+
+
+class Value(NamedTuple):
+    """
+    What can be written in one place.
+
+    @ivar name: What the help calls it.
+    @ivar kind: C{file}, C{directory}, C{interface} or C{group}; empty for other values.
+    @ivar words: All that can be written, if these are few.
+    @ivar isRepeated: Whether several can follow each other.
+    """
+
+    name: str
+    kind: str = ""
+    words: tuple[str, ...] = ()
+    isRepeated: bool = False
+
+
+class Flag(NamedTuple):
+    """
+    An option.
+
+    @ivar names: Its names with their dashes.
+    @ivar help: One line about it.
+    @ivar value: Its value; C{None} if it has none.
+    @ivar isOptional: Whether the value can be left out.
+    @ivar isRepeated: Whether it can be given several times.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    value: Value | None = None
+    isOptional: bool = False
+    isRepeated: bool = False
+
+
+class Command(NamedTuple):
+    """
+    A command.
+
+    @ivar name: Its name; empty for the daemon.
+    @ivar help: One line about it.
+    @ivar flags: Its options.
+    @ivar values: Its arguments in order.
+    """
+
+    name: str
+    help: str
+    flags: tuple[Flag, ...]
+    values: tuple[Value, ...]
+
+
+def grammar(commands: Mapping[str, str]) -> list[Command]:
+    """
+    The daemon, which has no name, and the commands.
+
+    @param commands: The function of each command, such as C{module:function}.
+    """
+    found = [Command("", "", tuple(_daemonFlags()), ())]
+    for name, place in commands.items():
+        module, _, function = place.partition(":")
+        run: Callable[[Sequence[str]], object] = getattr(import_module(module), function)
+        found.append(_command(name, parserOf(run)))
+    return found
+
+
+def _daemonFlags() -> list[Flag]:
+    found = []
+    for option in OPTIONS:
+        names = tuple(one.strip() for one in option.names.split(","))
+        value = None
+        if option.takesValue:
+            name = option.spelling.partition("=")[2]
+            kind = _KINDS.get(name, "")
+            if option.name in ("interface", "track-interface"):
+                kind = "interface"
+            words = tuple(DIALECTS) if option.setting == "dialect" else ()
+            value = Value(name, kind, words)
+        found.append(Flag(names, option.help, value, isRepeated=value is not None))
+    return found
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> Command:
+    flags, values = [], []
+    for action in parser._actions:
+        metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+        words = tuple(map(str, action.choices or ()))
+        isRepeated = action.nargs in ("*", "+")
+        value = Value(metavar, "" if words else _KINDS.get(metavar, ""), words, isRepeated)
+        if not action.option_strings:
+            values.append(value)
+            continue
+        hasValue = action.nargs != 0
+        said = (action.help or "").replace("%%", "%")
+        flags.append(
+            Flag(
+                tuple(action.option_strings),
+                said,
+                value if hasValue else None,
+                hasValue and action.nargs == "?",
+                isinstance(action, argparse._AppendAction),
+            )
+        )
+    sentence = " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".")
+    return Command(name, sentence, tuple(flags), tuple(values))
