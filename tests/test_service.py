@@ -185,6 +185,23 @@ class ManyTests(SynchronousTestCase):
         self.assertEqual([host.role for host in hosts], [Role.MASTER] * 2)
         self.assertEqual(hosts[0].configuration.advskew, 0)
 
+    def test_reconfigureFails(self) -> None:
+        """
+        If the change of one virtual host fails, the others are changed, and the result fails when
+        all of that is over.
+        """
+        self.start(3)
+        first = self.carp.virtualHosts[0]
+
+        def fail(configuration: VirtualHostConfiguration, actor: object = None) -> None:
+            raise ZeroDivisionError("a bug")
+
+        self.patch(first, "reconfigure", fail)
+        done = self.carp.reconfigure([self.one(1, advskew=3), self.one(3)])
+        self.assertEqual(self.numbers(), [1, 3])
+        self.run_(1)
+        self.failureResultOf(done, ZeroDivisionError)
+
     def test_joinsNoMore(self) -> None:
         """
         If a virtual host that has left its group cannot join it again, that is reported, and the

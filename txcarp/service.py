@@ -4,7 +4,8 @@ The virtual hosts of one process as a Twisted service.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -114,9 +115,16 @@ class CARPService(MultiService):
         ):
             for one in some:
                 self._tell(kind, one, actor)
-        done = [self.removeVirtualHost(present[one.name]) for one in changes.removed]
-        done += [present[one.after.name].reconfigure(one.after, actor) for one in changes.changed]
-        done += [maybeDeferred(host.setServiceParent, self) for host in added]
+        # If one of these raises, the others are done all the same, and the result says so.
+        calls: list[Callable[[], Any]] = [
+            *(partial(self.removeVirtualHost, present[one.name]) for one in changes.removed),
+            *(
+                partial(present[one.after.name].reconfigure, one.after, actor)
+                for one in changes.changed
+            ),
+            *(partial(host.setServiceParent, self) for host in added),
+        ]
+        done = [maybeDeferred(call) for call in calls]
         everything = gatherResults(done, consumeErrors=True)
         return everything.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from txcarp.addresses import textOf
 from txcarp.change import Drained, NotDrained, Readiness
 from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
-from txcarp.configuration.difference import Changed
+from txcarp.configuration.difference import Changed, socketsOf
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.explanation import Explanation
 from txcarp.interfaces import (
@@ -529,16 +529,7 @@ class VirtualHost(Service):
         Open the sockets, unless they are open with the present settings.
         """
         configuration, network = self.configuration, self._platform.network
-        wanted = {
-            family: (
-                configuration.interface,
-                configuration.vhid,
-                configuration.group if family is Family.IPV4 else configuration.group6,
-                configuration.broadcast and family is Family.IPV4,
-                configuration.virtualMAC,
-            )
-            for family in configuration.families
-        }
+        wanted = socketsOf(configuration)
         if self._attached is not None:
             if self._attached[0] == wanted or self._run is not None:  # which still needs them
                 return self._attached[1]

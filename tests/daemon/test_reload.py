@@ -208,6 +208,31 @@ class ReloaderTests(SynchronousTestCase):
         self.assertIn("virtual host 3 on eth7 already runs", said[-1])
         self.assertUnchanged()
 
+    def test_noRights(self) -> None:
+        """
+        A process that has given up its capabilities is refused what needs them, in a preview, too.
+        Everything else is changed.
+        """
+
+        def refuse(assign: bool) -> None:
+            raise MissingCapability("open a raw socket", "CAP_NET_RAW")
+
+        self.patch(reload, "checkCapabilities", refuse)
+        for other in (
+            (group(1, "advskew = 9"), group(2, 'multicast = "224.0.0.99"')),
+            (group(1, "advskew = 9"), group(2), group(3)),
+        ):
+            said = self.reload(*other)
+            self.assertIn("The configuration is not changed: cannot open a raw socket", said[-1])
+            result = self.successResultOf(self.reloader.preview())
+            self.assertIn("cannot open a raw socket", result.error)
+            self.assertUnchanged()
+        said = self.reload(group(1, "advskew = 9"), group(2, "dialect = 'freebsd'"))
+        self.assertNotIn("not changed", said[-1])
+        self.pass_(4)
+        self.assertEqual(self.skews(), [9, 0])
+        self.assertEqual(self.roles(), {"g1": Role.MASTER, "g2": Role.MASTER})
+
     def test_source(self) -> None:
         """
         An interface that is away for a moment gives the source that its groups have.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,8 +17,9 @@ from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest
 
-from tests.lab.daemons import Daemon, environment
+from tests.lab.daemons import TWISTD, Daemon, environment
 from tests.lab.holders import Holders
 from tests.lab.wire import Advert
 from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
@@ -27,6 +29,9 @@ from txcarp.testbed.program import TXCARP
 _OTHER, _STEADY = "10.99.0.101", 8
 
 _CHANGING = 7
+
+#: The user ID of nobody.
+_NOBODY = 65534
 
 
 class FileTests(LabTestCase):
@@ -184,6 +189,42 @@ class FileTests(LabTestCase):
         await self.stopped(daemon)
         self.assertEqual((daemon.status, daemon.killedBy), (0, None))
         self.assertEqual([*moving.now, *staying.now], [])
+
+    async def test_otherUser(self) -> None:
+        """
+        Under C{twistd --uid}, the addresses are assigned by an ordinary user, who can open sockets
+        for another group later, and is asked through a socket of its own.
+        """
+        with open("/proc/self/uid_map") as users:
+            if int(users.readline().split()[2]) <= _NOBODY:
+                raise SkipTest("there is no other user here")
+        host = self.host("a")
+        # Nobody may look into the directory of a test.
+        place = self.control.parent
+        place.chmod(0o777)
+
+        def write(**groups: str) -> None:
+            self.write(host, **groups)
+            for name in ("txcarp.toml", "password"):
+                shutil.copy(host.directory / name, place)
+                (place / name).chmod(0o644)
+
+        web = f'vhid = {_CHANGING}\naddresses = "{VIRTUAL}/24"\n'
+        write(web=web)
+        holders, others = self.holders(host, VIRTUAL), self.holders(host, _OTHER)
+        options = ["--nodaemon", "--pidfile=", f"--uid={_NOBODY}", f"--gid={_NOBODY}", "txcarp"]
+        words = ["--config", str(place / "txcarp.toml"), "--state-file", "none"]
+        daemon = host.run("a twistd", (*TWISTD, *options), words)
+        await self.until(lambda: holders.now == {"a"}, "it is master", STARTING)
+        self.assertEqual(os.stat(f"/proc/{daemon.pid}").st_uid, _NOBODY)
+        self.assertEqual(self.control.stat().st_uid, _NOBODY)
+        other = f'vhid = {_STEADY}\nmulticast = "224.0.0.99"\naddresses = "{_OTHER}/24"\n'
+        write(web=web, other=other)
+        await self.hangUp(daemon, "is in effect")
+        await self.until(lambda: others.now == {"a"}, "it is master of both", STARTING)
+        await self.stopped(daemon)
+        self.assertFalse(self.control.exists())
+        self.assertEqual([*holders.now, *others.now], [])
 
     async def test_check(self) -> None:
         """

@@ -8,11 +8,13 @@ groups, and which change without that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import attrs
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.settings import nameOf, shown
+from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
 
 #: The settings that a running virtual host changes at once.  What the other hosts of the group can
@@ -38,6 +40,24 @@ ADVERTISED = KEYS | frozenset(
 
 #: With any of these two, a host seals.
 _SEALING = (Verification.LEARN, Verification.REQUIRE)
+
+
+def socketsOf(configuration: VirtualHostConfiguration) -> dict[Family, tuple[Any, ...]]:
+    """
+    The settings that the sockets of a virtual host depend on: the arguments of
+    L{INetwork.attach<txcarp.interfaces.INetwork.attach>} for each family.
+    """
+    own = configuration
+    return {
+        family: (
+            own.interface,
+            own.vhid,
+            own.group if family is Family.IPV4 else own.group6,
+            own.broadcast and family is Family.IPV4,
+            own.virtualMAC,
+        )
+        for family in own.families
+    }
 
 
 @attrs.frozen
@@ -73,6 +93,14 @@ class Changed:
             return False
         seals = self.before.verification in _SEALING and self.after.verification in _SEALING
         return LIVE.issuperset(one for one in self.settings if one != "verification" or not seals)
+
+    @property
+    def needsRights(self) -> bool:
+        """
+        Whether a running virtual host opens other sockets, or begins to add addresses.
+        """
+        gains = self.after.assign and not self.before.assign
+        return gains or socketsOf(self.before) != socketsOf(self.after)
 
     def explain(self) -> str:
         """
@@ -114,6 +142,13 @@ class Difference:
         Whether there is nothing to do.
         """
         return not (self.changed or self.added or self.removed)
+
+    @property
+    def needRights(self) -> list[VirtualHostConfiguration]:
+        """
+        The configurations that need capabilities again which the others do not.
+        """
+        return [*self.added, *(one.after for one in self.changed if one.needsRights)]
 
     def moves(self) -> Iterator[tuple[str, VirtualHostConfiguration, VirtualHostConfiguration]]:
         """

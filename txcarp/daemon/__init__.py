@@ -9,6 +9,7 @@ In reading order:
   - C{undoing}: a change that is undone unless somebody confirms it.
   - C{glance}: what a file says, without waiting for a disk that hangs.
   - C{notify}: what is told to the service manager.
+  - C{capabilities}: what remains of root's rights.
   - C{precautions}: warnings at the start.
   - C{scheduling}: keeps the process on time.
   - C{collector}: keeps the garbage collector from holding it up.

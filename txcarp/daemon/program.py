@@ -6,6 +6,7 @@ its logs.
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +34,7 @@ from txcarp.configuration.options import (
 )
 from txcarp.configuration.request import CannotRun, CommandLine, WrongFile
 from txcarp.configuration.ucarp import read
-from txcarp.daemon import precautions
+from txcarp.daemon import capabilities, precautions
 from txcarp.daemon.collector import Collector
 from txcarp.daemon.notify import Notifier
 from txcarp.daemon.reload import Reloader
@@ -95,6 +96,14 @@ class Options(usage.Options):
         if self.commandLine.pidFile and self.parent is not None:
             self.parent["pidfile"] = self.commandLine.pidFile
 
+    @property
+    def changesUser(self) -> bool:
+        """
+        Whether twistd is going to give up the rights of root.
+        """
+        parent = self.parent
+        return parent is not None and bool(parent.get("uid")) and os.geteuid() == 0
+
     def getSynopsis(self) -> str:
         """
         The first line of the help.
@@ -129,7 +138,7 @@ class Program(MultiService):
         MultiService.__init__(self)
         self._options = options
         self._carp = carp
-        self._runsFirst = False
+        self._runsFirst = self._changesUser = False
         self._terminal: TerminalObserver | None = None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -172,12 +181,16 @@ class Program(MultiService):
         """
         self._runsFirst = runFirst()
         MultiService.privilegedStartService(self)
+        self._changesUser = self._options.changesUser
+        if self._changesUser:
+            capabilities.keep()
 
     def startService(self) -> None:
         """
-        Start, first with locking the memory: twistd has dropped its privileges by now if it was
-        told to.
+        Start, first with locking the memory: twistd has changed the user by now if it was told to.
         """
+        if self._changesUser:
+            capabilities.restrict()
         lacking = [] if self._runsFirst else ["priority over other processes (CAP_SYS_NICE)"]
         if not lockMemory():
             lacking.append("locked memory (CAP_IPC_LOCK)")
@@ -235,7 +248,11 @@ def makeService(options: Options) -> IService:
     if line.control is not None:
         from txcarp.operate.server import controlService
 
-        control = controlService(carp, line.control, reloader)
+        owner = None
+        if options.changesUser and options.parent is not None:
+            gid = options.parent.get("gid")
+            owner = options.parent["uid"], -1 if gid is None else gid
+        control = controlService(carp, line.control, reloader, owner)
         control.setServiceParent(program)  # type: ignore[no-untyped-call]
     if line.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False

@@ -257,15 +257,16 @@ class Reloader(Service):
         @raise MissingCapability: If this process may not do what the file asks for.
         """
         groups = self._line.groupsOf(file)
-        checkCapabilities(any(one.assign for one in groups))
+        changes = difference(self._present().values(), groups)
+        if needing := changes.needRights:
+            checkCapabilities(any(one.assign for one in needing))
         fixed = [
             f"{key} in [daemon] has changed, which has no effect before txcarp is started again"
             for setting, key in _FIXED.items()
             if getattr(file, setting) != getattr(self._started, setting)
         ]
         undone = [self._wasUndone()] if self._undoing.isUndone(file.text) else []
-        lines = difference(self._present().values(), groups).lines()
-        return groups, ReloadResult(tuple(lines), (*found, *fixed, *undone))
+        return groups, ReloadResult(tuple(changes.lines()), (*found, *fixed, *undone))
 
     # Changing.
 
