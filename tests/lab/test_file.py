@@ -13,7 +13,6 @@ import socket
 import tempfile
 import time
 from pathlib import Path
-from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
