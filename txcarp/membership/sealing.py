@@ -169,7 +169,7 @@ class Sealing:
         counter = seal.counter(tick, says, source)
         new = self._memory.freshness.sent(counter, says, source, now)
         if new or tick > self._memory.reserved - RESERVE_EARLY * PACE:
-            self._changed()
+            self._record.changed()
         return counter
 
     def judge(self, advertisement: Advertisement, source: bytes) -> Judgement:
@@ -185,9 +185,9 @@ class Sealing:
         if not memory.freshness.judge(advertisement, source, now):
             hasLapsed = before and self._learns
             unsealed = memory.freshness.unsealed[:1]
-            if hasLapsed or unsealed != self._unsealed:
+            if self._seals and (hasLapsed or unsealed != self._unsealed):
                 self._unsealed = unsealed
-                self._changed()
+                self._record.changed()
             return Judgement(False, hasLapsed=hasLapsed)
         known = source in sources
         tick = advertisement.counter >> TAG_BITS
@@ -198,7 +198,7 @@ class Sealing:
             memory.ticks.heard(tick, now)
         if known and (not before or now >= self._saveAgain):
             self._saveAgain = now + SAVE_EVERY
-            self._changed()
+            self._record.changed()
         return Judgement(True, isAhead)
 
     def forget(self, source: bytes) -> bool:
@@ -216,7 +216,7 @@ class Sealing:
                 group=self._group,
                 source=textOf(source),
             )
-            self._changed()
+            self._record.changed()
         return known
 
     def isOwn(self, advertisement: Advertisement, source: bytes) -> bool:
@@ -224,10 +224,6 @@ class Sealing:
         Whether this host sealed an advertisement, rather than another one with its source address.
         """
         return self._memory.freshness.isOwn(advertisement, source)
-
-    def _changed(self) -> None:
-        if self._seals:
-            self._record.changed()
 
     def _snapshot(self) -> SealState:
         """
