@@ -5,6 +5,7 @@ sockets.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -567,6 +568,65 @@ class SocketTests(RunningTestCase):
             self.assertLess(time.monotonic(), end)
             await self.inThread(time.sleep, 0.01)
         await self.asking(Client.status)
+
+    async def test_race(self) -> None:
+        """
+        Of two that find the socket of a dead process at one instant, one gets it, and the other
+        one tries again.
+        """
+        await self.service.stopService()
+        self.patch(server, "RETRY", 60.0)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(self.path)
+        remove, said = server.removeStale, []
+
+        def slowly(path: str) -> None:
+            self.patch(server, "removeStale", remove)
+            said.extend(self.second()[1])
+            remove(path)
+
+        self.patch(server, "removeStale", slowly)
+        _, lines = self.second()
+        self.assertIn("reach this process through", lines[-1])
+        [other] = [line for line in said if "cannot reach" in line]
+        self.assertIn(f"another process is about to open {self.path}", other)
+        await self.asking(Client.status)
+
+    async def test_lock(self) -> None:
+        """
+        The lock is held as long as the socket, and its file is removed with it.  A lock on a file
+        that was removed is none.
+        """
+        lock = f"{self.path}.lock"
+        self.assertRaises(server.InUse, server.lockBeside, self.path)
+        await self.service.stopService()
+        self.assertFalse(os.path.exists(lock))
+        flock, files = fcntl.flock, []
+
+        def replaced(descriptor: int, how: int) -> None:
+            flock(descriptor, how)
+            if not files:
+                files.append(descriptor)
+                os.unlink(lock)
+
+        self.patch(fcntl, "flock", replaced)
+        descriptor = server.lockBeside(self.path)
+        self.assertTrue(os.path.samestat(os.fstat(descriptor), os.stat(lock)))
+        os.close(descriptor)
+
+    def test_owner(self) -> None:
+        """
+        The socket belongs to the user that the process becomes.
+        """
+        path = str(shortDirectory(self) / "run" / "control.sock")
+        self.patch(server, "CONTROL_SOCKET", path)
+        given = []
+        self.patch(os, "chown", lambda *words, **more: given.append((*words, more)))
+        service = ControlService(self.control, path, reactor, (33, -1))
+        self.addCleanup(service.stopService)
+        service.privilegedStartService()
+        more = {"follow_symlinks": False}
+        self.assertEqual(given, [(os.path.dirname(path), 33, -1, more), (path, 33, -1, more)])
 
     def test_impossible(self) -> None:
         """

@@ -5,6 +5,7 @@ The Unix socket on which a running process is asked and told.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -83,13 +84,23 @@ class ControlService(Service):
 
     _log = Logger()
 
-    def __init__(self, control: Control, path: str, reactor: Any) -> None:
+    def __init__(
+        self,
+        control: Control,
+        path: str,
+        reactor: Any,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
         """
         @param path: The path of the socket.
+        @param owner: The user and the group that this process becomes after it has opened the
+            socket, which then belongs to them; C{None} if it stays the same user.
         """
         self._control = control
         self._path = path
         self._reactor = reactor
+        self._owner = owner
+        self._lock: int | None = None
         self._port: IListeningPort | None = None
         self._retry: IDelayedCall | None = None
         self._tried = self._reported = False
@@ -119,17 +130,28 @@ class ControlService(Service):
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
-        closed = maybeDeferred(port.stopListening)
+        closed = maybeDeferred(port.stopListening).addCallback(self._unlock)
         return closed.addCallback(lambda _: self._control.streams.farewell())
+
+    def _unlock(self, result: object = None) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            with suppress(OSError):
+                os.unlink(_lockPath(self._path))
+            os.close(lock)
 
     def _open(self) -> None:
         self._tried = True
         try:
             if self._path == CONTROL_SOCKET:
-                with suppress(FileExistsError):
-                    os.mkdir(os.path.dirname(self._path), 0o755)
-            removeStale(self._path)
-            self._port = self._listen()
+                self._makeDirectory(os.path.dirname(self._path))
+            self._lock = lockBeside(self._path)
+            try:
+                removeStale(self._path)
+                self._port = self._listen()
+            except BaseException:
+                self._unlock()
+                raise
         except InUse as error:
             self._retry = self._reactor.callLater(RETRY, self._open)
             self._report(
@@ -147,6 +169,18 @@ class ControlService(Service):
                 path=self._path,
             )
 
+    def _makeDirectory(self, path: str) -> None:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+            self._give(path)
+
+    def _give(self, path: str) -> None:
+        """
+        Give a file to the user that this process becomes.
+        """
+        if self._owner is not None:
+            os.chown(path, *self._owner, follow_symlinks=False)
+
     def _listen(self) -> IListeningPort:
         factory = ControlFactory(self._control, self._reactor)
         port = _Port(
@@ -154,6 +188,7 @@ class ControlService(Service):
         )
         port.startListening()  # type: ignore[no-untyped-call]
         port.identity = _identity(self._path)
+        self._give(self._path)
         return port
 
     def _report(self, text: str) -> None:
@@ -164,16 +199,56 @@ class ControlService(Service):
             )
 
 
-def controlService(carp: CARPService, path: str, reloader: IReloader | None) -> ControlService:
+def controlService(
+    carp: CARPService,
+    path: str,
+    reloader: IReloader | None,
+    owner: tuple[int, int] | None = None,
+) -> ControlService:
     """
     Make the control side of a process, on the global reactor.
 
     @param path: The path of the socket.
+    @param owner: The user and the group that this process becomes; see L{ControlService}.
     """
     from twisted.internet import reactor
 
     control = Control(carp, cast(IReactorTime, reactor), reloader)
-    return ControlService(control, path, reactor)
+    return ControlService(control, path, reactor, owner)
+
+
+def lockBeside(path: str) -> int:
+    """
+    Lock a file beside a socket.  Only the process that has the lock may remove a stale socket and
+    make its own: of two that do so at one instant, the second would remove the new socket of the
+    first.  The kernel ends the lock with the process.
+
+    @return: The descriptor of the file.  The owner removes the file before it closes this.
+    @raise InUse: If another process has the lock.
+    @raise OSError: If the file cannot be opened.
+    """
+    name = _lockPath(path)
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(name, flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(lock)
+            with suppress(FileNotFoundError):
+                if _identity(name) == (found.st_dev, found.st_ino):
+                    return lock
+            # The process before has removed this file after it was opened here.
+        except BlockingIOError:
+            os.close(lock)
+            raise InUse(_occupant(path) or f"another process is about to open {path}") from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+
+
+def _lockPath(path: str) -> str:
+    return f"{path}.lock"
 
 
 def removeStale(path: str) -> None:
@@ -188,16 +263,24 @@ def removeStale(path: str) -> None:
             raise OSError(errno.EEXIST, "the file exists, and is no socket")
     except FileNotFoundError:
         return
+    if occupant := _occupant(path):
+        raise InUse(occupant)
+    os.unlink(path)
+
+
+def _occupant(path: str) -> str:
+    """
+    Who answers on a socket, as a sentence; an empty string if nobody does.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return ""
         except BlockingIOError:
-            raise InUse(f"another process answers on {path}") from None
-        else:
-            raise InUse(f"process {credentialsOf(probe)[0]} answers on {path}")
+            return f"another process answers on {path}"
+        return f"process {credentialsOf(probe)[0]} answers on {path}"
 
 
 def _identity(path: str | bytes) -> tuple[int, int]:
