@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from txcarp.network.sockets import MissingCapability as MissingCapability
     from txcarp.occurrences import Occurrence as Occurrence
     from txcarp.occurrences import OccurrenceKind as OccurrenceKind
+    from txcarp.operate.resource import ControlResource as ControlResource
     from txcarp.platform import LinuxPlatform as LinuxPlatform
     from txcarp.protocol.actor import Actor as Actor
     from txcarp.protocol.dialect import Dialect as Dialect
@@ -168,6 +169,7 @@ _MODULES = {
     "Comparison": "txcarp.protocol.explain",
     "ConfigurationError": "txcarp.configuration.model",
     "ConfiguredStep": "txcarp.configuration.steps",
+    "ControlResource": "txcarp.operate.resource",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
     "DNSCheck": "txcarp.checks.dns",

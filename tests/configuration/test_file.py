@@ -240,6 +240,25 @@ class GoodTests(FileTestCase):
             read = self.read(f"[daemon]\n{lines}{self.text()}")
             self.assertEqual((read.facility, read.stateFile), (facility, path))
 
+    def test_http(self) -> None:
+        """
+        The endpoints on which everybody may read are one or a list.
+        """
+        self.assertEqual(self.read(self.text()).http, ())
+        for line, endpoints in (
+            ('http = "tcp:1:interface=::1"\n', None),
+            ('http = "tcp:1"\n', ("tcp:1",)),
+            ('http = ["tcp:1", "tcp:2"]\n', ("tcp:1", "tcp:2")),
+            ("http = [1]\n", None),
+            ("http = 9112\n", None),
+            ("http = true\n", None),
+        ):
+            text = f"[daemon]\n{line}{self.text()}"
+            if endpoints is None:
+                self.assertIn("http: ", str(self.assertRaises(FileError, self.read, text)))
+            else:
+                self.assertEqual(self.read(text).http, endpoints)
+
     def test_control(self) -> None:
         """
         The control socket has a default, is relative to the file, and can be left out.

@@ -786,6 +786,18 @@ class GroupTests(_Case):
         self.assertIs(configured().verification, Verification.LEARN)
         self.assertIn("off, learn, require", self.usageError("--seal=yes"))
 
+    def test_http(self) -> None:
+        """
+        Without a file, everybody may read only on request.
+        """
+        self.assertEqual(parsed().http, ())
+        self.assertEqual(parsed("--http=none").http, ())
+        both = parsed("--http=tcp:1", "--http=tcp:2:interface=\\:\\:1").http
+        self.assertEqual(both, ("tcp:1", "tcp:2:interface=\\:\\:1"))
+        for wrong in ("", "tcp", "tcp:x:y", "9112"):
+            error = self.assertRaises(CommandLineError, parsed, f"--http={wrong}")
+            self.assertIn(f"{wrong!r} is not an endpoint such as", str(error))
+
     def test_control(self) -> None:
         """
         Without a file, there is a control socket only on request.
@@ -1084,11 +1096,26 @@ class FileTests(_Case):
         ):
             self.assertEqual(read([f"--config={self.path}", *more]).control, path)
 
+    def test_http(self) -> None:
+        """
+        The endpoints are those of the file, unless the command line has others or C{none}.
+        """
+        self.path.write_text(self.path.read_text().replace("[daemon]", '[daemon]\nhttp = "tcp:1"'))
+        for more, endpoints in (
+            ([], ("tcp:1",)),
+            (["--http", "none"], ()),
+            (["--http=tcp:2", "--http=tcp:3:interface=127.0.0.1"],
+             ("tcp:2", "tcp:3:interface=127.0.0.1")),
+        ):
+            self.assertEqual(read([f"--config={self.path}", *more]).http, endpoints)
+        self.assertIn("--http: 'x:1' is not an endpoint such as tcp:9112", self.wrong("--http=x:1"))
+
     def test_both(self) -> None:
         """
         Options of a virtual host beside the file are an error, which names them.
         """
-        beside = {"config", "state-file", "control", "daemonize", "pidfile", "facility", "debug"}
+        beside = {"config", "state-file", "control", "http", "daemonize", "pidfile"}
+        beside |= {"facility", "debug"}
         for option in OPTIONS:
             if option.setting and option.name not in beside:
                 value = "=1" if option.takesValue else ""

@@ -28,7 +28,7 @@ from txcarp.configuration.options import CONTROL_SOCKET
 from txcarp.configuration.positions import Path as KeyPath
 from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
-from txcarp.configuration.request import Configuration
+from txcarp.configuration.request import Configuration, endpoint
 from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
 from txcarp.configuration.stepkeys import STEP_KEYS, readStep
 from txcarp.configuration.steps import ConfiguredStep
@@ -56,7 +56,7 @@ _STOPGAPS: Mapping[str, Any] = {
     "assign": True,
 }
 
-_DAEMON = ("facility", "state_file", "control")
+_DAEMON = ("facility", "state_file", "control", "http")
 _TABLES = ("defaults", "group", "daemon")
 
 
@@ -179,6 +179,7 @@ class _Reading:
             groups=tuple(filter(None, configurations)),
             stateFile=stateFile,
             control=control,
+            http=self._http(),
             facility=facility,
             warnings=tuple(dict.fromkeys(self._warnings)),
             text=self._text,
@@ -444,6 +445,20 @@ class _Reading:
             self._daemonPath(daemon, "state_file", stateFile),
             self._daemonPath(daemon, "control", Path(CONTROL_SOCKET)),
         )
+
+    def _http(self) -> tuple[str, ...]:
+        """
+        The endpoints on which everybody may read.
+        """
+        given = self._table(("daemon",)).get("http", ())
+        try:
+            if not all(isinstance(one, str) for one in given):
+                raise ValueError("expected is an endpoint, or a list of endpoints")
+            return tuple(map(endpoint, [given] if isinstance(given, str) else given))
+        except (ValueError, TypeError) as error:
+            text = "expected is an endpoint" if isinstance(error, TypeError) else str(error)
+            self._problem(("daemon", "http"), f"http: {text}", value=True)
+            return ()
 
     def _daemonPath(self, daemon: Mapping[str, Any], key: str, default: Path) -> str | None:
         """

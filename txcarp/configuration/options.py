@@ -280,6 +280,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "socket for txcarp status and other commands; or none", f"""
             With ``--config`` it is ``{CONTROL_SOCKET}`` unless the file says
             otherwise. See ``docs/control.rst``."""),
+        Option("--http=ENDPOINT", "http", "",
+            "where everybody may read the state of all groups", """
+            Any endpoint of Twisted for servers, such as ``tcp:9112:interface=127.0.0.1`` or
+            ``tcp:9112:interface=10.1.1.1``. Nothing can be changed there. May be repeated.
+            ``none`` is for none, although the file has some. See ``docs/control.rst``.""",
+            "endpoint"),
         Option("-f, --facility=NAME", "facility", "daemon",
             "syslog facility; or none"),
         Option("-D, --debug", "debug", "",

@@ -22,7 +22,7 @@ _log = Logger()
 
 #: The settings whose options may stand beside C{--config}.
 _BESIDE_FILE = (
-    ("configFile", "stateFile", "control") + ("daemonize", "pidFile", "facility", "debug")
+    ("configFile", "stateFile", "control", "http") + ("daemonize", "pidFile", "facility", "debug")
 )
 
 #: The default syslog facility.
@@ -38,6 +38,7 @@ class Configuration:
     @ivar groups: The virtual hosts.
     @ivar stateFile: The path of the state file of the process; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
+    @ivar http: The endpoints on which everybody may read.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
     @ivar text: The contents of the file.
@@ -49,6 +50,7 @@ class Configuration:
     groups: tuple[VirtualHostConfiguration, ...]
     stateFile: str | None
     control: str | None
+    http: tuple[str, ...]
     facility: str | None
     warnings: tuple[str, ...]
     text: str = attrs.field(repr=False)
@@ -87,6 +89,7 @@ class CommandLine:
     @ivar file: The file that they were read from; C{None} for options.
     @ivar stateFile: The path of the state file; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
+    @ivar http: The endpoints on which everybody may read.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
     @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
@@ -98,6 +101,7 @@ class CommandLine:
     file: Configuration | None
     stateFile: str | None
     control: str | None
+    http: tuple[str, ...]
     facility: int | None
     daemonize: bool
     pidFile: str
@@ -143,6 +147,7 @@ def fromFile(
         file=file,
         stateFile=statePath(stateFile, "") if stateFile else file.stateFile,
         control=controlPath(values["control"]) if "control" in values else file.control,
+        http=_endpoints(given) if "http" in values else file.http,
         facility=facilityOf(values.get("facility") or file.facility or FACILITY),
         daemonize="daemonize" in values,
         pidFile=values.get("pidFile", ""),
@@ -179,6 +184,31 @@ def controlPath(given: str) -> str | None:
     The absolute path of the control socket.
     """
     return None if given in ("", "none") else os.path.abspath(given)
+
+
+def endpoint(text: str) -> str:
+    """
+    Check an endpoint for a server.
+
+    @raise ValueError: If Twisted does not know such an endpoint.
+    """
+    from twisted.internet.endpoints import serverFromString  # takes a while to load
+
+    try:
+        serverFromString(None, text)
+    except Exception as error:  # each kind of endpoint has its own
+        raise ValueError(
+            f"{text!r} is not an endpoint such as tcp:9112:interface=127.0.0.1 ({error})"
+        ) from None
+    return text
+
+
+def _endpoints(given: Iterable[tuple[Option, str]]) -> tuple[str, ...]:
+    texts = [text for option, text in given if option.setting == "http" and text != "none"]
+    try:
+        return tuple(map(endpoint, texts))
+    except ValueError as error:
+        raise CommandLineError(f"--http: {error}") from None
 
 
 def warnOfLeftOver(words: Iterable[tuple[Option | None, str]]) -> None:

@@ -38,6 +38,7 @@ from txcarp.configuration.request import (
     CannotRun,
     CommandLine,
     controlPath,
+    endpoint,
     facilityOf,
     fromFile,
     statePath,
@@ -70,7 +71,7 @@ _LATER = frozenset(
 )
 
 #: The settings that every use of their option adds a value to.
-_LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAddresses")
+_LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAddresses", "http")
 
 #: The options whose value has a number at its beginning or after a colon, and that number.
 _NUMERIC = ("vhid", "advbase", "advskew", "deadratio", "flap-limit", "track-interface")
@@ -98,6 +99,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
     pidFile = settings.pop("pidFile", "")
     stateFile = settings.pop("stateFile", "")
     control = settings.pop("control", "")
+    http = settings.pop("http")
     virtualMAC = settings.pop("virtualMAC", None)
     try:
         configuration = VirtualHostConfiguration(**settings)
@@ -125,6 +127,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         file=None,
         stateFile=stateFile,
         control=controlPath(control),
+        http=tuple(filter(None, http)),
         facility=facility,
         daemonize=daemonize,
         pidFile=pidFile,
@@ -348,4 +351,5 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "addressSet": _addressSet,
     "peer": _peer,
     "hardwareAddress": parseHardwareAddress,
+    "endpoint": lambda text: "" if text == "none" else endpoint(text),
 }

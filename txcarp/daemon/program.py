@@ -245,15 +245,15 @@ def makeService(options: Options) -> IService:
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
     if reloader is not None:
         reloader.setServiceParent(program)  # type: ignore[no-untyped-call]
-    if line.control is not None:
+    if line.control is not None or line.http:
         from txcarp.operate.server import controlService
 
         owner = None
         if options.changesUser and options.parent is not None:
             gid = options.parent.get("gid")
             owner = options.parent["uid"], -1 if gid is None else gid
-        control = controlService(carp, line.control, reloader, owner)
-        control.setServiceParent(program)  # type: ignore[no-untyped-call]
+        control = controlService(carp, line.control, reloader, owner, line.http)
+        control.setServiceParent(program)
     if line.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False
     return program

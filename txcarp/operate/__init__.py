@@ -1,5 +1,5 @@
 """
-How a running process is asked and told: HTTP on a Unix socket.
+How a running process is asked and told: HTTP on a Unix socket, and to read on other endpoints.
 
 In reading order:
 
@@ -11,4 +11,6 @@ In reading order:
   - C{streams}: the programs that read them, each at its own position.
   - C{connections}: a request of HTTP and its answer.
   - C{server}: the socket.
+  - C{endpoints}: where everybody may read.
+  - C{resource}: the same for the site of another application.
 """

@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from txcarp.addresses import parseAddress
 from txcarp.operate.control import Control, Request, Streaming
 from txcarp.operate.documents import Answer, refusal
 from txcarp.protocol.actor import Actor
@@ -78,7 +79,13 @@ class HTTPRequest(http.Request):
             self._write(refusal(413, "too-long", words))
             return
         self.channel.expireIn(ACTION_PATIENCE)
-        request = requestOf(self, self.content.getvalue(), self.channel.actor)
+        if self.channel.factory.isPublic and not isOwnName(self.getHeader("Host") or ""):
+            words = "Ask by an address, by localhost or by the name of this host."
+            self._write(refusal(403, "wrong-host", words))
+            return
+        parts = path.partition(b"?")[0].split(b"/")[1:]
+        names = [unquote(part.decode("latin-1"), errors="replace") for part in parts]
+        request = requestOf(self, names, self.content.getvalue(), self.channel.actor)
         answered = maybeDeferred(self.channel.factory.control.answer, request)
         answered.addErrback(self._failed).addCallback(self._answer)
 
@@ -135,7 +142,8 @@ class Channel(http.HTTPChannel):
         """
         http.HTTPChannel.connectionMade(self)
         self.factory.connected += 1
-        self.actor = self.factory.actorOf(self.transport.socket)
+        if not self.factory.isPublic:
+            self.actor = self.factory.actorOf(self.transport.socket)
         self.expireIn(PATIENCE)
 
     def expireIn(self, seconds: float | None) -> None:
@@ -186,15 +194,17 @@ class ControlFactory(http.HTTPFactory):
     Makes connections.
 
     @ivar connected: The number of connections.
+    @ivar isPublic: Whether it is not known who connects, so that nobody may change anything.
     """
 
     protocol: Any = Channel
     noisy = False
 
-    def __init__(self, control: Control, reactor: Any) -> None:
+    def __init__(self, control: Control, reactor: Any, isPublic: bool = False) -> None:
         http.HTTPFactory.__init__(self, timeout=None, reactor=reactor)  # type: ignore[arg-type]
         self.control = control
         self.connected = 0
+        self.isPublic = isPublic
         #: The names of users who may act.  Looking up others could block.
         self._users = {uid: _userName(uid) for uid in (0, os.geteuid())}
 
@@ -230,11 +240,35 @@ class ControlFactory(http.HTTPFactory):
         """
 
 
-def requestOf(request: http.Request, body: bytes, actor: Actor | None) -> Request:
+def isOwnName(header: str) -> bool:
+    """
+    Whether the C{Host} of a request is an address or a name of this host.  The page of another
+    site, whose name was made to lead here, could otherwise read answers (DNS rebinding).
+    """
+    name = header.strip().lower()
+    if not name.endswith("]"):
+        before, colon, port = name.rpartition(":")
+        name = before if colon and port.isdigit() else name
+    name = name.removesuffix(".")
+    own = socket.gethostname().lower()
+    if name in ("", "localhost", own, own.partition(".")[0]):
+        return True
+    try:
+        parseAddress(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True
+
+
+def requestOf(
+    request: http.Request, path: Sequence[str], body: bytes, actor: Actor | None
+) -> Request:
     """
     A request of HTTP without what belongs to its connection.
+
+    @param path: The parts of the path.
     """
-    path, _, query = request.uri.partition(b"?")
+    query = request.uri.partition(b"?")[2]
     headers = request.requestHeaders
 
     def header(name: bytes) -> str:
@@ -242,7 +276,7 @@ def requestOf(request: http.Request, body: bytes, actor: Actor | None) -> Reques
 
     return Request(
         request.method.decode("latin-1"),
-        tuple(unquote(part.decode("latin-1"), errors="replace") for part in path.split(b"/")[1:]),
+        tuple(path),
         body,
         actor,
         parse_qs(query.decode("latin-1"), errors="replace"),

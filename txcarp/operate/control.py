@@ -109,6 +109,9 @@ class Control:
         self._gathering: Gathering[bytes] = Gathering(
             reactor, lambda: [partial(_status, host) for host in carp.virtualHosts]
         )
+        self._problems: Gathering[str] = Gathering(
+            reactor, lambda: [partial(_problem, host) for host in carp.virtualHosts]
+        )
         self._acting = Acting(carp.platform.clock)
         self._actions: dict[str, Callable[[VirtualHost, dict[str, Any], Actor], None]] = {
             "demote": self._demote,
@@ -132,6 +135,12 @@ class Control:
                 return self._overview()
             case ("v1", "events"):
                 return self._events(request)
+            case ("healthz",):
+                self._must(request, "GET")
+                return answer({"healthy": True})
+            case ("readyz",):
+                self._must(request, "GET")
+                return self._problems.gather().addCallback(_aboutReadiness)
             case ("v1", "groups", name):
                 self._must(request, "GET")
                 return answer({"group": self._host(name).status()})
@@ -308,12 +317,40 @@ class Control:
         actor = request.actor
         if actor is not None and actor.mayAct:
             return actor
-        who = "An unknown user" if actor is None else f"The user with uid {actor.uid}"
+        who = "Who asks here" if actor is None else f"The user with uid {actor.uid}"
         raise _Refused(
             403,
             "not-permitted",
             f"{who} may read, but not act: only root and the user that txcarp runs as may.",
         )
+
+
+def _problem(host: VirtualHost) -> str:
+    """
+    What is not in order in a group, with its name; an empty string if all is well.
+    """
+    status = host.status()
+    why = ""
+    if not status.running:
+        why = "this host takes no part in it"
+    elif status.holds:
+        held = ", ".join(hold.explain() for hold in status.holds)
+        why = f"this host is held back from the election ({held})"
+    elif failing := [one.name for one in status.checks if one.health != "good"]:
+        why = f"not good: {', '.join(failing)}"
+    elif status.role is Role.MASTER and not status.complete:
+        why = "this master is not ready"
+    elif status.role is not Role.MASTER and not status.master:
+        why = "no master is heard"
+    return f"{host.configuration.display}: {why}" if why else ""
+
+
+def _aboutReadiness(found: Sequence[str]) -> Answer:
+    problems = [one for one in found if one]
+    if problems or not found:
+        message = f"{'; '.join(problems)}." if problems else "There are no groups."
+        return refusal(503, "not-ready", message)
+    return answer({"ready": True})
 
 
 def _status(host: VirtualHost) -> bytes:

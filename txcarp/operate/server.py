@@ -9,10 +9,11 @@ import fcntl
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
@@ -24,6 +25,7 @@ from txcarp.configuration.options import CONTROL_SOCKET
 from txcarp.interfaces import IReloader
 from txcarp.operate.connections import MOST_CLIENTS, ControlFactory, credentialsOf
 from txcarp.operate.control import Control
+from txcarp.operate.endpoints import ReadingService
 from txcarp.service import CARPService
 
 #: Seconds until the next attempt to open a socket that another process uses.
@@ -201,20 +203,29 @@ class ControlService(Service):
 
 def controlService(
     carp: CARPService,
-    path: str,
-    reloader: IReloader | None,
+    path: str | None,
+    reloader: IReloader | None = None,
     owner: tuple[int, int] | None = None,
-) -> ControlService:
+    http: Sequence[str] = (),
+) -> MultiService:
     """
     Make the control side of a process, on the global reactor.
 
-    @param path: The path of the socket.
+    @param path: The path of the socket; C{None} for none.
+    @param reloader: Reads the configuration file again; C{None} if there is none.
     @param owner: The user and the group that this process becomes; see L{ControlService}.
+    @param http: The endpoints on which everybody may read, as in C{tcp:9112:interface=127.0.0.1}.
     """
     from twisted.internet import reactor
 
     control = Control(carp, cast(IReactorTime, reactor), reloader)
-    return ControlService(control, path, reactor, owner)
+    service = MultiService()
+    parts: list[Service] = [ReadingService(control, one, reactor) for one in http]
+    if path is not None:
+        parts.append(ControlService(control, path, reactor, owner))
+    for part in parts:
+        part.setServiceParent(service)
+    return service
 
 
 def lockBeside(path: str) -> int:
