@@ -178,6 +178,17 @@ class Client:
         group = "" if name is None else f"groups/{quote(name, safe=':')}/"
         return self._ask("POST", f"/v1/{group}{action}", given)
 
+    def forget(self, address: str, group: str | None = None) -> list[str]:
+        """
+        Forget that a host seals its advertisements.
+
+        @param address: The source address of the host.
+        @param group: The name of the only group in which to forget it; C{None} for all.
+        @return: The names of the groups that knew it.
+        """
+        given = {"address": address} if group is None else {"address": address, "group": group}
+        return [str(name) for name in self._ask("POST", "/v1/forget", given)["groups"]]
+
     def events(
         self, groups: Sequence[str] = (), lastID: str = ""
     ) -> Iterator[dict[str, Any]]:

@@ -690,6 +690,16 @@ class IStateStore(Interface):
             knew it, and has the new state saved (L{changed}).
         """
 
+    def forget(address: bytes, group: str | None = None) -> Deferred[list[str]]:
+        """
+        Forget that a host seals its advertisements.
+
+        @param address: The packed source address of the host.
+        @param group: The name of the only group in which to forget it; C{None} for all.
+        @return: Fires with the names of the groups that knew it, when that is saved; fails with
+            C{OSError} if it cannot be saved.
+        """
+
     def save(group: str, snapshot: Callable[[], SealState]) -> Deferred[None]:
         """
         Save the state of a group now.

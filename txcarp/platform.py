@@ -61,6 +61,7 @@ class LinuxPlatform:
         addresses: IAddressTable | None = None,
         virtualInterfaces: IVirtualInterfaces | None = None,
         stateFile: str | None = None,
+        stateSocket: bool = True,
     ) -> None:
         """
         Parts that are not given are made here.  A part that is given is not closed here.
@@ -68,6 +69,8 @@ class LinuxPlatform:
         @param reactor: The reactor of the application; by default the global one.
         @param stateFile: The file that keeps over a restart what replayed advertisements are
             recognised by; C{None} for none.
+        @param stateSocket: Whether C{txcarp forget} reaches this process through a socket beside
+            that file.  A process with a control socket needs none.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -110,7 +113,7 @@ class LinuxPlatform:
                 StateFile(stateFile, SeparateWriter(stateFile)),
                 clock,
                 partial(inDaemonThread, reactor),
-                partial(listen, reactor),
+                partial(listen, reactor) if stateSocket else None,
             )
         )
         self.probes = Probes(self)

@@ -213,12 +213,7 @@ class StateStore:
 
     def forget(self, address: bytes, group: str | None = None) -> Deferred[list[str]]:
         """
-        Forget that a host seals its advertisements.
-
-        @param address: The packed source address of the host.
-        @param group: The name of the only group in which to forget it; C{None} for all.
-        @return: Fires with the names of the groups that knew it, when that is saved; fails with
-            C{OSError} if it cannot be saved.
+        See L{IStateStore.forget}.
         """
         known = [
             name

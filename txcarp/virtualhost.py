@@ -294,6 +294,17 @@ class VirtualHost(Service):
         """
         return succeed(None) if self._run is None else self._run.mastership.settled()
 
+    def forget(self, source: bytes) -> bool:
+        """
+        Forget that a host seals its advertisements.  If the platform has a state store, its
+        L{forget<txcarp.interfaces.IStateStore.forget>} does so, and saves it.
+
+        @param source: The packed source address of the host.
+        @return: Whether that was known.
+        """
+        seals = self._memory.seals
+        return seals is not None and seals.freshness.forget(source)
+
     def reconfigure(
         self, configuration: VirtualHostConfiguration, actor: Actor | None = None
     ) -> Deferred[None]:

@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.operate.running import RunningTestCase
 from txcarp import requests
 from txcarp.commands.forget import main
 from txcarp.protocol.freshness import SealedSource
@@ -61,6 +62,9 @@ class Ran:
     """
 
     def __init__(self, *arguments: str) -> None:
+        if not {"--state-file", "--control"}.intersection(arguments):
+            # A txcarp that runs on this host is none of the business of a test.
+            arguments = (*arguments, "--control", "/dev/null/none")
         before = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = output, errors = StringIO(), StringIO()
         try:
@@ -256,7 +260,7 @@ class DaemonTests(TestCase):
         ran = await self.ran(_PEER)
         self.assertEqual(ran.status, 2)
         self.assertIn(f"{self.path} is in use by process {os.getpid()}", ran.errors)
-        self.assertIn("Stop it, and try again", ran.errors)
+        self.assertIn("or stop it, and try again", ran.errors)
 
     async def test_nonsense(self) -> None:
         """
@@ -293,3 +297,36 @@ class DaemonTests(TestCase):
         self.assertEqual(store.load("eth0:2"), _STATE)
         [line] = [text for event in logs if "cannot" in (text := formatEvent(event) or "")]
         self.assertIn("'txcarp forget' cannot reach this process", line)
+
+
+class ControlTests(RunningTestCase):
+    """
+    A process has a control socket.
+    """
+
+    async def test_asked(self) -> None:
+        """
+        The process is asked, and its answer is the result.
+        """
+        seals = self.carp.virtualHosts[0]._memory.seals
+        assert seals is not None
+        seals.freshness._know(_PACKED, SealedSource(5))
+        ran = await deferToThread(Ran, "--control", self.path, "--group", "web", _PEER)
+        name = self.carp.virtualHosts[0].configuration.name
+        self.assertEqual((ran.status, ran.errors), (0, ""))
+        self.assertIn(f"{name}: {_PEER} is believed without a seal", ran.output)
+        ran = await deferToThread(Ran, "--control", self.path, _PEER)
+        self.assertEqual((ran.status, ran.output), (1, ""))
+        self.assertIn(f"{_PEER} is not known to seal", ran.errors)
+
+    async def test_noDaemon(self) -> None:
+        """
+        Without a process, the state files are changed.
+        """
+        await self.service.stopService()
+        directory = Path(self.mktemp()).absolute()
+        self.patch(os, "environ", {**os.environ, "STATE_DIRECTORY": str(directory)})
+        path = written(directory / "eth0-1.json", "eth0:1")
+        ran = await deferToThread(Ran, "--control", self.path, _PEER)
+        self.assertEqual((ran.status, ran.errors), (0, ""))
+        self.assertEqual(sources(path), {"eth0:1": {_OTHER}})

@@ -22,7 +22,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.task import Clock, LoopingCall
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -40,6 +40,7 @@ from txcarp.operate.documents import SCHEMA, Answer
 from txcarp.operate.gathering import Gathering
 from txcarp.operate.server import ControlService
 from txcarp.protocol.effects import Role
+from txcarp.protocol.freshness import SealedSource
 from txcarp.service import CARPService
 from txcarp.status import Status
 
@@ -192,6 +193,54 @@ class ActingTests(RunningTestCase):
         self.assertEqual(failure.word, "held-back")
         self.assertIn("no link", str(failure))
 
+    async def test_forget(self) -> None:
+        """
+        A host is forgotten in all groups or in one; it is an error if none knows it.
+        """
+        known = socket.inet_aton("10.99.0.9")
+        for host in self.carp.virtualHosts:
+            assert host._memory.seals is not None
+            host._memory.seals.freshness._know(known, SealedSource(5))
+        first, second = [host.configuration.name for host in self.carp.virtualHosts]
+        found = await self.asking(lambda client: client.forget("10.99.0.9", "web"))
+        self.assertEqual(found, [first])
+        found = await self.asking(lambda client: client.forget("10.99.0.9"))
+        self.assertEqual(found, [second])
+        for address, group, word in (
+            ("10.99.0.9", None, "not-known"),
+            ("10.99.0.9", "wbe", "no-such-group"),
+            ("10.99.0", None, "bad-request"),
+        ):
+            error = await self.assertFailure(
+                self.asking(lambda client, a=address, g=group: client.forget(a, g)), ControlError
+            )
+            self.assertEqual(error.word, word)
+
+    async def test_forgetAndSave(self) -> None:
+        """
+        With a state store, that is saved before the answer; a disk that is full is an error.
+        """
+        asked: list[tuple[bytes, str | None]] = []
+        result: Deferred[list[str]] = Deferred()
+
+        def forget(address: bytes, group: str | None) -> Deferred[list[str]]:
+            asked.append((address, group))
+            return result
+
+        self.platform.store = SimpleNamespace(forget=forget)  # type: ignore[assignment]
+        self.addCleanup(setattr, self.platform, "store", None)
+        body = b'{"address": "10.99.0.9", "group": "web"}'
+        root = Actor(0, "root", 1)
+        answer = self.control.answer(Request("POST", ("v1", "forget"), body, root))
+        assert isinstance(answer, Deferred)
+        self.assertNoResult(answer)
+        name = self.carp.virtualHosts[0].configuration.name
+        self.assertEqual(asked, [(socket.inet_aton("10.99.0.9"), name)])
+        result.errback(OSError(28, "No space left on device"))
+        document = json.loads(self.successResultOf(answer).body)
+        self.assertEqual(document["error"], "not-saved")
+        self.assertIn("No space left", document["message"])
+
     def test_strangers(self) -> None:
         """
         A user without the right to act reads, and changes nothing.
@@ -202,9 +251,12 @@ class ActingTests(RunningTestCase):
                 ("v1", "groups", "web", "promote"),
                 ("v1", "groups", "web", "takeover"),
                 ("v1", "reload"),
+                ("v1", "forget"),
             ):
                 given = b'{"reason": "x", "amount": 1, "dry_run": true}'
                 answer = self.control.answer(Request("POST", path, given, actor))
+                if isinstance(answer, Deferred):
+                    answer = self.successResultOf(answer)
                 assert isinstance(answer, Answer)
                 self.assertEqual(answer.code, 403)
                 self.assertEqual(json.loads(answer.body)["error"], "not-permitted")

@@ -17,7 +17,7 @@ from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
 REFUSED, NO_DAEMON, NOT_PERMITTED = 2, 3, 4
 
 #: What a request is refused for that the command line should not have asked for.
-_WRONG = ("no-such-group", "bad-request", "not-demoted")
+_WRONG = ("no-such-group", "bad-request", "not-demoted", "not-known")
 
 #: Seconds for which a command waits for its result unless told otherwise.
 USUAL_WAIT = 60.0

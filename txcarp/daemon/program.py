@@ -44,6 +44,7 @@ from txcarp.daemon.signals import SignalService
 from txcarp.logs import SyslogObserver, TerminalObserver, filtered
 from txcarp.network.hostlock import AlreadyRunning, awaitPredecessor
 from txcarp.network.sockets import MissingCapability, checkCapabilities
+from txcarp.platform import LinuxPlatform
 from txcarp.service import CARPService
 
 #: The exit status of a process that cannot do what it was asked for.
@@ -229,7 +230,8 @@ def makeService(options: Options) -> IService:
         _exit(error.strerror)
     for one in line.configurations:
         precautions.warn(one)
-    carp = CARPService(line.configurations, stateFile=line.stateFile)
+    platform = LinuxPlatform(stateFile=line.stateFile, stateSocket=line.control is None)
+    carp = CARPService(line.configurations, platform=platform)
     program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
     notifier = Notifier()

@@ -17,8 +17,10 @@ import attrs
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txcarp import __version__
+from txcarp.addresses import parseAddress, textOf
 from txcarp.change import FileStatus, ReloadResult
 from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
@@ -90,6 +92,12 @@ class _Refused(Exception):
         self.answer = refusal(code, word, message)
 
 
+def _whyRefused(failure: Failure) -> Answer:
+    failure.trap(_Refused)
+    assert isinstance(failure.value, _Refused)
+    return failure.value.answer
+
+
 class Control:
     """
     Answers requests about a service, and carries them out.
@@ -124,9 +132,12 @@ class Control:
         Answer a request.
         """
         try:
-            return self._answer(request)
+            answered = self._answer(request)
         except _Refused as refused:
             return refused.answer
+        if isinstance(answered, Deferred):
+            answered.addErrback(_whyRefused)
+        return answered
 
     def _answer(self, request: Request) -> Answered:
         match request.path:
@@ -169,6 +180,9 @@ class Control:
             case ("v1", "reload"):
                 self._must(request, "POST")
                 return self._reloaded(request)
+            case ("v1", "forget"):
+                self._must(request, "POST")
+                return self._forgotten(request)
             case ("v1", "confirm"):
                 self._must(request, "POST")
                 return self._confirmed(request)
@@ -279,6 +293,36 @@ class Control:
         if result.error:
             raise _Refused(409, "not-waiting", f"{result.error}.")
         return _aboutReload(result)
+
+    @inlineCallbacks
+    def _forgotten(self, request: Request) -> Generator[Deferred[Any], Any, Answer]:
+        actor, given = self._mayAct(request), _given(request)
+        address, group = given.get("address"), given.get("group")
+        try:
+            packed = parseAddress(str(address))
+        except ValueError as error:
+            raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
+        host = None if group is None else self._host(str(group))
+        self._report(actor, "forget", f" {textOf(packed)}", given)
+        store = self._carp.platform.store
+        if store is None:
+            hosts = self._carp.virtualHosts if host is None else [host]
+            known = [one.configuration.name for one in hosts if one.forget(packed)]
+        else:
+            try:
+                name = None if host is None else host.configuration.name
+                known = yield store.forget(packed, name)
+            except OSError as error:
+                reason = f"It is forgotten, but that cannot be saved: {error}."
+                return refusal(409, "not-saved", reason)
+        if not known:
+            where = "any group" if host is None else host.configuration.display
+            return refusal(
+                409,
+                "not-known",
+                f"{textOf(packed)} is not known to seal its advertisements in {where}.",
+            )
+        return answer({"groups": known})
 
     def _reloading(self, request: Request) -> tuple[IReloader, Actor]:
         actor = self._mayAct(request)
