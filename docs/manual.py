@@ -25,6 +25,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtwistd\fR [\fItwistd options\fR] \fBtxcarp\fR [\fIoptions\fR]
 \fBtxcarp check\fR [\fIoptions\fR] \fIFILE\fR
 \fBtxcarp confirm\fR [\fIoptions\fR]
+\fBtxcarp convert\fR [\fIoptions\fR] \fIKIND FILE\fR
 \fBtxcarp demo\fR [\fIoptions\fR]
 \fBtxcarp demote\fR [\fIoptions\fR] \fIGROUP NAME AMOUNT\fR
 \fBtxcarp drain\fR [\fIoptions\fR] \fIGROUP\fR

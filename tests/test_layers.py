@@ -47,7 +47,7 @@ LAYERS = (
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
     ("txcarp.livescreen",),
     ("txcarp.observer",),
-    ("txcarp.demo", "txcarp.inspection"),
+    ("txcarp.conversion", "txcarp.demo", "txcarp.inspection"),
     ("txcarp.commands",),
     ("txcarp.__main__",),
     ("txcarp",),

@@ -44,6 +44,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{findings}: the faults of a group.
   - C{occurrences}: what happens to a virtual host.
   - C{observer}: the engine of C{txcarp observe}.
+  - C{conversion}: the engine of C{txcarp convert}.
   - C{demo}: the engine of C{txcarp demo}.
   - C{inspection}: the engine of C{txcarp check}.
   - C{livescreen}: tables and live pictures.

@@ -78,7 +78,7 @@ class ImportTests(SynchronousTestCase):
         """
         The help of a command needs neither Twisted nor rich nor cattrs.
         """
-        for command in ("check", "demo", "observe"):
+        for command in ("check", "convert", "demo", "observe"):
             lines = f"from txcarp.commands.{command} import main; main(['--help'])"
             self.assertEqual(self.imported(lines), [])
 

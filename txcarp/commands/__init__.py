@@ -7,6 +7,7 @@ In reading order:
   - C{run}: runs a virtual host, as C{twistd txcarp} does.
   - C{check}: the options of C{txcarp check}.
   - C{observe}: the options of C{txcarp observe}.
+  - C{convert}: the options of C{txcarp convert}.
   - C{demo}: the options of C{txcarp demo}.
   - C{forget}: C{txcarp forget}.
   - C{asking}: what the commands share that ask a running process.

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "txcarp.commands.check:main",
     "completion": "txcarp.commands.completion:main",
     "confirm": "txcarp.commands.reload:confirm",
+    "convert": "txcarp.commands.convert:main",
     "demo": "txcarp.commands.demo:main",
     "demote": "txcarp.commands.demotion:demote",
     "drain": "txcarp.commands.drain:drain",

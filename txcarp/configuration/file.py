@@ -57,7 +57,8 @@ _STOPGAPS: Mapping[str, Any] = {
 }
 
 _DAEMON = ("facility", "state_file", "control", "http")
-_TABLES = ("defaults", "group", "daemon")
+#: The tables at the top of the file.
+TABLES = ("defaults", "group", "daemon")
 
 
 def readFile(
@@ -143,7 +144,7 @@ class _Reading:
         """
         Read everything.  The result means something only if there are no problems.
         """
-        self._unknown((), self._document, _TABLES, "the file")
+        self._unknown((), self._document, TABLES, "the file")
         defaults = self._table(("defaults",))
         groups = self._table(("group",))
         if not groups and not self.problems:
