@@ -5,14 +5,19 @@ Tests of L{txcarp.commands.arguments}, and of what commands import.
 from __future__ import annotations
 
 import io
+import os
+import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
-from txcarp.commands.arguments import CommandParser
+from txcarp.commands.arguments import WIDTH, CommandParser, parserOf
+from txcarp.commands.main import COMMANDS
 
 _ROOT = Path(txcarp.__file__).parent.parent
 
@@ -59,6 +64,51 @@ class ParserTests(SynchronousTestCase):
         self.assertRegex(output, r"(?s)^usage: txcarp test .*\n\nBefore\.\n\n.*\nAfter\.\n$")
 
 
+class HelpTests(SynchronousTestCase):
+    """
+    The help of every command.
+    """
+
+    def parsers(self) -> dict[str, CommandParser]:
+        """
+        The parser of each command.
+        """
+        found = {}
+        for command, place in COMMANDS.items():
+            module, _, function = place.partition(":")
+            found[command] = parserOf(getattr(import_module(module), function))
+        return found
+
+    def test_width(self) -> None:
+        """
+        It fits 80 columns, also on a terminal that is wider.
+        """
+        for columns in ("80", "200"):
+            self.patch(os, "environ", {**os.environ, "COLUMNS": columns})
+            for command, parser in self.parsers().items():
+                for line in parser.format_help().splitlines():
+                    self.assertLessEqual(len(line), WIDTH, f"{command}: {line}")
+
+    def test_examples(self) -> None:
+        """
+        It has an example at least, which the command understands.  For a new command, add one to
+        L{txcarp.commands.examples}, or to its own help.
+        """
+        for command, parser in self.parsers().items():
+            lines = re.findall(rf"(?m)^  (?:.*\b)?txcarp {command}\b(.*)$", parser.format_help())
+            self.assertGreater(len(lines), 0, f"txcarp {command} --help has no example")
+            for line in lines:
+                words = re.split(r" [|&>]|\)\"", line)[0]
+                parser.parse_args(shlex.split(words))
+
+    def test_noParser(self) -> None:
+        """
+        A function that parses nothing is no command, and parsers work afterwards.
+        """
+        self.assertRaises(TypeError, parserOf, list)
+        self.assertEqual(CommandParser("test", "", "").parse_args([]).__dict__, {})
+
+
 class ImportTests(SynchronousTestCase):
     """
     What is imported when.
@@ -76,11 +126,37 @@ class ImportTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        The help of a command needs neither Twisted nor rich nor cattrs.
+        The help of a command needs neither Twisted nor rich nor cattrs nor attrs.
         """
-        for command in ("check", "convert", "demo", "observe"):
-            lines = f"from txcarp.commands.{command} import main; main(['--help'])"
-            self.assertEqual(self.imported(lines), [])
+        lines = "from importlib import import_module\n"
+        for place in COMMANDS.values():
+            module, _, function = place.partition(":")
+            call = f"import_module({module!r}).{function}"
+            lines += f"""
+    try:
+        {call}(["--help"])
+    except SystemExit as end:
+        assert not end.code
+    assert not {{"twisted", "rich", "cattrs", "attr"}} & set(sys.modules), {module!r}
+"""
+        self.assertEqual(self.imported(lines), [])
+
+    def test_few(self) -> None:
+        """
+        A command that asks a running process needs few modules: it starts in less than 100 ms.
+        """
+        for words in (["status"], ["explain", "web"], ["drain", "web"], ["completion", "groups"]):
+            given = [*words, "--control", "/nonexistent/x"]
+            code = f"import sys; sys.argv[1:] = {given!r}\nfrom txcarp.commands.main import main\n"
+            code += "try:\n    main()\nexcept SystemExit:\n    print(len(sys.modules))"
+            done = subprocess.run(
+                [sys.executable, "-S", "-c", code],
+                cwd=_ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            self.assertLess(int(done.stdout), 160, words)
 
     def test_asking(self) -> None:
         """

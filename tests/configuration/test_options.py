@@ -15,6 +15,8 @@ from txcarp import __version__
 from txcarp.configuration.options import OPTIONS, CommandLineError, helpText, information
 from txcarp.configuration.settings import KEYS
 from txcarp.configuration.ucarp import READERS
+from txcarp.protocol.dialect import DIALECTS
+from txcarp.protocol.seal import Verification
 
 _DOCS = Path(txcarp.__file__).parent.parent / "docs"
 
@@ -58,6 +60,15 @@ class KindTests(SynchronousTestCase):
     """
     The kinds of values.
     """
+
+    def test_words(self) -> None:
+        """
+        The words that an option takes are those that its reader knows.
+        """
+        words = {one.setting: one.words for one in OPTIONS if one.words}
+        self.assertEqual(words.keys(), {"dialect", "verification"})
+        self.assertEqual(set(words["dialect"]), set(DIALECTS))
+        self.assertEqual(set(words["verification"]), {one.value for one in Verification})
 
     def test_readers(self) -> None:
         """

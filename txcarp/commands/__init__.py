@@ -25,4 +25,5 @@ In reading order:
   - C{shells}: the scripts for completion in shells.
   - C{reload}: C{txcarp reload}.
   - C{arguments}: the parser that the subcommands share.
+  - C{examples}: an example of each command, for its help.
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from txcarp import __version__
+from txcarp.commands.examples import withExample
 from txcarp.configuration.options import WRONG_USAGE
 
 #: The width of a help text in columns, at most.
@@ -39,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(
             prog=f"txcarp {command}",
             description=description,
-            epilog=epilog,
+            epilog=withExample(command, epilog),
             formatter_class=_formatter,
         )
         self.add_argument("--version", action="version", version=f"txcarp {__version__}")

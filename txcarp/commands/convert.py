@@ -15,7 +15,7 @@ _DESCRIPTION = """\
 Make a configuration file of txcarp from the configuration of another program,
 print it, and list on standard error what does not carry over:
 
-  ucarp       scripts, units of systemd or other files with ucarp's command lines
+  ucarp       scripts, systemd's units and other files with ucarp's command lines
   interfaces  Debian's /etc/network/interfaces with ucarp-vid and so on
   keepalived  keepalived.conf with VRRP instances
 

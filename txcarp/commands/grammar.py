@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from txcarp.commands.arguments import parserOf
 from txcarp.configuration.options import OPTIONS
-from txcarp.protocol.dialect import DIALECTS
 
 #: What a value is that has one of these names in a help text.
 _KINDS = {
@@ -102,8 +101,7 @@ def _daemonFlags() -> list[Flag]:
             kind = _KINDS.get(name, "")
             if option.name in ("interface", "track-interface"):
                 kind = "interface"
-            words = tuple(DIALECTS) if option.setting == "dialect" else ()
-            value = Value(name, kind, words)
+            value = Value(name, kind, option.words)
         found.append(Flag(names, option.help, value, isRepeated=value is not None))
     return found
 

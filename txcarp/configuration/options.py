@@ -45,6 +45,7 @@ class Option(NamedTuple):
     @ivar text: Paragraphs that the reference adds.  C{``Literals``} stand in double backquotes.
     @ivar kind: What its value is: the name of a reader in L{txcarp.configuration.ucarp.READERS}.
         Flags have the default.
+    @ivar words: All its values, if these are few words.
     """
 
     spelling: str
@@ -53,6 +54,7 @@ class Option(NamedTuple):
     help: str
     text: str = ""
     kind: str = "text"
+    words: tuple[str, ...] = ()
 
     @property
     def names(self) -> str:
@@ -116,7 +118,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             OpenBSD host prints its release. In a group with FreeBSD or OpenBSD hosts, give
             every host a different ``--advskew``, because a tie leaves the group without a
             master, and use no link-local virtual addresses. Balancing (``carpnodes``), VRRP,
-            and ``carpdev`` by subnet are not supported."""),
+            and ``carpdev`` by subnet are not supported.""",
+            words=("ucarp", "freebsd", "openbsd", "openbsd-7.7")),
     ),
     "Addresses": (
         Option("-a, --addr=ADDRESS", "addresses", "",
@@ -244,7 +247,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             change them; ucarp and BSD hosts do not notice. With ``learn``, a host that was heard
             with a seal must keep its seal, unless it shows that it runs ucarp or a BSD kernel
             now. ``require`` refuses all hosts without a seal: use it where all hosts run txcarp.
-            ``off`` neither seals nor checks."""),
+            ``off`` neither seals nor checks.""", words=("learn", "require", "off")),
         Option("--state-file=FILE", "stateFile", f"{STATE_DIRECTORY}/INTERFACE-VHID.json",
             "file that keeps seal state over a restart; or none", """
             It tells replays from new advertisements after a restart, and contains no secrets.
