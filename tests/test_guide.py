@@ -18,7 +18,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
-from tests.fakes import FakePlatform, Journal, runTo
+from tests.fakes import FakePlatform as OnePlatform
+from tests.fakes import Journal, runTo
 from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
@@ -31,7 +32,7 @@ from txcarp.status import (
     Status,
     StepStatus,
 )
-from txcarp.testing import PuppetVirtualHost
+from txcarp.testing import FakePlatform, PuppetVirtualHost, Segment
 
 _ROOT = Path(txcarp.__file__).parent.parent
 _HEADING = "In another program"
@@ -81,7 +82,7 @@ class ProgramTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.platform = FakePlatform(self.clock, Journal())
+        self.platform: FakePlatform = OnePlatform(self.clock, Journal())
         self.platform.links.change("eth0")
         self.stateFiles: list[str | None] = []
         self.patch(service, "LinuxPlatform", self.makePlatform)
@@ -132,6 +133,46 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
         [host] = names["carp"].virtualHosts
         self.assertEqual(host.configuration.advskew, 50)
+
+    def test_maintenance(self) -> None:
+        """
+        The program in the guide works on its host only while another one is master.
+        """
+        segment = Segment()
+        self.platform = first = segment.host("10.1.1.1")
+        worked: list[Deferred[None]] = []
+        said: list[str] = []
+
+        def work() -> Deferred[None]:
+            worked.append(Deferred())
+            return worked[-1]
+
+        names: dict[str, Any] = {"workOnDatabase": work, "print": said.append}
+        text = program("docs/guide.rst"), program("docs/guide.rst", "Maintenance by a program")
+        for part in text:
+            exec(compile(part, "docs/guide.rst", "exec"), names)
+        first.start(names["carp"])
+        Deferred.fromCoroutine(names["greet"]())
+        segment.advance(4)
+        self.assertEqual(said, ["clients reach this host"])
+        done = Deferred.fromCoroutine(names["migrate"]())
+        segment.advance(2)
+        self.successResultOf(done)
+        self.assertEqual(
+            said[1:], ["not now: Nobody took over eth0:1 within 1.5 s; this host is master again."]
+        )
+        second = segment.host("10.1.1.2")
+        here = attrs.evolve(names["web"], source=second.source)
+        second.start(txcarp.CARPService([here], platform=second))
+        segment.advance(2)
+        done = Deferred.fromCoroutine(names["migrate"]())
+        segment.advance(1)
+        self.assertEqual(said[2:], ["10.1.1.2 is master"])
+        self.assertEqual((len(worked), segment.masters()), (1, [second]))
+        self.assertNoResult(done)
+        worked[0].callback(None)
+        self.successResultOf(done)
+        self.assertEqual(first.virtualHosts[0].status().holds, [])
 
     def test_check(self) -> None:
         """

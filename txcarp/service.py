@@ -11,7 +11,9 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from txcarp.change import Drained, NotDrained
 from txcarp.configuration.difference import difference
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IOccurrenceObserver, IPlatform
@@ -169,6 +171,34 @@ class CARPService(MultiService):
         facts = kind, group, one.interface, one.vhid, "reconfigured", what
         self.report(Occurrence(*facts, "the configuration has changed", actor))
 
+    def drain(
+        self,
+        seconds: float | None = None,
+        anyway: bool = False,
+        actor: Actor | None = None,
+    ) -> Deferred[dict[str, Drained | NotDrained]]:
+        """
+        Take this host out of the election of all groups.  See L{VirtualHost.drain}.
+
+        @return: Fires with what has become of each virtual host, by its name: those that are not
+            drained take part as before.  Does not fail.
+        """
+        hosts = self.virtualHosts
+        names = [host.configuration.name for host in hosts]
+        drains: list[Deferred[Drained | NotDrained]] = [
+            host.drain(seconds, anyway, actor).addErrback(_notDrained) for host in hosts
+        ]
+        return gatherResults(drains).addCallback(lambda found: dict(zip(names, found, strict=True)))
+
+    def resume(self, actor: Actor | None = None) -> Deferred[None]:
+        """
+        End the drains of all groups.  See L{VirtualHost.resume}.
+
+        @return: Fires when this host takes part in all elections again.
+        """
+        done = gatherResults([host.resume(actor) for host in self.virtualHosts])
+        return done.addCallback(lambda _: None)
+
     def _opened(self, configurations: Iterable[VirtualHostConfiguration]) -> list[VirtualHost]:
         """
         Make virtual hosts, and open their sockets if this service is running.
@@ -223,6 +253,12 @@ class CARPService(MultiService):
         [host] = self._opened([configuration])
         host.setServiceParent(self)  # type: ignore[no-untyped-call]
         return host
+
+
+def _notDrained(failure: Failure) -> NotDrained:
+    failure.trap(NotDrained)
+    assert isinstance(failure.value, NotDrained)
+    return failure.value
 
 
 def _byName(

@@ -34,6 +34,7 @@ from txcarp.membership.demotions import clearDemotion, setDemotion
 from txcarp.membership.memory import Drain, Memory
 from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
+from txcarp.membership.ready import UntilReady
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
@@ -344,6 +345,27 @@ class VirtualHost(Service):
         @raise RuntimeError: If this virtual host is running.
         """
         self.addStep(ServiceStep(service, required=required))
+
+    def whenMaster(self) -> Deferred[None]:
+        """
+        Wait until this host is master and has acquired everything that belongs to that: the
+        addresses, scripts and services.  It may be master no longer when a program acts on that:
+        what must run only on the master belongs to L{whileMaster}.
+
+        @return: Fires at once if that is so now, and otherwise the next time, over any number of
+            stops and starts.  It can be cancelled.
+        """
+        if self._isReady():
+            return succeed(None)
+        return UntilReady(self._observers, self._isReady).done
+
+    def _isReady(self) -> bool:
+        run = self._run
+        return (
+            run is not None
+            and run.role is Role.MASTER
+            and run.mastership.readiness is Readiness.READY
+        )
 
     def addStep(self, step: IMastershipStep, *, beforeAddresses: bool = False) -> None:
         """

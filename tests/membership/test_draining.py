@@ -673,6 +673,37 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(self.host.status().findings[Finding.NO_MASTER], 1)
 
 
+class ServiceTests(DrainTestCase):
+    """
+    All groups of a process.
+    """
+
+    def test_all(self) -> None:
+        """
+        Each group has a result of its own.
+        """
+        configurations = [
+            self.configuration(self.first),
+            self.configuration(self.first, vhid=2, addresses=["10.1.1.253/24"]),
+        ]
+        service = CARPService(configurations, platform=self.first)
+        self.first.start(service)
+        self.second.start(
+            CARPService([self.configuration(self.second, advskew=50)], platform=self.second)
+        )
+        self.segment.advance(8)
+        done = service.drain()
+        self.segment.advance(2)
+        found = self.successResultOf(done)
+        self.assertEqual(found["eth0:1"], Drained("10.1.1.2"))
+        error = found["eth0:2"]
+        assert isinstance(error, NotDrained)
+        self.assertEqual(error.word, "no-successor")
+        self.assertEqual([host.role for host in service.virtualHosts], [Role.BACKUP, Role.MASTER])
+        self.successResultOf(service.resume())
+        self.assertEqual([list(host.status().holds) for host in service.virtualHosts], [[], []])
+
+
 class RestartTests(SynchronousTestCase):
     """
     A drain over a restart of the process.
