@@ -193,7 +193,7 @@ class ManyTests(SynchronousTestCase):
         self.start(3)
         first = self.carp.virtualHosts[0]
 
-        def fail(configuration: VirtualHostConfiguration, actor: object = None) -> None:
+        def fail(configuration: VirtualHostConfiguration, *more: object, anew: bool) -> None:
             raise ZeroDivisionError("a bug")
 
         self.patch(first, "reconfigure", fail)

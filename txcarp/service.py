@@ -121,7 +121,9 @@ class CARPService(MultiService):
         calls: list[Callable[[], Any]] = [
             *(partial(self.removeVirtualHost, present[one.name]) for one in changes.removed),
             *(
-                partial(present[one.after.name].reconfigure, one.after, actor)
+                partial(
+                    present[one.after.name].reconfigure, one.after, actor, anew=not one.isLive
+                )
                 for one in changes.changed
             ),
             *(partial(host.setServiceParent, self) for host in added),

@@ -307,7 +307,11 @@ class VirtualHost(Service):
         return seals is not None and seals.freshness.forget(source)
 
     def reconfigure(
-        self, configuration: VirtualHostConfiguration, actor: Actor | None = None
+        self,
+        configuration: VirtualHostConfiguration,
+        actor: Actor | None = None,
+        *,
+        anew: bool = False,
     ) -> Deferred[None]:
         """
         Replace the configuration.  Settings that are live (L{txcarp.configuration.difference.LIVE})
@@ -315,6 +319,7 @@ class VirtualHost(Service):
         what it knows about the group is kept.
 
         @param actor: Who asks for it; C{None} for the program.
+        @param anew: Whether a running virtual host leaves its group in any case.
         @return: Fires when it takes part with the new configuration, or when it is stopped.
             Fails with C{OSError} if its sockets cannot be opened; it takes no part then.
         @raise ValueError: If the interface or the number is another one: that is another
@@ -330,7 +335,7 @@ class VirtualHost(Service):
         self._memory.chronicle.adopt(configuration)
         if not self.running:
             return succeed(None)
-        if self._active is not None and changed.isLive:
+        if self._active is not None and changed.isLive and not anew:
             if changed.settings:
                 self._active.tell(Reconfigured(changed.values))
             return succeed(None)

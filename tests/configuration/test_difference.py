@@ -89,7 +89,7 @@ class DifferenceTests(SynchronousTestCase):
         master, and what the hosts of a group must agree on.
         """
         settings = {field.name for field in attrs.fields(VirtualHostConfiguration)}
-        self.assertLessEqual(ADVERTISED, LIVE)
+        self.assertEqual(ADVERTISED - LIVE, {"addresses"})
         self.assertEqual(
             settings - LIVE,
             {"interface", "vhid", "addresses", "group", "group6", "broadcast"}
@@ -115,3 +115,48 @@ class DifferenceTests(SynchronousTestCase):
         ):
             seals = Changed(one(1, verification=before), one(1, verification=after))
             self.assertIs(seals.isLive, isLive)
+
+    def test_addresses(self) -> None:
+        """
+        Addresses on lease are live, unless that concerns sockets or the interface of a virtual MAC
+        address.  Scripts add the addresses when the role changes.
+        """
+        four, other, both = ["10.0.0.9/24"], ["10.0.0.8/24"], ["10.0.0.8/24", "fd00::8/64"]
+        mac = {"virtualMAC": "02:00:00:00:00:07", "otherAddresses": [both]}
+        for before, after, more, isLive in (
+            (four, other, {}, True),
+            (four, both, {}, False),
+            (four, both, {"otherAddresses": [both]}, True),
+            (four, other, {"resetConnections": True}, False),
+            (four, [*four, *other], {"resetConnections": True}, True),
+            (four, other, mac, True),
+            (four, both, mac, False),
+        ):
+            settings = {"assign": True, "upScript": None, "downScript": None, **more}
+            changed = Changed(
+                one(1, addresses=before, **settings), one(1, addresses=after, **settings)
+            )
+            self.assertIs(changed.isLive, isLive, (before, after, more))
+        self.assertFalse(Changed(one(1), one(1, addresses=["10.0.0.9"])).isLive)
+
+    def test_moved(self) -> None:
+        """
+        A group that gets an address of another one is not live: the other group may have another
+        master, which still has the address.  The group that loses the address is.
+        """
+        leased = {"assign": True, "upScript": None, "downScript": None}
+        x, y, z = "10.0.0.7/24", "10.0.0.8/24", "10.0.0.9/24"
+        before = [one(1, addresses=[x, y], **leased), one(2, addresses=[z], **leased)]
+        for after, expected in (
+            (([x], [y, z]), [True, False]),
+            (([x, z], [y]), [False, False]),
+            (([x], [z, "10.0.0.1/24"]), [True, True]),
+        ):
+            first, second = (
+                one(number, addresses=addresses, **leased)
+                for number, addresses in enumerate(after, 1)
+            )
+            changed = difference(before, [first, second]).changed
+            self.assertEqual([each.isLive for each in changed], expected)
+        [changed] = difference(before, [one(2, addresses=[y, z], **leased)]).changed
+        self.assertFalse(changed.isLive)

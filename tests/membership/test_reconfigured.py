@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.checks.scripted import Scripted
 from tests.fakes import GOOD_LINK, Stage, configured
-from tests.mastership.table import LeaseStage
+from tests.mastership.table import LeaseStage, refused
 from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import ADVERTISED, LIVE
@@ -463,6 +463,76 @@ class MastershipTests(SynchronousTestCase):
         stage.run(10)
         self.assertIn(crafted.ADDRESS, stage.table.present)
         self.assertIs(stage.host.role, Role.MASTER)
+
+    def test_addresses(self) -> None:
+        """
+        A master has other addresses at once.  It drops those that are gone, leaves the others
+        alone, announces all, and advertises for both sets.
+        """
+        one, other, third = "10.0.0.7/24", "10.0.0.8/24", "10.0.0.9/24"
+        stage = LeaseStage(addresses=[one, other])
+        stage.becomeMaster()
+        run = stage.host._run
+        change(stage, addresses=[other, third], otherAddresses=[[one, other]])
+        advertised = [("advertise", 1, 0)] * 2
+        self.assertEqual(
+            stage.events("hold", "drop", "advertise"), [("hold", 2, "10.0.0.9"), *advertised]
+        )
+        stage.run(0)  # until then, another group may have got the address
+        self.assertEqual(stage.events("drop"), [("drop", "10.0.0.7")])
+        announced = {event[1] for event in stage.events("announce")}
+        self.assertEqual(announced, {"10.0.0.8", "10.0.0.9"})
+        self.assertEqual(
+            [(address.text, address.held) for address in stage.host.status().addresses],
+            [(other, True), (third, True)],
+        )
+        self.assertIs(stage.host._run, run)
+        self.assertIs(stage.host.role, Role.MASTER)
+        stage.run(10)
+        self.assertEqual(set(stage.table.present), {"10.0.0.8", "10.0.0.9"})
+        stage.journal.clear()
+        stage.host.stopService()
+        stage.run(1)
+        self.assertEqual(stage.events("drop"), [("drop", "10.0.0.8", "10.0.0.9")])
+
+    def test_addressesOfBackup(self) -> None:
+        """
+        A backup has none, and gets the new ones when it becomes master.
+        """
+        stage = LeaseStage(addresses=["10.0.0.7/24"])
+        stage.start()
+        stage.deliver(addresses=("10.0.0.7",))
+        stage.journal.clear()
+        change(stage, addresses=["10.0.0.8/24"])
+        self.assertEqual(stage.journal, [])
+        stage.run(4)
+        self.assertEqual(set(stage.table.present), {"10.0.0.8"})
+
+    def test_addressRefused(self) -> None:
+        """
+        A master that cannot have a new address hands over.
+        """
+        stage = LeaseStage(addresses=["10.0.0.7/24"])
+        stage.becomeMaster()
+        stage.table.error = refused()
+        with capturedLogs():
+            change(stage, addresses=["10.0.0.7/24", "10.0.0.8/24"])
+            stage.run(1)
+        self.assertIn(("advertise", 255, 255), stage.journal)
+        self.assertIs(stage.host.role, Role.BACKUP)
+
+    def test_addressForeign(self) -> None:
+        """
+        A new address that another program has added stays as it is.
+        """
+        stage = LeaseStage(addresses=["10.0.0.7/24"])
+        stage.becomeMaster()
+        stage.table.foreign.add("10.0.0.8")
+        with capturedLogs() as logs:
+            change(stage, addresses=["10.0.0.8/24"])
+            stage.run(0)
+        self.assertEqual(stage.events("hold", "drop"), [("drop", "10.0.0.7")])
+        self.assertIn("added by another program", str(formatEvent(logs[-1])))
 
     def test_leaseOfBackup(self) -> None:
         """

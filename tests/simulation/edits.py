@@ -401,7 +401,7 @@ class Editor:
     def _password(self) -> Iterator[Edit]:
         if (vhid := self._idle()) is not None:
             old, new = self.files[0][vhid]["passfile"][0], self._word()
-            stages = ([old, new], [new, old], [new])
+            stages = ([new, old], [new])
             self._plan("password", [vhid], *({vhid: {"passfile": words}} for words in stages))
         yield from ()
 
@@ -445,7 +445,6 @@ def _stages(changes: Mapping[int, tuple[list[str], list[str]]]) -> Iterator[dict
     """
     The steps in which sets of addresses change.
     """
-    yield {vhid: {"former_addresses": [new]} for vhid, (_, new) in changes.items()}
     yield {
         vhid: {"addresses": new, "former_addresses": [old]} for vhid, (old, new) in changes.items()
     }

@@ -32,7 +32,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(report.faults, {})
         self.assertGreaterEqual(report.reloads, 300)
         self.assertEqual(len(report.done), 11)
-        self.assertLessEqual(report.longest["two masters"], LIMITS["two masters"])
+        self.assertLessEqual(report.longest.get("two masters", 0.0), LIMITS["two masters"])
         self.assertGreater(report.longest["two holders"], 0.0)
 
     def test_noticed(self) -> None:

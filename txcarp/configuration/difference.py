@@ -14,13 +14,14 @@ import attrs
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.settings import nameOf, shown
-from txcarp.protocol.family import Family
+from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.seal import Verification
 
 #: The settings that a running virtual host changes at once.  What the other hosts of the group can
-#: notice of them is one advertisement.  The others concern sockets, the addresses that a master
-#: has, or rules that all hosts of the group must share: with another value, a virtual host leaves
-#: its group and joins it again.
+#: notice of them is one advertisement.  Some others can be changed at once in most cases
+#: (L{Changed.isLive}): addresses on lease, and which seals are demanded.  The rest concerns
+#: sockets, scripts that add the addresses, or rules that all hosts of the group must share: with
+#: another value, a virtual host leaves its group and joins it again.
 LIVE = frozenset(
     ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
     + ("anyFamily", "trackedInterfaces", "checks", "steps", "ignoreLink", "releaseFirst")
@@ -31,7 +32,9 @@ LIVE = frozenset(
 )
 
 #: Those that determine in which forms a host advertises, and which it understands.
-KEYS = frozenset(("password", "otherPasswords", "otherAddresses", "signedHardware"))
+KEYS = frozenset(
+    ("password", "otherPasswords", "addresses", "otherAddresses", "signedHardware")
+)
 
 #: Those that are in advertisements, or in the packets around them.
 ADVERTISED = KEYS | frozenset(
@@ -64,10 +67,15 @@ def socketsOf(configuration: VirtualHostConfiguration) -> dict[Family, tuple[Any
 class Changed:
     """
     A virtual host whose configuration changes.
+
+    @ivar gains: Whether it gets an address that another virtual host of this process loses.  As the
+        master of that group may be another host, which loses the address later, this virtual host
+        may not have it at once.
     """
 
     before: VirtualHostConfiguration
     after: VirtualHostConfiguration
+    gains: bool = False
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -89,10 +97,18 @@ class Changed:
         """
         Whether a running virtual host changes without leaving its group.
         """
-        if self.before.families != self.after.families:
+        before, after = self.before, self.after
+        if before.families != after.families:
             return False
-        seals = self.before.verification in _SEALING and self.after.verification in _SEALING
-        return LIVE.issuperset(one for one in self.settings if one != "verification" or not seals)
+        live = set(LIVE)
+        if before.verification in _SEALING and after.verification in _SEALING:
+            live.add("verification")
+        hardware = before.virtualMAC is None or _families(before) == _families(after)
+        # An address that leaves alone would leave its connections behind.
+        resets = before.resetConnections and bool(_packed(before) - _packed(after))
+        if before.assign and hardware and not (self.gains or resets):
+            live.add("addresses")
+        return live.issuperset(self.settings)
 
     @property
     def needsRights(self) -> bool:
@@ -203,12 +219,34 @@ def difference(
     present = {one.name: one for one in before}
     wanted = {one.name: one for one in after}
     both = [Changed(present[name], one) for name, one in wanted.items() if name in present]
+    lost = {
+        (one.interface, packed)
+        for name, one in present.items()
+        for packed in _packed(one) - _packed(wanted.get(name))
+    }
+    both = [
+        attrs.evolve(
+            one,
+            gains=any(
+                (one.after.interface, packed) in lost
+                for packed in _packed(one.after) - _packed(one.before)
+            ),
+        )
+        for one in both
+    ]
     return Difference(
         unchanged=tuple(one.after for one in both if one.before == one.after),
         changed=tuple(one for one in both if one.before != one.after),
         added=tuple(one for name, one in wanted.items() if name not in present),
         removed=tuple(one for name, one in present.items() if name not in wanted),
     )
+
+
+def _families(configuration: VirtualHostConfiguration) -> set[Family]:
+    """
+    The families of the addresses that a master has.
+    """
+    return {familyOf(one.packed) for one in configuration.addresses}
 
 
 def _packed(configuration: VirtualHostConfiguration | None) -> set[bytes]:

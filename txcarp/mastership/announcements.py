@@ -105,6 +105,16 @@ class Announcements:
             if self._active:
                 self._refreshLater()
 
+    def change(self, addresses: Sequence[bytes]) -> None:
+        """
+        Announce other addresses, at once if this host is master.
+
+        @param addresses: The packed addresses.
+        """
+        self._addresses = tuple(addresses)
+        self._queue = {one: None for one in self._queue if one in self._addresses}
+        self.again()
+
     def release(self, change: Change) -> None:
         """
         Stop announcing.

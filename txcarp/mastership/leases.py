@@ -11,7 +11,7 @@ which a backup takes over, and only a healthy master renews it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -31,6 +31,9 @@ SHORTEST = 1
 
 #: Seconds by which a lease is shorter than the dead time, since the kernel may be late.
 _LATE_KERNEL = 1
+
+#: The consequence of an address of another program on a master.
+_STAYS = "txcarp uses it as it is, and it stays when txcarp dies"
 
 #: The consequence of an address on a host that is not master.
 _BACKUP_ANSWERS = "this host answers for it although it is not master"
@@ -131,7 +134,7 @@ class AddressLeases:
         yield self._table.known()
         self._table.watch(self._interface, self._addresses, self)
         self._active = True
-        ours = self._notForeign("txcarp uses it as it is, and it stays when txcarp dies")
+        ours = self._notForeign(self._addresses.values(), _STAYS)
         self._held = {address.packed: address for address in ours}
         self._confirmed = self._clock.seconds()
         self._renewal.begin()
@@ -144,7 +147,7 @@ class AddressLeases:
         """
         if not self._active:
             yield self._table.known()
-            yield self._table.drop(self._interface, self._notForeign(_BACKUP_ANSWERS))
+            yield self._table.drop(self._interface, self._oursAsBackup())
             return
         self._table.unwatch(self._interface, self)
         self._active = False
@@ -154,7 +157,7 @@ class AddressLeases:
             self._comparison = None
         held, self._held = self._held, {}
         yield self._table.drop(self._interface, tuple(held.values()))
-        self._notForeign(_BACKUP_ANSWERS)
+        self._oursAsBackup()
 
     def adopt(self, lease: int) -> None:
         """
@@ -166,6 +169,32 @@ class AddressLeases:
         if lease != self._lease:
             self._lease = lease
             self._renewal.adopt(lease)
+
+    def change(self, addresses: Sequence[VirtualAddress]) -> None:
+        """
+        Hold other addresses from now on.  A healthy master adds those that are new, and removes
+        those that are gone, at once.  Nothing happens to the others.
+        """
+        before = self._addresses
+        self._addresses = {address.packed: address for address in addresses}
+        if not self._active:
+            return
+        self._table.unwatch(self._interface, self)
+        self._table.watch(self._interface, self._addresses, self)
+        gone = [one for packed, one in self._held.items() if self._addresses.get(packed) != one]
+        for one in gone:
+            del self._held[one.packed]
+        if gone:
+            # In this turn, another group may get an address that this one loses.
+            self._clock.callLater(0.0, self._drop, gone)
+        new = [one for packed, one in self._addresses.items() if before.get(packed) != one]
+        added = self._notForeign(new, _STAYS)
+        self._held.update((one.packed, one) for one in added)
+        if added and self._fit():  # otherwise the next renewal by a healthy master adds them
+            self._hold(added).addErrback(self._notBack)
+
+    def _drop(self, gone: Sequence[VirtualAddress]) -> None:
+        self._table.drop(self._interface, gone).addErrback(self._logFailure)
 
     @property
     def end(self) -> float:
@@ -339,9 +368,17 @@ class AddressLeases:
         self._lapsed = False
         return result
 
-    def _notForeign(self, consequence: str) -> tuple[VirtualAddress, ...]:
+    def _oursAsBackup(self) -> tuple[VirtualAddress, ...]:
+        return self._notForeign(self._addresses.values(), _BACKUP_ANSWERS)
+
+    def _notForeign(
+        self, addresses: Iterable[VirtualAddress], consequence: str
+    ) -> tuple[VirtualAddress, ...]:
+        """
+        Those of some addresses that no other program has added.  The others are logged.
+        """
         ours = []
-        for address in self._addresses.values():
+        for address in addresses:
             if self._table.holding(self._interface, address) is Holding.FOREIGN:
                 self._log.error(
                     "{address} is on {interface} already, added by another program: "

@@ -222,18 +222,26 @@ class Mastership:
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
         Follow other settings.  Other scripts and commands run from the next change of role on.
-        A master acquires steps that are new, and releases those that are gone.
+        A master has other addresses at once, acquires steps that are new, and releases those that
+        are gone.
         """
-        before = self._configuration
+        before, addresses = self._configuration, configuration.addresses
         changed = (before.steps, before.resetConnections) != (
             configuration.steps,
             configuration.resetConnections,
         )
+        moved = addresses != before.addresses
         self._configuration = configuration
         self._announcements.repeatEvery(configuration.announceEvery)
         self._script.adopt(configuration)
         if self.leases is not None:
             self.leases.adopt(leaseFor(configuration.advbase, configuration.deadRatio))
+            if moved:
+                self.leases.change(addresses)
+        if moved and self._resets is not None:
+            self._resets.change(addresses)
+        if moved:
+            self._announcements.change([address.packed for address in addresses])
         self._configured.adopt(configuration)
         if changed:
             self._sequence.replace(self._inOrder())

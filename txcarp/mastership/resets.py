@@ -60,6 +60,12 @@ class ConnectionResets:
         self.first: IMastershipStep = _Half("connections", BEFORE, self._acquire, self._before)
         self.last: IMastershipStep = _Half("old connections", AFTER, self._acquire, self._after)
 
+    def change(self, addresses: Sequence[VirtualAddress]) -> None:
+        """
+        End the connections of other addresses when they leave.
+        """
+        self._addresses = addresses
+
     def _acquire(self, change: Change) -> Deferred[None] | None:
         """
         Find out whether connections can be ended, so that nobody learns at a fail-over that they

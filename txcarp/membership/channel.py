@@ -50,6 +50,7 @@ class Channel:
         """
         isIPv4 = self.family is Family.IPV4
         configured = configuration.source if isIPv4 else configuration.source6
+        self._virtual = frozenset(address.packed for address in configuration.addresses)
         before = self._configured, self._peers, self._follows
         if before != (configured, configuration.peers, configuration.followPeers):
             self._address(configuration)
