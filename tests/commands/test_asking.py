@@ -361,6 +361,7 @@ class RowTests(SynchronousTestCase):
         "since": 65.0,
         "role": "BACKUP",
         "readiness": "released",
+        "steps": [],
         "running": True,
         "master": "10.1.1.2",
         "peers": [{"age": 9.0, "forms": []}, {"age": 0.42, "forms": []}],
@@ -432,7 +433,14 @@ class RowTests(SynchronousTestCase):
         The lease is that which ends first.
         """
         addresses = [{"text": "a", "lease": 1.86}, {"text": "b", "lease": 1.5}]
-        cells = self.cells(role="MASTER", master="", addresses=addresses, readiness="acquiring")
+        steps = [
+            {"name": "address", "state": "acquired"},
+            {"name": "step rules", "state": "failed"},
+            {"name": "step haproxy", "state": "acquiring"},
+        ]
+        cells = self.cells(
+            role="MASTER", master="", addresses=addresses, readiness="acquiring", steps=steps
+        )
         self.assertEqual((cells[3], cells[5], cells[6]), ("this host", "a\nb", "1.5 s"))
-        self.assertIn("acquiring", cells[7])
+        self.assertEqual(cells[7].split("\n")[:2], ["acquiring step haproxy", "step rules failed"])
         self.assertIn("a, b", list(plainTable([cells]))[1])

@@ -50,7 +50,12 @@ def row(group: dict[str, Any]) -> tuple[str, ...]:
 
 def _notes(group: dict[str, Any]) -> Iterator[str]:
     if group["readiness"] in ("acquiring", "releasing"):
-        yield group["readiness"]
+        # A step that takes long or hangs is what this host waits for.
+        doing = [one["name"] for one in group["steps"] if one["state"] == group["readiness"]]
+        yield " ".join([group["readiness"], *doing])
+    for step in group["steps"]:
+        if step["state"] == "failed":
+            yield f"{step['name']} failed"
     if group["demotion"]:
         yield f"demoted {group['demotion']}"
     for hold in group["holds"]:
