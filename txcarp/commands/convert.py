@@ -15,7 +15,7 @@ _DESCRIPTION = """\
 Make a configuration file of txcarp from the configuration of another program,
 print it, and list on standard error what does not carry over:
 
-  ucarp       scripts, systemd's units and other files with ucarp's command lines
+  ucarp       scripts, units of systemd, other files with command lines of ucarp
   interfaces  Debian's /etc/network/interfaces with ucarp-vid and so on
   keepalived  keepalived.conf with VRRP instances
 
