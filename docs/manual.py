@@ -11,6 +11,7 @@ from textwrap import indent, wrap
 
 from txcarp.configuration.checks import CHECK_KEYS, CheckKey
 from txcarp.configuration.options import EXAMPLES, EXIT_STATUS, GROUPS, OPTIONS, Option
+from txcarp.configuration.sets import SET_KEYS
 from txcarp.configuration.settings import KEYS, Key
 from txcarp.configuration.stepkeys import STEP_KEYS, StepKey
 
@@ -131,6 +132,18 @@ def keyReference() -> str:
     for name, step in STEP_KEYS.items():
         lines += ["", f"``{name}``"]
         lines += [indent(line, "    ") for line in _wrapped(_aboutPartKey(step), 86)]
+    lines += [
+        *("", "Keys of a set", "-------------", ""),
+        *_wrapped(
+            "Each of these keys can be in ``[sync.NAME]``. \"Groups that move together\" in "
+            "``docs/guide.rst`` explains them.",
+            90,
+        ),
+    ]
+    for name, (value, about) in SET_KEYS.items():
+        part = CheckKey(None, value, about)
+        lines += ["", f"``{name}``"]
+        lines += [indent(line, "    ") for line in _wrapped(_aboutPartKey(part), 86)]
     return "\n".join([*lines, ""])
 
 

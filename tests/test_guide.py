@@ -31,6 +31,7 @@ from txcarp.status import (
     PeerStatus,
     Status,
     StepStatus,
+    SyncStatus,
 )
 from txcarp.testing import FakePlatform, PuppetVirtualHost, Segment
 
@@ -237,7 +238,7 @@ class CompletenessTests(SynchronousTestCase):
         Each attribute of a status, and of the values in it.
         """
         values = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, PastChange
-        for kind in (Status, *values):
+        for kind in (Status, SyncStatus, *values):
             self.assertLists(_HEADING, *(field.name for field in attrs.fields(kind)))
         self.assertLists(_HEADING, *(f"Role.{role.name}" for role in Role))
 

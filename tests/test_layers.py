@@ -39,6 +39,7 @@ LAYERS = (
     ("txcarp.checks",),
     ("txcarp.mastership",),
     ("txcarp.membership",),
+    ("txcarp.syncgroup",),
     ("txcarp.virtualhost", "txcarp.platform"),
     ("txcarp.service",),
     ("txcarp.testing",),

@@ -19,6 +19,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{mastership}: what a master does, and undoes afterwards.
   - C{checks}: whether what a master needs works.
   - C{plugins}: where the checks of other programs are found.
+  - C{syncgroup}: virtual hosts that are master together or not at all.
   - C{virtualhost}: a virtual host, as other programs see it.
   - C{status}: everything about a virtual host at one moment.
   - C{explanation}: why a host is master or is not, in words.
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from txcarp.checks.verdict import Health as Health
     from txcarp.configuration.model import ConfigurationError as ConfigurationError
     from txcarp.configuration.model import FlapLimit as FlapLimit
+    from txcarp.configuration.model import SyncSettings as SyncSettings
     from txcarp.configuration.model import TrackedInterface as TrackedInterface
     from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
     from txcarp.configuration.steps import ConfiguredStep as ConfiguredStep
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IReadinessObserver as IReadinessObserver
     from txcarp.interfaces import IReloader as IReloader
     from txcarp.interfaces import IScriptRunner as IScriptRunner
+    from txcarp.interfaces import ISetMember as ISetMember
     from txcarp.interfaces import IStateStore as IStateStore
     from txcarp.interfaces import ITrace as ITrace
     from txcarp.interfaces import IVirtualInterfaces as IVirtualInterfaces
@@ -153,6 +156,7 @@ if TYPE_CHECKING:
     from txcarp.status import PeerStatus as PeerStatus
     from txcarp.status import Status as Status
     from txcarp.status import StepStatus as StepStatus
+    from txcarp.status import SyncStatus as SyncStatus
     from txcarp.virtualhost import VirtualHost as VirtualHost
 
 __version__ = "0.1.0"
@@ -213,6 +217,7 @@ _MODULES = {
     "IReadinessObserver": "txcarp.interfaces",
     "IReloader": "txcarp.interfaces",
     "IScriptRunner": "txcarp.interfaces",
+    "ISetMember": "txcarp.interfaces",
     "IStateStore": "txcarp.interfaces",
     "ITrace": "txcarp.interfaces",
     "IVirtualInterfaces": "txcarp.interfaces",
@@ -237,6 +242,8 @@ _MODULES = {
     "Status": "txcarp.status",
     "StepState": "txcarp.change",
     "StepStatus": "txcarp.status",
+    "SyncSettings": "txcarp.configuration.model",
+    "SyncStatus": "txcarp.status",
     "TCPCheck": "txcarp.checks.tcp",
     "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",

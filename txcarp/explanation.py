@@ -66,6 +66,7 @@ class Explanation:
                 yield f"Its {step.name} failed {_duration(step.since)} ago: {step.text}."
             elif step.state in (StepState.ACQUIRING, StepState.RELEASING):
                 yield f"It waits for its {step.name}, which is {step.explain()}."
+        yield from self._whySet()
         if status.role is Role.MASTER:
             yield f"This host advertises every {self._own()}."
         elif not status.holds:
@@ -104,6 +105,32 @@ class Explanation:
         group = self.status.title or self.status.name
         yield f"To have it take part again, run 'txcarp resume {group}' here."
 
+    def _whySet(self) -> Iterator[str]:
+        """
+        Yield what the set of the group has to do with it.
+        """
+        status, sync = self.status, self.status.sync
+        if sync is None:
+            return
+        own = status.title or status.name
+        others = " and ".join(one for one in sync.groups if one != own)
+        if others:
+            yield (
+                f"The group belongs to the set {sync.name}: this host is master of it together "
+                f"with {others}, or of none of them."
+            )
+        if sync.insists:
+            yield (
+                "The master was silent on one side of the set. Therefore this host took over, and "
+                "advertises as the most preferred host until it hands over."
+            )
+        for one in sync.silent:
+            where = "here" if one == own else f"on {one}"
+            yield (
+                f"The master is silent {where}, and heard on another side. It lives, so that the "
+                "set does not take over."
+            )
+
     def _whyBackup(self) -> Iterator[str]:
         master = self._master
         if master is None:
@@ -112,7 +139,13 @@ class Explanation:
         comparison = self.comparisons[master.source]
         yield f"{master.source} is master, and advertises every {_said(master)}."
         yield f"As master, this host would advertise every {self._own()}."
-        if comparison.takesOver is not None:
+        missing = self._notPreferred()
+        if comparison.takesOver is not None and missing:
+            yield (
+                f"This host is preferred here, but not on {missing}. A set takes over from a "
+                "master only if it is preferred on every side."
+            )
+        elif comparison.takesOver is not None:
             why = comparison.takesOver.value
             yield f"This host takes over when it hears {master.source} again: {why}."
         elif comparison.yields and self._isTie(master):
@@ -141,6 +174,11 @@ class Explanation:
         elif status.deadline is not None:
             silent = f"{status.master} falls silent" if status.master else "no master is heard"
             when = self._clock(status.deadline, digits=1)
+            others = [] if status.sync is None else status.sync.groups
+            own = status.title or status.name
+            if len(others) > 1:
+                silent += " here, and is silent on " if status.master else " here, nor on "
+                silent += " and ".join(one for one in others if one != own)
             yield f"If {silent}, this host takes over at {when}."
 
     def _history(self) -> Iterator[str]:
@@ -156,6 +194,16 @@ class Explanation:
         # A cause comes before the change that it leads to at the same moment.
         for age, words in sorted((*causes, *lines), key=lambda line: -line[0]):
             yield f"  {self._clock(-age, digits=3)}  {words}"
+
+    def _notPreferred(self) -> str:
+        """
+        The other members of the set on whose side this host would not take over.
+        """
+        sync, own = self.status.sync, self.status.title or self.status.name
+        if sync is None:
+            return ""
+        missing = [one for one in sync.groups if one != own and one not in sync.preferred]
+        return " and ".join(missing)
 
     @property
     def _master(self) -> PeerStatus | None:

@@ -30,6 +30,7 @@ class Finding(enum.Enum):
     SEAL_ENDED = "seal-ended"
     NO_MASTER = "no-master"
     NO_RESET = "no-reset"
+    SIDE_SILENT = "side-silent"
 
 
 @attrs.frozen

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
     from txcarp.protocol.sealstate import SealState
+    from txcarp.status import SyncStatus
 
 
 class IAdvertisementTransport(Interface):
@@ -581,6 +582,53 @@ class INeighbours(Interface):
         """
         Find the packed addresses of the next hops of the default routes on an interface, as they
         are now.  Fails with C{OSError} if the kernel does not answer.
+        """
+
+
+class ISetMember(Interface):
+    """
+    A virtual host as a member of its set, of which all are master together or none is.
+    """
+
+    def began(run: Any) -> None:
+        """
+        Handle that the virtual host takes part in its group.
+
+        @param run: The present run (L{txcarp.membership.participation.Participation}).
+        """
+
+    def ended() -> None:
+        """
+        Handle that the virtual host takes no part in its group any more.
+        """
+
+    def status() -> SyncStatus | None:
+        """
+        Return the present state of the set; C{None} if there is none any more.
+        """
+
+    # The types of the election (txcarp.protocol.election) are none of other programs' business.
+    def decided(state: Any, standing: Any, event: Event, decided: Any) -> Any:
+        """
+        Let the set agree to a decision of the election (L{txcarp.protocol.election}).
+
+        @param state: The state in which the decision was made.
+        @param standing: The facts with which it was made.
+        @param event: What it was made about.
+        @param decided: The decision of the virtual host alone.
+        @return: That decision, or another one if the set does not agree.
+        """
+
+    def settle() -> None:
+        """
+        Have the set do what follows, since a fact about this member may have changed.
+        """
+
+    def slept(pause: float) -> None:
+        """
+        Handle that this master found that this host slept.
+
+        @param pause: The seconds for which it did not run, at least.
         """
 
 

@@ -15,12 +15,13 @@ from twisted.python.failure import Failure
 
 from txcarp.change import Drained, NotDrained
 from txcarp.configuration.difference import difference
-from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.configuration.model import SyncSettings, VirtualHostConfiguration
 from txcarp.interfaces import IOccurrenceObserver, IPlatform
 from txcarp.membership.observers import tellAll
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.actor import Actor
+from txcarp.syncgroup import Member, SyncGroup
 from txcarp.virtualhost import VirtualHost
 
 
@@ -50,10 +51,13 @@ class CARPService(MultiService):
         @param stateFile: The file that keeps over a restart what replayed advertisements are
             recognised by; C{None} for none.  Not used if a platform is given.
         @param platform: The platform; by default this Linux host and the global reactor.
-        @raise ValueError: If two virtual hosts have the same interface and vhid.
+        @raise ValueError: If two virtual hosts have the same interface and vhid, or two members
+            of a set have different settings of it.
         """
         MultiService.__init__(self)
         self._observers: list[IOccurrenceObserver] = []
+        self._sets: dict[str, SyncGroup] = {}
+        self._members: dict[VirtualHost, Member] = {}
         self.platform: IPlatform = platform or LinuxPlatform(stateFile=stateFile)
         for configuration in _byName(configurations).values():
             self._add(configuration)
@@ -70,7 +74,8 @@ class CARPService(MultiService):
         Add a virtual host.  If this service is running, the virtual host takes part in its
         group at once.
 
-        @raise ValueError: If a virtual host with this interface and vhid already exists.
+        @raise ValueError: If a virtual host with this interface and vhid already exists, or its
+            set has other settings.
         @raise OSError: If this process may not open the sockets.  The virtual host is not
             added then.
         """
@@ -86,6 +91,7 @@ class CARPService(MultiService):
         """
         if host not in self.virtualHosts:
             raise ValueError(f"virtual host {host.name} does not belong to this service")
+        self._arrange(one for one in self.virtualHosts if one is not host)
         return maybeDeferred(host.disownServiceParent)
 
     def reconfigure(
@@ -99,8 +105,8 @@ class CARPService(MultiService):
         @param actor: Who asks for it, for the history; C{None} for the program.
         @return: Fires when all of that is done.  Fails with C{OSError} if a virtual host that had
             to leave its group could not join it again; it takes no part then.
-        @raise ValueError: If two virtual hosts have the same interface and vhid.  Nothing is
-            changed then.
+        @raise ValueError: If two virtual hosts have the same interface and vhid, or two members
+            of a set have different settings of it.  Nothing is changed then.
         @raise OSError: If this process may not open the sockets of a new virtual host.  Nothing is
             changed then.
         """
@@ -117,9 +123,12 @@ class CARPService(MultiService):
         ):
             for one in some:
                 self._tell(kind, one, actor)
+        # A virtual host leaves its set before anything else happens to it, because the set would do
+        # the same.
+        self._arrange(one for one in present.values() if _staysInSet(one, wanted))
         # If one of these raises, the others are done all the same, and the result says so.
         calls: list[Callable[[], Any]] = [
-            *(partial(self.removeVirtualHost, present[one.name]) for one in changes.removed),
+            *(present[one.name].disownServiceParent for one in changes.removed),
             *(
                 partial(
                     present[one.after.name].reconfigure, one.after, actor, anew=not one.isLive
@@ -129,6 +138,7 @@ class CARPService(MultiService):
             *(partial(host.setServiceParent, self) for host in added),
         ]
         done = [maybeDeferred(call) for call in calls]
+        self._arrange(self.virtualHosts)
         everything = gatherResults(done, consumeErrors=True)
         return everything.addCallbacks(lambda _: None, lambda failure: failure.value.subFailure)
 
@@ -238,6 +248,7 @@ class CARPService(MultiService):
         """
         self.platform.open()
         MultiService.startService(self)
+        self._arrange(self.virtualHosts)
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -247,14 +258,54 @@ class CARPService(MultiService):
         @return: Fires when everything that belongs to mastership is released, and the
             platform is closed.
         """
+        self._dissolve()
         yield maybeDeferred(MultiService.stopService, self)
         if not self.running:  # it may have been started again meanwhile
             yield self.platform.close()
 
+    def _dissolve(self) -> None:
+        """
+        Have no sets.  All virtual hosts leave now, each in its own way.
+        """
+        for group in self._sets.values():
+            group.dissolve()
+        self._sets.clear()
+        for host in self._members:
+            host.join(None)
+        self._members.clear()
+
     def _add(self, configuration: VirtualHostConfiguration) -> VirtualHost:
         [host] = self._opened([configuration])
         host.setServiceParent(self)  # type: ignore[no-untyped-call]
+        self._arrange(self.virtualHosts)
         return host
+
+    def _arrange(self, hosts: Iterable[VirtualHost]) -> None:
+        """
+        Have the sets that these virtual hosts belong to, and no others, if this service is running.
+        """
+        hosts = list(hosts) if self.running else []
+        before, self._members = self._members, {}
+        sets: dict[SyncSettings, dict[str, Member]] = {}
+        for host in hosts:
+            own = host.configuration
+            if own.sync is not None:
+                member = self._members[host] = before.get(host) or Member(self.platform.clock)
+                member.adopt(own)
+                sets.setdefault(own.sync, {})[own.name] = member
+        for settings in sets:
+            self._sets.setdefault(settings.name, SyncGroup(settings, self.platform.clock))
+        names = [settings.name for settings in sets]
+        for name in [name for name in self._sets if name not in names]:
+            self._sets.pop(name).dissolve()
+        for host, member in self._members.items():
+            if host not in before:
+                host.join(member)
+        for settings, members in sets.items():
+            self._sets[settings.name].arrange(settings, members)
+        for host in before:
+            if host not in self._members:
+                host.join(None)
 
 
 def _notDrained(failure: Failure) -> NotDrained:
@@ -267,9 +318,11 @@ def _byName(
     configurations: Iterable[VirtualHostConfiguration],
 ) -> dict[str, VirtualHostConfiguration]:
     """
-    @raise ValueError: If two configurations have the same name.
+    @raise ValueError: If two configurations have the same name, or two of one set have different
+        settings of it.
     """
     found: dict[str, VirtualHostConfiguration] = {}
+    sets: dict[str, SyncSettings] = {}
     for configuration in configurations:
         name = configuration.name
         if name in found:
@@ -277,4 +330,19 @@ def _byName(
                 f"two virtual hosts have vhid {configuration.vhid} on {configuration.interface}"
             )
         found[name] = configuration
+        if (sync := configuration.sync) is not None and sets.setdefault(sync.name, sync) != sync:
+            raise ValueError(f"the members of set {sync.name} have different settings of it")
     return found
+
+
+def _staysInSet(host: VirtualHost, wanted: dict[str, VirtualHostConfiguration]) -> bool:
+    """
+    Whether a virtual host remains in the set to which it belongs.
+    """
+    before, after = host.configuration, wanted.get(host.configuration.name)
+    return (
+        before.sync is not None
+        and after is not None
+        and after.sync is not None
+        and after.sync.name == before.sync.name
+    )

@@ -154,6 +154,26 @@ class StepStatus:
 
 
 @attrs.frozen
+class SyncStatus:
+    """
+    The set to which a virtual host belongs: all of its members are master, or none is.
+
+    @ivar name: Its name.
+    @ivar groups: The names of all members.
+    @ivar silent: Those on whose side the master is silent while another side hears it.
+    @ivar preferred: Those on whose side this host would take over from the master that it hears.
+    @ivar insists: Whether this host took over because of a silent side, and therefore advertises as
+        the most preferred host.
+    """
+
+    name: str
+    groups: Sequence[str]
+    silent: Sequence[str] = ()
+    preferred: Sequence[str] = ()
+    insists: bool = False
+
+
+@attrs.frozen
 class PastChange:
     """
     An earlier change of role.
@@ -192,6 +212,7 @@ class Status:
     @ivar readiness: How far it is with acquiring or releasing what belongs to mastership.
     @ivar master: The address of the master that this host hears, or an empty string.
     @ivar peers: The known other hosts, the one heard last at the end.
+    @ivar sync: The set to which it belongs; C{None} for none.
     @ivar checks: The health checks; none if it does not take part in its group.
     @ivar demotions: The reasons for demoting this host, with their amounts.
     @ivar demotion: The sum of the amounts.
@@ -240,6 +261,7 @@ class Status:
     rejected: Counter[Rejection]
     findings: Counter[Finding]
     changes: Sequence[PastChange]
+    sync: SyncStatus | None = None
     checks: Sequence[CheckStatus] = ()
     history: Sequence[PastOccurrence] = ()
     steps: Sequence[StepStatus] = ()
@@ -264,6 +286,10 @@ class Status:
         if self.demotions:
             reasons = ", ".join(f"{amount} for {why}" for why, amount in self.demotions.items())
             yield f"Demoted by {self.demotion}: {reasons}"
+        if self.sync is not None:
+            silent = ", ".join(self.sync.silent)
+            more = f"; the master is silent on {silent}" if silent else ""
+            yield f"Set {self.sync.name}: {', '.join(self.sync.groups)}{more}"
         for check in self.checks:
             if check.health != "good":
                 yield f"Check {check.name} is {check.health} ({check.consequence}): {check.text}"

@@ -25,6 +25,7 @@ from txcarp.interfaces import (
     IMastershipStep,
     IOccurrenceObserver,
     IPlatform,
+    ISetMember,
     ITrace,
 )
 from txcarp.logs.limits import SayOnce
@@ -85,6 +86,8 @@ class VirtualHost(Service):
         #: The settings that the transports were attached with, and the transports.
         self._attached: tuple[object, dict[Family, IAdvertisementTransport]] | None = None
         self._run: Participation | None = None
+        #: This virtual host in its set; C{None} if it belongs to none.
+        self._member: ISetMember | None = None
         self._leaving = False
         self._stopped: list[Deferred[None]] = []
 
@@ -144,6 +147,7 @@ class VirtualHost(Service):
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),
             changes=[PastChange(now - when, change) for when, change in memory.changes],
+            sync=None if self._member is None else self._member.status(),
             checks=[] if run is None else run.fitness.statuses(),
             history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
             steps=[] if run is None else run.mastership.statuses(),
@@ -462,6 +466,16 @@ class VirtualHost(Service):
         """
         self._diagnosisObservers.remove(observer)
 
+    def join(self, member: ISetMember | None) -> None:
+        """
+        Belong to a set of virtual hosts from now on.
+
+        @param member: This virtual host in the set; C{None} for no set.
+        """
+        self._member = member
+        if member is not None and self._run is not None:
+            member.began(self._run)
+
     def follow(self, trace: ITrace | None) -> None:
         """
         Report each event and effect to this trace alone from now on; C{None} for no trace.
@@ -525,6 +539,8 @@ class VirtualHost(Service):
             diagnosisObservers=self._diagnosisObservers,
             trace=self._trace,
         )
+        if self._member is not None:
+            self._member.began(self._run)
         self._run.start()
 
     def _leave(self, actor: Actor | None = None) -> Deferred[None]:
@@ -547,6 +563,8 @@ class VirtualHost(Service):
     def _left(self, result: None) -> None:
         self._run = None
         self._leaving = False
+        if self._member is not None:
+            self._member.ended()
         stopped, self._stopped = self._stopped, []
         outcome: Failure | None = None
         if self.running:

@@ -18,7 +18,12 @@ import txcarp
 from txcarp.addresses import VirtualAddress, parseIPv4, parseIPv6, parseVirtualAddress
 from txcarp.configuration import ucarp
 from txcarp.configuration.file import readFile, readText
-from txcarp.configuration.model import FlapLimit, TrackedInterface, VirtualHostConfiguration
+from txcarp.configuration.model import (
+    FlapLimit,
+    SyncSettings,
+    TrackedInterface,
+    VirtualHostConfiguration,
+)
 from txcarp.configuration.options import CONTROL_SOCKET, OPTIONS
 from txcarp.configuration.problems import FileError
 from txcarp.configuration.request import Configuration
@@ -104,9 +109,11 @@ class GoodTests(FileTestCase):
         everything = re.sub(r"(?m)^# (?=\w+ = )", "", text)
         self.assertNotEqual(text, everything)
         for one in (text, everything):
-            web, dns, legacy = self.read(one).groups
+            web, dns, legacy, outer, inner = self.read(one).groups
         self.assertEqual([web.title, dns.title, legacy.title], ["web", "dns", "legacy"])
         self.assertEqual([web.assign, dns.assign, legacy.assign], [True, True, False])
+        firewall = SyncSettings("firewall")
+        self.assertEqual([web.sync, outer.sync, inner.sync], [None, firewall, firewall])
         self.assertEqual((web.preempt, web.preemptDelay, web.source), (True, 60.0, OWN))
         self.assertEqual(web.trackedInterfaces, (TrackedInterface("eth1", 100),))
         self.assertEqual((web.password, dns.password), (b"in password", b"in dns-password"))
@@ -207,7 +214,8 @@ class GoodTests(FileTestCase):
         """
         Each setting of the model has a key, or is one that the file gives in another way.
         """
-        given = {setting for key in KEYS for setting in key.settings} | {"title", "checks", "steps"}
+        others = {"title", "checks", "steps", "sync"}
+        given = {setting for key in KEYS for setting in key.settings} | others
         self.assertEqual(given, {field.name for field in attrs.fields(VirtualHostConfiguration)})
         for key in KEYS:
             options = [one for one in OPTIONS if one.setting == key.settings[0]]

@@ -21,6 +21,7 @@ from txcarp.configuration.model import (
     MAXIMUM_PEERS,
     ConfigurationError,
     FlapLimit,
+    SyncSettings,
     TrackedInterface,
     VirtualHostConfiguration,
 )
@@ -164,6 +165,7 @@ class ConfigurationTests(SynchronousTestCase):
             "flapLimit": [5, (5,), (5, 30, 1), ("5", 30), (5, "30"), (True, 30), "5/30"],
             "trackedInterfaces": [None, "eth1", [5], ["eth1:x"], ["eth1:0"], [("eth1", 5)]],
             "checks": [None, "x", [5], [HealthCheck("x", Scripted(), rise=0)]],
+            "sync": ["x", 5, *(SyncSettings(*one) for one in (("a b",), ("a", 0), ("a", "5")))],
             "steps": [None, "x", [5], [ConfiguredStep(name="x")]],
             "otherPasswords": [None, b"secret", ["secret"], "secret"],
             "otherAddresses": [None, [IPV4], IPV4, [[5]], [one]],

@@ -363,7 +363,7 @@ class StepTests(SynchronousTestCase):
         tokens = (
             *("started", "silence", "preemption", "bow_out", "slow_master", "demoted_master"),
             *("claimed", "no_successor", "preferred_master", "link_lost", "not_ready"),
-            *("resigned", "drained", "unfit", "check", "paused", "stopped"),
+            *("resigned", "drained", "unfit", "check", "sync", "side_silent", "paused", "stopped"),
         )
         self.assertEqual(tuple(reason.token for reason in Reason), tokens)
         step = self.step()

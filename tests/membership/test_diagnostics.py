@@ -76,7 +76,7 @@ class DiagnosticsTests(SynchronousTestCase):
             [
                 *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo", "same-source"),
                 *("family-silent", "two-masters", "other-key", "unlisted-peer", "replay"),
-                *("unsealed", "seal-ended", "no-master", "no-reset"),
+                *("unsealed", "seal-ended", "no-master", "no-reset", "side-silent"),
             ],
         )
 
@@ -90,7 +90,8 @@ class DiagnosticsTests(SynchronousTestCase):
             interval = 86400.0 if finding is Finding.UNLISTED_PEER else 60.0
             [line] = self.said((finding, _PEER), *[(finding, _PEER)] * 5)
             self.assertIn(f"({finding.value}, vhid 7 on eth0", line)
-            if finding not in (Finding.OWN_ECHO, Finding.NO_MASTER, Finding.NO_RESET):
+            nobody = Finding.OWN_ECHO, Finding.NO_MASTER, Finding.NO_RESET, Finding.SIDE_SILENT
+            if finding not in nobody:
                 self.assertIn("10.99.0.1", line)
             self.clock.advance(interval - 1.0)
             self.assertEqual(self.said((finding, _PEER)), [])

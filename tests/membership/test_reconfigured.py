@@ -17,7 +17,7 @@ from tests.mastership.table import LeaseStage, refused
 from txcarp.addresses import parseIPv4, parseIPv6, parseVirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import ADVERTISED, LIVE
-from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.configuration.model import FlapLimit, SyncSettings, TrackedInterface
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.membership.reception import keyringOf
 from txcarp.protocol.authentication import CURRENT
@@ -58,6 +58,7 @@ OTHERS: dict[str, Any] = {
     "source6": parseIPv6("fe80::77"),
     "peers": (parseIPv4(crafted.PEER),),
     "followPeers": True,
+    "sync": SyncSettings("firewall"),
     "title": "web",
     "debug": True,
 }

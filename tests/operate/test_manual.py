@@ -31,6 +31,7 @@ from txcarp.status import (
     PeerStatus,
     Status,
     StepStatus,
+    SyncStatus,
 )
 
 _ROOT = Path(txcarp.__file__).parent
@@ -50,7 +51,8 @@ class ManualTests(SynchronousTestCase):
         """
         Each key of a group is described, and none that does not exist.
         """
-        kinds = Status, PeerStatus, AddressStatus, HoldStatus, StepStatus, PastChange, Change
+        parts = PeerStatus, AddressStatus, HoldStatus, StepStatus, SyncStatus, PastChange
+        kinds = (Status, *parts, Change)
         names = {field.name for kind in kinds for field in attrs.fields(kind)}
         quoted = set(re.findall(r"``(\w+)``", self.group))
         self.assertEqual(names - quoted, set())

@@ -60,6 +60,7 @@ from txcarp.protocol.events import (
     Refused,
     Released,
     Resigned,
+    SetTakesOver,
     Slept,
     Started,
     Stopped,
@@ -318,6 +319,12 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
     ),
     "nobody took over, and not demoted any more": (MASTER, OWN, OfferUnanswered(), (MASTER,)),
     "claimed": (BACKUP, OWN, Claimed(), tookOver(Reason.CLAIMED)),
+    "its set takes over": (
+        BACKUP,
+        OWN,
+        SetTakesOver(Reason.PREEMPTION, SLOWER),
+        tookOver(Reason.PREEMPTION, SLOWER),
+    ),
     # Stop.
     "backup stops": (BACKUP, OWN, Stopped(), (INIT, DisarmMasterDown())),
     "waiting stops": (WAITING, HELD, Stopped(), (INIT, DisarmMasterDown())),
@@ -337,6 +344,7 @@ _KINDS: tuple[Event, ...] = (
     DemotionChanged(True),
     OfferUnanswered(),
     Claimed(),
+    SetTakesOver(Reason.SYNC),
     Stopped(),
 )
 

@@ -58,6 +58,11 @@ def _notes(group: dict[str, Any]) -> Iterator[str]:
             yield f"{step['name']} failed"
     if group["demotion"]:
         yield f"demoted {group['demotion']}"
+    sync = group.get("sync")
+    if sync is not None:
+        yield from (f"master silent on {one}" for one in sync["silent"])
+        if sync["insists"]:
+            yield "took over because of a silent side"
     for hold in group["holds"]:
         yield hold["explanation"] if hold["reason"] != "drained" else _drain(group, hold)
     for form in group["forms"][1:]:

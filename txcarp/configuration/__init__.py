@@ -14,6 +14,7 @@ In reading order:
   - C{difference}: what a change of the configuration does.
   - C{checks}: the keys of a health check, and how they are read.
   - C{stepkeys}: the keys of a step, and how they are read.
+  - C{sets}: sets of groups in the file, and how they are read.
   - C{kinds}: how the values of the keys are read.
   - C{positions}: where the keys of a file are.
   - C{problems}: what is wrong with a file, and where.

@@ -28,7 +28,7 @@ LIVE = frozenset(
     + ("announceEvery", "resetConnections")
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
     + ("password", "otherPasswords", "otherAddresses", "signedHardware")
-    + ("source", "source6", "peers", "followPeers", "title", "debug")
+    + ("source", "source6", "peers", "followPeers", "title", "sync", "debug")
 )
 
 #: Those that determine in which forms a host advertises, and which it understands.

@@ -29,6 +29,7 @@ from txcarp.configuration.positions import Path as KeyPath
 from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
 from txcarp.configuration.request import Configuration, endpoint
+from txcarp.configuration.sets import SET_KEYS, SetReader
 from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
 from txcarp.configuration.stepkeys import STEP_KEYS, readStep
 from txcarp.configuration.steps import ConfiguredStep
@@ -58,7 +59,7 @@ _STOPGAPS: Mapping[str, Any] = {
 
 _DAEMON = ("facility", "state_file", "control", "http")
 #: The tables at the top of the file.
-TABLES = ("defaults", "group", "daemon")
+TABLES = ("defaults", "group", "sync", "daemon")
 
 
 def readFile(
@@ -167,6 +168,7 @@ class _Reading:
                 self._problem(("group", name), f"group.{name} must be a table")
             else:
                 found.append((name, *self._group(name, defaults)))
+        self._sets(groups, found)
         self._resolve(found)
         configurations = [self._configured(*one) for one in found]
         self._compare(found)
@@ -319,6 +321,27 @@ class _Reading:
             for key, text in problems:
                 self._problem((*path, key) if key else path, text, value=bool(key))
         return _WRONG if None in steps else steps
+
+    def _sets(
+        self,
+        groups: Mapping[str, Any],
+        found: Iterable[tuple[str, dict[str, Any], dict[str, KeyPath]]],
+    ) -> None:
+        """
+        Give each group the settings of the set to which it belongs.
+        """
+        reader = SetReader({name: settings for name, settings, _ in found}, self._converter)
+        sets = self._table(("sync",))
+        for name in sets:
+            table = self._table(("sync", name))
+            if table is sets[name]:
+                self._unknown(("sync", name), table, SET_KEYS, f"[sync.{name}]")
+                reader.read(name, table, groups)
+        for one in reader.problems:
+            self._problem(one.path, one.text, value=len(one.path) > 2)
+        self._warnings += reader.warnings()
+        for name, settings, _ in found:
+            settings["sync"] = reader.settings.get(name)
 
     def _key(self, path: KeyPath, key: Key, value: Any) -> dict[str, Any] | None:
         """

@@ -4,6 +4,7 @@ The configuration of a virtual host: one frozen model that checks every setting.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
@@ -50,6 +51,9 @@ MAXIMUM_PEERS = 32
 #: How many pairs of a password and a set of addresses a host knows at the same time.  Each costs
 #: an advertisement per interval, and a digest for every packet that none of them has signed.
 MAXIMUM_PAIRS = 16
+
+#: The name of a set of virtual hosts: a word for log lines, the status and the file.
+SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
 _AN_ADDRESS = "an address such as 192.0.2.1, 192.0.2.1/24 or 2001:db8::1/64"
 
@@ -104,6 +108,34 @@ class FlapLimit:
 
     changes: int
     seconds: float
+
+
+@attrs.frozen
+class SyncSettings:
+    """
+    A set of virtual hosts that are master together or not at all.  All its members have the same
+    settings.
+
+    @ivar name: Its name.
+    @ivar takeover: After how many seconds this host takes over for good from a master that is
+        silent on one side and heard on another, if a gateway of the silent side answers this host;
+        C{None} for never.
+    """
+
+    name: str
+    takeover: float | None = None
+
+    @property
+    def problem(self) -> str:
+        """
+        What is wrong with the settings; an empty string if nothing is.
+        """
+        if not isinstance(self.name, str) or SET_NAME.fullmatch(self.name) is None:
+            return (
+                f"{self.name!r} cannot be the name of a set, which has 1 to 32 letters, digits or "
+                "_, and then also . or -"
+            )
+        return notALimit(self.takeover)
 
 
 def _readFlapLimit(limit: FlapLimit | Sequence[float] | None) -> FlapLimit | None:
@@ -211,6 +243,7 @@ class VirtualHostConfiguration:
         what is signed for them, and advertises for each of them, too.  It never has them.
     @ivar signedHardware: The hardware address that OpenBSD peers sign because it was set by
         hand; empty for none.
+    @ivar sync: The set of virtual hosts to which this one belongs; C{None} for none.
     @ivar title: What an administrator calls the group; C{None} if it has no name of its own.
     @ivar debug: Whether to log each packet.
     """
@@ -262,6 +295,7 @@ class VirtualHostConfiguration:
         default=(), converter=addressSets
     )
     signedHardware: bytes = attrs.field(default=b"", converter=hardwareAddress)
+    sync: SyncSettings | None = None
     title: str | None = None
     debug: bool = False
 
@@ -294,6 +328,8 @@ class VirtualHostConfiguration:
                 yield field.name, f"{value!r} is neither text nor None"
         if not isinstance(self.flapLimit, FlapLimit | None):
             yield "flapLimit", f"{self.flapLimit!r} is not a pair of changes and seconds"
+        if not isinstance(self.sync, SyncSettings | None):
+            yield "sync", f"{self.sync!r} is not SyncSettings"
         for setting, kind, what in (
             ("addresses", VirtualAddress, _AN_ADDRESS),
             ("peers", bytes, "an address, or its 4 or 16 packed bytes"),
@@ -350,6 +386,8 @@ class VirtualHostConfiguration:
                 yield "steps", f"{step.name}: {setting}: {problem}"
         if len(self.steps) > MAXIMUM_STEPS:
             yield "steps", f"there are more than {MAXIMUM_STEPS} steps: {len(self.steps)}"
+        if self.sync is not None:
+            yield "sync", self.sync.problem
         for password in self.otherPasswords:
             yield "otherPasswords", notAPassword(password)
         passwords, sets = len(self.otherPasswords), len(self.otherAddresses)

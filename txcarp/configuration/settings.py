@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NewType
 
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
-from txcarp.configuration.model import FlapLimit, TrackedInterface
+from txcarp.configuration.model import FlapLimit, SyncSettings, TrackedInterface
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.seal import Verification
@@ -252,6 +252,9 @@ def shown(setting: str, value: object) -> str:
             return value.hex(":") if len(value) == 6 else textOf(value)
         case tuple():
             return ", ".join(shown(setting, one) for one in value)
+        case SyncSettings():
+            took = "" if value.takeover is None else f" (takeover after {value.takeover:g} s)"
+            return f"{value.name}{took}"
         case FlapLimit():
             return f"{value.changes}/{value.seconds:g}s"
         case TrackedInterface():

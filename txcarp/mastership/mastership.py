@@ -110,6 +110,8 @@ class Mastership:
     voluntarily keeps its addresses until its successor answers for them.
 
     @ivar handOver: The hand-over.
+    @ivar lingers: Whether a master that bows out with the others of its set keeps its addresses
+        until its successor answers for them.
     @ivar leases: The step that holds the addresses on lease; C{None} if scripts add them.
     """
 
@@ -149,6 +151,7 @@ class Mastership:
         """
         self.leases: AddressLeases | None = None
         self._resets: ConnectionResets | None = None
+        self.lingers = False
         self._scripts: ScriptsAlongside | None = None
         self._configuration = configuration
         self._failed = failed
@@ -296,6 +299,10 @@ class Mastership:
             self._keepLease()
         elif change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
             self.handOver.begin(lambda: self._wish(change))
+        elif change.reason is Reason.SYNC and change.role is Role.BACKUP and self.lingers:
+            # If nobody takes over from a member that was drained, this one returns as well.
+            self.handOver.begin(lambda: self._wish(change), SUCCESSION + FOLLOW)
+            self._keepLease()
         else:
             self._wish(change)
 

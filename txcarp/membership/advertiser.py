@@ -19,7 +19,7 @@ from txcarp.protocol.counter import Counter
 from txcarp.protocol.demotion import SEND_ERROR_THRESHOLD, DemotionLedger, SendErrors
 from txcarp.protocol.envelope import wrap
 from txcarp.protocol.seal import Fields
-from txcarp.protocol.timing import SHORTEST_INTERVAL, Timing
+from txcarp.protocol.timing import INSISTENT, SHORTEST_INTERVAL, Timing
 
 #: The reason for the demotion of a host that cannot send advertisements.
 SEND_ERRORS = "send errors"
@@ -34,6 +34,7 @@ class Advertiser:
 
     @ivar counter: Makes the counters of advertisements without a seal.
     @ivar recent: The last counters that this host sent.
+    @ivar insists: Whether it advertises as more preferred than every other host.
     @ivar lastLeft: Whether the last advertisement was sent in at least one family.
     @ivar said: What the last advertisement that was sent said, apart from bow-outs; C{None} if
         there was none.
@@ -69,6 +70,7 @@ class Advertiser:
         self._random = random
         self._memory = memory
         self._errors = SendErrors()
+        self.insists = False
         self._use(keyring)
         self._refresh()
 
@@ -97,6 +99,18 @@ class Advertiser:
         The labels of the forms in which this host advertises.
         """
         return tuple(form.label for form, _ in self._ways)
+
+    def insist(self, insists: bool) -> bool:
+        """
+        Advertise as more preferred than every other host, as often as before; or no longer.
+
+        @return: Whether that is a change.
+        """
+        changed = insists != self.insists
+        if changed:
+            self.insists = insists
+            self._refresh()
+        return changed
 
     @property
     def timing(self) -> Timing:
@@ -140,10 +154,12 @@ class Advertiser:
         """
         ledger, dialect = self._ledger, self._configuration.dialect
         self._demotedBy = ledger.total
-        self._timing = timing = ledger.apply(self._configuration.timing, dialect)
-        demotion = ledger.byte if dialect.demotionByte else 0
-        self._says = Fields(timing.advbase, timing.advskew, demotion)
+        timing = self._timing = ledger.apply(self._configuration.timing, dialect)
         self._interval = max(timing.interval, SHORTEST_INTERVAL)
+        demotion = ledger.byte if dialect.demotionByte else 0
+        if self.insists:
+            self._timing, demotion = INSISTENT, 0
+        self._says = Fields(self._timing.advbase, self._timing.advskew, demotion)
 
     def advertise(self) -> None:
         """

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.interfaces import IPlatform, ITrace
+from txcarp.interfaces import IPlatform, ISetMember, ITrace
 from txcarp.mastership.mastership import Mastership
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
@@ -89,6 +89,12 @@ class OwnStanding:
         )
         self._known = None
 
+    def forget(self) -> None:
+        """
+        Make the next standing anew, because the advertised timing has changed.
+        """
+        self._known = None
+
     def restartPreemptDelay(self) -> None:
         """
         Count the delay before this host may preempt from now.
@@ -156,6 +162,7 @@ class Candidate:
     @ivar state: The state of this host in the election.
     @ivar isLeaving: Whether the virtual host is being stopped.
     @ivar trace: Receives each event and effect; C{None} for no trace.
+    @ivar together: The set of virtual hosts to which this one belongs; C{None} for none.
     """
 
     def __init__(
@@ -181,6 +188,7 @@ class Candidate:
         self.state: ICARPState = INIT
         self.isLeaving = False
         self.trace = trace
+        self.together: ISetMember | None = None
         self._clock = platform.clock
         self._tell = tell
         self._own = own
@@ -228,7 +236,10 @@ class Candidate:
 
     def _slept(self, pause: float) -> None:
         self._oldUntil = self._clock.seconds() + CATCHING_UP
+        wasMaster = self.state is MASTER
         self.decide(events.Slept(pause))
+        if wasMaster and self.together is not None:
+            self.together.slept(pause)
 
     def isOld(self) -> bool:
         """
@@ -276,7 +287,11 @@ class Candidate:
                 self._damping.heard(peer, self._own.now(peer).patience(peer))
                 if HoldReason.FLAPPING in self._holds:
                     return  # a new hold is told next
-        self.state, ordered = self.state.decide(self._own.now(peer), event)
+        standing = self._own.now(peer)
+        decided = self.state.decide(standing, event)
+        if self.together is not None:
+            decided = self.together.decided(self.state, standing, event, decided)
+        self.state, ordered = decided
         for effect in ordered:
             if self.trace is not None:
                 note(self.trace, effect)

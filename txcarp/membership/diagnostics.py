@@ -84,6 +84,9 @@ _EXPLANATIONS = {
     Finding.NO_RESET: "this host cannot end TCP connections, as reset_connections demands. Clients "
     "that only wait for an answer of this host will not notice that an address has left it. Use "
     "another kernel, or remove reset_connections",
+    Finding.SIDE_SILENT: "the master is silent on this side of its set, and is heard on another. "
+    "Either this host is deaf on this side, or the master is mute there, and clients do not reach "
+    "it. Look at the switch ports of both hosts",
 }
 
 _FINDINGS = {

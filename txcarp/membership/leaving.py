@@ -32,6 +32,8 @@ class Leaving:
     Hands mastership over, and leaves the group, in the order that the configuration asks for:
     the bow-out first and then the steps of the master (L{Mastership}), or the other way round
     (C{releaseFirst}).
+
+    @ivar isResigning: Whether a master releases its steps, and bows out afterwards.
     """
 
     _log = Logger()
@@ -54,7 +56,7 @@ class Leaving:
         self._holds = holds
         self._mastership = mastership
         self._roles = roles
-        self._resigning = False
+        self.isResigning = False
         #: Fires when this host has left the election.
         self._outOfElection: Deferred[None] = Deferred()
         self.adopt(configuration)
@@ -83,8 +85,8 @@ class Leaving:
         """
         if not self._releaseFirst or self._candidate.state is not MASTER:
             self._holds.hold(reason, seconds, detail=detail, handOver=True, actor=actor)
-        elif not self._resigning:
-            self._resigning = True
+        elif not self.isResigning:
+            self.isResigning = True
             effect = effects.ChangeRole(Role.BACKUP, reason.change, detail=detail, actor=actor)
             change = self._roles.change(effect, Role.MASTER)
             self._mastership.release(change).addBoth(
@@ -95,7 +97,7 @@ class Leaving:
         """
         Handle that a master that resigns has released its steps: it bows out now.
         """
-        self._resigning = False
+        self.isResigning = False
         if self._candidate.isLeaving:
             return
         reason, seconds, detail = event.reason, event.seconds, event.detail

@@ -32,6 +32,7 @@ from txcarp.interfaces import (
     IMastershipStep,
     IPacketReceiver,
     IPlatform,
+    ISetMember,
     ITrace,
 )
 from txcarp.links import Link
@@ -59,7 +60,7 @@ from txcarp.protocol import events
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.demotion import DemotionLedger
-from txcarp.protocol.effects import Role
+from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.election import MASTER, Standing
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
@@ -82,6 +83,7 @@ class Participation:
     @ivar mastership: The steps that are acquired on becoming master.
     @ivar leaving: Hands mastership over, and leaves the group.
     @ivar draining: Keeps this host out of the election for an administrator.
+    @ivar diagnostics: Reports faults of the group.
     """
 
     _log = Logger()
@@ -140,7 +142,7 @@ class Participation:
             family: FirewallWatch(clock, channel, configuration, self._readInFront, memory.limits)
             for family, channel in self._channels.items()
         }
-        self._diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
+        self.diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
         unread = partial(haveUnread, channels)
         self.masterDown = MasterDown(
             clock,
@@ -171,7 +173,7 @@ class Participation:
             failed=lambda name: self.tell(events.StepFailed(name)),
             ready=self._roles.notifyReadiness,
             handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
-            cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
+            cannotReset=lambda why: self.diagnostics.found(Finding.NO_RESET, more=why),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
         )
@@ -185,7 +187,7 @@ class Participation:
             damping=self._damping,
             masterDown=self.masterDown,
             firewalls=self._firewalls,
-            diagnostics=self._diagnostics,
+            diagnostics=self.diagnostics,
             roles=self._roles,
             mastership=self.mastership,
             trace=trace,
@@ -220,7 +222,7 @@ class Participation:
             holds=self.holds,
             leaving=self.leaving,
             mastership=self.mastership,
-            diagnostics=self._diagnostics,
+            diagnostics=self.diagnostics,
         )
         self._beats = _beatsFor(keyring)
         self._follows = configuration.followPeers
@@ -274,6 +276,31 @@ class Participation:
         self.tell(events.FitnessAsked())
         return self.candidate.isFit
 
+    # The set to which this virtual host belongs.
+
+    def join(self, member: ISetMember | None) -> None:
+        """
+        Belong to a set from now on; C{None} for none.
+        """
+        self.candidate.together = member
+
+    def insist(self, insists: bool) -> None:
+        """
+        Advertise as more preferred than every other host from now on, or no longer.
+        """
+        if self.advertiser.insist(insists):
+            self._own.forget()
+
+    @property
+    def lastLoss(self) -> str:
+        """
+        Why this host is not master any more, for reasons of its own; an empty string if its set
+        was the reason, or it has not been master.
+        """
+        change = self._memory.changes[-1][1] if self._memory.changes else None
+        isLoss = change is not None and change.previous is Role.MASTER
+        return change.explain() if change and isLoss and change.reason is not Reason.SYNC else ""
+
     # Events.
 
     def tell(self, event: Event) -> None:
@@ -290,6 +317,8 @@ class Participation:
                 self._handle(self._events.popleft())
         finally:
             self._telling = False
+        if self.candidate.together is not None:
+            self.candidate.together.settle()
 
     def _handle(self, event: Event) -> None:
         candidate = self.candidate
@@ -303,7 +332,7 @@ class Participation:
                 case Heard():
                     self._heard(event)
                 case events.Refused():
-                    self._diagnostics.refused(event)
+                    self.diagnostics.refused(event)
                     candidate.isOld()  # it may have been the last packet of those that are old
                     if event.putsOff:
                         candidate.decide(event)
@@ -363,6 +392,9 @@ class Participation:
                 case events.Stopped():
                     candidate.decide(event)
                     self.leaving.leftElection()
+                case events.SetSlept(pause=pause):
+                    if candidate.state is MASTER:
+                        candidate.decide(events.Slept(pause))
                 case events.FitnessAsked() | events.Slept():
                     pass  # the check for a pause is all that they ask for
                 case _:
@@ -420,7 +452,7 @@ class Participation:
         isBowOut = peer.timing == LEAVING
         if not isBowOut:
             if isMaster or not event.expected or event.hasLapsed:
-                self._diagnostics.heard(event, self._own.now() if isMaster else None)
+                self.diagnostics.heard(event, self._own.now() if isMaster else None)
             new = self._memory.peers.heard(event, self._platform.clock.seconds())
             if new is not None and not isMaster:
                 self._memory.chronicle.otherMaster(new)
@@ -450,7 +482,7 @@ class Participation:
             self.candidate.isOld()  # it may have been the last packet of those that are old
             return False
         if event.peer.timing != LEAVING and beats.isBehind(event.peer.source):
-            self._diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
+            self.diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
         return True
 
     def formsOf(self, source: bytes) -> tuple[str, ...]:
@@ -484,7 +516,7 @@ class Participation:
         for adopt in (
             *(channel.adopt for channel in self._channels.values()),
             *(firewall.adopt for firewall in self._firewalls.values()),
-            *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
+            *(self._own.adopt, self._roles.adopt, self._damping.adopt, self.diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
             *(self._readiness.adopt, self.leaving.adopt),
         ):

@@ -134,7 +134,7 @@ class MasterDown:
         self._tolerated = tolerated(configuration)
         if configuration.anyFamily != self._anyFamily:
             self._anyFamily = configuration.anyFamily
-            if self._due and self._second is None and self._passed():
+            if self._due and self._second is None and self.hasPassed:
                 self._tell(DeadlinePassed(0.0, self.hasUnread()))
 
     @property
@@ -172,7 +172,7 @@ class MasterDown:
             self._wakes.clear()  # they may be over, if this host slept
             for one in self._families:
                 self._wait(delay, one)
-        if self._second is not None and not self._passed():
+        if self._second is not None and not self.hasPassed:
             self._forgetSecondLook()
 
     def deafen(self, families: frozenset[Family], delay: float) -> None:
@@ -243,10 +243,14 @@ class MasterDown:
             self._wakeAfter(-lateness, family)
             return
         self.silent.add(family)
-        if self._passed():
+        if self.hasPassed:
             self._tell(DeadlinePassed(lateness, self.hasUnread()))
 
-    def _passed(self) -> bool:
+    @property
+    def hasPassed(self) -> bool:
+        """
+        Whether the deadline has passed, and no master was heard since.
+        """
         if self._anyFamily:
             return not self.silent <= self._deaf
         return len(self.silent) == len(self._families)

@@ -45,6 +45,8 @@ class Reason(enum.Enum):
     DRAINED = "drained"
     UNFIT = "a required step failed"
     CHECK = "a health check fails"
+    SYNC = "together with its set"
+    SIDE_SILENT = "the master is silent on one side of the set"
     PAUSED = "this host did not run"
     STOPPED = "stopped"
 

@@ -205,6 +205,8 @@ class Backup:
                 return _takeOver(Reason.SILENCE)
             case events.Claimed(reason=reason, actor=actor):
                 return _takeOver(reason, actor=actor)
+            case events.SetTakesOver(reason=reason, peer=peer, detail=detail):
+                return _takeOver(reason, peer, detail)
             case events.Slept() | events.Refused(putsOff=True):
                 return self, (effects.ArmMasterDown(standing.deadTime),)
             case events.Held() | events.Resigned():
@@ -274,7 +276,7 @@ def _heldBack(
 
 
 def _takeOver(
-    reason: Reason, peer: Peer | None = None, actor: Actor | None = None
+    reason: Reason, peer: Peer | None = None, detail: str = "", actor: Actor | None = None
 ) -> Transition:
     """
     Become master.  The first advertisement comes before anything slow, so that no other
@@ -287,7 +289,7 @@ def _takeOver(
     return MASTER, (
         effects.DisarmMasterDown(),
         effects.StartAdvertising(),
-        effects.ChangeRole(Role.MASTER, reason, peer, actor=actor),
+        effects.ChangeRole(Role.MASTER, reason, peer, detail=detail, actor=actor),
     )
 
 

@@ -36,6 +36,7 @@ class HoldReason(enum.Enum):
     UNFIT = "a required step failed"
     CHECK = "a health check is not good"
     FLAPPING = "lost mastership too often"
+    SYNC = "together with its set"
 
     @property
     def change(self) -> Reason:
@@ -164,6 +165,21 @@ class Claimed(Event):
 
 
 @attrs.frozen
+class SetTakesOver(Event):
+    """
+    The set to which this virtual host belongs takes over (L{txcarp.protocol.together}).
+
+    @ivar reason: Why this host does.
+    @ivar peer: The master that it displaces; C{None} if it hears none.
+    @ivar detail: More about the reason, as text; may be empty.
+    """
+
+    reason: Reason
+    peer: Peer | None = None
+    detail: str = ""
+
+
+@attrs.frozen
 class DemotionChanged(Event):
     """
     A new demotion changes what this host advertises.
@@ -189,6 +205,18 @@ class Stopped(Event):
 
 
 # Events for the host itself.
+
+
+@attrs.frozen
+class SetSlept(Event):
+    """
+    Another member of the set of this virtual host found that this host did not run for longer than
+    its peers wait for a master.
+
+    @ivar pause: The seconds for which it did not run, at least.
+    """
+
+    pause: float
 
 
 @attrs.frozen

@@ -82,6 +82,10 @@ class Peer:
         return Family.IPV4 if len(self.source) == 4 else Family.IPV6
 
 
+#: The timing that no other host is preferred to, but one with the same.  A host that advertises
+#: it does so no more often than otherwise.
+INSISTENT = Timing(0, 1)
+
 #: The timing in a bow-out.
 LEAVING = Timing(BOW_OUT, BOW_OUT)
 
