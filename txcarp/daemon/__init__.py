@@ -8,7 +8,8 @@ In reading order:
   - C{reload}: reads the configuration file again.
   - C{undoing}: a change that is undone unless somebody confirms it.
   - C{glance}: what a file says, without waiting for a disk that hangs.
-  - C{notify}: what is told to the service manager.
+  - C{notify}: sends a message to the service manager.
+  - C{supervision}: what the service manager gets to know all the time.
   - C{capabilities}: what remains of root's rights.
   - C{precautions}: warnings at the start.
   - C{scheduling}: keeps the process on time.

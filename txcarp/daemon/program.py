@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twisted.application.app import AppLogger
 from twisted.application.service import IService, IServiceCollection, MultiService
@@ -41,7 +41,14 @@ from txcarp.daemon.reload import Reloader
 from txcarp.daemon.scheduling import lockMemory, runFirst
 from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
-from txcarp.logs import SyslogObserver, TerminalObserver, filtered
+from txcarp.daemon.supervision import Supervision, watchdogOf
+from txcarp.logs import (
+    JournalObserver,
+    SyslogObserver,
+    TerminalObserver,
+    filtered,
+    isJournal,
+)
 from txcarp.network.hostlock import AlreadyRunning, awaitPredecessor
 from txcarp.network.sockets import MissingCapability, checkCapabilities
 from txcarp.platform import LinuxPlatform
@@ -128,6 +135,14 @@ def _withoutTwistd(event: LogEvent) -> PredicateResult:
     return result
 
 
+def _prints(twistd: Any) -> bool:
+    """
+    Whether twistd's options make it log to the terminal.
+    """
+    isOpen: bool = twistd["nodaemon"] and not twistd["syslog"]
+    return isOpen and twistd["logfile"] in (None, "", "-")
+
+
 class Program(MultiService):
     """
     All services of the process, and its logs: syslog, and in the foreground the terminal.
@@ -149,23 +164,33 @@ class Program(MultiService):
         """
         MultiService.setServiceParent(self, parent)
         line, twistd = self._options.commandLine, self._options.parent
-        if line.facility is not None:
+        isApplication = isinstance(parent, Componentized) and twistd is not None
+        isQuiet = self._options.command and line.daemonize
+        # twistd's own log would wait for a terminal that is not read.
+        isPrinted = isApplication and not isQuiet and _prints(twistd)
+        journal = self._journal() if isPrinted else None
+        if line.facility is not None and journal is None:
             syslog = SyslogObserver(line.facility, identity="txcarp")
             globalLogPublisher.addObserver(self._filtered(syslog))
-        if not isinstance(parent, Componentized) or twistd is None:
-            return
-        log: ILogObserver | None = None
-        if self._options.command and line.daemonize:
+        log: ILogObserver | None = journal and self._filtered(journal)
+        if isApplication and isQuiet:
             log = LogPublisher()  # nowhere, in place of the file twistd.log
-        elif (
-            twistd["nodaemon"] and not twistd["syslog"] and twistd["logfile"] in (None, "", "-")
-        ):
-            # twistd's own log would wait for a terminal that is not read.
+        elif isPrinted and journal is None:
             self._terminal = TerminalObserver()
-            log = self._filtered(self._terminal)
             atexit.register(self.flushLog)
-        if log is not None:
+            log = self._filtered(self._terminal)
+        if log is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, log)  # type: ignore[no-untyped-call]
+
+    def _journal(self) -> ILogObserver | None:
+        """
+        The journal, if what this process prints ends up there.
+        """
+        if isJournal():
+            journal = JournalObserver(self._options.commandLine.facility)
+            if journal.isThere:
+                return journal
+        return None
 
     def _filtered(self, observer: ILogObserver) -> ILogObserver:
         options = self._options
@@ -247,6 +272,9 @@ def makeService(options: Options) -> IService:
     carp.setServiceParent(program)  # type: ignore[no-untyped-call]
     if reloader is not None:
         reloader.setServiceParent(program)  # type: ignore[no-untyped-call]
+    watchdog = watchdogOf(os.environ)
+    if notifier.listens:
+        Supervision(carp, notifier, watchdog).setServiceParent(program)  # type: ignore[no-untyped-call]
     if line.control is not None or line.http:
         from txcarp.operate.server import controlService
 

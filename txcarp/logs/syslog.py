@@ -47,7 +47,8 @@ FACILITIES: Mapping[str, int] = {
     "mark": 24,
 }
 
-_SEVERITIES: Mapping[LogLevel, int] = {
+#: The severities of the levels (RFC 5424).
+SEVERITIES: Mapping[LogLevel, int] = {
     LogLevel.debug: 7,
     LogLevel.info: 6,
     LogLevel.warn: 4,
@@ -99,7 +100,7 @@ class SyslogObserver:
         self.lost = 0
         self._facility = facility
         self._identity = identity
-        self._connection = _Connection(address)
+        self._connection = LogConnection(address)
 
     def __call__(self, event: LogEvent) -> None:
         """
@@ -134,7 +135,7 @@ class SyslogObserver:
     def _packet(self, level: LogLevel, when: float | None, line: str) -> bytes:
         local = time.localtime(when)
         packet = (
-            f"<{self._facility << 3 | _SEVERITIES[level]}>"
+            f"<{self._facility << 3 | SEVERITIES[level]}>"
             f"{_MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} "
             f"{local.tm_hour:02d}:{local.tm_min:02d}:{local.tm_sec:02d} "
             f"{self._identity}[{os.getpid()}]: [{LEVEL_WORDS[level]}] {line}"
@@ -146,7 +147,7 @@ class SyslogObserver:
         return whole.encode() + end
 
 
-class _Connection:
+class LogConnection:
     """
     A connection to the log daemon that is made when it is needed.
     """
@@ -175,6 +176,18 @@ class _Connection:
                     return False
                 self.close()
         return False
+
+    def opened(self) -> bool:
+        """
+        Connect, unless that is done.
+
+        @return: Whether there is a connection.
+        """
+        try:
+            self._socket = self._socket or _connect(self._address)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """
