@@ -32,6 +32,9 @@ POOL = tuple(f"10.99.0.{number}" for number in range(111, 121))
 #: Seconds that addresses wait for the down script in some plays.
 SCRIPT_FIRST = 0.3
 
+#: How many passwords there are for the groups that change.
+_WORDS = 99
+
 #: The results of health checks, by host, group and number of the check: C{True}, C{False} or
 #: C{None} (the check hangs).  The others are good.
 RESULTS: dict[tuple[int, int, int], bool | None] = {}
@@ -160,7 +163,7 @@ class Editor:
         """
         Write the files of all passwords.
         """
-        for number in range(1000):
+        for number in range(_WORDS + 1):
             path = directory / f"word{number}"
             path.write_text(f"word {number}\n")
             path.chmod(0o600)
@@ -273,7 +276,7 @@ class Editor:
         return True
 
     def _word(self) -> str:
-        self._passwords = self._passwords % 900 + 1
+        self._passwords = self._passwords % _WORDS + 1
         return f"word{self._passwords}"
 
     # Edits.
