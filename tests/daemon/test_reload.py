@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -22,6 +23,7 @@ from txcarp.daemon import reload
 from txcarp.daemon.reload import Reloader
 from txcarp.interfaces import IReloader
 from txcarp.network.sockets import MissingCapability
+from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.effects import Role
 from txcarp.service import CARPService
 
@@ -386,10 +388,13 @@ class ReloaderTests(SynchronousTestCase):
         self.assertEqual((found.unconfirmed, found.differs), (119.0, False))
         self.assertIn("undone in 119 s, unless 'txcarp confirm' or a restart", found.explain())
         self.slow = True  # the disk hangs
+        occurred: list[Any] = []
+        self.carp.addOccurrenceObserver(SimpleNamespace(occurred=occurred.append))
         with capturedLogs() as events:
             self.pass_(118.9)
             self.assertEqual(self.skews(), [9])
             self.pass_(0.2)
+        self.assertIn((OccurrenceKind.RELOAD, "undone"), [(x.kind, x.reason) for x in occurred])
         said = [str(formatEvent(event)) for event in events]
         self.assertIn("Nobody has confirmed the last change in time: it is undone", said)
         self.assertIn(f"The last change is undone. {self.path} is not what runs", "".join(said))
@@ -504,6 +509,7 @@ class ReloaderTests(SynchronousTestCase):
             "The last change is undone only in part: [Errno 98] busy",
             [formatEvent(event) for event in events],
         )
+        self.assertIsNotNone(self.about().undone)
 
     def test_undoWhileReading(self) -> None:
         """

@@ -317,13 +317,15 @@ class Reloader(Service):
             "confirmed it"
         )
 
-    def _goBack(self, before: Configuration) -> Deferred[str]:
+    def _goBack(self, before: Configuration) -> tuple[str, Deferred[None]]:
         """
         Undo a change; see L{Undoing}.
         """
         done = self._carp.reconfigure(self._line.groupsOf(before))
         undone, self._file = self._file.text, before
-        return done.addCallback(lambda _: undone)
+        what, why = "the last change is undone", "nobody has confirmed it"
+        self._carp.report(Occurrence(OccurrenceKind.RELOAD, "", "", 0, "undone", what, why))
+        return undone, done
 
     # Results.
 

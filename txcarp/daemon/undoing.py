@@ -36,13 +36,14 @@ class Undoing:
         self,
         clock: IReactorTime,
         path: str,
-        goBack: Callable[[Configuration], Deferred[str]],
+        goBack: Callable[[Configuration], tuple[str, Deferred[None]]],
     ) -> None:
         """
         @param path: The path of the file.
         @param goBack: Puts an earlier configuration in effect.  It raises C{OSError} or
-            C{ValueError} if nothing has changed.  Its result fires with the text of the file that
-            was in effect; it fails with C{OSError} if only a part has changed.
+            C{ValueError} if nothing has changed.  It returns the text of the file that was in
+            effect, and what fires when all is done, or fails with C{OSError} if only a part has
+            changed.
         """
         self._clock = clock
         self._path = path
@@ -114,7 +115,7 @@ class Undoing:
         if before is None:
             return None
         try:
-            done = self._goBack(before)
+            text, done = self._goBack(before)
         except (OSError, ValueError) as error:
             self._log.error(
                 "The last change cannot be undone: {error}. It is tried again in {seconds:.0f} s",
@@ -124,10 +125,10 @@ class Undoing:
             self._timer = self._clock.callLater(UNDO_AGAIN, self._late)
             return None
         self.confirmed = None
+        self.undone = text, self._clock.seconds()
         return done.addCallback(self._isBack)
 
-    def _isBack(self, text: str) -> None:
-        self.undone = text, self._clock.seconds()
+    def _isBack(self, nothing: None) -> None:
         self._log.warn(
             "The last change is undone. {path} is not what runs: correct it, or try it again with "
             "'txcarp reload --confirm'",
