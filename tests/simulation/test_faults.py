@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.segment import LATENCY, Computer, Moment, Segment, Work
-from txcarp.change import Readiness
+from txcarp.change import NotDrained, Readiness
 from txcarp.configuration.model import FlapLimit
 from txcarp.membership.holds import LONGEST_HOLD_OFF
 from txcarp.protocol.demotion import DemotionLedger
@@ -42,6 +42,7 @@ _ACTIONS = st.one_of(
         ),
         st.integers(0, 4),
     ),
+    st.tuples(st.sampled_from(["drain", "drain anyway", "resume"]), st.integers(0, 4)),
     st.tuples(st.sampled_from(["freeze", "thaw"]), st.integers(0, 4)),
     st.tuples(st.sampled_from(["refuse sockets", "give sockets"]), st.integers(0, 4)),
     st.tuples(st.sampled_from(["break", "repair", "lose work"]), st.integers(0, 4)),
@@ -148,6 +149,15 @@ class World:
                 host = self.attentive(self.pick(index))
                 if host is not None:
                     getattr(host, action)()
+            case "drain" | "drain anyway", index:
+                host = self.attentive(self.pick(index))
+                if host is not None:
+                    done = host.drain(anyway=action == "drain anyway")
+                    done.addErrback(lambda failure: failure.trap(NotDrained))
+            case "resume", index:
+                host = self.attentive(self.pick(index))
+                if host is not None:
+                    host.resume()
             case "stop" | "restart", index:
                 if self.attentive(self.pick(index)) is not None:
                     getattr(self.pick(index), action)()
@@ -202,6 +212,8 @@ class World:
             computer.deafen()
             self.work(computer).broken = False
             self.work(computer).pace = 0.0
+            if computer.virtualHost is not None:
+                computer.virtualHost.resume()
 
     @property
     def left(self) -> list[Computer]:
@@ -284,8 +296,8 @@ class FaultTests(SynchronousTestCase):
         seed: int,
     ) -> None:
         """
-        Hosts of any dialect and family crash, stop, freeze, are demoted, are cut off, hear
-        some hosts and not others, lose packets, and return, in any order.
+        Hosts of any dialect and family crash, stop, freeze, are demoted, are drained, are cut off,
+        hear some hosts and not others, lose packets, and return, in any order.
 
         No host becomes master, or gives mastership up, without the reason that it names.
         Once all hosts hear each other, there is one master; it is the right one; nothing
