@@ -155,15 +155,19 @@ class Client:
         """
         return self._maintain("resume", name, terms)
 
-    def reload(self, dryRun: bool = False, confirm: float | str | None = None) -> dict[str, Any]:
+    def reload(
+        self, dryRun: bool = False, confirm: float | str | None = None, **terms: Any
+    ) -> dict[str, Any]:
         """
         Have the configuration file read again.
 
         @param dryRun: Whether only to find out what would change.
         @param confirm: Seconds, or a time such as C{2m}, after which the change is undone unless
             L{confirm} is called; C{None} if it stays.
+        @param terms: As in L{drain}: C{wait} and C{timeout}.
         """
-        return self._ask("POST", "/v1/reload", {"dry_run": dryRun, "confirm": confirm})
+        given = {"dry_run": dryRun, "confirm": confirm, **terms}
+        return self._ask("POST", "/v1/reload", given)
 
     def confirm(self) -> dict[str, Any]:
         """

@@ -250,6 +250,14 @@ class CommandTests(RunningTestCase):
             await self.ran("reload", "--dry-run"),
             (2, "", "txcarp reload: line 1: wrong\nThe file is wrong\n"),
         )
+        reloader = SimpleNamespace(reload=lambda confirm, actor: Deferred())
+        self.control._reloader = reloader  # type: ignore[assignment]
+        status, output, errors = await self.ran("reload", "--no-wait")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual(output, "The file is read again. The log says what changes.\n")
+        status, output, errors = await self.passing("reload", "--timeout", "2")
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("not complete after 2 s. It goes on.", errors)
 
     async def test_confirm(self) -> None:
         """

@@ -8,13 +8,14 @@ import json
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import MemoryFile
 from txcarp import Actor, CARPService, VirtualHost, VirtualHostConfiguration
-from txcarp.operate.acting import BadTerms, Terms
+from txcarp.operate.acting import Acting, BadTerms, Terms
 from txcarp.operate.control import Control, Request
-from txcarp.operate.documents import Answer
+from txcarp.operate.documents import Answer, answer
 from txcarp.statestore import StateStore
 from txcarp.testing import Segment, SimulatedHost
 
@@ -65,11 +66,11 @@ class ActingTestCase(SynchronousTestCase):
         Ask a host to do something.
         """
         path = ("v1", "groups", "web", action)
-        answer = self.controls[host].answer(
+        found = self.controls[host].answer(
             Request("POST", path, json.dumps(given).encode(), ROOT)
         )
-        assert isinstance(answer, Deferred)
-        return answer
+        assert isinstance(found, Deferred)
+        return found
 
     def answered(self, answer: Deferred[Answer]) -> tuple[int, dict[str, Any]]:
         """
@@ -155,6 +156,20 @@ class ElectionTests(ActingTestCase):
             (self.first, "resume", {}),
         ):
             self.assertEqual(self.answered(self.ask(host, action, **given))[0], 200, action)
+
+    def test_drained(self) -> None:
+        """
+        A drained host cannot take over, and says what to do.
+        """
+        self.start()
+        self.ask(self.second, "drain")
+        refused = self.controls[self.second].answer(
+            Request("POST", ("v1", "groups", "web", "takeover"), b"", ROOT)
+        )
+        assert isinstance(refused, Answer)
+        found = json.loads(refused.body)
+        self.assertEqual(found["error"], "held-back")
+        self.assertIn("drained; 'txcarp resume web' ends the drain.", found["message"])
 
     def test_noOther(self) -> None:
         """
@@ -259,6 +274,48 @@ class DrainTests(ActingTestCase):
         self.assertEqual((code, found["error"]), (504, "not-yet"))
         self.segment.advance(2)
         self.assertEqual(self.segment.masters(), [])
+
+
+class WithinTests(SynchronousTestCase):
+    """
+    A request whose answer comes from elsewhere.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.acting = Acting(self.clock)
+        self.done: Deferred[Answer] = Deferred()
+        self.begun, self.whole = answer({"lines": ["begun"]}), answer({"lines": ["done"]})
+
+    def test_inTime(self) -> None:
+        """
+        The answer is given when it is there.
+        """
+        found = self.acting.within(self.done, Terms(timeout=5), self.begun)
+        self.clock.advance(4)
+        self.assertNoResult(found)
+        self.done.callback(self.whole)
+        self.assertIs(self.successResultOf(found), self.whole)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_late(self) -> None:
+        """
+        If it takes too long, the answer says so, and what was begun is not cancelled.
+        """
+        found = self.acting.within(self.done, Terms(timeout=5), self.begun)
+        self.clock.advance(5)
+        self.assertEqual(self.successResultOf(found).code, 504)
+        self.assertNoResult(self.done)
+        self.done.callback(self.whole)
+
+    def test_noWait(self) -> None:
+        """
+        Who does not wait gets another answer at once.
+        """
+        found = self.acting.within(self.done, Terms(wait=False), self.begun)
+        self.assertIs(self.successResultOf(found), self.begun)
+        self.done.errback(ValueError())
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class TermsTests(SynchronousTestCase):

@@ -53,17 +53,19 @@ def parserFor(
     return parser
 
 
-def addWaiting(parser: CommandParser) -> None:
+def addWaiting(parser: CommandParser, usual: float = USUAL_WAIT) -> None:
     """
     Add the options of a command that waits for its result.
+
+    @param usual: Seconds for which it waits unless told otherwise.
     """
     waits = parser.add_mutually_exclusive_group()
     waits.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=float,
-        default=USUAL_WAIT,
-        help=f"wait no longer for the result [{USUAL_WAIT:.0f}]",
+        default=usual,
+        help=f"wait no longer for the result [{usual:.0f}]",
     )
     waits.add_argument("--no-wait", action="store_true", help="do not wait for the result")
 

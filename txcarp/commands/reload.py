@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from txcarp.commands.asking import asked, clientOf, parserFor
+from txcarp.commands.asking import addWaiting, asked, clientOf, parserFor, waiting
 
 _DESCRIPTION = """\
 Make txcarp read its configuration file again, and wait until the changes are in
 effect. Show what they are. A file with a mistake changes nothing."""
+
+#: Seconds for which a reload may take: groups that are removed run their scripts.
+_LONGEST_WAIT = 240.0
 
 _CONFIRM = """\
 Keep the change of 'txcarp reload --confirm', which is undone otherwise. Show
@@ -36,9 +39,12 @@ def main(arguments: Sequence[str]) -> int:
         metavar="TIME",
         help="undo the change after this time, such as 2m, unless 'txcarp confirm' is given before",
     )
+    addWaiting(parser, _LONGEST_WAIT)
     options = parser.parse_args(arguments)
-    client = clientOf(options)
-    return asked("reload", lambda: _show(client.reload(options.dry_run, options.confirm), options))
+    client, terms = clientOf(options), waiting(options)
+    return asked(
+        "reload", lambda: _show(client.reload(options.dry_run, options.confirm, **terms), options)
+    )
 
 
 def confirm(arguments: Sequence[str]) -> int:

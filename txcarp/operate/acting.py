@@ -191,6 +191,27 @@ class Acting:
 
         return self._limited(done, terms).addCallbacks(good, bad)
 
+    def within(self, done: Deferred[Answer], terms: Terms, begun: Answer) -> Deferred[Answer]:
+        """
+        Wait for an answer as long as a request wants to.  What leads to the answer goes on.
+
+        @param begun: The answer to a request that does not want to wait.
+        """
+        waiting: Deferred[Answer] = Deferred()
+
+        def tell(result: Answer | Failure) -> None:
+            if not waiting.called:
+                waiting.callback(result)
+
+        def late(result: object, seconds: float) -> Answer:
+            words = f"What was asked for is not complete after {seconds:g} s. It goes on."
+            return refusal(504, "not-yet", words)
+
+        done.addBoth(tell)
+        if not terms.wait:
+            tell(begun)
+        return waiting.addTimeout(terms.timeout, self._clock, late)
+
     def _limited(self, done: Deferred[str], terms: Terms) -> Deferred[str]:
         """
         Wait for something as long as a request wants to.

@@ -24,13 +24,14 @@ from txcarp.addresses import parseAddress, textOf
 from txcarp.change import FileStatus, ReloadResult
 from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
-from txcarp.operate.acting import MAINTENANCE, Acting, BadTerms, Terms
+from txcarp.operate.acting import LONGEST_WAIT, MAINTENANCE, Acting, BadTerms, Terms
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
 from txcarp.operate.streams import EVENT_STREAM, LINES, MOST_READERS, Reader, Streams
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
+from txcarp.protocol.events import HoldReason
 from txcarp.service import CARPService
 from txcarp.virtualhost import VirtualHost
 
@@ -268,6 +269,8 @@ class Control:
         if status.role is not Role.MASTER:
             holds = ", ".join(hold.explain() for hold in status.holds)
             why = f"it is held back from the election: {holds}" if holds else "it does not run"
+            if any(hold.reason is HoldReason.DRAINED for hold in status.holds):
+                why += f"; 'txcarp resume {host.configuration.display}' ends the drain"
             raise _Refused(
                 409, "held-back", f"{host.configuration.display} cannot become master: {why}."
             )
@@ -280,11 +283,13 @@ class Control:
         confirm: float | None = None
         if given.get("confirm") is not None:
             confirm = _confirmation(given["confirm"])
+        terms = _terms({"timeout": LONGEST_WAIT, **given})
         # Reading the file with other rights than one's own is acting, too.
         reloader, actor = self._reloading(request)
         self._report(actor, "reload", "", given)
         done = reloader.preview() if dryRun else reloader.reload(confirm, actor)
-        return done.addCallback(_aboutReload)
+        begun = ReloadResult(("The file is read again. The log says what changes.",))
+        return self._acting.within(done.addCallback(_aboutReload), terms, _aboutReload(begun))
 
     def _confirmed(self, request: Request) -> Answer:
         reloader, actor = self._reloading(request)
