@@ -258,6 +258,18 @@ class MasterTests(DrainTestCase):
         [hold] = self.host(self.first).status().holds
         self.assertEqual(round(hold.remaining or 0), 600)
 
+    def test_oneAnyway(self) -> None:
+        """
+        If one of two administrators accepts that nobody is master, that is so.
+        """
+        self.start(self.first)
+        one = self.host(self.first).drain(anyway=True)
+        two = self.host(self.first).drain()
+        self.advance(SUCCESSION + 0.1)
+        self.assertEqual(self.successResultOf(one), Drained(""))
+        self.assertEqual(self.successResultOf(two), Drained(""))
+        self.assertOnly()
+
     def test_bothHosts(self) -> None:
         """
         Of two hosts that are drained at the same time, one remains master.
@@ -649,10 +661,13 @@ class PauseTests(SynchronousTestCase):
 
     def test_slept(self) -> None:
         """
-        A host that slept may have missed its successor, so it claims nothing.
+        A host that slept may have missed its successor, so it claims nothing, and does not put
+        the address back.
         """
         done = self.host.drain()
+        self.stage.journal.clear()
         self.stage.jump(SUCCESSION + 20)
+        self.assertEqual(self.stage.events("hold"), [])
         self.failureResultOf(done, NotDrained)
         self.assertIs(self.host.role, Role.BACKUP)
         self.assertEqual(self.host.status().holds, [])
