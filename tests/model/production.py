@@ -37,6 +37,7 @@ from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.leaving import RESIGNATION
 from txcarp.membership.memory import Memory
+from txcarp.membership.reception import keyringOf
 from txcarp.membership.timers import MasterPauses, tolerated
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
@@ -116,6 +117,7 @@ class ProductionHost(Machine):
         super().__init__(number, spec, kinds)
         settings = settingsOf(number, spec, dialect)
         self._configuration = configured(source=sourceOf(number), **settings)
+        self._keyring = keyringOf(self._configuration)
         self._pauses = MasterPauses(self._configuration)
         self._tolerated = ticks(tolerated(self._configuration))
         #: Only a decision about an offer needs to know what the others advertised.
@@ -137,7 +139,7 @@ class ProductionHost(Machine):
         holds: Any = _Holds({} if local.hold is None else {HoldReason.RESIGNED: None})
         sealing: Any = None
         self._advertiser = _Sent(
-            configuration, sealing, sealing, ledger, channels.values(), lambda bits: 0, memory
+            configuration, self._keyring, sealing, ledger, channels.values(), lambda bits: 0, memory
         )
         if local.state == "master":
             self._advertiser.said = self._advertiser.says
