@@ -1,10 +1,9 @@
 """
 Reads the blocks of keepalived.conf.
 
-A line is a keyword and its words; C{ '{' } and C{ '}' } begin and end a block.  A comment begins
-with C{#} or C{!}.  Other files are included.  Variables, sequences, and lines for one host only
-(C{@name}) are reported, and left out or left as they are: what they mean depends on how keepalived
-was started.
+A line is a keyword and its words; braces begin and end a block.  A comment begins with C{#} or
+C{!}.  Other files are included.  Variables, sequences, and lines for one host only (C{@name}) are
+reported and left out: what they mean depends on how keepalived was started.
 """
 
 from __future__ import annotations
