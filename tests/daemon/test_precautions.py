@@ -5,11 +5,14 @@ Tests for L{txcarp.daemon.precautions}.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import configured
+from txcarp.configuration.steps import ConfiguredStep
+from txcarp.daemon import precautions
 from txcarp.daemon.precautions import warn
 
 
@@ -18,7 +21,7 @@ class WarningTests(SynchronousTestCase):
     Warnings at the start.
     """
 
-    def warnings(self, **scripts: str | None) -> list[str]:
+    def warnings(self, **scripts: Any) -> list[str]:
         """
         The warnings about a configuration.
         """
@@ -26,6 +29,24 @@ class WarningTests(SynchronousTestCase):
         with capturedLogs() as events:
             warn(configured(**settings))
         return [formatEvent(event) or "" for event in events]
+
+    def test_steps(self) -> None:
+        """
+        So it does for the programs of steps, each once.
+        """
+        steps = [
+            ConfiguredStep(name="a", command=["/missing/x", "up"], undo=["/missing/x", "down"]),
+            ConfiguredStep(name="b", undo=["/bin/sh", "-c", "/missing/y"]),
+            ConfiguredStep(name="c", unit="x.service"),
+        ]
+        self.patch(precautions, "SYSTEMCTL", "/missing/systemctl")
+        self.assertEqual(
+            self.warnings(steps=steps),
+            [
+                "Step a: /missing/x cannot be run: No such file or directory",
+                "Step c: /missing/systemctl cannot be run: No such file or directory",
+            ],
+        )
 
     def test_scripts(self) -> None:
         """

@@ -338,9 +338,25 @@ class UnitTests(StepTestCase):
         stage.run(LOOK_EVERY)
         [look] = stage.scripts.running
         self.yields()
-        look.callback(ScriptResult(status=3))
+        with capturedLogs() as events:
+            look.callback(ScriptResult(status=3))
+        self.assertEqual(events, [])
         self.assertEqual(self.took("script"), [LOOK, systemctl("stop")])
         self.assertEqual(stage.host.status().holds, [])
+
+
+    def test_startedTooLate(self) -> None:
+        """
+        A unit whose start ends only when this host has given it up is not looked at.
+        """
+        stage = self.master(attrs.evolve(UNIT, timeout=1.0), hold=True)
+        start = stage.scripts.running.pop(0)
+        stage.run(1.0 + GRACE + 1.0)  # as if not even SIGKILL had ended systemctl
+        self.assertIs(stage.host.role, Role.BACKUP)
+        self.took()
+        start.callback(ScriptResult(status=0))
+        stage.run(LOOK_EVERY + 0.1)
+        self.assertNotIn(LOOK, self.took())
 
 
 class LiveTests(StepTestCase):

@@ -156,7 +156,7 @@ class UnitStep(_Step):
         acquisition = self._acquisition = object()
 
         def done(result: None) -> None:
-            if action == START and acquisition is self._acquisition:
+            if action == START:
                 self._misses = 0
                 self._lookLater(acquisition)
 
