@@ -35,6 +35,7 @@ from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.operate import connections, server
 from txcarp.operate.acting import USUAL_WAIT
+from txcarp.operate.connections import Channel, ControlFactory
 from txcarp.operate.control import Actor, Control, Request
 from txcarp.operate.documents import SCHEMA, Answer
 from txcarp.operate.gathering import Gathering
@@ -348,6 +349,41 @@ class BoundsTests(RunningTestCase):
         gaps = [later - earlier for earlier, later in pairwise(beats)]
         # 100 threads of this process compete with the reactor for its interpreter.
         self.assertLess(max(gaps), 5.0)
+
+    def test_requestsInTurn(self) -> None:
+        """
+        In one turn of the reactor, one request is handled at most, however many arrive; a program
+        that goes before its turn is forgotten.
+        """
+        clock = Clock()
+        turns: list[Any] = []
+        self.patch(clock, "callLater", lambda delay, *call: turns.append(partial(*call)))
+        factory = ControlFactory(self.control, clock)
+        handled: list[int] = []
+        for number in range(3):
+            channel = Channel()
+            channel.factory = factory
+            self.patch(channel, "takeTurn", partial(handled.append, number))
+            channel.dataReceived(b"GET /")
+            channel.dataReceived(b"v1/status HTTP/1.0\r\n\r\n")
+        for number in range(3):
+            self.assertEqual(len(handled), number)
+            self.assertEqual(len(turns), 1)
+            turns.pop()()
+        self.assertEqual((handled, turns), ([0, 1, 2], []))
+
+    async def test_unfinished(self) -> None:
+        """
+        Programs that go without a request, or in the middle of one, leave nothing behind.
+        """
+        part = b"POST /v1/reload HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"
+        for data in (b"", b"GET /v1/sta", part):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(self.path)
+            connection.sendall(data)
+            await self.until(lambda: self.connected() == 1)
+            connection.close()
+            await self.until(lambda: self.connected() == 0)
 
     def test_turns(self) -> None:
         """

@@ -17,11 +17,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
+from zope.interface import implementer
 
 from txcarp.addresses import parseAddress
 from txcarp.operate.control import Control, Request, Streaming
@@ -33,6 +34,9 @@ MOST_CLIENTS = 200
 
 #: Bytes of the longest body of a request.
 LONGEST_BODY = 4096
+
+#: Bytes of a request that are kept until it is its turn.
+_LONGEST_REQUEST = 1 << 16
 
 #: Seconds until a request must be complete, and then until its answer must be read.
 PATIENCE = 10.0
@@ -74,6 +78,7 @@ class HTTPRequest(http.Request):
         Answer the request, which is complete.  Forms are not parsed.
         """
         self.method, self.uri, self.clientproto = command, path, version
+        self.channel.awaitsAnswer = True
         if self._tooLong:
             words = f"A request has at most {LONGEST_BODY} bytes besides its headers."
             self._write(refusal(413, "too-long", words))
@@ -100,6 +105,7 @@ class HTTPRequest(http.Request):
             self._write(answer)
         else:
             self.channel.expireIn(None)
+            self.channel.awaitsAnswer = False
             stream(self, answer, self._end)
 
     def _write(self, answer: Answer) -> None:
@@ -122,11 +128,13 @@ class HTTPRequest(http.Request):
         http.Request.connectionLost(self, reason)
 
 
+@implementer(IHalfCloseableProtocol)
 class Channel(http.HTTPChannel):
     """
     A connection.
 
     @ivar actor: The user at the other end.
+    @ivar awaitsAnswer: Whether its request is complete, and the answer has an end.
     """
 
     requestFactory = HTTPRequest
@@ -135,6 +143,42 @@ class Channel(http.HTTPChannel):
     callLater: Any
     actor: Actor | None = None
     _timer: IDelayedCall | None = None
+    _unread = b""
+    awaitsAnswer = _isOver = False
+
+    def readConnectionLost(self) -> None:
+        """
+        Handle that nothing more will arrive.  A program may end its side when it has asked, and
+        read the answer after that.
+        """
+        self._isOver = True
+        if not (self._unread or self.awaitsAnswer):
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Do nothing: this side is never closed alone.
+        """
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Keep what arrives until it is the turn of this connection (L{ControlFactory.queue}).
+        """
+        self._unread += data
+        if len(self._unread) > _LONGEST_REQUEST:
+            self.transport.abortConnection()
+        else:
+            self.factory.queue(self)
+
+    def takeTurn(self) -> None:
+        """
+        Handle what has arrived.
+        """
+        data, self._unread = self._unread, b""
+        if data and self.transport is not None:
+            http.HTTPChannel.dataReceived(self, data)
+            if self._isOver and not self.awaitsAnswer:
+                self.transport.loseConnection()
 
     def connectionMade(self) -> None:
         """
@@ -167,6 +211,7 @@ class Channel(http.HTTPChannel):
         Stop waiting.
         """
         self.factory.connected -= 1
+        self._unread = b""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         http.HTTPChannel.connectionLost(self, reason)
@@ -205,6 +250,8 @@ class ControlFactory(http.HTTPFactory):
         self.control = control
         self.connected = 0
         self.isPublic = isPublic
+        self._reactor = reactor
+        self._waiting: dict[Channel, None] = {}
         #: The names of users who may act.  Looking up others could block.
         self._users = {uid: _userName(uid) for uid in (0, os.geteuid())}
 
@@ -215,6 +262,23 @@ class ControlFactory(http.HTTPFactory):
         if self.connected >= MOST_CLIENTS:
             return _TooMany()
         return http.HTTPFactory.buildProtocol(self, addr)
+
+    def queue(self, channel: Channel) -> None:
+        """
+        Let a connection handle what has arrived, in a turn of the reactor in which no other one
+        does.  Otherwise an advertisement that is due would wait for all requests that arrive at
+        the same time.
+        """
+        if not self._waiting:
+            self._reactor.callLater(0, self._next)
+        self._waiting[channel] = None
+
+    def _next(self) -> None:
+        channel = next(iter(self._waiting))
+        del self._waiting[channel]
+        if self._waiting:
+            self._reactor.callLater(0, self._next)
+        channel.takeTurn()
 
     def actorOf(self, connection: socket.socket) -> Actor:
         """
