@@ -75,7 +75,9 @@ class ReloaderTests(SynchronousTestCase):
         self.pass_(3)
         self.journal.clear()
 
-    def found(self, interface: str, addresses: object, virtual: Collection[bytes]) -> bytes:
+    def found(
+        self, interface: str, addresses: object, virtual: Collection[bytes], listing: object = None
+    ) -> bytes:
         """
         The source that the interface gives.
         """

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testbed.fixture import makeTestbed
 from txcarp.addresses import parseIPv4, parseVirtualAddress, textOf
+from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.network import defaults
-from txcarp.network.defaults import firstInterface, sourceOn
+from txcarp.network.defaults import Listing, firstInterface, sourceOn
 
 
 class FirstInterfaceTests(SynchronousTestCase):
@@ -77,6 +78,26 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual(source("192.0.2.1/32"), "10.0.0.5")
         self.assertEqual(source("192.0.2.1/32", "10.1.3.4"), "10.1.0.5")
         self.assertEqual(source("10.0.0.100", virtual=("10.0.0.5", "10.0.0.9")), "10.0.0.6")
+
+    def test_listedOnce(self) -> None:
+        """
+        For many groups, the addresses of the host are listed once.
+        """
+        testbed = makeTestbed(self)
+        node = testbed.node("a", "10.0.0.5/24")
+        made: list[BlockingNetlink] = []
+
+        def make() -> BlockingNetlink:
+            made.append(BlockingNetlink())
+            return made[-1]
+
+        self.patch(defaults, "BlockingNetlink", make)
+        listing = Listing()
+        with node.inside():
+            for _ in range(3):
+                self.assertEqual(textOf(sourceOn("eth0", [], (), listing)), "10.0.0.5")
+                self.assertRaises(ValueError, sourceOn, "eth9", [], (), listing)
+        self.assertEqual(len(made), 1)
 
     def test_none(self) -> None:
         """

@@ -14,6 +14,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
 from txcarp.configuration.stepkeys import STEP_KEYS, readStep
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.logs import facilityNumber
-from txcarp.network.defaults import Sources, sourceOn
+from txcarp.network.defaults import Listing, Sources, sourceOn
 from txcarp.statestore import defaultStateDirectory
 
 #: The most bytes that a file may have: some thousand groups.
@@ -83,7 +84,8 @@ def readFile(
         raise FileError(name, "", (), f"cannot be read: {reason}") from None
     if len(data) > _LARGEST:
         raise FileError(name, "", (), f"has more than {_LARGEST} bytes")
-    return readText(name, data, environment, sources or sourceOn)
+    listed = partial(sourceOn, listing=Listing())
+    return readText(name, data, environment, sources or listed)
 
 
 def readText(

@@ -27,7 +27,7 @@ from txcarp.daemon.notify import Notifier
 from txcarp.daemon.precautions import badScripts
 from txcarp.daemon.undoing import Undoing
 from txcarp.interfaces import IReloader
-from txcarp.network.defaults import sourceOn
+from txcarp.network.defaults import Listing, sourceOn
 from txcarp.network.sockets import checkCapabilities
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.protocol.actor import Actor
@@ -229,12 +229,14 @@ class Reloader(Service):
         known = {one.interface: one.source for one in present.values() if one.source is not None}
         held = {address.packed for one in present.values() for address in one.addresses}
 
+        listing = Listing()
+
         def source(
             interface: str, addresses: Sequence[VirtualAddress], virtual: Collection[bytes]
         ) -> bytes:
             try:
                 # The addresses of groups that are no longer in the file may still be here.
-                return sourceOn(interface, addresses, held.union(virtual))
+                return sourceOn(interface, addresses, held.union(virtual), listing)
             except (OSError, ValueError):
                 # An interface that is away for a moment must not keep the other groups from
                 # changing.

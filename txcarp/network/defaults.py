@@ -41,8 +41,38 @@ def firstInterface() -> str | None:
     return None
 
 
+class Listing:
+    """
+    The links and the IPv4 addresses of this host at one moment: when they are first needed.
+    """
+
+    def __init__(self) -> None:
+        self._indices: dict[str, int] | None = None
+        self._addresses: list[InterfaceAddress] = []
+
+    def on(self, interface: str) -> list[InterfaceAddress]:
+        """
+        The addresses on an interface.
+
+        @raise ValueError: If there is no such interface.
+        @raise OSError: If the kernel does not answer.
+        """
+        if self._indices is None:
+            with BlockingNetlink() as netlink:
+                indices = {link.name: link.index for link in netlink.links()}
+                self._addresses = list(netlink.addresses(socket.AF_INET))
+            self._indices = indices
+        if interface not in self._indices:
+            raise ValueError(f"there is no interface {interface}")
+        index = self._indices[interface]
+        return [address for address in self._addresses if address.index == index]
+
+
 def sourceOn(
-    interface: str, addresses: Sequence[VirtualAddress], virtual: Collection[bytes]
+    interface: str,
+    addresses: Sequence[VirtualAddress],
+    virtual: Collection[bytes],
+    listing: Listing | None = None,
 ) -> bytes:
     """
     Find the IPv4 address of this host from which to advertise: its own address in the network of
@@ -51,21 +81,17 @@ def sourceOn(
 
     @param addresses: The virtual IPv4 addresses of the group.
     @param virtual: The packed addresses that are none of this host alone.
+    @param listing: The addresses of this host, for several groups; by default they are listed for
+        this one.
     @return: The packed address.
     @raise ValueError: If there is no such interface, or it has no such address.
     @raise OSError: If the kernel does not answer.
     """
-    with BlockingNetlink() as netlink:
-        indices = [link.index for link in netlink.links() if link.name == interface]
-        present = netlink.addresses(socket.AF_INET)
-    if not indices:
-        raise ValueError(f"there is no interface {interface}")
+    present = (listing or Listing()).on(interface)
     own = [
         address
         for address in present
-        if address.index == indices[0]
-        and address.protocol != OURS
-        and address.local not in virtual
+        if address.protocol != OURS and address.local not in virtual
     ]
     if not own:
         raise ValueError(f"{interface} has no IPv4 address that this host alone has")
