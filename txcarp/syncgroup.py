@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.configuration.model import SyncSettings, VirtualHostConfiguration
-from txcarp.findings import Finding
 from txcarp.interfaces import ISetMember
 from txcarp.membership.participation import Participation
 from txcarp.membership.timers import cancel
@@ -558,7 +557,7 @@ class SyncGroup:
         }[member.witness]
         if member.run is not None:
             more = f"for {lasts:.0f} s so far; set {self.name}; heard on {others}. {words}"
-            member.run.diagnostics.found(Finding.SIDE_SILENT, more=more)
+            member.run.sideSilent(more)
 
     def _insist(self, member: Member, lasts: float) -> None:
         self._log.warn(

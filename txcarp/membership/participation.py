@@ -83,7 +83,6 @@ class Participation:
     @ivar mastership: The steps that are acquired on becoming master.
     @ivar leaving: Hands mastership over, and leaves the group.
     @ivar draining: Keeps this host out of the election for an administrator.
-    @ivar diagnostics: Reports faults of the group.
     """
 
     _log = Logger()
@@ -142,7 +141,7 @@ class Participation:
             family: FirewallWatch(clock, channel, configuration, self._readInFront, memory.limits)
             for family, channel in self._channels.items()
         }
-        self.diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
+        self._diagnostics = Diagnostics(configuration, clock, memory, diagnosisObservers)
         unread = partial(haveUnread, channels)
         self.masterDown = MasterDown(
             clock,
@@ -173,7 +172,7 @@ class Participation:
             failed=lambda name: self.tell(events.StepFailed(name)),
             ready=self._roles.notifyReadiness,
             handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
-            cannotReset=lambda why: self.diagnostics.found(Finding.NO_RESET, more=why),
+            cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
         )
@@ -187,7 +186,7 @@ class Participation:
             damping=self._damping,
             masterDown=self.masterDown,
             firewalls=self._firewalls,
-            diagnostics=self.diagnostics,
+            diagnostics=self._diagnostics,
             roles=self._roles,
             mastership=self.mastership,
             trace=trace,
@@ -222,7 +221,7 @@ class Participation:
             holds=self.holds,
             leaving=self.leaving,
             mastership=self.mastership,
-            diagnostics=self.diagnostics,
+            diagnostics=self._diagnostics,
         )
         self._beats = _beatsFor(keyring)
         self._follows = configuration.followPeers
@@ -291,6 +290,14 @@ class Participation:
         if self.advertiser.insist(insists):
             self._own.forget()
 
+    def sideSilent(self, more: str) -> None:
+        """
+        Report that the master is silent here, and heard on another side of the set.
+
+        @param more: Details for people.
+        """
+        self._diagnostics.found(Finding.SIDE_SILENT, more=more)
+
     @property
     def lastLoss(self) -> str:
         """
@@ -332,7 +339,7 @@ class Participation:
                 case Heard():
                     self._heard(event)
                 case events.Refused():
-                    self.diagnostics.refused(event)
+                    self._diagnostics.refused(event)
                     candidate.isOld()  # it may have been the last packet of those that are old
                     if event.putsOff:
                         candidate.decide(event)
@@ -452,7 +459,7 @@ class Participation:
         isBowOut = peer.timing == LEAVING
         if not isBowOut:
             if isMaster or not event.expected or event.hasLapsed:
-                self.diagnostics.heard(event, self._own.now() if isMaster else None)
+                self._diagnostics.heard(event, self._own.now() if isMaster else None)
             new = self._memory.peers.heard(event, self._platform.clock.seconds())
             if new is not None and not isMaster:
                 self._memory.chronicle.otherMaster(new)
@@ -482,7 +489,7 @@ class Participation:
             self.candidate.isOld()  # it may have been the last packet of those that are old
             return False
         if event.peer.timing != LEAVING and beats.isBehind(event.peer.source):
-            self.diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
+            self._diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
         return True
 
     def formsOf(self, source: bytes) -> tuple[str, ...]:
@@ -516,7 +523,7 @@ class Participation:
         for adopt in (
             *(channel.adopt for channel in self._channels.values()),
             *(firewall.adopt for firewall in self._firewalls.values()),
-            *(self._own.adopt, self._roles.adopt, self._damping.adopt, self.diagnostics.adopt),
+            *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
             *(self._readiness.adopt, self.leaving.adopt),
         ):
