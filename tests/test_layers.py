@@ -19,7 +19,7 @@ import txcarp
 #: The layers from the lowest to the highest, each with its modules and packages.  A module may
 #: import modules of its own package, and of lower layers.
 LAYERS = (
-    ("txcarp.links", "txcarp.statewriter", "txcarp.plugins"),
+    ("txcarp.guard.sentry", "txcarp.links", "txcarp.statewriter", "txcarp.plugins"),
     ("txcarp.protocol",),
     ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
     ("txcarp.occurrences",),
@@ -33,7 +33,7 @@ LAYERS = (
     ("txcarp.configuration.settings",),
     ("txcarp.configuration.difference",),
     ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile", "txcarp.requests"),
-    ("txcarp.netlink",),
+    ("txcarp.guard", "txcarp.netlink"),
     ("txcarp.statestore",),
     ("txcarp.network",),
     ("txcarp.checks",),

@@ -1,0 +1,405 @@
+"""
+Tests for L{txcarp.guard.sentry}.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txcarp.guard.sentry import Hands, Sentry
+
+ONE, TWO = (3, b"\x0a\x00\x00\x01", 24), (3, b"\x0a\x00\x00\x02", 24)
+PARCEL = (3, b"\x01\x00\x5e\x00\x00\x12", b"bow-out")
+SCRIPT = ("/down", ["/down", "eth0"], {}, 4.0)
+
+
+class FakeHands:
+    """
+    Records what is done.
+
+    @ivar stuck: Why an address cannot be removed, by address.
+    @ivar unwilling: Why a bow-out cannot be sent.
+    @ivar results: The results of the scripts that have ended, by process.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+        self.stuck: dict[tuple[int, bytes, int], str] = {}
+        self.unwilling = ""
+        self.results: dict[int, bool] = {}
+        self.missing = False
+
+    def remove(self, addresses: list[tuple[int, bytes, int]]) -> dict[Any, str]:
+        self.done.append(("remove", *addresses))
+        return {one: self.stuck[one] for one in addresses if one in self.stuck}
+
+    def send(self, parcels: list[tuple[int, bytes, bytes]]) -> str:
+        self.done.append(("send", *parcels))
+        return self.unwilling
+
+    def run(self, script: tuple[Any, ...]) -> int:
+        self.done.append(("run", script[0]))
+        if self.missing:
+            raise FileNotFoundError(2, "No such file or directory")
+        return 99
+
+    def ended(self, pid: int) -> bool | None:
+        return self.results.get(pid)
+
+    def kill(self, pid: int, number: int) -> None:
+        self.done.append(("kill", number))
+
+
+class SentryTests(SynchronousTestCase):
+    """
+    Tests for L{Sentry}.
+    """
+
+    def setUp(self) -> None:
+        self.hands = FakeHands()
+        self.clock = Clock()
+        self.asleep = 0.0
+        self.marks = memoryview(bytearray(64)).cast("I")
+        self.lines: list[str] = []
+        hands: Any = self.hands
+        self.sentry = Sentry(
+            hands,
+            self.marks,
+            self.lines.append,
+            self.clock.seconds,
+            lambda: self.clock.seconds() + self.asleep,
+        )
+
+    def will(
+        self,
+        slot: int = 0,
+        addresses: tuple[Any, ...] = (ONE,),
+        script: Any = None,
+        first: float | None = None,
+    ) -> None:
+        """
+        Receive a will, and a beat: the next one is due after a second, and missed after 1.5.
+        """
+        self.sentry.received(("will", slot, 7, f"vhid {slot}", addresses, script, first))
+        self.beat(slot)
+
+    def beat(self, slot: int = 0, *parcels: Any) -> None:
+        self.sentry.received(("beat", slot, 1.0, 1.5, 3.0, parcels or (PARCEL,)))
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.sentry.look()
+
+    def test_dead(self) -> None:
+        """
+        The addresses are removed, then the bow-out is sent.  It happens once.
+        """
+        self.will()
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
+        self.assertEqual(
+            self.lines,
+            ["txcarp has died: the addresses of vhid 0 were removed, bowed out"],
+        )
+        self.sentry.died()
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_stuck(self) -> None:
+        """
+        Nothing is sent for a group whose address cannot be removed.
+        """
+        self.will(0, (ONE,))
+        self.will(1, (TWO,))
+        self.hands.stuck[ONE] = "Device or resource busy"
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("remove", ONE, TWO), ("send", PARCEL)])
+        self.assertIn("could not be removed (Device or resource busy)", self.lines[0])
+        self.assertIn("bowed out", self.lines[1])
+
+    def test_unsent(self) -> None:
+        """
+        It is said why a bow-out could not be sent.
+        """
+        self.will()
+        self.hands.unwilling = "Network is down"
+        self.sentry.died()
+        self.assertIn("were removed; the bow-out: Network is down", self.lines[0])
+
+    def test_hangs(self) -> None:
+        """
+        A daemon is deposed when its patience is over, and not before.  The mark comes first.
+        """
+        self.will(5)
+        self.advance(1.4)
+        self.beat(5)
+        self.advance(1.4)
+        self.assertEqual((self.hands.done, self.marks[5]), ([], 0))
+        marks = []
+        remove = self.hands.remove
+        self.hands.remove = lambda addresses: marks.append(self.marks[5]) or remove(addresses)  # type: ignore[func-returns-value,method-assign]
+        self.advance(0.1)
+        self.assertEqual(marks, [7])
+        self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
+        self.assertEqual(
+            self.lines, ["txcarp hangs: the addresses of vhid 5 were removed, bowed out"]
+        )
+        self.sentry.died()
+        self.assertEqual(len(self.hands.done), 2)
+        self.beat(5)  # the daemon does not know yet
+        self.advance(9.0)
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_otherGroup(self) -> None:
+        """
+        An address that another group holds by now stays, and so does that group.
+        """
+        self.will(0, (ONE, TWO))
+        self.advance(1.0)
+        self.will(1, (TWO,))
+        self.advance(0.5)
+        self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
+        self.assertEqual((self.marks[0], self.marks[1]), (7, 0))
+
+    def test_alive(self) -> None:
+        """
+        Another sign of life counts as well, and leaves the bow-out as it is.
+        """
+        self.will()
+        self.advance(1.4)
+        self.sentry.received(("alive", 0, 0.5, 1.0))
+        self.advance(0.9)
+        self.assertEqual(self.hands.done, [])
+        self.advance(0.1)
+        self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
+
+    def test_silent(self) -> None:
+        """
+        A host that is no longer master is not deposed.  If it dies, its addresses are removed, and
+        nothing is sent.
+        """
+        self.will()
+        self.sentry.received(("silent", 0))
+        self.advance(100.0)
+        self.assertEqual((self.hands.done, self.sentry.timeout()), ([], None))
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("remove", ONE)])
+
+    def test_gone(self) -> None:
+        """
+        A will that is withdrawn is not carried out.
+        """
+        self.will()
+        self.sentry.received(("gone", 0))
+        self.advance(100.0)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [])
+
+    def test_dismissed(self) -> None:
+        """
+        After a planned stop nothing is done.
+        """
+        self.will()
+        self.sentry.received(("dismissed", 0))
+        self.assertTrue(self.sentry.dismissed)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [])
+
+    def test_update(self) -> None:
+        """
+        Other addresses replace those before; the bow-out and the patience remain.  A later term of
+        the same group begins anew.
+        """
+        self.will()
+        self.advance(1.0)
+        self.sentry.received(("will", 0, 7, "vhid 0", (TWO,), None, None))
+        self.advance(0.5)
+        self.assertEqual(self.hands.done, [("remove", TWO), ("send", PARCEL)])
+        self.will()
+        self.sentry.received(("will", 0, 8, "vhid 0", (ONE,), None, None))
+        self.sentry.died()
+        self.assertEqual(self.hands.done[2:], [("remove", ONE)])
+
+    def test_paused(self) -> None:
+        """
+        When this process wakes up late, the machine paused, and the daemon gets that time, too.
+        """
+        self.will()
+        self.advance(1.25)
+        self.clock.advance(1.0)
+        self.sentry.late(1.0)
+        self.sentry.look()
+        self.advance(0.125)
+        self.assertEqual(self.hands.done, [])
+        self.advance(0.125)
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_hardlyLate(self) -> None:
+        """
+        A lateness that any process may have does not put it off.
+        """
+        self.will()
+        self.clock.advance(1.51)
+        self.sentry.late(0.01)
+        self.sentry.look()
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_waits(self) -> None:
+        """
+        No wait is longer than half of the time by which a daemon may be late: a longer pause would
+        not be noticed.
+        """
+        self.assertIsNone(self.sentry.timeout())
+        self.will()
+        self.assertEqual(self.sentry.timeout(), 0.25)
+        self.clock.advance(1.4)
+        self.assertAlmostEqual(self.sentry.timeout() or 0.0, 0.1)
+        self.clock.advance(9.0)
+        self.assertEqual(self.sentry.timeout(), 0.0)
+
+    def test_old(self) -> None:
+        """
+        A bow-out that was made before the machine slept is not sent: another host is master by now.
+        """
+        self.will()
+        self.asleep = 3.5
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("remove", ONE)])
+        self.assertIn("too old", self.lines[0])
+
+    def test_script(self) -> None:
+        """
+        Without addresses the down script runs, and the bow-out follows when it has ended well.
+        """
+        self.will(addresses=(), script=SCRIPT)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("run", "/down")])
+        self.advance(0.5)
+        self.assertTrue(self.sentry.isBusy)
+        self.hands.results[99] = True
+        self.advance(0.5)
+        self.assertFalse(self.sentry.isBusy)
+        self.assertEqual(self.hands.done[1:], [("remove",), ("send", PARCEL)])
+
+    def test_scriptFails(self) -> None:
+        """
+        Nothing is sent if it fails, or cannot be started.
+        """
+        self.will(addresses=(), script=SCRIPT)
+        self.hands.results[99] = False
+        self.sentry.died()
+        self.advance(0.1)
+        self.hands.missing = True
+        self.will(addresses=(), script=SCRIPT)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("run", "/down")] * 2)
+        self.assertIn("no bow-out is sent", self.lines[0])
+        self.assertIn("could not be started: No such file", self.lines[1])
+
+    def test_scriptHangs(self) -> None:
+        """
+        A script that takes too long is ended, and counts as failed.
+        """
+        self.will(addresses=(), script=SCRIPT)
+        self.sentry.died()
+        self.advance(3.9)
+        self.assertEqual(len(self.hands.done), 1)
+        self.advance(0.1)
+        self.advance(2.0)
+        self.assertEqual(self.hands.done[1:], [("kill", signal.SIGTERM), ("kill", signal.SIGKILL)])
+        self.hands.results[99] = True
+        self.advance(0.1)
+        self.assertEqual(len(self.hands.done), 3)
+
+    def test_scriptBesides(self) -> None:
+        """
+        The addresses and the bow-out do not wait for a script, unless it is to run first.
+        """
+        self.will(script=SCRIPT)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL), ("run", "/down")])
+        self.hands.results[99] = False
+        self.advance(0.0)
+        self.hands.done.clear()
+        self.hands.results.clear()
+        self.will(script=SCRIPT, first=1.0)
+        self.sentry.died()
+        self.assertEqual(self.hands.done, [("run", "/down")])
+        self.hands.results[99] = False
+        self.advance(0.1)
+        self.assertEqual(self.hands.done[1:], [("remove", ONE), ("send", PARCEL)])
+
+    def test_scriptFirstHangs(self) -> None:
+        """
+        The addresses wait for that script for a limited time.
+        """
+        self.will(script=SCRIPT, first=1.0)
+        self.sentry.died()
+        self.advance(1.0)
+        self.assertEqual(self.hands.done[1:], [("remove", ONE), ("send", PARCEL)])
+        self.advance(3.0)
+        self.assertEqual(self.hands.done[3:], [("kill", signal.SIGTERM)])
+
+
+class HandsTests(SynchronousTestCase):
+    """
+    Tests for L{Hands}.
+    """
+
+    def setUp(self) -> None:
+        self.hands = Hands(-1, -1, -1, -1)
+
+    def test_gone(self) -> None:
+        """
+        An address that is not there is gone, and so is one of an interface that is not there.
+        """
+        loopback = socket.if_nametoindex("lo")
+        addresses = [(loopback, b"\x7f\x09\x09\x09", 32), (9999, b"\x0a\0\0\1", 24)]
+        addresses.append((loopback, bytes.fromhex("20010db8" + "00" * 11 + "01"), 64))
+        self.assertEqual(self.hands.remove(addresses), {})
+        self.assertEqual(self.hands.remove([]), {})
+
+    def test_noSocket(self) -> None:
+        """
+        It is no exception that there is no socket for a bow-out.
+        """
+        self.assertEqual(self.hands.send([(1, b"\x7f\0\0\1", b"x")]), "there is no socket for it")
+
+    def test_run(self) -> None:
+        """
+        A script runs with its arguments and its environment, and ordinary signals.
+        """
+        out = Path(self.mktemp()).absolute()
+        script = f'echo "$1 $WORD" > {out}; kill -TERM $$'
+        pid = self.hands.run(("/bin/sh", ["sh", "-c", script, "sh", "eth0"], {"WORD": "x"}, None))
+        while (good := self.hands.ended(pid)) is None:
+            pass
+        self.assertFalse(good)
+        self.assertEqual(out.read_text(), "eth0 x\n")
+
+
+class ProgramTests(SynchronousTestCase):
+    """
+    The program as a process.
+    """
+
+    def test_imports(self) -> None:
+        """
+        It imports neither this program nor what would make it large.
+        """
+        directory = Path(sys.modules[Sentry.__module__].__file__ or "").parent
+        code = "import sys; sys.path.append(sys.argv[1]); import sentry; print(*sys.modules)"
+        python = [sys.executable, "-I", "-S", "-E", "-c", code, str(directory)]
+        loaded = subprocess.run(python, capture_output=True, check=True, text=True).stdout.split()
+        heavy = {"typing", "enum", "re", "subprocess", "socket", "signal", "logging", "txcarp"}
+        self.assertEqual(heavy.intersection(loaded), set())
+        self.assertLess(len(loaded), 60)
+        self.assertTrue(os.path.exists(directory / "sentry.py"))
