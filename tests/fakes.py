@@ -98,6 +98,9 @@ class FakeTransport:
     def hasUnread(self) -> bool:
         return self.unread
 
+    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
+        return 7, b"", packet
+
     def linkLocals(self) -> Sequence[bytes]:
         return self.linkLocalAddresses
 

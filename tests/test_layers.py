@@ -19,9 +19,9 @@ import txcarp
 #: The layers from the lowest to the highest, each with its modules and packages.  A module may
 #: import modules of its own package, and of lower layers.
 LAYERS = (
-    ("txcarp.guard.sentry", "txcarp.links", "txcarp.statewriter", "txcarp.plugins"),
-    ("txcarp.protocol",),
-    ("txcarp.addresses", "txcarp.change", "txcarp.findings"),
+    ("txcarp.companion", "txcarp.guard.sentry", "txcarp.links", "txcarp.plugins"),
+    ("txcarp.protocol", "txcarp.statewriter"),
+    ("txcarp.addresses", "txcarp.bequest", "txcarp.change", "txcarp.findings"),
     ("txcarp.occurrences",),
     ("txcarp.status",),
     ("txcarp.explanation", "txcarp.interfaces"),

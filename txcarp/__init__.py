@@ -32,6 +32,8 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{client}: the other side of that, for commands and other programs.
   - C{clock}: time.
   - C{logs}: logs that never make the process wait.
+  - C{guard}: gives back what a process holds when it dies or hangs.
+  - C{companion}: starts the small processes beside this one.
   - C{network}: sockets, links and addresses of the kernel.
   - C{netlink}: the kernel's side of links and addresses.
   - C{socketreader}: reads a socket on the reactor.
@@ -42,6 +44,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{addresses}: addresses as people write them.
   - C{links}: links and addresses as the kernel describes them.
   - C{change}: a change of role, and the result of a script.
+  - C{bequest}: what a master leaves behind.
   - C{findings}: the faults of a group.
   - C{occurrences}: what happens to a virtual host.
   - C{observer}: the engine of C{txcarp observe}.
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
     from txcarp.addresses import VirtualAddress as VirtualAddress
     from txcarp.addresses import parseIPv4 as parseIPv4
     from txcarp.addresses import parseIPv6 as parseIPv6
+    from txcarp.bequest import Bequest as Bequest
+    from txcarp.bequest import ScriptCommand as ScriptCommand
     from txcarp.change import Change as Change
     from txcarp.change import Drained as Drained
     from txcarp.change import FileStatus as FileStatus
@@ -102,6 +107,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import ICheckPlugin as ICheckPlugin
     from txcarp.interfaces import IConnections as IConnections
     from txcarp.interfaces import IDiagnosisObserver as IDiagnosisObserver
+    from txcarp.interfaces import IGuard as IGuard
     from txcarp.interfaces import ILeaseObserver as ILeaseObserver
     from txcarp.interfaces import ILinkMonitor as ILinkMonitor
     from txcarp.interfaces import ILinkObserver as ILinkObserver
@@ -119,6 +125,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IStateStore as IStateStore
     from txcarp.interfaces import ITrace as ITrace
     from txcarp.interfaces import IVirtualInterfaces as IVirtualInterfaces
+    from txcarp.interfaces import IWill as IWill
     from txcarp.interfaces import IWitness as IWitness
     from txcarp.links import InterfaceAddress as InterfaceAddress
     from txcarp.links import Link as Link
@@ -166,6 +173,7 @@ _MODULES = {
     "AddressStatus": "txcarp.status",
     "AlreadyRunning": "txcarp.network.hostlock",
     "BadState": "txcarp.statefile",
+    "Bequest": "txcarp.bequest",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
     "CheckPlugin": "txcarp.checks.plugins",
@@ -203,6 +211,7 @@ _MODULES = {
     "ICheckPlugin": "txcarp.interfaces",
     "IConnections": "txcarp.interfaces",
     "IDiagnosisObserver": "txcarp.interfaces",
+    "IGuard": "txcarp.interfaces",
     "ILeaseObserver": "txcarp.interfaces",
     "ILinkMonitor": "txcarp.interfaces",
     "ILinkObserver": "txcarp.interfaces",
@@ -222,6 +231,7 @@ _MODULES = {
     "ITrace": "txcarp.interfaces",
     "IVirtualInterfaces": "txcarp.interfaces",
     "IWitness": "txcarp.interfaces",
+    "IWill": "txcarp.interfaces",
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
@@ -236,6 +246,7 @@ _MODULES = {
     "ReloadResult": "txcarp.change",
     "Role": "txcarp.protocol.effects",
     "SavedDrain": "txcarp.protocol.sealstate",
+    "ScriptCommand": "txcarp.bequest",
     "ScriptResult": "txcarp.change",
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",

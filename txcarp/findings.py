@@ -31,6 +31,7 @@ class Finding(enum.Enum):
     NO_MASTER = "no-master"
     NO_RESET = "no-reset"
     SIDE_SILENT = "side-silent"
+    GUARD_ENDED = "guard-ended"
 
 
 @attrs.frozen

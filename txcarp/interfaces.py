@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from txcarp.addresses import Holding, VirtualAddress
+    from txcarp.bequest import Bequest
     from txcarp.change import Change, FileStatus, Readiness, ReloadResult, ScriptResult
     from txcarp.findings import Diagnosis
     from txcarp.links import InterfaceAddress, Link
@@ -47,6 +48,13 @@ class IAdvertisementTransport(Interface):
         Send an IP packet to the destination in its header: the group, or one peer.
 
         @raise OSError: If the kernel refuses it.
+        """
+
+    def parcel(packet: bytes) -> tuple[int, bytes, bytes] | None:
+        """
+        Return what L{send} would send, for another process: the index of the interface, the
+        destination, and what to send to it, as for L{IWill.beat}; C{None} if the interface is
+        missing.
         """
 
     def linkLocals() -> Sequence[bytes]:
@@ -401,6 +409,13 @@ class IScriptRunner(Interface):
         """
 
 
+    def locate(path: str) -> str | None:
+        """
+        Return the absolute path of the file that L{run} starts; C{None} if another program cannot
+        start it.
+        """
+
+
 class IMastershipStep(Interface):
     """
     A step of becoming master: something that a host acquires when it becomes master, and
@@ -632,6 +647,82 @@ class ISetMember(Interface):
         """
 
 
+class IWill(Interface):
+    """
+    What a guard does for one virtual host when this process dies or hangs.  It begins anew each
+    time that this host becomes master.
+    """
+
+    isDeposed = Attribute(
+        """Whether the guard has carried the will out although this process lives, so that another
+        host is master by now."""
+    )
+
+    def begin(bequest: Bequest) -> None:
+        """
+        Begin a will, in place of one before.
+
+        @param bequest: What to give back.
+        """
+
+    def change(bequest: Bequest) -> None:
+        """
+        Change what L{begin} said.  Does nothing if there is no will.
+        """
+
+    def beat(
+        expected: float,
+        patience: float,
+        lasting: float,
+        parcels: Sequence[tuple[int, bytes, bytes]],
+    ) -> None:
+        """
+        Hand over a bow-out in place of the one before, and show that this process does not hang.
+
+        @param expected: Seconds until the next sign of life is due.
+        @param patience: Seconds until this process counts as hanging.
+        @param lasting: Seconds until the bow-out is too old to be sent.
+        @param parcels: What to send: for each packet the index of the interface, the destination
+            (a packed IP address, an Ethernet address, or nothing for a frame), and the packet.
+        """
+
+    def alive(expected: float, patience: float) -> None:
+        """
+        Show that this process does not hang.  See L{beat} for the parameters.
+        """
+
+    def silence() -> None:
+        """
+        Have no bow-out sent from now on, because this host is not master any more, and do not
+        expect signs of life.  The addresses and the script remain.
+        """
+
+    def withdraw() -> None:
+        """
+        End the will, because everything is given back.
+        """
+
+    def close() -> None:
+        """
+        Do what L{withdraw} does, for ever.
+        """
+
+
+class IGuard(Interface):
+    """
+    Carries out the wills of the virtual hosts of this process when it dies or hangs.
+    """
+
+    def will(name: str, lost: Callable[[], None]) -> IWill:
+        """
+        Make the place for the will of a virtual host.
+
+        @param name: The virtual host, for log lines.
+        @param lost: Called when the guard has died.  Another one will take its place.
+        @raise OSError: If there are too many.
+        """
+
+
 class IPlatform(Interface):
     """
     The machine that virtual hosts run on.  All virtual hosts of a process share one.
@@ -672,6 +763,10 @@ class IPlatform(Interface):
 
     probes: Any = Attribute(
         """Runs the health checks of all virtual hosts (L{txcarp.checks.probes.Probes})."""
+    )
+
+    guard: IGuard | None = Attribute(
+        """Gives back what this process holds if it dies or hangs; C{None} if nothing does."""
     )
 
     def pauseSeconds() -> float:

@@ -16,9 +16,11 @@ from zope.interface import implementer
 from txcarp.checks.probes import Probes
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.clock.steady import SteadyClock
+from txcarp.guard.guard import Guard
 from txcarp.interfaces import (
     IAddressTable,
     IConnections,
+    IGuard,
     ILinkMonitor,
     INeighbours,
     INetwork,
@@ -62,6 +64,7 @@ class LinuxPlatform:
         virtualInterfaces: IVirtualInterfaces | None = None,
         stateFile: str | None = None,
         stateSocket: bool = True,
+        guard: bool = True,
     ) -> None:
         """
         Parts that are not given are made here.  A part that is given is not closed here.
@@ -71,6 +74,8 @@ class LinuxPlatform:
             recognised by; C{None} for none.
         @param stateSocket: Whether C{txcarp forget} reaches this process through a socket beside
             that file.  A process with a control socket needs none.
+        @param guard: Whether another process may give back what this one holds if it dies.  There
+            is none if C{network} or C{addresses} is given: only this process can use them.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -84,6 +89,10 @@ class LinuxPlatform:
         self._clock: MonotonicClock | None = None
         if clock is None:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
+        self.guard: IGuard | None = None
+        if guard and network is None and addresses is None:
+            self.guard = Guard(cast(IReactorFDSet, reactor), clock)
+            self._parts.append(self.guard)
         known = AddressList(self._netlink, clock)
         if addresses is None or network is None:
             self._parts.append(known)

@@ -104,26 +104,18 @@ class SeparateWriter:
         """
         process, self._process = self._process, None
         if process is not None:
+            from txcarp import companion
+
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
+            companion.leave(process)
 
     def _ask(self, text: bytes) -> int:
         if self._process is None:
-            if not sys.executable or getattr(sys, "frozen", False):
-                # There is no interpreter, and a program in one file would start itself.
-                raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
-            import subprocess
+            from txcarp import companion
 
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, self._path],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C is not meant for it
-            )
+            self._process = companion.start(__file__, self._path, pipes=True)
         to, back = self._process.stdin, self._process.stdout
         assert to is not None
         assert back is not None

@@ -158,6 +158,7 @@ class GoodTests(FileTestCase):
             ),
             ("assign = true", {"assign": True}),
             ("release_first = true", {"releaseFirst": True}),
+            ("guard = false", {"guard": False}),
             ("virtual_mac = true", {"virtualMAC": bytes.fromhex("00005e000101")}),
             ("virtual_mac = false", {"virtualMAC": None}),
             ('virtual_mac = "02:00:00:00:00:07"', {"virtualMAC": bytes.fromhex("020000000007")}),

@@ -798,6 +798,15 @@ class GroupTests(_Case):
             error = self.assertRaises(CommandLineError, parsed, f"--http={wrong}")
             self.assertIn(f"{wrong!r} is not an endpoint such as", str(error))
 
+    def test_guard(self) -> None:
+        """
+        The guard is on unless it is switched off.
+        """
+        self.assertTrue(configured().guard)
+        for text, guard in (("on", True), ("off", False)):
+            self.assertIs(configured(f"--guard={text}").guard, guard)
+        self.assertIn("'no' is neither on nor off", self.usageError("--guard=no"))
+
     def test_control(self) -> None:
         """
         Without a file, there is a control socket only on request.

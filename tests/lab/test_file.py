@@ -16,6 +16,7 @@ from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest
 
 from tests.lab.daemons import TWISTD, Daemon, environment
 from tests.lab.holders import Holders

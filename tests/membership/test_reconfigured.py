@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "checks": (HealthCheck("always", Scripted()),),
     "steps": (ConfiguredStep(name="nothing", command=("/bin/true",)),),
     "ignoreLink": True,
+    "guard": False,
     "releaseFirst": True,
     "announceEvery": 10.0,
     "upScript": "other-up",

@@ -29,6 +29,7 @@ class FakeInterface:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.index: int | None = 7
 
     def hardwareAddress(self) -> bytes:
         return CARD
@@ -171,6 +172,28 @@ class AdvertisementTransportTests(SynchronousTestCase):
             self.assertFramed(packet, bytes.fromhex(destination), VIRTUAL)
         self.make(broadcast=True, hardware=VIRTUAL).send(crafted.packet())
         self.assertFramed(crafted.packet(), BROADCAST, VIRTUAL)
+
+    def test_parcel(self) -> None:
+        """
+        Another process gets the frame, or the packet and where to send it.
+        """
+        packet, group = crafted.packet(), bytes.fromhex("01005e000012")
+        transport = self.make()
+        self.assertEqual(transport.parcel(packet), (7, group, packet))
+        self.assertEqual(self.make(broadcast=True).parcel(packet), (7, BROADCAST, packet))
+        frame = group + VIRTUAL + b"\x08\x00" + packet
+        self.assertEqual(self.make(hardware=VIRTUAL).parcel(packet), (7, b"", frame))
+        unicast = crafted.packet(destination="10.99.0.9")
+        self.assertEqual(
+            self.make(hardware=VIRTUAL).parcel(unicast), (7, packed("10.99.0.9"), unicast)
+        )
+        six = bytes.fromhex("333300000012")
+        self.assertEqual(self.make(GROUP6).parcel(ipv6Packet()), (7, six, ipv6Packet()))
+        self.interface.index = None
+        transport = AdvertisementTransport(
+            self.interface, self.port, crafted.VHID, GROUP6, False, None
+        )
+        self.assertIsNone(transport.parcel(ipv6Packet()))
 
     def test_peers(self) -> None:
         """

@@ -153,7 +153,8 @@ class TimelineTests(SynchronousTestCase):
             number = int(event[5], 16)
             if event[2] != own:
                 counter.last = number
-            elif (expected := counter.next()) >= 0:
+            elif (expected := counter.following) >= 0:
+                self.assertEqual(counter.next(), expected)
                 self.assertEqual(f"{expected:016x}", event[5], (name, event))
                 foretold += 1
         return foretold

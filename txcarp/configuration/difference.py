@@ -27,6 +27,7 @@ LIVE = frozenset(
     + ("anyFamily", "trackedInterfaces", "checks", "steps", "ignoreLink", "releaseFirst")
     + ("announceEvery", "resetConnections")
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
+    + ("guard",)
     + ("password", "otherPasswords", "otherAddresses", "signedHardware")
     + ("source", "source6", "peers", "followPeers", "title", "sync", "debug")
 )

@@ -227,6 +227,8 @@ class VirtualHostConfiguration:
     @ivar downScriptFirst: With assign, seconds for which the addresses wait for the down script
         before they are removed; C{None} to run it after that.
     @ivar assign: Whether this program adds and removes the addresses itself.
+    @ivar guard: Whether another process gives back the addresses, and bows out, if this process
+        dies or hangs as master: with assign, or with shutdown and a down script.
     @ivar releaseFirst: Whether a master that leaves releases everything before it bows out, for
         services that must never run on two hosts.
     @ivar resetConnections: With assign, whether the TCP connections of addresses that leave are
@@ -283,6 +285,7 @@ class VirtualHostConfiguration:
     scriptTimeout: float | None = None
     downScriptFirst: float | None = None
     assign: bool = False
+    guard: bool = True
     releaseFirst: bool = False
     resetConnections: bool = False
     virtualMAC: bytes | None = attrs.field(default=None, converter=hardwareAddressOrNone)

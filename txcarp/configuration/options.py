@@ -140,6 +140,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             A master that leaves bows out first and answers until its successor advertises.
             With this option it first removes the addresses and stops what depends on them: for
             services that must never run on two hosts."""),
+        Option("--guard=SWITCH", "guard", "on",
+            "give up the addresses if txcarp dies or hangs: on, off", """
+            A small process, the guard, removes the addresses (or runs the down script, with
+            ``--shutdown``) and bows out if txcarp is killed, or hangs for one and a half
+            intervals. See "The guard" in the guide.""", kind="switch"),
         Option("--virtual-mac", "virtualMAC", "",
             "virtual MAC address 00:00:5e:00:01:VHID", """
             Needs ``--assign``. The MAC address moves to the next master together with the

@@ -108,6 +108,12 @@ KEYS = (
         *_FLAG,
         "add and remove the addresses, on lease; false if the group has scripts, true otherwise",
     ),
+    Key(
+        "guard",
+        ("guard",),
+        *_FLAG,
+        "give up the addresses if txcarp dies or hangs [true]",
+    ),
     Key("release_first", ("releaseFirst",), *_FLAG),
     Key(
         "reset_connections",

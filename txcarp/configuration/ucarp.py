@@ -336,9 +336,16 @@ def _passwordIn(path: str) -> bytes:
     return password
 
 
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError(f"{text!r} is neither on nor off")
+    return text == "on"
+
+
 #: A reader for each L{Option.kind<txcarp.configuration.options.Option>}.
 READERS: Mapping[str, Callable[[str], Any]] = {
     "text": str,
+    "switch": _switch,
     "password": os.fsencode,
     "passwordFile": _passwordIn,
     "number": _number,

@@ -1,5 +1,8 @@
 """
 The guard: a small process that gives back what a daemon holds when that dies or hangs.
 
-  - L{sentry<txcarp.guard.sentry>}: the program of that process.
+In reading order:
+
+  - C{guard}: the side of the daemon: starts the process, and hands over the wills.
+  - C{sentry}: the program of that process.
 """

@@ -548,13 +548,14 @@ def say(line: str) -> None:
             pass
 
 
-def main(descriptors: Sequence[int]) -> None:
+def main() -> None:
     """
-    Guard the daemon at the other end of a socket.
-
-    @param descriptors: The socket, the shared memory, and the four sockets of L{Hands}.
+    Guard the daemon at the other end of a socket.  The arguments of the process are descriptors:
+    the socket, the shared memory, and the four sockets of L{Hands}.
     """
     import mmap
+
+    descriptors = [int(one) for one in sys.argv[1:]]
 
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -570,9 +571,8 @@ def main(descriptors: Sequence[int]) -> None:
             say(line)
 
     lacking = protect()
-    daemon.send(marshal.dumps(("ready", lacking)))
+    try:
+        daemon.send(marshal.dumps(("ready", lacking)))
+    except OSError:
+        pass  # it has died already, and its wills wait to be read
     watch(Sentry(hands, marks, report), daemon)
-
-
-if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]])

@@ -11,7 +11,7 @@ which a backup takes over, and only a healthy master renews it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -66,6 +66,7 @@ class AddressLeases:
     """
     Holds the addresses of one virtual host while it is master.
 
+    @ivar renewal: Knows when the lease is renewed.
     @ivar restored: How many times an address was put back after another program had removed
         or changed it.
     """
@@ -90,6 +91,8 @@ class AddressLeases:
         restored: Callable[[], None] = lambda: None,
         unfit: Callable[[], None] = lambda: None,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
+        changed: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param lease: The lifetime of the addresses in seconds.
@@ -103,6 +106,8 @@ class AddressLeases:
         @param unfit: Called when a healthy master cannot keep the addresses.
         @param note: Called, as often as it is logged, when addresses were lost: a word for that,
             what happened, and why.
+        @param changed: Called when L{held} has changed, before an address is added.
+        @param alive: Called when the lease was renewed between two advertisements.
         """
         self.restored = 0
         self._table = table
@@ -116,6 +121,7 @@ class AddressLeases:
         self._tellRestored = restored
         self._tellUnfit = unfit
         self._note = note
+        self._tellChanged = changed
         self._held: dict[bytes, VirtualAddress] = {}
         self._active = False
         self._confirmed = float("-inf")
@@ -123,7 +129,7 @@ class AddressLeases:
         #: When addresses were last put back.
         self._repairs: deque[float] = deque(maxlen=_REPAIRS)
         self._comparison: IDelayedCall | None = None
-        self._renewal = Renewal(clock, lease, interval, fit=fit, renew=self._renew)
+        self.renewal = Renewal(clock, lease, interval, fit=fit, renew=self._renew, alive=alive)
 
     @inlineCallbacks
     def acquire(self, change: Change) -> Generator[Deferred[Any], Any, None]:
@@ -137,7 +143,8 @@ class AddressLeases:
         ours = self._notForeign(self._addresses.values(), _STAYS)
         self._held = {address.packed: address for address in ours}
         self._confirmed = self._clock.seconds()
-        self._renewal.begin()
+        self.renewal.begin()
+        self._tellChanged()
         yield self._hold(ours)
 
     @inlineCallbacks
@@ -151,7 +158,7 @@ class AddressLeases:
             return
         self._table.unwatch(self._interface, self)
         self._active = False
-        self._renewal.end()
+        self.renewal.end()
         if self._comparison is not None:
             self._comparison.cancel()
             self._comparison = None
@@ -168,7 +175,14 @@ class AddressLeases:
         """
         if lease != self._lease:
             self._lease = lease
-            self._renewal.adopt(lease)
+            self.renewal.adopt(lease)
+
+    @property
+    def held(self) -> Collection[VirtualAddress]:
+        """
+        The addresses that are on lease, or are being added.
+        """
+        return self._held.values()
 
     def change(self, addresses: Sequence[VirtualAddress]) -> None:
         """
@@ -190,6 +204,7 @@ class AddressLeases:
         new = [one for packed, one in self._addresses.items() if before.get(packed) != one]
         added = self._notForeign(new, _STAYS)
         self._held.update((one.packed, one) for one in added)
+        self._tellChanged()
         if added and self._fit():  # otherwise the next renewal by a healthy master adds them
             self._hold(added).addErrback(self._notBack)
 
@@ -217,7 +232,7 @@ class AddressLeases:
         Extend the lease, since a healthy master has sent an advertisement.
         """
         if self._active:
-            self._renewal.advertised()
+            self.renewal.advertised()
 
     def addressesGone(self, addresses: Sequence[bytes]) -> None:
         """
@@ -229,7 +244,7 @@ class AddressLeases:
         self._takeUp(addresses)
         if not self._active or not gone:
             return
-        if self._lapsed or self._renewal.isOver or not self._fit():
+        if self._lapsed or self.renewal.isOver or not self._fit():
             if self._sayOnce.ready("over") is not None:
                 self._log.error(
                     "The lease of {names} on {interface} has ended, because this host slept, was "
@@ -311,6 +326,7 @@ class AddressLeases:
                 interface=self._interface,
             )
             self._held.update((address.packed, address) for address in free)
+            self._tellChanged()
             if self._fit():
                 self._holdAgain(free).addErrback(self._notBack)
 

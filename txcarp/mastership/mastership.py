@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from txcarp.bequest import Bequest
 from txcarp.change import Change, Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.steps import AFTER_ADDRESSES, BEFORE_ADDRESSES
@@ -132,6 +133,9 @@ class Mastership:
         cannotReset: Callable[[str], None],
         limits: SayOnce,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
+        changed: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
+        givenBack: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param before: Steps to acquire before the addresses.
@@ -148,6 +152,9 @@ class Mastership:
         @param cannotReset: Called with the reason why this host cannot end TCP connections.
         @param limits: Limits the rate of log lines.
         @param note: Called when addresses were lost: a word for that, what happened, and why.
+        @param changed: Called when L{bequest} has changed, before an address is added.
+        @param alive: Called when the lease was renewed between two advertisements.
+        @param givenBack: Called when all steps are released.
         """
         self.leases: AddressLeases | None = None
         self._resets: ConnectionResets | None = None
@@ -155,6 +162,8 @@ class Mastership:
         self._scripts: ScriptsAlongside | None = None
         self._configuration = configuration
         self._failed = failed
+        self._givenBack = givenBack
+        self._links = platform.links
         self._leaving = False
         self._handedOver = handedOver
         self._clock = platform.clock
@@ -173,12 +182,13 @@ class Mastership:
             soon=_SOON if configuration.assign else (),
             fit=fit,
         )
-        self._script = script = ScriptStep(platform.scripts, configuration)
+        self._script = script = ScriptStep(platform.scripts, configuration, changed=changed)
         steps: tuple[IMastershipStep, ...] = (script, self._announcements)
+        interface = configuration.interface
+        if hardware is not None:
+            interface = virtualInterfaceName(interface, configuration.vhid)
+        self._interface = interface
         if configuration.assign and platform.addresses is not None:
-            interface = configuration.interface
-            if hardware is not None:
-                interface = virtualInterfaceName(interface, configuration.vhid)
             self.leases = AddressLeases(
                 platform.addresses,
                 interface,
@@ -192,6 +202,8 @@ class Mastership:
                 routed=hardware is None,
                 restored=self._announcements.again,
                 unfit=lambda: self._lost(AddressLeases.name),
+                changed=changed,
+                alive=alive,
             )
             # The script does not add the addresses, but may use them.
             self._scripts = ScriptsAlongside(script, platform.clock, configuration.downScriptFirst)
@@ -272,6 +284,26 @@ class Mastership:
         How far this host is with acquiring or releasing the steps.
         """
         return self._sequence.readiness
+
+    @property
+    def hasBequest(self) -> bool:
+        """
+        Whether another process can give back what this host has as master, if this one dies.
+        """
+        return self.leases is not None or self._script.hasBequest
+
+    def bequest(self) -> Bequest:
+        """
+        Return what it would have to give back now.
+        """
+        own = self._configuration
+        link = self._links.link(self._interface)
+        addresses: tuple[tuple[int, bytes, int], ...] = ()
+        if self.leases is not None and link is not None:
+            addresses = tuple(
+                (link.index, one.packed, one.prefixLength) for one in self.leases.held
+            )
+        return Bequest(addresses, self._script.bequest(), own.downScriptFirst)
 
     @property
     def wanted(self) -> bool:
@@ -412,6 +444,12 @@ class Mastership:
         self._sequence.wish(change)
         if scripts is not None and waiting is not None:
             scripts.goOn(waiting)  # which belongs to the wish before
+        if change.role is not Role.MASTER:
+            self._sequence.settled().addCallback(lambda _: self._settled())
+
+    def _settled(self) -> None:
+        if not self._sequence.wanted:
+            self._givenBack()
 
     def _inOrder(self) -> list[IMastershipStep]:
         """

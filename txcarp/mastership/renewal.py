@@ -39,6 +39,7 @@ class Renewal:
         *,
         fit: Callable[[], bool],
         renew: Callable[[bool], None],
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param lease: The length of the lease in seconds.
@@ -47,11 +48,13 @@ class Renewal:
         @param fit: Returns whether this host is a healthy master; asked before each
             follow-up.
         @param renew: Called to renew the lease, with whether the lease had ended.
+        @param alive: Called after each follow-up.
         """
         self._clock = clock
         self._lease = lease
         self._fit = fit
         self._renew = renew
+        self._alive = alive
         self._running = False
         self._last = float("-inf")
         self._interval = interval
@@ -64,6 +67,22 @@ class Renewal:
         Whether the lease has ended, since the last renewal is older than its length.
         """
         return self._clock.seconds() - self._last >= self._lease - _EARLY
+
+    @property
+    def expiry(self) -> float:
+        """
+        When the lease ends unless it is renewed, in seconds of the clock, as far as this process
+        knows.
+        """
+        return self._last + self._lease
+
+    @property
+    def next(self) -> float:
+        """
+        Seconds from one renewal to the follow-up after it; infinite if there is none.
+        """
+        isWaiting = self._timer is not None and self._timer.active()
+        return _FOLLOW_UP if isWaiting else math.inf
 
     def adopt(self, lease: int) -> None:
         """
@@ -130,6 +149,7 @@ class Renewal:
         if self._fit() and self._running:
             self._extend(self.isOver)
             self._scheduleFollowUp()
+            self._alive()
 
     def _forgetFollowUps(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from signal import Signals
 from typing import cast
@@ -24,10 +24,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txcarp.bequest import ScriptCommand
 from txcarp.change import Change, ScriptResult
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipStep, IScriptRunner
-from txcarp.protocol.effects import Reason
+from txcarp.protocol.effects import Reason, Role
 
 #: Seconds from SIGTERM to SIGKILL for a script that takes too long.
 GRACE = 2.0
@@ -187,7 +188,7 @@ class ProcessRunner:
         *,
         whole: bool = False,
     ) -> Deferred[ScriptResult]:
-        executable = os.path.normpath(os.path.join(self._directory, path))
+        executable = self.locate(path)
         words = [path, *arguments]
         leads = whole and os.access(SETSID, os.X_OK)
         if leads:
@@ -203,6 +204,9 @@ class ProcessRunner:
         except OSError as error:
             return succeed(ScriptResult(error=error.strerror or str(error)))
         return ended
+
+    def locate(self, path: str) -> str:
+        return os.path.normpath(os.path.join(self._directory, path))
 
 
 def _whyNot(path: str) -> str:
@@ -234,11 +238,15 @@ class ScriptStep:
         configuration: VirtualHostConfiguration,
         *,
         required: bool = False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         """
         @param required: Whether a host where the up script fails must not be master.
+        @param changed: Called when L{bequest} has changed.
         """
         self.required = required
+        self._changed = changed
+        self._isDown = True
         self._runner = runner
         self._configuration = configuration
 
@@ -248,10 +256,39 @@ class ScriptStep:
         """
         self._configuration = configuration
 
+    @property
+    def hasBequest(self) -> bool:
+        """
+        Whether the down script runs when a master dies.
+        """
+        return self._configuration.shutdown and bool(self._configuration.downScript)
+
+    def bequest(self) -> ScriptCommand | None:
+        """
+        Return what another process has to run if this one dies now; C{None} for nothing: the up
+        script has not run, or the down script has.
+        """
+        own = self._configuration
+        if self._isDown or not self.hasBequest:
+            return None
+        path = self._runner.locate(own.downScript or "")
+        if path is None:
+            return None
+        texts = tuple(address.text for address in own.addresses)
+        change = Change(Role.BACKUP, Role.MASTER, Reason.PAUSED, own.vhid, own.interface, texts)
+        command = [own.downScript or "", *self._arguments(change)]
+        return ScriptCommand(path, command, factsOf(change, own.title), own.scriptTimeout)
+
     def acquire(self, change: Change) -> Deferred[None] | None:
+        self._isDown = False
+        if self._configuration.shutdown:
+            self._changed()
         return self._run(self._configuration.upScript, change)
 
     def release(self, change: Change) -> Deferred[None] | None:
+        self._isDown = True
+        if self._configuration.shutdown:
+            self._changed()
         if change.reason is Reason.STARTED and self._configuration.neutral:
             return None
         if change.reason is Reason.STOPPED and not self._configuration.shutdown:
@@ -262,9 +299,7 @@ class ScriptStep:
         if not path:
             return None
         own = self._configuration
-        arguments = [own.label or change.interface, change.addresses[0]]
-        if own.parameter is not None:
-            arguments.append(own.parameter)
+        arguments = self._arguments(change)
         command = " ".join([path, *arguments])
         self._log.warn("Spawning [{command}]", command=command)
 
@@ -278,6 +313,11 @@ class ScriptStep:
         facts = factsOf(change, own.title)
         running = self._runner.run(path, arguments, facts, own.scriptTimeout)
         return running.addCallback(ended)
+
+    def _arguments(self, change: Change) -> list[str]:
+        own = self._configuration
+        more = [] if own.parameter is None else [own.parameter]
+        return [own.label or change.interface, change.addresses[0], *more]
 
 
 def factsOf(change: Change, title: str | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ In reading order:
   - C{peers}: the table of the other hosts.
   - C{timers}: the deadline of the master, and the rhythm of advertising.
   - C{advertiser}: signs and sends advertisements.
+  - C{lastwill}: what the guard does if this process dies or hangs.
   - C{sealing}: makes and checks seals, and has their state saved.
   - C{holds}: what keeps this host out of the election, and for how long.
   - C{leaving}: hands mastership over, and leaves the group.

@@ -191,6 +191,46 @@ class Advertiser:
         """
         self._send(Fields(timing.advbase, timing.advskew, self.says.demotion))
 
+    def farewell(self) -> list[tuple[int, bytes, bytes]]:
+        """
+        Make what L{bowOut} would send now, for another process.
+
+        @return: What to send, as for L{IWill.beat<txcarp.interfaces.IWill.beat>}.
+        """
+        says = Fields(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion)
+        found = []
+        for number, (form, channels) in enumerate(self._ways, 1):
+            for channel in channels:
+                try:
+                    source = channel.source()
+                except OSError:
+                    continue
+                counter = self._sealing.following(form.seal, says, source, number)
+                if counter is None:
+                    counter = self.counter.following
+                payload = encode(
+                    Advertisement(
+                        vhid=self._configuration.vhid,
+                        advbase=says.advbase,
+                        advskew=says.advskew,
+                        counter=counter,
+                        digest=form.authenticator.sign(counter),
+                        demotion=says.demotion,
+                    )
+                )
+                for destination in channel.destinations:
+                    packet = wrap(payload, source, destination, self._random(16))
+                    parcel = channel.transport.parcel(packet)
+                    if parcel is not None:
+                        found.append(parcel)
+        return found
+
+    def farewellSent(self) -> None:
+        """
+        Handle that another process has sent a L{farewell}.
+        """
+        self._sealing.skip(len(self._ways))
+
     def _send(self, says: Fields) -> bool:
         """
         Send one advertisement in each form and each of its families.  All of them say the same,

@@ -17,6 +17,7 @@ from txcarp.membership.channel import Channel
 from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
+from txcarp.membership.lastwill import LastWill
 from txcarp.membership.peers import Peers
 from txcarp.membership.roles import Roles
 from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
@@ -180,6 +181,7 @@ class Candidate:
         diagnostics: Diagnostics,
         roles: Roles,
         mastership: Mastership,
+        will: LastWill,
         trace: ITrace | None,
     ) -> None:
         """
@@ -201,6 +203,7 @@ class Candidate:
         self._diagnostics = diagnostics
         self._roles = roles
         self._mastership = mastership
+        self._will = will
         self._offer: IDelayedCall | None = None
         self._oldUntil = 0.0
         self.adopt(configuration)
@@ -264,6 +267,15 @@ class Candidate:
         """
         harmless, certain = self._pauses.limits(self._advertiser.interval)
         pause = self._rhythm.silence()
+        if self._will.isOpen and self._will.isDeposed:
+            _log.error(
+                "txcarp did not run for {pause:.3f} s, so the guard gave up the place of master. "
+                "This host becomes backup. Find out what kept txcarp from running: an overloaded "
+                "host, or a program in the same process that blocks",
+                pause=pause,
+            )
+            self._slept(pause)
+            return False
         if pause > certain:
             _log.error(
                 "This host did not run for {pause:.3f} s, longer than its peers wait for a "
@@ -320,6 +332,18 @@ class Candidate:
             self._rhythm.start(interval)
         if self.state is MASTER:  # otherwise this was the last one before becoming backup
             self._mastership.advertised(self.isFit)
+            if self._will.isWanted:
+                self._bequeath()
+
+    def _bequeath(self) -> None:
+        """
+        Hand over the will that belongs to the advertisement that was just sent.
+        """
+        if not self._will.advertised():
+            # The guard bowed out after the event was checked for a pause, so that the peers may
+            # believe this host again.
+            self._advertiser.bowOut()
+            self._tell(events.FitnessAsked())
 
     def _carryOut(self, effect: Effect, previous: Role) -> None:
         match effect:
@@ -342,17 +366,22 @@ class Candidate:
             case effects.BowOut():
                 self._advertiser.bowOut()
             case effects.StartAdvertising():
+                self._will.isOpen = False  # the next advertisement begins another one
                 self._rhythm.start(self._advertiser.interval)
                 self.advertise()
             case effects.StopAdvertising():
                 cancel(self._offer)
                 self._rhythm.stop()
+                if self._will.isOpen:
+                    self._will.silence()
             case effects.OfferMastership(delay=delay):
                 cancel(self._offer)
                 self._offer = self._clock.callLater(delay, self._tell, events.OfferUnanswered())
             case effects.SendOffer(timing=timing, delay=delay):
                 self._advertiser.offer(timing)
                 self._rhythm.start(delay)
+                if self._will.isWanted:
+                    self._bequeath()
             case effects.WithdrawOffer():
                 cancel(self._offer)
             case effects.Reassert(peer=peer):

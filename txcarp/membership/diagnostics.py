@@ -87,6 +87,8 @@ _EXPLANATIONS = {
     Finding.SIDE_SILENT: "the master is silent on this side of its set, and is heard on another. "
     "Either this host is deaf on this side, or the master is mute there, and clients do not reach "
     "it. Look at the switch ports of both hosts",
+    Finding.GUARD_ENDED: "the guard, the process that would give up the place of master if txcarp "
+    "dies, has ended. txcarp starts another one. Find out what ended it: its end is logged, too",
 }
 
 _FINDINGS = {

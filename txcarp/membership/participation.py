@@ -47,6 +47,7 @@ from txcarp.membership.draining import Draining
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.fitness import Fitness
 from txcarp.membership.holds import Damping, Holds
+from txcarp.membership.lastwill import LastWill
 from txcarp.membership.leaving import RESIGNATION, Leaving
 from txcarp.membership.memory import Memory
 from txcarp.membership.readiness import Readiness
@@ -83,6 +84,7 @@ class Participation:
     @ivar mastership: The steps that are acquired on becoming master.
     @ivar leaving: Hands mastership over, and leaves the group.
     @ivar draining: Keeps this host out of the election for an administrator.
+    @ivar lastWill: What the guard gives back if this process dies or hangs.
     """
 
     _log = Logger()
@@ -175,6 +177,16 @@ class Participation:
             cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
+            changed=lambda: self.lastWill.changed(),
+            alive=lambda: self.lastWill.alive(),
+            givenBack=lambda: self.lastWill.givenBack(),
+        )
+        self.lastWill = LastWill(
+            configuration,
+            platform,
+            self.advertiser,
+            self.mastership,
+            lambda: self._diagnostics.found(Finding.GUARD_ENDED),
         )
         self.candidate = Candidate(
             configuration,
@@ -189,6 +201,7 @@ class Participation:
             diagnostics=self._diagnostics,
             roles=self._roles,
             mastership=self.mastership,
+            will=self.lastWill,
             trace=trace,
         )
         self.leaving = Leaving(
@@ -526,6 +539,7 @@ class Participation:
             *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
             *(self._readiness.adopt, self.leaving.adopt),
+            *(self._readiness.adopt, self.lastWill.adopt),
         ):
             adopt(new)
         self._demotions.adopt(new, self._platform.links.link)
@@ -559,6 +573,7 @@ class Participation:
 
     def _close(self) -> Deferred[None]:
         saved = self._sealing.stop()
+        self.lastWill.close()
         for channel in self._channels.values():
             channel.transport.deliverTo(None)
         for firewall in self._firewalls.values():

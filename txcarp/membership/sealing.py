@@ -27,6 +27,7 @@ from txcarp.protocol.seal import (
     LIKELY,
     PACE,
     TAG_BITS,
+    TICKS,
     Fields,
     Seal,
     Verification,
@@ -171,6 +172,29 @@ class Sealing:
         if new or tick > self._memory.reserved - RESERVE_EARLY * PACE:
             self._record.changed()
         return counter
+
+    def following(self, seal: Seal, says: Fields, source: bytes, number: int) -> int | None:
+        """
+        Make a sealed counter that follows the last one, for a bow-out that another process may
+        send.  It is not used up: the next advertisement has the same tick or a later one.
+
+        @param seal: See L{counter}.
+        @param source: The packed source address of the bow-out.
+        @param number: 1 for the first form of the bow-out, 2 for the second, and so on.
+        @return: As for L{counter}.
+        """
+        tick = self._memory.ticks.last + number
+        if not self._seals or tick >= TICKS:
+            return None
+        return seal.counter(tick, says, source)
+
+    def skip(self, count: int) -> None:
+        """
+        Do not use the ticks of L{following}: another process has.
+
+        @param count: The number of forms.
+        """
+        self._memory.ticks.last += count
 
     def judge(self, advertisement: Advertisement, source: bytes) -> Judgement:
         """

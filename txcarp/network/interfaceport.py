@@ -92,6 +92,13 @@ class InterfacePort:
         self._retry: IDelayedCall | None = None
         self._reported: dict[str, str] = {}
 
+    @property
+    def index(self) -> int | None:
+        """
+        The index of the interface whose sockets are open; C{None} if there is none.
+        """
+        return self._index
+
     def add(self, vhid: int, group: bytes) -> FamilyPort:
         """
         Admit the packets of a virtual host, and join its packed group.

@@ -83,6 +83,19 @@ class AdvertisementTransport:
                 self._sendFrame(packet, destination)
                 self._port.reportFilteredOutput()
 
+    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
+        index = self._interface.index
+        if index is None:
+            return None
+        destination = packet[16:20] if self._isIPv4 else packet[24:40]
+        if destination != self._group and not isMulticast(destination):
+            return index, destination, packet
+        # As a frame it passes a firewall that drops outgoing packets.
+        hardware = BROADCAST if self._broadcast else groupAddress(destination)
+        if self._hardware is None:
+            return index, hardware, packet
+        return index, b"", self._frame(hardware, self._hardware, packet)
+
     def linkLocals(self) -> Sequence[bytes]:
         return self._port.linkLocals()
 

@@ -32,6 +32,15 @@ class Counter:
         self.constant = random64() if constant else None
         self.last: int | None = None
 
+    @property
+    def following(self) -> int:
+        """
+        What L{next} may return next.
+        """
+        if self.constant is not None:
+            return self.constant
+        return self._random64() if self.last is None else (self.last + 1) % _MODULUS
+
     def next(self) -> int:
         """
         Return the counter for the next advertisement of this host.

@@ -171,6 +171,9 @@ class FakeScripts:
         self.running.append(ended)
         return ended
 
+    def locate(self, path: str) -> str | None:
+        return f"/{path}"
+
     def end(self, status: int = 0) -> None:
         """
         End the script that was started first.
@@ -337,6 +340,7 @@ class FakePlatform:
     neighbours: Any
     connections: Any
     store: Any
+    guard: Any
     reactor: Any
     probes: Any
 
@@ -352,6 +356,7 @@ class FakePlatform:
         self.neighbours = FakeNeighbours()
         self.connections = None
         self.store = None
+        self.guard = None
         self.reactor = None
         self.probes = Probes(self)
         self.asleep = 0.0

@@ -298,6 +298,9 @@ class _Transport:
     def send(self, packet: bytes) -> None:
         self._host.segment.carry(self._host, packet, readPacket(packet).destination)
 
+    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
+        return 7, b"", packet
+
     def linkLocals(self) -> Sequence[bytes]:
         return [b"\xfe\x80" + bytes(10) + parseIPv4(self._host.source)]
 

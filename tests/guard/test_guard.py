@@ -1,0 +1,215 @@
+"""
+Tests for L{txcarp.guard.guard}.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from txcarp import companion
+from txcarp.bequest import Bequest
+from txcarp.guard import guard as module
+from txcarp.guard.guard import Guard, Will
+from txcarp.interfaces import IGuard, IWill
+
+_REACTOR: Any = reactor
+
+
+class RealTests(TestCase):
+    """
+    A guard as a process.
+    """
+
+    def setUp(self) -> None:
+        self.guard = Guard(_REACTOR, _REACTOR)
+        self.lost: list[str] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        start = companion.start
+
+        def started(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+            self.processes.append(start(*arguments, **more))
+            return self.processes[-1]
+
+        self.guard._startProcess = started
+        self.guard.start()
+        self.addCleanup(self.guard.stop)
+        self.will: Any = self.guard.will("vhid 7", lambda: self.lost.append("lost"))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """
+        Wait for something, for half a minute at most.
+        """
+        for _ in range(3000):
+            if condition():
+                return
+            await deferLater(_REACTOR, 0.01, lambda: None)
+        self.fail("it did not happen")
+
+    async def ready(self) -> None:
+        """
+        Wait until the newest guard has its name, which it gets before it serves.
+        """
+        await self.until(lambda: self.nameOf(self.processes[-1]) == "txcarp-guard")
+
+    def nameOf(self, process: subprocess.Popen[bytes]) -> str:
+        return Path(f"/proc/{process.pid}/comm").read_text().strip()
+
+    async def test_provides(self) -> None:
+        """
+        The interfaces are complete.
+        """
+        verifyObject(IGuard, self.guard)
+        verifyObject(IWill, self.will)
+
+    async def test_one(self) -> None:
+        """
+        One small process serves all.  Signals that end services do not end it; a dismissal does.
+        """
+        self.guard.will("vhid 8", lambda: None)
+        await self.ready()
+        [process] = self.processes
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            os.kill(process.pid, number)
+        self.assertEqual(os.getsid(process.pid), process.pid)
+        resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        self.assertLess(resident * os.sysconf("SC_PAGE_SIZE"), 16 << 20)
+        self.guard.stop()
+        await self.until(lambda: process.poll() is not None)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(self.lost, [])
+
+    async def test_hang(self) -> None:
+        """
+        It marks the will of a process that is silent for too long in the memory that both share,
+        and says what it did.
+        """
+        await self.ready()
+        with capturedLogs() as logs:
+            self.will.begin(Bequest(((9999, b"\x0a\0\0\1", 24),)))
+            self.assertFalse(self.will.isDeposed)
+            self.will.beat(0.01, 0.05, 1.0, ())
+            await self.until(lambda: self.will.isDeposed)
+            await self.until(lambda: any(_texts(logs)))
+        self.assertIn("txcarp hangs: the addresses of vhid 7 were removed", _texts(logs)[-1])
+        self.will.begin(Bequest())
+        self.assertFalse(self.will.isDeposed)
+        self.will.withdraw()
+        self.assertFalse(self.will.isDeposed)
+
+    async def test_killed(self) -> None:
+        """
+        A guard that ends is replaced, and the next one knows the wills.  That is logged, and told.
+        """
+        self.will.begin(Bequest())
+        self.will.beat(10.0, 20.0, 30.0, ())
+        await self.ready()
+        with capturedLogs() as logs:
+            self.processes[0].kill()
+            await self.until(lambda: len(self.processes) == 2)
+        self.assertEqual(self.lost, ["lost"])
+        self.assertTrue(any("has ended by signal 9" in line for line in _texts(logs)))
+        self.will.alive(0.01, 0.05)
+        await self.until(lambda: self.will.isDeposed)
+
+    async def test_stopped(self) -> None:
+        """
+        A guard that does not run is killed before its connection is closed, which it would take for
+        a death.
+        """
+        self.patch(module, "_STUCK", 0.1)
+        self.will.begin(Bequest())
+        await self.ready()
+        os.kill(self.processes[0].pid, signal.SIGSTOP)
+        parcel = (1, b"", bytes(50_000))
+        with capturedLogs() as logs:
+            for _ in range(1000):
+                self.will.beat(10.0, 20.0, 30.0, (parcel,))
+            await self.until(lambda: len(self.processes) == 2)
+        self.assertTrue(any("does not run" in line for line in _texts(logs)))
+        self.assertEqual(self.processes[0].wait(30), -signal.SIGKILL)
+        await self.ready()
+        self.will.alive(0.01, 0.05)
+        await self.until(lambda: self.will.isDeposed)
+
+    async def test_catchesUp(self) -> None:
+        """
+        One that is merely slow gets the newest state of each will.
+        """
+        self.will.begin(Bequest())
+        await self.ready()
+        os.kill(self.processes[0].pid, signal.SIGSTOP)
+        parcel = (1, b"", bytes(50_000))
+        for _ in range(1000):
+            self.will.beat(10.0, 20.0, 30.0, (parcel,))
+        self.will.beat(0.01, 0.2, 30.0, (parcel,))
+        self.assertEqual(len(self.guard._behind), 1)
+        os.kill(self.processes[0].pid, signal.SIGCONT)
+        await self.until(lambda: self.will.isDeposed)
+        self.assertEqual(len(self.processes), 1)
+
+
+class StartTests(SynchronousTestCase):
+    """
+    Guards that cannot be started.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.attempts = 0
+
+        def refuse(*arguments: object, **more: object) -> Any:
+            self.attempts += 1
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        self.guard = Guard(_REACTOR, self.clock, refuse)
+        self.guard.start()
+        self.addCleanup(self.guard.stop)
+
+    def test_again(self) -> None:
+        """
+        That is logged once, and tried again.
+        """
+        with capturedLogs() as logs:
+            will = self.guard.will("vhid 7", lambda: None)
+            will.begin(Bequest())
+            self.clock.advance(60.0)
+            self.clock.advance(60.0)
+        self.assertEqual(self.attempts, 3)
+        [line] = _texts(logs)
+        self.assertIn("The guard cannot be started: Resource temporarily unavailable", line)
+        self.assertFalse(will.isDeposed)
+
+    def test_places(self) -> None:
+        """
+        Each will has a place of its own, and a number that no other had.
+        """
+        wills: list[Any] = [self.guard.will("x", lambda: None) for _ in range(3)]
+        numbers = set()
+        for will in wills:
+            assert isinstance(will, Will)
+            will.begin(Bequest())
+            numbers.add((will._slot, will._number))
+            will.begin(Bequest())
+            numbers.add((will._slot, will._number))
+        self.assertEqual(len({number for _, number in numbers}), 6)
+        self.assertEqual(len({slot for slot, _ in numbers}), 3)
+        wills[1].close()
+        self.assertEqual(vars(self.guard.will("y", lambda: None))["_slot"], wills[1]._slot)
+        self.guard._number = 0xFFFFFFFF
+        self.assertEqual(self.guard.nextNumber(), 1)
+
+
+def _texts(logs: list[Any]) -> list[str]:
+    return [formatEvent(event) or "" for event in logs if "log_format" in event]
