@@ -4,6 +4,7 @@ The programs that are compared, each configured as its users do it.
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 import signal
@@ -44,6 +45,15 @@ vrrp_instance benchmark {{
 """
 
 
+class Speaker(enum.Enum):
+    """
+    The process of a program that speaks with the other hosts.
+    """
+
+    PARENT = "the process that was started"
+    CHILD = "a child of that"
+
+
 @attrs.frozen
 class Contestant:
     """
@@ -54,12 +64,14 @@ class Contestant:
         for its files.
     @ivar needs: The programs that it needs, by name.
     @ivar remark: How it is used, for the line with its version.
+    @ivar speaker: The process that speaks with the other hosts.
     """
 
     name: str
     command: Callable[[str, Path], list[str]]
     needs: tuple[str, ...] = ()
     remark: str = ""
+    speaker: Speaker = Speaker.PARENT
 
     def missing(self) -> str | None:
         """
@@ -84,6 +96,17 @@ class Contestant:
         )
         found = re.match(r"[\d.]+\d", answer.stdout.rpartition(":")[2])
         return f"{self.name} {found.group() if found else ''} ({self.remark})"
+
+    def runBy(self, module: str) -> Contestant:
+        """
+        Return the same program, as another Python module runs it.
+        """
+
+        def command(source: str, directory: Path) -> list[str]:
+            words = self.command(source, directory)
+            return [*words[: words.index("-m") + 1], module, *words[words.index("-m") + 2 :]]
+
+        return attrs.evolve(self, command=command)
 
     def start(
         self, reactor: Any, node: Node, source: str, directory: Path, *options: str
@@ -151,7 +174,7 @@ UCARP = Contestant("ucarp", _ucarp, ("ucarp", "ip"), "scripts, -z")
 
 #: One VRRP instance.  As with the other programs, a host that comes back does not take the
 #: address back.
-KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP")
+KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP", Speaker.CHILD)
 
 
 def strike(daemon: Daemon, number: int) -> None:
@@ -161,7 +184,7 @@ def strike(daemon: Daemon, number: int) -> None:
     """
     if daemon.ended:
         return
-    processes = [daemon.pid, *_descendants(daemon.pid)]
+    processes = [daemon.pid, *descendants(daemon.pid)]
     for each in (signal.SIGSTOP, number) if number == signal.SIGKILL else (number,):
         for pid in processes:
             try:
@@ -170,11 +193,14 @@ def strike(daemon: Daemon, number: int) -> None:
                 pass
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """
+    Yield the processes that a process has started, and those that they have.
+    """
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
         return
     for child in map(int, text.split()):
         yield child
-        yield from _descendants(child)
+        yield from descendants(child)

@@ -6,8 +6,12 @@ Faults of the host that holds an address: txcarp beside ucarp and keepalived.
 Two hosts share an address, with the default timing of the program that they run; a client
 pings the address every 2 ms.  Then the host that holds it has a fault.  The table shows for
 each program and fault the longest time in which both hosts had the address, the longest time
-in which the client got no answer, the number of lost probes, and the host that has the address
-in the end.  C{a} is the host with the fault.
+in which the client got no answer, the number of lost probes, the time until the other host had
+the address, and the host that has it in the end.  C{a} is the host with the fault.
+
+txcarp and keepalived are several processes.  C{SIGKILL} ends the one that was started: the daemon
+of txcarp, and the parent of keepalived, which supervises the others.  The child is the guard of
+txcarp, and the process of keepalived that speaks VRRP.
 
 Everything happens in network namespaces of this process.  Debian's C{ucarp} and C{keepalived}
 take part if they are installed.  With several C{--runs} the figures are the worst of all runs.
@@ -20,14 +24,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant
 from benchmarks.measuring import execute, expectPositive, say, verdict
-from benchmarks.outcomes import PROBE, Outcome, measure, worst
+from benchmarks.outcomes import PROBE, Outcome, measure, median, worst
 from benchmarks.scenes import FAULTS
 from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
@@ -44,16 +48,26 @@ def table(
     """
     faults = [fault for fault in FAULTS if any(key[0] == fault.name for key in outcomes)]
     names = [contestant.name for contestant in contestants]
+    rows = [(fault.name, [outcomes.get((fault.name, one)) for one in names]) for fault in faults]
     return layout(
         (
-            ("both hosts have it", lambda outcome: showSpan(outcome.both)),
-            ("client gets no answer", lambda outcome: showSpan(outcome.silence)),
-            ("probes lost", lambda outcome: str(outcome.lost)),
-            ("has it in the end", lambda outcome: outcome.holders),
+            ("both hosts have it", _cell(lambda outcome: showSpan(outcome.both))),
+            ("client gets no answer", _cell(lambda outcome: showSpan(outcome.silence))),
+            ("probes lost", _cell(lambda outcome: str(outcome.lost))),
+            ("taken over after", _cell(lambda outcome: _after(outcome.taken))),
+            ("has it in the end", _cell(lambda outcome: outcome.holders)),
         ),
         names,
-        [(fault.name, [outcomes[fault.name, name] for name in names]) for fault in faults],
+        rows,
     )
+
+
+def _cell(show: Callable[[Outcome], str]) -> Callable[[Outcome | None], str]:
+    return lambda outcome: "-" if outcome is None else show(outcome)
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else showSpan(Span(seconds))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -69,6 +83,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--attempts", type=int, default=3, help="attempts at a run without a pause (3)"
     )
+    parser.add_argument("--median", action="store_true", help="show medians, not the worst")
     parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
     parser.add_argument(
         "--faults", metavar="WORDS", help="faults whose names contain one of these words"
@@ -103,10 +118,13 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
         else:
             contestants.append(contestant)
     outcomes: dict[tuple[str, str], Outcome] = {}
+    summary = median if options.median else worst
     broken: list[str] = []
     inconclusive: list[str] = []
     for fault in options.chosen:
         for contestant in contestants:
+            if not fault.possible(contestant):
+                continue
             runs = []
             for _ in range(options.runs):
                 outcome = await measure(reactor, contestant, fault, options.attempts)
@@ -114,7 +132,8 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
                 say(
                     f"{contestant.name:10}  {fault.name:20}  both {showSpan(outcome.both):>9}"
                     f"  silence {showSpan(outcome.silence):>9}  lost {outcome.lost:>4}"
-                    f"  then {outcome.holders:8}  (+- {showSpan(Span(outcome.resolution))})"
+                    f"  taken {_after(outcome.taken):>9}  then {outcome.holders:8}"
+                    f"  (+- {showSpan(Span(outcome.resolution))})"
                 )
                 if contestant is not ASSIGNING:
                     continue
@@ -122,7 +141,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
                     inconclusive.append(fault.name)
                 else:
                     broken += [f"{fault.name}: {words}" for words in outcome.broken(fault)]
-            outcomes[fault.name, contestant.name] = worst(runs)
+            outcomes[fault.name, contestant.name] = summary(runs)
     resolution = max((outcome.resolution for outcome in outcomes.values()), default=0.0)
     versions = [contestant.version for contestant in contestants]
     if options.json:
@@ -137,7 +156,8 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
         print(
             f"a: the host with the fault, b: the other one. +: not over at the end. Probes every "
             f"{PROBE * 1000:.0f} ms;\nthis process never paused for more than "
-            f"{resolution * 1000:.0f} ms. Worst of {options.runs} run(s)."
+            f"{resolution * 1000:.0f} ms. {'Median' if options.median else 'Worst'} of "
+            f"{options.runs} run(s)."
         )
     return verdict(broken, inconclusive, "txcarp broke a promise")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import signal
+import statistics
 import tempfile
 import time
 from bisect import bisect_right
@@ -41,9 +42,6 @@ PROBE = 0.002
 #: Seconds in which the last probes are answered.
 _LAST_ANSWERS = 0.1
 
-#: The longest time, in seconds, that txcarp lets both hosts have the address.
-_OVERLAP = 0.4
-
 
 @attrs.frozen
 class Outcome:
@@ -55,6 +53,7 @@ class Outcome:
     @ivar lost: The number of probes without an answer.
     @ivar holders: The hosts that have the address in the end.
     @ivar resolution: The longest pause of this process, in seconds: no figure is more exact.
+    @ivar taken: Seconds after which the other host had the address; C{None} if it never had.
     """
 
     both: Span
@@ -62,6 +61,7 @@ class Outcome:
     lost: int
     holders: str
     resolution: float
+    taken: float | None = None
 
     @property
     def conclusive(self) -> bool:
@@ -79,7 +79,7 @@ class Outcome:
         excused = allowance / PROBE if allowance > _SHORT_PAUSE else 0.0
         promises = (
             (
-                self.both.seconds > _OVERLAP + allowance,
+                self.both.seconds > fault.both + allowance,
                 f"both hosts had the address for {self.both.seconds:.3f} s",
             ),
             (
@@ -105,7 +105,27 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome:
         lost=max(outcome.lost for outcome in outcomes),
         holders=" or ".join(sorted({outcome.holders for outcome in outcomes})),
         resolution=max(outcome.resolution for outcome in outcomes),
+        taken=max((one.taken for one in outcomes if one.taken is not None), default=None),
     )
+
+
+def median(outcomes: Sequence[Outcome]) -> Outcome:
+    """
+    The median of each figure.
+    """
+    taken = [one.taken for one in outcomes if one.taken is not None]
+    return Outcome(
+        both=_middle([outcome.both for outcome in outcomes]),
+        silence=_middle([outcome.silence for outcome in outcomes]),
+        lost=round(statistics.median(outcome.lost for outcome in outcomes)),
+        holders=" or ".join(sorted({outcome.holders for outcome in outcomes})),
+        resolution=max(outcome.resolution for outcome in outcomes),
+        taken=statistics.median(taken) if taken else None,
+    )
+
+
+def _middle(spans: Sequence[Span]) -> Span:
+    return sorted(spans, key=_length)[len(spans) // 2]
 
 
 async def measure(reactor: Any, contestant: Contestant, fault: Fault, attempts: int) -> Outcome:
@@ -131,6 +151,8 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
     """
     Measure one fault of one program, once.
     """
+    if fault.program is not None:
+        contestant = contestant.runBy(fault.program)
     daemons: list[Daemon] = []
     clock = MonotonicClock(reactor)
     with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
@@ -152,7 +174,7 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
             # A fault may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())
             struck = time.monotonic()
-            fault.strike(Scene(reactor, nodes["a"], daemons[0]))
+            fault.strike(Scene(reactor, nodes["a"], daemons[0], contestant))
             await task.deferLater(reactor, fault.seconds)
             ended = time.monotonic()
             pinger.pause()
@@ -185,6 +207,7 @@ def _outcome(holders: Holders, pinger: Pinger, struck: float, ended: float) -> O
         lost=gap.lost + (gap.pending if silence.open else 0),
         holders=" and ".join(sorted(holders.now)) or "nobody",
         resolution=gap.pause,
+        taken=holders.first("b", struck),
     )
 
 

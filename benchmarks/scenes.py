@@ -4,13 +4,19 @@ Faults of a host that holds an address.
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from benchmarks.contestants import strike
+from benchmarks import blocking, memory
+from benchmarks.contestants import Contestant, Speaker, descendants, strike
 from tests.lab.daemons import Daemon
 from txcarp.netlink.requests import delAddress
 from txcarp.testbed import Node
@@ -26,11 +32,28 @@ class Scene:
 
     @ivar master: The host, which holds the shared address.
     @ivar daemon: The daemon on it.
+    @ivar contestant: The program of the daemon.
     """
 
     reactor: Any
     master: Node
     daemon: Daemon
+    contestant: Contestant
+
+    @property
+    def children(self) -> list[int]:
+        """
+        The processes that the daemon has started.
+        """
+        return list(descendants(self.daemon.pid))
+
+    @property
+    def speaker(self) -> int:
+        """
+        The process that speaks with the other hosts.
+        """
+        isChild = self.contestant.speaker is Speaker.CHILD
+        return self.children[0] if isChild else self.daemon.pid
 
     def later(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
         """
@@ -50,6 +73,9 @@ class Fault:
     @ivar silence: The longest time without an answer that txcarp promises, in seconds.  Where
         the host itself cannot answer, it is the dead time and 50 ms.
     @ivar lost: The largest number of lost probes that txcarp promises; C{None} for no promise.
+    @ivar both: The longest time, in seconds, in which txcarp lets both hosts have the address.
+    @ivar program: The module that runs txcarp; C{None} for the command.
+    @ivar possible: Returns whether a program can have this fault on this machine.
     """
 
     name: str
@@ -58,15 +84,45 @@ class Fault:
     heir: str = "b"
     silence: float = 3.05
     lost: int | None = None
+    both: float = 0.4
+    program: str | None = None
+    possible: Callable[[Contestant], bool] = lambda contestant: True
 
 
 def _kill(scene: Scene) -> None:
+    os.kill(scene.daemon.pid, signal.SIGKILL)
+
+
+def _killChild(scene: Scene) -> None:
+    names = {Path(f"/proc/{one}/comm").read_text().strip(): one for one in scene.children}
+    os.kill(names.get("txcarp-guard", scene.children[0]), signal.SIGKILL)
+
+
+def _killAll(scene: Scene) -> None:
     strike(scene.daemon, signal.SIGKILL)
 
 
-def _suspend(scene: Scene) -> None:
-    strike(scene.daemon, signal.SIGSTOP)
-    scene.later(6.0, strike, scene.daemon, signal.SIGCONT)
+def _suspend(scene: Scene, seconds: float) -> None:
+    os.kill(scene.speaker, signal.SIGSTOP)
+    scene.later(seconds, os.kill, scene.speaker, signal.SIGCONT)
+
+
+def _block(scene: Scene) -> None:
+    os.kill(scene.daemon.pid, blocking.SIGNAL)
+
+
+def _exhaust(scene: Scene) -> None:
+    rest = [one for one in (scene.daemon.pid, *scene.children) if one != scene.speaker]
+    module = [sys.executable, "-m", "benchmarks.memory"]
+    subprocess.Popen([*module, *map(str, [scene.speaker, *rest])], close_fds=True)
+
+
+def _hasChild(contestant: Contestant) -> bool:
+    return contestant.name != "ucarp"
+
+
+def _isTxcarp(contestant: Contestant) -> bool:
+    return contestant.name == "txcarp"
 
 
 def _powerOff(scene: Scene) -> None:
@@ -98,9 +154,44 @@ def _flush(scene: Scene) -> None:
     node.addAddress(f"{ADDRESSES[node.name]}/24")
 
 
+#: The child of txcarp is its guard, that of keepalived the process that speaks VRRP.  ucarp has
+#: none.  SIGSTOP and the lack of memory hit the process that speaks with the other hosts.
 FAULTS = (
-    Fault("SIGKILL", _kill, 7.0),
-    Fault("SIGSTOP for 6 s", _suspend, 11.0),
+    Fault("SIGKILL", _kill, 7.0, silence=0.01, lost=5, both=0.001),
+    Fault(
+        *("SIGKILL of the child", _killChild, 7.0),
+        heir="a",
+        silence=0.01,
+        lost=0,
+        both=0.001,
+        possible=_hasChild,
+    ),
+    Fault("SIGKILL of both", _killAll, 7.0, possible=_hasChild),
+    Fault(
+        *("out of memory", _exhaust, 9.0),
+        silence=0.01,
+        lost=5,
+        both=0.001,
+        possible=lambda contestant: memory.place() is not None,
+    ),
+    Fault(
+        "SIGSTOP for 6 s", partial(_suspend, seconds=6.0), 11.0, silence=0.01, lost=5, both=0.001
+    ),
+    Fault(
+        *("SIGSTOP for 0.4 s", partial(_suspend, seconds=0.4), 4.0),
+        heir="a",
+        silence=0.01,
+        lost=0,
+        both=0.001,
+    ),
+    Fault(
+        *("blocked for 5 s", _block, 10.0),
+        silence=0.01,
+        lost=5,
+        both=0.001,
+        program="benchmarks.blocking",
+        possible=_isTxcarp,
+    ),
     Fault("power off", _powerOff, 7.0),
     Fault("cable pulled for 5 s", _unplug, 10.0),
     Fault("planned stop", _stop, 6.0, silence=0.1, lost=1),

@@ -80,6 +80,14 @@ class Holders:
             self.now = now
             self._history.append((time.monotonic(), now))
 
+    def first(self, name: str, since: float) -> float | None:
+        """
+        Seconds from a time on the monotonic clock until a node had the address; C{None} if it did
+        not get it.
+        """
+        later = (when for when, names in self._history if when > since and name in names)
+        return next((when - since for when in later), None)
+
     def longest(
         self, what: Callable[[frozenset[str]], bool], since: float, until: float
     ) -> Span:
