@@ -5,11 +5,10 @@ The programs that are compared, each configured as its users do it.
 from __future__ import annotations
 
 import enum
-import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -179,28 +178,6 @@ KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP", Spea
 
 def strike(daemon: Daemon, number: int) -> None:
     """
-    Send a signal to a daemon and all its descendants.  They are stopped before the first
-    of them is killed, so that none reacts to the death of another.
+    Send a signal to a daemon and all its descendants.
     """
-    if daemon.ended:
-        return
-    processes = [daemon.pid, *descendants(daemon.pid)]
-    for each in (signal.SIGSTOP, number) if number == signal.SIGKILL else (number,):
-        for pid in processes:
-            try:
-                os.kill(pid, each)
-            except ProcessLookupError:
-                pass
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """
-    Yield the processes that a process has started, and those that they have.
-    """
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return
-    for child in map(int, text.split()):
-        yield child
-        yield from descendants(child)
+    daemon.signalAll(number)

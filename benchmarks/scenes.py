@@ -16,10 +16,11 @@ from typing import Any
 import attrs
 
 from benchmarks import blocking, memory
-from benchmarks.contestants import Contestant, Speaker, descendants, strike
+from benchmarks.contestants import Contestant, Speaker, strike
 from tests.lab.daemons import Daemon
 from txcarp.netlink.requests import delAddress
 from txcarp.testbed import Node
+from txcarp.testbed.program import descendants
 
 #: The hosts of the test network, and their own addresses.
 ADDRESSES = {"a": "10.99.0.1", "b": "10.99.0.2", "client": "10.99.0.50"}

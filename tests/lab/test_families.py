@@ -108,7 +108,7 @@ class FailureTests(FamilyTestCase):
         await self.answers(pinger)
         lost = time.monotonic()
         if how == "halt":
-            master.signal(signal.SIGKILL)
+            master.signalAll(signal.SIGKILL)
             a.node.deleteInterface()
         else:
             a.node.setInterface(False)

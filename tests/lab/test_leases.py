@@ -117,11 +117,11 @@ class FailureTests(PairTestCase):
 
     async def test_killed(self) -> None:
         """
-        The kernel takes the address from a host whose daemon was killed.
+        The kernel takes the address from a host whose daemon was killed, and its guard, too.
         """
         a, _, first, second = await self.pair()
         killed = time.monotonic()
-        first.signal(signal.SIGKILL)
+        first.signalAll(signal.SIGKILL)
         await self.held("b", within=DEAD + 6)
         await self.becomes(second, "MASTER", 1)  # what it says may come a moment later
         self.overlapIsShort(killed, "killed")
@@ -150,7 +150,7 @@ class FailureTests(PairTestCase):
         A master that is stopped and goes on after its backup took over says nothing
         before it has stepped back, and says how long it did not run.
         """
-        a, _, first, second = await self.pair()
+        a, _, first, second = await self.pair("--guard", "off")
         stopped = time.monotonic()
         first.signal(signal.SIGSTOP)
         await self.held("b", within=DEAD + 6)
@@ -177,11 +177,11 @@ class FailureTests(PairTestCase):
         _, _, first, second = await self.pair()
         stopped = time.monotonic()
         for daemon in (first, second):
-            daemon.signal(signal.SIGSTOP)
+            daemon.signalAll(signal.SIGSTOP)
         await self.held(within=DEAD + 3)
         await self.during(max(0.0, stopped + 5.0 - time.monotonic()))
         for daemon in (first, second):
-            daemon.signal(signal.SIGCONT)
+            daemon.signalAll(signal.SIGCONT)
         await self.until(lambda: len(self.holders.now) == 1, "one has the address", DEAD + 6)
         await self.during(2.5)
         self.overlapIsShort(stopped, "both stalled")
@@ -194,7 +194,7 @@ class FailureTests(PairTestCase):
         """
         a, _, first, second = await self.pair()
         off = time.monotonic()
-        first.signal(signal.SIGKILL)
+        first.signalAll(signal.SIGKILL)
         a.node.deleteInterface()
         taken = await self.held("b", within=DEAD + 6)
         self.report(f"power off: nobody had the address for {(taken - off) * 1000:.0f} ms")
@@ -392,7 +392,7 @@ class ReconcileTests(PairTestCase):
             netlink.request(newAddress(index, Holders.packed(VIRTUAL), 32, replace=True))
         said = f"Another program changed {VIRTUAL} on eth0"
         await self.until(lambda: daemon.said(said), "said", 3)
-        daemon.signal(signal.SIGKILL)
+        daemon.signalAll(signal.SIGKILL)
         await self.until(lambda: f"{VIRTUAL}/32" not in a.node.addresses(), "it goes", 5)
 
     async def test_networkManager(self) -> None:

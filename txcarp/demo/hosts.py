@@ -127,7 +127,7 @@ class DemoHost:
         the other host notices nothing.
         """
         if self.daemon is not None:
-            self.daemon.signal(signal.SIGKILL)
+            self.daemon.signalAll(signal.SIGKILL)
         self._node.deleteInterface()
         self.participates = False
 

@@ -4,11 +4,12 @@ Programs that run on the nodes of a test network, and what they write.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -139,6 +140,19 @@ class Program(ProcessProtocol):
         except ProcessExitedAlready:
             pass
 
+    def signalAll(self, number: int) -> None:
+        """
+        Send a signal to the process and to all that it has started, unless it has ended.  If it is
+        to kill them, they are stopped before, so that none reacts to the death of another.
+        """
+        if self.ended:
+            return
+        processes = [self.pid, *descendants(self.pid)]
+        for each in (signal.SIGSTOP, number) if number == signal.SIGKILL else (number,):
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, each)
+
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
         Keep the whole lines in what the process wrote.
@@ -173,3 +187,16 @@ class Program(ProcessProtocol):
         if self._kept is not None:
             del self.lines[: -self._kept]
         self._notify(text)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """
+    Yield the processes that a process has started, and those that they have.
+    """
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return
+    for child in map(int, text.split()):
+        yield child
+        yield from descendants(child)
