@@ -105,7 +105,9 @@ class WayTests(FamilyTestCase):
         """
         switch = self.testbed.switch(name)
         a, b = self.members(switch)
-        more = [("--peer", other.address) for other in (b, a)] if peers else [(), ()]
+        more: list[tuple[str, ...]] = [(), ()]
+        if peers:
+            more = [("--peer", each.address, "--peer", each.linkLocal) for each in (b, a)]
         settings = ("--assign", "-r", "5", *options)
         master = a.txcarp(*settings, *more[0], virtual=virtual)
         await self.becomes(master, "MASTER", STARTING)
@@ -128,7 +130,8 @@ class WayTests(FamilyTestCase):
         await gatherResults(
             [
                 self.concurrently(self.dies("gboth", BOTH)),
-                self.concurrently(self.dies("guni", FOUR, peers=True)),
+                self.concurrently(self.dies("guni", BOTH, peers=True)),
+                self.concurrently(self.dies("guni6", SIX, peers=True)),
                 self.concurrently(self.dies("gmac", FOUR, "--virtual-mac")),
             ],
             consumeErrors=True,
