@@ -11,7 +11,7 @@ Before the guard acts for a daemon that hangs, it writes the number of the will 
 both share.  The daemon reads that memory before whatever it does as master.
 
 This file runs as a process of its own.  It imports nothing of txcarp, and little of the standard
-library, so that it is small and starts in milliseconds.  Messages are tuples (L{marshal}), because
+library, so that it is small and starts in milliseconds.  Messages are tuples (C{marshal}), because
 both sides run the same interpreter, and nobody else can reach the sockets.
 """
 
@@ -157,6 +157,9 @@ class Sentry:
         self.wills: dict[int, Will] = {}
         self.dismissed = False
         self._running: list[Running] = []
+        #: No patience ends before this, and no grace is shorter.  What a message costs must not
+        #: depend on the number of groups, so that both are exact only after L{_recount}.
+        self._next = self._shortest = float("inf")
         self._hands = hands
         self._marks = marks
         self._report = report
@@ -198,6 +201,13 @@ class Sentry:
         """
         will.due = self._clock() + patience
         will.grace = max(LEAST_GRACE, patience - expected)
+        self._next = min(self._next, will.due)
+        self._shortest = min(self._shortest, will.grace)
+
+    def _recount(self) -> None:
+        watched = [will for will in self.wills.values() if will.due < float("inf")]
+        self._next = min((will.due for will in watched), default=float("inf"))
+        self._shortest = min((will.grace for will in watched), default=float("inf"))
 
     def timeout(self) -> float | None:
         """
@@ -208,11 +218,9 @@ class Sentry:
         """
         if self._running:
             return _LOOK
-        watched = [will for will in self.wills.values() if will.due < float("inf")]
-        if not watched:
+        if self._next == float("inf"):
             return None
-        due, grace = min(will.due for will in watched), min(will.grace for will in watched)
-        return min(max(0.0, due - self._clock()), grace / 2)
+        return min(max(0.0, self._next - self._clock()), self._shortest / 2)
 
     def late(self, seconds: float) -> None:
         """
@@ -221,19 +229,22 @@ class Sentry:
         if seconds > _PUNCTUAL:
             for will in self.wills.values():
                 will.due += seconds
+            self._recount()
 
     def look(self) -> None:
         """
         Act for the groups of a daemon that hangs, and look after running scripts.
         """
         now = self._clock()
-        if any(will.due <= now for will in self.wills.values()):
+        if self._next <= now:
             due = {slot: will for slot, will in self.wills.items() if will.due <= now}
             for slot, will in due.items():
                 self._marks[slot] = will.number  # before anything is done
                 del self.wills[slot]
-            kept = {address for will in self.wills.values() for address in will.addresses}
-            self._carryOut(due.values(), "txcarp hangs", kept)
+            self._recount()
+            if due:
+                kept = {address for will in self.wills.values() for address in will.addresses}
+                self._carryOut(due.values(), "txcarp hangs", kept)
         for running in self._running[:]:
             good = self._hands.ended(running.pid)
             if good is not None:
