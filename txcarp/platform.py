@@ -65,6 +65,7 @@ class LinuxPlatform:
         stateFile: str | None = None,
         stateSocket: bool = True,
         guard: bool = True,
+        facility: int | None = None,
     ) -> None:
         """
         Parts that are not given are made here.  A part that is given is not closed here.
@@ -76,6 +77,8 @@ class LinuxPlatform:
             that file.  A process with a control socket needs none.
         @param guard: Whether another process may give back what this one holds if it dies.  There
             is none if C{network} or C{addresses} is given: only this process can use them.
+        @param facility: The number of the syslog facility to which that process writes what it
+            did; C{None} for none.
         """
         if reactor is None:
             from twisted.internet import reactor as installed
@@ -91,7 +94,7 @@ class LinuxPlatform:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
         self.guard: IGuard | None = None
         if guard and network is None and addresses is None:
-            self.guard = Guard(cast(IReactorFDSet, reactor), clock)
+            self.guard = Guard(cast(IReactorFDSet, reactor), clock, facility)
             self._parts.append(self.guard)
         known = AddressList(self._netlink, clock)
         if addresses is None or network is None:

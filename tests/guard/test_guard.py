@@ -173,7 +173,7 @@ class StartTests(SynchronousTestCase):
             self.attempts += 1
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-        self.guard = Guard(_REACTOR, self.clock, refuse)
+        self.guard = Guard(_REACTOR, self.clock, start=refuse)
         self.guard.start()
         self.addCleanup(self.guard.stop)
 

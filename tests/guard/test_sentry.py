@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.guard.sentry import Hands, Sentry
+from txcarp.guard.sentry import Hands, Sentry, say
 
 ONE, TWO = (3, b"\x0a\x00\x00\x01", 24), (3, b"\x0a\x00\x00\x02", 24)
 PARCEL = (3, b"\x01\x00\x5e\x00\x00\x12", b"bow-out")
@@ -397,6 +397,38 @@ class ProgramTests(SynchronousTestCase):
     """
     The program as a process.
     """
+
+    def test_says(self) -> None:
+        """
+        When there is no daemon to log what was done, it writes to the standard error output and to
+        syslog, and waits for neither.
+        """
+        path = os.path.relpath(self.mktemp())
+        log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(log.close)
+        log.bind(path)
+        log.settimeout(30)
+        kept = os.dup(2)
+        reading, writing = os.pipe()
+        os.dup2(writing, 2)
+        try:
+            say("vhid 7", 3, path)
+            say("vhid 8", -1, path)
+            say("vhid 9", 3, "/nonexistent")
+            os.set_blocking(writing, False)
+            try:
+                while os.write(writing, bytes(4096)):
+                    pass
+            except BlockingIOError:
+                pass
+            say("a full pipe", -1)
+        finally:
+            os.dup2(kept, 2)
+        lines = os.read(reading, 10_000).split(b"\n")[:3]
+        self.assertEqual(lines, [b"txcarp guard: vhid %d" % each for each in (7, 8, 9)])
+        self.assertEqual(log.recv(999), b"<28>txcarp[%d]: [WARNING] vhid 7" % os.getpid())
+        for each in (kept, reading, writing):
+            os.close(each)
 
     def test_imports(self) -> None:
         """

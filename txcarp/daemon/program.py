@@ -255,7 +255,9 @@ def makeService(options: Options) -> IService:
         _exit(error.strerror)
     for one in line.configurations:
         precautions.warn(one)
-    platform = LinuxPlatform(stateFile=line.stateFile, stateSocket=line.control is None)
+    platform = LinuxPlatform(
+        stateFile=line.stateFile, stateSocket=line.control is None, facility=line.facility
+    )
     carp = CARPService(line.configurations, platform=platform)
     program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.

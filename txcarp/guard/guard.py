@@ -189,11 +189,15 @@ class Guard:
         self,
         reactor: IReactorFDSet,
         clock: IReactorTime,
+        facility: int | None = None,
         start: Callable[..., subprocess.Popen[bytes]] = companion.start,
     ) -> None:
         """
+        @param facility: The number of the syslog facility that the guard writes to when this
+            process is dead; C{None} for none.
         @param start: Starts a process, as L{companion.start} does.
         """
+        self._facility = -1 if facility is None else facility
         self._reactor = reactor
         self._clock = clock
         self._startProcess = start
@@ -360,7 +364,7 @@ class Guard:
             inherited = [number for number in numbers if number >= 0]
             try:
                 self._process = self._startProcess(
-                    sentry.__file__, *map(str, numbers), descriptors=inherited
+                    sentry.__file__, *map(str, (self._facility, *numbers)), descriptors=inherited
                 )
             except OSError as error:
                 own.close()

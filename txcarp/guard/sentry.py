@@ -546,9 +546,13 @@ def watch(sentry: Sentry, daemon: _socket.socket) -> None:
         sentry.look()
 
 
-def say(line: str) -> None:
+def say(line: str, facility: int, log: str = "/dev/log") -> None:
     """
-    Write a line to the standard error output, unless that would have to be waited for.
+    Write a line to the standard error output and to syslog, unless that would have to be waited
+    for.
+
+    @param facility: The number of a syslog facility; -1 for no syslog.
+    @param log: The socket of the log daemon.
     """
     poller = select.poll()
     poller.register(2, select.POLLOUT)
@@ -557,16 +561,25 @@ def say(line: str) -> None:
             os.write(2, f"txcarp guard: {line}\n".encode())
         except OSError:
             pass
+    if facility >= 0:
+        try:
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK)
+            sock.connect(log)
+            # 4 is LOG_WARNING.
+            sock.send(f"<{facility << 3 | 4}>txcarp[{os.getpid()}]: [WARNING] {line}".encode())
+        except OSError:
+            pass
 
 
 def main() -> None:
     """
-    Guard the daemon at the other end of a socket.  The arguments of the process are descriptors:
-    the socket, the shared memory, and the four sockets of L{Hands}.
+    Guard the daemon at the other end of a socket.  The arguments of the process are the number of
+    a syslog facility, or -1, and descriptors: the socket, the shared memory, and the four sockets
+    of L{Hands}.
     """
     import mmap
 
-    descriptors = [int(one) for one in sys.argv[1:]]
+    facility, *descriptors = (int(one) for one in sys.argv[1:])
 
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -579,7 +592,7 @@ def main() -> None:
         try:
             daemon.send(marshal.dumps(("done", line)))
         except OSError:
-            say(line)
+            say(line, facility)
 
     lacking = protect()
     try:
