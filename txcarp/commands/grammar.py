@@ -22,6 +22,7 @@ _KINDS = {
     "PATH": "file",
     "PASSWORDFILE": "file",
     "DIRECTORY": "directory",
+    "DIR": "directory",
     "INTERFACE": "interface",
     "GROUP": "group",
 }
