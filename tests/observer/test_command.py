@@ -140,7 +140,10 @@ class CommandTests(TestCase):
         run.transport.signalProcess("INT")  # type: ignore[union-attr]
         self.assertEqual(await run.ended, 0)
         self.assertEqual(run.errors, "")
-        for line in run.output.splitlines():
+        events, _, end = run.output.partition("\n\n")
+        self.assertRegex(end, r"\AObserved for \d.*: 1 group\.\n  eth0  CARP 7: .* in the end\n")
+        self.assertIn("\n    1 bow-out\n", end)
+        for line in events.splitlines():
             self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  eth0  ")
         self.assertNotIn("\x1b", run.output)
 
@@ -156,9 +159,10 @@ class CommandTests(TestCase):
         self.assertEqual(await run.ended, 0)
         records = [json.loads(line) for line in run.output.splitlines()]
         self.assertEqual(
-            [(record["event"], record["source"]) for record in records],
-            [("listening", None), ("group", ALPHA), ("silent", ALPHA)],
+            [(record["event"], record.get("source")) for record in records],
+            [("listening", None), ("group", ALPHA), ("silent", ALPHA), ("summary", None)],
         )
+        self.assertEqual((records[-1]["vacancies"], records[-1]["changes"]), (1, 0))
 
     async def test_readerGone(self) -> None:
         """
@@ -184,6 +188,7 @@ class CommandTests(TestCase):
             loop.stop()
             shown = "\n".join(shownBy(run.output.replace("^C", "")))
             self.assertRegex(shown, r"\d  eth0  CARP 7: 10\.99\.0\.1 is master")
+            self.assertRegex(shown, r"\n  eth0  CARP 7: 10\.99\.0\.1 is master in the end")
             self.assertRegex(shown, r"GROUP +MASTER.*\nCARP 7  10\.99\.0\.1 .*\nListening on eth0")
             self.assertEqual("\x1b[32m" in run.output, colours)
 

@@ -68,6 +68,7 @@ class LookTests(SynchronousTestCase):
                 claim=CARPClaim(Timing(2, 9), 8),
                 leaving=False,
                 counter=77,
+                digest=body[16:36],
             ),
         )
 

@@ -253,8 +253,8 @@ class WordsTests(SynchronousTestCase):
 GROUP_KEYS = {
     "time", "event", "interface", "protocol", "vhid", "family", "masters", "nobody_since",
     "two_masters_since", "source", "hardware", "this_machine", "destination", "addresses",
-    "seen_interval", "sealed", "since", "since_witnessed", "heard", "interval", "advbase",
-    "advskew", "demotion", "version", "priority",
+    "seen_interval", "sealed", "verified", "since", "since_witnessed", "heard", "interval",
+    "advbase", "advskew", "demotion", "version", "priority",
 }  # fmt: skip
 EVENT_KEYS = GROUP_KEYS | {"previous", "reason", "seconds", "before", "detail", "omitted"}
 OTHER_KEYS = {"time", "event", "interface", "source", "detail", "omitted"}
@@ -313,6 +313,7 @@ class RecordTests(SynchronousTestCase):
                 "addresses": [],
                 "seen_interval": None,
                 "sealed": None,
+                "verified": None,
                 "since": "2026-03-04T05:06:10.508Z",
                 "since_witnessed": True,
                 "heard": "2026-03-04T05:06:10.508Z",

@@ -15,6 +15,7 @@ from typing import Any
 from txcarp.observer.host import TOGETHER, ObservedHost
 from txcarp.observer.reports import Cause, GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import CARPClaim, Claim, Sighting
+from txcarp.observer.verification import NOTHING, Proof
 from txcarp.observer.vrrp import VRRPClaim
 
 #: Hosts of one group to remember.
@@ -72,12 +73,25 @@ class Group:
         self._twoSince: float | None = None
 
     def heard(
-        self, sighting: Sighting, when: float, hardware: bytes = b"", here: bool = False
+        self,
+        sighting: Sighting,
+        when: float,
+        hardware: bytes = b"",
+        here: bool = False,
+        proof: Proof = NOTHING,
     ) -> list[Report]:
         """
         Take in an advertisement.
+
+        @param proof: What is known for certain about it.
         """
         host = self._hosts.get(sighting.source)
+        isStranger = host is not None and host.verified is False
+        isForged = sighting.leaving and proof.verified is False and not isStranger
+        if proof.isReplay or isForged:
+            # No member of the group believes this.
+            sender = ObservedHost(sighting, sighting.claim, when, when, verified=proof.verified)
+            return [self._report(Kind.REPLAY if proof.isReplay else Kind.DIGEST, when, sender)]
         if sighting.leaving:
             return self._heardLeaving(sighting, host, when)
         if host is None:
@@ -86,9 +100,10 @@ class Group:
                 return [self._report(Kind.TOO_MANY_HOSTS, when)]
         claims = host.source in self._claimants
         lastHeard, before, sealed = host.heard, host.claim, host.sealed
+        verified = host.verified
         if not claims:
             host.begin(sighting, when, self._witnessed(host, when))
-        host.hear(sighting, when, hardware, here)
+        host.hear(sighting, when, hardware, here, proof)
         reports: list[Report] = []
         if not claims:
             reports += self._begins(host, when, lastHeard)
@@ -96,6 +111,8 @@ class Group:
             reports.append(self._report(Kind.CLAIM, when, host, before=before))
         if sealed != host.sealed:
             reports.append(self._report(Kind.SEAL, when, host, detail=_SEAL_WORDS[sealed]))
+        if verified != host.verified and (host.verified is False or verified is False):
+            reports.append(self._report(Kind.DIGEST, when, host))
         return reports + self._settle(when)
 
     def tick(self, now: float) -> list[Report]:

@@ -10,6 +10,7 @@ import attrs
 
 from txcarp.observer.sealjudge import SealJudge
 from txcarp.observer.sighting import Claim, Sighting
+from txcarp.observer.verification import NOTHING, Proof
 
 #: Intervals, and seconds at least, without an advertisement after which a host is silent.
 _SILENCE = 3.0
@@ -47,6 +48,8 @@ class ObservedHost:
     @ivar seen: The average time between its advertisements as they arrive, in seconds; C{None}
         before the second one.
     @ivar sealed: Whether its advertisements look sealed; C{None} if that is not known.
+    @ivar verified: Whether its advertisements are made with the password and for the addresses
+        that the observer knows; C{None} if it knows none, or those of another group.
     """
 
     sighting: Sighting
@@ -59,6 +62,7 @@ class ObservedHost:
     here: bool = False
     seen: float | None = None
     sealed: bool | None = None
+    verified: bool | None = None
     _measured: int = 0
     _measuredAt: float = 0.0
     _judge: SealJudge = attrs.field(factory=SealJudge)
@@ -82,9 +86,18 @@ class ObservedHost:
         self.witnessed = witnessed
         self._measure(sighting)
 
-    def hear(self, sighting: Sighting, when: float, hardware: bytes, here: bool) -> None:
+    def hear(
+        self,
+        sighting: Sighting,
+        when: float,
+        hardware: bytes,
+        here: bool,
+        proof: Proof = NOTHING,
+    ) -> None:
         """
         Take in an advertisement.
+
+        @param proof: What is known for certain about it.
         """
         when = max(when, self.heard)
         changed = sighting.claim.interval != self.claim.interval
@@ -93,7 +106,10 @@ class ObservedHost:
             self._measure(sighting)
         if sighting.destination != self.sighting.destination:
             return
-        if sighting.counter is not None:
+        self.verified = proof.verified
+        if proof.sealed is not None:
+            self.sealed = proof.sealed
+        elif sighting.counter is not None:
             self.sealed = self._judge.saw(when, sighting.counter)
         gap = when - self._measuredAt
         if self._measured and gap < min(TOGETHER, self.claim.interval / 4):

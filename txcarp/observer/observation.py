@@ -15,10 +15,12 @@ from twisted.python.failure import Failure
 
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.network.sockets import MissingCapability
-from txcarp.observer import records, words
+from txcarp.observer import records, summary, words
 from txcarp.observer.ear import Ear
 from txcarp.observer.ratelimit import RateLimiter
 from txcarp.observer.reports import Kind, Report
+from txcarp.observer.tally import Tally
+from txcarp.observer.verification import Verifier
 from txcarp.observer.watch import Watch
 from txcarp.output import Output
 
@@ -35,19 +37,25 @@ _UNLIMITED = 10_000
 _PROGRAM = "txcarp observe"
 
 
-def observe(interfaces: Sequence[str], once: float | None, asJSON: bool) -> int:
+def observe(
+    interfaces: Sequence[str],
+    once: float | None,
+    asJSON: bool,
+    verifier: Verifier | None = None,
+) -> int:
     """
     Observe until Ctrl-C, or for some time.
 
     @param interfaces: The interfaces to listen on.
     @param once: Seconds after which the groups are printed; C{None} to show reports until Ctrl-C.
     @param asJSON: Whether to print JSON.
+    @param verifier: Knows the password of a group; C{None} if nobody does.
     @return: The exit status.
     """
     try:
         from twisted.internet import reactor
 
-        return Observation(reactor, interfaces, once, asJSON).run()
+        return Observation(reactor, interfaces, once, asJSON, verifier).run()
     except KeyboardInterrupt:
         return SEEN
 
@@ -67,7 +75,12 @@ class Observation:
     """
 
     def __init__(
-        self, reactor: Any, interfaces: Sequence[str], once: float | None, asJSON: bool
+        self,
+        reactor: Any,
+        interfaces: Sequence[str],
+        once: float | None,
+        asJSON: bool,
+        verifier: Verifier | None = None,
     ) -> None:
         self._reactor = reactor
         self._interfaces = interfaces
@@ -75,7 +88,10 @@ class Observation:
         self._asJSON = asJSON
         self._clock = MonotonicClock(reactor)
         self._calendar = words.Calendar(self._clock.seconds)
-        self._watch = Watch()
+        self._verifier = verifier
+        self._watch = Watch(verifier=verifier)
+        self._tally = Tally()
+        self._began = self._clock.seconds()
         self._limiter = RateLimiter()
         self._ears = [
             Ear(reactor, self._clock, interface, self._watch, self._admit)
@@ -125,18 +141,22 @@ class Observation:
             self._clock.callLater(self._once, self._end)
         elif self._asJSON:
             self._show = partial(self._writeJSON, output)
+            self._showEnd = partial(self._summarise, output)
         elif not output.isTerminal:
             self._show = partial(self._writeText, output)
+            self._showEnd = partial(self._summarise, output)
         else:
             from txcarp.livescreen import consoleOn  # rich takes a tenth of a second
             from txcarp.observer.tables import LiveTable
 
             table = LiveTable(consoleOn(output), self._calendar, self._watch, self._interfaces)
-            self._show, self._showEnd = table.show, table.end
+            self._show, self._showEnd = table.show, partial(self._endTable, table.end, output)
         self._ticking.start(_TICK).addErrback(self._broken)
 
     def _admit(self, reports: Iterable[Report]) -> None:
-        self._unshown += self._limiter.admit(reports, self._clock.seconds())
+        kept = list(reports)
+        self._tally.take(kept)
+        self._unshown += self._limiter.admit(kept, self._clock.seconds())
         if self._unshown:
             self._flush()
 
@@ -149,7 +169,9 @@ class Observation:
     def _tick(self) -> None:
         now = self._clock.seconds()
         self._unshown += self._limiter.release(now)
-        self._unshown += self._limiter.admit(self._watch.tick(now), now)
+        reports = self._watch.tick(now)
+        self._tally.take(reports)
+        self._unshown += self._limiter.admit(reports, now)
         self._ticks += 1
         if self._unshown or self._ticks % _TICKS_PER_PICTURE == 0:
             self._flush()
@@ -172,6 +194,19 @@ class Observation:
             console = consoleOn(output, plainWidth=_UNLIMITED)
             many = len(self._interfaces) > 1
             printTable(groups, console, self._calendar, self._watch.deaf, many)
+
+    def _endTable(self, end: Callable[[], None], output: Output) -> None:
+        end()
+        self._summarise(output)
+
+    def _summarise(self, output: Output) -> None:
+        groups = self._watch.groups()
+        if self._asJSON:
+            output.write("".join(summary.records(groups, self._tally, self._calendar)))
+            return
+        verifier, began = self._verifier, self._began
+        said = summary.lines(groups, self._tally, verifier, began, self._calendar)
+        output.write("".join(f"{line}\n" for line in said))
 
     def _end(self) -> None:
         if not self._ending:

@@ -51,12 +51,10 @@ def ofGroup(group: GroupView, calendar: Calendar) -> str:
     return _line(record | _group(group, host, calendar))
 
 
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record) + "\n"
-
-
-def _group(group: GroupView, host: ObservedHost | None, calendar: Calendar) -> dict[str, Any]:
-    sighting = host and host.sighting
+def identity(group: GroupView, calendar: Calendar) -> dict[str, Any]:
+    """
+    Which group it is, and its masters.
+    """
     return {
         "protocol": group.key.protocol.value,
         "vhid": group.key.vhid,
@@ -64,6 +62,17 @@ def _group(group: GroupView, host: ObservedHost | None, calendar: Calendar) -> d
         "masters": [textOf(master.source) for master in group.masters],
         "nobody_since": _moment(group.nobodySince, calendar),
         "two_masters_since": _moment(group.twoSince, calendar),
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def _group(group: GroupView, host: ObservedHost | None, calendar: Calendar) -> dict[str, Any]:
+    sighting = host and host.sighting
+    return {
+        **identity(group, calendar),
         "source": host and textOf(host.source),
         "hardware": (host and host.hardware.hex(":")) or None,
         "this_machine": host and host.here,
@@ -71,6 +80,7 @@ def _group(group: GroupView, host: ObservedHost | None, calendar: Calendar) -> d
         "addresses": sighting and list(map(textOf, sighting.addresses)),
         "seen_interval": host and _rounded(host.seen),
         "sealed": host and host.sealed,
+        "verified": host and host.verified,
         "since": host and calendar.machine(host.since),
         "since_witnessed": host and host.witnessed,
         "heard": host and calendar.machine(host.heard),

@@ -34,6 +34,8 @@ class Kind(enum.Enum):
     STRAY = "stray"
     CLAIM = "timing"
     SEAL = "seal"
+    DIGEST = "digest"
+    REPLAY = "replay"
     IGNORED = "ignored"
     TOO_MANY_HOSTS = "too-many-hosts"
     TOO_MANY_GROUPS = "too-many-groups"

@@ -61,7 +61,7 @@ Claim: TypeAlias = CARPClaim | VRRPClaim
 @attrs.frozen
 class Sighting:
     """
-    An advertisement.  Its digest was not verified.
+    An advertisement, as anybody can read it.
 
     @ivar vhid: The number of the group, which VRRP calls virtual router.
     @ivar source: The packed source address.
@@ -69,6 +69,7 @@ class Sighting:
     @ivar leaving: Whether it is a bow-out, or has VRRP priority 0.
     @ivar counter: The 64-bit counter of CARP.
     @ivar addresses: The packed virtual addresses; only VRRP has them.
+    @ivar digest: The digest of CARP.
     """
 
     protocol: Protocol
@@ -79,6 +80,7 @@ class Sighting:
     leaving: bool
     counter: int | None = None
     addresses: tuple[bytes, ...] = ()
+    digest: bytes = b""
 
 
 def look(packet: Packet) -> Sighting:
@@ -115,6 +117,7 @@ def look(packet: Packet) -> Sighting:
             claim=CARPClaim(Timing(found.advbase, found.advskew), found.demotion),
             leaving=found.isBowOut,
             counter=found.counter,
+            digest=found.digest,
         )
         payload = payload[:SIZE]
     if not seen.vhid:

@@ -63,7 +63,7 @@ _REPORT_LINES = 2
 
 _REPORT_STYLES = {
     **dict.fromkeys((Kind.GROUP, Kind.MASTER, Kind.RETURNED, Kind.ONE_MASTER), "good"),
-    **dict.fromkeys((Kind.SILENT, Kind.TWO_MASTERS), "bad"),
+    **dict.fromkeys((Kind.SILENT, Kind.TWO_MASTERS, Kind.DIGEST, Kind.REPLAY), "bad"),
     **dict.fromkeys((Kind.LISTENING, Kind.CLAIM, Kind.SEAL), "plain"),
 }
 
@@ -135,6 +135,8 @@ def _notes(host: ObservedHost) -> list[str]:
         notes.append(f"version {host.claim.version}")
     elif host.claim.demotion:
         notes.append(f"demotion {host.claim.demotion}")
+    if host.verified is not None:
+        notes.append("verified" if host.verified else "WRONG PASSWORD OR ADDRESSES")
     if host.here:
         notes.append("this machine")
     if not isMulticast(host.sighting.destination):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from txcarp.observer.group import Group
 from txcarp.observer.reports import GroupKey, GroupView, Kind, Report
 from txcarp.observer.sighting import look
+from txcarp.observer.verification import NOTHING, Verifier
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -32,7 +33,13 @@ class Watch:
     @ivar deaf: The interfaces on which nothing can be heard, with C{DOWN} or C{GONE}.
     """
 
-    def __init__(self, maximumGroups: int = MAXIMUM_GROUPS) -> None:
+    def __init__(
+        self, maximumGroups: int = MAXIMUM_GROUPS, verifier: Verifier | None = None
+    ) -> None:
+        """
+        @param verifier: Knows the password of a group; C{None} if nobody does.
+        """
+        self._verifier = verifier
         self._maximumGroups = maximumGroups
         self._groups: dict[GroupKey, Group] = {}
         self._listening: dict[str, float] = {}
@@ -85,7 +92,10 @@ class Watch:
                 detail = str(self._maximumGroups)
                 return [Report(Kind.TOO_MANY_GROUPS, when, interface, detail=detail)]
             group = self._groups[key] = Group(key, self._listening.get(interface, when))
-        return group.heard(sighting, when, hardware, here)
+        proof = NOTHING
+        if self._verifier is not None:
+            proof = self._verifier.judge(sighting, interface, when)
+        return group.heard(sighting, when, hardware, here, proof)
 
     def tick(self, now: float) -> list[Report]:
         """
@@ -103,9 +113,10 @@ class Watch:
 
     def groups(self) -> list[GroupView]:
         """
-        The groups, sorted for people.
+        The groups, sorted for people: those with several masters first.
         """
-        return [self._groups[key].view() for key in sorted(self._groups)]
+        views = [self._groups[key].view() for key in sorted(self._groups)]
+        return sorted(views, key=lambda view: len(view.masters) < 2)
 
     def _hasRoom(self, now: float) -> bool:
         if len(self._groups) < self._maximumGroups:

@@ -18,6 +18,9 @@ from txcarp.protocol.family import Family
 #: Addresses to list in a sentence.
 _LISTED = 4
 
+#: What is said of a host whose digests are wrong.
+_UNVERIFIED = "signs with another password or for other addresses"
+
 #: Seconds below which a time is given in tenths of a second.
 FINE = 10.0
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -187,6 +190,14 @@ def _hostSentence(
         case Kind.CLAIM:
             before = "" if report.before is None else f", before: {_described(report.before)}"
             return f"{source} changed: {_described(host.claim)}{before}"
+        case Kind.DIGEST if host.sighting.leaving:
+            return f"a bow-out from {source}, which {_UNVERIFIED}: no member of the group obeys it"
+        case Kind.DIGEST if host.verified:
+            return f"{source} signs with the right password and addresses again"
+        case Kind.DIGEST:
+            return f"{source} {_UNVERIFIED.upper()}"
+        case Kind.REPLAY:
+            return f"AN OLD ADVERTISEMENT of {source} was sent again; txcarp hosts refuse it"
         case Kind.SEAL if host.sealed:
             return f"the advertisements of {source} look sealed"
         case Kind.SEAL if report.detail:
@@ -225,6 +236,9 @@ def _twoMasters(group: GroupView, calendar: Calendar) -> str:
     masters = " and ".join(f"{textOf(host.source)} ({rank(host.claim)})" for host in group.masters)
     since = "" if group.twoSince is None else f" since {calendar.short(group.twoSince)}"
     count = "TWO" if len(group.masters) == 2 else str(len(group.masters))
+    strangers = [textOf(host.source) for host in group.masters if host.verified is False]
+    if strangers:
+        return f"{count} MASTERS{since}: {masters}. {' and '.join(strangers)} {_UNVERIFIED}"
     return (
         f"{count} MASTERS{since}: {masters}. They do not hear each other, or they are two groups "
         "with the same number"
