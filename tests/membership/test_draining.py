@@ -393,6 +393,41 @@ class MasterTests(DrainTestCase):
         self.assertEqual(self.host(self.first).status().holds[0].reason, HoldReason.DRAINED)
 
 
+class UnicastTests(DrainTestCase):
+    """
+    Hosts that advertise to each other alone.
+    """
+
+    def configuration(self, host: SimulatedHost, **settings: Any) -> VirtualHostConfiguration:
+        """
+        The configuration of a host, whose peer is the other one.
+        """
+        other = self.second if host is self.first else self.first
+        return super().configuration(host, peers=[other.source], **settings)
+
+    def test_successor(self) -> None:
+        """
+        The peer takes over.
+        """
+        self.start(self.first, self.second)
+        done = self.host(self.first).drain()
+        self.advance(0.2)
+        self.assertEqual(self.successResultOf(done), Drained("10.1.1.2"))
+        self.assertOnly(self.second)
+        self.assertNothingLost()
+
+    def test_nobody(self) -> None:
+        """
+        Without it, nothing changes.
+        """
+        self.start(self.first)
+        done = self.host(self.first).drain()
+        self.advance(2)
+        self.assertNotDrained(done, "no-successor")
+        self.assertOnly(self.first)
+        self.assertNothingLost()
+
+
 class ReleaseFirstTests(DrainTestCase):
     """
     A master that releases everything before it bows out.
