@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from txcarp.configuration.options import CONTROL_SOCKET
 
 if TYPE_CHECKING:
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPResponse
 
 #: Seconds until a client gives up.
 PATIENCE = 15.0
@@ -209,8 +209,7 @@ class Client:
         if lastID:
             headers["Last-Event-ID"] = lastID
         with self._connected(SILENCE) as connection:
-            connection.request("GET", f"/v1/events?{query}", headers=headers)
-            response = connection.getresponse()
+            response = _answered(connection, "GET", f"/v1/events?{query}", None, headers)
             if response.status != 200:
                 _read(response.status, response.read(_LONGEST))
             while line := response.readline(_LONGEST):
@@ -230,8 +229,9 @@ class Client:
     ) -> dict[str, Any]:
         with self._connected(self._timeout if method == "GET" else ACTION_PATIENCE) as connection:
             body = None if given is None else json.dumps(given)
-            connection.request(method, path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
+            response = _answered(
+                connection, method, path, body, {"Content-Type": "application/json"}
+            )
             code, data = response.status, response.read(_LONGEST)
         return _read(code, data)
 
@@ -274,6 +274,17 @@ class Client:
             ) from None
         finally:
             connection.close()
+
+
+def _answered(
+    connection: HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> HTTPResponse:
+    """
+    Send a request, and read the head of the answer.
+    """
+    with suppress(BrokenPipeError):  # a server with too many clients says so, and does not read
+        connection.request(method, path, body, headers)
+    return connection.getresponse()
 
 
 def _event(line: bytes) -> dict[str, Any]:

@@ -81,3 +81,28 @@ class MemoryTests(SynchronousTestCase):
             raise SkipTest("needs root")
         self.assertIs(self.locked(0, 2**16), True)
         self.assertIsNot(self.locked(_NOBODY, resource.RLIM_INFINITY), False)
+
+
+class ThreadTests(SynchronousTestCase):
+    """
+    Threads beside the reactor.
+    """
+
+    def test_giveWay(self) -> None:
+        """
+        A thread that reads a large file gives way to the reactor in less time than an
+        advertisement may be late.
+        """
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys\nfrom txcarp.daemon.scheduling import runFirst\nrunFirst()\n"
+                "print(sys.getswitchinterval())",
+            ],
+            env={**os.environ, "PYTHONPATH": _ROOT},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertLess(float(done.stdout), 0.002)

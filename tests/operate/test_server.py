@@ -36,7 +36,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.operate import connections, server
 from txcarp.operate.acting import USUAL_WAIT
 from txcarp.operate.connections import Channel, ControlFactory
-from txcarp.operate.control import Actor, Control, Request
+from txcarp.operate.control import Actor, Control, Request, Streaming
 from txcarp.operate.documents import SCHEMA, Answer
 from txcarp.operate.gathering import Gathering
 from txcarp.operate.server import ControlService
@@ -517,6 +517,7 @@ class BoundsTests(RunningTestCase):
         Whatever arrives, nothing is raised, and the next client is answered.
         """
         words = [b"GET", b"POST", b" ", b"/v1/status", b"/v1/groups/web", b"/%ff", b" HTTP/1.1"]
+        words += [b"GET /v1/events", b"?group=", b"&", b"=", b"Last-Event-ID: 5-5\r\n"]
         words += [b"\r\n", b"\r\n\r\n", b"Content-Length: ", b"-1", b"5", b"{}", b"\0", b"\xff"]
         words += [b"Transfer-Encoding: chunked", b"Host: x", b"0\r\n\r\n", b"Expect: 100-continue"]
         words += [b"/demote", b'{"reason": "x"', b"[" * 2000, b"Connection: close"]
@@ -551,6 +552,7 @@ class AnythingTests(SynchronousTestCase):
             st.one_of(
                 st.sampled_from(["v1", "groups", "status", "web", "demote", "promote", "reload"]),
                 st.sampled_from(["v1", "groups", "web", "takeover", "drain", "resume"]),
+                st.sampled_from(["v1", "events", "forget", "healthz", "readyz"]),
                 st.text(max_size=8),
             ),
             max_size=5,
@@ -560,20 +562,39 @@ class AnythingTests(SynchronousTestCase):
             st.recursive(
                 st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text()),
                 lambda inner: st.lists(inner) | st.dictionaries(
-                    st.sampled_from(["reason", "amount", "dry_run", "for", "anyway", "wait"]), inner
+                    st.sampled_from(["reason", "amount", "dry_run", "for", "anyway", "wait"])
+                    | st.sampled_from(["address", "group"]),
+                    inner,
                 ),
                 max_leaves=6,
             ).map(lambda value: json.dumps(value).encode()),
         ),
         st.sampled_from([None, Actor(0, "root", 1, True), Actor(7, "", 1, False)]),
+        st.dictionaries(st.sampled_from(["group", "x"]), st.lists(st.text(max_size=5))),
+        st.text(max_size=9),
     )
     def test_answered(
-        self, method: str, path: list[str], body: bytes, actor: Actor | None
+        self,
+        method: str,
+        path: list[str],
+        body: bytes,
+        actor: Actor | None,
+        query: dict[str, list[str]],
+        text: str,
     ) -> None:
         """
-        Each of them has an answer in JSON.
+        Each of them has an answer in JSON, or one without an end that begins with JSON.
         """
-        answer = self.control.answer(Request(method, tuple(path), body, actor))
+        answer = self.control.answer(
+            Request(method, tuple(path), body, actor, query, text, text)
+        )
+        if isinstance(answer, Streaming):
+            written: list[bytes] = []
+            reader = answer.begin(written.append, lambda: None)
+            runTo(self.clock, self.clock.seconds() + 1)
+            reader.gone()
+            self.assertIn(json.loads(written[0].splitlines()[0])["event"], ("state", "listening"))
+            return
         if not isinstance(answer, Answer):
             runTo(self.clock, self.clock.seconds() + USUAL_WAIT)
             answer = self.successResultOf(answer)
