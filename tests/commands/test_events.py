@@ -9,11 +9,13 @@ import os
 import signal
 import subprocess
 import sys
+from io import StringIO
 from typing import Any
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.commands.test_asking import Terminal
 from tests.operate.running import RunningTestCase
 from txcarp.commands import events
 from txcarp.commands.asking import parserFor
@@ -61,6 +63,34 @@ class LinesTests(SynchronousTestCase):
         for text in ("", ":80", "web2:x", "web2:0", "web2:65536", "[::1]:", "web2:"):
             self.patch(sys, "stderr", open(os.devnull, "w"))  # noqa: SIM115
             self.assertRaises(SystemExit, parser.parse_args, ["--host", text])
+
+
+class ColourTests(SynchronousTestCase):
+    """
+    Events on a terminal.
+    """
+
+    def shown(self, output: StringIO, **event: object) -> str:
+        """
+        Show an event.
+        """
+        self.patch(sys, "stdout", output)
+        self.patch(os, "environ", {**os.environ, "TERM": "xterm"})
+        os.environ.pop("NO_COLOR", None)
+        events._printer(False)({"time": 1.0, "group": "web", "text": "words", **event})
+        return output.getvalue()
+
+    def test_terminal(self) -> None:
+        """
+        Only a terminal gets colours, and good and bad news have different ones.
+        """
+        good = self.shown(Terminal(), event="transition", reason="silence", role="MASTER")
+        bad = self.shown(Terminal(), event="hold", reason="no_link")
+        self.assertIn("\x1b[32m", good)
+        self.assertIn("\x1b[1;31m", bad)
+        self.assertEqual(self.shown(Terminal(), event="listening", reason="snapshot"), "")
+        plain = self.shown(StringIO(), event="hold", reason="no_link")
+        self.assertTrue(plain.isascii() and plain.rstrip("\n").isprintable(), plain)
 
 
 class CommandTests(RunningTestCase):

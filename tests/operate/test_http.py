@@ -21,7 +21,7 @@ from tests.operate.running import RunningTestCase
 from txcarp import ControlResource
 from txcarp.client import Client, NotPermitted
 from txcarp.operate import endpoints
-from txcarp.operate.connections import isOwnName
+from txcarp.operate.connections import ACCEPTS, isOwnName
 from txcarp.operate.endpoints import ReadingService
 from txcarp.protocol.actor import Actor
 
@@ -145,6 +145,33 @@ class ReadingTests(RunningTestCase):
         await self.carp.removeVirtualHost(self.carp.virtualHosts[0])
         status, _ = await self.requested("GET", "/readyz")
         self.assertEqual(status, 503)
+
+    async def test_fewAccepts(self) -> None:
+        """
+        In one turn of the reactor, few connections are accepted, however many wait.
+        """
+        port: Any = self.reading._port
+        made: list[int] = []
+        read, build = port.doRead, port.factory.buildProtocol
+
+        def doRead() -> object:
+            made.append(0)
+            return read()
+
+        def buildProtocol(address: object) -> object:
+            made[-1] += 1
+            return build(address)
+
+        self.patch(port, "doRead", doRead)
+        self.patch(port.factory, "buildProtocol", buildProtocol)
+        for _ in range(40):
+            connection = socket.create_connection(("127.0.0.1", self.port))
+            self.addCleanup(connection.close)
+        for _ in range(1000):
+            if sum(made) == 40:
+                break
+            await self.inThread(time.sleep, 0.01)
+        self.assertEqual((sum(made), max(made)), (40, ACCEPTS))
 
     async def test_inUse(self) -> None:
         """

@@ -32,6 +32,9 @@ from txcarp.protocol.actor import Actor
 #: The most connections at a time.
 MOST_CLIENTS = 200
 
+#: Connections that are accepted in one turn of the reactor.
+ACCEPTS = 4
+
 #: Bytes of the longest body of a request.
 LONGEST_BODY = 4096
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.operate.connections import ControlFactory
+from txcarp.operate.connections import ACCEPTS, ControlFactory
 from txcarp.operate.control import Control
 
 #: Seconds until the next attempt to open an endpoint.
@@ -79,6 +79,7 @@ class ReadingService(Service):
 
     def _opened(self, port: IListeningPort) -> None:
         self._port = port
+        acceptFew(port)
         self._log.info(
             "Everybody who reaches {description} can read the state of all groups",
             description=self._description,
@@ -99,3 +100,19 @@ class ReadingService(Service):
                 retry=RETRY,
             )
         self._retry = self._reactor.callLater(RETRY, self._open)
+
+
+def acceptFew(port: Any) -> None:
+    """
+    Let a port accept few connections in one turn of the reactor, in place of up to some hundred.
+    An advertisement that is due would wait for all of them.
+    """
+    if not hasattr(port, "numberAccepts"):
+        return  # it is no socket of Twisted's own
+    read = port.doRead
+
+    def doRead() -> object:
+        port.numberAccepts = ACCEPTS
+        return read()
+
+    port.doRead = doRead

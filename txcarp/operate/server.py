@@ -23,16 +23,13 @@ from twisted.python.failure import Failure
 
 from txcarp.configuration.options import CONTROL_SOCKET
 from txcarp.interfaces import IReloader
-from txcarp.operate.connections import MOST_CLIENTS, ControlFactory, credentialsOf
+from txcarp.operate.connections import ACCEPTS, MOST_CLIENTS, ControlFactory, credentialsOf
 from txcarp.operate.control import Control
 from txcarp.operate.endpoints import ReadingService
 from txcarp.service import CARPService
 
 #: Seconds until the next attempt to open a socket that another process uses.
 RETRY = 5.0
-
-#: Connections that are accepted in one turn of the reactor.
-_ACCEPTS = 4
 
 #: The mode of the socket: its group may read, and only some of its users may act.
 _MODE = 0o660
@@ -56,7 +53,7 @@ class _Port(unix.Port):
         """
         The most connections that are accepted in one turn of the reactor.
         """
-        return _ACCEPTS
+        return ACCEPTS
 
     @numberAccepts.setter
     def numberAccepts(self, number: int) -> None:
