@@ -25,6 +25,10 @@ from txcarp.guard import sentry
 from txcarp.interfaces import IGuard, IWill
 from txcarp.socketreader import SocketReader
 
+#: The capabilities that the guard has from this process: CAP_NET_ADMIN, to remove addresses;
+#: CAP_IPC_LOCK and CAP_SYS_NICE.
+_LENT = (12, 14, 23)
+
 #: The most groups of a process that have a will.
 MOST_WILLS = 1 << 14
 
@@ -363,9 +367,11 @@ class Guard:
             numbers += [-1 if sock is None else sock.fileno() for sock in self._sockets]
             inherited = [number for number in numbers if number >= 0]
             try:
-                self._process = self._startProcess(
-                    sentry.__file__, *map(str, (self._facility, *numbers)), descriptors=inherited
-                )
+                with companion.lending(_LENT) as lent:
+                    arguments = map(str, (lent, self._facility, *numbers))
+                    self._process = self._startProcess(
+                        sentry.__file__, *arguments, descriptors=inherited
+                    )
             except OSError as error:
                 own.close()
                 self._cannotStart(error)

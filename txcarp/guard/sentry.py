@@ -485,10 +485,11 @@ _IGNORED = [
 ]
 
 
-def protect() -> list[str]:
+def protect(lent: int) -> list[str]:
     """
     Have this process run when others cannot, as far as its privileges allow.
 
+    @param lent: The capabilities that scripts must not have, one bit for each.
     @return: What it may not have.
     """
     import ctypes
@@ -496,6 +497,9 @@ def protect() -> list[str]:
     lacking = []
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(15, b"txcarp-guard")  # PR_SET_NAME
+    for number in range(lent.bit_length()):
+        if lent >> number & 1:
+            libc.prctl(47, 3, number, 0, 0)  # PR_CAP_AMBIENT_LOWER
     try:
         import resource
 
@@ -573,13 +577,13 @@ def say(line: str, facility: int, log: str = "/dev/log") -> None:
 
 def main() -> None:
     """
-    Guard the daemon at the other end of a socket.  The arguments of the process are the number of
-    a syslog facility, or -1, and descriptors: the socket, the shared memory, and the four sockets
-    of L{Hands}.
+    Guard the daemon at the other end of a socket.  The arguments of the process are the
+    capabilities that scripts must not have, the number of a syslog facility, or -1, and
+    descriptors: the socket, the shared memory, and the four sockets of L{Hands}.
     """
     import mmap
 
-    facility, *descriptors = (int(one) for one in sys.argv[1:])
+    lent, facility, *descriptors = (int(one) for one in sys.argv[1:])
 
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -594,7 +598,7 @@ def main() -> None:
         except OSError:
             say(line, facility)
 
-    lacking = protect()
+    lacking = protect(lent)
     try:
         daemon.send(marshal.dumps(("ready", lacking)))
     except OSError:
