@@ -494,6 +494,9 @@ class _Way:
     def linkLocals(self) -> Sequence[bytes]:
         return [self._computer.linkLocal()] if self._computer.hasIPv6 else []
 
+    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
+        return None
+
     def isLocal(self, address: bytes) -> bool:
         return address in self._computer.addresses
 
