@@ -5,6 +5,7 @@ Tests for L{txcarp.daemon.program}.  L{tests.lab.test_programs} tests it in real
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from txcarp.daemon.collector import Collector
 from txcarp.daemon.program import Options, Program, makeService
 from txcarp.daemon.reload import Reloader
 from txcarp.daemon.signals import SignalService
+from txcarp.daemon.supervision import Supervision
 from txcarp.logs import filtered
 from txcarp.network.hostlock import AlreadyRunning
 from txcarp.network.sockets import MissingCapability
@@ -53,6 +55,16 @@ class FakeSyslog:
 
     def __call__(self, event: LogEvent) -> None:
         self.events.append(event)
+
+
+class FakeJournal(FakeSyslog):
+    """
+    The journal.
+    """
+
+    def __init__(self, facility: int | None, isThere: bool) -> None:
+        super().__init__(facility or 0, "txcarp")
+        self.isThere = isThere
 
 
 class PluginTests(SynchronousTestCase):
@@ -224,6 +236,46 @@ class PluginTests(SynchronousTestCase):
         """
         for changes in ({}, {"logfile": "-"}, {"command": True}):
             self.assertIsInstance(self.log(**changes), FilteringLogObserver)
+
+    def test_journal(self) -> None:
+        """
+        If what is printed ends up in the journal, each line goes there once: neither to the
+        terminal nor to syslog.  twistd's own logs, and a journal that is not there, change nothing.
+        """
+        made: list[FakeJournal] = []
+
+        def journal(facility: int | None) -> FakeJournal:
+            made.append(FakeJournal(facility, self.isThere))
+            return made[-1]
+
+        self.patch(program, "JournalObserver", journal)
+        self.patch(program, "isJournal", lambda: True)
+        self.isThere = True
+        log = self.log("-f", "local3", command=True)
+        self.assertIsInstance(log, FilteringLogObserver)
+        self.assertEqual(self.syslogs, [])
+        [only] = made
+        self.assertEqual(only.facility, 19)
+        Logger(observer=log).info("once")
+        self.assertEqual([event["log_format"] for event in only.events], ["once"])
+        self.assertIsNone(self.log("-f", "local3", logfile="x"))
+        self.assertEqual(len(self.syslogs), 1)
+        self.assertIsInstance(self.log("-f", "local3", "-B", command=True), LogPublisher)
+        self.assertEqual(len(self.syslogs), 2)
+        self.assertEqual(len(made), 1)
+        self.isThere = False
+        self.log("-f", "local3", command=True)
+        self.assertEqual(len(self.syslogs), 3)
+
+    def test_supervised(self) -> None:
+        """
+        If a service manager listens, it gets to know about the process, and no script does.
+        """
+        self.patch(os, "environ", {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "4000000"})
+        kinds = [type(one) for one in self.made()]
+        self.assertIn(Supervision, kinds)
+        self.assertEqual(os.environ, {})
+        self.assertNotIn(Supervision, [type(one) for one in self.made()])
 
     def test_ownLog(self) -> None:
         """

@@ -4,7 +4,6 @@ What is told to the service manager that started this process (sd_notify(3)).
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import MutableMapping
@@ -17,7 +16,7 @@ class Notifier:
     that listens, and never waits for it.
     """
 
-    def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: MutableMapping[str, str]) -> None:
         """
         @param environment: Has the address of the service manager's socket (C{NOTIFY_SOCKET}).  It
             is removed, so that scripts of this process do not speak for it.

@@ -261,7 +261,7 @@ def makeService(options: Options) -> IService:
     carp = CARPService(line.configurations, platform=platform)
     program = Program(options, carp)
     # ucarp's options say how the process ends.  With a file, a signal is an orderly end.
-    notifier = Notifier()
+    notifier = Notifier(os.environ)
     reloader = None if line.file is None else Reloader(carp, line, line.file, notifier=notifier)
     signals = SignalService(
         carp,
