@@ -140,6 +140,22 @@ class CheckTests(CheckTestCase):
             self.assertEqual(self.check(text), int(not good), addresses)
         self.assertIn("10.0.1.100 is in no network of eth0, so", self.errors.getvalue())
 
+    def test_checks(self) -> None:
+        """
+        Health checks that cannot pass on this host are mistakes.
+        """
+        for line, words in (
+            ('check.a.interface = "eth9"', "check a: there is no interface eth9"),
+            ('check.a.witness = "10.9.9.9"', "check a: 10.9.9.9 is in no network of eth0"),
+            ('check.a.gateway = "127.0.0.1"', "check a: 127.0.0.1 is an address of this host"),
+        ):
+            self.assertWrong(words, f"{GROUP}{line}\n")
+        for line in (
+            *('check.a.gateway = "10.0.0.9"', 'check.a.gateway = "fe80::9"'),
+            *("check.a.gateway = true", 'check.a.interface = "lo"'),
+        ):
+            self.assertEqual(self.check(f"{GROUP}{line}\n"), 0, self.errors.getvalue())
+
     def test_noNetwork(self) -> None:
         """
         An interface without addresses gets its network with the virtual ones.

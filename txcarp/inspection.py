@@ -12,15 +12,17 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from txcarp.addresses import VirtualAddress, textOf
+from txcarp.checks.local import InterfaceCheck
 from txcarp.configuration.file import readFile
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.problems import FileError, Problem
 from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import nameOf
 from txcarp.daemon.precautions import badScripts
+from txcarp.interfaces import IWitness
 from txcarp.links import InterfaceAddress
 from txcarp.membership.reception import keyringOf
 from txcarp.netlink.blocking import BlockingNetlink
@@ -96,6 +98,52 @@ def onThisHost(configuration: Configuration) -> Iterator[Problem]:
                     f"addresses: {address.text} is in no network of {group.interface}, so that "
                     f"neighbours may not find it there: {_networks(near)}",
                 )
+        for text in _unfitChecks(group, indices, present):
+            yield configuration.problem(title, "checks", text)
+
+
+def _unfitChecks(
+    group: VirtualHostConfiguration,
+    indices: Mapping[str, int],
+    present: Sequence[InterfaceAddress],
+) -> Iterator[str]:
+    """
+    Find health checks of a group that cannot pass on this host.
+
+    @param indices: The index of each interface.
+    @param present: The addresses of this host.
+    """
+    near = [one for one in present if one.index == indices.get(group.interface)]
+    for one in group.checks:
+        check = one.check
+        if isinstance(check, InterfaceCheck) and check.name not in indices:
+            yield f"check {one.name}: there is no interface {check.name}"
+        for address in check.addresses if IWitness.providedBy(check) else ():
+            if any(own.local == address for own in present):
+                yield (
+                    f"check {one.name}: {textOf(address)} is an address of this host, which cannot "
+                    "be its own witness"
+                )
+            elif group.interface in indices and not _isNear(address, near, group.addresses):
+                yield (
+                    f"check {one.name}: {textOf(address)} is in no network of {group.interface}, "
+                    f"so that it may not answer there: {_networks(near)}"
+                )
+
+
+def _isNear(
+    address: bytes, near: Sequence[InterfaceAddress], virtual: Sequence[VirtualAddress]
+) -> bool:
+    """
+    Whether an address is in a network of an interface, or in one that virtual addresses make.
+    """
+    networks = [(one.local, one.prefixLength) for one in near]
+    networks += [(one.packed, one.prefixLength) for one in virtual]
+    return isLinkLocal(address) or any(
+        len(local) == len(address)
+        and not (int.from_bytes(local) ^ int.from_bytes(address)) >> 8 * len(local) - length
+        for local, length in networks
+    )
 
 
 def onTheSegment(configuration: Configuration, seconds: float) -> Iterator[Problem]:

@@ -117,6 +117,15 @@ class WatchTests(SynchronousTestCase):
         air.hear(air.carp(BETA, vhid=8))
         self.assertEqual([group.masters[0].here for group in air.watch.groups()], [True, False])
 
+    def test_troubleFirst(self) -> None:
+        """
+        Groups with several masters come first.
+        """
+        air = Air()
+        first, second = air.talker(vhid=3), air.talker(ALPHA, vhid=9)
+        air.run(10, first, second, air.talker(BETA, vhid=9))
+        self.assertEqual([one.key.vhid for one in air.watch.groups()], [9, 3])
+
     @given(st.lists(st.binary(max_size=80), max_size=5))
     def test_anything(self, packets: list[bytes]) -> None:
         """
