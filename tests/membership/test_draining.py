@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -167,9 +169,9 @@ class MasterTests(DrainTestCase):
         """
         While a master waits for its successor, the lease of the address does not end.
         """
-        for settings in ({"advskew": 254}, {"deadRatio": 1}, {"advbase": 2, "deadRatio": 1}):
+        for own in ({"advskew": 254}, {"deadRatio": 1}, {"advbase": 2, "deadRatio": 1}):
             self.setUp()
-            self.start(self.first, **{"advskew": 10, **settings})
+            self.start(self.first, **{"advskew": 10, **own})
             self.advance(0.9)
             self.host(self.first).drain().addErrback(lambda failure: None)
             self.advance(SUCCESSION + 5)
@@ -393,6 +395,57 @@ class MasterTests(DrainTestCase):
         self.assertEqual(self.host(self.first).status().holds[0].reason, HoldReason.DRAINED)
 
 
+class AnyOrderTests(SynchronousTestCase):
+    """
+    Hosts that are drained and resumed by administrators who do not know of each other.
+    """
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        st.lists(st.booleans(), min_size=1, max_size=3),
+        st.lists(
+            st.tuples(
+                st.integers(0, 2),
+                st.sampled_from(["drain", "drain", "resume"]),
+                st.sampled_from([0.0, 0.0001, 0.01, 0.1, 1.0, 1.5, 1.6, 3.0]),
+            ),
+            max_size=10,
+        ),
+    )
+    def test_oneAnswers(self, hosts: list[bool], story: list[tuple[int, str, float]]) -> None:
+        """
+        Some host always has the address, whatever the order.  At the end there is one master.
+        """
+        segment = Segment()
+        machines = [segment.host(f"10.1.1.{number}") for number in range(1, len(hosts) + 1)]
+        for skew, (machine, preempt) in enumerate(zip(machines, hosts, strict=True)):
+            own = VirtualHostConfiguration(
+                interface="eth0",
+                vhid=1,
+                password=b"not a secret",
+                source=machine.source,
+                addresses=[f"{ADDRESS}/24"],
+                assign=True,
+                advskew=80 * skew,
+                preempt=preempt,
+            )
+            machine.start(CARPService([own], platform=machine))
+        segment.advance(6)
+        done: list[Deferred[Any]] = []
+        for number, action, seconds in story:
+            [host] = machines[number % len(machines)].virtualHosts
+            done.append(getattr(host, action)())
+            done[-1].addErrback(lambda failure: failure.trap(NotDrained))
+            for _ in range(max(1, round(seconds / 0.02))):
+                segment.advance(min(seconds, 0.02))
+                self.assertNotEqual(segment.holders(ADDRESS), [])
+        segment.advance(4)
+        self.assertEqual(len(segment.masters()), 1)
+        self.assertEqual(segment.holders(ADDRESS), segment.masters())
+        for one in done:
+            self.assertTrue(one.called)
+
+
 class UnicastTests(DrainTestCase):
     """
     Hosts that advertise to each other alone.
@@ -469,6 +522,23 @@ class ReleaseFirstTests(DrainTestCase):
         self.successResultOf(stopped)
         self.assertNotDrained(done, "stopped")
         self.assertEqual(self.segment.holders(ADDRESS), [])
+
+    def test_stopInBetween(self) -> None:
+        """
+        A stop while a drained master releases its addresses ends the drain.
+        """
+        self.start(self.first, self.second)
+        dropping: Deferred[None] = Deferred()
+        self.patch(self.first.addresses, "drop", lambda *given: dropping)
+        host = self.host(self.first)
+        done = host.drain()
+        self.segment.advance(0.1)
+        stopped = host.stopService()
+        dropping.callback(None)
+        self.segment.advance(1)
+        self.assertNotDrained(done, "stopped")
+        self.successResultOf(stopped)
+        self.assertEqual(self.segment.masters(), [self.second])
 
     def test_resignation(self) -> None:
         """

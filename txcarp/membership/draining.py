@@ -251,13 +251,15 @@ class Draining:
         request = self._request
         if request is None or self._mastership.isDraining:
             return
-        if reason is not HoldReason.DRAINED:
+        if self._candidate.isLeaving:
+            self._decide(False)
+        elif reason is not HoldReason.DRAINED:
             # This host is about to bow out for that reason.  The drain comes after it.
             self._request = None
             drain = request.drain
             self._tell(events.DrainAsked(drain.until, request.anyway, drain.actor))
         elif self._candidate.state is not MASTER:
-            # Another host has taken over meanwhile, or this one is leaving.
+            # Another host has taken over meanwhile.
             self.master = self._masterHeard()
             self._decide(bool(self.master) or request.anyway)
 
