@@ -362,11 +362,11 @@ class Draining:
         @param isLate: Whether this host did not run when its successor may have advertised.  It
             does not claim the group then, because it may have a master.
         """
-        display = self._names["group"]
+        display, successor = self._names["group"], self.master
         wasMaster, isLeaving = self._mastership.isDraining, self._candidate.isLeaving
         if not isLeaving:
             self._end()
-        returns = wasMaster and not (self.master or isLate or isLeaving or self._holds)
+        returns = wasMaster and not (successor or isLate or isLeaving or self._holds)
         if self._isWithdrawn:
             self._result = NotDrained("withdrawn", f"The drain of {display} was ended meanwhile.")
         elif isLeaving:
@@ -398,6 +398,7 @@ class Draining:
         if self._memory.drain is not None:
             self._memory.drain = None
             self._saved = self._record.save()
+        self.master = ""
         self.isWatching = False
         cancel(self._silence)
         self._holds.release(HoldReason.DRAINED, actor)
