@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from txcarp.daemon.supervision import Supervision
 from txcarp.logs import filtered
 from txcarp.network.hostlock import AlreadyRunning
 from txcarp.network.sockets import MissingCapability
+from txcarp.operate.endpoints import ReadingService
 from txcarp.operate.server import ControlService
 from txcarp.service import CARPService
 
@@ -162,6 +164,38 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual(names, ["eth0:1", "eth1:2"])
         self.assertEqual((awaited, warned), ([("eth0", 1), ("eth1", 2)], ["a", "b"]))
         self.assertEqual((self.asked, self.hidden), ([True], []))
+
+    def test_doors(self) -> None:
+        """
+        A process has the doors that it is told to have, and a socket beside its state file only if
+        it has no control socket.
+        """
+        self.patch(program, "awaitPredecessor", lambda *group: None)
+        for more, kinds in (
+            ((), [ControlService]),
+            (("--http=tcp:1", "--http=tcp:2"), [ReadingService, ReadingService, ControlService]),
+            (("--http=tcp:1", "--control=none"), [ReadingService]),
+        ):
+            options = Options()
+            options.parseOptions([f"--config={self.file()}", *more])
+            _, _, carp, _, doors = makeService(options)
+            self.assertEqual([type(one) for one in doors], kinds)
+            hasSocket = carp.platform.store._listen is not None
+            self.assertEqual(hasSocket, ControlService not in kinds)
+
+    def test_noControl(self) -> None:
+        """
+        A process without a control side does not load it.
+        """
+        code = (
+            "import sys, txcarp.daemon.program\n"
+            "doors = 'twisted.web', 'txcarp.operate'\n"
+            "print([one for one in sys.modules if one.startswith(doors)])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(done.stdout, "[]\n")
 
     def file(self, *lines: str) -> str:
         """

@@ -112,7 +112,9 @@ class CommandLine:
         """
         The virtual hosts that a file and the other options ask for.
         """
-        return tuple(attrs.evolve(one, debug=one.debug or self.debug) for one in file.groups)
+        if not self.debug:
+            return file.groups  # each copy would be checked anew, while the reactor waits
+        return tuple(attrs.evolve(one, debug=True) for one in file.groups)
 
 
 def fromFile(
