@@ -9,6 +9,7 @@ captured advertisements, because there is a digest for no other.
 from __future__ import annotations
 
 import random
+import sys
 from collections import OrderedDict
 from typing import Any
 
@@ -21,6 +22,7 @@ from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.freshness import (
     LAG,
     REMEMBERED,
+    REMEMBERED_OWN,
     SAYINGS,
     SOURCES,
     Freshness,
@@ -937,7 +939,7 @@ class MemoryTests(FreshnessTestCase):
 
     def test_counters(self) -> None:
         """
-        A limited number of counters is remembered, the newest ones.
+        A limited number of counters is remembered, the newest ones, in a limited space.
         """
         self.hear(2)
         first = sealed(self.now, _OWN)
@@ -945,16 +947,24 @@ class MemoryTests(FreshnessTestCase):
         # Consecutive ticks, so that no counter is rejected for its age.
         tick = first.counter >> 24
         others = [
-            crafted.sealed(tick + n, _OWN, advbase=1) for n in range(1, REMEMBERED)
+            crafted.sealed(tick + n, _OWN, advbase=1) for n in range(1, REMEMBERED_OWN // 2)
         ]
         for counter in others:
             self.freshness.sent(counter, _USUAL, packed(_OWN), self.now)
         self.refused(Rejection.OWN_ECHO, first, _STRANGER)
-        for counter in (2**63, 2**63 + 1):
-            self.freshness.sent(counter, _USUAL, packed(_OWN), self.now)
-        for name in ("_seen", "_own", "_order"):
-            self.assertLessEqual(len(vars(self.freshness)[name]), REMEMBERED)
-        self.refused(Rejection.OWN_ECHO, advertisement(others[-1], Fields(0, 0)), _STRANGER)
+        for n in range(5 * REMEMBERED_OWN // 4):
+            self.freshness.sent(2**63 + n, _USUAL, packed(_OWN), self.now)
+        last = advertisement(2**63 + n, Fields(0, 0))
+        self.refused(Rejection.OWN_ECHO, last, _STRANGER)
+        seen, own = (vars(self.freshness)[name] for name in ("_seen", "_own"))
+        self.assertLessEqual(len(own), REMEMBERED_OWN)
+        for n in range(5 * REMEMBERED // 4):
+            seen.add(n)
+        self.assertLessEqual(len(seen), REMEMBERED)
+        space = sum(
+            sys.getsizeof(each) for one in (seen, own) for each in (one._young, one._old)
+        )
+        self.assertLess(space, 128 * 1024)
 
     def test_forgottenCounters(self) -> None:
         """
@@ -963,7 +973,7 @@ class MemoryTests(FreshnessTestCase):
         """
         captured = self.hear(3)
         for n in range(REMEMBERED):
-            self.freshness.sent(n, _USUAL, packed(crafted.OWN6), self.now)
+            vars(self.freshness)["_seen"].add(n)
         for old in captured:
             self.assertIn("older than the last", self.refused(Rejection.REPLAY, old))
             for change in _CHANGES:

@@ -20,6 +20,7 @@ from txcarp.protocol.seal import (
     PACE,
     TAG_BITS,
     TICKS,
+    Counters,
     Fields,
     Seal,
     Ticks,
@@ -180,6 +181,33 @@ def wallTick(wall: float) -> int:
 
 _WALLS = st.floats(-1e9, 1e10, allow_nan=False)
 _GAPS = st.floats(0, 1e6) | st.floats(0, 0.05)
+
+
+class CountersTests(SynchronousTestCase):
+    """
+    Tests for L{Counters}.
+    """
+
+    @given(
+        st.integers(2, 12),
+        st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1)), max_size=60),
+    )
+    def test_last(self, limit: int, added: list[int]) -> None:
+        """
+        At least the last half of the limit is known, in any order, and no more than the limit.
+        The highest counter that is forgotten is reported.
+        """
+        counters = Counters(limit)
+        forgotten = -1
+        for number, counter in enumerate(added, 1):
+            forgotten = max(forgotten, counters.add(counter))
+            self.assertLessEqual(len(counters), limit)
+            for one in added[max(0, number - limit // 2) : number]:
+                self.assertIn(one, counters)
+            for one in added[:number]:
+                self.assertTrue(one in counters or one <= forgotten)
+        for other in {*range(40)} - {*added}:
+            self.assertNotIn(other, counters)
 
 
 class TicksTests(SynchronousTestCase):

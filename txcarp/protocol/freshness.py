@@ -5,7 +5,7 @@ counter and digest of an earlier one.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -17,6 +17,7 @@ from txcarp.protocol.seal import (
     FAR_AHEAD,
     PACE,
     TAG_BITS,
+    Counters,
     Fields,
     Seal,
     Verification,
@@ -24,9 +25,12 @@ from txcarp.protocol.seal import (
 )
 from txcarp.protocol.timing import LEAVING, Timing
 
-#: How many sealed counters are remembered, including this host's own.  A master that
-#: advertises once a second in both families uses this many in two and a quarter hours.
-REMEMBERED = 16384
+#: How many sealed counters of other hosts are remembered at most, and at least half of them.  A
+#: master that advertises once a second in both families uses this many in an hour and a half.
+REMEMBERED = 12288
+
+#: The same for the counters of this host.
+REMEMBERED_OWN = 4096
 
 #: How many sources that seal are remembered.  A further one replaces the source that has been
 #: silent for longest.
@@ -160,9 +164,10 @@ class Freshness:
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
         self.adopt(verification, seals, lag, constantCounters)
-        self._order: deque[int] = deque()
-        self._seen: set[int] = set()
-        self._own: set[int] = set()
+        self._seen = Counters(REMEMBERED)
+        self._own = Counters(REMEMBERED_OWN)
+        # The highest counter that is or was in either of them.
+        self._highest = -1
         # The latest tick and the largest offset of all sources in each family, by the length
         # of its addresses.
         self._latest = {4: SealedSource(0), 16: SealedSource(0)}
@@ -216,8 +221,8 @@ class Freshness:
         @param now: See L{judge}.
         @return: Whether it says something new.
         """
-        self._remember(counter, now)
-        self._own.add(counter)
+        forgotten = self._remember(counter, now, self._own)
+        self._ownBefore = max(self._ownBefore, forgotten >> TAG_BITS)
         tick = counter >> TAG_BITS
         known = self.sources.get(source) or SealedSource(tick)
         new = known.heard(tick, says, now)
@@ -236,7 +241,8 @@ class Freshness:
         if self._verification is Verification.OFF:
             return False
         counter = advertisement.counter
-        if counter in self._own:
+        isLatest = counter > self._highest
+        if not isLatest and counter in self._own:
             raise Rejected(Rejection.OWN_ECHO, "from another source address")
         says = saidBy(advertisement)
         sealed = False
@@ -244,14 +250,14 @@ class Freshness:
             if seal.opens(counter, says, source):
                 sealed = True
                 break
-        if counter in self._seen:
+        if not isLatest and counter in self._seen:
             last = self._lastOf(source)
             if sealed and last is not None and last.tick == counter >> TAG_BITS:
                 raise Rejected(Rejection.DUPLICATE)
             raise Rejected(Rejection.REPLAY, "its counter was heard before")
         if sealed:
             self._admit(counter >> TAG_BITS, says, source, now)
-            self._remember(counter, now)
+            self._remember(counter, now, self._seen)
             return True
         if self._verification is Verification.REQUIRE:
             raise Rejected(Rejection.UNSEALED)
@@ -374,16 +380,10 @@ class Freshness:
         if source.offset is not None:
             latest.expect(source.offset, source.at)
 
-    def _remember(self, counter: int, now: float) -> None:
+    def _remember(self, counter: int, now: float, counters: Counters) -> int:
         recent = self._lapses.recent
         recent[counter] = now
         if len(recent) > RECENT:
             recent.popitem(last=False)
-        self._seen.add(counter)
-        self._order.append(counter)
-        if len(self._order) > REMEMBERED:
-            oldest = self._order.popleft()
-            self._seen.discard(oldest)
-            if oldest in self._own:
-                self._own.discard(oldest)
-                self._ownBefore = max(self._ownBefore, oldest >> TAG_BITS)
+        self._highest = max(self._highest, counter)
+        return counters.add(counter)

@@ -22,10 +22,11 @@ them makes the count begin again.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from itertools import islice
+from collections import OrderedDict, deque
 
 import attrs
+
+from txcarp.protocol.seal import Counters
 
 #: The number of such advertisements after which a host is believed, the last one included.
 BELIEVED_AFTER = 3
@@ -37,7 +38,7 @@ STRIDE = 64
 #: How many of the last sealed counters an unsealed one may continue.
 RECENT = 256
 
-#: How many unsealed counters are remembered.
+#: How many unsealed counters are remembered at most, and at least half of them.
 REMEMBERED = 16384
 
 #: How many of them are known after a restart, where a host draws one at its start.
@@ -91,7 +92,8 @@ class Lapses:
     """
 
     recent: OrderedDict[int, float] = attrs.field(init=False, factory=OrderedDict)
-    _used: OrderedDict[int, None] = attrs.field(init=False, factory=OrderedDict)
+    _used: Counters = attrs.field(init=False, factory=lambda: Counters(REMEMBERED))
+    _last: deque[int] = attrs.field(init=False, factory=lambda: deque(maxlen=SAVED))
     _runs: OrderedDict[bytes, Run] = attrs.field(init=False, factory=OrderedDict)
 
     @property
@@ -99,15 +101,15 @@ class Lapses:
         """
         The last different counters that were recorded, the newest first.
         """
-        return tuple(islice(reversed(self._used), SAVED))
+        return tuple(reversed(self._last))
 
     def used(self, counter: int) -> None:
         """
         Record the counter of an unsealed advertisement, so that it counts for no other.
         """
-        self._used[counter] = None
-        if len(self._used) > REMEMBERED:
-            self._used.popitem(last=False)
+        if counter not in self._used:
+            self._used.add(counter)
+            self._last.append(counter)
 
     def counted(
         self, source: bytes, found: Run, interval: float, patience: float, future: int | None

@@ -19,6 +19,8 @@ from __future__ import annotations
 import enum
 import hmac
 import struct
+from array import array
+from bisect import bisect_left, insort
 
 import attrs
 
@@ -124,6 +126,49 @@ def saidBy(advertisement: Advertisement) -> Fields:
     Return the fields of an advertisement that a seal covers.
     """
     return Fields(advertisement.advbase, advertisement.advskew, advertisement.demotion)
+
+
+@attrs.define
+class Counters:
+    """
+    The counters that were added last, eight bytes each.
+
+    There are two sorted arrays, of half the limit each.  When the younger one is full, the older
+    one is dropped, so that at least the last half of the limit is known.  (A set of numbers takes
+    ten times the memory, and each garbage collection looks at every one of them.)
+
+    @ivar limit: How many counters are known at most.
+    """
+
+    limit: int
+    _young: array[int] = attrs.field(init=False, factory=lambda: array("Q"))
+    _old: array[int] = attrs.field(init=False, factory=lambda: array("Q"))
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def __contains__(self, counter: int) -> bool:
+        for some in (self._young, self._old):
+            at = bisect_left(some, counter)
+            if at < len(some) and some[at] == counter:
+                return True
+        return False
+
+    def add(self, counter: int) -> int:
+        """
+        Add a counter.
+
+        @return: The highest of those that are no longer known; -1 if there are none.
+        """
+        young, highest = self._young, -1
+        if young and counter < young[-1]:
+            insort(young, counter)
+        else:
+            young.append(counter)
+        if len(young) >= self.limit // 2:
+            highest = self._old[-1] if self._old else -1
+            self._old, self._young = young, array("Q")
+        return highest
 
 
 class Ticks:
