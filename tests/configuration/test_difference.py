@@ -73,8 +73,35 @@ class DifferenceTests(SynchronousTestCase):
                 "group5   added: joins vhid 5 on eth7",
                 "group4   removed: leaves its group; a master bows out",
                 "10.0.0.4 moves from group4 to group3",
+                "group3 gets a second master if other hosts still have the old ones: keep the old "
+                "addresses (as former_addresses) until all hosts have the new ones",
+                "group10 gets a second master if other hosts still have the old ones: keep the old "
+                "password (as another passfile) until all hosts have the new ones",
             ],
         )
+
+    def test_forsakes(self) -> None:
+        """
+        A change by which this host and others would not understand each other any more is pointed
+        out.  The old password and addresses may be kept as any of several, and in any order.
+        """
+        x, y, z = "10.0.0.7", "10.0.0.8", "10.0.0.9"
+        before = one(1, addresses=[x, y], password=b"old")
+        for settings, expected in (
+            ({"password": b"new", "otherPasswords": [b"x", b"old"]}, ""),
+            ({"addresses": [z], "otherAddresses": [[z, x], [y, x]]}, ""),
+            ({"advskew": 9}, ""),
+            ({"password": b"new", "otherPasswords": [b"x"]}, "password (as another passfile)"),
+            ({"addresses": [x], "otherAddresses": [[y]]}, "addresses (as former_addresses)"),
+            (
+                {"addresses": [x], "password": b"new"},
+                "password (as another passfile) and the old addresses (as former_addresses)",
+            ),
+        ):
+            after = attrs.evolve(before, **settings)
+            self.assertEqual(Changed(before, after).forsakes, expected)
+            lines = [line for line in difference([before], [after]).lines() if "second" in line]
+            self.assertEqual(len(lines), bool(expected))
 
     def test_noTitle(self) -> None:
         """

@@ -112,6 +112,21 @@ class Changed:
         return live.issuperset(self.settings)
 
     @property
+    def forsakes(self) -> str:
+        """
+        What hosts that are not changed yet need, so that they and this one understand each other,
+        and this one gives up: a phrase, or an empty string.
+        """
+        before, after = self.before, self.after
+        kept = [_packed(after), *({one.packed for one in each} for each in after.otherAddresses)]
+        found = []
+        if before.password not in (after.password, *after.otherPasswords):
+            found.append("password (as another passfile)")
+        if _packed(before) not in kept:
+            found.append("addresses (as former_addresses)")
+        return " and the old ".join(found)
+
+    @property
     def needsRights(self) -> bool:
         """
         Whether a running virtual host opens other sockets, or begins to add addresses.
@@ -207,6 +222,12 @@ class Difference:
         lines += [
             f"{address} moves from {loser.display} to {gainer.display}"
             for address, loser, gainer in self.moves()
+        ]
+        lines += [
+            f"{one.after.display} gets a second master if other hosts still have the old ones: "
+            f"keep the old {one.forsakes} until all hosts have the new ones"
+            for one in self.changed
+            if one.forsakes
         ]
         return lines
 
