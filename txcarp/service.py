@@ -24,6 +24,9 @@ from txcarp.protocol.actor import Actor
 from txcarp.syncgroup import Member, SyncGroup
 from txcarp.virtualhost import VirtualHost
 
+#: The most unchanged groups that the log names.  Hundreds of lines would make advertisements late.
+_NAMED = 20
+
 
 class CARPService(MultiService):
     """
@@ -114,7 +117,7 @@ class CARPService(MultiService):
         present = {host.configuration.name: host for host in self.virtualHosts}
         changes = difference((one.configuration for one in present.values()), wanted.values())
         added = self._opened(changes.added)
-        for line in changes.lines():
+        for line in changes.lines(_NAMED):
             self._log.info("Configuration: {line}", line=line)
         # From here on nothing can be refused any more.
         for kind, some in (

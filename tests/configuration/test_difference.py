@@ -48,6 +48,18 @@ class DifferenceTests(SynchronousTestCase):
         found = difference([one(1)], [one(1, interface="eth9")])
         self.assertEqual((len(found.added), len(found.removed)), (1, 1))
 
+    def test_manyUnchanged(self) -> None:
+        """
+        On request, unchanged groups are counted if they are many.
+        """
+        before = [one(number) for number in range(1, 6)]
+        changes = difference(before, [*before[:4], one(5, advskew=9)])
+        self.assertEqual(len(changes.lines()), 5)
+        self.assertEqual(changes.lines(4), changes.lines())
+        first, second = changes.lines(3)
+        self.assertEqual(first, "4 groups are unchanged; they send nothing")
+        self.assertIn("advskew 0 -> 9", second)
+
     def test_lines(self) -> None:
         """
         The lines say what will happen to each group, and never a password.

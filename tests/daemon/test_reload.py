@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -171,6 +172,27 @@ class ReloaderTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
         )
         self.assertEqual(self.roles(), {"g1": Role.MASTER, "g3": Role.MASTER})
+
+    def test_sameObject(self) -> None:
+        """
+        A group that does not change keeps its configuration, the very object: comparing hundreds of
+        them again and again would make advertisements late.
+        """
+        before = self.carp.virtualHosts[1].configuration
+        self.reload(group(1, "advskew = 9"), group(2))
+        self.assertEqual(self.carp.virtualHosts[0].configuration.advskew, 9)
+        self.assertIs(self.carp.virtualHosts[1].configuration, before)
+        self.assertIs(self.reloader._file.groups[1], before)
+
+    def test_debug(self) -> None:
+        """
+        The option C{--debug} of the command line counts for groups that are read later, too.
+        """
+        line = attrs.evolve(self.reloader._line, debug=True)
+        reloader = Reloader(self.carp, line, self.reloader._started, self.inThread)
+        self.write(group(1), group(2), group(3))
+        reloader.reload()
+        self.assertEqual([one.configuration.debug for one in self.carp.virtualHosts], [True] * 3)
 
     def test_wrong(self) -> None:
         """

@@ -205,11 +205,16 @@ class Difference:
                     if loser is not None and address.packed not in _packed(before):
                         yield address.text, loser, gainer
 
-    def lines(self) -> list[str]:
+    def lines(self, most: int | None = None) -> list[str]:
         """
         The difference for people: a line for each group, and one for each address that moves.
+
+        @param most: If more groups than this are unchanged, a line says how many; C{None} to name
+            them in any case.
         """
-        rows = [(one.display, "unchanged; nothing will be sent") for one in self.unchanged]
+        few = most is None or len(self.unchanged) <= most
+        named = self.unchanged if few else ()
+        rows = [(one.display, "unchanged; nothing will be sent") for one in named]
         rows += [(one.after.display, one.explain()) for one in self.changed]
         rows += [
             (one.display, f"added: joins vhid {one.vhid} on {one.interface}") for one in self.added
@@ -219,6 +224,8 @@ class Difference:
         ]
         width = max((len(name) for name, _ in rows), default=0)
         lines = [f"{name:{width}}  {text}" for name, text in rows]
+        if not few:
+            lines.insert(0, f"{len(self.unchanged)} groups are unchanged; they send nothing")
         lines += [
             f"{address} moves from {loser.display} to {gainer.display}"
             for address, loser, gainer in self.moves()
@@ -240,13 +247,26 @@ def difference(
     """
     present = {one.name: one for one in before}
     wanted = {one.name: one for one in after}
-    both = [Changed(present[name], one) for name, one in wanted.items() if name in present]
+    unchanged, changed, added = [], [], []
+    for name, one in wanted.items():
+        earlier = present.get(name)
+        if earlier is None:
+            added.append(one)
+        elif earlier is one or earlier == one:  # comparing hundreds of them takes some time
+            unchanged.append(one)
+        else:
+            changed.append(Changed(earlier, one))
+    removed = [one for name, one in present.items() if name not in wanted]
+    losers: list[tuple[VirtualHostConfiguration, VirtualHostConfiguration | None]] = [
+        *((one, None) for one in removed),
+        *((one.before, one.after) for one in changed),
+    ]
     lost = {
         (one.interface, packed)
-        for name, one in present.items()
-        for packed in _packed(one) - _packed(wanted.get(name))
+        for one, other in losers
+        for packed in _packed(one) - _packed(other)
     }
-    both = [
+    changed = [
         attrs.evolve(
             one,
             gains=any(
@@ -254,14 +274,9 @@ def difference(
                 for packed in _packed(one.after) - _packed(one.before)
             ),
         )
-        for one in both
+        for one in changed
     ]
-    return Difference(
-        unchanged=tuple(one.after for one in both if one.before == one.after),
-        changed=tuple(one for one in both if one.before != one.after),
-        added=tuple(one for name, one in wanted.items() if name not in present),
-        removed=tuple(one for name, one in present.items() if name not in wanted),
-    )
+    return Difference(tuple(unchanged), tuple(changed), tuple(added), tuple(removed))
 
 
 def _families(configuration: VirtualHostConfiguration) -> set[Family]:

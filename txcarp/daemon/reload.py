@@ -94,7 +94,8 @@ class Reloader(Service):
         """
         self._carp = carp
         self._line = line
-        self._started = self._file = file
+        #: Its groups have the settings of the command line, too.
+        self._started = self._file = attrs.evolve(file, groups=line.groupsOf(file))
         self._inThread = inThread or _inThread
         self._notifier = notifier or Notifier({})
         self._clock = carp.platform.clock
@@ -162,8 +163,7 @@ class Reloader(Service):
             return ReloadResult(error=f"No change waits to be confirmed{last}")
         self._undoing.settle()
         self._log.info("The configuration in {path} is confirmed", path=self._file.path)
-        before, after = (self._line.groupsOf(one) for one in (confirmed, self._file))
-        return ReloadResult(tuple(difference(before, after).lines()))
+        return ReloadResult(tuple(difference(confirmed.groups, self._file.groups).lines()))
 
     def status(self) -> Deferred[FileStatus]:
         """
@@ -199,7 +199,7 @@ class Reloader(Service):
     def _preview(self) -> None:
         self._previewing = True
         asked, self._previews = self._previews, []
-        done = self._readInThread().addCallback(lambda read: self._plan(*read)[1])
+        done = self._readInThread().addCallback(lambda read: self._plan(*read))
         done.addErrback(lambda failure: ReloadResult(error=_reason(failure)))
         done.addCallback(self._previewed, asked)
 
@@ -245,21 +245,23 @@ class Reloader(Service):
                 raise
 
         file = readFile(self._file.path, sources=source)
-        changed = [one for one in self._line.groupsOf(file) if present.get(one.name) != one]
+        # What is unchanged is the same object, so that nothing compares it again.
+        pairs = [(present.get(one.name), one) for one in self._line.groupsOf(file)]
+        groups = [earlier if earlier == one else one for earlier, one in pairs]
+        file = attrs.evolve(file, groups=tuple(groups))
+        changed = [one for one in groups if present.get(one.name) is not one]
         found = [text for one in changed for _, text in badScripts(one)]
         return file, [*file.warnings, *found]
 
     def _plan(
         self, file: Configuration, found: list[str]
-    ) -> tuple[tuple[VirtualHostConfiguration, ...], ReloadResult]:
+    ) -> ReloadResult:
         """
         Find out what a file changes.
 
-        @return: The configurations of all groups, and what is said about the change.
         @raise MissingCapability: If this process may not do what the file asks for.
         """
-        groups = self._line.groupsOf(file)
-        changes = difference(self._present().values(), groups)
+        changes = difference(self._present().values(), file.groups)
         if needing := changes.needRights:
             checkCapabilities(any(one.assign for one in needing))
         fixed = [
@@ -268,7 +270,7 @@ class Reloader(Service):
             if getattr(file, setting) != getattr(self._started, setting)
         ]
         undone = [self._wasUndone()] if self._undoing.isUndone(file.text) else []
-        return groups, ReloadResult(tuple(changes.lines()), (*found, *fixed, *undone))
+        return ReloadResult(tuple(changes.lines()), (*found, *fixed, *undone))
 
     # Changing.
 
@@ -283,10 +285,10 @@ class Reloader(Service):
     ) -> Deferred[ReloadResult] | ReloadResult:
         if not self._carp.running:
             return ReloadResult(error="The configuration is not changed: txcarp is about to end")
-        groups, result = self._plan(file, found)
+        result = self._plan(file, found)
         confirm, left = request.confirm, self._undoing.left
         confirmed = self._undoing.confirmed or self._file
-        isNew = not difference(self._line.groupsOf(confirmed), groups).isEmpty
+        isNew = not difference(confirmed.groups, file.groups).isEmpty
         if confirm is None and isNew:
             if left is not None:
                 return self._refuse(
@@ -296,7 +298,7 @@ class Reloader(Service):
                 )
             if self._undoing.isUndone(file.text):
                 return self._refuse(f"{self._wasUndone()}. Try it again with --confirm")
-        done = self._carp.reconfigure(groups, request.actor)
+        done = self._carp.reconfigure(file.groups, request.actor)
         self._file = file
         self._undoing.settle()
         for text in result.warnings:
@@ -323,7 +325,7 @@ class Reloader(Service):
         """
         Undo a change; see L{Undoing}.
         """
-        done = self._carp.reconfigure(self._line.groupsOf(before))
+        done = self._carp.reconfigure(before.groups)
         undone, self._file = self._file.text, before
         what, why = "the last change is undone", "nobody has confirmed it"
         self._carp.report(Occurrence(OccurrenceKind.RELOAD, "", "", 0, "undone", what, why))
