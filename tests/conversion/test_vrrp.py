@@ -98,6 +98,7 @@ class VRRPTests(ConversionTestCase):
             "10.9.9.9/24 dev eth9",
             "2001:db8::1/64 nodad",
             "10.1.1.2 10.1.1.3",
+            "10.1.1.3/24",
             "}",
             "virtual_ipaddress_excluded {\n10.1.1.4/24\n}",
         )
@@ -108,7 +109,8 @@ class VRRPTests(ConversionTestCase):
         )
         self.assertSaid(8, "10.1.1.1/24: addresses have no labels")
         self.assertSaid(9, "10.9.9.9/24 is on eth9, which is not the interface of the group")
-        self.assertSaid(13, "excluded addresses become ordinary ones")
+        self.assertSaid(12, "10.1.1.3/24 is there twice")
+        self.assertSaid(14, "excluded addresses become ordinary ones")
 
     def test_unicast(self) -> None:
         """

@@ -19,6 +19,7 @@ _PROCESS = {
     "facility": "write facility into [daemon], or give -f to txcarp itself",
     "stateFile": "write state_file into [daemon]",
     "control": "write control into [daemon]",
+    "http": "write http into [daemon]",
     "configFile": "this command line has a file already",
 }
 
@@ -180,6 +181,8 @@ def _option(draft: Draft, option: Option, text: str, conversion: Conversion) -> 
         conversion.remark(place, f"{option.names} is not of a group: {_PROCESS[setting]}")
     elif setting == "addresses":
         settings.setdefault("addresses", []).append(text)
+    elif setting == "guard":
+        settings["guard"] = text != "off"
     elif setting == "preempt":
         settings.setdefault("preempt", True)
     elif setting == "preemptDelay":

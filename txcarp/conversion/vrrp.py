@@ -164,8 +164,8 @@ class _Converter:
         instance.draft.settings["advskew"] = 255 - number
         self._remark(
             one,
-            f"the priority {number} becomes advskew {255 - number}, each of which makes take-overs "
-            "1/256 s slower: only the order counts, so that the preferred host can have 0",
+            f"the priority {number} becomes advskew {255 - number}. Only the order of the hosts "
+            "counts, and each unit makes a take-over 1/256 s slower: give the preferred host 0",
         )
 
     def _do_advert_int(self, instance: _Instance, one: Statement) -> None:
@@ -213,7 +213,11 @@ class _Converter:
                 return
             if word == "label":
                 self._remark(one, f"{one.keyword}: addresses have no labels")
-        settings.setdefault("addresses", []).append(one.keyword)
+        addresses = settings.setdefault("addresses", [])
+        if one.keyword.partition("/")[0] in [known.partition("/")[0] for known in addresses]:
+            self._remark(one, f"{one.keyword} is there twice")
+        else:
+            addresses.append(one.keyword)
 
     def _do_unicast_src_ip(self, instance: _Instance, one: Statement) -> None:
         instance.draft.settings["source"] = one.value
