@@ -160,6 +160,26 @@ class RealTests(TestCase):
         self.assertEqual(len(self.processes), 1)
 
 
+class SlowLine:
+    """
+    A connection whose queue can be full.
+    """
+
+    def __init__(self) -> None:
+        self.isFull = False
+        self.sent: list[tuple[Any, ...]] = []
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        if self.isFull:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self.sent.append(message)
+
+    def stop(self) -> None:
+        """
+        Close nothing.
+        """
+
+
 class StartTests(SynchronousTestCase):
     """
     Guards that cannot be started.
@@ -190,6 +210,32 @@ class StartTests(SynchronousTestCase):
         [line] = _texts(logs)
         self.assertIn("The guard cannot be started: Resource temporarily unavailable", line)
         self.assertFalse(will.isDeposed)
+
+    def test_behind(self) -> None:
+        """
+        A guard that did not read for a moment gets the newest state of each will, also that one has
+        ended, and of the next one in its place.
+        """
+        line = SlowLine()
+        production: Any = line
+        with capturedLogs():
+            first: Any = self.guard.will("vhid 7", lambda: None)
+        self.guard._line = production
+        first.begin(Bequest())
+        line.sent.clear()
+        line.isFull = True
+        first.beat(1.0, 1.5, 3.0, ())
+        first.silence()
+        first.close()
+        second: Any = self.guard.will("vhid 8", lambda: None)
+        second.begin(Bequest())
+        second.beat(1.0, 1.5, 3.0, ())
+        self.assertEqual(line.sent, [])
+        line.isFull = False
+        self.clock.advance(0.01)
+        self.assertEqual([each[0] for each in line.sent], ["gone", "will", "beat"])
+        second.alive(1.0, 1.5)
+        self.assertEqual(line.sent[-1][0], "alive")
 
     def test_places(self) -> None:
         """

@@ -43,10 +43,12 @@ _STUCK = 2.0
 _STEADY = 10.0
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 60.0
 
-# asm-generic/socket.h: not in the socket module.
+# asm-generic/socket.h, linux/in6.h: not in the socket module.
 _SO_SNDBUFFORCE = 32
-_SO_PRIORITY_CONTROL = 6
 _IPV6_HDRINCL = 36
+
+#: The priority of control traffic in the queue of the network card (socket(7), SO_PRIORITY).
+_CONTROL_TRAFFIC = 6
 
 
 @implementer(IWill)
@@ -280,9 +282,7 @@ class Guard:
         """
         Forget a will that is withdrawn.
         """
-        will = self._wills.pop(slot, None)
-        if will is not None:
-            self._behind.pop(will, None)
+        if self._wills.pop(slot, None) is not None:  # the guard may still have to be told
             self._free.append(slot)
 
     def nextNumber(self) -> int:
@@ -458,7 +458,7 @@ def _open(family: int, kind: int, protocol: int) -> socket.socket | None:
     except OSError:
         return None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _SO_PRIORITY_CONTROL)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_TRAFFIC)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
     return sock

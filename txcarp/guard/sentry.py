@@ -96,10 +96,10 @@ class Will:
     def __init__(self, number: int, name: str) -> None:
         self.number = number
         self.name = name
-        self.addresses: Sequence[tuple[int, bytes, int]] = ()
+        self.addresses: Sequence[Address] = ()
         self.script: Script | None = None
         self.first: float | None = None
-        self.parcels: Sequence[tuple[int, bytes, bytes]] = ()
+        self.parcels: Sequence[Parcel] = ()
         self.due = self.expires = float("inf")
         self.grace = 1.0
 
@@ -273,7 +273,7 @@ class Sentry:
         return bool(self._running)
 
     def _carryOut(
-        self, wills: Iterable[Will], why: str, kept: Iterable[tuple[int, bytes, int]]
+        self, wills: Iterable[Will], why: str, kept: Iterable[Address]
     ) -> None:
         """
         @param kept: Addresses that other groups hold.
@@ -291,7 +291,7 @@ class Sentry:
                 self._run(will, lambda good: None)
 
     def _scriptFirst(
-        self, will: Will, why: str, kept: Iterable[tuple[int, bytes, int]]
+        self, will: Will, why: str, kept: Iterable[Address]
     ) -> None:
         def ended(good: bool) -> None:
             if good or will.addresses:
@@ -315,7 +315,7 @@ class Sentry:
             self._running.append(Running(pid, now + waited, now + limit, then))
 
     def _giveBack(
-        self, wills: Sequence[Will], why: str, kept: Iterable[tuple[int, bytes, int]]
+        self, wills: Sequence[Will], why: str, kept: Iterable[Address]
     ) -> None:
         """
         Remove the addresses, then bow out of the groups whose addresses are gone.
@@ -365,15 +365,15 @@ class Hands:
             self.scriptScore = file.read()
 
     def remove(
-        self, addresses: Sequence[tuple[int, bytes, int]]
-    ) -> dict[tuple[int, bytes, int], str]:
+        self, addresses: Sequence[Address]
+    ) -> dict[Address, str]:
         """
         Remove addresses, and wait until they are gone.
 
         @return: Why one could not be removed, by address.  An address that is not there is gone.
         """
         first = self._sequence + 1
-        waiting: dict[int, tuple[int, bytes, int]] = {}
+        waiting: dict[int, Address] = {}
         messages = b""
         for one in addresses:
             self._sequence += 1
@@ -385,7 +385,7 @@ class Hands:
             body += struct.pack("=HH", 4 + len(packed), 2 if len(packed) == 4 else 1) + packed
             # RTM_DELADDR with NLM_F_REQUEST and NLM_F_ACK
             messages += struct.pack("=IHHII", 16 + len(body), 21, 5, self._sequence, 0) + body
-        errors: dict[tuple[int, bytes, int], str] = {}
+        errors: dict[Address, str] = {}
         try:
             if messages:
                 self._netlink.send(messages)
@@ -402,7 +402,7 @@ class Hands:
             errors.update(dict.fromkeys(waiting.values(), error.strerror or str(error)))
         return errors
 
-    def send(self, parcels: Sequence[tuple[int, bytes, bytes]]) -> str:
+    def send(self, parcels: Sequence[Parcel]) -> str:
         """
         Send a bow-out.
 
