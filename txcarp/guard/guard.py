@@ -356,26 +356,11 @@ class Guard:
     def _begin(self) -> None:
         self._again = None
         self._startedAt = self._clock.seconds()
-        own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            own.setblocking(False)
-            try:
-                own.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _QUEUE)
-            except OSError:
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE)
-            numbers = [theirs.fileno(), self._memory]
-            numbers += [-1 if sock is None else sock.fileno() for sock in self._sockets]
-            inherited = [number for number in numbers if number >= 0]
-            try:
-                with companion.lending(_LENT) as lent:
-                    arguments = map(str, (lent, self._facility, *numbers))
-                    self._process = self._startProcess(
-                        sentry.__file__, *arguments, descriptors=inherited
-                    )
-            except OSError as error:
-                own.close()
-                self._cannotStart(error)
-                return
+        try:
+            own = self._spawn()
+        except OSError as error:
+            self._cannotStart(error)
+            return
         self._line = _Line(self._reactor, own, self._said, self._ended)
         self._line.startReading()
         self._behind.clear()
@@ -384,6 +369,35 @@ class Guard:
             if will.isOpen:
                 self._behind[will] = None
         self._flush()
+
+    def _spawn(self) -> socket.socket:
+        """
+        Start a process.
+
+        @return: The connection to it.
+        @raise OSError: If that is not possible.
+        """
+        own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            own.setblocking(False)
+            try:
+                own.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _QUEUE)
+            except OSError:
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE)
+            numbers = [theirs.fileno(), self._memory]
+            numbers += [-1 if sock is None else sock.fileno() for sock in self._sockets]
+            with companion.lending(_LENT) as lent:
+                self._process = self._startProcess(
+                    sentry.__file__,
+                    *map(str, (lent, self._facility, *numbers)),
+                    descriptors=[number for number in numbers if number >= 0],
+                )
+        except BaseException:
+            own.close()
+            raise
+        finally:
+            theirs.close()
+        return own
 
     def _cannotStart(self, error: OSError) -> None:
         if not self._complained:

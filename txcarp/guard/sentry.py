@@ -10,8 +10,9 @@ this one still answers.  What could not be given back is not bowed out of.
 Before the guard acts for a daemon that hangs, it writes the number of the will into memory that
 both share.  The daemon reads that memory before whatever it does as master.
 
-This file runs as a process of its own.  It imports nothing of txcarp, and little of the standard
-library, so that it is small and starts in milliseconds.  Messages are tuples (C{marshal}), because
+This file runs as a process of its own.  It is one file, long as it is, because it imports nothing
+of txcarp, and little of the standard library, so that it is small and starts in milliseconds.
+Messages are tuples (C{marshal}), because
 both sides run the same interpreter, and nobody else can reach the sockets.
 """
 
