@@ -50,8 +50,9 @@ LARGEST = 1 << 17
 #: Seconds by which this process may wake late before it takes that for a pause of the machine.
 _PUNCTUAL = 0.02
 
-#: The least seconds between an advertisement that is due and the end of the patience with it.
-LEAST_GRACE = 0.05
+#: The least seconds between an advertisement that is due and the end of the patience with it: on a
+#: busy host, an advertisement may be late by several of the shortest intervals.
+LEAST_GRACE = 0.1
 
 #: Seconds between two looks at running scripts.
 _LOOK = 0.002
