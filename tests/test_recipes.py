@@ -56,7 +56,9 @@ class RecipeTests(SynchronousTestCase):
         Read a block, with a group around it if it is a part of one.
         """
         document = tomllib.loads(block)
-        groups, before = document.get("group", {}), ""
+        groups, before = dict(document.get("group", {})), ""
+        for sync in document.get("sync", {}).values():
+            groups.update({name: {} for name in sync["groups"] if name not in groups})
         for number, name in enumerate(groups, 1):
             missing = [
                 f"{key} = {value.format(number=number)}\n"
@@ -94,8 +96,10 @@ class RecipeTests(SynchronousTestCase):
         found = list(blocks(text))
         self.assertEqual(len(found), 5)
         for block in found:
-            for group in tomllib.loads(block)["group"].values():
-                self.assertLessEqual({*_REST} - {*group}, {"source"})
+            document = tomllib.loads(block)
+            for group in document["group"].values():
+                given = {*group, *document.get("defaults", {})}
+                self.assertLessEqual({*_REST} - given, {"source"})
 
     def test_conntrackd(self) -> None:
         """
@@ -104,7 +108,11 @@ class RecipeTests(SynchronousTestCase):
         """
         text = (_ROOT / "docs" / "recipes.rst").read_text(encoding="utf-8")
         [block] = [one for one in blocks(text) if "conntrackd" in one]
-        [group] = self.read(block).groups
+        group, inner = self.read(block).groups
+        asked = [check.check.addresses for one in (group, inner) for check in one.checks]
+        self.assertEqual(asked, [(), (b"\x0a\1\1\5",)])
+        self.assertEqual({one.sync.name for one in (group, inner)}, {"firewall"})
+        self.assertEqual(inner.steps, ())
         inOrder = sorted(group.steps, key=lambda step: step.when == "after-addresses")
         self.assertEqual([step.command[1] for step in inOrder], ["-c", "-f", "-R", "-B"])
         undone = [step.undo[1] for step in reversed(inOrder) if step.undo]

@@ -146,7 +146,7 @@ class RenderTests(SynchronousTestCase):
         draft = conversion.add("a.b", Place("x\n[group.evil]\ny", 1))
         nasty = 'a"b\\c\n\x7f\x00\x1b \u2028 ä'
         draft.settings.update({"interface": nasty, "vhid": 5, "preempt": False, "peers": ["x", 1]})
-        document = tomllib.loads(render(conversion, lambda draft: "p", True))
+        document = tomllib.loads(render(conversion, lambda draft: "p"))
         [group] = document["group"].values()
         self.assertEqual([*document["group"]], ["a.b"])
         self.assertEqual(

@@ -216,13 +216,29 @@ class VRRPTests(ConversionTestCase):
         self.assertEqual(groups["A"]["step"][0]["command"], ["/up"])
         self.assertNotIn("step", groups["B"])
         text = checked.written(self.conversion, "")
-        self.assertIn('[sync.VG]\n', text)
-        self.assertIn('groups = ["A", "B"]\n', text)
+        self.assertTrue(text.endswith('\n[sync.VG]\ngroups = ["A", "B"]\n'))
         self.assertEqual(checked.problemsIn(self.conversion), "")
         said = [one.text for one in self.conversion.remarks]
         self.assertIn("there is no vrrp_instance C", said)
         self.assertIn("vrrp_sync_group none has no instances", said)
         self.assertIn("global_tracking does not carry over", said)
+
+    def test_noSet(self) -> None:
+        """
+        A set has two groups at least, and a group belongs to one.
+        """
+        two = instance(name="A") + instance(name="B", vhid=52)
+        sets = "vrrp_sync_group one {\n group {\n A\n B\n A\n }\n}\n"
+        document = self.convert(f"{two}{sets}vrrp_sync_group two {{\n group {{\n A\n }}\n}}\n")
+        self.assertEqual(document["sync"], {"one": {"groups": ["A", "B"]}})
+        self.assertEqual(checked.problemsIn(self.conversion), "")
+        said = [one.text for one in self.conversion.remarks]
+        self.assertIn("A is in another set already", said)
+        self.assertIn("vrrp_sync_group two has no instances", said)
+        document = self.convert(f"{two}vrrp_sync_group one {{\n group {{ B }}\n}}\n")
+        self.assertNotIn("sync", document)
+        said = [one.text for one in self.conversion.remarks]
+        self.assertIn("vrrp_sync_group one has one instance, and is no set", said)
 
     def test_notCarriedOver(self) -> None:
         """

@@ -59,8 +59,7 @@ _STOPGAPS: Mapping[str, Any] = {
 }
 
 _DAEMON = ("facility", "state_file", "control", "http")
-#: The tables at the top of the file.
-TABLES = ("defaults", "group", "sync", "daemon")
+_TABLES = ("defaults", "group", "sync", "daemon")
 
 
 def readFile(
@@ -147,7 +146,7 @@ class _Reading:
         """
         Read everything.  The result means something only if there are no problems.
         """
-        self._unknown((), self._document, TABLES, "the file")
+        self._unknown((), self._document, _TABLES, "the file")
         defaults = self._table(("defaults",))
         groups = self._table(("group",))
         if not groups and not self.problems:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from txcarp.addresses import VirtualAddress
-from txcarp.configuration.file import TABLES, readText
+from txcarp.configuration.file import readText
 from txcarp.configuration.problems import FileError
 from txcarp.conversion import commandlines, ifupdown, vrrp
 from txcarp.conversion.draft import Conversion, Draft, Place, render
@@ -56,18 +56,7 @@ def convert(kind: str, text: str, path: str) -> Conversion:
         ifupdown.convert(text, path, conversion, readFile)
     else:
         vrrp.convert(text, path, conversion, readFile)
-    if conversion.syncs and not hasSyncs():
-        for name in conversion.syncs:
-            place = conversion.drafts[0].place
-            conversion.remark(place, f"the groups of {name} are independent: txcarp has no sets")
     return conversion
-
-
-def hasSyncs() -> bool:
-    """
-    Whether the configuration file has sets of groups that move together.
-    """
-    return "sync" in TABLES
 
 
 def written(conversion: Conversion, directory: str) -> str:
@@ -85,7 +74,7 @@ def written(conversion: Conversion, directory: str) -> str:
             several = [own, *several]
         return several[0] if len(several) == 1 else several
 
-    return render(conversion, passfileOf, hasSyncs())
+    return render(conversion, passfileOf)
 
 
 def passwordFile(draft: Draft) -> str:
@@ -123,7 +112,7 @@ def problemsIn(conversion: Conversion) -> str:
         passfile = Path(directory, "password")
         passfile.write_bytes(b"-\n")
         passfile.chmod(0o600)
-        text = render(conversion, lambda draft: str(passfile), hasSyncs())
+        text = render(conversion, lambda draft: str(passfile))
         try:
             readText("txcarp.toml", text.encode(), {}, _anySource)
         except FileError as error:

@@ -121,20 +121,17 @@ def nameLike(wanted: str, taken: list[str]) -> str:
     return name
 
 
-def render(conversion: Conversion, passfileOf: Callable[[Draft], Any], withSyncs: bool) -> str:
+def render(conversion: Conversion, passfileOf: Callable[[Draft], Any]) -> str:
     """
     The configuration file as text.
 
     @param passfileOf: Returns the value of C{passfile} for a group.
-    @param withSyncs: Whether sets of groups are written as tables; otherwise as comments.
     """
-    lines = list(_lines(conversion, passfileOf, withSyncs))
+    lines = list(_lines(conversion, passfileOf))
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _lines(
-    conversion: Conversion, passfileOf: Callable[[Draft], Any], withSyncs: bool
-) -> Iterator[str]:
+def _lines(conversion: Conversion, passfileOf: Callable[[Draft], Any]) -> Iterator[str]:
     for draft in conversion.drafts:
         yield ""
         yield f"# {_comment(draft.place.path)}, line {draft.place.line}"
@@ -152,10 +149,9 @@ def _lines(
             yield f"[[group.{_key(draft.name)}.step]]"
             yield from _pairs(step)
     for name, groups in conversion.syncs.items():
-        mark = "" if withSyncs else "# "
         yield ""
-        yield f"{mark}[sync.{_key(name)}]"
-        yield f"{mark}groups = {_value(groups)}"
+        yield f"[sync.{_key(name)}]"
+        yield f"groups = {_value(groups)}"
 
 
 def _pairs(keys: Mapping[str, Any]) -> Iterator[str]:

@@ -30,7 +30,7 @@ _NEEDLESS = frozenset(
 _ADDRESS_WORDS = ("brd", "broadcast", "scope", "label", "preferred_lft", "proto")
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Instance:
     """
     An instance while it is converted.
@@ -63,6 +63,8 @@ class _Converter:
         self._conversion = conversion
         self._tracking = Tracking(conversion)
         self._instances: dict[str, _Instance] = {}
+        #: Those that belong to a set.
+        self._together: list[_Instance] = []
 
     def convert(self, statements: Sequence[Statement]) -> None:
         """
@@ -299,18 +301,26 @@ class _Converter:
         Note which groups move together, and do what the set says in its first group.
         """
         members: list[_Instance] = []
+        others = self._together
         for one in block.members:
             if one.keyword == "group":
                 for line in membersOf(one, ()):
-                    if line.keyword in self._instances:
-                        members.append(self._instances[line.keyword])
-                    else:
+                    member = self._instances.get(line.keyword)
+                    if member is None:
                         self._remark(line, f"there is no vrrp_instance {line.keyword}")
+                    elif member in others:
+                        self._remark(line, f"{line.keyword} is in another set already")
+                    elif member not in members:
+                        members.append(member)
         if not members:
             self._remark(block, f"vrrp_sync_group {block.value} has no instances")
             return
-        name = nameLike(block.value or "sync", list(self._conversion.syncs))
-        self._conversion.syncs[name] = [one.draft.name for one in members]
+        if len(members) > 1:
+            name = nameLike(block.value or "sync", list(self._conversion.syncs))
+            self._conversion.syncs[name] = [one.draft.name for one in members]
+            self._together += members
+        else:
+            self._remark(block, f"vrrp_sync_group {block.value} has one instance, and is no set")
         for one in block.members:
             if one.keyword in ("track_interface", "track_script", "track_process"):
                 for member in members:
