@@ -14,7 +14,9 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -353,6 +355,18 @@ class NeighboursTests(TestCase):
             self.node.createInterface()
             await until(lambda: self.platform.links.link("eth0"))
         await self.settled()
+        self.assertEqual(await self.asked(GATEWAY), self.gateway.link().address)
+
+    async def test_givenUp(self) -> None:
+        """
+        If the reactor gives the socket up, what waits fails, and the next question works.
+        """
+        await self.asked(GATEWAY)
+        silent = self.ask(NOBODY)
+        installed: Any = reactor
+        installed.removeReader(self.questions)
+        self.questions.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(silent, OSError)
         self.assertEqual(await self.asked(GATEWAY), self.gateway.link().address)
 
     async def test_gateways(self) -> None:

@@ -222,7 +222,7 @@ class InterfacePort:
         @raise OSError: If the question was not sent.
         """
         hardware = self.hardwareAddress()
-        if self._questions is None:
+        if self._questions is None or self._questions.isOver:
             reactor = cast(IReactorFDSet, self._reactor)
             self._questions = Questions(reactor, self._interface, self._frameSocket())
         return self._questions.ask(hardware, source, address)

@@ -64,6 +64,13 @@ class Questions(SocketReader[tuple[bytes, bytes]]):
             raise
         self.startReading()
 
+    @property
+    def isOver(self) -> bool:
+        """
+        Whether this is stopped, or the reactor gave the socket up.
+        """
+        return self._socket is None
+
     def ask(self, hardware: bytes, source: bytes, address: bytes) -> Deferred[bytes]:
         """
         Ask once for the hardware address of a neighbour.
