@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -67,7 +68,7 @@ class Askers:
                 writer.close()
         except OSError:
             answer = b""
-        if b" 200 " in answer[:20]:
+        if answer[9:12] in (b"200", b"409"):  # another program may have promoted it already
             self.seconds.setdefault(name, []).append(time.monotonic() - begin)
         else:
             self.wrong[name] += 1
@@ -182,4 +183,8 @@ async def _run(path: str, clients: int, seconds: float, group: str, seed: int) -
 
 if __name__ == "__main__":
     path_, clients_, seconds_, group_, seed_ = sys.argv[1:]
+    if clients_ == "1":
+        # The time until an answer is to be that of the daemon, and not that of other processes.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -15)
     asyncio.run(_run(path_, int(clients_), float(seconds_), group_, int(seed_)))

@@ -567,6 +567,23 @@ class ForeignTests(LeaseTestCase):
         self.beat(1.0)
         self.assertEqual(set(self.table.present), {FIRST, SECOND})
 
+    def test_noted(self) -> None:
+        """
+        Lost addresses are told as often as they are logged: once a minute for each cause.
+        """
+        noted: list[tuple[str, str, str]] = []
+        self.patch(self.leases, "_note", lambda *words: noted.append(words))
+        self.acquire()
+        for _ in range(2):
+            self.leases.addressesGone([bytes((10, 0, 0, 100))])
+            self.leases.addressesTaken([bytes((10, 0, 0, 100))])
+        self.fit = False
+        self.leases.addressesGone([bytes((10, 0, 0, 100))])
+        self.assertEqual([words[0] for words in noted], ["removed", "taken", "ended"])
+        self.assertEqual(
+            noted[0][1:], ("10.0.0.100 put back", "another program removed them")
+        )
+
     def test_oneOfTwo(self) -> None:
         """
         While the interface has the address with another prefix length, it is not held.

@@ -247,6 +247,43 @@ class UnfitTests(FitnessTestCase):
         self.assertEqual(len(self.check.runs), before)
 
 
+class HistoryTests(FitnessTestCase):
+    """
+    What the history says about a check.
+    """
+
+    def test_unfit(self) -> None:
+        """
+        A check that fails comes before the hold, and that before the change of role.
+        """
+        self.start(HealthCheck("haproxy", self.check))
+        self.check.result = REFUSED
+        self.segment.advance(4)
+        lines = [line[16:] for line in self.host.explain().lines() if line.startswith("  ")]
+        self.assertEqual(
+            [line for line in lines if "haproxy" in line][-3:],
+            [
+                'check "haproxy" is bad: connection refused',
+                "held back from the election: a health check is not good (haproxy: connection "
+                "refused)",
+                "MASTER -> BACKUP: a health check fails (haproxy: connection refused)",
+            ],
+        )
+
+    def test_demoted(self) -> None:
+        """
+        A check that demotes comes before the demotion, and that before the change of role.
+        """
+        self.start(HealthCheck("haproxy", self.check, demote=200))
+        self.check.result = REFUSED
+        self.segment.advance(6)
+        lines = [line[16:] for line in self.host.explain().lines() if line.startswith("  ")]
+        check, demoted, change = lines[-3:]
+        self.assertEqual(check, 'check "haproxy" is bad: connection refused')
+        self.assertEqual(demoted, "demoted by 200 (in all, by 200): check haproxy")
+        self.assertTrue(change.startswith("MASTER -> BACKUP: a preferred master"), change)
+
+
 class DemotionTests(FitnessTestCase):
     """
     A host that is demoted while a check is bad.
