@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.guard.sentry import Hands, Sentry, say
+from txcarp.guard.sentry import Hands, Sentry, rehearse, say
 
 ONE, TWO = (3, b"\x0a\x00\x00\x01", 24), (3, b"\x0a\x00\x00\x02", 24)
 PARCEL = (3, b"\x01\x00\x5e\x00\x00\x12", b"bow-out")
@@ -379,6 +379,26 @@ class HandsTests(SynchronousTestCase):
         It is no exception that there is no socket for a bow-out.
         """
         self.assertEqual(self.hands.send([(1, b"\x7f\0\0\1", b"x")]), "there is no socket for it")
+
+    def test_rehearsal(self) -> None:
+        """
+        What will have to be done was done once, and touched nothing.
+        """
+        done: list[object] = []
+
+        class Noted(Hands):
+            def remove(self, addresses: Any) -> Any:
+                done.append(super().remove(addresses))
+                return done[-1]
+
+            def send(self, parcels: Any) -> str:
+                done.append(super().send(parcels))
+                return ""
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            rehearse(Noted(-1, -1, os.dup(sock.fileno()), -1))
+        self.assertEqual(done[0], {})
+        self.assertEqual([bool(each) for each in done[1:]], [True] * 4, done)
 
     def test_run(self) -> None:
         """
