@@ -3,16 +3,20 @@ The memory of a control group runs out::
 
     python -m benchmarks.memory PROCESS
 
-The process and those that it started are put into a control group with little memory, and this
-process into the same one.  It takes all of that.  The kernel kills the first process, whose
-C{oom_score_adj} is raised for that.
+The process and those that it started are put into a control group with little memory, together
+with a process that takes all of that.  The kernel kills the first process, whose C{oom_score_adj}
+is raised for that.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 #: Bytes of memory in the control group.
 _LIMIT = 64 << 20
@@ -46,21 +50,53 @@ def exhaust(processes: list[int]) -> None:
     root, limit = found
     group = root / f"txcarp-benchmark-{os.getpid()}"
     group.mkdir()
+    hog = os.fork()
+    if hog == 0:
+        _hoard(group)
     try:
         (group / limit).write_text(str(_LIMIT))
         Path(f"/proc/{processes[0]}/oom_score_adj").write_text("1000")
-        for one in (*processes, os.getpid()):
+        for one in (*processes, hog):
             (group / "cgroup.procs").write_text(str(one))
-        hoard = []
-        while Path(f"/proc/{processes[0]}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            hoard.append(bytearray(os.urandom(1 << 20)))
-    except FileNotFoundError:
-        pass  # it is dead
+        while _runs(processes[0]):
+            time.sleep(0.001)
     finally:
-        (root / "cgroup.procs").write_text(str(os.getpid()))
+        os.kill(hog, signal.SIGKILL)
+        os.waitpid(hog, 0)
+        _empty(group, root)
+
+
+def _hoard(group: Path) -> NoReturn:
+    """
+    Take all memory that there is, from the moment at which this process is in the group.
+    """
+    while str(os.getpid()) not in (group / "cgroup.procs").read_text().split():
+        time.sleep(0.001)
+    hoard = []
+    while True:
+        hoard.append(os.urandom(1 << 18))
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "XZ"
+
+
+def _empty(group: Path, root: Path) -> None:
+    """
+    Remove a group, whose processes go back to where they were.
+    """
+    for _ in range(1000):
         for one in (group / "cgroup.procs").read_text().split():
-            (root / "cgroup.procs").write_text(one)
-        group.rmdir()
+            with suppress(OSError):  # it has ended
+                (root / "cgroup.procs").write_text(one)
+        with suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
