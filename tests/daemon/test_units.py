@@ -21,7 +21,7 @@ _ROOT = Path(txcarp.__file__).parent.parent
 _UNITS = sorted((_ROOT / "packaging" / "systemd").glob("*.service"))
 
 #: The highest exposure that C{systemd-analyze security} may find.
-_EXPOSURE = 2.3
+_EXPOSURE = 2.4
 
 
 class UnitTests(SynchronousTestCase):
@@ -110,6 +110,10 @@ class UnitTests(SynchronousTestCase):
         for key in ("AmbientCapabilities", "CapabilityBoundingSet"):
             self.assertEqual(set(one["Service"][key].split()), wanted)
         self.assertEqual(one["Unit"]["StartLimitIntervalSec"], "0")
+        # For the guard, which must outlive the daemon, and runs with real-time priority.
+        self.assertEqual(one["Service"]["KillMode"], "control-group")
+        self.assertEqual(one["Service"]["LimitRTPRIO"], "1")
+        self.assertNotIn("RestrictRealtime", one["Service"])
 
     def test_installed(self) -> None:
         """
