@@ -29,6 +29,7 @@ from txcarp.network.neighbours import Neighbours
 from txcarp.network.questions import Questions
 from txcarp.network.socketfilter import MOST_ANSWERS
 from txcarp.platform import LinuxPlatform
+from txcarp.protocol.family import Family
 
 OWN, GATEWAY, NOBODY = packed("10.99.0.1"), packed("10.99.0.254"), packed("10.99.0.77")
 GATEWAY6 = packed("fd00::fe")
@@ -88,7 +89,8 @@ class NeighboursTests(TestCase):
         """
         Ask for an address.
         """
-        return self.neighbours.ask("eth0", address, sources)
+        with self.node.inside():  # the first question of a family opens a socket
+            return self.neighbours.ask("eth0", address, sources)
 
     async def asked(self, address: bytes, *sources: bytes) -> bytes:
         """
@@ -144,8 +146,14 @@ class NeighboursTests(TestCase):
         """
         What has asked.
         """
+        return self.questionsIn(Family.IPV4)
+
+    def questionsIn(self, family: Family) -> Questions:
+        """
+        What has asked in a family.
+        """
         network: Any = self.platform.network
-        found = network.port("eth0")._questions
+        found = network.port("eth0")._questions[family]
         assert isinstance(found, Questions)
         return found
 
@@ -256,7 +264,8 @@ class NeighboursTests(TestCase):
         ]
         for frame in wrong:
             self.send([frame])
-            self.questions.doRead()
+            for family in Family:
+                self.questionsIn(family).doRead()
             self.assertEqual(answers, [], frame.hex())
         self.send([
             reply(own, other, NOBODY),

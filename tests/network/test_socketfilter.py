@@ -41,7 +41,7 @@ def verdict(code: bytes, packet: bytes) -> int:
             position += whenTrue if accumulator == k else whenFalse
             continue
         if k >= 0xFFFFF000:
-            accumulator = 0  # the kernel's own knowledge: to this host, without VLAN tag
+            accumulator = 0  # the kernel's own knowledge: to this host
             continue
         where = {0x20: k, 0x28: k, 0x30: k, 0x50: index + k, 0xB1: k}[operation]
         size = {0x20: 4, 0x28: 2}.get(operation, 1)

@@ -87,7 +87,7 @@ class InterfacePort:
         self._link: Link | None = None
         self._families: dict[Family, FamilyPort] = {}
         self._frames: socket.socket | None = None
-        self._questions: Questions | None = None
+        self._questions: dict[Family, Questions] = {}
         self._started = self._linkKnown = False
         self._retry: IDelayedCall | None = None
         self._reported: dict[str, str] = {}
@@ -202,8 +202,8 @@ class InterfacePort:
                 frames.send(frame)
             except OSError as error:
                 # A socket that receives reports once that the interface went down, and this may
-                # be long ago.
-                if error.errno != errno.ENETDOWN or self._questions is None:
+                # be long ago.  This one receives after the first question by ARP.
+                if error.errno != errno.ENETDOWN or Family.IPV4 not in self._questions:
                     raise
                 frames.send(frame)
         except OSError as error:
@@ -222,10 +222,16 @@ class InterfacePort:
         @raise OSError: If the question was not sent.
         """
         hardware = self.hardwareAddress()
-        if self._questions is None or self._questions.isOver:
+        family = familyOf(address)
+        questions = self._questions.get(family)
+        if questions is None or questions.isOver:
+            # One socket receives one kind of frames.
+            isARP = family is Family.IPV4
+            frames = self._frameSocket().dup() if isARP else openFrameSocket(self._interface)
             reactor = cast(IReactorFDSet, self._reactor)
-            self._questions = Questions(reactor, self._interface, self._frameSocket())
-        return self._questions.ask(hardware, source, address)
+            questions = Questions(reactor, self._interface, frames, family)
+            self._questions[family] = questions
+        return questions.ask(hardware, source, address)
 
     def hardwareAddress(self) -> bytes:
         """
@@ -348,8 +354,8 @@ class InterfacePort:
         self._index = None
         for port in self._families.values():
             port.close()
-        if self._questions is not None:
-            questions, self._questions = self._questions, None
+        asked, self._questions = self._questions, {}
+        for questions in asked.values():
             questions.stop()
         if self._frames is not None:
             self._frames.close()

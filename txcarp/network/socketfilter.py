@@ -29,9 +29,9 @@ INSTRUCTION = struct.Struct("=HBBI")
 #: asm-generic/socket.h: not in the socket module.
 SO_ATTACH_FILTER = 26
 
-#: Where the kernel's own knowledge of a packet is loaded from: what kind of packet it is, where 0
-#: means one to the hardware address of this host alone, and whether it has a VLAN tag.
-_KIND, _HAS_TAG = 0xFFFFF004, 0xFFFFF030
+#: Where the kernel's own knowledge of a packet is loaded from: what kind of packet it is.  0 means
+#: one to the hardware address of this host alone, and on this VLAN.
+_KIND = 0xFFFFF004
 
 _ETHER_TYPE, _ARP, _IPV6 = 12, 0x0806, 0x86DD
 
@@ -108,7 +108,6 @@ def answers(addresses: Iterable[bytes]) -> bytes:
         ipv6.append(keep)
     code = [
         *_only(LOAD_BYTE, _KIND, 0, drop),
-        *_only(LOAD_BYTE, _HAS_TAG, 0, drop),
         INSTRUCTION.pack(_LOAD_HALF, 0, 0, _ETHER_TYPE),
         INSTRUCTION.pack(JUMP_IF_EQUAL, 0, len(ipv4) + 1, _ARP),
         *ipv4,
