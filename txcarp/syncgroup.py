@@ -85,7 +85,7 @@ class Member:
         #: When this host was master for the last time.
         self._masterUntil = float("-inf")
         #: Since and until when this master hears another one that has to yield.
-        self._winning = (0.0, 0.0)
+        self._winning = (float("-inf"), float("-inf"))
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
@@ -135,6 +135,7 @@ class Member:
             return decided
         if state is MASTER and following is not MASTER:
             self._masterUntil = self._clock.seconds()
+            self._winning = (float("-inf"), float("-inf"))
             for masters in self._masters.values():
                 masters.clear()
         if state is BACKUP and following is MASTER:

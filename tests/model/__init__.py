@@ -35,5 +35,6 @@ The modules, in reading order:
   - C{production}, C{plain}: its rules, those of this program and of the others;
   - C{space}: the states of a group, and C{graph}, C{continuation}: what follows without faults;
   - C{scenarios}: the groups that are explored;
+  - C{sides}: a model of its own, of sets of virtual hosts;
   - C{check}: the comparison; C{paths}, C{story}, C{replay}: what is wrong, in words and for real.
 """

@@ -92,10 +92,10 @@ class TakeOverTests(SynchronousTestCase):
 
     def test_asked(self) -> None:
         """
-        An administrator, and the silence of one side where that was asked for, make all members
-        master.
+        An administrator, a drain that nobody took over after, and the silence of one side where
+        that was asked for, make all members master.
         """
-        for reason in (Reason.CLAIMED, Reason.SIDE_SILENT):
+        for reason in (Reason.CLAIMED, Reason.NO_SUCCESSOR, Reason.SIDE_SILENT):
             self.assertIs(asked(reason, INNER), Answer.YES)
 
     def test_joins(self) -> None:

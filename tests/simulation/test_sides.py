@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation.sides import SET, Sides, Site
 from tests.simulation.trials import FAULTS, draw, play
+from txcarp.change import NotDrained
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason
 from txcarp.status import Status
@@ -236,6 +237,25 @@ class TogetherTests(SidesTestCase):
         self.assertEqual(reasons, [Reason.PAUSED, Reason.PAUSED])
         self.assertEqual([self.status(master, side).sent for side in (0, 1)], sent)
         self.assertQuiet(4)
+
+    def test_notDrained(self) -> None:
+        """
+        A drained master takes all sides back if nobody takes over from it, and has answered on all
+        of them meanwhile.
+        """
+        self.build(hosts=1)
+        drained = _host(self.sides.sites[0]).drain()
+        self.sides.run(1.0)
+        for side in (0, 1):
+            self.assertEqual((self.sides.masters(side), self.sides.holders(side)), ([], [0]))
+        self.sides.run(2.0)
+        self.assertMaster(0)
+        self.assertEqual(self.sides.nobody.seconds, 0.0)
+        self.failureResultOf(drained, NotDrained)
+        reasons = [
+            self.status(self.sides.sites[0], side).changes[-1].change.reason for side in (0, 1)
+        ]
+        self.assertEqual(reasons, [Reason.SYNC, Reason.NO_SUCCESSOR])
 
     def test_claim(self) -> None:
         """

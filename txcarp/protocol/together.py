@@ -118,7 +118,7 @@ def mayTakeOver(sides: Sequence[Side], asking: str, reason: Reason) -> Answer:
     if any(side.isMaster for side in others):
         return Answer.NO  # which bow out
     match reason:
-        case Reason.CLAIMED | Reason.SIDE_SILENT:
+        case Reason.CLAIMED | Reason.NO_SUCCESSOR | Reason.SIDE_SILENT:
             return Answer.YES
         case Reason.SILENCE if not all(side.isSilent for side in others):
             return Answer.NO
