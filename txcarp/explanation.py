@@ -13,7 +13,7 @@ from txcarp.change import StepState
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.explain import Comparison
-from txcarp.protocol.timing import Timing
+from txcarp.protocol.timing import INSISTENT, Timing
 from txcarp.status import HoldStatus, PeerStatus, Status, spoken
 
 #: Seconds from which a time needs a date.
@@ -132,12 +132,18 @@ class Explanation:
             )
 
     def _whyBackup(self) -> Iterator[str]:
-        master = self._master
+        status, master = self.status, self._master
         if master is None:
             yield f"No master is heard. As master, this host would advertise every {self._own()}."
             return
         comparison = self.comparisons[master.source]
-        yield f"{master.source} is master, and advertises every {_said(master)}."
+        if master.timing == INSISTENT and status.configured.advbase:
+            yield (
+                f"{master.source} is master, and insists on that (advbase 0, advskew 1): when it "
+                "took over, the master before was silent on one side of its set."
+            )
+        else:
+            yield f"{master.source} is master, and advertises every {_said(master)}."
         yield f"As master, this host would advertise every {self._own()}."
         missing = self._notPreferred()
         if comparison.takesOver is not None and missing:

@@ -18,7 +18,7 @@ from txcarp.interfaces import ISetMember
 from txcarp.membership.participation import Participation
 from txcarp.membership.timers import cancel
 from txcarp.protocol import effects, events, together
-from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.effects import Reason
 from txcarp.protocol.election import BACKUP, MASTER, SECOND_LOOK, ICARPState, Standing, Transition
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
@@ -434,14 +434,13 @@ class SyncGroup:
         """
         return together.mayTakeOver(self.sides(isAsking=True), member.name, reason)
 
-    def takeOver(self, asking: Member | None, change: effects.ChangeRole) -> None:
+    def takeOver(self, asking: Member, change: effects.ChangeRole) -> None:
         """
-        Have all members become master.
+        Have all other members become master.
 
-        @param asking: The member that will do so by itself.
+        @param asking: The member that does so by itself.
         """
-        cause = change.reason.value if asking is None else f"{asking.name}: {change.reason.value}"
-        detail = f"{self.name}{_SEPARATOR}{cause}"
+        detail = f"{self.name}{_SEPARATOR}{asking.name}: {change.reason.value}"
         others = [one for one in self.members.values() if one is not asking]
         self._all(lambda one: one.takeOver(change.reason, detail), others)
 
@@ -572,8 +571,9 @@ class SyncGroup:
         reason = Reason.SIDE_SILENT
         sides = self.sides(isAsking=True)
         if together.mayTakeOver(sides, member.name, reason) is Answer.YES:
+            detail = f"{self.name}{_SEPARATOR}{member.name}"
             self._all(lambda one: one.insist(True), self.members.values())
-            self.takeOver(None, effects.ChangeRole(Role.MASTER, reason))
+            self._all(lambda one: one.takeOver(reason, detail), self.members.values())
             self.settle()
 
 

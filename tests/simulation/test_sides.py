@@ -61,6 +61,14 @@ class SidesTestCase(SynchronousTestCase):
         return site.service.virtualHosts[side].status()
 
 
+    def explain(self, site: Site, side: int) -> str:
+        """
+        What a virtual host says about itself.
+        """
+        assert site.service is not None
+        return "\n".join(site.service.virtualHosts[side].explain().lines())
+
+
 class MuteTests(SidesTestCase):
     """
     A port that loses what a host sends, or what it should hear, while the carrier is there.
@@ -125,7 +133,7 @@ class MuteTests(SidesTestCase):
         The side on which the master is silent is a finding, with what a gateway says about it.  It
         is reported when a master that died would have been replaced, and once a minute.
         """
-        for gateways, words in ((False, "No gateway check says"), (True, "the master is mute")):
+        for gateways, evidence in ((False, "No gateway check says"), (True, "the master is mute")):
             _, backup = self.build(gateways=gateways)
             self.sides.cuts.add((0, 1, 1))
             said: list[str] = []
@@ -134,9 +142,14 @@ class MuteTests(SidesTestCase):
             self.sides.run(6.0)
             self.assertEqual(said, [])
             self.sides.run(10.0)
+            for side, where in ((0, "on side1"), (1, "here")):
+                words = f"The master is silent {where}, and heard on another side."
+                self.assertIn(words, self.explain(backup, side))
+                self.assertIn("set firewall", self.explain(backup, side))
+            self.assertIn("is silent on side1, this host takes over", self.explain(backup, 0))
             [text] = said
             self.assertIn("heard on side0", text)
-            self.assertIn(words, text)
+            self.assertIn(evidence, text)
             self.sides.run(60.0)
             self.assertEqual(len(said), 2)
             self.assertEqual(self.status(backup, 1).findings[Finding.SIDE_SILENT], 2)
@@ -150,7 +163,7 @@ class MuteTests(SidesTestCase):
         """
         sync = attrs.evolve(SET, takeover=20.0)
         for preempt in (False, True):
-            _, backup = self.build(gateways=True, preempt=preempt, sync=sync)
+            master, backup = self.build(gateways=True, preempt=preempt, sync=sync)
             self.sides.cuts.add((0, 1, 1))
             self.sides.run(22.0)
             self.assertMaster(0)
@@ -158,6 +171,9 @@ class MuteTests(SidesTestCase):
             self.assertMaster(1)
             change = self.status(backup, 1).changes[-1].change
             self.assertIs(change.reason, Reason.SIDE_SILENT)
+            self.assertEqual(change.detail, "firewall; side1")
+            self.assertIn("the most preferred host", self.explain(backup, 0))
+            self.assertIn("insists on that", self.explain(master, 0))
             self.assertQuiet(4)
             # The advertisements are no more frequent than before.
             sent = self.status(backup, 0).sent
@@ -302,6 +318,8 @@ class TogetherTests(SidesTestCase):
             first.start()
             self.sides.run(10.0)
             self.assertMaster(expected)
+            isSaid = "is preferred here, but not on side1" in self.explain(first, 0)
+            self.assertIs(isSaid, expected == 1)
             self.assertQuiet(len(self.sides.changes))
 
     def test_crossed(self) -> None:
