@@ -323,20 +323,25 @@ class Mastership:
             self.handOver.forget()
         self._drained = None
         if change.reason is Reason.DRAINED:
-            self._drained = change
-            due = self._clock.seconds() + SUCCESSION
-            self.handOver.begin(
-                lambda: self._handedOver(max(0.0, self._clock.seconds() - due)), SUCCESSION
-            )
-            self._keepLease()
+            self._beginDrain(change, SUCCESSION)
         elif change.reason is Reason.RESIGNED and not self._configuration.releaseFirst:
             self.handOver.begin(lambda: self._wish(change))
         elif change.reason is Reason.SYNC and change.role is Role.BACKUP and self.lingers:
             # If nobody takes over from a member that was drained, this one returns as well.
-            self.handOver.begin(lambda: self._wish(change), SUCCESSION + FOLLOW)
-            self._keepLease()
+            self._beginDrain(change, SUCCESSION + FOLLOW)
         else:
             self._wish(change)
+
+    def _beginDrain(self, change: Change, seconds: float) -> None:
+        """
+        Keep all steps until it is decided whether this host stays out, for so long at most.
+        """
+        self._drained = change
+        due = self._clock.seconds() + seconds
+        self.handOver.begin(
+            lambda: self._handedOver(max(0.0, self._clock.seconds() - due)), seconds
+        )
+        self._keepLease()
 
     def release(self, change: Change) -> Deferred[None]:
         """

@@ -207,6 +207,10 @@ class Draining:
         elif self._memory.drain is not None:
             # Whoever is master, this host is out already.
             self._decide(True)
+        elif self._mastership.isDraining:
+            # It hands over with the others of its set, one of which was drained before.
+            self.master = self._masterHeard()
+            self.isWatching = True
         else:
             self.master = self._masterHeard()
             self._decide(bool(self.master) or event.anyway)
@@ -283,10 +287,27 @@ class Draining:
         else:
             self._mastership.giveBack()
 
+    def returned(self) -> None:
+        """
+        Handle that the whole set of this host is master again.
+        """
+        if self._request is not None and self._candidate.state is MASTER:
+            self._request = None
+            self._end()
+            self._result = self._noSuccessor("is master again")
+            self._tell(events.DrainDecided())
+
+    def _noSuccessor(self, where: str) -> NotDrained:
+        words = f"Nobody took over {self._names['group']} within {SUCCESSION} s; this host {where}."
+        return NotDrained("no-successor", words)
+
     def _decided(self) -> None:
         """
         Tell those who wait what was decided.
         """
+        mastership = self._mastership
+        if mastership.isDraining and self._request is None and not mastership.handOver.isWaiting:
+            mastership.giveBack()  # its set did not take the group back
         result, self._result = self._result, None
         saved, self._saved = self._saved, succeed(False)
         resumes, self._resumes = self._resumes, []
@@ -380,8 +401,7 @@ class Draining:
             self._result = NotDrained("no-master", words)
         else:
             where = "is master again" if returns else "takes part again as backup"
-            words = f"Nobody took over {display} within {SUCCESSION} s; this host {where}."
-            self._result = NotDrained("no-successor", words)
+            self._result = self._noSuccessor(where)
             self._log.error(
                 "Nobody took over within {seconds} s after the bow-out. This host is not drained, "
                 "and {where}. Check whether its peers run and hear it (vhid {vhid} on {interface})",

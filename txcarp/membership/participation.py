@@ -383,6 +383,9 @@ class Participation:
                     self.fitness.changed(event)
                 case events.Reconfigured(settings=settings):
                     self._reconfigured(dict(settings))
+                case events.SetTakesOver():
+                    candidate.decide(event)
+                    self.draining.returned()
                 case events.Claimed():
                     if not self.holds:
                         candidate.decide(event)

@@ -120,6 +120,8 @@ def mayTakeOver(sides: Sequence[Side], asking: str, reason: Reason) -> Answer:
     match reason:
         case Reason.CLAIMED | Reason.NO_SUCCESSOR | Reason.SIDE_SILENT:
             return Answer.YES
+        case Reason.NO_SUCCESSOR:
+            return Answer.NO if any(side.hears for side in others) else Answer.YES
         case Reason.SILENCE if not all(side.isSilent for side in others):
             return Answer.NO
         case Reason.SILENCE:
