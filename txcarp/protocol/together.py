@@ -118,7 +118,7 @@ def mayTakeOver(sides: Sequence[Side], asking: str, reason: Reason) -> Answer:
     if any(side.isMaster for side in others):
         return Answer.NO  # which bow out
     match reason:
-        case Reason.CLAIMED | Reason.NO_SUCCESSOR | Reason.SIDE_SILENT:
+        case Reason.CLAIMED | Reason.SIDE_SILENT:
             return Answer.YES
         case Reason.NO_SUCCESSOR:
             return Answer.NO if any(side.hears for side in others) else Answer.YES
