@@ -34,7 +34,7 @@ class Collector(Service):
 
     def __init__(self, clock: IReactorTime, collector: Any = gc) -> None:
         """
-        @param collector: What has the functions of the module L{gc}.
+        @param collector: What has the functions of the module C{gc}.
         """
         self._clock = clock
         self._gc = collector
