@@ -70,6 +70,8 @@ _SETTLING = 6.0
 _BEAT = 0.01
 
 _SWITCH = re.compile(r"Switching to state: (\w+) .*vhid (\d+) on")
+#: What the log says about the steady groups and the guard, which may be the reason for a fault.
+_STEADY_NEWS = re.compile(r"vhid [12] on |\b[Gg]uard\b")
 _STOPPING = re.compile(r"Stopping: .*vhid (\d+) on")
 
 
@@ -427,14 +429,18 @@ class Reloading:
             self._fault(f"{figures.lost} pings of steady groups were lost")
         self._judgeSteady()
         reigns: dict[int, list[tuple[int, float, float]]] = {}
+        news: list[str] = []
         for host in self._hosts:
             if host.daemon.ended:
                 self._fault(f"{host.daemon.name} has ended")
             for vhid, begin, end in host.reigns(self._began, now):
                 reigns.setdefault(vhid, []).append((host.index, begin, end))
-            for _, line in host.daemon.lines:
+            for when, line in host.daemon.lines:
+                said = f"{host.daemon.name}, after {when - self._began:.3f} s: {line}"
                 if "Traceback" in line or "Internal error" in line:
-                    self._fault(line)
+                    self._fault(said)
+                elif when > self._began and _STEADY_NEWS.search(line):
+                    news.append(said)
         for vhid, all_ in reigns.items():
             for index, (host_, begin, end) in enumerate(all_):
                 for other, otherBegin, otherEnd in all_[:index]:
@@ -451,6 +457,8 @@ class Reloading:
                 figures.holders = max(figures.holders, span.seconds)
                 if span.seconds > _TOGETHER + figures.pause:
                     self._fault(f"{address} was on two hosts for {span.seconds:.3f} s")
+        if figures.faults:
+            figures.faults += news
 
     def _undisputed(self, address: str, now: float) -> Iterator[tuple[float, float]]:
         begin = self._began
