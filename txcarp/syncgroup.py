@@ -82,6 +82,8 @@ class Member:
         self._left: Family | None = None
         #: Why this host would take over from the master that it heard last, and that master.
         self._preference: tuple[Reason, Peer] | None = None
+        #: What the set knew of this member when it was settled.
+        self._settled: object = None
         #: When this host was master for the last time.
         self._masterUntil = float("-inf")
         #: Since and until when this master hears another one that has to yield.
@@ -102,6 +104,7 @@ class Member:
         Belong to a set from now on; C{None} for none.
         """
         self._group = group
+        self._settled = None
         self._attach()
         if group is None and self.run is not None and not self.run.candidate.isLeaving:
             self.insist(False)
@@ -189,7 +192,10 @@ class Member:
 
     def settle(self) -> None:
         self._left = None
-        if self._group is not None:
+        # Most events change no fact that the others need to know, however many they are.
+        facts = self.side(), None if self.run is None else self.run.ledger.reasons
+        if self._group is not None and facts != self._settled:
+            self._settled = facts
             self._group.settle()
 
     def slept(self, pause: float) -> None:
@@ -233,6 +239,14 @@ class Member:
             isJoining=self.isJoining,
             why=run.lastLoss,
         )
+
+    @property
+    def isListening(self) -> bool:
+        """
+        Whether this member waits for the master, and it has not been silent for too long.
+        """
+        run = self.run
+        return run is not None and run.candidate.state is BACKUP and not run.masterDown.hasPassed
 
     def _lack(self, run: Participation) -> str:
         if run.candidate.isLeaving:
@@ -432,6 +446,11 @@ class SyncGroup:
         """
         Whether the set takes over because one member would.
         """
+        if reason is Reason.SILENCE:
+            # Of many members, all but the last one find that out without looking at all facts.
+            for other in self.members.values():
+                if other is not member and other.isListening:
+                    return Answer.NO
         return together.mayTakeOver(self.sides(isAsking=True), member.name, reason)
 
     def takeOver(self, asking: Member, change: effects.ChangeRole) -> None:
