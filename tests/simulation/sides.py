@@ -104,6 +104,8 @@ class Sides:
         self.sites: list[Site] = []
         #: The sender, the receiver and the side of each way on which packets are lost.
         self.cuts: set[tuple[int, int, int]] = set()
+        #: By how much longer packets take to a host on a side.
+        self.slow: dict[tuple[int, int], float] = {}
         #: The hosts whose packets get lost on a side, and those that hear nothing there.
         self.mute: set[tuple[int, int]] = set()
         self.deaf: set[tuple[int, int]] = set()
@@ -174,7 +176,8 @@ class Sides:
         """
         for receiver in self.sites:
             if receiver is not sender and self.reaches(sender.number, receiver.number, side):
-                self.clock.callLater(LATENCY, receiver.arrived, side, packet)
+                delay = LATENCY + self.slow.get((receiver.number, side), 0.0)
+                self.clock.callLater(delay, receiver.arrived, side, packet)
 
     def reaches(self, sender: int, receiver: int, side: int) -> bool:
         """

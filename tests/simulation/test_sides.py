@@ -5,6 +5,7 @@ only.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -273,6 +274,23 @@ class TogetherTests(SidesTestCase):
         ]
         self.assertEqual(reasons, [Reason.SYNC, Reason.NO_SUCCESSOR])
 
+    def test_sleptApart(self) -> None:
+        """
+        A pause that only the group with the shorter interval finds is one for the whole set.
+        """
+        self.sides = Sides(2)
+        master = self.sides.add(advbase=[1, 4])
+        master.start()
+        self.sides.run(15.0)
+        self.assertMaster(0)
+        sent = self.status(master, 1).sent
+        master.freeze()
+        self.sides.run(3.5)
+        master.thaw()
+        reasons = [self.status(master, side).changes[-1].change.reason for side in (0, 1)]
+        self.assertEqual(reasons, [Reason.PAUSED, Reason.PAUSED])
+        self.assertEqual(self.status(master, 1).sent, sent)
+
     def test_claim(self) -> None:
         """
         Who claims one side claims all of them.
@@ -335,10 +353,39 @@ class TogetherTests(SidesTestCase):
             site.start()
         self.sides.run(10.0)
         self.assertMaster(0, 1)
-        self.sides.cuts.clear()
+        self.sides.changes.clear()
+        # The second host meets the first one on the side that decides, and on the other side after
+        # that.  The first one hears it so late that it has not yielded meanwhile.
+        self.sides.slow = {(0, side): 2.5 for side in (0, 1)}
+        for side in (0, 1):
+            self.sides.cuts -= {one for one in cuts if one[2] == side}
+            self.sides.run(1.2)
+        self.assertMaster(0, 1)
         self.sides.run(2.0)
         self.assertMaster(1)
-        self.assertQuiet(len(self.sides.changes))
+        self.assertQuiet(2)
+
+    def test_crossing(self) -> None:
+        """
+        Two hosts that take over at the same moment, and yield to each other on one side each, do
+        not believe each other's bow-outs.  One of them takes over after its dead time.
+        """
+        for dialect, slow in itertools.product(("ucarp", "openbsd"), (None, (2, 0), (1, 1))):
+            self.sides = Sides(2)
+            if slow is not None:
+                self.sides.slow[slow] = 0.001
+            for skews in ([0, 0], [110, 11], [10, 100]):
+                self.sides.add(advskew=skews, dialect=dialect).start()
+                self.sides.run(1.0)
+            self.sides.run(9.0)
+            self.assertMaster(0)
+            self.sides.measureAgain()
+            self.sides.sites[0].broken.add(0)
+            self.sides.run(6.0)
+            self.assertLess(len(self.sides.changes), 15)
+            self.assertEqual(len(self.sides.masters(0)), 1)
+            self.assertEqual(self.sides.masters(0), self.sides.masters(1))
+            self.assertQuiet(len(self.sides.changes))
 
     def test_demotions(self) -> None:
         """
