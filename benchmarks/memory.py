@@ -4,7 +4,7 @@ The memory of a control group runs out::
     python -m benchmarks.memory PROCESS
 
 The process and those that it started are put into a control group with little memory, together
-with a process that takes all of that.  The kernel kills the first process, whose C{oom_score_adj}
+with processes that take all of that.  The kernel kills the first process, whose C{oom_score_adj}
 is raised for that.
 """
 
@@ -20,6 +20,10 @@ from typing import NoReturn
 
 #: Bytes of memory in the control group.
 _LIMIT = 64 << 20
+
+#: The number of processes that take it.  Each of them is smaller than the one that is to be killed,
+#: and larger than a guard: when that one is dead, the kernel kills one of these.
+_HOGS = 4
 
 #: The places of control groups of both versions, and the files of their limits.
 _PLACES = (
@@ -50,19 +54,22 @@ def exhaust(processes: list[int]) -> None:
     root, limit = found
     group = root / f"txcarp-benchmark-{os.getpid()}"
     group.mkdir()
-    hog = os.fork()
-    if hog == 0:
-        _hoard(group)
+    hogs = []
+    for _ in range(_HOGS):
+        hogs.append(os.fork())
+        if hogs[-1] == 0:
+            _hoard(group)
     try:
         (group / limit).write_text(str(_LIMIT))
         Path(f"/proc/{processes[0]}/oom_score_adj").write_text("1000")
-        for one in (*processes, hog):
+        for one in (*processes, *hogs):
             (group / "cgroup.procs").write_text(str(one))
         while _runs(processes[0]):
             time.sleep(0.001)
     finally:
-        os.kill(hog, signal.SIGKILL)
-        os.waitpid(hog, 0)
+        for hog in hogs:
+            os.kill(hog, signal.SIGKILL)
+            os.waitpid(hog, 0)
         _empty(group, root)
 
 
@@ -72,10 +79,9 @@ def _hoard(group: Path) -> NoReturn:
     """
     while str(os.getpid()) not in (group / "cgroup.procs").read_text().split():
         time.sleep(0.001)
-    # The kernel does not count these pages as memory of this process, which it spares therefore.
-    hoard = os.memfd_create("hoard")
+    hoard = []
     while True:
-        os.write(hoard, bytes(1 << 18))
+        hoard.append(os.urandom(1 << 18))
 
 
 def _runs(process: int) -> bool:
