@@ -14,9 +14,11 @@ import heapq
 import itertools
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from math import inf, isfinite
 
+import attrs
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
@@ -32,7 +34,24 @@ CALLS_PER_TURN = 100
 #: Up to this many stale entries stay in the heap.
 _FEW = 50
 
+#: The bounds, in seconds, between which the lateness of calls is counted.
+LATENESS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
 _orders = itertools.count()
+
+
+@attrs.define
+class Lateness:
+    """
+    How late calls were made: at the beginning of the turn of the reactor in which each was made.
+
+    @ivar counts: The number of calls up to each of L{LATENESS_BOUNDS}, and of those beyond the
+        last one.  No call is in two of them.
+    @ivar total: The sum of their lateness, in seconds.
+    """
+
+    counts: list[int] = attrs.field(factory=lambda: [0] * (len(LATENESS_BOUNDS) + 1))
+    total: float = 0.0
 
 
 class _Call(DelayedCall):
@@ -86,6 +105,7 @@ class MonotonicClock:
 
     @ivar seconds: Returns the seconds since an unspecified moment.  Setting the wall clock
         does not change them.
+    @ivar lateness: How late the calls were that it has made.
     """
 
     _log = Logger()
@@ -99,6 +119,7 @@ class MonotonicClock:
         """
         self._reactor = reactor
         self.seconds = seconds
+        self.lateness = Lateness()
         self._timer: _Timer | None = None
         # An entry is stale when its call was cancelled, or was moved to sooner and thus has
         # another entry.  Stale entries are dropped when they come up or are the majority.
@@ -210,12 +231,14 @@ class MonotonicClock:
 
         @return: When the next call is due.
         """
-        now, newest = self.seconds(), next(_orders)
+        now, newest, lateness = self.seconds(), next(_orders), self.lateness
         for _ in range(CALLS_PER_TURN):
             if self._nextTime() > now or self._heap[0][1] > newest:
                 break
-            call = heapq.heappop(self._heap)[2]
+            when, _, call = heapq.heappop(self._heap)
             call.called = 1
+            lateness.counts[bisect_left(LATENESS_BOUNDS, now - when)] += 1
+            lateness.total += now - when
             try:
                 call.func(*call.args, **call.kw)
             except BaseException:

@@ -7,6 +7,10 @@ In reading order:
   - C{control}: what is answered to a request.
   - C{acting}: carries out requests, and answers when the result is known.
   - C{gathering}: what is known of all groups, collected in short steps.
+  - C{tally}: counts what happens, for metrics.
+  - C{metrics}: the metrics, and their values.
+  - C{exposition}: the format of Prometheus; imported when metrics are asked for.
+  - C{scraping}: the answer with all metrics.
   - C{events}: the last events, as documents.
   - C{streams}: the programs that read them, each at its own position.
   - C{connections}: a request of HTTP and its answer.

@@ -357,7 +357,7 @@ def write(request: http.Request, answer: Answer) -> None:
     Write an answer, which ends the request.
     """
     request.setResponseCode(answer.code)
-    _head(request, b"application/json")
+    _head(request, answer.contentType)
     request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
     request.write(answer.body)
     request.finish()

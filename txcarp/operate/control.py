@@ -27,6 +27,7 @@ from txcarp.interfaces import IReloader
 from txcarp.operate.acting import LONGEST_WAIT, MAINTENANCE, Acting, BadTerms, Terms
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
 from txcarp.operate.gathering import Gathering
+from txcarp.operate.scraping import Metrics
 from txcarp.operate.streams import EVENT_STREAM, LINES, MOST_READERS, Reader, Streams
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
@@ -115,6 +116,7 @@ class Control:
         self._carp = carp
         self._reloader = reloader
         self.streams = Streams(carp, reactor)
+        self._metrics = Metrics(carp, reactor, reloader)
         self._gathering: Gathering[bytes] = Gathering(
             reactor, lambda: [partial(_status, host) for host in carp.virtualHosts]
         )
@@ -153,6 +155,9 @@ class Control:
             case ("readyz",):
                 self._must(request, "GET")
                 return self._problems.gather().addCallback(_aboutReadiness)
+            case ("metrics",):
+                self._must(request, "GET")
+                return self._metrics.answer()
             case ("v1", "groups", name):
                 self._must(request, "GET")
                 return answer({"group": self._host(name).status()})

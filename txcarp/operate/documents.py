@@ -32,11 +32,13 @@ class Answer:
     An answer to a request.
 
     @ivar code: The HTTP status code.
-    @ivar body: The document as JSON.
+    @ivar body: The document.
+    @ivar contentType: Its media type.
     """
 
     code: int
     body: bytes
+    contentType: bytes = b"application/json"
 
 
 def answer(document: Mapping[str, object], code: int = 200) -> Answer:
