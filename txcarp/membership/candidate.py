@@ -269,10 +269,9 @@ class Candidate:
         pause = self._rhythm.silence()
         if self._will.isOpen and self._will.isDeposed:
             _log.error(
-                "txcarp did not run for {pause:.3f} s, so the guard gave up the place of master. "
+                "txcarp did not advertise in time, so the guard gave up the place of master. "
                 "This host becomes backup. Find out what kept txcarp from running: an overloaded "
-                "host, or a program in the same process that blocks",
-                pause=pause,
+                "host, or a program in the same process that blocks"
             )
             self._slept(pause)
             return False
