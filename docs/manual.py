@@ -33,6 +33,7 @@ txcarp \- share IP addresses between hosts by CARP
 \fBtxcarp events\fR [\fIoptions\fR] [\fIGROUP\fR ...]
 \fBtxcarp explain\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp forget\fR [\fIoptions\fR] \fIADDRESS\fR
+\fBtxcarp init\fR [\fIoptions\fR]
 \fBtxcarp is\-master\fR [\fIoptions\fR] \fIGROUP\fR
 \fBtxcarp observe\fR [\fIoptions\fR]
 \fBtxcarp promote\fR [\fIoptions\fR] \fIGROUP NAME\fR

@@ -48,7 +48,7 @@ LAYERS = (
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
     ("txcarp.livescreen",),
     ("txcarp.observer",),
-    ("txcarp.conversion", "txcarp.demo", "txcarp.inspection"),
+    ("txcarp.conversion", "txcarp.demo", "txcarp.firstgroup", "txcarp.inspection"),
     ("txcarp.commands",),
     ("txcarp.__main__",),
     ("txcarp",),

@@ -50,6 +50,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{observer}: the engine of C{txcarp observe}.
   - C{conversion}: the engine of C{txcarp convert}.
   - C{demo}: the engine of C{txcarp demo}.
+  - C{firstgroup}: the engine of C{txcarp init}.
   - C{inspection}: the engine of C{txcarp check}.
   - C{livescreen}: tables and live pictures.
   - C{output}: standard output whose reader may go away.

@@ -16,6 +16,7 @@ In reading order:
   - C{watch}: C{txcarp status --watch}.
   - C{events}: C{txcarp events}.
   - C{explain}: C{txcarp explain}.
+  - C{init}: C{txcarp init}.
   - C{ismaster}: C{txcarp is-master}.
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.
   - C{takeover}: C{txcarp takeover}.

@@ -24,6 +24,7 @@ COMMANDS = {
     "events": "txcarp.commands.events:main",
     "explain": "txcarp.commands.explain:main",
     "forget": "txcarp.commands.forget:main",
+    "init": "txcarp.commands.init:main",
     "is-master": "txcarp.commands.ismaster:main",
     "observe": "txcarp.commands.observe:main",
     "promote": "txcarp.commands.demotion:promote",
