@@ -95,10 +95,11 @@ class HelpTests(SynchronousTestCase):
         L{txcarp.commands.examples}, or to its own help.
         """
         for command, parser in self.parsers().items():
-            lines = re.findall(rf"(?m)^  (?:.*\b)?txcarp {command}\b(.*)$", parser.format_help())
+            text = parser.format_help().replace("\\\n", "")
+            lines = re.findall(rf"(?m)^  (?:.*\b)?txcarp {command}\b(.*)$", text)
             self.assertGreater(len(lines), 0, f"txcarp {command} --help has no example")
             for line in lines:
-                words = re.split(r" [|&>]|\)\"", line)[0]
+                words = re.split(r" [|&<>]|\)\"", line)[0]
                 parser.parse_args(shlex.split(words))
 
     def test_noParser(self) -> None:

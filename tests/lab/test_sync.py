@@ -102,6 +102,14 @@ groups = ["outer", "inner"]
         hardware = host.node.link("eth1").address.hex(":")
         await self.lose(self.inside, f"ether saddr {hardware}")
 
+    async def leads(self, daemon: Daemon) -> None:
+        """
+        Wait until a host has logged that it is master of both groups.
+        """
+        await self.until(
+            lambda: len(daemon.said("to state: MASTER")) == 2, "it is master of both", STARTING
+        )
+
     async def test_mute(self) -> None:
         """
         A master whose port inside becomes mute keeps both addresses, and the backup says that it
@@ -111,6 +119,7 @@ groups = ["outer", "inner"]
         daemons = [self.start(first, 0), self.start(second, 50)]
         await self.holds(first)
         await self.until(lambda: daemons[1].said("BACKUP"), "b is backup", STARTING)
+        await self.leads(daemons[0])
         since = time.monotonic()
         await self.mute(first)
         # That is said a dead time after a single group would have taken over.
@@ -132,6 +141,7 @@ groups = ["outer", "inner"]
         daemons = [self.start(first, 0, check), self.start(second, 50, check)]
         await self.holds(first)
         await self.until(lambda: daemons[1].said("is good"), "the gateway answers b", STARTING)
+        await self.leads(daemons[0])
         since = time.monotonic()
         await self.mute(first)
         until = await self.holds(second)

@@ -36,8 +36,8 @@ list of processes shows it:
       --advskew 100 < password
 
 Exit status: 0 if the group can be used, 1 for a wrong command line or a group
-that does not fit this host, 2 if a file exists or cannot be written, the vhid is
-taken, the password is not that of the group, or listening is impossible.
+that does not fit this host, 2 if a file exists or cannot be written, the vhid
+is taken, the password is not that of the group, or listening is impossible.
 """
 
 #: The exit statuses.
