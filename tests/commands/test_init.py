@@ -282,6 +282,17 @@ class InitTests(SynchronousTestCase):
             self.assertFalse(other.exists())
             path.unlink()
 
+    def test_race(self) -> None:
+        """
+        A file that appears in the last moment is not overwritten either, and a link not followed.
+        """
+        self.directory.mkdir(parents=True)
+        self.password.symlink_to("other")
+        self.patch(firstgroup, "refuseExisting", lambda plan: None)
+        self.assertEqual(self.both(), 2)
+        self.assertIn("password: File exists", self.errors.getvalue())
+        self.assertEqual([one.name for one in self.directory.iterdir()], ["password"])
+
     def test_unwritable(self) -> None:
         """
         If the second file cannot be written, the first one is removed.

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from tests.lab.daemons import Daemon
-from tests.lab.world import STARTING, VIRTUAL, LabTestCase
+from tests.lab.world import STARTING, VHID, VIRTUAL, LabTestCase
 from txcarp.testbed.program import TXCARP
 
 _PORT = 9112
@@ -56,6 +57,13 @@ class ControlTests(LabTestCase):
         )
         self.assertIn("MASTER", lines[1])
         self.assertIn(VIRTUAL, lines[1])
+        url = f"http://{host.address}:{_PORT}/metrics"
+        fetch = f"import urllib.request; print(urllib.request.urlopen({url!r}).read().decode())"
+        lines = await self.output(other, sys.executable, "-c", fetch)
+        labels = f'group="eth0:{VHID}",interface="eth0",role="MASTER",vhid="{VHID}"'
+        self.assertIn(f"txcarp_group_role{{{labels}}} 1.0", lines)
+        [timers] = [one for one in lines if one.startswith("txcarp_timer_lateness_seconds_count")]
+        self.assertGreater(float(timers.split()[1]), 0)
         host.node.unplug()
         await hears("hold", "no_link")
         await hears("transition", "link_lost")

@@ -26,6 +26,7 @@ from tests.operate.running import RunningTestCase
 from txcarp.change import FileStatus, StepState
 from txcarp.clock.monotonic import LATENESS_BOUNDS, Lateness, MonotonicClock
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.operate import exposition
 from txcarp.operate.endpoints import ReadingService
@@ -38,6 +39,7 @@ from txcarp.operate.metrics import (
 )
 from txcarp.operate.scraping import BLOCK, Metrics
 from txcarp.operate.tally import Counts, Tally
+from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
 from txcarp.status import (
     AddressStatus,
@@ -389,6 +391,7 @@ class SlicesTests(SynchronousTestCase):
             step()
             self.assertLessEqual(len(looks) + len(written) - sum(before), 1)
         self.assertEqual(len(looks), 2 * BLOCK + 1)
+        self.assertLessEqual(BLOCK * max(len(Finding), len(Rejection)), 500)
         self.assertEqual(max(written), BLOCK)
         self.assertEqual(sum(written), len(looks) * len(GROUP_METRICS))
 

@@ -6,6 +6,7 @@ In reading order:
   - C{main}: finds out what a command line asks for.
   - C{run}: runs a virtual host, as C{twistd txcarp} does.
   - C{check}: the options of C{txcarp check}.
+  - C{init}: C{txcarp init}.
   - C{observe}: the options of C{txcarp observe}.
   - C{convert}: the options of C{txcarp convert}.
   - C{demo}: the options of C{txcarp demo}.
@@ -16,7 +17,6 @@ In reading order:
   - C{watch}: C{txcarp status --watch}.
   - C{events}: C{txcarp events}.
   - C{explain}: C{txcarp explain}.
-  - C{init}: C{txcarp init}.
   - C{ismaster}: C{txcarp is-master}.
   - C{demotion}: C{txcarp demote} and C{txcarp promote}.
   - C{takeover}: C{txcarp takeover}.
