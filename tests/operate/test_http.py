@@ -20,7 +20,7 @@ from twisted.web.server import Site
 from tests.operate.running import RunningTestCase
 from txcarp import ControlResource
 from txcarp.client import Client, NotPermitted
-from txcarp.operate import endpoints
+from txcarp.operate import opening
 from txcarp.operate.connections import ACCEPTS, isOwnName
 from txcarp.operate.endpoints import ReadingService
 from txcarp.protocol.actor import Actor
@@ -177,7 +177,7 @@ class ReadingTests(RunningTestCase):
         """
         A port that is in use is logged once, and tried again until it is free.
         """
-        self.patch(endpoints, "RETRY", 0.05)
+        self.patch(opening, "RETRY", 0.05)
         first, port = self.reading, self.port
         with capturedLogs() as events:
             second = self.open(f"tcp:{port}:interface=127.0.0.1")

@@ -33,7 +33,7 @@ from tests.operate.running import RunningTestCase, shortDirectory
 from txcarp import __version__
 from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.operate import connections, server
+from txcarp.operate import connections, opening, server
 from txcarp.operate.acting import USUAL_WAIT
 from txcarp.operate.connections import Channel, ControlFactory
 from txcarp.operate.control import Actor, Control, Request, Streaming
@@ -665,7 +665,7 @@ class SocketTests(RunningTestCase):
         """
         That of a process that lives is not; it is tried again until the process has ended.
         """
-        self.patch(server, "RETRY", 0.05)
+        self.patch(opening, "RETRY", 0.05)
         _, [said] = self.second()
         self.assertIn(f"process {os.getpid()} answers on {self.path}", said)
         self.assertIn("--control", said)
@@ -684,7 +684,7 @@ class SocketTests(RunningTestCase):
         one tries again.
         """
         await self.service.stopService()
-        self.patch(server, "RETRY", 60.0)
+        self.patch(opening, "RETRY", 60.0)
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(self.path)
         remove, said = server.removeStale, []

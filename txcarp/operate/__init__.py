@@ -14,6 +14,7 @@ In reading order:
   - C{events}: the last events, as documents.
   - C{streams}: the programs that read them, each at its own position.
   - C{connections}: a request of HTTP and its answer.
+  - C{opening}: opens what this process is asked on.
   - C{server}: the socket.
   - C{endpoints}: where everybody may read.
   - C{resource}: the same for the site of another application.

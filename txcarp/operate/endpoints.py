@@ -6,20 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txcarp.operate.connections import ACCEPTS, ControlFactory
 from txcarp.operate.control import Control
-
-#: Seconds until the next attempt to open an endpoint.
-RETRY = 5.0
+from txcarp.operate.opening import RETRY, Opening
 
 
-class ReadingService(Service):
+class ReadingService(Opening):
     """
     Answers on an endpoint.
 
@@ -33,45 +30,12 @@ class ReadingService(Service):
         """
         @param description: The endpoint, as in C{tcp:9112:interface=127.0.0.1}.
         """
-        self._control = control
+        super().__init__(control, reactor)
         self._description = description
-        self._reactor = reactor
-        self._port: IListeningPort | None = None
-        self._retry: IDelayedCall | None = None
-        self._tried = self._reported = False
-
-    def privilegedStartService(self) -> None:
-        """
-        Open the endpoint while this process may still do that.
-        """
-        self._open()
-
-    def startService(self) -> None:
-        """
-        Open the endpoint, unless that was tried.
-        """
-        Service.startService(self)
-        if not self._tried:
-            self._open()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Close the endpoint, and end the streams of events.
-        """
-        Service.stopService(self)
-        self._tried = self._reported = False
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
-        port, self._port = self._port, None
-        if port is None:
-            return succeed(None)
-        closed = maybeDeferred(port.stopListening)
-        return closed.addCallback(lambda _: self._control.streams.farewell())
 
     def _open(self) -> None:
         from twisted.internet.endpoints import serverFromString  # takes a while to load
 
-        self._tried = True
         factory = ControlFactory(self._control, self._reactor, isPublic=True)
         opened = maybeDeferred(serverFromString, self._reactor, self._description)
         opened.addCallback(lambda endpoint: endpoint.listen(factory))
@@ -99,7 +63,7 @@ class ReadingService(Service):
                 reason=getattr(reason, "strerror", None) or str(reason),
                 retry=RETRY,
             )
-        self._retry = self._reactor.callLater(RETRY, self._open)
+        self._again()
 
 
 def acceptFew(port: Any) -> None:

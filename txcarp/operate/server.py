@@ -15,9 +15,8 @@ from typing import Any, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet import tcp, unix
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -26,10 +25,8 @@ from txcarp.interfaces import IReloader
 from txcarp.operate.connections import ACCEPTS, MOST_CLIENTS, ControlFactory, credentialsOf
 from txcarp.operate.control import Control
 from txcarp.operate.endpoints import ReadingService
+from txcarp.operate.opening import RETRY, Opening
 from txcarp.service import CARPService
-
-#: Seconds until the next attempt to open a socket that another process uses.
-RETRY = 5.0
 
 #: The mode of the socket: its group may read, and only some of its users may act.
 _MODE = 0o660
@@ -72,7 +69,7 @@ class _Port(unix.Port):
         tcp.Port.connectionLost(self, reason)
 
 
-class ControlService(Service):
+class ControlService(Opening):
     """
     Answers on a Unix socket.
 
@@ -95,44 +92,15 @@ class ControlService(Service):
         @param owner: The user and the group that this process becomes after it has opened the
             socket, which then belongs to them; C{None} if it stays the same user.
         """
-        self._control = control
+        super().__init__(control, reactor)
         self._path = path
-        self._reactor = reactor
         self._owner = owner
         self._lock: int | None = None
-        self._port: IListeningPort | None = None
-        self._retry: IDelayedCall | None = None
-        self._tried = self._reported = False
 
-    def privilegedStartService(self) -> None:
-        """
-        Open the socket while this process may still do that.
-        """
-        self._open()
+    def _closed(self) -> None:
+        self._unlock()
 
-    def startService(self) -> None:
-        """
-        Open the socket, unless that was tried.
-        """
-        Service.startService(self)
-        if not self._tried:
-            self._open()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Close the socket and remove its file.
-        """
-        Service.stopService(self)
-        self._tried = self._reported = False
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
-        port, self._port = self._port, None
-        if port is None:
-            return succeed(None)
-        closed = maybeDeferred(port.stopListening).addCallback(self._unlock)
-        return closed.addCallback(lambda _: self._control.streams.farewell())
-
-    def _unlock(self, result: object = None) -> None:
+    def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             with suppress(OSError):
@@ -140,7 +108,6 @@ class ControlService(Service):
             os.close(lock)
 
     def _open(self) -> None:
-        self._tried = True
         try:
             if self._path == CONTROL_SOCKET:
                 self._makeDirectory(os.path.dirname(self._path))
@@ -152,7 +119,7 @@ class ControlService(Service):
                 self._unlock()
                 raise
         except InUse as error:
-            self._retry = self._reactor.callLater(RETRY, self._open)
+            self._again()
             self._report(
                 f"{error}. It is tried again every {RETRY:.0f} s; to run both, give this one a "
                 "path of its own (--control, or control in [daemon])"
