@@ -29,6 +29,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.operate import exposition
+from txcarp.operate.control import Request
 from txcarp.operate.endpoints import ReadingService
 from txcarp.operate.metrics import (
     GROUP_LABELS,
@@ -37,7 +38,7 @@ from txcarp.operate.metrics import (
     Group,
     Process,
 )
-from txcarp.operate.scraping import BLOCK, Metrics
+from txcarp.operate.scraping import BLOCK, MOST_SCRAPES, Metrics
 from txcarp.operate.tally import Counts, Tally
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
@@ -331,6 +332,18 @@ class ServerTests(RunningTestCase):
         self.assertEqual([one.value for one in found["txcarp_configuration_differs"]], [1.0])
         self.assertEqual([one.value for one in found["txcarp_groups"]], [2.0])
         self.assertIn("process_start_time_seconds", found)
+
+    async def test_many(self) -> None:
+        """
+        A limited number of programs wait for an answer.  When they have it, others get one.
+        """
+        request = Request("GET", ("metrics",), b"", None)
+        answers = [self.control.answer(request) for _ in range(MOST_SCRAPES + 2)]
+        codes = [(await one).code for one in answers if isinstance(one, Deferred)]
+        self.assertEqual(codes, [200] * MOST_SCRAPES + [503] * 2)
+        again = self.control.answer(request)
+        assert isinstance(again, Deferred)
+        self.assertEqual((await again).code, 200)
 
     async def test_port(self) -> None:
         """

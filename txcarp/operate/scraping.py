@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from txcarp.change import FileStatus
 from txcarp.clock.monotonic import Lateness, MonotonicClock
 from txcarp.interfaces import IReloader
-from txcarp.operate.documents import Answer
+from txcarp.operate.documents import Answer, refusal
 from txcarp.operate.gathering import Gathering
 from txcarp.operate.metrics import (
     GROUP_METRICS,
@@ -35,6 +35,11 @@ from txcarp.virtualhost import VirtualHost
 BLOCK = 25
 
 
+#: The most programs that wait for metrics at a time.  An answer about hundreds of groups has
+#: megabytes.
+MOST_SCRAPES = 8
+
+
 class Metrics:
     """
     The metrics of a service.
@@ -51,6 +56,7 @@ class Metrics:
         self._reloader = reloader
         self._file: FileStatus | None = None
         self._format: ModuleType | None = None
+        self._waiting = 0
         self._tally = Tally()
         carp.addOccurrenceObserver(self._tally)
         self._gathering: Gathering[bytes] = Gathering(reactor, self._steps)
@@ -60,6 +66,21 @@ class Metrics:
         """
         All metrics in the text format of Prometheus.
         """
+        if self._waiting >= MOST_SCRAPES:
+            return refusal(
+                503,
+                "too-many-clients",
+                f"{MOST_SCRAPES} programs wait for metrics, and more are not served: try later.",
+            )
+        self._waiting += 1
+        try:
+            answer: Answer = yield self._made()
+        finally:
+            self._waiting -= 1
+        return answer
+
+    @inlineCallbacks
+    def _made(self) -> Generator[Deferred[Any], Any, Answer]:
         if self._format is None:
             # A module that is being imported in another thread is waited for there.
             self._format = yield inDaemonThread(
