@@ -35,9 +35,15 @@ FILE, PASSWORD = "txcarp.toml", "password"
 #: The name of the group and the directory of the files, unless others are given.
 NAME, DIRECTORY = "web", "/etc/txcarp"
 
+#: The most packets that are kept of what is heard.
+_MOST_PACKETS = 20_000
+
 #: Characters of a password: as many as txcarp takes.  CARP's key has 20 bytes, and ucarp needs one
 #: of them for the end of the text.
 LENGTH = 19
+
+# linux/if_arp.h
+_ARPHRD_LOOPBACK = 772
 
 #: The characters of a password: without those that people take for one another.
 _ALPHABET = "".join(set(string.ascii_letters + string.digits) - set("0OoIl1"))
@@ -124,12 +130,12 @@ def interfaces() -> dict[str, list[InterfaceAddress]]:
     addresses.
     """
     with BlockingNetlink() as netlink:
-        names = {link.index: link.name for link in netlink.links()}
-        found: dict[str, list[InterfaceAddress]] = {}
-        for one in netlink.addresses():
-            isLoopback = one.local == b"\x7f\0\0\1" or one.local == bytes(15) + b"\1"
-            if one.index in names and not (isLoopback or isLinkLocal(one.local)):
-                found.setdefault(names[one.index], []).append(one)
+        links, addresses = netlink.links(), netlink.addresses()
+    names = {link.index: link.name for link in links if link.hardwareType != _ARPHRD_LOOPBACK}
+    found: dict[str, list[InterfaceAddress]] = {}
+    for one in addresses:
+        if one.index in names and not isLinkLocal(one.local):
+            found.setdefault(names[one.index], []).append(one)
     return found
 
 
@@ -165,7 +171,8 @@ def sharedAddress(
 
 def listen(interface: str, seconds: float) -> list[Packet]:
     """
-    The packets of CARP and VRRP that other hosts send on an interface.  Blocks.
+    The packets of CARP and VRRP on an interface, also those of other programs on this host.
+    Blocks.
 
     @param seconds: How long to listen.
     @raise OSError: If that is not possible.
@@ -173,12 +180,12 @@ def listen(interface: str, seconds: float) -> list[Packet]:
     found: list[Packet] = []
     with wire.openListener(interface) as sock:
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while len(found) < _MOST_PACKETS and (left := end - time.monotonic()) > 0:
             if not select.select([sock], (), (), left)[0]:
                 break
             with suppress(BlockingIOError):
                 arrival = wire.receive(sock)
-                if arrival is not None and not arrival.here:
+                if arrival is not None:
                     found.append(arrival.packet)
     return found
 

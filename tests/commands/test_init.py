@@ -23,7 +23,7 @@ from txcarp import firstgroup, inspection
 from txcarp.addresses import parseAddress, parseVirtualAddress
 from txcarp.commands.arguments import parserOf
 from txcarp.commands.init import main
-from txcarp.links import InterfaceAddress
+from txcarp.links import InterfaceAddress, Link
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
@@ -76,6 +76,7 @@ class InitTests(SynchronousTestCase):
         self.checks: list[str] = []
         self.status = 0
         self.present = {"eth0": [near("10.1.1.1/24")], "eth1": [near("10.2.0.1/16", 3)]}
+        self.interfaces = firstgroup.interfaces
         self.patch(firstgroup, "interfaces", lambda: self.present)
         self.patch(firstgroup, "listen", lambda interface, seconds: self.packets)
         self.patch(inspection, "check", self.check)
@@ -240,6 +241,31 @@ class InitTests(SynchronousTestCase):
             self.assertEqual(self.init(*arguments), 1, arguments)
             self.assertIn(words, self.errors.getvalue())
         self.assertNothing()
+
+    def test_interfaces(self) -> None:
+        """
+        A group can be on an interface with an address for others: not on the loopback, whatever
+        addresses it has.
+        """
+
+        class Netlink(contextlib.nullcontext[Any]):
+            def __enter__(self) -> Netlink:
+                return self
+
+            def links(self) -> list[Link]:
+                return [
+                    Link(1, "lo", True, True, hardwareType=772),
+                    Link(2, "eth0", True, True),
+                    Link(3, "eth1", True, True),
+                ]
+
+            def addresses(self) -> list[InterfaceAddress]:
+                return [near("10.9.9.9/32", 1), near("10.1.1.1/24"), near("169.254.0.1/16", 3)]
+
+        self.patch(firstgroup, "BlockingNetlink", Netlink)
+        found = self.interfaces()
+        self.assertEqual(found["eth0"], [near("10.1.1.1/24")])
+        self.assertNotIn("lo", found)
 
     def test_onlyInterface(self) -> None:
         """

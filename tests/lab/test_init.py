@@ -78,6 +78,14 @@ class InitTests(LabTestCase):
         second = b.run("b txcarp", TXCARP, ["--config", self.daemon(b)])
         await self.becomes(second, "BACKUP")
         self.assertEqual(first.state, "MASTER")
+
+        def seen() -> tuple[dict[int, str], list[str]]:
+            with a.node.inside():
+                numbers = firstgroup.taken(firstgroup.listen("eth0", 2.5))
+                return numbers, list(firstgroup.interfaces())
+
+        # What this host sends itself counts, too.
+        self.assertEqual(await deferToThread(seen), ({1: a.address}, ["eth0"]))
         # A host with another password is told so.
         path = self.directory / "b"
         addresses = [parseVirtualAddress(f"{VIRTUAL}/24")]

@@ -444,5 +444,8 @@ class ManualTests(SynchronousTestCase):
             self.assertIn(said, flat)
         described = set(re.findall(r"(?m)^``(txcarp_\w+)``", text))
         self.assertEqual(described, {one.name for one in (*GROUP_METRICS, *PROCESS_METRICS)})
+        control = (_ROOT / "docs" / "control.rst").read_text(encoding="utf-8")
+        said = f"or {MOST_SCRAPES} programs that wait for metrics"
+        self.assertIn(said, " ".join(control.split()))
         others = set(re.findall(r"``(process_\w+)``", text))
         self.assertEqual(others, set(parsed(exposition.ofKernel().decode())))
