@@ -22,6 +22,7 @@ from txcarp import __version__
 from txcarp.change import FileStatus, Readiness, StepState
 from txcarp.clock.monotonic import LATENESS_BOUNDS, Lateness
 from txcarp.findings import Finding
+from txcarp.mastership.leases import DONE
 from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
@@ -36,6 +37,9 @@ _HEALTH = ("good", "bad", "unknown")
 
 #: Why a backup hears another master (L{Succession<txcarp.membership.peers.Succession>}).
 _SUCCESSIONS = ("bow-out", "silence", "timing", "unknown")
+
+#: What happens to addresses on lease: without this host, and by other programs.
+_LOSSES = ("ended", "failed", *DONE)
 
 #: What may come of reading the configuration file again.
 _RELOADS = ("done", "refused", "undone")
@@ -383,8 +387,11 @@ GROUP_METRICS = (
     GroupMetric(
         "txcarp_address_losses_total",
         _COUNTER,
-        "How often shared addresses were lost that this host held.",
-        lambda group: [Sample(float(group.counts.lost))],
+        "Reports that shared addresses were lost that this host held, by what happened: their "
+        "lease ended or is not renewed (ended, failed), or another program interfered and they "
+        "were put back (the other words), which is reported once a minute.",
+        lambda group: _numbers(group.counts.lost, _LOSSES),
+        ("reason",),
     ),
     GroupMetric(
         "txcarp_check_health",

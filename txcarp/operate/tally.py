@@ -20,12 +20,12 @@ class Counts:
 
     @ivar transitions: Changes of role, by the former role, the new role and the word of the reason.
     @ivar masters: Changes of the master that this host hears, by the word of the reason.
-    @ivar lost: How often addresses were lost that this host held.
+    @ivar lost: Reports of lost addresses, by the word for what happened to them.
     """
 
     transitions: Counter[tuple[str, str, str]] = attrs.field(factory=Counter)
     masters: Counter[str] = attrs.field(factory=Counter)
-    lost: int = 0
+    lost: Counter[str] = attrs.field(factory=Counter)
 
 
 @implementer(IOccurrenceObserver)
@@ -62,7 +62,7 @@ class Tally:
         elif kind is OccurrenceKind.MASTER:
             self._at(place).masters[occurrence.reason] += 1
         elif kind is OccurrenceKind.LEASE_LOST:
-            self._at(place).lost += 1
+            self._at(place).lost[occurrence.reason] += 1
 
     def _at(self, place: tuple[str, int]) -> Counts:
         return self._groups.setdefault(place, Counts())
