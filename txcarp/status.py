@@ -224,6 +224,8 @@ class Status:
     @ivar received: The number of good advertisements heard.
     @ivar sent: The number of advertisements sent.
     @ivar sendErrors: The number of advertisements that could not be sent.
+    @ivar announced: The number of announcements of addresses (gratuitous ARP, unsolicited
+        neighbour advertisements) since this host began to take part in its group.
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
@@ -266,6 +268,7 @@ class Status:
     history: Sequence[PastOccurrence] = ()
     steps: Sequence[StepStatus] = ()
     forms: Sequence[str] = ()
+    announced: int = 0
 
     @property
     def complete(self) -> bool:

@@ -143,6 +143,7 @@ class VirtualHost(Service):
             received=memory.received,
             sent=memory.sent,
             sendErrors=memory.sendErrors,
+            announced=0 if run is None else run.mastership.announced,
             forms=() if run is None else run.advertiser.forms,
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),

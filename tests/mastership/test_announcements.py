@@ -68,6 +68,7 @@ class AnnouncementsTests(SynchronousTestCase):
         self.assertEqual(
             self.journal.take(), [("announce", "10.0.0.1"), ("announce", "10.0.0.2")]
         )
+        self.assertEqual(step.sent, 2)
         counts = []
         for _ in range(5):
             step.advertised()

@@ -329,6 +329,8 @@ class ServerTests(RunningTestCase):
             if one.labels["to"] == "MASTER" and one.labels["group"] == "web"
         ]
         self.assertEqual(counted, [1.0])
+        announced = [one.value for one in found["txcarp_announcements_sent_total"]]
+        self.assertEqual(announced, [1.0, 1.0])
         self.assertEqual([one.value for one in found["txcarp_configuration_differs"]], [1.0])
         self.assertEqual([one.value for one in found["txcarp_groups"]], [2.0])
         self.assertIn("process_start_time_seconds", found)

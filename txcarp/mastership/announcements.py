@@ -36,6 +36,8 @@ class Announcements:
     """
     Announces the addresses when this host has become master, again with its second
     advertisement, each time another host claims them, and then at long intervals.
+
+    @ivar sent: The number of announcements that were sent.
     """
 
     name = "announcement"
@@ -70,6 +72,7 @@ class Announcements:
         self._fit = fit
         self._sayOnce = SayOnce(clock)
         self._active = False
+        self.sent = 0
         self._countdown = 0
         #: The addresses that wait to be announced, in their order.
         self._queue: dict[bytes, None] = {}
@@ -175,6 +178,7 @@ class Announcements:
             del self._queue[address]
             try:
                 self._announcer.announce(address)
+                self.sent += 1
             except OSError as error:
                 if self._sayOnce.ready("announce") is not None:
                     self._log.error(

@@ -261,6 +261,13 @@ class Mastership:
         if changed:
             self._sequence.replace(self._inOrder())
 
+    @property
+    def announced(self) -> int:
+        """
+        The number of announcements that were sent.
+        """
+        return self._announcements.sent
+
     def statuses(self) -> list[StepStatus]:
         """
         The state of each step, in order.

@@ -1,8 +1,9 @@
 """
 Metrics in the text format of Prometheus.
 
-This module imports C{prometheus_client}, which takes up to a tenth of a second.  It is therefore
-imported in a thread, when metrics are asked for the first time (L{txcarp.operate.scraping}).
+This module imports C{prometheus_client}, which takes 10 ms, and more on a busy host.  It is
+therefore imported in a thread, when metrics are asked for the first time
+(L{txcarp.operate.scraping}).
 """
 
 from __future__ import annotations

@@ -357,6 +357,12 @@ GROUP_METRICS = (
         _one(lambda status: status.received),
     ),
     GroupMetric(
+        "txcarp_announcements_sent_total",
+        _COUNTER,
+        "Announcements of addresses sent: gratuitous ARP and unsolicited neighbour advertisements.",
+        _one(lambda status: status.announced),
+    ),
+    GroupMetric(
         "txcarp_packets_rejected_total",
         _COUNTER,
         "Packets that were not believed, by the reason.",
