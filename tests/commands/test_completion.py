@@ -12,11 +12,11 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
 
 from tests.operate.running import RunningTestCase, shortDirectory
+from tests.optional import needing
 from txcarp.commands import shells
 from txcarp.commands.completion import main
 from txcarp.commands.grammar import grammar
@@ -61,17 +61,6 @@ class CompletionTests(RunningTestCase):
             (self.directory / name).touch()
         (self.directory / "txcarp.d").mkdir()
 
-    def shell(self, name: str, package: str) -> str:
-        """
-        The path of a shell.
-
-        @raise SkipTest: If it is not installed.
-        """
-        path = shutil.which(name)
-        if path is None:
-            raise SkipTest(f"{name} is not installed: 'apt-get install {package}'")
-        return path
-
     def run_(self, name: str, *words: str, **variables: str) -> str:
         """
         Run a shell with the script for it, in a directory with files.
@@ -83,7 +72,7 @@ class CompletionTests(RunningTestCase):
         root = Path(__file__).parent.parent.parent
         environment = {**os.environ, "SCRIPT": str(script), "PYTHONPATH": str(root), **variables}
         done = subprocess.run(
-            [self.shell(name, name), *words],
+            [name, *words],
             capture_output=True,
             text=True,
             cwd=self.directory,
@@ -154,11 +143,11 @@ class CompletionTests(RunningTestCase):
         await self.service.stopService()
         self.assertEqual(await self.bash("explain", "--control", self.path, ""), [])
 
+    @needing("fish")
     async def test_fish(self) -> None:
         """
         fish completes commands, options, files, choices and groups.
         """
-        self.shell("fish", "fish")
 
         def complete(line: str) -> list[str]:
             code = f"source $SCRIPT; complete -C '{line}'"
@@ -186,11 +175,11 @@ class CompletionTests(RunningTestCase):
         path = os.environ["PATH"]
         await self.inThread(all_)
 
+    @needing("zsh")
     async def test_zsh(self) -> None:
         """
         zsh is told the commands, options, files, choices and groups.
         """
-        self.shell("zsh", "zsh")
 
         def complete(*words: str) -> list[str]:
             return self.run_("zsh", "-f", "-c", _ZSH, "zsh", str(self.program), *words).splitlines()
@@ -208,11 +197,11 @@ class CompletionTests(RunningTestCase):
 
         await self.inThread(all_)
 
+    @needing("zsh")
     async def test_zshGroups(self) -> None:
         """
         zsh asks for the names of groups.
         """
-        self.shell("zsh", "zsh")
         code = _ZSH.replace("\n_txcarp\n", "\n")
         code += f"typeset -A opt_args; opt_args[--control]={self.path}\n"
         code += f"_txcarp_program={self.program}; _txcarp_groups\n"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
 from tests.operate.test_metrics import whole
+from tests.optional import needing
 from txcarp.operate import exposition
 from txcarp.operate.metrics import GROUP_METRICS, PROCESS_METRICS
 
@@ -137,6 +137,7 @@ class MonitoringTests(SynchronousTestCase):
             taken |= cells
 
 
+@needing("promtool")
 class PromtoolTests(SynchronousTestCase):
     """
     What C{promtool} says.
@@ -146,11 +147,8 @@ class PromtoolTests(SynchronousTestCase):
         """
         Run it.
         """
-        program = shutil.which("promtool")
-        if program is None:
-            raise SkipTest("needs promtool")
         done = subprocess.run(
-            [program, *arguments],
+            ["promtool", *arguments],
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
