@@ -86,7 +86,9 @@ def reference() -> str:
             value = option.spelling.partition("=")[2]
             names = [f"{name} {value}".rstrip() for name in option.names.split(", ")]
             lines += ["", ", ".join(f"``{name}``" for name in names)]
-            text = "\n\n".join("\n".join(_wrapped(one, 85)) for one in _paragraphs(option))
+            text = "\n\n".join(
+                "\n".join(_wrapped(_linked(one), 85)) for one in _paragraphs(option)
+            )
             lines.append(indent(text, "    "))
     return "\n".join([*lines, ""])
 
@@ -101,7 +103,7 @@ def keyReference() -> str:
         "",
         *_wrapped(
             "Each of these keys can be in ``[group.NAME]``, and in ``[defaults]`` for all groups "
-            "that do not have it. ``docs/file.rst`` explains the file. ``docs/options.rst`` says "
+            "that do not have it. :doc:`file` explains the file. :doc:`options` says "
             "more about the options with the same meaning.",
             90,
         ),
@@ -114,8 +116,7 @@ def keyReference() -> str:
         *_wrapped(
             "Each of these keys can be in ``[group.NAME.check.CHECK]`` and "
             "``[defaults.check.CHECK]``. One key says what to check, and the keys "
-            "that go with it follow. \"Health checks\" in "
-            "``docs/guide.rst`` explains them.",
+            "that go with it follow. :doc:`checks` explains them.",
             90,
         ),
     ]
@@ -126,7 +127,7 @@ def keyReference() -> str:
         *("", "Keys of a step", "--------------", ""),
         *_wrapped(
             "Each of these keys can be in ``[[group.NAME.step]]``. A step has a name, and "
-            "either a unit or commands. \"Steps\" in ``docs/guide.rst`` explains them.",
+            "either a unit or commands. :ref:`steps:Steps` explains them.",
             90,
         ),
     ]
@@ -136,8 +137,7 @@ def keyReference() -> str:
     lines += [
         *("", "Keys of a set", "-------------", ""),
         *_wrapped(
-            "Each of these keys can be in ``[sync.NAME]``. \"Groups that move together\" in "
-            "``docs/guide.rst`` explains them.",
+            "Each of these keys can be in ``[sync.NAME]``. :doc:`sets` explains them.",
             90,
         ),
     ]
@@ -146,6 +146,24 @@ def keyReference() -> str:
         lines += ["", f"``{name}``"]
         lines += [indent(line, "    ") for line in _wrapped(_aboutPartKey(part), 86)]
     return "\n".join([*lines, ""])
+
+
+def _linked(paragraph: str) -> str:
+    """
+    A paragraph of the manual page with its references to other documents as links.
+    """
+    text = re.sub(r"``docs/(\w+)\.rst``", r":doc:`\1`", paragraph)
+    return re.sub(r'"([^"]+)" in the manual', lambda found: _link(found[1]), text)
+
+
+def _link(title: str) -> str:
+    heading = f"\n{title}\n{'-' * len(title)}\n"
+    [document] = [
+        path.stem
+        for path in Path(__file__).parent.glob("*.rst")
+        if path.name != "options.rst" and heading in path.read_text(encoding="utf-8")
+    ]
+    return f":ref:`{document}:{title}`"
 
 
 def _aboutPartKey(key: CheckKey | StepKey) -> str:

@@ -41,6 +41,7 @@ CHECKS = (
     ("lint", "ruff", "check", "."),
     ("types", "mypy"),
     ("interfaces' documentation", "pydoctor", "--quiet", "txcarp"),
+    ("manual", "sphinx", "-nWq", "docs", "docs/html"),
 )
 
 #: How many parts run at the same time.  The tests of real processes, which take longest,

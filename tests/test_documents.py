@@ -22,6 +22,13 @@ _ROOT = Path(txcarp.__file__).parent.parent
 #: The documents whose literals are checked.
 _DOCUMENTS = ("CONTRIBUTING.rst", "docs/architecture.rst")
 
+#: Where chapters of the manual are named by their paths, and in which files.
+_NAMING = (
+    *("docs", "examples", "newsfragments", "packaging", "tests", "txcarp"),
+    *("CONTRIBUTING.rst", "NEWS.rst", "README.rst"),
+)
+_TEXTS = (".json", ".py", ".rst", ".service", ".tac", ".toml", ".yml", ".8")
+
 
 def literals(text: str) -> Iterator[str]:
     """
@@ -80,6 +87,25 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(
             list(literals(text)), ["txcarp/gone.py", "Participation.told", "Headr"]
         )
+
+    def test_chapters(self) -> None:
+        """
+        Wherever a chapter of the manual is named by its path, it exists.  Chapters do not name each
+        other so: they have links.
+        """
+        named = 0
+        for path in sorted(_ROOT.glob("**/*")):
+            inside = path.relative_to(_ROOT).parts
+            if path.suffix not in _TEXTS or inside[0] not in _NAMING or "html" in inside:
+                continue
+            text = path.read_text(encoding="utf-8")
+            for chapter in re.findall(r"\bdocs/\w+\.(?:rst|py|8)\b", text):
+                if not (inside[0] == "tests" and "nonsense" in chapter):
+                    self.assertTrue((_ROOT / chapter).exists(), f"{path}: {chapter}")
+                named += 1
+            if inside[0] == "docs" and path.suffix == ".rst":
+                self.assertNotIn("in the guide", " ".join(text.split()), path)
+        self.assertGreater(named, 40)
 
     def test_layers(self) -> None:
         """

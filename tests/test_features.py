@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.core import publish_doctree
+from docutils.parsers.rst import roles
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
@@ -31,6 +32,8 @@ class FeatureTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         text = (_ROOT / "docs/features.rst").read_text()
+        for role in ("doc", "ref"):
+            roles.register_local_role(role, roles.GenericRole(role, nodes.inline))
         tree = publish_doctree(text, settings_overrides={"report_level": 2, "halt_level": 2})
         self.rows = []
         for body in tree.findall(nodes.tbody):

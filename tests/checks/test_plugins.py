@@ -89,9 +89,9 @@ class PluginTests(SynchronousTestCase):
         found = self.read("load", "arguments = {limit = 1000000}")
         self.assertRegex(found, r"\ALoadCheck\(limit=1000000\) - the load is \d+\.\d\n\Z")
         self.assertEqual(self.errors, "")
-        guide = (_ROOT / "docs/guide.rst").read_text().replace("\n    ", "\n")
+        chapter = (_ROOT / "docs/checks.rst").read_text().replace("\n    ", "\n")
         start = self.example().index("@implementer")
-        self.assertIn(self.example()[start:].strip(), guide)
+        self.assertIn(self.example()[start:].strip(), chapter)
 
     def test_wrongArguments(self) -> None:
         """

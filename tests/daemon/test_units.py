@@ -78,10 +78,10 @@ class UnitTests(SynchronousTestCase):
 
     def test_exposure(self) -> None:
         """
-        The exposure is low, and each point that it has is explained in the guide.
+        The exposure is low, and each point that it has is explained in the manual.
         """
-        guide = " ".join((_ROOT / "docs" / "guide.rst").read_text().split())
-        chapter = guide.partition(" As a service of systemd ---")[2].partition(" ifupdown ---")[0]
+        text = " ".join((_ROOT / "docs" / "service.rst").read_text().split())
+        chapter = text.partition("As a service of systemd ---")[2].partition(" One daemon ")[0]
         for path in _UNITS:
             arguments = ["security", "--offline=true", "--json=short", "--no-pager", str(path)]
             found = json.loads(self.analyze(*arguments).stdout)

@@ -45,6 +45,7 @@ class ManualTests(SynchronousTestCase):
     def setUp(self) -> None:
         text = (_ROOT.parent / "docs" / "control.rst").read_text(encoding="utf-8")
         self.text = text
+        self.commands = (_ROOT.parent / "docs" / "commands.rst").read_text(encoding="utf-8")
         self.group = text.partition("\nA group\n~~~")[2].partition("\nEvents\n~~~")[0]
 
     def test_keys(self) -> None:
@@ -109,7 +110,7 @@ class ManualTests(SynchronousTestCase):
         """
         The limits, the paths and the exit statuses are those of the code.
         """
-        text = " ".join(self.text.split())
+        text = " ".join((self.text + self.commands).split())
         for said in (
             f"``schema``, which is {SCHEMA}.",
             f"within {connections.PATIENCE:.0f} seconds",
@@ -137,4 +138,6 @@ class ManualTests(SynchronousTestCase):
         for command, module in COMMANDS.items():
             path = _ROOT.joinpath(*module.partition(":")[0].split(".")[1:]).with_suffix(".py")
             if "commands.asking" in path.read_text():
-                self.assertRegex(self.text, rf"(?m)^``txcarp {command}[ `]|``txcarp {command} ")
+                self.assertRegex(
+                    self.commands, rf"(?m)^``txcarp {command}[ `]|``txcarp {command} "
+                )

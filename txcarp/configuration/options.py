@@ -134,7 +134,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--assign", "assign", "",
             "manage the addresses on lease, without scripts", """
             txcarp adds and removes the addresses itself, and the kernel removes an address that
-            the master no longer renews. See "Addresses on lease" in the guide."""),
+            the master no longer renews. See "Addresses on lease" in the manual."""),
         Option("--release-first", "releaseFirst", "",
             "when leaving, release everything before the bow-out", """
             A master that leaves bows out first and answers until its successor advertises.
@@ -144,11 +144,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "give up the addresses if txcarp dies or hangs: on, off", """
             A small process, the guard, removes the addresses (or runs the down script, with
             ``--shutdown``) and bows out if txcarp is killed, or hangs for one and a half
-            intervals. See "The guard" in the guide.""", kind="switch"),
+            intervals. See "The guard" in the manual.""", kind="switch"),
         Option("--virtual-mac", "virtualMAC", "",
             "virtual MAC address 00:00:5e:00:01:VHID", """
             Needs ``--assign``. The MAC address moves to the next master together with the
-            virtual addresses, on an interface of its own. See "Virtual MAC" in the guide."""),
+            virtual addresses, on an interface of its own. See "Virtual MAC" in the manual."""),
         Option("--virtual-mac-address=MAC", "virtualMAC", "",
             "like --virtual-mac, with this MAC address", kind="hardwareAddress"),
         Option("--announce-every=SECONDS", "announceEvery", "60",
@@ -202,7 +202,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("-u, --upscript=FILE", "upScript", "",
             "run FILE on becoming master", """
             It gets the arguments INTERFACE, ADDRESS and, if given, that of ``--xparam``. See
-            "Scripts" in the guide."""),
+            "Scripts" in the manual."""),
         Option("-d, --downscript=FILE", "downScript", "",
             "run FILE on becoming backup, and at the start", """
             It gets the same arguments as the up script."""),

@@ -223,7 +223,7 @@ class Program(MultiService):
         if lacking:
             self._log.info(
                 "txcarp runs without {lacking}: on an overloaded host its advertisements may be "
-                "late, so that a backup takes over; see \"Running on time\" in the guide",
+                "late, so that a backup takes over; see \"Running on time\" in the manual",
                 lacking=" and without ".join(lacking),
             )
         MultiService.startService(self)

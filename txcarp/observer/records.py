@@ -1,5 +1,5 @@
 """
-Reports and groups as JSON objects, one in each line, as C{docs/guide.rst} describes them.
+Reports and groups as JSON objects, one in each line, as C{docs/observe.rst} describes them.
 
 Other programs read these objects: keys may be added, and are never removed.
 """

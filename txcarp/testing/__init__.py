@@ -5,7 +5,7 @@ Doubles for the tests of programs that embed txcarp.  Nothing here opens a socke
   - C{segment}: hosts on a simulated network, with the real election.
   - C{fakes}: the parts of a platform.
 
-The section "Testing your program" of C{docs/guide.rst} has a test to begin with.
+The section "Testing your program" of C{docs/python.rst} has a test to begin with.
 """
 
 from txcarp.testing.fakes import (

@@ -1,0 +1,56 @@
+"""
+How Sphinx makes the manual: C{python -m sphinx -nW docs docs/html}.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst.states import Inliner
+from sphinx.application import Sphinx
+
+_ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(_ROOT))
+
+import txcarp  # noqa: E402  (it is the one beside this directory)
+
+project = "txcarp"
+author = "the authors of txcarp"
+version = release = txcarp.__version__
+extensions = ["sphinx.ext.autosectionlabel"]
+autosectionlabel_prefix_document = True
+exclude_patterns = ["html"]
+smartquotes = False
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = f"txcarp {version}"
+html_static_path = ["static"]
+html_css_files = ["manual.css"]
+html_show_sphinx = False
+html_copy_source = False
+
+
+def _documented(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Inliner, *rest: object
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """
+    The role C{api}: a public name, as a link to its page among those that pydoctor writes into
+    C{docs/html/api}.
+    """
+    thing = getattr(txcarp, text.partition(".")[0], None)
+    if thing is None:
+        problem = inliner.reporter.error(f"txcarp.{text} is not public", line=lineno)
+        return [inliner.problematic(rawtext, rawtext, problem)], [problem]
+    kind, dot, attribute = text.partition(".")
+    page = f"api/{thing.__module__}.{kind}.html" + f"#{attribute}" * bool(dot)
+    return [nodes.reference(rawtext, "", nodes.literal("", text), refuri=page)], []
+
+
+def setup(app: Sphinx) -> None:
+    """
+    What is ours.
+    """
+    app.add_role("api", _documented)
