@@ -14,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests import crafted
-from tests.fakes import INTERFACE, FakePlatform, Journal, Stage, configured
+from tests.fakes import INTERFACE, FakePlatform, FakeTransport, Journal, Stage, configured
 from tests.mastership.table import LeaseStage
 from txcarp.findings import Finding
 from txcarp.interfaces import IPlatform, ITrace
@@ -33,7 +33,7 @@ from txcarp.protocol.events import (
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
-from txcarp.status import AddressStatus, HoldStatus
+from txcarp.status import AddressStatus, FamilyStatus, HoldStatus
 
 
 class StatusTests(SynchronousTestCase):
@@ -70,6 +70,9 @@ class StatusTests(SynchronousTestCase):
         [peer] = status.peers
         self.assertEqual((peer.source, peer.timing, peer.age), (crafted.PEER, Timing(1, 9), 0.25))
         self.assertEqual((peer.sealed, peer.forms, peer.demotion), (False, (), 0))
+        self.assertEqual((peer.number, status.families), (1, {"IPv4": FamilyStatus(1, 0, 0)}))
+        stage.deliver(advskew=9)
+        self.assertEqual(stage.host.status().peers[0].number, 2)
         self.assertEqual(status.deadline, 2.75)
         self.assertEqual((status.since, status.received, status.sent), (0.5, 1, 0))
         self.assertEqual(status.rejected, {Rejection.DIGEST: 2})
@@ -93,6 +96,40 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(stage.host.status().addresses[0].lease, 1.25)
         stage.deliver(advbase=0, advskew=1)
         self.assertEqual(stage.host.status().addresses[0], AddressStatus("10.99.0.100/32", False))
+
+    def test_contested(self) -> None:
+        """
+        The time counts in which this master hears another one: from one advertisement of the other
+        to the next, and not while that one is silent.
+        """
+        stage = Stage(neutral=True)
+        stage.start()
+        stage.deliver(advskew=9)
+        stage.run(4)
+        self.assertIs(stage.host.role, Role.MASTER)
+        for _ in range(3):
+            stage.deliver(advskew=9)
+            stage.run(1)
+        self.assertEqual(stage.host.status().contested, 2.0)
+        stage.run(60)
+        stage.deliver(advskew=9)
+        self.assertEqual(stage.host.status().contested, 2.0)
+
+    def test_families(self) -> None:
+        """
+        What was sent counts by its family, and so does what could not be sent.
+        """
+        stage = Stage(addresses=["10.99.0.100", "2001:db8::100"], neutral=True)
+        second = stage.network.transports[Family.IPV6] = FakeTransport(stage.journal, stage.clock)
+        stage.becomeMaster()
+        sent = stage.host.status().families
+        self.assertEqual(sent, {"IPv4": FamilyStatus(0, 1, 0), "IPv6": FamilyStatus(0, 1, 0)})
+        second.error = OSError("down")
+        stage.run(1)
+        status = stage.host.status()
+        self.assertEqual(status.families["IPv4"], FamilyStatus(0, 2, 0))
+        self.assertEqual(status.families["IPv6"], FamilyStatus(0, 1, 1))
+        self.assertEqual((status.sent, status.sendErrors), (2, 0))
 
     def test_title(self) -> None:
         """

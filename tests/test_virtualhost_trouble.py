@@ -374,6 +374,7 @@ class LateTests(SynchronousTestCase):
             )
             self.stage.run(1 / 1024)
             self.assertIs(self.stage.host.role, Role.MASTER)
+            self.assertEqual(self.stage.host.status().pauses, 1)
 
     def test_suspended(self) -> None:
         """
@@ -484,6 +485,7 @@ class PauseTests(SynchronousTestCase):
         self.assertIs(self.stage.host.role, Role.BACKUP)
         self.assertEqual(self.stage.journal, [DOWN])
         self.assertIs(self.stage.observer.changes[-1].reason, Reason.PAUSED)
+        self.assertEqual(self.stage.host.status().pauses, 1)
         self.assertIn(
             f"This host did not run for {pause} s, longer than its peers wait for a master, so "
             "it becomes backup. Check whether the machine was suspended or overloaded",

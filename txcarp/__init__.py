@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from txcarp.change import NotDrained as NotDrained
     from txcarp.change import Readiness as Readiness
     from txcarp.change import ReloadResult as ReloadResult
+    from txcarp.change import Runs as Runs
     from txcarp.change import ScriptResult as ScriptResult
     from txcarp.change import StepState as StepState
     from txcarp.checks.dns import DNSCheck as DNSCheck
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
     from txcarp.statestore import defaultStateDirectory as defaultStateDirectory
     from txcarp.status import AddressStatus as AddressStatus
     from txcarp.status import CheckStatus as CheckStatus
+    from txcarp.status import FamilyStatus as FamilyStatus
     from txcarp.status import HoldStatus as HoldStatus
     from txcarp.status import PastChange as PastChange
     from txcarp.status import PastOccurrence as PastOccurrence
@@ -194,6 +196,7 @@ _MODULES = {
     "Family": "txcarp.protocol.family",
     "Fields": "txcarp.protocol.seal",
     "FileCheck": "txcarp.checks.local",
+    "FamilyStatus": "txcarp.status",
     "FileStatus": "txcarp.change",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
@@ -248,6 +251,7 @@ _MODULES = {
     "Role": "txcarp.protocol.effects",
     "SavedDrain": "txcarp.protocol.sealstate",
     "ScriptCommand": "txcarp.bequest",
+    "Runs": "txcarp.change",
     "ScriptResult": "txcarp.change",
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",

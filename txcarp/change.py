@@ -211,3 +211,28 @@ class FileStatus:
                 "and a restart puts it in effect."
             )
         return " ".join(said)
+
+
+@attrs.frozen
+class Runs:
+    """
+    What is known of all runs of a health check, or of a step that was acquired or released.
+
+    @ivar number: How often it was done.
+    @ivar failures: How often that failed, or took too long.
+    @ivar seconds: How long all runs took together.
+    @ivar last: How long the last one took, in seconds; C{None} if there was none.
+    """
+
+    number: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    last: float | None = None
+
+    def plus(self, seconds: float, hasFailed: bool) -> Runs:
+        """
+        These runs, and one more.
+        """
+        return Runs(
+            self.number + 1, self.failures + hasFailed, self.seconds + seconds, seconds
+        )

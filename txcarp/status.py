@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from txcarp.change import Change, Readiness, StepState
+from txcarp.change import Change, Readiness, Runs, StepState
 from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence
 from txcarp.protocol.actor import Actor
@@ -41,6 +41,7 @@ class PeerStatus:
     @ivar forms: With which of several passwords and address sets the host signs, in words
         (L{Form.label<txcarp.protocol.authentication.Form>}); none if this host knows one only.
     @ivar age: Seconds since it arrived.
+    @ivar number: How many advertisements of the host were heard since it became known.
     """
 
     source: str
@@ -49,6 +50,7 @@ class PeerStatus:
     sealed: bool
     forms: Sequence[str]
     age: float
+    number: int = 1
 
     @property
     def isBehind(self) -> bool:
@@ -57,6 +59,22 @@ class PeerStatus:
         ones of this host.
         """
         return bool(self.forms) and CURRENT not in self.forms
+
+
+@attrs.frozen
+class FamilyStatus:
+    """
+    What was sent and heard in one family.
+
+    @ivar received: The number of good advertisements heard.
+    @ivar sent: The number of packets with advertisements that were sent: one for each password or
+        address set with which this host signs, and for each configured peer.
+    @ivar sendErrors: The number of packets that could not be sent.
+    """
+
+    received: int
+    sent: int
+    sendErrors: int
 
 
 @attrs.frozen
@@ -111,6 +129,7 @@ class CheckStatus:
         has.
     @ivar text: What the last run said.
     @ivar next: Seconds until the next run.
+    @ivar runs: How often it was run, and how long that took.
     """
 
     name: str
@@ -120,6 +139,7 @@ class CheckStatus:
     outcome: str
     text: str
     next: float | None
+    runs: Runs = attrs.field(factory=Runs)
 
 
 @attrs.frozen
@@ -132,6 +152,8 @@ class StepStatus:
     @ivar text: Why the step failed, if that is how it last ended; empty otherwise.
     @ivar required: Whether a host where it fails must not be master.
     @ivar limit: Seconds that acquiring or releasing it may take; C{None} for no limit.
+    @ivar acquired: How often it was acquired, and how long that took.
+    @ivar released: How often it was released, and how long that took.
     """
 
     name: str
@@ -140,6 +162,8 @@ class StepStatus:
     text: str
     required: bool
     limit: float | None
+    acquired: Runs = attrs.field(factory=Runs)
+    released: Runs = attrs.field(factory=Runs)
 
     def explain(self) -> str:
         """
@@ -226,6 +250,11 @@ class Status:
     @ivar sendErrors: The number of advertisements that could not be sent.
     @ivar announced: The number of announcements of addresses (gratuitous ARP, unsolicited
         neighbour advertisements) since this host began to take part in its group.
+    @ivar families: What was sent and heard in each family in which it takes part: C{"IPv4"},
+        C{"IPv6"}.
+    @ivar pauses: How often this host found that it did not run for so long that what it knew could
+        be out of date: because the machine slept or was overloaded, for example.
+    @ivar contested: The seconds in which this host was master and heard another master.
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
@@ -269,6 +298,9 @@ class Status:
     steps: Sequence[StepStatus] = ()
     forms: Sequence[str] = ()
     announced: int = 0
+    families: Mapping[str, FamilyStatus] = attrs.field(factory=dict)
+    pauses: int = 0
+    contested: float = 0.0
 
     @property
     def complete(self) -> bool:

@@ -45,6 +45,7 @@ from txcarp.protocol.family import Family
 from txcarp.protocol.timing import Peer
 from txcarp.status import (
     AddressStatus,
+    FamilyStatus,
     HoldStatus,
     PastChange,
     PastOccurrence,
@@ -144,6 +145,14 @@ class VirtualHost(Service):
             sent=memory.sent,
             sendErrors=memory.sendErrors,
             announced=0 if run is None else run.mastership.announced,
+            families={
+                one.value: FamilyStatus(
+                    (traffic := memory.traffic[one]).received, traffic.sent, traffic.sendErrors
+                )
+                for one in configuration.families
+            },
+            pauses=memory.pauses,
+            contested=round(memory.contested, 3),
             forms=() if run is None else run.advertiser.forms,
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),
@@ -615,7 +624,9 @@ class VirtualHost(Service):
 
 def _peerStatus(peer: KnownPeer, forms: Sequence[str], now: float) -> PeerStatus:
     source, age = textOf(peer.source), now - peer.heard
-    return PeerStatus(source, peer.timing, peer.demotion, peer.sealed, forms, age)
+    return PeerStatus(
+        source, peer.timing, peer.demotion, peer.sealed, forms, age, peer.number
+    )
 
 
 def _until(when: float | None, now: float) -> float | None:

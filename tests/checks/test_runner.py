@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.checks.scripted import Scripted
+from txcarp.change import Runs
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.probes import AT_ONCE, LONGEST_TEXT
 from txcarp.checks.runner import Runner, beginning
@@ -99,6 +100,8 @@ class ResultTests(RunnerTestCase):
         self.assertEqual(runner.since, self.changes[-1][0])
         self.assertEqual(self.changes[1][0], check.runs[7])
         self.assertEqual(self.changes[2][0], check.runs[11])
+        self.assertEqual((runner.runs.number, runner.runs.failures), (len(check.runs), 5))
+        self.assertEqual((runner.runs.seconds, runner.runs.last), (0.0, 0.0))
 
     def test_added(self) -> None:
         """
@@ -130,6 +133,7 @@ class HangingTests(RunnerTestCase):
         self.assertEqual(cancelled, [check.result])
         self.assertIs(runner.outcome, Outcome.TIMEOUT)
         self.assertEqual(runner.text, "timeout: no result within 2 s")
+        self.assertEqual(runner.runs, Runs(1, 1, 2.0, 2.0))
         self.assertEqual([state for _, state in self.changes], ["bad"])
 
     def test_everyInterval(self) -> None:

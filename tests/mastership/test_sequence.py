@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txcarp.change import Change, Readiness, StepState
+from txcarp.change import Change, Readiness, Runs, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.protocol.effects import Reason, Role
@@ -210,6 +210,23 @@ class SequenceTests(SynchronousTestCase):
         self.steps[1].end()
         self.assertEqual(self.took(), "-a")
         self.assertIsNot(self.sequence.readiness, Readiness.READY)
+
+    def test_runs(self) -> None:
+        """
+        Each step knows how often it was acquired and released, how long that took, and how often
+        that failed.
+        """
+        self.start()
+        self.sequence.wish(MASTER)
+        self.clock.advance(1.5)
+        self.steps[1].end()
+        self.sequence.wish(BACKUP)
+        self.clock.advance(5)
+        self.assertEqual(self.took(), "+a +b +c -c -b xb -a")
+        records = self.sequence.records
+        self.assertEqual([one.acquired.seconds for one in records], [0.0, 1.5, 0.0])
+        self.assertEqual([one.acquired.number for one in records], [1, 1, 1])
+        self.assertEqual(records[1].released, Runs(2, 1, 5.0, 5.0))
 
     def test_sameAgain(self) -> None:
         """

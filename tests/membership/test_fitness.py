@@ -422,7 +422,8 @@ class StatusTests(FitnessTestCase):
             "Check haproxy is bad (unfit): connection refused", list(self.host.status().lines())
         )
         plain = attrs.asdict(self.host.status().checks[0])
-        self.assertEqual({type(value) for value in plain.values()}, {str, float})
+        self.assertEqual({type(value) for value in plain.values()}, {str, float, dict})
+        self.assertEqual(plain["runs"], {"number": 2, "failures": 1, "seconds": 0.0, "last": 0.0})
 
 
 class WitnessTests(FitnessTestCase):

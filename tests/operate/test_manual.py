@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txcarp
 from tests.fakes import Stage
 from txcarp import virtualhost
-from txcarp.change import Change, Readiness, ReloadResult
+from txcarp.change import Change, Readiness, ReloadResult, Runs
 from txcarp.commands import asking
 from txcarp.commands.main import COMMANDS
 from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
@@ -26,6 +26,8 @@ from txcarp.operate.documents import SCHEMA
 from txcarp.operate.events import KEPT, EventLog, Record
 from txcarp.status import (
     AddressStatus,
+    CheckStatus,
+    FamilyStatus,
     HoldStatus,
     PastChange,
     PeerStatus,
@@ -52,8 +54,8 @@ class ManualTests(SynchronousTestCase):
         """
         Each key of a group is described, and none that does not exist.
         """
-        parts = PeerStatus, AddressStatus, HoldStatus, StepStatus, SyncStatus, PastChange
-        kinds = (Status, *parts, Change)
+        parts = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, SyncStatus
+        kinds = (Status, *parts, FamilyStatus, PastChange, Change, Runs)
         names = {field.name for kind in kinds for field in attrs.fields(kind)}
         quoted = set(re.findall(r"``(\w+)``", self.group))
         self.assertEqual(names - quoted, set())

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txcarp
 from tests.fakes import Stage, configured
 from tests.operate.running import RunningTestCase
-from txcarp.change import FileStatus, StepState
+from txcarp.change import FileStatus, Runs, StepState
 from txcarp.clock.monotonic import LATENESS_BOUNDS, Lateness, MonotonicClock
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
@@ -45,6 +45,7 @@ from txcarp.protocol.timing import Timing
 from txcarp.status import (
     AddressStatus,
     CheckStatus,
+    FamilyStatus,
     PeerStatus,
     Status,
     StepStatus,
@@ -78,15 +79,19 @@ def whole() -> dict[str, list[Any]]:
     """
     All metrics, of a group and a process that have everything.
     """
-    check = CheckStatus("web", "bad", "unfit", 3.0, "failed", "refused", 1.0)
+    runs = Runs(5, 2, 1.25, 0.5)
+    check = CheckStatus("web", "bad", "unfit", 3.0, "failed", "refused", 1.0, runs)
     status = attrs.evolve(
         Stage().host.status(),
         time=1000.0,
         since=10.0,
-        peers=[PeerStatus("10.99.0.2", Timing(1, 128), 0, True, ("x",), 0.5)],
+        peers=[PeerStatus("10.99.0.2", Timing(1, 128), 0, True, ("x",), 0.5, 9)],
         addresses=[AddressStatus("10.99.0.100/24", True, 1.5)],
         checks=[check],
-        steps=[StepStatus("address", StepState.ACQUIRED, 2.0, "", True, None)],
+        steps=[StepStatus("address", StepState.ACQUIRED, 2.0, "", True, None, runs)],
+        families={"IPv4": FamilyStatus(9, 4, 1)},
+        contested=2.5,
+        pauses=3,
         sync=SyncStatus("firewall", ("a", "b"), silent=("b",)),
     )
     counts = Counts()
@@ -147,6 +152,14 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_check_health", check="web", health="bad"), 1.0)
         self.assertEqual(value("txcarp_check_health", check="web", health="good"), 0.0)
         self.assertEqual(value("txcarp_group_silent_sides", set="firewall"), 1.0)
+        self.assertEqual(value("txcarp_peer_advertisements_received_total"), 9.0)
+        for what, number in (("packets_received", 9), ("packets_sent", 4), ("send_errors", 1)):
+            self.assertEqual(value(f"txcarp_family_{what}_total", family="IPv4"), number)
+        self.assertEqual(value("txcarp_group_contested_seconds_total"), 2.5)
+        self.assertEqual(value("txcarp_group_pauses_total"), 3.0)
+        self.assertEqual(value("txcarp_check_failures_total", check="web"), 2.0)
+        self.assertEqual(value("txcarp_step_failures_total", phase="acquire"), 2.0)
+        self.assertEqual(value("txcarp_step_failures_total", phase="release"), 0.0)
         labels = {"from": "BACKUP", "to": "MASTER", "reason": "silence"}
         self.assertEqual(value("txcarp_group_transitions_total", **labels), 2.0)
         self.assertEqual(value("txcarp_reloads_total", result="done"), 4.0)
@@ -154,6 +167,19 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_configuration_differs"), 1.0)
         self.assertEqual(value("txcarp_configuration_unconfirmed_seconds"), 7.0)
         self.assertEqual(value("txcarp_packets_rejected_total", reason="replay"), 0.0)
+
+    def test_summary(self) -> None:
+        """
+        A duration has the number of runs and their sum.
+        """
+        found = {one.name: one.value for one in whole()["txcarp_check_duration_seconds"]}
+        self.assertEqual(
+            found,
+            {
+                "txcarp_check_duration_seconds_count": 5.0,
+                "txcarp_check_duration_seconds_sum": 1.25,
+            },
+        )
 
     def test_odd_label(self) -> None:
         """

@@ -45,6 +45,7 @@ class Probe:
     Runs one check, for one listener or more.
 
     @ivar name: The name of the check for the first listener.
+    @ivar took: How long the last run took that ended or took too long, in seconds.
     """
 
     _log = Logger()
@@ -54,6 +55,7 @@ class Probe:
         @param settings: The check, its interval and its timeout.
         """
         self.name = settings.name
+        self.took = 0.0
         self._settings = settings
         self._platform = platform
         self._listeners: dict[object, Listener] = {}
@@ -186,6 +188,7 @@ class Probe:
         Tell all listeners a result.
         """
         text = _oneLine(said)
+        self.took = self._platform.pauseSeconds() - self._begun
         for key, listener in list(self._listeners.items()):
             action = listener(outcome, text)
             if action is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from txcarp.change import Runs
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.probes import Probe
 from txcarp.checks.verdict import Health, Outcome, Verdict
@@ -22,6 +23,7 @@ class Runner:
     @ivar since: When the state began, in seconds of the clock.
     @ivar outcome: How the last run ended; C{None} if none has.
     @ivar text: What the last run said, as one line.
+    @ivar runs: How often the check was run for this group, and how long that took.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Runner:
         self.since: float = platform.clock.seconds()
         self.outcome: Outcome | None = None
         self.text = "no result yet"
+        self.runs = Runs()
         self._platform = platform
         self._changed = changed
         self._probe: Probe | None = None
@@ -72,6 +75,8 @@ class Runner:
         @return: Tells that the state has changed, if it has.
         """
         self.outcome, self.text = outcome, text
+        if self._probe is not None:
+            self.runs = self.runs.plus(self._probe.took, outcome is not Outcome.PASSED)
         before = self.verdict
         self.verdict = before.after(outcome, self.settings.rise, self.settings.fall)
         if self.verdict.health is before.health:

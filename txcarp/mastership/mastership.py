@@ -281,6 +281,8 @@ class Mastership:
                 one.text,
                 one.step.required,
                 one.step.timeLimit,
+                one.acquired,
+                one.released,
             )
             for one in self._sequence.records
         ]

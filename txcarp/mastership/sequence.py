@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.change import Change, Readiness, StepState
+from txcarp.change import Change, Readiness, Runs, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
@@ -39,6 +39,8 @@ class StepRecord:
     @ivar isGone: Whether it is gone from the sequence.  A master, too, releases it first, and it
         is forgotten after that.
     @ivar text: Why it failed, if that is how it last ended; empty otherwise.
+    @ivar acquired: How often it was acquired, and how long that took.
+    @ivar released: How often it was released, and how long that took.
     """
 
     step: IMastershipStep
@@ -48,6 +50,8 @@ class StepRecord:
     isGone: bool = False
     state: StepState = StepState.WAITING
     text: str = ""
+    acquired: Runs = attrs.field(factory=Runs)
+    released: Runs = attrs.field(factory=Runs)
 
 
 class MastershipSequence:
@@ -210,7 +214,12 @@ class MastershipSequence:
             hasFailed = isinstance(result, _Failed)
             record.state = StepState.FAILED if hasFailed else then
             record.text = result.why if hasFailed else ""
-            record.since = self._clock.seconds()
+            began, record.since = record.since, self._clock.seconds()
+            took = record.since - began
+            if record.isAcquired:
+                record.acquired = record.acquired.plus(took, hasFailed)
+            else:
+                record.released = record.released.plus(took, hasFailed)
             if hasFailed and record.isAcquired and step.required and self.wanted:
                 # The wish that follows may come after this call.  Until then no other step is
                 # acquired.

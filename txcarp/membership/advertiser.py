@@ -245,7 +245,8 @@ class Advertiser:
             for channel in channels:
                 try:
                     formLeft |= self._sendIn(channel, form, says)
-                except OSError as error:
+                except OSError as error:  # there is no source
+                    self._memory.traffic[channel.family].sendErrors += 1
                     self._complain(channel, error)
             left &= formLeft
         self.lastLeft = left
@@ -283,8 +284,10 @@ class Advertiser:
             try:
                 channel.transport.send(wrap(payload, source, destination, self._random(16)))
             except OSError as error:
+                self._memory.traffic[channel.family].sendErrors += 1
                 self._complain(channel, error)
             else:
+                self._memory.traffic[channel.family].sent += 1
                 left = True
         if left and self._configuration.debug:
             self._log.debug("Sent: {advertisement}", advertisement=advertisement)

@@ -18,6 +18,7 @@ from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.firewall import FirewallWatch
 from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.lastwill import LastWill
+from txcarp.membership.memory import Memory
 from txcarp.membership.peers import Peers
 from txcarp.membership.roles import Roles
 from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
@@ -182,9 +183,11 @@ class Candidate:
         roles: Roles,
         mastership: Mastership,
         will: LastWill,
+        memory: Memory,
         trace: ITrace | None,
     ) -> None:
         """
+        @param memory: Has the count of pauses.
         @param tell: Called with each event that an effect causes.
         """
         self.state: ICARPState = INIT
@@ -204,6 +207,7 @@ class Candidate:
         self._roles = roles
         self._mastership = mastership
         self._will = will
+        self._memory = memory
         self._offer: IDelayedCall | None = None
         self._oldUntil = 0.0
         self.adopt(configuration)
@@ -238,6 +242,7 @@ class Candidate:
         return False
 
     def _slept(self, pause: float) -> None:
+        self._memory.pauses += 1
         self._oldUntil = self._clock.seconds() + CATCHING_UP
         wasMaster = self.state is MASTER
         self.decide(events.Slept(pause))

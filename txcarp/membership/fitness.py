@@ -160,6 +160,7 @@ class Fitness:
                 outcome=one.outcome.value if one.outcome is not None else "",
                 text=one.text,
                 next=None if one.next is None else max(0.0, one.next - now),
+                runs=one.runs,
             )
             for name, one in self._runners.items()
         ]

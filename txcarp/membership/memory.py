@@ -14,6 +14,7 @@ from txcarp.logs.limits import SayOnce
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.peers import Peers
 from txcarp.protocol.actor import Actor
+from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Ticks
@@ -51,6 +52,22 @@ class Drain:
 
 
 @attrs.define
+class Traffic:
+    """
+    What was sent and heard in one family.
+
+    @ivar received: The number of valid advertisements that were received.
+    @ivar sent: The number of packets with advertisements that were sent.  An advertisement is sent
+        once for each form (L{Form<txcarp.protocol.authentication.Form>}) and destination.
+    @ivar sendErrors: The number of those that could not be sent.
+    """
+
+    received: int = 0
+    sent: int = 0
+    sendErrors: int = 0
+
+
+@attrs.define
 class Memory:
     """
     The state that remains when a virtual host is stopped and started again, perhaps with another
@@ -67,6 +84,10 @@ class Memory:
     @ivar received: The number of valid advertisements that were received.
     @ivar sent: The number of advertisements that were sent.
     @ivar sendErrors: The number of advertisements that could not be sent.
+    @ivar traffic: The same for each family in which this host took part.
+    @ivar pauses: How often this host found that it did not run for so long that what it knew could
+        be out of date.
+    @ivar contested: The seconds in which this host was master and heard another master.
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of times that each fault of the group was seen.
     @ivar changes: The last changes of role, each with its time in seconds of the clock.
@@ -82,6 +103,11 @@ class Memory:
     received: int = 0
     sent: int = 0
     sendErrors: int = 0
+    traffic: dict[Family, Traffic] = attrs.field(
+        factory=lambda: {family: Traffic() for family in Family}
+    )
+    pauses: int = 0
+    contested: float = 0.0
     rejected: Counter[Rejection] = attrs.field(factory=Counter)
     findings: Counter[Finding] = attrs.field(factory=Counter)
     changes: deque[tuple[float, Change]] = attrs.field(

@@ -202,6 +202,7 @@ class Participation:
             roles=self._roles,
             mastership=self.mastership,
             will=self.lastWill,
+            memory=memory,
             trace=trace,
         )
         self.leaving = Leaving(
@@ -468,6 +469,7 @@ class Participation:
     def _heard(self, event: Heard) -> None:
         peer = event.peer
         self._memory.received += 1
+        self._memory.traffic[peer.family].received += 1
         self.advertiser.counter.last = event.counter
         if self._beats is not None and not self._begins(event, self._beats):
             return
@@ -476,7 +478,10 @@ class Participation:
         if not isBowOut:
             if isMaster or not event.expected or event.hasLapsed:
                 self._diagnostics.heard(event, self._own.now() if isMaster else None)
-            new = self._memory.peers.heard(event, self._platform.clock.seconds())
+            now = self._platform.clock.seconds()
+            if isMaster:
+                self._contested(peer.source, now)
+            new = self._memory.peers.heard(event, now)
             if new is not None and not isMaster:
                 self._memory.chronicle.otherMaster(new)
             # Without seals, an attacker could fill the list with invented hosts.
@@ -495,6 +500,17 @@ class Participation:
             self.draining.heard(peer)
         if not isBowOut and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()
+
+    def _contested(self, source: bytes, now: float) -> None:
+        """
+        Count the time since the last advertisement of another master, unless this host was not
+        master then, or the other one has been silent meanwhile.
+        """
+        last = self._memory.peers.last(source)
+        if last is not None and last.heard >= self._memory.changes[-1][0]:
+            seconds = now - last.heard
+            if seconds < 3 * last.timing.interval:
+                self._memory.contested += seconds
 
     def _begins(self, event: Heard, beats: Beats) -> bool:
         """

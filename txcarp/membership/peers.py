@@ -26,6 +26,7 @@ class KnownPeer:
     @ivar demotion: OpenBSD's demotion counter in the advertisement.
     @ivar sealed: Whether the advertisement was sealed.
     @ivar heard: When it arrived, in seconds of the clock.
+    @ivar number: How many advertisements of the host were heard since it became known.
     """
 
     source: bytes
@@ -34,6 +35,7 @@ class KnownPeer:
     demotion: int
     sealed: bool
     heard: float
+    number: int
 
 
 @attrs.frozen
@@ -95,6 +97,7 @@ class Peers:
             peer.demotion,
             heard.sealed,
             now,
+            1 if last is None else last.number + 1,
         )
         self._known.move_to_end(peer.source)
         if len(self._known) > MAXIMUM:

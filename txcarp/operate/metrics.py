@@ -19,7 +19,7 @@ import attrs
 
 import twisted
 from txcarp import __version__
-from txcarp.change import FileStatus, Readiness, StepState
+from txcarp.change import FileStatus, Readiness, Runs, StepState
 from txcarp.clock.monotonic import LATENESS_BOUNDS, Lateness
 from txcarp.findings import Finding
 from txcarp.mastership.leases import DONE
@@ -27,7 +27,7 @@ from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.status import Status
+from txcarp.status import FamilyStatus, Status
 
 #: The labels of each metric of a group, besides its own ones.
 GROUP_LABELS = ("group", "interface", "vhid")
@@ -67,6 +67,7 @@ class Kind(enum.Enum):
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
+    SUMMARY = "summary"
 
 
 @attrs.frozen
@@ -215,6 +216,38 @@ def _steps(group: Group) -> Iterator[Sample]:
         yield from _choice(one.state.value, [state.value for state in StepState], one.name)
 
 
+def _summary(runs: Runs, *labels: str) -> list[Sample]:
+    return [
+        Sample(float(runs.number), labels, "_count"),
+        Sample(round(runs.seconds, 6), labels, "_sum"),
+    ]
+
+
+def _checkTimes(group: Group) -> Iterator[Sample]:
+    for one in group.status.checks:
+        yield from _summary(one.runs, one.name)
+
+
+def _phases(group: Group) -> Iterator[tuple[Runs, str, str]]:
+    for one in group.status.steps:
+        yield one.acquired, one.name, "acquire"
+        yield one.released, one.name, "release"
+
+
+def _stepTimes(group: Group) -> Iterator[Sample]:
+    for runs, *labels in _phases(group):
+        yield from _summary(runs, *labels)
+
+
+def _families(read: Callable[[FamilyStatus], int]) -> Callable[[Group], list[Sample]]:
+    """
+    The value of a metric for each family of a group.
+    """
+    return lambda group: [
+        Sample(float(read(one)), (family,)) for family, one in group.status.families.items()
+    ]
+
+
 def _silentSides(group: Group) -> list[Sample]:
     sync = group.status.sync
     return [] if sync is None else [Sample(float(len(sync.silent)), (sync.name,))]
@@ -306,6 +339,19 @@ GROUP_METRICS = (
         ("reason",),
     ),
     GroupMetric(
+        "txcarp_group_contested_seconds_total",
+        _COUNTER,
+        "Seconds in which this host was master and heard another master.",
+        _one(lambda status: status.contested),
+    ),
+    GroupMetric(
+        "txcarp_group_pauses_total",
+        _COUNTER,
+        "How often this host found that it did not run for so long that what it knew could be out "
+        "of date.",
+        _one(lambda status: status.pauses),
+    ),
+    GroupMetric(
         "txcarp_group_held",
         _GAUGE,
         "1 for each reason that holds this host back from the election, and 0 for the others.",
@@ -355,6 +401,28 @@ GROUP_METRICS = (
         _COUNTER,
         "Good advertisements heard.",
         _one(lambda status: status.received),
+    ),
+    GroupMetric(
+        "txcarp_family_packets_sent_total",
+        _COUNTER,
+        "Packets with advertisements that were sent, by the family: one for each password or "
+        "address set with which this host signs, and for each configured peer.",
+        _families(lambda family: family.sent),
+        ("family",),
+    ),
+    GroupMetric(
+        "txcarp_family_send_errors_total",
+        _COUNTER,
+        "Packets with advertisements that could not be sent, by the family.",
+        _families(lambda family: family.sendErrors),
+        ("family",),
+    ),
+    GroupMetric(
+        "txcarp_family_packets_received_total",
+        _COUNTER,
+        "Good advertisements heard, by the family.",
+        _families(lambda family: family.received),
+        ("family",),
     ),
     GroupMetric(
         "txcarp_announcements_sent_total",
@@ -416,6 +484,22 @@ GROUP_METRICS = (
         ("check",),
     ),
     GroupMetric(
+        "txcarp_check_duration_seconds",
+        Kind.SUMMARY,
+        "How often a health check was run, and how long all runs took together.",
+        _checkTimes,
+        ("check",),
+    ),
+    GroupMetric(
+        "txcarp_check_failures_total",
+        _COUNTER,
+        "How often a run of a health check failed, or took too long.",
+        lambda group: [
+            Sample(float(one.runs.failures), (one.name,)) for one in group.status.checks
+        ],
+        ("check",),
+    ),
+    GroupMetric(
         "txcarp_step_state",
         _GAUGE,
         "1 for the state of a step of mastership, and 0 for the others.",
@@ -430,6 +514,31 @@ GROUP_METRICS = (
             Sample(group.when(one.since), (one.name,)) for one in group.status.steps
         ],
         ("step",),
+    ),
+    GroupMetric(
+        "txcarp_step_duration_seconds",
+        Kind.SUMMARY,
+        "How often a step of mastership was acquired or released, and how long that took together.",
+        _stepTimes,
+        ("step", "phase"),
+    ),
+    GroupMetric(
+        "txcarp_step_failures_total",
+        _COUNTER,
+        "How often acquiring or releasing a step of mastership failed, or took too long.",
+        lambda group: [
+            Sample(float(runs.failures), tuple(labels)) for runs, *labels in _phases(group)
+        ],
+        ("step", "phase"),
+    ),
+    GroupMetric(
+        "txcarp_peer_advertisements_received_total",
+        _COUNTER,
+        "Good advertisements heard from another host, apart from bow-outs, since it became known.",
+        lambda group: [
+            Sample(float(one.number), (one.source,)) for one in group.status.peers
+        ],
+        ("peer",),
     ),
     GroupMetric(
         "txcarp_peer_last_advertisement_timestamp_seconds",
