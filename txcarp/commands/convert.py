@@ -26,9 +26,6 @@ _EPILOG = """\
 Exit status: 0 if the result can be used as it is, 1 for a wrong command line
 or a file that cannot be read, 2 if there is nothing to convert, or the result
 must be completed by hand first.
-
-Example:
-  txcarp convert keepalived /etc/keepalived/keepalived.conf > txcarp.toml
 """
 
 #: The exit statuses.

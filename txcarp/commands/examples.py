@@ -14,6 +14,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
         "txcarp check /etc/txcarp/txcarp.toml",
     ),
     "confirm": ("Keep what 'txcarp reload --confirm' has changed", "txcarp confirm"),
+    "convert": (
+        "Replace keepalived",
+        "txcarp convert keepalived /etc/keepalived/keepalived.conf > txcarp.toml",
+    ),
     "demo": ("See a take-over without a terminal", "txcarp demo --once"),
     "demote": (
         "Make this host less preferred while it is upgraded",

@@ -9,6 +9,7 @@ L{txcarp.configuration.options.OPTIONS}.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -36,12 +37,14 @@ class Value(NamedTuple):
     @ivar kind: C{file}, C{directory}, C{interface} or C{group}; empty for other values.
     @ivar words: All that can be written, if these are few.
     @ivar isRepeated: Whether several can follow each other.
+    @ivar help: One line about it, if it is an argument.
     """
 
     name: str
     kind: str = ""
     words: tuple[str, ...] = ()
     isRepeated: bool = False
+    help: str = ""
 
 
 class Flag(NamedTuple):
@@ -114,11 +117,11 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Command:
         words = tuple(map(str, action.choices or ()))
         isRepeated = action.nargs in ("*", "+")
         value = Value(metavar, "" if words else _KINDS.get(metavar, ""), words, isRepeated)
+        said = (action.help or "").replace("%%", "%")
         if not action.option_strings:
-            values.append(value)
+            values.append(value._replace(help=said))
             continue
         hasValue = action.nargs != 0
-        said = (action.help or "").replace("%%", "%")
         flags.append(
             Flag(
                 tuple(action.option_strings),
@@ -128,5 +131,6 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Command:
                 isinstance(action, argparse._AppendAction),
             )
         )
-    sentence = " ".join((parser.description or "").split()).partition(". ")[0].rstrip(".")
-    return Command(name, sentence, tuple(flags), tuple(values))
+    description = " ".join((parser.description or "").split())
+    clause = re.split("[.:,] ", description)[0].rstrip(".")
+    return Command(name, clause, tuple(flags), tuple(values))

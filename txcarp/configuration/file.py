@@ -31,7 +31,7 @@ from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem
 from txcarp.configuration.request import Configuration, endpoint
 from txcarp.configuration.sets import SET_KEYS, SetReader
-from txcarp.configuration.settings import BY_NAME, KEYS, Key, settingsOf
+from txcarp.configuration.settings import BY_NAME, DAEMON_KEYS, KEYS, Key, settingsOf
 from txcarp.configuration.stepkeys import STEP_KEYS, readStep
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.logs import facilityNumber
@@ -58,7 +58,6 @@ _STOPGAPS: Mapping[str, Any] = {
     "assign": True,
 }
 
-_DAEMON = ("facility", "state_file", "control", "http")
 _TABLES = ("defaults", "group", "sync", "daemon")
 
 
@@ -455,7 +454,7 @@ class _Reading:
         The facility, the path of the state file, and that of the control socket.
         """
         daemon = self._table(("daemon",))
-        self._unknown(("daemon",), daemon, _DAEMON, "[daemon]")
+        self._unknown(("daemon",), daemon, DAEMON_KEYS, "[daemon]")
         facility = daemon.get("facility")
         if facility is not None:
             try:

@@ -2,7 +2,7 @@
 The options of C{txcarp}: one table, the grammar of a command line, and C{--help}.
 
 L{txcarp.configuration.ucarp} says what the options mean.  C{docs/manual.py} makes the reference
-and the manual page from the table.  This module imports only light parts of the standard
+and the manual pages from the table.  This module imports only light parts of the standard
 library, so that C{txcarp --help} starts at once.
 """
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NewType
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.model import FlapLimit, SyncSettings, TrackedInterface
+from txcarp.configuration.options import CONTROL_SOCKET
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.seal import Verification
@@ -190,6 +191,26 @@ KEYS = (
     Key("signed_mac", ("signedHardware",), HardwareAddress, "a MAC address"),
     Key("debug", ("debug",), *_FLAG),
 )
+
+_OR_FALSE = "a path, relative to the directory of the configuration file; false for none"
+
+#: The keys of C{[daemon]}, each with what its value looks like, for people, and one line about it.
+DAEMON_KEYS = {
+    "facility": ('a name such as "daemon"; "none" for no syslog', "syslog facility [daemon]"),
+    "state_file": (
+        _OR_FALSE,
+        "file that keeps the seal state of all groups over a restart [the name of the "
+        "configuration file with .json, in the state directory]",
+    ),
+    "control": (
+        _OR_FALSE,
+        f"socket for commands such as txcarp status [{CONTROL_SOCKET}]",
+    ),
+    "http": (
+        'text such as "tcp:9112:interface=127.0.0.1", or a list of such texts',
+        "endpoint of Twisted where everybody may read the state of all groups",
+    ),
+}
 
 #: The keys by their names.
 BY_NAME = {key.name: key for key in KEYS}
