@@ -25,7 +25,7 @@ LAYERS = (
     ("txcarp.occurrences",),
     ("txcarp.status",),
     ("txcarp.explanation", "txcarp.interfaces"),
-    ("txcarp.configuration.values",),
+    ("txcarp.configuration.places", "txcarp.configuration.values"),
     ("txcarp.configuration.steps",),
     ("txcarp.checks.verdict",),
     ("txcarp.checks.health",),

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.configuration.places import CONTROL_SOCKET
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse

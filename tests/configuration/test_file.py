@@ -24,7 +24,8 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import CONTROL_SOCKET, OPTIONS
+from txcarp.configuration.options import OPTIONS
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.configuration.problems import FileError
 from txcarp.configuration.request import Configuration
 from txcarp.configuration.settings import KEYS, shown

@@ -23,7 +23,8 @@ from txcarp.configuration.model import (
     TrackedInterface,
     VirtualHostConfiguration,
 )
-from txcarp.configuration.options import CONTROL_SOCKET, OPTIONS, CommandLineError, information
+from txcarp.configuration.options import OPTIONS, CommandLineError, information
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.configuration.request import CannotRun, CommandLine
 from txcarp.configuration.ucarp import read
 from txcarp.logs import facilityNumber

@@ -15,7 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import txcarp
-from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.configuration.places import CONTROL_SOCKET
 
 _ROOT = Path(txcarp.__file__).parent.parent
 _UNITS = sorted((_ROOT / "packaging" / "systemd").glob("*.service"))

@@ -17,7 +17,8 @@ from txcarp import virtualhost
 from txcarp.change import Change, Readiness, ReloadResult, Runs
 from txcarp.commands import asking
 from txcarp.commands.main import COMMANDS
-from txcarp.configuration.options import CONTROL_SOCKET, WRONG_USAGE
+from txcarp.configuration.options import WRONG_USAGE
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.mastership.leases import DONE
 from txcarp.membership import draining
 from txcarp.occurrences import Occurrence, OccurrenceKind

@@ -4,6 +4,7 @@ What an administrator asks for.
 In reading order:
 
   - C{model}: the settings of a virtual host, and which contradict each other.
+  - C{places}: where the files of a running txcarp are.
   - C{values}: reads and checks the value of each setting.
   - C{steps}: the settings of a step.
   - C{settings}: the table of the keys of the configuration file.

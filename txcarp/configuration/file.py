@@ -25,7 +25,7 @@ from txcarp.checks.health import HealthCheck
 from txcarp.configuration.checks import CHECK_KEYS, readCheck
 from txcarp.configuration.kinds import makeConverter
 from txcarp.configuration.model import ConfigurationError, VirtualHostConfiguration
-from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.configuration.positions import Path as KeyPath
 from txcarp.configuration.positions import Place, Positions
 from txcarp.configuration.problems import FileError, Problem, hintFor, syntaxProblem

@@ -13,13 +13,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from txcarp import __version__
-
-#: The directory of the state files (FHS 3.0, section 5.8).
-STATE_DIRECTORY = "/var/lib/txcarp"
-
-#: The path of the socket that commands reach a running process through (FHS 3.0, section 3.15).
-CONTROL_SOCKET = "/run/txcarp/control.sock"
-
+from txcarp.configuration.places import CONTROL_SOCKET, STATE_DIRECTORY
 
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NewType
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.model import FlapLimit, SyncSettings, TrackedInterface
-from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.seal import Verification

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.configuration.options import CONTROL_SOCKET
+from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.interfaces import IReloader
 from txcarp.operate.connections import ACCEPTS, MOST_CLIENTS, ControlFactory, credentialsOf
 from txcarp.operate.control import Control
