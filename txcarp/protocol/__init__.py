@@ -23,6 +23,7 @@ In reading order:
   - C{ipv4}: the IPv4 header.
   - C{ipv6}: the IPv6 header.
   - C{checksum}: the Internet checksum.
+  - C{mac}: many HMACs under one key.
   - C{authentication}: the digest, and the passwords and sets of addresses that are accepted.
   - C{counter}: the counters of advertisements without a seal.
   - C{seal}: counters that protect what the digest does not cover.

@@ -10,6 +10,7 @@ advertises in each L{Form}.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ import attrs
 from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.family import Family, familyOf, isLinkLocal
+from txcarp.protocol.mac import prepareHMAC
 from txcarp.protocol.seal import Seal
 
 #: The size of a key in bytes (CARP_KEY_LEN in the BSD kernels).  A shorter password is padded
@@ -59,21 +61,19 @@ class Authenticator:
             raise ValueError(f"the password has {len(password)} bytes; a CARP key has {KEY_SIZE}")
         message = bytes((VERSION, ADVERTISEMENT)) + hardware + bytes((vhid,))
         ordered = sorted(set(addresses), key=lambda address: (len(address), address))
-        self._prepared = hmac.new(password, message + b"".join(ordered), "sha1")
+        self._digest = prepareHMAC(password, hashlib.sha1, message + b"".join(ordered))
 
     def sign(self, counter: int) -> bytes:
         """
         Return the 20-byte digest for a 64-bit counter.
         """
-        signature = self._prepared.copy()
-        signature.update(counter.to_bytes(8, "big"))
-        return signature.digest()
+        return self._digest(counter.to_bytes(8))
 
     def verify(self, counter: int, digest: bytes) -> bool:
         """
         Whether a digest is correct for a counter.  The comparison takes constant time.
         """
-        return hmac.compare_digest(self.sign(counter), digest)
+        return hmac.compare_digest(self._digest(counter.to_bytes(8)), digest)
 
 
 #: What L{Keyring.recognise} calls the password and address set that this host prefers.

@@ -17,6 +17,7 @@ does not.
 from __future__ import annotations
 
 import enum
+import hashlib
 import hmac
 import struct
 from array import array
@@ -25,6 +26,7 @@ from bisect import bisect_left, insort
 import attrs
 
 from txcarp.protocol.advertisement import ADVERTISEMENT, VERSION, Advertisement
+from txcarp.protocol.mac import prepareHMAC
 
 #: How many bits the tag has.  They are the lower ones of the counter.
 TAG_BITS = 24
@@ -49,7 +51,7 @@ LIKELY = 30 * 365 * 86400
 
 _TAG_MASK = (1 << TAG_BITS) - 1
 _PURPOSE = b"txcarp: sealed advertisements, version 1"
-_COVERED = struct.Struct("!BBBBBBQ")
+_COVERED = struct.Struct("!BBBBQ")
 
 
 class Verification(enum.Enum):
@@ -88,8 +90,8 @@ class Seal:
     """
 
     def __init__(self, password: bytes, vhid: int) -> None:
-        self._vhid = vhid
-        self._key = hmac.digest(password, _PURPOSE, "sha256")
+        key = hmac.digest(password, _PURPOSE, "sha256")
+        self._mac = prepareHMAC(key, hashlib.sha256, bytes((VERSION << 4 | ADVERTISEMENT, vhid)))
 
     def counter(self, tick: int, says: Fields, source: bytes) -> int:
         """
@@ -109,16 +111,8 @@ class Seal:
         return hmac.compare_digest(self._tag(counter >> TAG_BITS, says, source), tag)
 
     def _tag(self, tick: int, says: Fields, source: bytes) -> bytes:
-        covered = _COVERED.pack(
-            VERSION << 4 | ADVERTISEMENT,
-            self._vhid,
-            says.advbase,
-            says.advskew,
-            says.demotion,
-            len(source),
-            tick,
-        )
-        return hmac.digest(self._key, covered + source, "sha256")[:3]
+        covered = _COVERED.pack(says.advbase, says.advskew, says.demotion, len(source), tick)
+        return self._mac(covered + source)[:3]
 
 
 def saidBy(advertisement: Advertisement) -> Fields:
@@ -222,7 +216,9 @@ class Ticks:
         """
         Make every further tick later than this one, which a peer used.
         """
-        self._group = max(self._group, tick - running * PACE)
+        group = tick - running * PACE
+        if group > self._group:
+            self._group = group
         if tick > self.last:
             self._use(tick, running)
 
@@ -231,4 +227,6 @@ class Ticks:
         @param ahead: How many ticks this one is ahead of the pace.
         """
         self.last = tick
-        self._offset = max(self._offset, tick - ahead - running * PACE)
+        offset = tick - ahead - running * PACE
+        if offset > self._offset:
+            self._offset = offset
