@@ -25,7 +25,7 @@ from txcarp.protocol.dialect import DIALECTS
 from txcarp.protocol.effects import Role
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
-from txcarp.protocol.seal import Verification
+from txcarp.protocol.seal import Verification, saidBy
 from txcarp.protocol.timing import LEAVING, Timing
 
 _NEW, _OLD = b"new", crafted.PASSWORD
@@ -112,7 +112,7 @@ class SendingTests(SynchronousTestCase):
                     stage.transport.advertisements, stage.transport.times, strict=True
                 ):
                     if keys.recognise(said.counter, said.digest) is not None:
-                        self.assertTrue(fresh.judge(said, source, when))
+                        self.assertTrue(fresh.judge(said.counter, saidBy(said), source, when))
                         ticks.append(crafted.tickOf(said.counter))
                 self.assertEqual(len(ticks), 22 if settings is both else 11)
                 self.assertEqual(ticks, sorted(set(ticks)))

@@ -18,7 +18,7 @@ from txcarp.protocol.advertisement import decode
 from txcarp.protocol.effects import Role
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected
-from txcarp.protocol.seal import Seal, Verification
+from txcarp.protocol.seal import Seal, Verification, saidBy
 from txcarp.protocol.timing import LEAVING, Timing
 from txcarp.virtualhost import VirtualHost
 
@@ -80,7 +80,8 @@ class DeadTests(SynchronousTestCase):
             freshness = Freshness(Verification.REQUIRE, [Seal(crafted.PASSWORD, crafted.VHID)])
 
             def judge(packet: bytes, at: float) -> bool:
-                return freshness.judge(decode(packet), bowOut.source, at)
+                said = decode(packet)
+                return freshness.judge(said.counter, saidBy(said), bowOut.source, at)
 
             return freshness, judge
 

@@ -45,6 +45,7 @@ from txcarp.protocol.seal import (
     Fields,
     Seal,
     Verification,
+    saidBy,
 )
 from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import bootIdentity, encodeState
@@ -114,7 +115,7 @@ class SealingTestCase(SynchronousTestCase):
 
         @return: Whether the advertisement is sealed.
         """
-        judged = sealing.judge(advertisement, source)
+        judged = sealing.judge(advertisement.counter, saidBy(advertisement), source)
         if judged.isAhead:
             self.caughtUp.append(self.clock.seconds())
         return judged.sealed
@@ -235,7 +236,7 @@ class RememberTests(SealingTestCase):
             for when in (-1.0, 0.0):
                 self.judge(self.sealing, self.sealed(when), _PEER)
             plain = Advertisement(configured().vhid, 1, 0, 7, b"")
-            self.assertRaises(Rejected, self.sealing.judge, plain, _PEER)
+            self.assertRaises(Rejected, self.judge, self.sealing, plain, _PEER)
             if stopped:
                 self.successResultOf(self.sealing.stop())
             with capturedLogs() as logs:
@@ -417,7 +418,7 @@ class RememberTests(SealingTestCase):
         self.successResultOf(sealing.stop())
         sealing = self.make(sameProcess=True, store=None)
         for each in heard:
-            self.assertRaises(Rejected, sealing.judge, each, _PEER)
+            self.assertRaises(Rejected, self.judge, sealing, each, _PEER)
 
     def test_afterARestart(self) -> None:
         """
@@ -433,7 +434,7 @@ class RememberTests(SealingTestCase):
         fresh = self.sealed()
         again = self.make()
         for old in (heard, heldBack):
-            error = self.assertRaises(Rejected, again.judge, old, _PEER)
+            error = self.assertRaises(Rejected, self.judge, again, old, _PEER)
             self.assertIs(error.reason, Rejection.REPLAY)
         self.assertTrue(self.judge(again, fresh, _PEER))
 
@@ -472,7 +473,8 @@ class SlewTests(SealingTestCase):
                 counter = sends.counter(_SEAL, Fields(1, 0), _PEER)
                 assert counter is not None
                 heard = Advertisement(configured().vhid, 1, 0, counter, b"")
-                self.assertTrue(receives.judge(heard, _PEER).sealed, (sender, receiver, second))
+                judged = receives.judge(heard.counter, saidBy(heard), _PEER)
+                self.assertTrue(judged.sealed, (sender, receiver, second))
 
 
 def resent(

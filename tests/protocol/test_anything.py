@@ -26,7 +26,7 @@ from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected, Rejection
-from txcarp.protocol.seal import Fields, Verification
+from txcarp.protocol.seal import Fields, Verification, saidBy
 from txcarp.protocol.timing import Peer, Timing
 
 #: The tick of an advertisement that this host sealed, and an attacker captured.
@@ -86,7 +86,7 @@ class Receiver:
             heard = unwrap(packet, _AUDIENCES[packet.family])
             if self.keyring.recognise(heard.counter, heard.digest) is None:
                 raise Rejected(Rejection.DIGEST)
-            self.freshness.judge(heard, packet.source, now)
+            self.freshness.judge(heard.counter, saidBy(heard), packet.source, now)
         except Rejected as rejected:
             self.outcomes[rejected.reason] += 1
             return False

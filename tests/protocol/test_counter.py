@@ -19,7 +19,7 @@ from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.counter import Counter
 from txcarp.protocol.dialect import UCARP
 from txcarp.protocol.freshness import Freshness
-from txcarp.protocol.seal import Verification
+from txcarp.protocol.seal import Verification, saidBy
 
 _COUNTERS = st.integers(0, 2**64 - 1)
 
@@ -109,9 +109,9 @@ class AcceptedTests(SynchronousTestCase):
         count = 0
         for now, counter in enumerate(counters):
             advertisement = decode(crafted.payload(counter=counter))
-            digest = advertisement.digest
-            self.assertEqual(keyring.recognise(advertisement.counter, digest), CURRENT)
-            self.assertFalse(freshness.judge(advertisement, packed(crafted.PEER), float(now)))
+            says, digest = saidBy(advertisement), advertisement.digest
+            self.assertEqual(keyring.recognise(counter, digest), CURRENT)
+            self.assertFalse(freshness.judge(counter, says, packed(crafted.PEER), float(now)))
             count += 1
         self.assertEqual(freshness.sources, {})
         return count

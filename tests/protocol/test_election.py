@@ -532,6 +532,19 @@ class PurityTests(SynchronousTestCase):
     The protocol package has no side effects.
     """
 
+    @given(_STANDINGS, _PEERS, st.booleans(), st.integers(1), st.text(), st.booleans())
+    def test_sameQuestion(
+        self, standing: Standing, peer: Peer, isOld: bool, counter: int, pair: str, other: bool
+    ) -> None:
+        """
+        What an advertisement leads to depends on the state, the facts, its sender and what it says,
+        and its age.  The virtual host does not ask again with the same ones.
+        """
+        first = Heard(peer, isOld=isOld)
+        second = Heard(peer, counter, other, pair, other, other, isOld, other)
+        for state in (INIT, WAITING, BACKUP, MASTER):
+            self.assertEqual(state.decide(standing, first), state.decide(standing, second))
+
     def test_imports(self) -> None:
         """
         No module of the package imports anything with a clock, a socket, a log or a reactor.

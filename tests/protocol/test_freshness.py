@@ -108,7 +108,7 @@ class FreshnessTestCase(SynchronousTestCase):
         """
         Have the receiver judge an advertisement now.
         """
-        return self.freshness.judge(heard, packed(source), self.now)
+        return self.freshness.judge(heard.counter, saidBy(heard), packed(source), self.now)
 
     def send(self, mine: Advertisement, source: str = _OWN) -> None:
         """
@@ -794,6 +794,42 @@ class MixedTests(FreshnessTestCase):
         """
         last = self.hear(3)[-1].counter
         self.refused(Rejection.REPLAY, advertisement(last, Fields(1, 1)), _OTHER)
+
+    def test_manySealedHosts(self) -> None:
+        """
+        The counters of a host that does not seal take few digests, however many other hosts seal:
+        none if they are centuries ahead, and none again for each that the host counts on to.
+        """
+        for number in range(SOURCES):
+            self.hear(3, f"10.99.1.{number}")
+        made = []
+        counter = Seal.counter
+
+        def counting(seal: Seal, *arguments: Any) -> int:
+            made.append(arguments)
+            return counter(seal, *arguments)
+
+        self.patch(Seal, "counter", counting)
+        for first, digests in ((0xABCDEF0102030405, 0), (_START << 24 | 0x123456, 5 * SOURCES)):
+            for n in range(50):
+                self.assertFalse(self.judge(advertisement(first + n, Fields(1, 1)), _OTHER))
+            self.assertLessEqual(len(made), digests)
+
+    def test_newlySealed(self) -> None:
+        """
+        A counter is not believed with which another host sealed something, also if that host said
+        so for the first time, or was first heard, after the counter's tick was looked at.
+        """
+        tick = _START + 150
+        self.hear(3)
+        changed, other = Fields(1, 7), "10.99.0.88"
+        for says, source in ((changed, _PEER), (_USUAL, other)):
+            unheard = crafted.sealed(tick, source, **attrs.asdict(says))
+            self.assertFalse(self.judge(advertisement(unheard ^ 1, Fields(1, 1)), _OTHER))
+            for _ in range(2):
+                self.now += 1
+                self.assertTrue(self.judge(sealed(self.now, source, says), source))
+            self.refused(Rejection.REPLAY, advertisement(unheard, Fields(1, 1)), _OTHER)
 
     def test_byChance(self) -> None:
         """

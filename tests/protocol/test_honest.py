@@ -19,7 +19,7 @@ from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
 from txcarp.protocol.rejection import Rejected
-from txcarp.protocol.seal import Fields, Seal, Ticks, Verification
+from txcarp.protocol.seal import Fields, Seal, Ticks, Verification, saidBy
 from txcarp.protocol.sealstate import resumedTicks
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
@@ -102,7 +102,7 @@ class Member:
         @raise Rejected: If the advertisement is not believed.
         """
         now = self.clock.runningAt(true)
-        assert self._freshness.judge(heard, source, now)
+        assert self._freshness.judge(heard.counter, saidBy(heard), source, now)
         self._ticks.heard(tickOf(heard.counter), now)
         self.inStep = True
 

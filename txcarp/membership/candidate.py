@@ -25,7 +25,7 @@ from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
 from txcarp.protocol import effects, events
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Effect, Reason, Role
-from txcarp.protocol.election import BACKUP, INIT, MASTER, ICARPState, Standing
+from txcarp.protocol.election import BACKUP, INIT, MASTER, ICARPState, Standing, Transition
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import LEAVING, Peer
@@ -210,6 +210,9 @@ class Candidate:
         self._memory = memory
         self._offer: IDelayedCall | None = None
         self._oldUntil = 0.0
+        #: The last question to the election about an advertisement, and its answer.
+        self._asked: tuple[ICARPState, Standing, Peer, bool] | None = None
+        self._decided: Transition = INIT, ()
         self.adopt(configuration)
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
@@ -304,7 +307,15 @@ class Candidate:
                 if HoldReason.FLAPPING in self._holds:
                     return  # a new hold is told next
         standing = self._own.now(peer)
-        decided = self.state.decide(standing, event)
+        if not isinstance(event, Heard):
+            decided = self.state.decide(standing, event)
+        else:
+            # The election has no memory.  Nearly every advertisement says what the last one said,
+            # and leads to the same decision.
+            asked = self.state, standing, event.peer, event.isOld
+            if asked != self._asked:
+                self._asked, self._decided = asked, self.state.decide(standing, event)
+            decided = self._decided
         if self.together is not None:
             decided = self.together.decided(self.state, standing, event, decided)
         self.state, ordered = decided

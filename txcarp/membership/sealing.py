@@ -60,6 +60,10 @@ class Judgement:
     hasLapsed: bool = False
 
 
+#: That of nearly all advertisements of a group that seals.
+_SEALED = Judgement(True)
+
+
 class Sealing:
     """
     Makes and checks sealed counters.  No advertisement waits for the store.
@@ -196,17 +200,18 @@ class Sealing:
         """
         self._memory.ticks.last += count
 
-    def judge(self, advertisement: Advertisement, source: bytes) -> Judgement:
+    def judge(self, counter: int, says: Fields, source: bytes) -> Judgement:
         """
         Judge an advertisement whose digest is correct.
 
+        @param source: Its packed source address.
         @raise txcarp.protocol.rejection.Rejected: If the advertisement is not to be accepted.
         """
         memory = self._memory
         sources = memory.freshness.sources
         before = source in sources
         now = self._running()
-        if not memory.freshness.judge(advertisement, source, now):
+        if not memory.freshness.judge(counter, says, source, now):
             hasLapsed = before and self._learns
             unsealed = memory.freshness.unsealed[:1]
             if self._seals and (hasLapsed or unsealed != self._unsealed):
@@ -214,7 +219,7 @@ class Sealing:
                 self._record.changed()
             return Judgement(False, hasLapsed=hasLapsed)
         known = source in sources
-        tick = advertisement.counter >> TAG_BITS
+        tick = counter >> TAG_BITS
         isAhead = False
         # The tick of a counter that has a valid seal by chance may be centuries ahead.
         if known or tick < max(self._wall() - EPOCH + FAR_AHEAD, LIKELY) * PACE:
@@ -223,7 +228,7 @@ class Sealing:
         if known and (not before or now >= self._saveAgain):
             self._saveAgain = now + SAVE_EVERY
             self._record.changed()
-        return Judgement(True, isAhead)
+        return Judgement(True, True) if isAhead else _SEALED
 
     def forget(self, source: bytes) -> bool:
         """

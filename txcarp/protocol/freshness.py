@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT, LEAVING_DEMOTION, Advertisement
-from txcarp.protocol.lapse import RECENT, Lapses, Run
+from txcarp.protocol.lapse import Lapses, Run
 from txcarp.protocol.rejection import Rejected, Rejection
 from txcarp.protocol.seal import (
     FAR_AHEAD,
@@ -38,6 +38,9 @@ SOURCES = 64
 
 #: How many different L{Fields} of one source are remembered.
 SAYINGS = 8
+
+#: For how many ticks the counters that the known sources can have sealed are kept.
+_TICKS_KEPT = 16
 
 #: An advertisement is believed if it arrives at most this many seconds later than the earlier
 #: ones suggest.  The limit is higher where the dead time is.  The migration of a virtual machine
@@ -109,11 +112,22 @@ class SealedSource:
         ahead = tick / PACE - now - self.offset
         return silence <= tolerance or -tolerance - drift < ahead <= _AHEAD + drift
 
+    def continues(self, tick: int, now: float, tolerance: float) -> bool:
+        """
+        Whether an advertisement with this tick obviously continues those that were heard.  Nearly
+        all do, so that only the others have to pass all of the checks.
+
+        @param tolerance: How many seconds it may be late.
+        """
+        if self.offset is None or not 0 < tick - self.tick < FAR_AHEAD * PACE:
+            return False
+        return -tolerance < tick / PACE - now - self.offset <= _AHEAD
+
     def expect(self, offset: float, at: float) -> None:
         """
         Expect the ticks of the host to be at least this far ahead from now on.
         """
-        if self.offset is not None:
+        if self.offset is not None and self.offset > offset:
             offset = max(offset, self.offset - _DRIFT * max(0.0, at - self.at))
         self.offset, self.at = offset, at
 
@@ -163,6 +177,8 @@ class Freshness:
         @param unsealed: Its L{unsealed}.
         """
         self.sources: OrderedDict[bytes, SealedSource] = OrderedDict(sources)
+        #: All counters that the known sources can have sealed, by tick.
+        self._sealable: dict[int, frozenset[int]] = {}
         self.adopt(verification, seals, lag, constantCounters)
         self._seen = Counters(REMEMBERED)
         self._own = Counters(REMEMBERED_OWN)
@@ -177,7 +193,7 @@ class Freshness:
         for counter in reversed(unsealed):
             self._lapses.used(counter)
         for address, source in sorted(self.sources.items(), key=lambda item: item[1].at):
-            self._advance(address, source)
+            self._advance(source, len(address))
         # Own advertisements with later ticks are all in _own.
         self._ownBefore = max(each.tick for each in self._latest.values())
 
@@ -196,6 +212,7 @@ class Freshness:
         self._seals = tuple(seals)
         self._lag = max(lag, LAG)
         self._constantCounters = constantCounters
+        self._sealable.clear()
 
     @property
     def unsealed(self) -> tuple[int, ...]:
@@ -211,8 +228,10 @@ class Freshness:
 
         @return: Whether that was known.
         """
-        self._sealedOnce.pop(source, None)
-        return self.sources.pop(source, None) is not None
+        once, known = self._sealedOnce.pop(source, None), self.sources.pop(source, None)
+        if once is not None or known is not None:
+            self._sealable.clear()
+        return known is not None
 
     def sent(self, counter: int, says: Fields, source: bytes, now: float) -> bool:
         """
@@ -226,10 +245,12 @@ class Freshness:
         tick = counter >> TAG_BITS
         known = self.sources.get(source) or SealedSource(tick)
         new = known.heard(tick, says, now)
+        if new:
+            self._sealable.clear()
         self._know(source, known)
         return new
 
-    def judge(self, advertisement: Advertisement, source: bytes, now: float) -> bool:
+    def judge(self, counter: int, says: Fields, source: bytes, now: float) -> bool:
         """
         Judge an advertisement.
 
@@ -240,11 +261,9 @@ class Freshness:
         """
         if self._verification is Verification.OFF:
             return False
-        counter = advertisement.counter
         isLatest = counter > self._highest
         if not isLatest and counter in self._own:
             raise Rejected(Rejection.OWN_ECHO, "from another source address")
-        says = saidBy(advertisement)
         sealed = False
         for seal in self._seals:  # any() with a generator takes longer for each packet
             if seal.opens(counter, says, source):
@@ -280,8 +299,7 @@ class Freshness:
         if self._constantCounters:
             if self._sealedBefore(counter):
                 return False
-            latest = max(each.tick for each in self._latest.values())
-            future = latest + FAR_AHEAD * PACE << TAG_BITS
+            future = self._future << TAG_BITS
         interval = max(timing.interval, known.interval)
         found = Run(counter, now, known.tick)
         return self._lapses.counted(source, found, interval, self._lag, future)
@@ -303,6 +321,13 @@ class Freshness:
         return any(seal.opens(counter, says, source) for says in sayings for seal in self._seals)
 
     def _admit(self, tick: int, says: Fields, source: bytes, now: float) -> None:
+        known = self.sources.get(source)
+        if known is not None and known.continues(tick, now, self._lag):
+            if known.heard(tick, says, now):
+                self._sealable.clear()
+            self.sources.move_to_end(source)
+            self._advance(known, len(source))
+            return
         known = self._lastOf(source)
         latest = self._latest[len(source)]
         witness = self._witness(source, tick, now)
@@ -329,6 +354,7 @@ class Freshness:
                 text = "years ahead of the group, perhaps by chance"
                 raise Rejected(Rejection.UNSEALED, text, putsOff=tick > before)
         known.heard(tick, says, now)
+        self._sealable.clear()
         if certain:
             self._know(source, known)
         else:
@@ -361,29 +387,46 @@ class Freshness:
         self.sources.move_to_end(source)
         if len(self.sources) > SOURCES:
             self.sources.popitem(last=False)
-        self._advance(source, known)
+        self._advance(known, len(source))
 
     def _sealedBefore(self, counter: int) -> bool:
         """
         Whether a known source has sealed this counter with something that it said.
         """
-        return any(
-            seal.opens(counter, says, address)
-            for address, source in (*self.sources.items(), *self._sealedOnce.items())
-            for says in source.sayable
-            for seal in self._seals
-        )
+        tick = counter >> TAG_BITS
+        if tick >= self._future:
+            return False
+        # A host that does not seal counts on from its first counter, so that the tick that its
+        # counters seem to have stays the same.
+        sealable = self._sealable.get(tick)
+        if sealable is None:
+            sealable = frozenset(
+                seal.counter(tick, says, address)
+                for address, source in (*self.sources.items(), *self._sealedOnce.items())
+                for says in source.sayable
+                for seal in self._seals
+            )
+            if len(self._sealable) >= _TICKS_KEPT:
+                self._sealable.clear()
+            self._sealable[tick] = sealable
+        return counter in sealable
 
-    def _advance(self, address: bytes, source: SealedSource) -> None:
-        latest = self._latest[len(address)]
-        latest.tick = max(latest.tick, source.tick)
+    @property
+    def _future(self) -> int:
+        """
+        A tick that no host can have used yet.
+        """
+        return max(each.tick for each in self._latest.values()) + FAR_AHEAD * PACE
+
+    def _advance(self, source: SealedSource, family: int) -> None:
+        latest = self._latest[family]
+        if source.tick > latest.tick:
+            latest.tick = source.tick
         if source.offset is not None:
             latest.expect(source.offset, source.at)
 
     def _remember(self, counter: int, now: float, counters: Counters) -> int:
-        recent = self._lapses.recent
-        recent[counter] = now
-        if len(recent) > RECENT:
-            recent.popitem(last=False)
-        self._highest = max(self._highest, counter)
+        self._lapses.recent.append((counter, now))
+        if counter > self._highest:
+            self._highest = counter
         return counters.add(counter)

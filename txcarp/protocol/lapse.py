@@ -91,7 +91,9 @@ class Lapses:
         seconds of the running clock.
     """
 
-    recent: OrderedDict[int, float] = attrs.field(init=False, factory=OrderedDict)
+    recent: deque[tuple[int, float]] = attrs.field(
+        init=False, factory=lambda: deque(maxlen=RECENT)
+    )
     _used: Counters = attrs.field(init=False, factory=lambda: Counters(REMEMBERED))
     _last: deque[int] = attrs.field(init=False, factory=lambda: deque(maxlen=SAVED))
     _runs: OrderedDict[bytes, Run] = attrs.field(init=False, factory=OrderedDict)
@@ -152,5 +154,6 @@ class Lapses:
         """
         if run is not None and 0 < counter - run.counter <= STRIDE:
             return True
-        times = (self.recent.get(counter - steps) for steps in range(1, STRIDE + 1))
-        return any(time is not None and time >= since for time in times)
+        return any(
+            0 < counter - sealed <= STRIDE and time >= since for sealed, time in self.recent
+        )
