@@ -35,14 +35,18 @@ class SteadyClock:
         """
         self._read = read or time.clock_gettime
         self._raw = self._read(time.CLOCK_MONOTONIC_RAW)
-        self._lead = self._slept = self._leadNow()
+        self._lead = self._slept = self._read(time.CLOCK_BOOTTIME) - self._read(
+            time.CLOCK_MONOTONIC
+        )
 
     def __call__(self) -> float:
         """
         Return the seconds.
         """
-        lead = self._leadNow()
-        raw = self._read(time.CLOCK_MONOTONIC_RAW)
+        read = self._read
+        # In this order, a pause between both makes the lead shorter, not longer.
+        lead = read(time.CLOCK_BOOTTIME) - read(time.CLOCK_MONOTONIC)
+        raw = read(time.CLOCK_MONOTONIC_RAW)
         slept = lead - self._lead
         explained = _SHORTEST_SLEEP + _FASTEST_SLEW * (raw - self._raw)
         if slept > explained:
@@ -51,8 +55,3 @@ class SteadyClock:
             self._lead = lead
         self._raw = raw
         return raw + self._slept
-
-    def _leadNow(self) -> float:
-        # In this order, a pause between both makes the lead shorter, not longer.
-        boot = self._read(time.CLOCK_BOOTTIME)
-        return boot - self._read(time.CLOCK_MONOTONIC)
