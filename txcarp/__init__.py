@@ -160,10 +160,13 @@ if TYPE_CHECKING:
     from txcarp.status import AddressStatus as AddressStatus
     from txcarp.status import CheckStatus as CheckStatus
     from txcarp.status import FamilyStatus as FamilyStatus
+    from txcarp.status import GuardStatus as GuardStatus
     from txcarp.status import HoldStatus as HoldStatus
+    from txcarp.status import NetlinkStatus as NetlinkStatus
     from txcarp.status import PastChange as PastChange
     from txcarp.status import PastOccurrence as PastOccurrence
     from txcarp.status import PeerStatus as PeerStatus
+    from txcarp.status import PlatformStatus as PlatformStatus
     from txcarp.status import Status as Status
     from txcarp.status import StepStatus as StepStatus
     from txcarp.status import SyncStatus as SyncStatus
@@ -205,6 +208,7 @@ _MODULES = {
     "HealthCheck": "txcarp.checks.health",
     "Holding": "txcarp.addresses",
     "HoldReason": "txcarp.protocol.events",
+    "GuardStatus": "txcarp.status",
     "HoldStatus": "txcarp.status",
     "HTTPCheck": "txcarp.checks.http",
     "IAddressObserver": "txcarp.interfaces",
@@ -239,10 +243,12 @@ _MODULES = {
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
+    "NetlinkStatus": "txcarp.status",
     "NotDrained": "txcarp.change",
     "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",
+    "PlatformStatus": "txcarp.status",
     "ProcessCheck": "txcarp.checks.local",
     "Readiness": "txcarp.change",
     "Reason": "txcarp.protocol.effects",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
     from txcarp.protocol.sealstate import SealState
-    from txcarp.status import SyncStatus
+    from txcarp.status import GuardStatus, PlatformStatus, SyncStatus
 
 
 class IAdvertisementTransport(Interface):
@@ -722,6 +722,11 @@ class IGuard(Interface):
         @raise OSError: If there are too many.
         """
 
+    def status() -> GuardStatus:
+        """
+        Return the present state.
+        """
+
 
 class IPlatform(Interface):
     """
@@ -768,6 +773,11 @@ class IPlatform(Interface):
     guard: IGuard | None = Attribute(
         """Gives back what this process holds if it dies or hangs; C{None} if nothing does."""
     )
+
+    def status() -> PlatformStatus:
+        """
+        Return the present state of what all virtual hosts share.
+        """
 
     def pauseSeconds() -> float:
         """

@@ -42,6 +42,7 @@ from txcarp.requests import listen
 from txcarp.statefile import StateFile
 from txcarp.statestore import StateStore, inDaemonThread
 from txcarp.statewriter import SeparateWriter
+from txcarp.status import NetlinkStatus, PlatformStatus
 
 
 @implementer(IPlatform)
@@ -94,7 +95,8 @@ class LinuxPlatform:
             clock = self._clock = MonotonicClock(cast(IReactorFDSet, reactor))
         self.guard: IGuard | None = None
         if guard and network is None and addresses is None:
-            self.guard = Guard(cast(IReactorFDSet, reactor), clock, facility)
+            record = None if stateFile is None else f"{stateFile}.guard"
+            self.guard = Guard(cast(IReactorFDSet, reactor), clock, facility, record)
             self._parts.append(self.guard)
         known = AddressList(self._netlink, clock)
         if addresses is None or network is None:
@@ -132,6 +134,16 @@ class LinuxPlatform:
         self.pauseSeconds = clock.seconds if self._clock is None else SteadyClock()
         self.wallSeconds = time.time
         self.random = secrets.randbits
+
+    def status(self) -> PlatformStatus:
+        """
+        See L{IPlatform.status}.
+        """
+        netlink = self._netlink
+        return PlatformStatus(
+            NetlinkStatus(netlink.overruns, netlink.malformed, netlink.lists),
+            None if self.guard is None else self.guard.status(),
+        )
 
     def open(self) -> None:
         """

@@ -21,10 +21,69 @@ from zope.interface.verify import verifyObject
 from txcarp import companion
 from txcarp.bequest import Bequest
 from txcarp.guard import guard as module
+from txcarp.guard import sentry
+from txcarp.guard.deeds import Deeds
 from txcarp.guard.guard import Guard, Will
 from txcarp.interfaces import IGuard, IWill
 
 _REACTOR: Any = reactor
+
+
+class DeedsTests(SynchronousTestCase):
+    """
+    Tests for L{Deeds}.
+    """
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute() / "state" / "x.json.guard"
+
+    def opened(self) -> tuple[Deeds, list[str]]:
+        """
+        Begin as a new process does.
+
+        @return: What it knows, and what it logs.
+        """
+        deeds = Deeds(str(self.path))
+        with capturedLogs() as events:
+            deeds.open()
+        self.addCleanup(deeds.close)
+        return deeds, [formatEvent(event) for event in events]
+
+    def test_restart(self) -> None:
+        """
+        What a guard writes is known to this process, also if it does so late, and to the next one,
+        which logs it.  What the guard has told of a hang counts at once.
+        """
+        deeds, said = self.opened()
+        self.assertEqual((deeds.read(), said), ((0, 0.0), []))
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+        sentry.remember(deeds.file, 2, 1.5e9)
+        self.assertEqual(deeds.read(), (2, 1.5e9))
+        deeds.add(3)
+        number, when = deeds.read()
+        self.assertEqual(number, 5)
+        self.assertGreater(when, 1.7e9)
+        deeds, [line] = self.opened()
+        self.assertEqual(deeds.read(), (2, 1.5e9))
+        self.assertRegex(line, r"have acted for 2 groups so far, .*; the last time was 2017-07-1")
+
+    def test_damaged(self) -> None:
+        """
+        A file that is none of this begins anew.
+        """
+        self.opened()
+        self.path.write_bytes(b"x")
+        deeds, said = self.opened()
+        self.assertEqual((deeds.read(), said), ((0, 0.0), []))
+
+    def test_impossible(self) -> None:
+        """
+        Without the file, the daemon runs all the same.
+        """
+        self.path.mkdir(parents=True)
+        deeds, [line] = self.opened()
+        self.assertEqual((deeds.file, deeds.read()), (-1, (0, 0.0)))
+        self.assertIn("x.json.guard cannot be used: Is a directory. After a restart", line)
 
 
 class RealTests(TestCase):
@@ -33,7 +92,8 @@ class RealTests(TestCase):
     """
 
     def setUp(self) -> None:
-        self.guard = Guard(_REACTOR, _REACTOR)
+        self.record = Path(self.mktemp()).absolute()
+        self.guard = Guard(_REACTOR, _REACTOR, record=str(self.record))
         self.lost: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         start = companion.start
@@ -103,8 +163,17 @@ class RealTests(TestCase):
             await self.until(lambda: self.will.isDeposed)
             await self.until(lambda: any(_texts(logs)))
         self.assertIn("txcarp hangs: the addresses of vhid 7 were removed", _texts(logs)[-1])
+        await self.until(lambda: self.guard.status().acted == 1)
         self.will.begin(Bequest())
         self.assertFalse(self.will.isDeposed)
+        status = self.guard.status()
+        self.assertEqual((status.running, status.starts, status.wills), (True, 1, 1))
+        assert status.actedAt is not None
+        self.guard.stop()
+        await self.until(lambda: self.processes[0].poll() is not None)
+        number, when = sentry.RECORD.unpack(self.record.read_bytes())
+        self.assertEqual(number, 1)
+        self.assertTrue(abs(when - status.actedAt) < 60)
         self.will.withdraw()
         self.assertFalse(self.will.isDeposed)
 

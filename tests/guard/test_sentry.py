@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.guard.sentry import Hands, Sentry, rehearse, say
+from txcarp.guard.sentry import RECORD, Hands, Sentry, rehearse, remember, say
 
 ONE, TWO = (3, b"\x0a\x00\x00\x01", 24), (3, b"\x0a\x00\x00\x02", 24)
 PARCEL = (3, b"\x01\x00\x5e\x00\x00\x12", b"bow-out")
@@ -70,6 +71,7 @@ class SentryTests(SynchronousTestCase):
         self.asleep = 0.0
         self.marks = memoryview(bytearray(64)).cast("I")
         self.lines: list[str] = []
+        self.told: list[int] = []
         hands: Any = self.hands
         self.sentry = Sentry(
             hands,
@@ -77,6 +79,7 @@ class SentryTests(SynchronousTestCase):
             self.lines.append,
             self.clock.seconds,
             lambda: self.clock.seconds() + self.asleep,
+            self.told.append,
         )
 
     def will(
@@ -112,6 +115,7 @@ class SentryTests(SynchronousTestCase):
         )
         self.sentry.died()
         self.assertEqual(len(self.hands.done), 2)
+        self.assertEqual((self.told, self.sentry.acted), ([], 1))
 
     def test_stuck(self) -> None:
         """
@@ -152,6 +156,7 @@ class SentryTests(SynchronousTestCase):
         self.assertEqual(
             self.lines, ["txcarp hangs: the addresses of vhid 5 were removed, bowed out"]
         )
+        self.assertEqual((self.told, self.sentry.acted), ([1], 1))
         self.sentry.died()
         self.assertEqual(len(self.hands.done), 2)
         self.beat(5)  # the daemon does not know yet
@@ -363,6 +368,19 @@ class HandsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.hands = Hands(-1, -1, -1, -1)
+
+    def test_remember(self) -> None:
+        """
+        The record adds up, and what cannot be written is let go.
+        """
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(RECORD.pack(2, 1.5))
+            remember(file.fileno(), 3, 7.5)
+            self.assertEqual(RECORD.unpack(os.pread(file.fileno(), 99, 0)), (5, 7.5))
+            os.ftruncate(file.fileno(), 3)
+            remember(file.fileno(), 3, 7.5)
+            self.assertEqual(os.fstat(file.fileno()).st_size, 3)
+        remember(-1, 3, 7.5)
 
     def test_gone(self) -> None:
         """

@@ -16,6 +16,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.families import BOTH, FOUR, SIX, FamilyTestCase
 from tests.lab.test_leases import PairTestCase
 from tests.lab.world import STARTING
+from txcarp.guard.sentry import RECORD
 from txcarp.testbed.program import descendants
 
 #: Seconds in which a backup takes over from a dead master, at most; the dead time is 3 seconds.
@@ -46,7 +47,7 @@ class GuardTests(PairTestCase):
         When the daemon is killed, the backup has the address at once, and never both hosts.  So
         it is with a guard that replaced one.
         """
-        _, _, first, second = await self.pair()
+        a, _, first, second = await self.pair()
         await self.until(lambda: guardOf(first), "it is guarded", 10)
         guard = guardOf(first)
         assert guard is not None
@@ -62,6 +63,8 @@ class GuardTests(PairTestCase):
         self.assertLess(taken - killed, SOON + self.slack)
         self.assertEqual(self.both(killed).seconds, 0.0)
         await self.becomes(second, "MASTER", 1)
+        [record] = a.directory.glob("state/*.guard")
+        await self.until(lambda: RECORD.unpack(record.read_bytes())[0] == 1, "it is recorded", 10)
 
     async def test_stopped(self) -> None:
         """

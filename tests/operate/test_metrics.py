@@ -46,7 +46,10 @@ from txcarp.status import (
     AddressStatus,
     CheckStatus,
     FamilyStatus,
+    GuardStatus,
+    NetlinkStatus,
     PeerStatus,
+    PlatformStatus,
     Status,
     StepStatus,
     SyncStatus,
@@ -97,7 +100,9 @@ def whole() -> dict[str, list[Any]]:
     counts = Counts()
     counts.transitions["BACKUP", "MASTER", "silence"] = 2
     found = sampled(status, counts)
-    process = Process(3, {"done": 4}, FileStatus("/x", True, "", 7.0, None), Lateness())
+    platform = PlatformStatus(NetlinkStatus(2, 1, 8), GuardStatus(True, 3, 5, 6, 1.5e9))
+    file = FileStatus("/x", True, "", 7.0, None)
+    process = Process(3, {"done": 4}, file, Lateness(), platform)
     for metric in PROCESS_METRICS:
         found |= parsed(exposition.ofProcess(metric, process).decode())
     return found
@@ -167,6 +172,14 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_configuration_differs"), 1.0)
         self.assertEqual(value("txcarp_configuration_unconfirmed_seconds"), 7.0)
         self.assertEqual(value("txcarp_packets_rejected_total", reason="replay"), 0.0)
+        self.assertEqual(value("txcarp_netlink_errors_total", kind="overrun"), 2.0)
+        self.assertEqual(value("txcarp_netlink_errors_total", kind="malformed"), 1.0)
+        self.assertEqual(value("txcarp_netlink_lists_total"), 8.0)
+        self.assertEqual(value("txcarp_guard_running"), 1.0)
+        self.assertEqual(value("txcarp_guard_starts_total"), 3.0)
+        self.assertEqual(value("txcarp_guard_wills"), 5.0)
+        self.assertEqual(value("txcarp_guard_acted_total"), 6.0)
+        self.assertEqual(value("txcarp_guard_acted_timestamp_seconds"), 1.5e9)
 
     def test_summary(self) -> None:
         """

@@ -22,8 +22,10 @@ from zope.interface import implementer
 from txcarp import companion
 from txcarp.bequest import Bequest
 from txcarp.guard import sentry
+from txcarp.guard.deeds import Deeds
 from txcarp.interfaces import IGuard, IWill
 from txcarp.socketreader import SocketReader
+from txcarp.status import GuardStatus
 
 #: The capabilities that the guard has from this process: CAP_NET_ADMIN, to remove addresses;
 #: CAP_IPC_LOCK and CAP_SYS_NICE.
@@ -196,11 +198,13 @@ class Guard:
         reactor: IReactorFDSet,
         clock: IReactorTime,
         facility: int | None = None,
+        record: str | None = None,
         start: Callable[..., subprocess.Popen[bytes]] = companion.start,
     ) -> None:
         """
         @param facility: The number of the syslog facility that the guard writes to when this
             process is dead; C{None} for none.
+        @param record: The file that has over a restart what guards have done; C{None} for none.
         @param start: Starts a process, as L{companion.start} does.
         """
         self._facility = -1 if facility is None else facility
@@ -208,6 +212,8 @@ class Guard:
         self._clock = clock
         self._startProcess = start
         self._memory = -1
+        self._deeds = Deeds(record)
+        self._starts = 0
         self.marks: memoryview[int] = memoryview(bytes(4 * MOST_WILLS)).cast("I")
         self._sockets: list[socket.socket | None] = []
         self._wills: dict[int, Will] = {}
@@ -234,12 +240,23 @@ class Guard:
             self._memory = os.memfd_create("txcarp-guard", os.MFD_CLOEXEC)
             os.truncate(self._memory, 4 * MOST_WILLS)
             self.marks = memoryview(mmap.mmap(self._memory, 4 * MOST_WILLS)).cast("I")
+            self._deeds.open()
             self._sockets = [
                 _open(socket.AF_PACKET, socket.SOCK_DGRAM, 0),
                 _open(socket.AF_PACKET, socket.SOCK_RAW, 0),
                 _open(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW),
                 _open(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW),
             ]
+
+    def status(self) -> GuardStatus:
+        acted, when = self._deeds.read()
+        return GuardStatus(
+            running=self._line is not None,
+            starts=self._starts,
+            wills=sum(will.isOpen for will in self._wills.values()),
+            acted=acted,
+            actedAt=when if acted else None,
+        )
 
     def stop(self) -> None:
         """
@@ -266,6 +283,7 @@ class Guard:
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
+            self._deeds.close()
 
     # Wills.
 
@@ -363,6 +381,7 @@ class Guard:
             return
         self._line = _Line(self._reactor, own, self._said, self._ended)
         self._line.startReading()
+        self._starts += 1
         self._behind.clear()
         self._stuckSince = None
         for will in self._wills.values():
@@ -384,7 +403,7 @@ class Guard:
                 own.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _QUEUE)
             except OSError:
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE)
-            numbers = [theirs.fileno(), self._memory]
+            numbers = [theirs.fileno(), self._memory, self._deeds.file]
             numbers += [-1 if sock is None else sock.fileno() for sock in self._sockets]
             with companion.lending(_LENT) as lent:
                 self._process = self._startProcess(
@@ -421,6 +440,8 @@ class Guard:
                     pid=self._pid,
                     lacking=" and without ".join(said),
                 )
+        elif what == "acted":
+            self._deeds.add(said)
         else:
             self._log.warn("The guard (process {pid}): {line}", pid=self._pid, line=said)
 

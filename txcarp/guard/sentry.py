@@ -70,6 +70,10 @@ _TOGETHER = 32
 #: no ordinary process could stop.
 _RUNAWAY = 5
 
+#: What the file of the record has: the number of wills that were carried out, and when the last one
+#: was, in seconds since 1970.
+RECORD = struct.Struct("=Qd")
+
 #: The errors that say that an address is not there.
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
 
@@ -140,6 +144,11 @@ class Running:
 class Sentry:
     """
     Decides when to act, and in which order.
+
+    @ivar wills: The will of each slot.
+    @ivar dismissed: Whether nothing is left to do.
+    @ivar acted: The number of wills that were carried out.
+    @ivar actedAt: When the last one was, in seconds since 1970.
     """
 
     def __init__(
@@ -149,15 +158,19 @@ class Sentry:
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         ages: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        told: Callable[[int], None] = lambda number: None,
     ) -> None:
         """
         @param hands: Does things.
         @param marks: The shared memory, with a number for each slot.
         @param report: Called with a sentence about what was done.
         @param ages: Returns the seconds on a clock that runs while the machine sleeps.
+        @param told: Called with the number of wills that were carried out for a daemon that hangs.
         """
         self.wills: dict[int, Will] = {}
         self.dismissed = False
+        self.acted = 0
+        self.actedAt = 0.0
         self._running: list[Running] = []
         #: No patience ends before this, and no grace is shorter.  What a message costs must not
         #: depend on the number of groups, so that both are exact only after L{_recount}.
@@ -167,6 +180,7 @@ class Sentry:
         self._report = report
         self._clock = clock
         self._ages = ages
+        self._told = told
 
     def received(self, message: tuple[Any, ...]) -> None:
         """
@@ -247,6 +261,7 @@ class Sentry:
             if due:
                 kept = {address for will in self.wills.values() for address in will.addresses}
                 self._carryOut(due.values(), "txcarp hangs", kept)
+                self._told(len(due))
         for running in self._running[:]:
             good = self._hands.ended(running.pid)
             if good is not None:
@@ -281,7 +296,9 @@ class Sentry:
         @param kept: Addresses that other groups hold.
         """
         now: list[Will] = []
+        self.actedAt = time.time()
         for will in wills:
+            self.acted += 1
             if will.script is None or (will.addresses and will.first is None):
                 now.append(will)
             else:
@@ -563,6 +580,21 @@ def watch(sentry: Sentry, daemon: _socket.socket) -> None:
         sentry.look()
 
 
+def remember(record: int, number: int, when: float) -> None:
+    """
+    Add to the record of wills that were carried out, which outlives daemon and guard.
+
+    @param record: The descriptor of the file; -1 for none.
+    @param number: How many were carried out.
+    @param when: When the last one was, in seconds since 1970.
+    """
+    try:
+        before, _ = RECORD.unpack(os.pread(record, RECORD.size, 0))
+        os.pwrite(record, RECORD.pack(before + number, when), 0)
+    except (OSError, struct.error):
+        pass  # the log has said what was done
+
+
 def say(line: str, facility: int, log: str = "/dev/log") -> None:
     """
     Write a line to the standard error output and to syslog, unless that would have to be waited
@@ -592,7 +624,7 @@ def main() -> None:
     """
     Guard the daemon at the other end of a socket.  The arguments of the process are the
     capabilities that scripts must not have, the number of a syslog facility, or -1, and
-    descriptors: the socket, the shared memory, and the four sockets of L{Hands}.
+    descriptors: the socket, the shared memory, the record, and the four sockets of L{Hands}.
     """
     import mmap
 
@@ -603,7 +635,7 @@ def main() -> None:
     daemon = _socket.socket(fileno=descriptors[0])
     daemon.setblocking(False)
     marks = memoryview(mmap.mmap(descriptors[1], 0)).cast("I")
-    hands = Hands(*descriptors[2:])
+    hands = Hands(*descriptors[3:])
 
     def report(line: str) -> None:
         try:
@@ -611,10 +643,20 @@ def main() -> None:
         except OSError:
             say(line, facility)
 
+    def told(number: int) -> None:
+        try:
+            daemon.send(marshal.dumps(("acted", number)))
+        except OSError:
+            pass
+
     rehearse(hands)
     lacking = protect(lent)
     try:
         daemon.send(marshal.dumps(("ready", lacking)))
     except OSError:
         pass  # it has died already, and its wills wait to be read
-    watch(Sentry(hands, marks, report), daemon)
+    sentry = Sentry(hands, marks, report, told=told)
+    watch(sentry, daemon)
+    if sentry.acted:
+        # Only now, because the disk may hang.
+        remember(descriptors[2], sentry.acted, sentry.actedAt)

@@ -76,6 +76,7 @@ class Netlink(SocketReader[bytes]):
 
     @ivar malformed: The number of datagrams that did not parse.
     @ivar overruns: The number of times that messages were lost.
+    @ivar lists: The number of times that links or addresses were listed.
     """
 
     _log = Logger()
@@ -86,6 +87,7 @@ class Netlink(SocketReader[bytes]):
         super().__init__(reactor, "netlink")
         self.malformed = 0
         self.overruns = 0
+        self.lists = 0
         self._conversation = Conversation(self._send)
         self._linkObservers: list[ILinkEventObserver] = []
         self._addressObservers: list[IAddressObserver] = []
@@ -136,6 +138,7 @@ class Netlink(SocketReader[bytes]):
         """
         List all links.  Events that arrive after this call are newer than the list.
         """
+        self.lists += 1
         return self._ask(getLinks()).addCallback(parseAll, parseLink)
 
     def dumpAddresses(self, family: int = socket.AF_UNSPEC) -> Deferred[list[InterfaceAddress]]:
@@ -143,6 +146,7 @@ class Netlink(SocketReader[bytes]):
         List the addresses of one family, or of all.  Events that arrive after this call are
         newer than the list.
         """
+        self.lists += 1
         return self._ask(getAddresses(family)).addCallback(parseAll, parseAddress)
 
     def nextHops(self, index: int) -> Deferred[list[bytes]]:

@@ -27,7 +27,7 @@ from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.status import FamilyStatus, Status
+from txcarp.status import FamilyStatus, GuardStatus, PlatformStatus, Status
 
 #: The labels of each metric of a group, besides its own ones.
 GROUP_LABELS = ("group", "interface", "vhid")
@@ -105,12 +105,14 @@ class Process:
     @ivar reloads: How often the configuration file was read again, by the word of the result.
     @ivar file: The state of the configuration file; C{None} if there is none.
     @ivar lateness: How late timers were; C{None} if that is not measured.
+    @ivar platform: What all groups share.
     """
 
     groups: int
     reloads: Mapping[str, int]
     file: FileStatus | None
     lateness: Lateness | None
+    platform: PlatformStatus = attrs.field(factory=PlatformStatus)
 
 
 @attrs.frozen
@@ -283,6 +285,27 @@ def _lateness(process: Process) -> Iterator[Sample]:
         yield Sample(float(number), (bound,), "_bucket")
     yield Sample(float(number), (), "_count")
     yield Sample(lateness.total, (), "_sum")
+
+
+def _netlinkErrors(process: Process) -> list[Sample]:
+    netlink = process.platform.netlink
+    return [
+        Sample(float(netlink.overruns), ("overrun",)),
+        Sample(float(netlink.malformed), ("malformed",)),
+    ]
+
+
+def _guard(read: Callable[[GuardStatus], float | None]) -> Callable[[Process], list[Sample]]:
+    """
+    The value of a metric of the guard, if there is one.
+    """
+
+    def samples(process: Process) -> list[Sample]:
+        guard = process.platform.guard
+        value = None if guard is None else read(guard)
+        return [] if value is None else [Sample(float(value))]
+
+    return samples
 
 
 _GAUGE, _COUNTER = Kind.GAUGE, Kind.COUNTER
@@ -626,5 +649,50 @@ PROCESS_METRICS = (
         _lateness,
         ("le",),
     ),
+    ProcessMetric(
+        "txcarp_netlink_errors_total",
+        _COUNTER,
+        "How often messages of the kernel about links and addresses were lost (overrun) or could "
+        "not be understood (malformed).",
+        _netlinkErrors,
+        ("kind",),
+    ),
+    ProcessMetric(
+        "txcarp_netlink_lists_total",
+        _COUNTER,
+        "How often the links or the addresses of this host were listed: at the start, and after "
+        "each loss of messages.",
+        lambda process: [Sample(float(process.platform.netlink.lists))],
+    ),
+    ProcessMetric(
+        "txcarp_guard_running",
+        _GAUGE,
+        "Whether the process of the guard runs (1) or not (0).",
+        _guard(lambda guard: guard.running),
+    ),
+    ProcessMetric(
+        "txcarp_guard_starts_total",
+        _COUNTER,
+        "How often a guard was started.",
+        _guard(lambda guard: guard.starts),
+    ),
+    ProcessMetric(
+        "txcarp_guard_wills",
+        _GAUGE,
+        "For how many groups a guard would act if txcarp died now.",
+        _guard(lambda guard: guard.wills),
+    ),
+    ProcessMetric(
+        "txcarp_guard_acted_total",
+        _COUNTER,
+        "For how many groups a guard has acted because txcarp had died or hung; with a state file, "
+        "this counts on over restarts.",
+        _guard(lambda guard: guard.acted),
+    ),
+    ProcessMetric(
+        "txcarp_guard_acted_timestamp_seconds",
+        _GAUGE,
+        "When a guard acted the last time, in seconds since 1970.",
+        _guard(lambda guard: guard.actedAt),
+    ),
 )
-

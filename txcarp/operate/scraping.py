@@ -105,7 +105,11 @@ class Metrics:
             for begin in range(0, len(hosts), BLOCK):
                 yield partial(_block, form, metric, groups, begin)
         process = Process(
-            len(hosts), dict(self._tally.reloads), self._file, _latenessOf(self._carp)
+            len(hosts),
+            dict(self._tally.reloads),
+            self._file,
+            _latenessOf(self._carp),
+            self._carp.platform.status(),
         )
         for one in PROCESS_METRICS:
             yield partial(form.ofProcess, one, process)

@@ -29,6 +29,7 @@ from txcarp.interfaces import (
     IScriptRunner,
 )
 from txcarp.links import Link
+from txcarp.status import PlatformStatus
 
 
 class Journal(list[tuple[Any, ...]]):
@@ -362,6 +363,9 @@ class FakePlatform:
         self.asleep = 0.0
         self.opened = False
         self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits
+
+    def status(self) -> PlatformStatus:
+        return PlatformStatus()
 
     def random(self, bits: int) -> int:
         return self.draw(bits)
