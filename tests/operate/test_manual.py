@@ -129,6 +129,17 @@ class ManualTests(SynchronousTestCase):
         for field in attrs.fields(ReloadResult):
             self.assertIn(f"``{field.name}``", self.text)
 
+    def test_commands(self) -> None:
+        """
+        Each command has a section with an example, and no other one does.
+        """
+        sections = re.split(r"(?m)^``txcarp ([a-z-]+)[^`]*``\n~+\n", self.commands)
+        described = dict(zip(sections[1::2], sections[2::2], strict=True))
+        self.assertEqual(set(described), set(COMMANDS))
+        for command, text in described.items():
+            examples = re.findall(r"(?m)^    (.*)$", text)
+            self.assertRegex("\n".join(examples), rf"\btxcarp {command}\b", command)
+
     def test_requests(self) -> None:
         """
         Each action has a line, and each command that asks.
