@@ -79,7 +79,7 @@ class RenderingTests(SynchronousTestCase):
 
 class ProgramTests(SynchronousTestCase):
     """
-    The programs in README and manual, on a platform of fakes.
+    The programs in the manual, on a platform of fakes.
     """
 
     def setUp(self) -> None:
@@ -96,14 +96,15 @@ class ProgramTests(SynchronousTestCase):
         self.stateFiles.append(stateFile)
         return self.platform
 
-    def start(self, name: str, **given: Any) -> dict[str, Any]:
+    def start(self, heading: str = _HEADING, **given: Any) -> dict[str, Any]:
         """
-        Run the program of a document, start its application, and let hosts become master.
+        Run a program of the chapter about Python, start its application, and let hosts become
+        master.
 
         @param given: The names that the program expects to have.
         """
         names = dict(given)
-        exec(compile(program(name), name, "exec"), names)
+        exec(compile(program(_PYTHON, heading), _PYTHON, "exec"), names)
         IService(names["application"]).startService()
         self.pass_(3)
         return names
@@ -114,12 +115,12 @@ class ProgramTests(SynchronousTestCase):
         """
         runTo(self.clock, self.clock.seconds() + seconds)
 
-    def test_readme(self) -> None:
+    def test_service(self) -> None:
         """
-        The service in README runs while its host is master.
+        The service in the manual runs while its host is master.
         """
         web = Service()
-        self.start("README.rst", application=Application("test"), webServer=web)
+        self.start("A service on the master", application=Application("test"), webServer=web)
         self.assertTrue(web.running)
         self.assertEqual(self.stateFiles, ["/var/lib/myprogram/carp.json"])
 
@@ -128,7 +129,7 @@ class ProgramTests(SynchronousTestCase):
         The program in the manual reports its virtual hosts, and adds, changes and removes
         them.
         """
-        names = self.start(_PYTHON)
+        names = self.start()
         self.assertEqual(names["overview"](), "eth0:1 MASTER, master this host")
         done = Deferred.fromCoroutine(names["change"]())
         self.assertIsNone(self.successResultOf(done))
@@ -197,7 +198,7 @@ class ProgramTests(SynchronousTestCase):
         The tests in the manual pass, and have ten lines each at most.
         """
         text = program(_PYTHON, "Testing your program")
-        names = {**self.start(_PYTHON), "server": Service()}
+        names = {**self.start(), "server": Service()}
         exec(compile(text, _PYTHON, "exec"), names)
         result = TestResult()
         TestLoader().loadTestsFromTestCase(names["FailoverTests"]).run(result)
