@@ -16,8 +16,10 @@ from zope.interface.verify import verifyObject
 from tests import crafted
 from tests.fakes import INTERFACE, FakePlatform, FakeTransport, Journal, Stage, configured
 from tests.mastership.table import LeaseStage
+from txcarp.change import Readiness, StepState
 from txcarp.findings import Finding
 from txcarp.interfaces import IPlatform, ITrace
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import ArmMasterDown, ChangeRole, Effect, Reason, Role
 from txcarp.protocol.events import (
     DeadlinePassed,
@@ -33,7 +35,15 @@ from txcarp.protocol.events import (
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
-from txcarp.status import AddressStatus, FamilyStatus, HoldStatus
+from txcarp.status import (
+    AddressStatus,
+    FamilyStatus,
+    HoldStatus,
+    Note,
+    PeerStatus,
+    StepStatus,
+    SyncStatus,
+)
 
 
 class StatusTests(SynchronousTestCase):
@@ -169,6 +179,59 @@ class StatusTests(SynchronousTestCase):
         stage.run(3)
         stage.links.change(running=True)
         self.assertEqual(stage.host.status().holds, [])
+
+    def test_notes(self) -> None:
+        """
+        The notes say in few words why this host is held back, what failed, and how much it is
+        demoted; a drain by whom and until when.
+        """
+        stage = Stage(neutral=True)
+        self.assertEqual(stage.host.status().notes, [Note("not running")])
+        stage.becomeMaster()
+        self.assertEqual(stage.host.status().notes, [])
+        stage.host.demote("upgrade", 50)
+        stage.host.drain(60.0, True, Actor(1000, "eve", 1))
+        stage.run(2.0)
+        notes = stage.host.status().notes
+        self.assertEqual(notes, [Note("demoted 50"), Note("drained by eve", 58.0)])
+
+    def test_formNotes(self) -> None:
+        """
+        While the group changes its password, the notes say what this host still sends, and which
+        host needs that; and what this host is busy with.
+        """
+        status = Stage().host.status()
+
+        def peer(source: str, *forms: str) -> PeerStatus:
+            return PeerStatus(source, Timing(1, 0), 0, False, forms, 1.0)
+
+        def step(name: str, state: StepState) -> StepStatus:
+            return StepStatus(name, state, 0.0, "", True, None)
+
+        status = attrs.evolve(
+            status,
+            running=True,
+            forms=["current", "the other password"],
+            peers=[peer("a", "current", "x"), peer("b", "the other password"), peer("c")],
+            readiness=Readiness.ACQUIRING,
+            steps=[
+                step("address", StepState.ACQUIRED),
+                step("step rules", StepState.FAILED),
+                step("step haproxy", StepState.ACQUIRING),
+            ],
+            sync=SyncStatus("s", ["x", "y"], silent=["y"], insists=True),
+        )
+        self.assertEqual(
+            [one.text for one in status.notes],
+            [
+                "acquiring step haproxy",
+                "step rules failed",
+                "master silent on y",
+                "took over because of a silent side",
+                "also the other password",
+                "b not changed",
+            ],
+        )
 
     def test_demoted(self) -> None:
         """

@@ -148,6 +148,8 @@ if TYPE_CHECKING:
     from txcarp.protocol.explain import Comparison as Comparison
     from txcarp.protocol.family import Family as Family
     from txcarp.protocol.freshness import SealedSource as SealedSource
+    from txcarp.protocol.periods import Period as Period
+    from txcarp.protocol.periods import Who as Who
     from txcarp.protocol.rejection import Rejection as Rejection
     from txcarp.protocol.seal import Fields as Fields
     from txcarp.protocol.seal import Verification as Verification
@@ -163,6 +165,7 @@ if TYPE_CHECKING:
     from txcarp.status import GuardStatus as GuardStatus
     from txcarp.status import HoldStatus as HoldStatus
     from txcarp.status import NetlinkStatus as NetlinkStatus
+    from txcarp.status import Note as Note
     from txcarp.status import PastChange as PastChange
     from txcarp.status import PastOccurrence as PastOccurrence
     from txcarp.status import PeerStatus as PeerStatus
@@ -279,7 +282,10 @@ _MODULES = {
     "OccurrenceKind": "txcarp.occurrences",
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
+    "Note": "txcarp.status",
     "PastOccurrence": "txcarp.status",
+    "Period": "txcarp.protocol.periods",
+    "Who": "txcarp.protocol.periods",
     "stayOnTime": "txcarp.daemon.scheduling",
 }
 

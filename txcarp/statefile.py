@@ -22,8 +22,9 @@ from txcarp.addresses import parseAddress, textOf
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.freshness import SAYINGS, SOURCES, SealedSource
 from txcarp.protocol.lapse import SAVED
+from txcarp.protocol.periods import Period, Who
 from txcarp.protocol.seal import TICKS, Fields
-from txcarp.protocol.sealstate import SavedDrain, SealState
+from txcarp.protocol.sealstate import PERIODS, SavedDrain, SealState
 from txcarp.statewriter import SeparateWriter, makeDirectory, openPrivately, replaceFile
 
 #: Bytes; a larger file was not written by txcarp.
@@ -93,6 +94,11 @@ def encodeState(group: str, state: SealState, boot: str) -> str:
                 for address, source in state.sources.items()
             },
             "unsealed": state.unsealed,
+            "saved": state.saved,
+            "periods": [
+                (round(one.begin, 3), one.who.name, one.master, one.reason)
+                for one in state.periods
+            ],
         }
     )
 
@@ -129,6 +135,8 @@ def _stateOf(found: Any, boot: str) -> SealState:
         sources,
         tuple(_whole(each, 1 << 64) for each in unsealed),
         _drainOf(found.get("drain")),
+        tuple(_periodsOf(found.get("periods", ()))),
+        _finite(found.get("saved", 0.0)),
     )
 
 
@@ -145,6 +153,14 @@ def _drainOf(found: Any) -> SavedDrain | None:
     return SavedDrain(
         None if until is None else _finite(until), None if left is None else _finite(left), actor
     )
+
+
+def _periodsOf(found: Any) -> Iterator[Period]:
+    last = -math.inf
+    for begin, who, master, reason in found[-PERIODS:]:
+        last = max(last, _finite(begin))
+        address = textOf(parseAddress(master)) if master else ""
+        yield Period(last, Who[who], address, str(reason)[:_LONGEST_NAME])
 
 
 def _sourcesOf(found: dict[str, Any], sameBoot: bool) -> Iterator[tuple[bytes, SealedSource]]:

@@ -94,6 +94,18 @@ class AddressStatus:
 
 
 @attrs.frozen
+class Note:
+    """
+    A few words for a table.
+
+    @ivar remaining: Seconds until this ends; C{None} if nobody knows.
+    """
+
+    text: str
+    remaining: float | None = None
+
+
+@attrs.frozen
 class HoldStatus:
     """
     A reason that holds this host back from the election.
@@ -113,6 +125,15 @@ class HoldStatus:
         Return the reason as a phrase for a log line.
         """
         return f"{self.reason.value} ({self.detail})" if self.detail else self.reason.value
+
+    def note(self) -> Note:
+        """
+        Return the reason for a table.  Only a drain has an end that somebody chose.
+        """
+        if self.reason is not HoldReason.DRAINED:
+            return Note(self.explain())
+        by = "" if self.actor is None else f" by {self.actor.name or self.actor.uid}"
+        return Note(f"drained{by}", self.remaining)
 
 
 @attrs.frozen
@@ -308,6 +329,49 @@ class Status:
         Whether it is master, and has acquired everything that belongs to that.
         """
         return self.readiness is Readiness.READY
+
+    @property
+    def problem(self) -> str:
+        """
+        What is not in order, as a clause; an empty string if all is well.
+        """
+        if not self.running:
+            return "this host takes no part in it"
+        if self.holds:
+            held = ", ".join(hold.explain() for hold in self.holds)
+            return f"this host is held back from the election ({held})"
+        if failing := [one.name for one in self.checks if one.health != "good"]:
+            return f"not good: {', '.join(failing)}"
+        if self.role is Role.MASTER and not self.complete:
+            return "this master is not ready"
+        if self.role is not Role.MASTER and not self.master:
+            return "no master is heard"
+        return ""
+
+    @property
+    def notes(self) -> list[Note]:
+        """
+        What a table has no column for: what this host is busy with, what failed, why it is held
+        back or demoted.
+        """
+        notes = []
+        if self.readiness in (Readiness.ACQUIRING, Readiness.RELEASING):
+            # A step that takes long or hangs is what this host waits for.
+            doing = [one.name for one in self.steps if one.state.value == self.readiness.value]
+            notes.append(Note(" ".join([self.readiness.value, *doing])))
+        notes += [Note(f"{one.name} failed") for one in self.steps if one.state is StepState.FAILED]
+        if self.demotion:
+            notes.append(Note(f"demoted {self.demotion}"))
+        if self.sync is not None:
+            notes += [Note(f"master silent on {one}") for one in self.sync.silent]
+            if self.sync.insists:
+                notes.append(Note("took over because of a silent side"))
+        notes += [one.note() for one in self.holds]
+        notes += [Note(f"also {form}") for form in self.forms[1:]]
+        notes += [Note(f"{peer.source} not changed") for peer in self.peers if peer.isBehind]
+        if not self.running:
+            notes.append(Note("not running"))
+        return notes
 
     def lines(self) -> Iterator[str]:
         """

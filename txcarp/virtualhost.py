@@ -28,11 +28,9 @@ from txcarp.interfaces import (
     ISetMember,
     ITrace,
 )
-from txcarp.logs.limits import SayOnce
 from txcarp.mastership.services import ServiceStep
-from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import clearDemotion, setDemotion
-from txcarp.membership.memory import Drain, Memory
+from txcarp.membership.memory import Drain, newMemory
 from txcarp.membership.participation import Participation
 from txcarp.membership.peers import KnownPeer
 from txcarp.membership.ready import UntilReady
@@ -42,6 +40,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.events import Claimed, Demoted, Promoted, Reconfigured, ResignAsked
 from txcarp.protocol.explain import Comparison, compare
 from txcarp.protocol.family import Family
+from txcarp.protocol.periods import Period
 from txcarp.protocol.timing import Peer
 from txcarp.status import (
     AddressStatus,
@@ -76,8 +75,7 @@ class VirtualHost(Service):
         self.configuration = configuration
         self.setName(configuration.name)  # type: ignore[no-untyped-call]
         self._platform = platform
-        chronicle = Chronicle(platform.clock, configuration)
-        self._memory = Memory(SayOnce(platform.clock), chronicle)
+        self._memory = newMemory(platform.clock, configuration, platform.wallSeconds)
         self._observers: list[IMastershipObserver] = []
         self._diagnosisObservers: list[IDiagnosisObserver] = []
         self._before: list[IMastershipStep] = []
@@ -162,6 +160,12 @@ class VirtualHost(Service):
             history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
             steps=[] if run is None else run.mastership.statuses(),
         )
+
+    def periods(self) -> tuple[Period, ...]:
+        """
+        Return who was master when, as this host saw it, the present period at the end.
+        """
+        return self._memory.chronicle.timeline.now()
 
     def explain(self) -> Explanation:
         """

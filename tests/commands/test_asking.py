@@ -368,15 +368,11 @@ class RowTests(SynchronousTestCase):
         "time": 1.8e9,
         "since": 65.0,
         "role": "BACKUP",
-        "readiness": "released",
-        "steps": [],
-        "running": True,
         "master": "10.1.1.2",
-        "peers": [{"age": 9.0, "forms": []}, {"age": 0.42, "forms": []}],
-        "forms": ["current"],
+        "peers": [{"age": 9.0}, {"age": 0.42}],
         "addresses": [{"text": "10.1.1.53/24", "lease": None}],
         "holds": [],
-        "demotion": 50,
+        "notes": [{"text": "demoted 50", "remaining": None}],
     }
 
     def cells(self, **other: Any) -> tuple[str, ...]:
@@ -403,52 +399,26 @@ class RowTests(SynchronousTestCase):
 
     def test_held(self) -> None:
         """
-        A host that is held back says why.
+        A host that is held back says why, each reason in a line.
         """
-        cells = self.cells(
-            holds=[{"reason": "no_link", "explanation": "no link"}],
-            demotion=0, master="", running=False,
-        )
+        notes = [{"text": one, "remaining": None} for one in ("no link", "not running")]
+        cells = self.cells(holds=[{"reason": "no_link"}], notes=notes, master="")
         self.assertEqual((cells[1], cells[3], cells[7]), ("held", "-", "no link\nnot running"))
 
-    def test_drained(self) -> None:
+    def test_until(self) -> None:
         """
-        A drained host says by whom, and until when.
+        A note may say until when it holds; with the date, if that is far away.
         """
-        hold = {"reason": "drained", "actor": None, "remaining": None}
-        self.assertEqual(self.cells(holds=[hold], demotion=0)[7], "drained")
-        for actor, name in (({"name": "eve", "uid": 0}, "eve"), ({"name": "", "uid": 7}, "7")):
-            cells = self.cells(holds=[{**hold, "actor": actor, "remaining": 60.0}], demotion=0)
-            self.assertRegex(cells[7], rf"^drained by {name} until \d\d:\d\d:\d\d$")
-        cells = self.cells(holds=[{**hold, "remaining": 1e6}], demotion=0)
+        cells = self.cells(notes=[{"text": "drained by eve", "remaining": 60.0}])
+        self.assertRegex(cells[7], r"^drained by eve until \d\d:\d\d:\d\d$")
+        cells = self.cells(notes=[{"text": "drained", "remaining": 1e6}])
         self.assertRegex(cells[7], r"^drained until [A-Z]\w\w \d\d \d\d:\d\d$")
-
-    def test_forms(self) -> None:
-        """
-        While the group changes its password, the notes say what this host still sends, and which
-        host needs that.
-        """
-        peers = [
-            {"source": "10.1.1.2", "age": 1.0, "forms": ["current", "the other password"]},
-            {"source": "10.1.1.3", "age": 2.0, "forms": ["the other password"]},
-            {"source": "10.1.1.4", "age": 9.0, "forms": []},
-        ]
-        cells = self.cells(peers=peers, demotion=0, forms=["current", "the other password"])
-        self.assertEqual(cells[7], "also the other password\n10.1.1.3 not changed")
 
     def test_lease(self) -> None:
         """
         The lease is that which ends first.
         """
         addresses = [{"text": "a", "lease": 1.86}, {"text": "b", "lease": 1.5}]
-        steps = [
-            {"name": "address", "state": "acquired"},
-            {"name": "step rules", "state": "failed"},
-            {"name": "step haproxy", "state": "acquiring"},
-        ]
-        cells = self.cells(
-            role="MASTER", master="", addresses=addresses, readiness="acquiring", steps=steps
-        )
+        cells = self.cells(role="MASTER", master="", addresses=addresses)
         self.assertEqual((cells[3], cells[5], cells[6]), ("this host", "a\nb", "1.5 s"))
-        self.assertEqual(cells[7].split("\n")[:2], ["acquiring step haproxy", "step rules failed"])
         self.assertIn("a, b", list(plainTable([cells]))[1])

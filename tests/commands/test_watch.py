@@ -98,7 +98,7 @@ class WatchTests(RunningTestCase):
         printed = self.watched(first, later, first)
         self.assertEqual(printed.count("GROUP"), 1)
         demoted = copy.deepcopy(later)
-        demoted["groups"][0]["demotion"] = 50
+        demoted["groups"][0]["notes"] = [{"text": "demoted 50", "remaining": None}]
         printed = self.watched(first, later, demoted, demoted)
         self.assertEqual(printed.count("GROUP"), 2)
         self.assertRegex(printed, r"(?m)\A\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\nGROUP ")

@@ -14,10 +14,8 @@ from zope.interface import implementer
 from tests.fakes import configured
 from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver
-from txcarp.logs.limits import SayOnce
-from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.diagnostics import Diagnostics
-from txcarp.membership.memory import Memory
+from txcarp.membership.memory import newMemory
 from txcarp.membership.peers import MAXIMUM, Peers
 from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
@@ -51,8 +49,7 @@ class DiagnosticsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        chronicle = Chronicle(self.clock, configured())
-        self.memory = Memory(SayOnce(self.clock), chronicle)
+        self.memory = newMemory(self.clock, configured())
         self.observers: list[IDiagnosisObserver] = []
         self.diagnostics = Diagnostics(
             configured(vhid=7, interface="eth0"), self.clock, self.memory, self.observers

@@ -23,9 +23,7 @@ from tests.simulation.test_pairs import pair
 from txcarp.clock.steady import SteadyClock
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
-from txcarp.logs.limits import SayOnce
-from txcarp.membership.chronicle import Chronicle
-from txcarp.membership.memory import Memory
+from txcarp.membership.memory import Memory, newMemory
 from txcarp.membership.reception import keyringOf
 from txcarp.membership.record import Record
 from txcarp.membership.sealing import RESERVED, SAVE_EVERY, Sealing
@@ -91,8 +89,7 @@ class SealingTestCase(SynchronousTestCase):
             C{sameProcess} makes another run in the same process instead.
         """
         if not settings.pop("sameProcess", False):
-            chronicle = Chronicle(self.clock, configured())
-            self.memories.append(Memory(SayOnce(self.clock), chronicle))
+            self.memories.append(newMemory(self.clock, configured()))
         disk = self.disk if disk is None else disk
         platform = FakePlatform(self.clock, Journal())
         self.store = settings.pop("store", StateStore(disk, self.clock, self.threads))
@@ -454,7 +451,7 @@ class SlewTests(SealingTestCase):
         self.patch(platform, "pauseSeconds", SteadyClock(machine.read))
         self.patch(platform, "wallSeconds", lambda: 1.8e9 + machine.read(time.CLOCK_MONOTONIC))
         configuration = configured()
-        memory = Memory(SayOnce(self.clock), Chronicle(self.clock, configuration))
+        memory = newMemory(self.clock, configuration)
         return machine, sealingOf(configuration, memory, platform)
 
     def test_slewed(self) -> None:

@@ -29,14 +29,12 @@ from tests.model.machine import (
     isBowOut,
     ticks,
 )
-from txcarp.logs.limits import SayOnce
 from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.candidate import CATCHING_UP, OwnStanding
 from txcarp.membership.channel import Channel
-from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.leaving import RESIGNATION
-from txcarp.membership.memory import Memory
+from txcarp.membership.memory import newMemory
 from txcarp.membership.reception import keyringOf
 from txcarp.membership.timers import MasterPauses, tolerated
 from txcarp.protocol import effects, events
@@ -131,7 +129,7 @@ class ProductionHost(Machine):
         """
         configuration: Any = self._configuration
         clock = Clock()
-        memory = Memory(SayOnce(clock), Chronicle(clock, configuration))
+        memory = newMemory(clock, configuration)
         ledger = DemotionLedger({DEMOTION: self.spec.demotion} if local.demoted else {})
         channels: dict[Family, Any] = {
             Family.IPV4: Channel(configuration, Family.IPV4, None)  # type: ignore[arg-type]

@@ -21,15 +21,19 @@ from txcarp.configuration.options import WRONG_USAGE
 from txcarp.configuration.places import CONTROL_SOCKET
 from txcarp.mastership.leases import DONE
 from txcarp.membership import draining
+from txcarp.membership.timeline import SEAMLESS
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.operate import acting, connections, control, streams
 from txcarp.operate.documents import SCHEMA
 from txcarp.operate.events import KEPT, EventLog, Record
+from txcarp.protocol.periods import Period, Who
+from txcarp.protocol.sealstate import PERIODS
 from txcarp.status import (
     AddressStatus,
     CheckStatus,
     FamilyStatus,
     HoldStatus,
+    Note,
     PastChange,
     PeerStatus,
     Status,
@@ -49,20 +53,36 @@ class ManualTests(SynchronousTestCase):
         text = (_ROOT.parent / "docs" / "control.rst").read_text(encoding="utf-8")
         self.text = text
         self.commands = (_ROOT.parent / "docs" / "commands.rst").read_text(encoding="utf-8")
-        self.group = text.partition("\nA group\n~~~")[2].partition("\nEvents\n~~~")[0]
+        self.group, _, rest = text.partition("\nA group\n~~~")[2].partition("\nWho was master")
+        self.timeline = rest.partition("\nEvents\n~~~")[0]
 
     def test_keys(self) -> None:
         """
         Each key of a group is described, and none that does not exist.
         """
-        parts = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, SyncStatus
+        parts = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, SyncStatus, Note
         kinds = (Status, *parts, FamilyStatus, PastChange, Change, Runs)
         names = {field.name for kind in kinds for field in attrs.fields(kind)}
         quoted = set(re.findall(r"``(\w+)``", self.group))
         self.assertEqual(names - quoted, set())
         terms = [line for line in self.group.splitlines() if line.startswith("``")]
         described = re.findall(r"``(\w+)``", " ".join(terms))
-        self.assertEqual(set(described), {field.name for field in attrs.fields(Status)})
+        added = {"notes", "problem"}
+        self.assertEqual(set(described), {field.name for field in attrs.fields(Status)} | added)
+
+    def test_periods(self) -> None:
+        """
+        Each key of a period and each value of C{who} is described, and the limits.
+        """
+        names = {field.name for field in attrs.fields(Period)} | {"label", "explanation"}
+        keys = self.timeline.partition("these keys:")[2]
+        terms = [line for line in keys.splitlines() if line.startswith("``")]
+        self.assertEqual(set(re.findall(r"``(\w+)``", " ".join(terms))), names)
+        words = {one.name.lower() for one in Who}
+        self.assertEqual(words - set(re.findall(r"``(\w+)``", self.timeline)), set())
+        text = " ".join(self.timeline.split())
+        self.assertIn(f"A group has {PERIODS} of them", text)
+        self.assertIn(f"within {SEAMLESS * 1000:.0f} ms", text)
 
     def test_events(self) -> None:
         """

@@ -44,48 +44,20 @@ def row(group: dict[str, Any]) -> tuple[str, ...]:
         f"{peer['age']:.1f} s" if peer else "-",
         "\n".join(one["text"] for one in addresses),
         f"{min(leases):.1f} s" if leases else "-",
-        "\n".join(_notes(group)),
+        "\n".join(_note(group, note) for note in group["notes"]),
     )
 
 
-def _notes(group: dict[str, Any]) -> Iterator[str]:
-    if group["readiness"] in ("acquiring", "releasing"):
-        # A step that takes long or hangs is what this host waits for.
-        doing = [one["name"] for one in group["steps"] if one["state"] == group["readiness"]]
-        yield " ".join([group["readiness"], *doing])
-    for step in group["steps"]:
-        if step["state"] == "failed":
-            yield f"{step['name']} failed"
-    if group["demotion"]:
-        yield f"demoted {group['demotion']}"
-    sync = group.get("sync")
-    if sync is not None:
-        yield from (f"master silent on {one}" for one in sync["silent"])
-        if sync["insists"]:
-            yield "took over because of a silent side"
-    for hold in group["holds"]:
-        yield hold["explanation"] if hold["reason"] != "drained" else _drain(group, hold)
-    for form in group["forms"][1:]:
-        yield f"also {form}"
-    for peer in group["peers"]:
-        if peer["forms"] and "current" not in peer["forms"]:
-            yield f"{peer['source']} not changed"
-    if not group["running"]:
-        yield "not running"
-
-
-def _drain(group: dict[str, Any], hold: dict[str, Any]) -> str:
+def _note(group: dict[str, Any], note: dict[str, Any]) -> str:
     """
-    By whom a host is drained, and until when.
+    A note, and until when it holds.
     """
-    words, actor = "drained", hold["actor"]
-    if actor is not None:
-        words += f" by {actor['name'] or actor['uid']}"
-    if hold["remaining"] is not None:
-        form = "%H:%M:%S" if hold["remaining"] < _DAY else "%b %d %H:%M"
-        when = time.localtime(group["time"] + hold["remaining"])
-        words += time.strftime(f" until {form}", when)
-    return words
+    left: float | None = note["remaining"]
+    if left is None:
+        return str(note["text"])
+    form = "%H:%M:%S" if left < _DAY else "%b %d %H:%M"
+    until = time.strftime(form, time.localtime(group["time"] + left))
+    return f"{note['text']} until {until}"
 
 
 def _clock(group: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ In reading order:
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.
   - C{chronicle}: remembers what may have led to a role, and tells observers what happens.
+  - C{timeline}: remembers who was master when.
   - C{ready}: waits until this host is master, and ready.
   - C{observers}: calls observers, which may fail.
   - C{firewall}: notices that the firewall of this host drops advertisements of peers.

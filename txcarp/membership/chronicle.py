@@ -14,6 +14,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IOccurrenceObserver
 from txcarp.membership.observers import tellAll
 from txcarp.membership.peers import Succession
+from txcarp.membership.timeline import Timeline
 from txcarp.occurrences import Occurrence, OccurrenceKind, ofChange
 from txcarp.protocol.actor import Actor
 
@@ -38,12 +39,19 @@ class Chronicle:
 
     @ivar observers: Called with each occurrence.  While there are none, changes of role need not
         be told.
+    @ivar timeline: Who was master when.
     @ivar past: The last occurrences besides changes of role, each with its time in seconds of the
         clock.
     """
 
-    def __init__(self, clock: IReactorTime, configuration: VirtualHostConfiguration) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        configuration: VirtualHostConfiguration,
+        timeline: Timeline,
+    ) -> None:
         self._clock = clock
+        self.timeline = timeline
         self.observers: list[IOccurrenceObserver] = []
         self.past: deque[tuple[float, Occurrence]] = deque(maxlen=REMEMBERED)
         self.adopt(configuration)
@@ -84,6 +92,8 @@ class Chronicle:
         )
         if kind in _CAUSES:
             self.past.append((self._clock.seconds(), occurrence))
+        if kind is OccurrenceKind.HOLD:
+            self.timeline.held(reason)
         self._report(occurrence)
 
     def otherMaster(self, new: Succession) -> None:

@@ -281,6 +281,7 @@ class Diagnostics:
         self._rivalLast = now
         since = now - self._rivalSince
         if since > patience:
+            self._memory.chronicle.timeline.rival(peer, since)
             self.found(Finding.TWO_MASTERS, peer, f"for {since:.1f} s so far")
 
 

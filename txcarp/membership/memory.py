@@ -4,15 +4,20 @@ The state of a virtual host that outlives a run.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from txcarp.change import Change
+from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.peers import Peers
+from txcarp.membership.timeline import Timeline
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.family import Family
 from txcarp.protocol.freshness import Freshness
@@ -113,3 +118,18 @@ class Memory:
     changes: deque[tuple[float, Change]] = attrs.field(
         factory=lambda: deque(maxlen=CHANGES)
     )
+
+
+def newMemory(
+    clock: IReactorTime,
+    configuration: VirtualHostConfiguration,
+    wallSeconds: Callable[[], float] = time.time,
+) -> Memory:
+    """
+    The state of a virtual host that has not run yet.
+
+    @param wallSeconds: Returns the seconds since 1970.
+    """
+    peers = Peers()
+    chronicle = Chronicle(clock, configuration, Timeline(clock, wallSeconds, peers))
+    return Memory(SayOnce(clock), chronicle, peers=peers)

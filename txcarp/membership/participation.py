@@ -69,6 +69,10 @@ from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import LEAVING
 
+#: Seconds until another master is saved, at most.  The first moments after a take-over have more
+#: important work.
+_SOON = 5.0
+
 
 @implementer(ILinkObserver, IPacketReceiver)
 class Participation:
@@ -131,6 +135,7 @@ class Participation:
         self._damping = Damping(configuration, clock, self.holds)
         self._readiness = Readiness(configuration, clock, self.holds, self.transportChanged)
         record = Record(configuration, memory, platform)
+        memory.chronicle.timeline.changed = partial(record.changed, _SOON)
         self._sealing = Sealing(configuration, keyring, memory, platform, record)
         self.advertiser = Advertiser(
             configuration, keyring, self._sealing, self.ledger, channels, platform.random, memory
@@ -482,13 +487,18 @@ class Participation:
             if isMaster:
                 self._contested(peer.source, now)
             new = self._memory.peers.heard(event, now)
-            if new is not None and not isMaster:
-                self._memory.chronicle.otherMaster(new)
+            if not isMaster:
+                timeline = self._memory.chronicle.timeline
+                if peer.source != timeline.other:
+                    timeline.heard(peer.source, new)
+                if new is not None:
+                    self._memory.chronicle.otherMaster(new)
             # Without seals, an attacker could fill the list with invented hosts.
             if self._follows and (event.sealed or not self._seals):
                 self._channels[peer.family].follow(peer.source)
         else:
             self._memory.peers.left(peer.source)
+            self._memory.chronicle.timeline.left(peer.source)
         if self.candidate.isOld():
             event = attrs.evolve(event, isOld=True)
         self.candidate.decide(event)

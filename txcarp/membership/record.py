@@ -13,13 +13,14 @@ from twisted.logger import Logger
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.membership.memory import Drain, Memory
-from txcarp.protocol.sealstate import SavedDrain, SealState
+from txcarp.protocol.sealstate import PERIODS, SavedDrain, SealState
 from txcarp.statefile import BadState
 
 
 class Record:
     """
-    The line of one virtual host in the state store: the state of its seals, and its drain.
+    The line of one virtual host in the state store: the state of its seals, its drain, and who was
+    master when.
     """
 
     _log = Logger()
@@ -54,7 +55,7 @@ class Record:
 
     def load(self) -> SealState:
         """
-        Return the saved state, and recall the drain of an earlier process.
+        Return the saved state, and recall the drain and the periods of an earlier process.
         """
         state = SealState()
         if self._store is None:
@@ -72,14 +73,17 @@ class Record:
         if not self._memory.isRecalled:
             self._memory.isRecalled = True
             self._recall(state.drain)
+            self._memory.chronicle.timeline.recall(state.periods, state.saved)
         return state
 
-    def changed(self) -> None:
+    def changed(self, within: float = 0.0) -> None:
         """
         Save the state soon.
+
+        @param within: Seconds until then, at most.
         """
         if self._store is not None:
-            self._store.changed(self.group, self._snapshot, within=0.0)
+            self._store.changed(self.group, self._snapshot, within)
 
     def save(self) -> Deferred[bool]:
         """
@@ -106,4 +110,5 @@ class Record:
             left = None if drain.until is None else max(0.0, drain.until - self._clock.seconds())
             until = None if left is None else self._wall() + left
             saved = SavedDrain(until, left, drain.actor)
-        return attrs.evolve(self._seals(), drain=saved)
+        periods = self._memory.chronicle.timeline.now()[-PERIODS:]
+        return attrs.evolve(self._seals(), drain=saved, periods=periods, saved=self._wall())

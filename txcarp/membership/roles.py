@@ -154,6 +154,7 @@ class Roles:
         """
         self._memory.changes.append((self._clock.seconds(), change))
         chronicle = self._memory.chronicle
+        chronicle.timeline.roleChanged(change)
         if chronicle.observers:
             chronicle.changed(change)
         if self._observers:  # the daemon has none

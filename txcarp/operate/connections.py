@@ -358,6 +358,8 @@ def write(request: http.Request, answer: Answer) -> None:
     """
     request.setResponseCode(answer.code)
     _head(request, answer.contentType)
+    for name, value in answer.headers:
+        request.responseHeaders.setRawHeaders(name, [value])
     request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
     request.write(answer.body)
     request.finish()
@@ -384,6 +386,9 @@ def stream(request: http.Request, answer: Streaming, end: Callable[[], object]) 
 def _head(request: http.Request, contentType: bytes) -> None:
     request.responseHeaders.setRawHeaders(b"Content-Type", [contentType])
     request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-store"])
+    # A browser must not take an answer for anything else, or give it to another site.
+    request.responseHeaders.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
+    request.responseHeaders.setRawHeaders(b"Cross-Origin-Resource-Policy", [b"same-origin"])
 
 
 def credentialsOf(connection: socket.socket) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from txcarp.change import FileStatus, ReloadResult
 from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
 from txcarp.operate.acting import LONGEST_WAIT, MAINTENANCE, Acting, BadTerms, Terms
-from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, refusal
+from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, plain, refusal
 from txcarp.operate.gathering import Gathering
 from txcarp.operate.scraping import Metrics
 from txcarp.operate.streams import EVENT_STREAM, LINES, MOST_READERS, Reader, Streams
@@ -108,17 +108,26 @@ class Control:
     _log = Logger()
 
     def __init__(
-        self, carp: CARPService, reactor: IReactorTime, reloader: IReloader | None = None
+        self,
+        carp: CARPService,
+        reactor: IReactorTime,
+        reloader: IReloader | None = None,
+        page: Answer | None = None,
     ) -> None:
         """
         @param reloader: Reads the configuration file again; C{None} if there is none.
+        @param page: The page for browsers (L{txcarp.operate.page}); C{None} for none.
         """
+        self._page = page
         self._carp = carp
         self._reloader = reloader
         self.streams = Streams(carp, reactor)
         self._metrics = Metrics(carp, reactor, reloader)
         self._gathering: Gathering[bytes] = Gathering(
             reactor, lambda: [partial(_status, host) for host in carp.virtualHosts]
+        )
+        self._timelines: Gathering[tuple[VirtualHost, bytes]] = Gathering(
+            reactor, lambda: [partial(_timeline, host) for host in carp.virtualHosts]
         )
         self._problems: Gathering[str] = Gathering(
             reactor, lambda: [partial(_problem, host) for host in carp.virtualHosts]
@@ -149,6 +158,12 @@ class Control:
                 return self._overview()
             case ("v1", "events"):
                 return self._events(request)
+            case ("v1", "timeline"):
+                self._must(request, "GET")
+                return self._timeline(request)
+            case ("",) | () if self._page is not None:
+                self._must(request, "GET")
+                return self._page
             case ("healthz",):
                 self._must(request, "GET")
                 return answer({"healthy": True})
@@ -160,7 +175,8 @@ class Control:
                 return self._metrics.answer()
             case ("v1", "groups", name):
                 self._must(request, "GET")
-                return answer({"group": self._host(name).status()})
+                whole = _status(self._host(name))
+                return Answer(200, b'{"schema": %d, "group": %s}\n' % (SCHEMA, whole))
             case ("v1", "groups", name, "explain"):
                 self._must(request, "GET")
                 explanation = self._host(name).explain()
@@ -202,14 +218,31 @@ class Control:
         if self._reloader is not None:
             file = yield self._reloader.status()
         groups: tuple[bytes, ...] = yield self._gathering.gather()
+        now = self._carp.platform.wallSeconds()
         head = {
             "schema": SCHEMA,
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "time": now,
             "configuration": file,
         }
         whole = b", ".join(groups)
+        return Answer(200, encoded(head)[:-1] + b', "groups": [' + whole + b"]}\n")
+
+    @inlineCallbacks
+    def _timeline(self, request: Request) -> Generator[Deferred[Any], Any, Answer]:
+        """
+        Who was master when, in some groups, or in all.
+        """
+        wanted = [self._host(name) for name in request.query.get("group", ())]
+        found: Sequence[tuple[VirtualHost, bytes]]
+        if wanted:
+            found = [_timeline(host) for host in dict.fromkeys(wanted)]
+        else:
+            found = yield self._timelines.gather()
+        head = {"schema": SCHEMA, "time": self._carp.platform.wallSeconds()}
+        whole = b", ".join(one for _, one in found)
         return Answer(200, encoded(head)[:-1] + b', "groups": [' + whole + b"]}\n")
 
     def _host(self, name: str) -> VirtualHost:
@@ -383,19 +416,7 @@ def _problem(host: VirtualHost) -> str:
     """
     What is not in order in a group, with its name; an empty string if all is well.
     """
-    status = host.status()
-    why = ""
-    if not status.running:
-        why = "this host takes no part in it"
-    elif status.holds:
-        held = ", ".join(hold.explain() for hold in status.holds)
-        why = f"this host is held back from the election ({held})"
-    elif failing := [one.name for one in status.checks if one.health != "good"]:
-        why = f"not good: {', '.join(failing)}"
-    elif status.role is Role.MASTER and not status.complete:
-        why = "this master is not ready"
-    elif status.role is not Role.MASTER and not status.master:
-        why = "no master is heard"
+    why = host.status().problem
     return f"{host.configuration.display}: {why}" if why else ""
 
 
@@ -408,7 +429,21 @@ def _aboutReadiness(found: Sequence[str]) -> Answer:
 
 
 def _status(host: VirtualHost) -> bytes:
-    return encoded(host.status())
+    status = host.status()
+    return encoded({**plain(status), "notes": status.notes, "problem": status.problem})
+
+
+def _timeline(host: VirtualHost) -> tuple[VirtualHost, bytes]:
+    configuration = host.configuration
+    return host, encoded(
+        {
+            "name": configuration.name,
+            "title": configuration.title,
+            "periods": [
+                {**plain(period), "label": period.label} for period in host.periods()
+            ],
+        }
+    )
 
 
 def _aboutReload(result: ReloadResult) -> Answer:

@@ -34,11 +34,13 @@ class Answer:
     @ivar code: The HTTP status code.
     @ivar body: The document.
     @ivar contentType: Its media type.
+    @ivar headers: Other headers of the answer.
     """
 
     code: int
     body: bytes
     contentType: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def answer(document: Mapping[str, object], code: int = 200) -> Answer:

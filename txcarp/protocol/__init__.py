@@ -14,6 +14,7 @@ In reading order:
   - C{events}: everything that can happen to a virtual host.
   - C{effects}: everything that the election can ask a host to do, roles, and reasons.
   - C{election}: the states, and what each event means in them.
+  - C{periods}: who was master when.
   - C{together}: sets of virtual hosts that are master together or not at all.
   - C{explain}: what the election would decide, for people.
   - C{dialect}: the table of differences between ucarp, FreeBSD and OpenBSD.

@@ -1,5 +1,6 @@
 """
-What a virtual host must still know after a restart: the state of its seals, and its drain.
+What a virtual host must still know after a restart: the state of its seals, its drain, and who was
+master when.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import attrs
 
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.freshness import SealedSource
+from txcarp.protocol.periods import Period
 from txcarp.protocol.seal import Ticks
+
+#: How many periods are remembered.
+PERIODS = 32
 
 
 @attrs.frozen
@@ -49,12 +54,16 @@ class SealState:
     @ivar unsealed: The last counters without a seal that were heard, where hosts draw one at their
         start.
     @ivar drain: Its drain; C{None} if it is not drained.
+    @ivar periods: Who was master when, the newest at the end.
+    @ivar saved: When this was saved, in seconds since 1970.
     """
 
     tick: int = 0
     sources: Mapping[bytes, SealedSource] = attrs.field(factory=dict)
     unsealed: tuple[int, ...] = ()
     drain: SavedDrain | None = None
+    periods: tuple[Period, ...] = ()
+    saved: float = 0.0
 
 
 def resumedTicks(last: int, sources: Iterable[SealedSource]) -> Ticks:
