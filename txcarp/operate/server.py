@@ -41,8 +41,12 @@ class InUse(Exception):
 class _Port(unix.Port):
     """
     A Unix socket whose file may be gone or replaced when it is closed.
+
+    @ivar path: The path of the file.
+    @ivar identity: The device and the inode of the file.
     """
 
+    path = ""
     identity: tuple[int, int] | None = None
 
     @property
@@ -64,8 +68,8 @@ class _Port(unix.Port):
         Remove the file if it is that of this socket.
         """
         with suppress(OSError):
-            if _identity(self._bindPath) == self.identity:
-                os.unlink(self._bindPath)
+            if _identity(self.path) == self.identity:
+                os.unlink(self.path)
         tcp.Port.connectionLost(self, reason)
 
 
@@ -153,7 +157,7 @@ class ControlService(Opening):
             os.fsencode(self._path), factory, MOST_CLIENTS, _MODE, reactor=self._reactor
         )
         port.startListening()  # type: ignore[no-untyped-call]
-        port.identity = _identity(self._path)
+        port.path, port.identity = self._path, _identity(self._path)
         self._give(self._path)
         return port
 
