@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import Directive
 from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
 
 _ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(_ROOT))
+sys.path[:0] = [str(_ROOT), str(_ROOT / "docs")]
 
-import txcarp  # noqa: E402  (it is the one beside this directory)
+# These are the ones of this source, whatever else is installed.
+from drawings import DRAWINGS  # noqa: E402
+
+import txcarp  # noqa: E402
 
 project = "txcarp"
 author = "the authors of txcarp"
@@ -31,6 +35,27 @@ html_static_path = ["static"]
 html_css_files = ["manual.css"]
 html_show_sphinx = False
 html_copy_source = False
+
+
+class Drawing(Directive):
+    """
+    C{.. drawing:: NAME}: a drawing of C{drawings.py}, with a caption.
+    """
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """
+        The figure.
+        """
+        name = self.arguments[0]
+        if name not in DRAWINGS:
+            raise self.error(f"there is no drawing {name!r}, but {', '.join(DRAWINGS)}")
+        figure = nodes.container(classes=["drawing"])
+        figure += nodes.raw("", DRAWINGS[name], format="html")
+        self.state.nested_parse(self.content, self.content_offset, figure)
+        return [figure]
 
 
 def _documented(
@@ -53,4 +78,5 @@ def setup(app: Sphinx) -> None:
     """
     What is ours.
     """
+    app.add_directive("drawing", Drawing)
     app.add_role("api", _documented)
