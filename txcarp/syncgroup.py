@@ -179,7 +179,8 @@ class Member:
         change = _change(decided)
         if change.reason is Reason.BOW_OUT and self._left is None:
             return BACKUP, ()
-        match group.mayTakeOver(self, change.reason):
+        hasLooked = isinstance(event, events.DeadlinePassed) and event.hasLooked
+        match group.mayTakeOver(self, change.reason, hasLooked):
             case Answer.YES:
                 group.takeOver(self, change)
                 return decided
@@ -442,16 +443,19 @@ class SyncGroup:
         """
         return [member.side(isAsking=isAsking) for member in self.members.values()]
 
-    def mayTakeOver(self, member: Member, reason: Reason) -> Answer:
+    def mayTakeOver(self, member: Member, reason: Reason, hasLooked: bool) -> Answer:
         """
         Whether the set takes over because one member would.
+
+        @param hasLooked: Whether the packets that wait anywhere arrived after the member decided
+            to look again.
         """
         if reason is Reason.SILENCE:
             # Of many members, all but the last one find that out without looking at all facts.
             for other in self.members.values():
                 if other is not member and other.isListening:
                     return Answer.NO
-        return together.mayTakeOver(self.sides(isAsking=True), member.name, reason)
+        return together.mayTakeOver(self.sides(isAsking=not hasLooked), member.name, reason)
 
     def takeOver(self, asking: Member, change: effects.ChangeRole) -> None:
         """

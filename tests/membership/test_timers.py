@@ -28,8 +28,10 @@ class Watched:
     @ivar silent: Each time when the master was heard while a family was silent, that family, and
         the family in which the master was heard.
     @ivar unread: Whether there are unread packets.
-    @ivar looks: The number of times that the deadline looked for unread packets.
+    @ivar reads: The number of times that the deadline had unread packets read.
+    @ivar arrived: Whether the master has been heard, once they are read.
     @ivar asleep: Seconds for which the machine slept.
+    @ivar hasLooked: Whether the last event said so.
     @ivar slept: The time and the pause of each L{Slept}, after which the deadline is set to three
         seconds.
     """
@@ -42,14 +44,17 @@ class Watched:
         self.waiting: list[bool] = []
         self.silent: list[tuple[float, Family, Family]] = []
         self.unread = False
-        self.looks = 0
+        self.reads = 0
+        self.arrived = False
         self.asleep = 0.0
         self.slept: list[tuple[float, float]] = []
+        self.hasLooked = False
         self.deadline = MasterDown(
             self.clock,
             families,
             self._expired,
-            self._hasUnread,
+            lambda: self.unread,
+            self._readUnread,
             lambda: self.clock.seconds() + self.asleep,
             tolerated=tolerated,
             anyFamily=any,
@@ -71,10 +76,13 @@ class Watched:
         assert isinstance(event, DeadlinePassed)
         self.expired.append((self.clock.seconds(), event.lateness))
         self.waiting.append(event.unread)
+        self.hasLooked = event.hasLooked
 
-    def _hasUnread(self) -> bool:
-        self.looks += 1
-        return self.unread
+    def _readUnread(self) -> None:
+        self.reads += 1
+        if self.arrived:
+            self.arrived = False
+            self.deadline.arm(3.0, _4)
 
     def run(self, until: float) -> None:
         """
@@ -425,49 +433,42 @@ class SecondLookTests(SynchronousTestCase):
         self.watched.clock.advance(10.0)
         self.watched.expired.clear()
 
-    def test_nothingThere(self) -> None:
+    def test_silent(self) -> None:
         """
-        Without unread packets, the deadline is reported again, as if it was noticed in time.
+        What has arrived is read, and then the deadline is reported again, as if it was noticed in
+        time.  In a flood, more packets wait by then.
         """
-        self.watched.deadline.lookAgain(0.25)
-        self.watched.run(20)
-        self.assertEqual(self.watched.expired, [(10.25, 0.0)])
-
-    def test_unread(self) -> None:
-        """
-        It is deferred while there are unread packets.
-        """
-        self.watched.unread = True
-        self.watched.deadline.lookAgain(0.25)
-        self.watched.run(12)
-        self.assertEqual(self.watched.expired, [])
-        self.watched.unread = False
-        self.watched.run(20)
-        self.assertEqual(self.watched.expired, [(12.25, 0.0)])
-        self.assertEqual(self.watched.waiting[-1:], [False])
-
-    def test_notForEver(self) -> None:
-        """
-        A flood of packets does not defer it for ever.
-        """
-        self.watched.unread = True
-        self.watched.deadline.lookAgain(0.25)
-        self.watched.run(60)
-        self.assertEqual(self.watched.expired, [(10 + 100 * 0.25, 0.0)])
-        self.assertLess(self.watched.looks, 101)
-
-    def test_countedAnew(self) -> None:
-        """
-        Each second look waits equally long.
-        """
-        self.watched.unread = True
-        for _ in range(3):
+        for unread in (False, True):
+            self.watched.unread = unread
             self.watched.deadline.lookAgain(0.25)
-            self.watched.run(self.watched.clock.seconds() + 20)
-            self.watched.heard(1.0, _4)
-            self.watched.clock.advance(5.0)
-            self.assertEqual(self.watched.expired.pop()[1], 4.0)
-            self.assertEqual(self.watched.expired, [])
+            self.watched.run(20)
+            self.assertEqual(self.watched.expired, [(10.25, 0.0)])
+            self.assertEqual((self.watched.waiting[-1:], self.watched.hasLooked), ([False], True))
+            self.assertEqual(self.watched.reads, 1)
+            self.setUp()
+
+    def test_arrived(self) -> None:
+        """
+        The master may be heard in what has arrived.
+        """
+        self.watched.arrived = True
+        self.watched.deadline.lookAgain(0.25)
+        self.watched.run(13.125)
+        self.assertEqual((self.watched.reads, self.watched.expired), (1, []))
+        self.watched.run(20)
+        self.assertEqual(self.watched.expired, [(13.25, 0.0)])
+        self.assertFalse(self.watched.hasLooked)
+
+    def test_over(self) -> None:
+        """
+        The look is over when the deadline is reported, so that it makes no later timer seem late.
+        """
+        self.watched = Watched(_4, tolerated=1.0)
+        self.watched.deadline.arm(3.0)
+        self.watched.run(3.0)
+        self.watched.deadline.lookAgain(0.25)
+        self.watched.run(30)
+        self.assertEqual(self.watched.deadline.slept(), 0.0)
 
     def test_heard(self) -> None:
         """

@@ -155,6 +155,7 @@ class Participation:
             self._channels,
             self.tell,
             unread,
+            self._readUnread,
             platform.pauseSeconds,
             tolerated=tolerated(configuration),
             anyFamily=configuration.anyFamily,
@@ -437,9 +438,15 @@ class Participation:
         """
         later = event, *self._events
         self._events.clear()
+        self._readUnread()
+        self._events.extend(later)
+
+    def _readUnread(self) -> None:
+        """
+        Handle the packets that wait in the sockets.
+        """
         for channel in self._channels.values():
             channel.transport.readUnread()
-        self._events.extend(later)
 
     # Packets.
 

@@ -30,9 +30,6 @@ _HIGHEST_SKEW = 255
 #: The part of an interval by which a beat may seem early.
 _ROUNDING = 1e-6
 
-#: The number of times that a passed deadline waits for unread packets.
-_MAXIMUM_LOOKS = 100
-
 
 def cancel(call: IDelayedCall | None) -> None:
     """
@@ -89,6 +86,7 @@ class MasterDown:
 
     @ivar silent: The families whose own deadline has passed.
     @ivar hasUnread: Returns whether unread packets wait, which may be from the master.
+    @ivar readUnread: Handles the packets that have arrived by now, however many follow.
     """
 
     def __init__(
@@ -97,6 +95,7 @@ class MasterDown:
         families: Iterable[Family],
         tell: Callable[[Event], None],
         hasUnread: Callable[[], bool],
+        readUnread: Callable[[], None],
         pauseSeconds: Callable[[], float],
         *,
         tolerated: float,
@@ -114,6 +113,7 @@ class MasterDown:
         self._families = tuple(families)
         self._tell = tell
         self.hasUnread = hasUnread
+        self.readUnread = readUnread
         self._pauseSeconds = pauseSeconds
         self._tolerated = tolerated
         #: How far that clock was ahead of the other one when a timer was set.
@@ -124,7 +124,6 @@ class MasterDown:
         self._wakes: dict[Family, float] = {}
         self._deaf: frozenset[Family] = frozenset()
         self._second: IDelayedCall | None = None
-        self._looks = 0
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
@@ -202,14 +201,13 @@ class MasterDown:
 
     def lookAgain(self, delay: float) -> None:
         """
-        Tell L{DeadlinePassed} again, without lateness or unread packets, when the reactor has
-        had time to read the waiting packets.
+        Tell L{DeadlinePassed} again, without lateness or unread packets, when packets that were
+        on their way have had time to arrive, and all of them are read.
 
-        @param delay: Seconds until then.  They are repeated, a limited number of times, while
-            packets still wait.
+        @param delay: Seconds until then.
         """
         cancel(self._second)
-        self._second = self._clock.callLater(delay, self._looked, delay)
+        self._second = self._clock.callLater(delay, self._looked)
         self._ahead = self._pauseSeconds() - self._clock.seconds()
 
     def _wait(self, delay: float, family: Family) -> None:
@@ -231,7 +229,6 @@ class MasterDown:
     def _forgetSecondLook(self) -> None:
         cancel(self._second)
         self._second = None
-        self._looks = 0
 
     def _woke(self, family: Family) -> None:
         if slept := self.slept():
@@ -255,14 +252,16 @@ class MasterDown:
             return not self.silent <= self._deaf
         return len(self.silent) == len(self._families)
 
-    def _looked(self, delay: float) -> None:
-        self._looks += 1
+    def _looked(self) -> None:
         if slept := self.slept():
             self._tell(Slept(slept))
-        elif self._looks < _MAXIMUM_LOOKS and self.hasUnread():
-            self.lookAgain(delay)
-        else:
-            self._tell(DeadlinePassed())
+            return
+        # In a flood packets wait at any time.  Those that follow the ones that are read here say
+        # nothing about the time before the deadline.
+        self.readUnread()
+        if self._second is not None and self.hasPassed:
+            self._forgetSecondLook()
+            self._tell(DeadlinePassed(hasLooked=True))
 
 
 class Rhythm:

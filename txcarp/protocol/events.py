@@ -98,10 +98,13 @@ class DeadlinePassed(Event):
 
     @ivar lateness: Seconds from the deadline to the moment at which this was noticed.
     @ivar unread: Whether unread packets wait, which may be from the master.
+    @ivar hasLooked: Whether this host has looked again since, and read everything that had
+        arrived.
     """
 
     lateness: float = 0.0
     unread: bool = False
+    hasLooked: bool = False
 
 
 @attrs.frozen

@@ -1,0 +1,228 @@
+"""
+A flood of packets at the door of a backup while its master dies: txcarp beside ucarp.
+
+    python -m benchmarks.floods --runs 3
+
+Two hosts share an address, each with the default timing; then a third host on the segment sends
+packets of protocol 112 with the number of their group to the group, as fast as said, with a wrong
+digest.  After some seconds the master is cut off and killed.  The table shows by how much the
+first advertisement of the backup came later than its dead time, and how much processor time the
+backup used meanwhile.
+
+The flood is received by both hosts, by the bridge and by the machine that all of them share: its
+own cost is the difference between the backups.  Everything happens in network namespaces of this
+process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet import task
+
+from benchmarks.contestants import ASSIGNING, UCARP, Contestant, strike
+from benchmarks.measuring import execute, expectPositive, say, until
+from benchmarks.scenes import ADDRESSES
+from tests import crafted
+from tests.lab.daemons import Daemon
+from tests.lab.wire import STRANGER, Wire
+from txcarp.testbed import Node, Testbed
+
+#: Seconds of silence after which a backup with the default timing takes over.
+_DEADLINE = 3.0
+
+#: Seconds of the flood before the master dies, and after which a backup counts as stuck.
+_BEFORE, _PATIENCE = 2.0, 15.0
+
+#: Packets that are sent in one go, and the source of all.
+_BURST, _SOURCE = 16, "10.99.0.77"
+
+_GROUP = bytes.fromhex("01005e000012")
+_VHID = 7
+
+#: Packets in a second.
+_RATES = (0, 10_000, 30_000, 100_000)
+
+
+@attrs.frozen
+class Outcome:
+    """
+    One death of a master in a flood.
+
+    @ivar late: Seconds from the end of the dead time to the first advertisement of the backup.
+    @ivar load: The part of one processor that the backup used.
+    @ivar rate: Packets of the flood in a second.
+    """
+
+    late: float
+    load: float
+    rate: float
+
+
+def _flood(rate: int) -> None:
+    """
+    Send packets until the standard input ends, and write how many.
+    """
+    body = crafted.payload(vhid=_VHID, advbase=1, badDigest=True)
+    source = STRANGER + bytes(4)
+    frame = _GROUP + source + b"\x08\x00" + crafted.packet(body, source=_SOURCE)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sock.bind(("eth0", 0))
+    os.set_blocking(0, False)
+    sent, began = 0, time.monotonic()
+    while True:
+        due = int((time.monotonic() - began) * rate)
+        for _ in range(min(due - sent, _BURST)):
+            sock.send(frame)
+            sent += 1
+        if due - sent < _BURST:
+            time.sleep(_BURST / rate / 2)
+        if sent % (64 * _BURST) < _BURST:
+            try:
+                if os.read(0, 1) == b"":
+                    break
+            except BlockingIOError:
+                pass
+    print(sent / (time.monotonic() - began))
+
+
+def _startFlood(node: Node, rate: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.floods", "--flood", str(rate)]
+    with node.inside():
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _processorSeconds(pid: int) -> float:
+    """
+    The processor time that a process has used.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(reactor: Any, contestant: Contestant, rate: int) -> Outcome:
+    """
+    Let a master die in a flood.
+
+    @param rate: Packets in a second.
+    """
+    daemons: list[Daemon] = []
+    flood: subprocess.Popen[bytes] | None = None
+    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
+        nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
+        wire = Wire(reactor, testbed.lan)
+        a, b = ADDRESSES["a"], ADDRESSES["b"]
+        try:
+            for name, state in (("a", "MASTER"), ("b", "BACKUP")):
+                home = Path(directory, name)
+                daemon = contestant.start(reactor, nodes[name], ADDRESSES[name], home)
+                daemons.append(daemon)
+                what = f"{contestant.name} is {state}"
+                await until(reactor, partial(_isIn, daemon, state), what, daemon)
+            if rate:
+                flood = _startFlood(nodes["client"], rate)
+            used, began = _processorSeconds(daemons[1].pid), time.monotonic()
+            await task.deferLater(reactor, _BEFORE)
+            strike(daemons[0], signal.SIGSTOP)
+            nodes["a"].cut()
+            strike(daemons[0], signal.SIGKILL)
+            await until(
+                reactor, lambda: wire.of(b), "the backup takes over", within=_PATIENCE
+            )
+            load = (_processorSeconds(daemons[1].pid) - used) / (time.monotonic() - began)
+            first = wire.of(b)[0].time
+            last = [advert.time for advert in wire.of(a) if advert.time < first][-1]
+            reached = 0.0
+            if flood is not None:
+                reached = float(flood.communicate()[0])
+                flood = None
+            return Outcome(first - last - _DEADLINE, load, reached)
+        finally:
+            if flood is not None:
+                flood.kill()
+                flood.communicate()
+            wire.stop()
+            for daemon in daemons:
+                strike(daemon, signal.SIGKILL)
+                await daemon.exit
+
+
+def _isIn(daemon: Daemon, state: str) -> bool:
+    return daemon.state == state
+
+
+async def run(reactor: Any, options: argparse.Namespace) -> int:
+    """
+    Measure all rates, and print the table.
+
+    @return: The exit status.
+    """
+    cells = []
+    for rate in options.rates:
+        for contestant in (ASSIGNING, UCARP):
+            missing = contestant.missing()
+            if missing:
+                say(f"{contestant.name} takes no part: {missing}")
+                continue
+            for _ in range(options.runs):
+                outcome = await measure(reactor, contestant, rate)
+                cells.append({"program": contestant.name, "wanted": rate, **attrs.asdict(outcome)})
+                say(
+                    f"{contestant.name:8}{rate:8}/s  {outcome.late * 1000:8.1f} ms late, "
+                    f"{outcome.load:4.0%} of a processor, at {outcome.rate:.0f}/s"
+                )
+    if options.json:
+        print(json.dumps(cells, indent=2))
+        return 0
+    print(f"\n{'program':10}{'packets/s':>10}{'late: median':>14}{'worst':>10}{'processor':>11}")
+    for rate in options.rates:
+        for name in dict.fromkeys(cell["program"] for cell in cells):
+            found = [cell for cell in cells if (cell["program"], cell["wanted"]) == (name, rate)]
+            late = [cell["late"] * 1000 for cell in found]
+            load = statistics.median(cell["load"] for cell in found)
+            reached = statistics.median(cell["rate"] for cell in found)
+            print(
+                f"{name:10}{reached:10.0f}{statistics.median(late):11.1f} ms{max(late):7.1f} ms"
+                f"{load:11.0%}"
+            )
+    return 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    Run the command.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.floods",
+        description="Measure how late a backup takes over in a flood of packets.",
+    )
+    parser.add_argument("--runs", type=int, default=3, help="runs of each line (3)")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", default=_RATES, metavar="N", help="packets in a second"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--flood", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.flood:
+        _flood(options.flood)
+        return
+    expectPositive(parser, options, "runs")
+    execute("benchmarks.floods", lambda reactor: run(reactor, options))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
