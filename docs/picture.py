@@ -31,7 +31,7 @@ _COLUMNS, _ROWS = 104, 50
 _COMMAND = "txcarp demo"
 
 #: What the last line of the picture has.
-_LAST = "planned stop"
+_LAST = "  planned stop  "
 
 _TOKEN = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])|\n|\r|[^\x1b\n\r]+")
 

@@ -23,6 +23,7 @@ from tests.fakes import Journal, runTo
 from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.events import HoldReason
 from txcarp.status import (
     AddressStatus,
     CheckStatus,
@@ -250,6 +251,13 @@ class CompletenessTests(SynchronousTestCase):
         Each reason that a script may get.
         """
         self.assertLists("docs/steps.rst", "Scripts", *(reason.name.lower() for reason in Reason))
+
+    def test_holds(self) -> None:
+        """
+        Each reason for which a host stays out of the election.
+        """
+        heading = "A host does not become master"
+        self.assertLists("docs/trouble.rst", heading, *(one.value for one in HoldReason))
 
     def test_findings(self) -> None:
         """
