@@ -4,15 +4,13 @@ Every piece of a configuration file in the documents can be read.
 
 from __future__ import annotations
 
-import re
-import textwrap
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.recipes.text import configurations, isConfiguration, literals, recipes
 from txcarp.configuration.file import readText
 from txcarp.configuration.request import Configuration
 
@@ -26,18 +24,6 @@ _REST = {
     "addresses": '["192.0.2.{number}/24"]',
     "source": '"192.0.2.200"',
 }
-
-_TABLE = re.compile(r"(?m)^\[+(?:group|defaults|daemon|sync)\b")
-
-
-def blocks(text: str) -> Iterator[str]:
-    """
-    The literal blocks of a document that are of a configuration file.
-    """
-    for match in re.finditer(r"(?m)^(?:.*\S)?::\n\n((?:(?:    .*)?\n)+)", text):
-        block = textwrap.dedent(match[1])
-        if _TABLE.search(block) and "unknown key" not in block:
-            yield block
 
 
 class RecipeTests(SynchronousTestCase):
@@ -83,7 +69,7 @@ class RecipeTests(SynchronousTestCase):
         """
         count = 0
         for document in [*_ROOT.glob("*.rst"), *sorted((_ROOT / "docs").glob("*.rst"))]:
-            for block in blocks(document.read_text(encoding="utf-8")):
+            for block in filter(isConfiguration, literals(document.read_text(encoding="utf-8"))):
                 self.assertTrue(self.read(block).groups, block)
                 count += 1
         self.assertGreater(count, 11)
@@ -92,9 +78,8 @@ class RecipeTests(SynchronousTestCase):
         """
         The recipes are whole files: nothing but a source has to be added.
         """
-        text = (_ROOT / "docs" / "recipes.rst").read_text(encoding="utf-8")
-        found = list(blocks(text))
-        self.assertEqual(len(found), 5)
+        found = [block for title in recipes() for block in configurations(title)]
+        self.assertGreater(len(found), 4)
         for block in found:
             document = tomllib.loads(block)
             for group in document["group"].values():
@@ -106,8 +91,7 @@ class RecipeTests(SynchronousTestCase):
         The commands for conntrackd have the order of its own example: commit, flush, resync and
         bulk on the new master; timers and request on the other host.
         """
-        text = (_ROOT / "docs" / "recipes.rst").read_text(encoding="utf-8")
-        [block] = [one for one in blocks(text) if "conntrackd" in one]
+        [block] = configurations("A firewall that keeps connections: conntrackd")
         group, inner = self.read(block).groups
         asked = [check.check.addresses for one in (group, inner) for check in one.checks]
         self.assertEqual(asked, [(), (b"\x0a\1\1\5",)])
