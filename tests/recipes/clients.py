@@ -134,3 +134,36 @@ def lookedUp(node: Node, address: str, name: str) -> str:
         raise ValueError(f"no address: {answer.hex()}")
     # RFC 1035 3.2.1: the address is the end of the one record if nothing follows it.
     return socket.inet_ntoa(answer[-4:])
+
+
+class Conversation:
+    """
+    One TCP connection to a server that echoes: the question is a number, and the answer is the
+    same.  A lost packet only takes time.
+    """
+
+    def __init__(self, node: Node, address: str, port: int) -> None:
+        """
+        @raise OSError: If nobody answers.
+        """
+        self._sock = node.socket(familyOf(address), socket.SOCK_STREAM)
+        self._sock.settimeout(PATIENCE)
+        self._sock.connect((address, port))
+        self._number = 0
+        self._asked = False
+
+    def __call__(self) -> str:
+        """
+        Ask once, or go on waiting for the last answer.
+
+        @raise OSError: If there is none yet, or the connection is gone.
+        """
+        if not self._asked:
+            self._sock.sendall(b"%d" % self._number)
+            self._asked = True
+        answer = self._sock.recv(64).decode()
+        if answer != str(self._number):
+            raise ConnectionResetError(f"{answer!r} instead of {self._number}")
+        self._asked = False
+        self._number += 1
+        return answer

@@ -8,10 +8,10 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
-from tests.recipes import proxy
+from tests.recipes import firewall, proxy
 from tests.recipes.world import RecipeTestCase
 
-_MODULES = (proxy,)
+_MODULES = (proxy, firewall)
 
 
 def runs() -> list[type[RecipeTestCase]]:
