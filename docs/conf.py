@@ -4,6 +4,7 @@ How Sphinx makes the manual: C{python -m sphinx -nW docs docs/html}.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,24 @@ html_static_path = ["static"]
 html_css_files = ["manual.css"]
 html_show_sphinx = False
 html_copy_source = False
+
+
+#: How the languages of blocks are told apart.
+_LANGUAGES = (
+    ("toml", r"(?m)^\[+(group|defaults|daemon|sync)\b"),
+    ("python", r"(?m)^(@\w+|(from|import|class|def|async def) .*|for .*:)$"),
+    ("console", r"\A[$#] "),
+)
+
+
+def _coloured(app: Sphinx, document: nodes.document) -> None:
+    """
+    Find out the languages of blocks, so that chapters need not say them.
+    """
+    for block in document.findall(nodes.literal_block):
+        for language, pattern in _LANGUAGES:
+            if "language" not in block and re.search(pattern, block.astext()):
+                block["language"], block["force"] = language, True
 
 
 class Drawing(Directive):
@@ -78,5 +97,6 @@ def setup(app: Sphinx) -> None:
     """
     What is ours.
     """
+    app.connect("doctree-read", _coloured)
     app.add_directive("drawing", Drawing)
     app.add_role("api", _documented)
