@@ -186,6 +186,50 @@ def _states() -> str:
     )
 
 
+def _order() -> str:
+    names = (
+        ("steps", 'when = "before-addresses"'),
+        ("addresses", "announcement, scripts"),
+        ("the other steps", 'when = "after-addresses"'),
+    )
+    parts = []
+    for number, (first, second) in enumerate(names):
+        x = 10 + 250 * number
+        parts.append(_box(x, 54, 200, 56, first, second, colour=_GREEN if number == 1 else _GREY))
+        if number:
+            parts.append(_arrow(f"M{x - 50} 70H{x - 2}", x, 70, 0, _GREEN))
+            parts.append(_arrow(f"M{x} 96H{x - 48}", x - 50, 96, 180, _AMBER))
+    return _svg(
+        "What a new master acquires, from left to right: the steps before the addresses, the "
+        "addresses, the other steps. It releases them from right to left.",
+        152,
+        [
+            *parts,
+            _arrow("M10 30H708", 710, 30, 0, _GREEN),
+            _text(360, 20, "becoming master", "middle", 13),
+            _arrow("M710 132H12", 10, 132, 180, _AMBER),
+            _text(360, 149, "ceasing to be master", "middle", 13),
+        ],
+    )
+
+
+def _sides() -> str:
+    network = f'stroke="{_GREY}" stroke-width="2" fill="none"'
+    return _svg(
+        "Two firewalls between an outer and an inner network. Firewall a is master of the group "
+        "outer and of the group inner. Firewall b is backup of both.",
+        220,
+        [
+            _text(10, 25, "outer network"),
+            f'<path d="M130 20H710M250 20V60M570 20V60" {network}/>',
+            _box(150, 60, 200, 100, "firewall a", "outer: MASTER", "inner: MASTER", colour=_GREEN),
+            _box(470, 60, 200, 100, "firewall b", "outer: BACKUP", "inner: BACKUP"),
+            _text(10, 205, "inner network"),
+            f'<path d="M130 200H710M250 160V200M570 160V200" {network}/>',
+        ],
+    )
+
+
 _SILENCE = Timeline(
     "Host a advertises once per second and then loses its power. After the dead time, 3.2 seconds "
     "after the last advertisement, host b becomes master. The client gets no answer from the power "
@@ -247,6 +291,8 @@ _GUARD = Timeline(
 DRAWINGS = {
     "group": _group(),
     "states": _states(),
+    "order": _order(),
+    "sides": _sides(),
     "silence": _SILENCE.svg(),
     "stop": _STOP.svg(),
     "guard": _GUARD.svg(),
