@@ -269,6 +269,18 @@ class GoodTests(FileTestCase):
             else:
                 self.assertEqual(self.read(text).http, endpoints)
 
+    def test_realtime(self) -> None:
+        """
+        Whether to run before all ordinary processes depends on the groups, unless the file says so.
+        """
+        self.assertIs(self.read(self.text()).realtime, None)
+        for wanted in (True, False):
+            line = f"realtime = {str(wanted).lower()}"
+            self.assertIs(self.read(f"[daemon]\n{line}\n{self.text()}").realtime, wanted)
+        text = f'[daemon]\nrealtime = "on"\n{self.text()}'
+        error = self.assertRaises(FileError, self.read, text)
+        self.assertIn("realtime: expected is true or false", str(error))
+
     def test_control(self) -> None:
         """
         The control socket has a default, is relative to the file, and can be left out.

@@ -787,6 +787,20 @@ class GroupTests(_Case):
         self.assertIs(configured().verification, Verification.LEARN)
         self.assertIn("off, learn, require", self.usageError("--seal=yes"))
 
+    def test_realtime(self) -> None:
+        """
+        A process with a group that advertises more often than once a second runs before all
+        ordinary processes, unless the command line says something else.
+        """
+        for more, wanted in (
+            ((), False),
+            (("-b", "0", "-k", "255"), True),
+            (("-b", "0", "-k", "255", "--realtime=off"), False),
+            (("--realtime=on",), True),
+        ):
+            self.assertIs(parsed(*more).runsRealtime, wanted, more)
+        self.assertIn("--realtime=SWITCH: 'x'", self.usageError("--realtime=x"))
+
     def test_http(self) -> None:
         """
         Without a file, everybody may read only on request.
@@ -1120,12 +1134,23 @@ class FileTests(_Case):
             self.assertEqual(read([f"--config={self.path}", *more]).http, endpoints)
         self.assertIn("--http: 'x:1' is not an endpoint such as tcp:9112", self.wrong("--http=x:1"))
 
+    def test_realtime(self) -> None:
+        """
+        Whether to run before all ordinary processes is what the file says, unless the command line
+        says something else.
+        """
+        self.path.write_text(self.path.read_text().replace("[daemon]", "[daemon]\nrealtime = true"))
+        for more, wanted in (([], True), (["--realtime=off"], False), (["--realtime", "on"], True)):
+            self.assertIs(read([f"--config={self.path}", *more]).runsRealtime, wanted)
+        words = self.wrong("--realtime=yes")
+        self.assertIn("--realtime=SWITCH: 'yes' is neither on nor off", words)
+
     def test_both(self) -> None:
         """
         Options of a virtual host beside the file are an error, which names them.
         """
-        beside = {"config", "state-file", "control", "http", "daemonize", "pidfile"}
-        beside |= {"facility", "debug"}
+        beside = {"config", "state-file", "control", "http", "realtime"}
+        beside |= {"facility", "debug", "daemonize", "pidfile"}
         for option in OPTIONS:
             if option.setting and option.name not in beside:
                 value = "=1" if option.takesValue else ""

@@ -83,6 +83,73 @@ class MemoryTests(SynchronousTestCase):
         self.assertIsNot(self.locked(_NOBODY, resource.RLIM_INFINITY), False)
 
 
+#: Becomes a real-time process, and prints its policy, that of a child and what it may use; then it
+#: is busy until it is an ordinary process.
+_REALTIME = """
+import os, resource, subprocess, sys
+from twisted.internet import reactor
+from twisted.logger import globalLogPublisher
+from txcarp.daemon.scheduling import runFirst, runRealtime
+globalLogPublisher.addObserver(lambda event: print(event["log_format"]))
+if len(sys.argv) > 1:
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+    os.setuid(int(sys.argv[1]))
+runFirst()
+print(runRealtime(), os.sched_getscheduler(0) & 7, resource.getrlimit(resource.RLIMIT_RTTIME))
+sys.stdout.flush()
+child = subprocess.run(["cat", "/proc/self/stat"], capture_output=True, text=True).stdout
+print(child.rpartition(") ")[2].split()[38], flush=True)  # proc(5), field 41
+while os.sched_getscheduler(0) & 7 == os.SCHED_FIFO:
+    pass
+"""
+
+
+class RealtimeTests(SynchronousTestCase):
+    """
+    Tests for L{runRealtime}.
+    """
+
+    def run_(self, *arguments: str) -> list[str]:
+        """
+        The lines of a process.
+        """
+        return subprocess.run(
+            [sys.executable, "-c", _REALTIME, *arguments],
+            env={**os.environ, "PYTHONPATH": _ROOT},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout.splitlines()
+
+    def test_allowed(self) -> None:
+        """
+        Root becomes a real-time process, its children do not, and when it is busy for too long it
+        becomes an ordinary process, and says so.
+        """
+        if os.geteuid() != 0:
+            raise SkipTest("needs root")
+        first, child, *rest = self.run_()
+        if first.startswith("False"):  # this root may not
+            self.assertTrue(first.startswith(f"False {os.SCHED_OTHER} "), first)
+            self.assertEqual(rest, [])
+        else:
+            self.assertEqual(first, f"True {os.SCHED_FIFO} (1000000, 3000000)")
+            [line] = rest
+            self.assertIn("no longer runs before all", line)
+        self.assertEqual(child, str(os.SCHED_OTHER))
+
+    def test_refused(self) -> None:
+        """
+        A user who may not stays ordinary.
+        """
+        if os.geteuid() != 0:
+            raise SkipTest("needs root")
+        first, child = self.run_(str(_NOBODY))
+        self.assertTrue(first.startswith(f"False {os.SCHED_OTHER} "), first)
+        self.assertEqual(child, str(os.SCHED_OTHER))
+
+
 class ThreadTests(SynchronousTestCase):
     """
     Threads beside the reactor.

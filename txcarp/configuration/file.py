@@ -183,6 +183,7 @@ class _Reading:
             stateFile=stateFile,
             control=control,
             http=self._http(),
+            realtime=self._realtime(),
             facility=facility,
             warnings=tuple(dict.fromkeys(self._warnings)),
             text=self._text,
@@ -483,6 +484,16 @@ class _Reading:
             text = "expected is an endpoint" if isinstance(error, TypeError) else str(error)
             self._problem(("daemon", "http"), f"http: {text}", value=True)
             return ()
+
+    def _realtime(self) -> bool | None:
+        """
+        Whether to run before all ordinary processes; C{None} for the default.
+        """
+        given: object = self._table(("daemon",)).get("realtime")
+        if given is None or isinstance(given, bool):
+            return given
+        self._problem(("daemon", "realtime"), "realtime: expected is true or false", value=True)
+        return None
 
     def _daemonPath(self, daemon: Mapping[str, Any], key: str, default: Path) -> str | None:
         """

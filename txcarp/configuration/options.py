@@ -288,6 +288,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             ``tcp:9112:interface=10.1.1.1``. Nothing can be changed there. May be repeated.
             ``none`` is for none, although the file has some. See ``docs/control.rst``.""",
             "endpoint"),
+        Option("--realtime=SWITCH", "realtime", "",
+            "run before all ordinary processes: on, off", """
+            By default, txcarp does so where a group advertises more often than once a second.
+            See "Running on time" in the manual.""", kind="switch"),
         Option("-f, --facility=NAME", "facility", "daemon",
             "syslog facility; or none"),
         Option("-D, --debug", "debug", "",

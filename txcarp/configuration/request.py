@@ -22,7 +22,8 @@ _log = Logger()
 
 #: The settings whose options may stand beside C{--config}.
 _BESIDE_FILE = (
-    ("configFile", "stateFile", "control", "http") + ("daemonize", "pidFile", "facility", "debug")
+    ("configFile", "stateFile", "control", "http", "realtime")
+    + ("daemonize", "pidFile", "facility", "debug")
 )
 
 #: The default syslog facility.
@@ -39,6 +40,7 @@ class Configuration:
     @ivar stateFile: The path of the state file of the process; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
     @ivar http: The endpoints on which everybody may read.
+    @ivar realtime: Whether to run before all ordinary processes; C{None} if the file does not say.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
     @ivar text: The contents of the file.
@@ -51,6 +53,7 @@ class Configuration:
     stateFile: str | None
     control: str | None
     http: tuple[str, ...]
+    realtime: bool | None
     facility: str | None
     warnings: tuple[str, ...]
     text: str = attrs.field(repr=False)
@@ -90,6 +93,8 @@ class CommandLine:
     @ivar stateFile: The path of the state file; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
     @ivar http: The endpoints on which everybody may read.
+    @ivar realtime: Whether to run before all ordinary processes; C{None} where a group advertises
+        more often than once a second.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
     @ivar daemonize: Whether to run in the background.
     @ivar pidFile: The path of the file to write the process ID to; an empty string for none.
@@ -102,11 +107,21 @@ class CommandLine:
     stateFile: str | None
     control: str | None
     http: tuple[str, ...]
+    realtime: bool | None
     facility: int | None
     daemonize: bool
     pidFile: str
     debug: bool
     passwords: tuple[bytes, ...] = attrs.field(repr=False)
+
+    @property
+    def runsRealtime(self) -> bool:
+        """
+        Whether this process is to run before all ordinary processes.
+        """
+        if self.realtime is not None:
+            return self.realtime
+        return any(one.timing.interval < 1 for one in self.configurations)
 
     def groupsOf(self, file: Configuration) -> tuple[VirtualHostConfiguration, ...]:
         """
@@ -150,6 +165,7 @@ def fromFile(
         stateFile=statePath(stateFile, "") if stateFile else file.stateFile,
         control=controlPath(values["control"]) if "control" in values else file.control,
         http=_endpoints(given) if "http" in values else file.http,
+        realtime=_realtime(values["realtime"]) if "realtime" in values else file.realtime,
         facility=facilityOf(values.get("facility") or file.facility or FACILITY),
         daemonize="daemonize" in values,
         pidFile=values.get("pidFile", ""),
@@ -188,6 +204,17 @@ def controlPath(given: str) -> str | None:
     return None if given in ("", "none") else os.path.abspath(given)
 
 
+def switch(text: str) -> bool:
+    """
+    Whether an option is switched on.
+
+    @raise ValueError: If the text is neither on nor off.
+    """
+    if text not in ("on", "off"):
+        raise ValueError(f"{text!r} is neither on nor off")
+    return text == "on"
+
+
 def endpoint(text: str) -> str:
     """
     Check an endpoint for a server.
@@ -203,6 +230,13 @@ def endpoint(text: str) -> str:
             f"{text!r} is not an endpoint such as tcp:9112:interface=127.0.0.1 ({error})"
         ) from None
     return text
+
+
+def _realtime(text: str) -> bool:
+    try:
+        return switch(text)
+    except ValueError as error:
+        raise CommandLineError(f"--realtime=SWITCH: {error}") from None
 
 
 def _endpoints(given: Iterable[tuple[Option, str]]) -> tuple[str, ...]:

@@ -210,6 +210,11 @@ DAEMON_KEYS = {
         'text such as "tcp:9112:interface=127.0.0.1", or a list of such texts',
         "endpoint of Twisted where everybody may read the state of all groups",
     ),
+    "realtime": (
+        "true or false",
+        "run before all ordinary processes [where a group advertises more often than once a "
+        "second]",
+    ),
 }
 
 #: The keys by their names.

@@ -42,6 +42,7 @@ from txcarp.configuration.request import (
     facilityOf,
     fromFile,
     statePath,
+    switch,
     warnOfLeftOver,
 )
 from txcarp.network.defaults import firstInterface
@@ -100,6 +101,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
     stateFile = settings.pop("stateFile", "")
     control = settings.pop("control", "")
     http = settings.pop("http")
+    realtime = settings.pop("realtime", None)
     virtualMAC = settings.pop("virtualMAC", None)
     try:
         configuration = VirtualHostConfiguration(**settings)
@@ -128,6 +130,7 @@ def read(arguments: Iterable[str]) -> CommandLine:
         stateFile=stateFile,
         control=controlPath(control),
         http=tuple(filter(None, http)),
+        realtime=realtime,
         facility=facility,
         daemonize=daemonize,
         pidFile=pidFile,
@@ -336,16 +339,10 @@ def _passwordIn(path: str) -> bytes:
     return password
 
 
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise ValueError(f"{text!r} is neither on nor off")
-    return text == "on"
-
-
 #: A reader for each L{Option.kind<txcarp.configuration.options.Option>}.
 READERS: Mapping[str, Callable[[str], Any]] = {
     "text": str,
-    "switch": _switch,
+    "switch": switch,
     "password": os.fsencode,
     "passwordFile": _passwordIn,
     "number": _number,

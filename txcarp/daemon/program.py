@@ -38,7 +38,7 @@ from txcarp.daemon import capabilities, precautions
 from txcarp.daemon.collector import Collector
 from txcarp.daemon.notify import Notifier
 from txcarp.daemon.reload import Reloader
-from txcarp.daemon.scheduling import lockMemory, runFirst
+from txcarp.daemon.scheduling import lockMemory, runFirst, runRealtime
 from txcarp.daemon.secrecy import hideArguments
 from txcarp.daemon.signals import SignalService
 from txcarp.daemon.supervision import Supervision, watchdogOf
@@ -154,7 +154,8 @@ class Program(MultiService):
         MultiService.__init__(self)
         self._options = options
         self._carp = carp
-        self._runsFirst = self._changesUser = False
+        self._changesUser = False
+        self._lacks: list[str] = []
         self._terminal: TerminalObserver | None = None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -205,7 +206,10 @@ class Program(MultiService):
         Start, first with what gets this process processor time: after any fork, which undoes it,
         and while there are privileges.
         """
-        self._runsFirst = runFirst()
+        if not runFirst():
+            self._lacks.append("priority over other processes (CAP_SYS_NICE)")
+        if self._options.commandLine.runsRealtime and not runRealtime():
+            self._lacks.append("real-time scheduling (CAP_SYS_NICE, or a limit RTPRIO of 1)")
         MultiService.privilegedStartService(self)
         self._changesUser = self._options.changesUser
         if self._changesUser:
@@ -217,14 +221,13 @@ class Program(MultiService):
         """
         if self._changesUser:
             capabilities.restrict()
-        lacking = [] if self._runsFirst else ["priority over other processes (CAP_SYS_NICE)"]
         if not lockMemory():
-            lacking.append("locked memory (CAP_IPC_LOCK)")
-        if lacking:
+            self._lacks.append("locked memory (CAP_IPC_LOCK)")
+        if self._lacks:
             self._log.info(
                 "txcarp runs without {lacking}: on an overloaded host its advertisements may be "
                 "late, so that a backup takes over; see \"Running on time\" in the manual",
-                lacking=" and without ".join(lacking),
+                lacking=" and without ".join(self._lacks),
             )
         MultiService.startService(self)
 

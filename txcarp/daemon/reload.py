@@ -35,7 +35,13 @@ from txcarp.service import CARPService
 from txcarp.statestore import inDaemonThread
 
 #: The settings of the process, which do not change while it runs, with their keys.
-_FIXED = {"stateFile": "state_file", "control": "control", "http": "http", "facility": "facility"}
+_FIXED = {
+    "stateFile": "state_file",
+    "control": "control",
+    "http": "http",
+    "realtime": "realtime",
+    "facility": "facility",
+}
 
 
 #: Calls a function in a thread.
