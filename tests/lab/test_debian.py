@@ -172,8 +172,8 @@ class DebianTests(LabTestCase):
         One daemon runs while the interface is up, and none while it is down.  A second ifup
         changes nothing.  The password is in no environment and no argument.
         """
-        self.install("if-up.d", EXAMPLES / "debian/if-up.d/ucarp")
-        self.install("if-down.d", EXAMPLES / "debian/if-down.d/ucarp")
+        self.install("if-up.d", EXAMPLES / "debian/if-up.d/txcarp")
+        self.install("if-down.d", EXAMPLES / "debian/if-down.d/txcarp")
         self.configure("ucarp-assign yes")
         await self.cycles(forced=True)
         self.assertEqual(await self.inBox("ifup", "eth0"), 0)
@@ -187,21 +187,40 @@ class DebianTests(LabTestCase):
         """
         ifup succeeds if the daemon cannot start, so that ifdown works; it says what is wrong.
         """
-        self.install("if-up.d", EXAMPLES / "debian/if-up.d/ucarp")
+        self.install("if-up.d", EXAMPLES / "debian/if-up.d/txcarp")
         self.configure("ucarp-assign yes", "ucarp-advbase none")
         self.assertEqual(await self.inBox("ifup", "eth0"), 0)
         said = [line for _, line in self.ran.lines]
         self.assertIn(f"txcarp was not started for vhid {VHID} on eth0.", said)
         self.assertEqual(await self.inBox("ifdown", "eth0"), 0)
 
+    async def test_scripts(self) -> None:
+        """
+        Without C{--assign}, the daemon brings C{eth0:ucarp} up and takes it down, which has the
+        address.
+        """
+        self.install("if-up.d", EXAMPLES / "debian/if-up.d/txcarp")
+        self.install("if-down.d", EXAMPLES / "debian/if-down.d/txcarp")
+        scripts = EXAMPLES / "debian"
+        self.configure(
+            f"ucarp-upscript {scripts / 'vip-up'}", f"ucarp-downscript {scripts / 'vip-down'}"
+        )
+        await self.cycles(forced=False)
+
     async def test_debiansScript(self) -> None:
         """
         The script of Debian's package ucarp starts txcarp in place of ucarp, with the
-        package's scripts for the address.  With C{if-down.d/ucarp} beside it, one daemon runs
-        while the interface is up, and none while it is down.
+        package's scripts for the address.  C{if-up.d/txcarp} beside it starts no second daemon.
+        With C{if-down.d/txcarp}, one daemon runs while the interface is up, and none while it is
+        down.
         """
         self.program("ucarp", "ucarp")
         self.install("if-up.d", Path("/etc/network/if-up.d/ucarp"))
-        self.install("if-down.d", EXAMPLES / "debian/if-down.d/ucarp")
+        self.install("if-up.d", EXAMPLES / "debian/if-up.d/txcarp")
+        self.install("if-down.d", EXAMPLES / "debian/if-down.d/txcarp")
         self.configure()
         await self.cycles(forced=False)
+        self.assertEqual(await self.inBox("ifup", "eth0"), 0)
+        said = [line for _, line in self.ran.lines]
+        leaves = f"txcarp leaves vhid {VHID} on eth0 to ucarp, which is installed as well."
+        self.assertIn(leaves, said)
