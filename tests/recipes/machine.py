@@ -128,7 +128,8 @@ class Machine:
             tied=True,
         )
         await self._lab.until(self._isReady, f"{self.host.name} has booted", STARTING)
-        self._lab.addCleanup(self._showJournal)
+        words = ("--no-pager", "--quiet", "--lines=60", "--output=short-monotonic")
+        self._lab.addCleanup(self.show, "journal", "/usr/bin/journalctl", *words)
 
     @property
     def pid(self) -> int:
@@ -229,13 +230,12 @@ class Machine:
             self.host.node.deleteInterface(interface)
         self._first.signal(signal.SIGKILL)
 
-    async def _showJournal(self) -> None:
+    async def show(self, name: str, *command: str) -> None:
         """
-        Have what its services logged among the lines that a test shows if it fails.
+        Have what a command prints at the end among the lines that a test shows if it fails.
         """
         if not self._first.ended:
-            words = ("--no-pager", "--quiet", "--lines=60", "--output=short-monotonic")
-            await self.start("journal", "/usr/bin/journalctl", *words).exit
+            await self.start(name, *command).exit
 
     def _isReady(self) -> bool:
         if self._first.ended:

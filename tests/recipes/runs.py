@@ -8,10 +8,10 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
-from tests.recipes import firewall, proxy
+from tests.recipes import database, firewall, proxy
 from tests.recipes.world import RecipeTestCase
 
-_MODULES = (proxy, firewall)
+_MODULES = (proxy, firewall, database)
 
 
 def runs() -> list[type[RecipeTestCase]]:
