@@ -164,7 +164,7 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
             for name, state in (("a", "MASTER"), ("b", "BACKUP")):
                 holders.watch(nodes[name])
                 daemon = contestant.start(
-                    reactor, nodes[name], ADDRESSES[name], Path(directory, name)
+                    reactor, nodes[name], ADDRESSES[name], Path(directory, name), *fault.options
                 )
                 daemons.append(daemon)
                 what = f"{daemon.name} is {state}"

@@ -76,6 +76,7 @@ class Fault:
     @ivar lost: The largest number of lost probes that txcarp promises; C{None} for no promise.
     @ivar both: The longest time, in seconds, in which txcarp lets both hosts have the address.
     @ivar program: The module that runs txcarp; C{None} for the command.
+    @ivar options: More options of txcarp.
     @ivar possible: Returns whether a program can have this fault on this machine.
     """
 
@@ -87,6 +88,7 @@ class Fault:
     lost: int | None = None
     both: float = 0.4
     program: str | None = None
+    options: tuple[str, ...] = ()
     possible: Callable[[Contestant], bool] = lambda contestant: True
 
 
@@ -194,6 +196,12 @@ FAULTS = (
         possible=_isTxcarp,
     ),
     Fault("power off", _powerOff, 7.0),
+    Fault(
+        *("power off, probed", _powerOff, 4.0),
+        silence=0.05,
+        options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
+        possible=_isTxcarp,
+    ),
     Fault("cable pulled for 5 s", _unplug, 10.0),
     Fault("planned stop", _stop, 6.0, silence=0.1, lost=1),
     Fault("addresses flushed", _flush, 6.0, heir="a", silence=0.1),

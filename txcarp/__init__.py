@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from txcarp.interfaces import IOccurrenceObserver as IOccurrenceObserver
     from txcarp.interfaces import IPacketReceiver as IPacketReceiver
     from txcarp.interfaces import IPlatform as IPlatform
+    from txcarp.interfaces import IPolling as IPolling
     from txcarp.interfaces import IReadinessObserver as IReadinessObserver
     from txcarp.interfaces import IReloader as IReloader
     from txcarp.interfaces import IScriptRunner as IScriptRunner
@@ -234,6 +235,7 @@ _MODULES = {
     "InterfaceCheck": "txcarp.checks.local",
     "IPacketReceiver": "txcarp.interfaces",
     "IPlatform": "txcarp.interfaces",
+    "IPolling": "txcarp.interfaces",
     "IReadinessObserver": "txcarp.interfaces",
     "IReloader": "txcarp.interfaces",
     "IScriptRunner": "txcarp.interfaces",

@@ -186,6 +186,8 @@ class Explanation:
                 silent += " here, and is silent on " if status.master else " here, nor on "
                 silent += " and ".join(one for one in others if one != own)
             yield f"If {silent}, this host takes over at {when}."
+            for probe in status.probes:
+                yield probe.explain()
 
     def _history(self) -> Iterator[str]:
         """

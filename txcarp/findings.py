@@ -32,6 +32,8 @@ class Finding(enum.Enum):
     NO_RESET = "no-reset"
     SIDE_SILENT = "side-silent"
     GUARD_ENDED = "guard-ended"
+    NO_WITNESS = "no-witness"
+    PROBE_MISLED = "probe-misled"
 
 
 @attrs.frozen

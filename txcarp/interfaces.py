@@ -8,7 +8,7 @@ because together they are the outline of the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from txcarp.protocol.effects import Effect
     from txcarp.protocol.envelope import Packet
     from txcarp.protocol.events import Event
+    from txcarp.protocol.family import Family
     from txcarp.protocol.sealstate import SealState
     from txcarp.status import GuardStatus, PlatformStatus, SyncStatus
 
@@ -593,10 +594,68 @@ class INeighbours(Interface):
             host.  C{strerror} says why.
         """
 
+    def poll(interface: str, family: Family) -> IPolling:
+        """
+        Ask neighbours of one family again and again, in the same way as L{ask}.
+
+        @raise OSError: If the interface is missing, or the kernel refuses a socket.
+        """
+
     def gateways(interface: str) -> Deferred[Sequence[bytes]]:
         """
         Find the packed addresses of the next hops of the default routes on an interface, as they
         are now.  Fails with C{OSError} if the kernel does not answer.
+        """
+
+
+class IPolling(Interface):
+    """
+    Asks neighbours on one interface again and again.  The answers wait until somebody looks.
+    """
+
+    isIdle = Attribute("""Whether no address is followed.""")
+
+    def follow(addresses: Iterable[bytes]) -> None:
+        """
+        Count the answers of some packed addresses, until L{unfollow} is called as often.
+
+        @raise OSError: If there are too many.
+        """
+
+    def unfollow(addresses: Iterable[bytes]) -> None:
+        """
+        Undo L{follow}.
+        """
+
+    def ask(address: bytes, sources: Sequence[bytes], to: bytes | None = None) -> None:
+        """
+        Ask once who has an address.
+
+        @param address: The packed address.
+        @param sources: See L{INeighbours.ask}.
+        @param to: The hardware address of the only host that is asked; C{None} for all.
+        @raise OSError: See L{INeighbours.ask}.
+        """
+
+    def refresh() -> None:
+        """
+        Look again, before the next questions, from which address to ask.
+        """
+
+    def read() -> None:
+        """
+        Take in the answers that have arrived.
+        """
+
+    def heard(address: bytes) -> tuple[int, bytes]:
+        """
+        Return how many answers of a followed address were taken in, and the hardware address of
+        the last one, which is empty if there was none.
+        """
+
+    def close() -> None:
+        """
+        End this.
         """
 
 
@@ -768,6 +827,10 @@ class IPlatform(Interface):
 
     probes: Any = Attribute(
         """Runs the health checks of all virtual hosts (L{txcarp.checks.probes.Probes})."""
+    )
+
+    pulses: Any = Attribute(
+        """Asks the hosts of masters whether they are there (L{txcarp.checks.pulses.Pulses})."""
     )
 
     guard: IGuard | None = Attribute(

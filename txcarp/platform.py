@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorT
 from zope.interface import implementer
 
 from txcarp.checks.probes import Probes
+from txcarp.checks.pulses import Pulses
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.clock.steady import SteadyClock
 from txcarp.guard.guard import Guard
@@ -131,6 +132,7 @@ class LinuxPlatform:
             )
         )
         self.probes = Probes(self)
+        self.pulses = Pulses(self)
         self.pauseSeconds = clock.seconds if self._clock is None else SteadyClock()
         self.wallSeconds = time.time
         self.random = secrets.randbits

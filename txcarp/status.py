@@ -199,6 +199,68 @@ class StepStatus:
 
 
 @attrs.frozen
+class ProbeStatus:
+    """
+    What the probe knows of the host of a master.
+
+    @ivar master: The address that is asked for.
+    @ivar state: C{"searching"} if the host does not answer, or not always; C{"arming"} if it has
+        not answered often enough yet; C{"armed"} if it answers, so that its silence means
+        something; C{"lost"} if it is gone; C{"suspended"} if it is not asked because its silence
+        was no death; C{"unable"} if it cannot be asked.
+    @ivar interval: Seconds between two questions.
+    @ivar witnesses: The addresses of the witnesses that answered when they were asked last.
+    @ivar asked: The number of questions.
+    @ivar answered: The number of those that were answered.
+    @ivar missed: The number of those that were not, although an answer was expected.
+    @ivar suspended: Seconds until it is asked again; C{None} if it is not suspended.
+    @ivar problem: Why it cannot be asked, as a phrase; empty if it can.
+    @ivar delay: Seconds within which this host takes over if the other one is gone.
+    """
+
+    master: str
+    state: str
+    interval: float
+    witnesses: Sequence[str]
+    asked: int
+    answered: int
+    missed: int
+    suspended: float | None = None
+    problem: str = ""
+    delay: float = 0.0
+
+    def explain(self) -> str:
+        """
+        Return the state as a sentence.
+        """
+        who, every = self.master, f"every {self.interval * 1000:g} ms"
+        match self.state:
+            case "unable":
+                return f"The probe cannot ask {who}: {self.problem}."
+            case "suspended":
+                return (
+                    f"The probe does not ask {who} for {self.suspended or 0:.0f} s more, because "
+                    "it did not answer while it was alive."
+                )
+            case "lost":
+                return f"{who} does not answer the probe, and a witness does."
+            case "armed" if self.witnesses:
+                return (
+                    f"{who} answers the probe {every}. If it no longer does and "
+                    f"{' or '.join(self.witnesses)} still answers, this host takes over within "
+                    f"{self.delay * 1000:.0f} ms."
+                )
+            case "armed":
+                return (
+                    f"{who} answers the probe {every}, but no witness does, so that the probe "
+                    "cannot act."
+                )
+            case "arming":
+                return f"{who} has begun to answer the probe {every}."
+        return f"{who} does not answer the probe, so that only its advertisements count."
+
+
+@attrs.frozen
 class SyncStatus:
     """
     The set to which a virtual host belongs: all of its members are master, or none is.
@@ -281,6 +343,8 @@ class Status:
     @ivar changes: The last changes of role, the newest at the end.
     @ivar history: What may have led to them: holds, demotions, results of checks and lost leases,
         the newest at the end.
+    @ivar probes: What the probe knows of the host of the master, for each family in which the
+        master is heard; none without a probe, or if this host is no backup.
     @ivar steps: The steps of a master, in the order in which they are acquired; none if it does
         not take part in its group.
     @ivar forms: The passwords and address sets with each of which this host advertises, or would
@@ -322,6 +386,7 @@ class Status:
     families: Mapping[str, FamilyStatus] = attrs.field(factory=dict)
     pauses: int = 0
     contested: float = 0.0
+    probes: Sequence[ProbeStatus] = ()
 
     @property
     def complete(self) -> bool:
@@ -392,6 +457,9 @@ class Status:
         for check in self.checks:
             if check.health != "good":
                 yield f"Check {check.name} is {check.health} ({check.consequence}): {check.text}"
+        for probe in self.probes:
+            if probe.state != "armed" or not probe.witnesses:
+                yield probe.explain()
         for step in self.steps:
             if step.state not in (StepState.WAITING, StepState.ACQUIRED):
                 yield f"{step.name.capitalize()} is {step.explain()}"

@@ -56,7 +56,7 @@ _SEPARATOR = "; "
 _Masters = dict[Family, dict[bytes, tuple[float, Timing]]]
 
 #: The reasons that each member has itself when its set takes over.
-_OWN_REASONS = frozenset((Reason.SILENCE, Reason.SIDE_SILENT))
+_OWN_REASONS = frozenset((Reason.SILENCE, Reason.VANISHED, Reason.SIDE_SILENT))
 
 
 @implementer(ISetMember)
@@ -219,7 +219,7 @@ class Member:
             return Side(self.name, self._rank, lack="it does not run", isJoining=self.isJoining)
         now = self._clock.seconds()
         state = run.candidate.state
-        isSilent = state is BACKUP and run.masterDown.hasPassed
+        isSilent = state is BACKUP and run.isMasterSilent
         since, until = self._winning
         masters = {family: len(several) for family, several in self._living(now).items()}
         held = run.holds.details.get(HoldReason.SYNC)
@@ -247,7 +247,7 @@ class Member:
         Whether this member waits for the master, and it has not been silent for too long.
         """
         run = self.run
-        return run is not None and run.candidate.state is BACKUP and not run.masterDown.hasPassed
+        return run is not None and run.candidate.state is BACKUP and not run.isMasterSilent
 
     def _lack(self, run: Participation) -> str:
         if run.candidate.isLeaving:
@@ -450,7 +450,7 @@ class SyncGroup:
         @param hasLooked: Whether the packets that wait anywhere arrived after the member decided
             to look again.
         """
-        if reason is Reason.SILENCE:
+        if reason in (Reason.SILENCE, Reason.VANISHED):
             # Of many members, all but the last one find that out without looking at all facts.
             for other in self.members.values():
                 if other is not member and other.isListening:

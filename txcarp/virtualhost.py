@@ -159,6 +159,7 @@ class VirtualHost(Service):
             checks=[] if run is None else run.fitness.statuses(),
             history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
             steps=[] if run is None else run.mastership.statuses(),
+            probes=[] if run is None else run.probing.statuses(),
         )
 
     def periods(self) -> tuple[Period, ...]:

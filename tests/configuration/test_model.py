@@ -157,6 +157,8 @@ class ConfigurationTests(SynchronousTestCase):
             "group": [None, "224.0.0", "ff02::12"],
             "group6": [None, "224.0.0.18"],
             "addresses": [None, IPV4, one, [one], [5], [None], {IPV4: 1}, [["10.0.0.1"]]],
+            "probe": [True, "5", 0, -1, 0.0009, 10.5],
+            "witnesses": [None, "10.0.0.2", one, [5], ["host"], [None], ["224.0.0.1"], [one] * 9],
             "peers": [None, "10.0.0.2", one, [5], ["host"], [None]],
             "dialect": [None, ["ucarp"], 5],
             "verification": [None, True, ["learn"], "required"],

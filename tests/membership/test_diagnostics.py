@@ -74,7 +74,7 @@ class DiagnosticsTests(SynchronousTestCase):
                 *("wrong-key", "foreign-group", "vrrp", "equal-timing", "own-echo", "same-source"),
                 *("family-silent", "two-masters", "other-key", "unlisted-peer", "replay"),
                 *("unsealed", "seal-ended", "no-master", "no-reset", "side-silent"),
-                "guard-ended",
+                *("guard-ended", "no-witness", "probe-misled"),
             ],
         )
 

@@ -37,6 +37,8 @@ OTHERS: dict[str, Any] = {
     "startDelay": 5.0,
     "flapLimit": FlapLimit(5, 30.0),
     "anyFamily": True,
+    "probe": 0.01,
+    "witnesses": (parseIPv4("10.99.0.254"),),
     "trackedInterfaces": (TrackedInterface("eth1"),),
     "checks": (HealthCheck("always", Scripted()),),
     "steps": (ConfiguredStep(name="nothing", command=("/bin/true",)),),

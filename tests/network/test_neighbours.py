@@ -45,7 +45,7 @@ def reply(
     return (destination or receiver) + sender + b"\x08\x06" + body
 
 
-class NeighboursTests(TestCase):
+class NeighboursTestCase(TestCase):
     """
     A host, and a gateway.
     """
@@ -140,6 +140,12 @@ class NeighboursTests(TestCase):
             for frame in frames:
                 mouth.send(frame)
         awaitDelivery(self.gateway, self.node)
+
+
+class NeighboursTests(NeighboursTestCase):
+    """
+    Single questions.
+    """
 
     @property
     def questions(self) -> Questions:

@@ -36,6 +36,7 @@ from txcarp.status import (
     Note,
     PastChange,
     PeerStatus,
+    ProbeStatus,
     Status,
     StepStatus,
     SyncStatus,
@@ -61,7 +62,7 @@ class ManualTests(SynchronousTestCase):
         Each key of a group is described, and none that does not exist.
         """
         parts = PeerStatus, AddressStatus, HoldStatus, CheckStatus, StepStatus, SyncStatus, Note
-        kinds = (Status, *parts, FamilyStatus, PastChange, Change, Runs)
+        kinds = (Status, *parts, ProbeStatus, FamilyStatus, PastChange, Change, Runs)
         names = {field.name for kind in kinds for field in attrs.fields(kind)}
         quoted = set(re.findall(r"``(\w+)``", self.group))
         self.assertEqual(names - quoted, set())

@@ -50,6 +50,7 @@ from txcarp.status import (
     NetlinkStatus,
     PeerStatus,
     PlatformStatus,
+    ProbeStatus,
     Status,
     StepStatus,
     SyncStatus,
@@ -92,6 +93,7 @@ def whole() -> dict[str, list[Any]]:
         addresses=[AddressStatus("10.99.0.100/24", True, 1.5)],
         checks=[check],
         steps=[StepStatus("address", StepState.ACQUIRED, 2.0, "", True, None, runs)],
+        probes=[ProbeStatus("10.99.0.2", "armed", 0.005, ("10.99.0.254",), 9, 8, 1)],
         families={"IPv4": FamilyStatus(9, 4, 1)},
         contested=2.5,
         pauses=3,
@@ -160,6 +162,9 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_peer_advertisements_received_total"), 9.0)
         for what, number in (("packets_received", 9), ("packets_sent", 4), ("send_errors", 1)):
             self.assertEqual(value(f"txcarp_family_{what}_total", family="IPv4"), number)
+        self.assertEqual(value("txcarp_probe_armed", master="10.99.0.2"), 1.0)
+        for what, number in (("questions", 9), ("answers", 8), ("missed", 1)):
+            self.assertEqual(value(f"txcarp_probe_{what}_total", master="10.99.0.2"), number)
         self.assertEqual(value("txcarp_group_contested_seconds_total"), 2.5)
         self.assertEqual(value("txcarp_group_pauses_total"), 3.0)
         self.assertEqual(value("txcarp_check_failures_total", check="web"), 2.0)

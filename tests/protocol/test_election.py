@@ -56,6 +56,7 @@ from txcarp.protocol.events import (
     Heard,
     Held,
     HoldReason,
+    MasterVanished,
     OfferUnanswered,
     Refused,
     Released,
@@ -66,6 +67,7 @@ from txcarp.protocol.events import (
     Stopped,
 )
 from txcarp.protocol.family import Family
+from txcarp.protocol.pulse import Loss
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import LEAVING, Peer, Timing
 
@@ -98,6 +100,13 @@ EQUAL_LOWER, EQUAL_HIGHER = peer(1, 64, "10.99.0.4"), peer(1, 64, "10.99.0.6")
 MISSED, NOT_MISSED = peer(3, 65), peer(3, 64)
 FASTER6 = Peer(Timing(1, 63), socket.inet_pton(socket.AF_INET6, "fe80::1"))
 BOWING = Peer(LEAVING, socket.inet_aton("10.99.0.1"))
+
+
+#: What the probe saw.
+GONE = Loss("10.99.0.1", 7.0, 3, 0.015, ("10.99.0.254", "10.99.0.3"))
+GONE_WORDS = (
+    "10.99.0.1 left 3 questions in 15 ms unanswered, and 10.99.0.254 and 10.99.0.3 answer"
+)
 
 
 def tookOver(reason: Reason, who: Peer | None = None) -> tuple[Any, ...]:
@@ -167,6 +176,17 @@ TABLE: dict[str, tuple[ICARPState, Standing, Event, tuple[Any, ...]]] = {
         OWN,
         DeadlinePassed(TOLERATED_LATENESS + 0.001, False),
         (BACKUP, LookAgain(SECOND_LOOK)),
+    ),
+    "the host of the master is gone": (
+        BACKUP,
+        OWN,
+        MasterVanished((GONE, GONE)),
+        (
+            MASTER,
+            DisarmMasterDown(),
+            StartAdvertising(),
+            ChangeRole(Role.MASTER, Reason.VANISHED, detail=f"{GONE_WORDS}; {GONE_WORDS}"),
+        ),
     ),
     # A backup hears a peer.
     "backup hears faster": (BACKUP, OWN, Heard(FASTER), (BACKUP, ARM4)),
@@ -345,6 +365,7 @@ _KINDS: tuple[Event, ...] = (
     OfferUnanswered(),
     Claimed(),
     SetTakesOver(Reason.SYNC),
+    MasterVanished((GONE,)),
     Stopped(),
 )
 

@@ -51,6 +51,17 @@ class TakeOverTests(SynchronousTestCase):
         beaten = attrs.evolve(INNER, isPreferred=True)
         self.assertIs(asked(Reason.SILENCE, beaten), Answer.NO)
 
+    def test_vanished(self) -> None:
+        """
+        So it is when the host of the master is gone on one side: on each other side it must be
+        gone, too, or silent.
+        """
+        quiet = attrs.evolve(INNER, isSilent=True)
+        self.assertIs(asked(Reason.VANISHED, quiet), Answer.YES)
+        self.assertIs(asked(Reason.VANISHED, quiet, THIRD), Answer.NO)
+        waiting = attrs.evolve(quiet, isUnread=True)
+        self.assertIs(asked(Reason.VANISHED, waiting), Answer.NO)
+
     def test_unread(self) -> None:
         """
         Silence proves nothing while packets of another side wait to be read.

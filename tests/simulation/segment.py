@@ -44,6 +44,7 @@ from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.statestore import StateStore
+from txcarp.testing.fakes import FakeNeighbours
 from txcarp.virtualhost import VirtualHost
 
 #: Seconds that a packet takes to arrive.
@@ -246,6 +247,24 @@ class Work:
         return deferLater(self._clock, self.pace, lambda: None)
 
 
+class Neighbours(FakeNeighbours):
+    """
+    The other computers of a segment, whose kernels answer.
+    """
+
+    def __init__(self, computer: Computer) -> None:
+        super().__init__()
+        self._computer = computer
+
+    def hardwareOf(self, address: bytes) -> bytes | None:
+        own = self._computer
+        for other in own.segment.computers:
+            if other is not own and address in other.addresses and other.powered:
+                reaches = own.segment.hears(own, other) and own.segment.hears(other, own)
+                return b"\2\0" + parseIPv4(other.source) if reaches else None
+        return super().hardwareOf(address)
+
+
 @implementer(IMastershipObserver, INetwork)
 class Computer:
     """
@@ -258,6 +277,8 @@ class Computer:
         self.segment = segment
         self.source = source
         self.plugged = True
+        #: Whether its kernel runs, which answers for its addresses whatever the process does.
+        self.powered = True
         self.deaf = False
         self.work: Work | None = None
         #: The families in which the kernel refuses the process a socket.
@@ -324,6 +345,7 @@ class Computer:
         """
         platform = FakePlatform(self.clock, self.journal)
         platform.network, platform.links = self, self.links
+        platform.neighbours = Neighbours(self)
         if self.disk is not None:
             platform.store = StateStore(self.disk, self.clock, maybeDeferred)
         platform.draw = self._random.getrandbits
@@ -342,6 +364,13 @@ class Computer:
         self.links.observers.clear()
         self.virtualHost = self.receiver = None
         self.segment.noteReign(self.source, False)
+
+    def powerOff(self) -> None:
+        """
+        Take the power away.  Nobody notices by a link.
+        """
+        self.crash()
+        self.powered = False
 
     def stop(self) -> None:
         """

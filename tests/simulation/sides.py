@@ -34,6 +34,7 @@ from txcarp.testing.fakes import (
     FakeAddressTable,
     FakeAnnouncer,
     FakeLinks,
+    FakeNeighbours,
     FakePlatform,
     Journal,
     goodLink,
@@ -219,6 +220,24 @@ class Gateway:
         return "answers"
 
 
+class _Neighbours(FakeNeighbours):
+    """
+    The other hosts, as one of them asks for them, and a gateway on each side.
+    """
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self._site = site
+
+    def hardwareOf(self, address: bytes) -> bytes | None:
+        sides, own = self._site.sides, self._site.number
+        side, number = address[1], address[3] - 1
+        if number >= len(sides.sites):
+            return b"\2\0" + address if sides.answers(own, side) else None
+        answers = sides.reaches(own, number, side) and sides.reaches(number, own, side)
+        return b"\2\0" + address if answers and sides.sites[number].isPowered else None
+
+
 @implementer(INetwork, IMastershipObserver)
 class Site:
     """
@@ -234,6 +253,8 @@ class Site:
         self.settings = settings
         self.clock = LocalClock(sides.clock.seconds())
         self.frozen = False
+        #: Whether its kernel runs.
+        self.isPowered = True
         self.service: CARPService | None = None
         self.unplugged: set[tuple[int, int]] = set()
         self.addresses = _Kernel(self)
@@ -300,6 +321,7 @@ class Site:
         self.addresses.observers.clear()
         platform = FakePlatform(self.clock, Journal(), self.links, self)
         platform.addresses = self.addresses
+        platform.neighbours = _Neighbours(self)
         platform.draw = self._random.getrandbits
         self.service = CARPService(self.configurations(), platform=platform)
         for host in self.service.virtualHosts:
@@ -329,6 +351,14 @@ class Site:
         self._ways.clear()
         self.addresses.observers.clear()
         self.service = None
+
+    def powerOff(self) -> None:
+        """
+        Take the power away.
+        """
+        self.crash()
+        self.isPowered = False
+        self.addresses.present.clear()
 
     def freeze(self) -> None:
         """

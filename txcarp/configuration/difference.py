@@ -25,7 +25,7 @@ from txcarp.protocol.seal import Verification
 LIVE = frozenset(
     ("advbase", "advskew", "deadRatio", "preempt", "preemptDelay", "startDelay", "flapLimit")
     + ("anyFamily", "trackedInterfaces", "checks", "steps", "ignoreLink", "releaseFirst")
-    + ("announceEvery", "resetConnections")
+    + ("announceEvery", "resetConnections", "probe", "witnesses")
     + ("upScript", "downScript", "label", "parameter", "scriptTimeout", "neutral", "shutdown")
     + ("guard",)
     + ("password", "otherPasswords", "otherAddresses", "signedHardware")

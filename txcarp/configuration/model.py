@@ -52,6 +52,12 @@ MAXIMUM_PEERS = 32
 #: an advertisement per interval, and a digest for every packet that none of them has signed.
 MAXIMUM_PAIRS = 16
 
+#: The least and the most seconds between two questions to the host of the master.
+SHORTEST_PROBE, LONGEST_PROBE = 0.001, 10.0
+
+#: How many witnesses can be named.
+MAXIMUM_WITNESSES = 8
+
 #: The name of a set of virtual hosts: a word for log lines, the status and the file.
 SET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 
@@ -208,6 +214,10 @@ class VirtualHostConfiguration:
     @ivar startDelay: Seconds after the start in which this host does not become master.
     @ivar flapLimit: How often this host may change its role, also as a pair (changes, seconds);
         C{None} for no limit.
+    @ivar probe: Seconds between two questions of a backup to the host of the master, whose silence
+        means that it is gone; C{None} to ask nothing.
+    @ivar witnesses: The packed addresses of hosts on the link that are asked, too, besides the
+        gateways: one must answer, or it is this host that is cut off.
     @ivar anyFamily: Whether the silence of one family is enough to take over, as in the BSD
         kernels.
     @ivar trackedInterfaces: Interfaces whose lost links demote this host, also as text, such as
@@ -269,6 +279,8 @@ class VirtualHostConfiguration:
     preemptDelay: float = 0.0
     startDelay: float | None = None
     flapLimit: FlapLimit | None = attrs.field(default=FlapLimit(10, 60.0), converter=_readFlapLimit)
+    probe: float | None = None
+    witnesses: tuple[bytes, ...] = attrs.field(default=(), converter=packedAddresses)
     anyFamily: bool = False
     trackedInterfaces: tuple[TrackedInterface, ...] = attrs.field(
         default=(), converter=_readTrackedInterfaces
@@ -336,6 +348,7 @@ class VirtualHostConfiguration:
         for setting, kind, what in (
             ("addresses", VirtualAddress, _AN_ADDRESS),
             ("peers", bytes, "an address, or its 4 or 16 packed bytes"),
+            ("witnesses", bytes, "an address, or its 4 or 16 packed bytes"),
             ("trackedInterfaces", TrackedInterface, 'an interface such as "eth1" or "eth1:50"'),
             ("otherAddresses", tuple, "a list of addresses"),
             ("checks", HealthCheck, "a HealthCheck"),
@@ -373,6 +386,8 @@ class VirtualHostConfiguration:
         yield "preemptDelay", notATime(self.preemptDelay)
         for setting in ("startDelay", "scriptTimeout", "downScriptFirst", "announceEvery"):
             yield setting, notALimit(getattr(self, setting))
+        yield "probe", self._wrongProbe()
+        yield "witnesses", self._wrongWitnesses()
         if self.flapLimit is not None:
             yield "flapLimit", outside(self.flapLimit.changes, 2, 10**6)
             yield "flapLimit", notALimit(self.flapLimit.seconds)
@@ -427,6 +442,13 @@ class VirtualHostConfiguration:
             if peer in virtual:
                 problem = "is a virtual address, which moves: give the address of the peer alone"
                 yield "peers", f"{textOf(peer)} {problem}"
+        for witness in self.witnesses:
+            if witness in virtual or witness in (self.source, self.source6):
+                yield (
+                    "witnesses",
+                    f"{textOf(witness)} is an address of this group or host: a witness is another "
+                    "host, which is there whoever is master",
+                )
         if self.group == self.source:
             yield "group", f"{textOf(self.group)} is the source: all hosts need the same group"
         amounts: dict[str, int] = {}
@@ -481,6 +503,22 @@ class VirtualHostConfiguration:
                 return f"a peer is one host, 4 or 16 packed bytes, not {what}"
         if len(self.peers) > MAXIMUM_PEERS:
             return f"there are more than {MAXIMUM_PEERS} peers: {len(self.peers)}"
+        return ""
+
+    def _wrongProbe(self) -> str:
+        if problem := notALimit(self.probe):
+            return problem
+        if self.probe is not None and not SHORTEST_PROBE <= self.probe <= LONGEST_PROBE:
+            return f"{self.probe!r} is not from {SHORTEST_PROBE} to {LONGEST_PROBE:g} seconds"
+        return ""
+
+    def _wrongWitnesses(self) -> str:
+        for witness in self.witnesses:
+            if len(witness) not in (4, 16) or notOneHost(witness):
+                what = repr(witness) if textOf(witness) == "?" else textOf(witness)
+                return f"a witness is one host, 4 or 16 packed bytes, not {what}"
+        if len(self.witnesses) > MAXIMUM_WITNESSES:
+            return f"there are more than {MAXIMUM_WITNESSES} witnesses: {len(self.witnesses)}"
         return ""
 
     @property

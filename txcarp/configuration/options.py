@@ -183,6 +183,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             AMOUNT, 1 to 240, is added to advskew, up to 240 in total. The default is 240. With
             OpenBSD's rules it is added to the demotion, and the default is 1, as in
             OpenBSD.""", kind="trackedInterface"),
+        Option("--probe=SECONDS", "probe", "0",
+            "take over when the host of the master is gone; 0 for no", """
+            A backup asks the host of the master for the master's own address (ARP, neighbour
+            solicitation) at this interval, such as ``0.005``. It takes over within a few
+            intervals if that host no longer answers and a witness does. See "The probe" in the
+            manual.""", kind="limit"),
+        Option("--witness=ADDRESS", "witnesses", "",
+            "host that answers while the master does not; repeatable", """
+            With ``--probe``: a host on the link of the group, 8 at most. The gateways of the
+            routing table and the other hosts of the group are asked, too.""", kind="address"),
         Option("--any-family", "anyFamily", "",
             "take over when one address family falls silent", """
             This is the rule of the BSD kernels. By default, a master that is heard in one family is

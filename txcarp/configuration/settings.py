@@ -156,6 +156,18 @@ KEYS = (
         'a list such as ["eth1", "eth2:50"]',
         "demote this host while one of these interfaces has no link",
     ),
+    Key(
+        "probe",
+        ("probe",),
+        Limit,
+        _TIME + _OR_NONE,
+    ),
+    Key(
+        "witness",
+        ("witnesses",),
+        list[HostAddress],
+        "an address or a list of addresses on the link of the group",
+    ),
     Key("any_family", ("anyFamily",), *_FLAG),
     Key("ignore_link", ("ignoreLink",), *_FLAG),
     Key("up_script", ("upScript",), *_FILE),
@@ -232,7 +244,7 @@ def settingsOf(key: Key, value: Any) -> dict[str, Any]:
     @raise ValueError: If the members of a list do not fit together.
     """
     first = key.settings[0]
-    if key.kind == list[HostAddress]:
+    if key.kind == list[HostAddress] and len(key.settings) == 2:
         return _byFamily(key.settings, value)
     if key.kind == list[PeerAddress]:
         return {"peers": list(dict.fromkeys(filter(None, value))), "followPeers": b"" in value}

@@ -72,7 +72,10 @@ _LATER = frozenset(
 )
 
 #: The settings that every use of their option adds a value to.
-_LISTS = ("addresses", "peers", "trackedInterfaces", "otherPasswords", "otherAddresses", "http")
+_LISTS = (
+    *("addresses", "peers", "witnesses", "trackedInterfaces"),
+    *("otherPasswords", "otherAddresses", "http"),
+)
 
 #: The options whose value has a number at its beginning or after a colon, and that number.
 _NUMERIC = ("vhid", "advbase", "advskew", "deadratio", "flap-limit", "track-interface")

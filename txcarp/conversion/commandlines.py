@@ -43,6 +43,7 @@ _NUMBERS = {
 
 _TIMES = {
     "announceEvery": "announce_every",
+    "probe": "probe",
     "startDelay": "start_delay",
     "scriptTimeout": "script_timeout",
     "downScriptFirst": "down_script_first",
@@ -62,6 +63,7 @@ _LISTS = {
     "group": "multicast",
     "trackedInterfaces": "track_interfaces",
     "peers": "peers",
+    "witnesses": "witness",
 }
 
 #: A setting in a unit of systemd, before the command line.

@@ -13,6 +13,7 @@ In reading order:
   - C{diagnostics}: faults between the hosts of the group, counted, explained, and reported.
   - C{peers}: the table of the other hosts.
   - C{timers}: the deadline of the master, and the rhythm of advertising.
+  - C{probing}: asks the host of the master whether it is there.
   - C{advertiser}: signs and sends advertisements.
   - C{lastwill}: what the guard does if this process dies or hangs.
   - C{sealing}: makes and checks seals, and has their state saved.

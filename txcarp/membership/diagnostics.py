@@ -89,6 +89,12 @@ _EXPLANATIONS = {
     "it. Look at the switch ports of both hosts",
     Finding.GUARD_ENDED: "the guard, the process that would give up the place of master if txcarp "
     "dies, has ended. txcarp starts another one. Find out what ended it: its end is logged, too",
+    Finding.NO_WITNESS: "{peer} answers the probe, but no witness does. Without one, this host "
+    "cannot tell a dead master from a broken cable of its own, and waits for the dead time as "
+    "without a probe. Name a host on this link that always answers (--witness ADDRESS)",
+    Finding.PROBE_MISLED: "{peer} did not answer the probe, and this host took over, but {peer} "
+    "was alive. Find out why it did not answer: a paused virtual machine, a switch that changed "
+    "its paths, a limit for ARP. A longer --probe tolerates longer pauses",
 }
 
 _FINDINGS = {

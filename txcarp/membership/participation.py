@@ -50,6 +50,7 @@ from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.lastwill import LastWill
 from txcarp.membership.leaving import RESIGNATION, Leaving
 from txcarp.membership.memory import Memory
+from txcarp.membership.probing import Probing
 from txcarp.membership.readiness import Readiness
 from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.record import Record
@@ -62,7 +63,7 @@ from txcarp.protocol.actor import Actor
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Reason, Role
-from txcarp.protocol.election import MASTER, Standing
+from txcarp.protocol.election import BACKUP, MASTER, Standing
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
@@ -88,6 +89,7 @@ class Participation:
     @ivar mastership: The steps that are acquired on becoming master.
     @ivar leaving: Hands mastership over, and leaves the group.
     @ivar draining: Keeps this host out of the election for an administrator.
+    @ivar probing: Asks the host of the master whether it is there.
     @ivar lastWill: What the guard gives back if this process dies or hangs.
     """
 
@@ -211,6 +213,16 @@ class Participation:
             memory=memory,
             trace=trace,
         )
+        self.probing = Probing(
+            configuration,
+            platform,
+            self.tell,
+            self._diagnostics.found,
+            channels=channels,
+            advertiser=self.advertiser,
+            masterDown=self.masterDown,
+            peers=memory.peers,
+        )
         self.leaving = Leaving(
             configuration,
             self.tell,
@@ -286,6 +298,14 @@ class Participation:
         """
         self.tell(events.StopAsked(actor))
         return self._left
+
+    @property
+    def isMasterSilent(self) -> bool:
+        """
+        Whether this backup has not heard the master for the dead time, or the host of the master
+        is gone.
+        """
+        return self.masterDown.hasPassed or bool(self.probing.losses)
 
     def isFit(self) -> bool:
         """
@@ -393,6 +413,9 @@ class Participation:
                 case events.SetTakesOver():
                     candidate.decide(event)
                     self.draining.returned()
+                case events.MasterVanished():
+                    if self.probing.losses:  # it may have been heard meanwhile
+                        candidate.decide(event)
                 case events.Claimed():
                     if not self.holds:
                         candidate.decide(event)
@@ -429,6 +452,8 @@ class Participation:
                     pass  # the check for a pause is all that they ask for
                 case _:
                     candidate.decide(event)
+            if self.probing.isOn:
+                self.probing.settle(candidate.state is BACKUP)
         except Exception:
             self._log.failure("Internal error: {event} was handled only in part", event=event)
 
@@ -509,6 +534,8 @@ class Participation:
         if self.candidate.isOld():
             event = attrs.evolve(event, isOld=True)
         self.candidate.decide(event)
+        if self.probing.isOn and not event.isOld:
+            self.probing.heard(peer, self._own.now(peer).patience(peer))
         if event.isAhead and isMaster and self.candidate.state is MASTER:
             # The group refused all advertisements of this host until now.  The other host is
             # master only because of that.
@@ -574,8 +601,7 @@ class Participation:
             *(firewall.adopt for firewall in self._firewalls.values()),
             *(self._own.adopt, self._roles.adopt, self._damping.adopt, self._diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
-            *(self._readiness.adopt, self.leaving.adopt),
-            *(self._readiness.adopt, self.lastWill.adopt),
+            *(self._readiness.adopt, self.leaving.adopt, self.lastWill.adopt, self.probing.adopt),
         ):
             adopt(new)
         self._demotions.adopt(new, self._platform.links.link)
@@ -602,6 +628,7 @@ class Participation:
         self._watch({})
         self.fitness.stop()
         self.draining.stop()
+        self.probing.stop()
         self.holds.stop()
         self._damping.stop()
         self._readiness.stop()

@@ -87,6 +87,7 @@ class MasterDown:
     @ivar silent: The families whose own deadline has passed.
     @ivar hasUnread: Returns whether unread packets wait, which may be from the master.
     @ivar readUnread: Handles the packets that have arrived by now, however many follow.
+    @ivar armedAt: When the deadline was put off last, in seconds of the clock.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class MasterDown:
         @param anyFamily: Whether the silence of one family is enough, as in the BSD kernels.
         """
         self.silent: set[Family] = set()
+        self.armedAt = float("-inf")
         self._clock = clock
         self._families = tuple(families)
         self._tell = tell
@@ -165,6 +167,7 @@ class MasterDown:
         @param delay: Seconds from now.
         @param family: The family in which the master was heard; C{None} to set all deadlines.
         """
+        self.armedAt = self._clock.seconds()
         if family is not None:
             self._wait(delay, family)
         else:

@@ -11,6 +11,7 @@ In reading order:
   - C{readers}: make a value of each packet that the raw socket receives.
   - C{front}: a packet socket, which sees packets in front of the firewall.
   - C{questions}: asks neighbours who has an address.
+  - C{polling}: asks them again and again.
   - C{socketfilter}: the filter of all these sockets, which passes only what is wanted.
   - C{sockets}: opens sockets that need a capability, and checks for the capability.
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.

@@ -81,7 +81,9 @@ def unsolicitedAdvertisement(hardware: bytes, address: bytes) -> bytes:
     return _discovery(hardware, address, _ALL_NODES, body)
 
 
-def arpQuestion(hardware: bytes, source: bytes, address: bytes) -> bytes:
+def arpQuestion(
+    hardware: bytes, source: bytes, address: bytes, to: bytes | None = None
+) -> bytes:
     """
     Make the frame of an ARP request: who has an address?
 
@@ -89,23 +91,30 @@ def arpQuestion(hardware: bytes, source: bytes, address: bytes) -> bytes:
     @param source: The packed IPv4 address of this host, which neighbours note with its hardware
         address; C{0.0.0.0} for a probe, from which they note nothing (RFC 5227, section 2.1.1).
     @param address: The packed IPv4 address.
+    @param to: The hardware address to which alone the question goes (RFC 1122, section 2.3.2.1);
+        C{None} for all hosts on the link.
     """
-    return _ETHERNET.pack(BROADCAST, hardware, _ARP) + _ARP_BODY.pack(
+    return _ETHERNET.pack(to or BROADCAST, hardware, _ARP) + _ARP_BODY.pack(
         1, _IPV4, 6, 4, _ARP_REQUEST, hardware, source, bytes(6), address
     )
 
 
-def neighbourSolicitation(hardware: bytes, source: bytes, address: bytes) -> bytes:
+def neighbourSolicitation(
+    hardware: bytes, source: bytes, address: bytes, to: bytes | None = None
+) -> bytes:
     """
     Make the frame of a neighbour solicitation: who has an address (RFC 4861, section 4.3)?
 
     @param hardware: The six bytes of the Ethernet address to answer to.
     @param source: A packed IPv6 address of this host alone.
     @param address: The packed IPv6 address.
+    @param to: The hardware address to which alone the question goes (RFC 4861, section 7.3.3);
+        C{None} for all hosts whose addresses end in the same three bytes.
     """
-    group = _SOLICITED_NODE + address[13:]
     body = _NEIGHBOUR.pack(_SOLICITATION, 0, 0, 0, address, 1, 1, hardware)
-    return _discovery(hardware, source, group, body)
+    if to is not None:
+        return _discovery(hardware, source, address, body, to)
+    return _discovery(hardware, source, _SOLICITED_NODE + address[13:], body)
 
 
 def readAnswer(frame: bytes, hardware: bytes) -> tuple[bytes, bytes] | None:
@@ -143,12 +152,16 @@ def _isAdvertisement(packet: bytes) -> bool:
     return not internetChecksum(packet[8:40] + struct.pack("!I3xB", length, _ICMPV6) + body)
 
 
-def _discovery(hardware: bytes, source: bytes, destination: bytes, body: bytes) -> bytes:
+def _discovery(
+    hardware: bytes, source: bytes, destination: bytes, body: bytes, to: bytes | None = None
+) -> bytes:
     """
-    Make the frame of a message of neighbour discovery to a multicast group.
+    Make the frame of a message of neighbour discovery.
+
+    @param to: The hardware address of the receiver; C{None} for that of a multicast group.
     """
     pseudo = source + destination + struct.pack("!I3xB", len(body), _ICMPV6)
     checksum = internetChecksum(pseudo + body).to_bytes(2, "big")
     header = struct.pack("!IHBB", 6 << 28, len(body), _ICMPV6, 255)
     packet = header + source + destination + body[:2] + checksum + body[4:]
-    return ipv6Frame(groupAddress(destination), hardware, packet)
+    return ipv6Frame(to or groupAddress(destination), hardware, packet)

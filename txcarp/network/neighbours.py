@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from txcarp.addresses import textOf
-from txcarp.interfaces import ILinkMonitor, INeighbours
+from txcarp.interfaces import ILinkMonitor, INeighbours, IPolling
 from txcarp.links import Link
 from txcarp.network.addresslist import AddressList
 from txcarp.network.addresstable import OURS
+from txcarp.network.frames import arpQuestion, neighbourSolicitation
+from txcarp.network.interfaceport import InterfacePort, openFrameSocket
 from txcarp.network.linux import LinuxNetwork
-from txcarp.protocol.family import isLinkLocal
+from txcarp.network.polling import Polling
+from txcarp.protocol.family import Family, isLinkLocal
 
 #: The sender of an ARP probe (RFC 5227, section 1.1).
 _NOBODY = bytes(4)
@@ -52,6 +56,41 @@ class Neighbours:
         self._nextHops = nextHops
 
     def ask(self, interface: str, address: bytes, sources: Sequence[bytes]) -> Deferred[bytes]:
+        port, sender = self._prepare(interface, address, sources)
+        return port.ask(sender, address)
+
+    def poll(self, interface: str, family: Family) -> IPolling:
+        self._link(interface)
+        return Polling(
+            interface, openFrameSocket(interface), family, partial(self._frame, interface)
+        )
+
+    def gateways(self, interface: str) -> Deferred[Sequence[bytes]]:
+        try:
+            link = self._link(interface)
+        except OSError as error:
+            return fail(error)
+        return self._nextHops(link.index).addCallback(tuple)
+
+    def _frame(
+        self, interface: str, address: bytes, sources: Sequence[bytes], to: bytes | None
+    ) -> tuple[bytes, bytes]:
+        """
+        Make the frame of a question.  See L{Polling}.
+        """
+        port, sender = self._prepare(interface, address, sources)
+        hardware = port.hardwareAddress()
+        make = arpQuestion if len(address) == 4 else neighbourSolicitation
+        return hardware, make(hardware, sender, address, to)
+
+    def _prepare(
+        self, interface: str, address: bytes, sources: Sequence[bytes]
+    ) -> tuple[InterfacePort, bytes]:
+        """
+        Find the sockets and the sender of a question.
+
+        @raise OSError: If nobody can be asked.
+        """
         link = self._link(interface)
         if not link.works:
             what = "without carrier" if link.up else "down"
@@ -65,14 +104,7 @@ class Neighbours:
         port = self._network.port(interface)
         if port is None:
             raise OSError(errno.ENODEV, f"no virtual host takes part on {interface}", interface)
-        return port.ask(self._sender(link, address, sources), address)
-
-    def gateways(self, interface: str) -> Deferred[Sequence[bytes]]:
-        try:
-            link = self._link(interface)
-        except OSError as error:
-            return fail(error)
-        return self._nextHops(link.index).addCallback(tuple)
+        return port, self._sender(link, address, sources)
 
     def _link(self, interface: str) -> Link:
         link = self._links.link(interface)

@@ -22,13 +22,27 @@ from txcarp.socketreader import SocketReader
 
 #: The kind of Ethernet frames that answers come in (linux/if_ether.h).  With all kinds, each packet
 #: that the interface receives would cost the kernel some 150 ns more.
-_ETHER_TYPES = {Family.IPV4: 0x0806, Family.IPV6: 0x86DD}
+ETHER_TYPES = {Family.IPV4: 0x0806, Family.IPV6: 0x86DD}
 
 #: The longest answer that is read; a neighbour advertisement may have further options.
-_LONGEST = 512
+LONGEST = 512
 
 #: Bytes that the kernel keeps until they are read: a few answers.
 _BUFFER = 4096
+
+
+def sendFrame(sock: socket.socket, frame: bytes) -> None:
+    """
+    Send a frame through a packet socket that also receives.
+
+    @raise OSError: If it was not sent.
+    """
+    try:
+        sock.send(frame)
+    except OSError as error:
+        if error.errno != errno.ENETDOWN:
+            raise
+        sock.send(frame)  # the error may be that of an earlier time
 
 
 class Questions(SocketReader[tuple[bytes, bytes]]):
@@ -62,7 +76,7 @@ class Questions(SocketReader[tuple[bytes, bytes]]):
             with contextlib.suppress(OSError):
                 frames.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             # This is done once.  To change it would have the process wait for all processors.
-            frames.bind((interface, _ETHER_TYPES[family]))
+            frames.bind((interface, ETHER_TYPES[family]))
         except BaseException:
             super().stop()
             raise
@@ -99,7 +113,7 @@ class Questions(SocketReader[tuple[bytes, bytes]]):
                 if len(self._waiting) > socketfilter.MOST_ANSWERS:
                     raise OSError(errno.ENOBUFS, "too many neighbours are asked at once")
                 self._filter()
-            self._send(sock, make(hardware, source, address))
+            sendFrame(sock, make(hardware, source, address))
         except OSError:
             self._forget(address, answer)
             raise
@@ -117,7 +131,7 @@ class Questions(SocketReader[tuple[bytes, bytes]]):
                 answer.errback(gone)
 
     def receive(self, sock: socket.socket) -> tuple[bytes, bytes] | None:
-        return readAnswer(sock.recv(_LONGEST), self._hardware)
+        return readAnswer(sock.recv(LONGEST), self._hardware)
 
     def messageReceived(self, message: tuple[bytes, bytes]) -> None:
         address, hardware = message
@@ -139,14 +153,6 @@ class Questions(SocketReader[tuple[bytes, bytes]]):
             return
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self.startReading()
-
-    def _send(self, sock: socket.socket, frame: bytes) -> None:
-        try:
-            sock.send(frame)
-        except OSError as error:
-            if error.errno != errno.ENETDOWN:
-                raise
-            sock.send(frame)  # the error may be that of an earlier time
 
     def _forget(self, address: bytes, answer: Deferred[bytes]) -> None:
         """

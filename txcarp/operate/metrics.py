@@ -27,7 +27,7 @@ from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.status import FamilyStatus, GuardStatus, PlatformStatus, Status
+from txcarp.status import FamilyStatus, GuardStatus, PlatformStatus, ProbeStatus, Status
 
 #: The labels of each metric of a group, besides its own ones.
 GROUP_LABELS = ("group", "interface", "vhid")
@@ -248,6 +248,13 @@ def _families(read: Callable[[FamilyStatus], int]) -> Callable[[Group], list[Sam
     return lambda group: [
         Sample(float(read(one)), (family,)) for family, one in group.status.families.items()
     ]
+
+
+def _probes(read: Callable[[ProbeStatus], float]) -> Callable[[Group], list[Sample]]:
+    """
+    A sample for each host that the probe asks.
+    """
+    return lambda group: [Sample(float(read(one)), (one.master,)) for one in group.status.probes]
 
 
 def _silentSides(group: Group) -> list[Sample]:
@@ -521,6 +528,35 @@ GROUP_METRICS = (
             Sample(float(one.runs.failures), (one.name,)) for one in group.status.checks
         ],
         ("check",),
+    ),
+    GroupMetric(
+        "txcarp_probe_armed",
+        _GAUGE,
+        "Whether this backup takes over if the host of the master no longer answers (1), or not "
+        "(0): the host does not always answer, or no witness does.",
+        _probes(lambda probe: probe.state == "armed" and bool(probe.witnesses)),
+        ("master",),
+    ),
+    GroupMetric(
+        "txcarp_probe_questions_total",
+        _COUNTER,
+        "Questions to the host of the master. Groups with the same master have the same.",
+        _probes(lambda probe: probe.asked),
+        ("master",),
+    ),
+    GroupMetric(
+        "txcarp_probe_answers_total",
+        _COUNTER,
+        "Those that were answered.",
+        _probes(lambda probe: probe.answered),
+        ("master",),
+    ),
+    GroupMetric(
+        "txcarp_probe_missed_total",
+        _COUNTER,
+        "Those that were not answered, although the host had always answered before.",
+        _probes(lambda probe: probe.missed),
+        ("master",),
     ),
     GroupMetric(
         "txcarp_step_state",

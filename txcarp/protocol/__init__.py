@@ -10,6 +10,7 @@ In reading order:
   - C{family}: IPv4 and IPv6.
   - C{advertisement}: the 36 bytes of an advertisement.
   - C{timing}: advbase and advskew, and the peer that advertised them.
+  - C{pulse}: whether the host of a master is there, by its answers.
   - C{actor}: who asked a host to do something.
   - C{events}: everything that can happen to a virtual host.
   - C{effects}: everything that the election can ask a host to do, roles, and reasons.

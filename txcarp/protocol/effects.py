@@ -32,6 +32,7 @@ class Reason(enum.Enum):
 
     STARTED = "started"
     SILENCE = "no advertisement within the dead time"
+    VANISHED = "the host of the master does not answer"
     PREEMPTION = "preempting a less preferred master"
     BOW_OUT = "the master bowed out"
     SLOW_MASTER = "the master advertises too rarely"

@@ -203,6 +203,9 @@ class Backup:
                 if unread or lateness > TOLERATED_LATENESS:
                     return self, (effects.LookAgain(SECOND_LOOK),)
                 return _takeOver(Reason.SILENCE)
+            case events.MasterVanished(losses=losses):
+                seen = "; ".join(one.explain() for one in losses)
+                return _takeOver(Reason.VANISHED, detail=seen)
             case events.Claimed(reason=reason, actor=actor):
                 return _takeOver(reason, actor=actor)
             case events.SetTakesOver(reason=reason, peer=peer, detail=detail):

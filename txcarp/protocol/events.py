@@ -18,6 +18,7 @@ from txcarp.links import Link
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.family import Family
+from txcarp.protocol.pulse import Loss
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Peer
 
@@ -105,6 +106,17 @@ class DeadlinePassed(Event):
     lateness: float = 0.0
     unread: bool = False
     hasLooked: bool = False
+
+
+@attrs.frozen
+class MasterVanished(Event):
+    """
+    The host of the master does not answer any more, and a third party does.
+
+    @ivar losses: What was seen, in each family in which the master was heard.
+    """
+
+    losses: tuple[Loss, ...]
 
 
 @attrs.frozen

@@ -8,7 +8,8 @@ for each member.  The rules are:
 
   - B{Nobody alone.}  While a member cannot be master, the others are held back.  When a member
     ceases to be master, the others bow out.
-  - B{A master that is heard lives.}  A set takes over when the master is silent on every side.  A
+  - B{A master that is heard lives.}  A set takes over when the master is silent on every side, or
+    its host is gone there (L{txcarp.protocol.pulse}).  A
     side on which it is silent while another side hears it says nothing about the master: this
     host may be deaf there.
   - B{A bow-out counts for all sides}, unless another master is heard besides the one that left.
@@ -44,7 +45,7 @@ class Side:
     @ivar isMaster: Whether it is master.
     @ivar lack: Why it cannot be master, whatever the others do, as a phrase; empty if it can.
     @ivar held: Why it is held back because of another member; C{None} if it is not.
-    @ivar isSilent: Whether the dead time has passed without a master.
+    @ivar isSilent: Whether the dead time has passed without a master, or its host is gone.
     @ivar hears: Whether a master is alive as far as this side can tell.
     @ivar isPreferred: Whether this host would take over from the master that it heard last.
     @ivar remaining: How many masters go on living, besides the one that bows out at this moment.
@@ -124,6 +125,10 @@ def mayTakeOver(sides: Sequence[Side], asking: str, reason: Reason) -> Answer:
             return Answer.NO if any(side.hears for side in others) else Answer.YES
         case Reason.SILENCE if not all(side.isSilent for side in others):
             return Answer.NO
+        case Reason.VANISHED:
+            # The member asks again in a moment, when the packets are read.
+            isGone = all(side.isSilent and not side.isUnread for side in others)
+            return Answer.YES if isGone else Answer.NO
         case Reason.SILENCE:
             unread = any(side.isUnread for side in others)
             return Answer.LOOK_AGAIN if unread else Answer.YES

@@ -4,7 +4,8 @@ The parts of a platform without a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from zope.interface import implementer
 from txcarp.addresses import Holding, VirtualAddress, textOf
 from txcarp.change import Change, ScriptResult
 from txcarp.checks.probes import Probes
+from txcarp.checks.pulses import Pulses
 from txcarp.interfaces import (
     IAddressTable,
     IAnnouncer,
@@ -26,9 +28,11 @@ from txcarp.interfaces import (
     INeighbours,
     INetwork,
     IPlatform,
+    IPolling,
     IScriptRunner,
 )
 from txcarp.links import Link
+from txcarp.protocol.family import Family
 from txcarp.status import PlatformStatus
 
 
@@ -298,9 +302,12 @@ class FakeNeighbours:
     @ivar error: The exception to raise in place of asking; C{None} for none.
     @ivar asked: Each question: the interface, the packed address and the sources.
     @ivar silent: The questions that have no answer.
+    @ivar polled: Each question of a L{FakePolling}: the packed address, and the hardware address
+        that alone was asked; C{None} for all.
     """
 
     def __init__(self) -> None:
+        self.polled: list[tuple[bytes, bytes | None]] = []
         self.answering: dict[bytes, bytes] = {}
         self.hops: dict[str, Sequence[bytes]] = {}
         self.error: OSError | None = None
@@ -317,8 +324,66 @@ class FakeNeighbours:
         self.silent.append(answer)
         return answer
 
+    def poll(self, interface: str, family: Family) -> IPolling:
+        if self.error is not None:
+            raise self.error
+        return FakePolling(self)
+
     def gateways(self, interface: str) -> Deferred[Sequence[bytes]]:
         return succeed(self.hops.get(interface, ()))
+
+    def hardwareOf(self, address: bytes) -> bytes | None:
+        """
+        The hardware address that answers for a packed address now; C{None} if none does.
+        """
+        return self.answering.get(address)
+
+
+@implementer(IPolling)
+class FakePolling:
+    """
+    Questions to L{FakeNeighbours}, which are answered at once.
+    """
+
+    def __init__(self, neighbours: FakeNeighbours) -> None:
+        self._neighbours = neighbours
+        self._followers: Counter[bytes] = Counter()
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._seen: dict[bytes, tuple[int, bytes]] = {}
+
+    @property
+    def isIdle(self) -> bool:
+        return not self._followers
+
+    def follow(self, addresses: Iterable[bytes]) -> None:
+        self._followers.update(addresses)
+
+    def unfollow(self, addresses: Iterable[bytes]) -> None:
+        self._followers.subtract(addresses)
+        self._followers = +self._followers
+
+    def ask(self, address: bytes, sources: Sequence[bytes], to: bytes | None = None) -> None:
+        if self._neighbours.error is not None:
+            raise self._neighbours.error
+        self._neighbours.polled.append((address, to))
+        hardware = self._neighbours.hardwareOf(address)
+        if hardware is not None and to in (None, hardware):
+            self._waiting.append((address, hardware))
+
+    def refresh(self) -> None:
+        pass
+
+    def read(self) -> None:
+        for address, hardware in self._waiting:
+            if address in self._followers:
+                self._seen[address] = self._seen.get(address, (0, b""))[0] + 1, hardware
+        self._waiting.clear()
+
+    def heard(self, address: bytes) -> tuple[int, bytes]:
+        return self._seen.get(address, (0, b""))
+
+    def close(self) -> None:
+        pass
 
 
 @implementer(IPlatform)
@@ -344,6 +409,7 @@ class FakePlatform:
     guard: Any
     reactor: Any
     probes: Any
+    pulses: Any
 
     def __init__(
         self, clock: IReactorTime, journal: Journal, links: FakeLinks, network: INetwork
@@ -360,6 +426,7 @@ class FakePlatform:
         self.guard = None
         self.reactor = None
         self.probes = Probes(self)
+        self.pulses = Pulses(self)
         self.asleep = 0.0
         self.opened = False
         self.draw: Callable[[int], int] = lambda bits: 0x5A % 2**bits

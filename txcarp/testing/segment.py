@@ -23,6 +23,7 @@ from txcarp.testing.fakes import (
     FakeAddressTable,
     FakeAnnouncer,
     FakeLinks,
+    FakeNeighbours,
     FakePlatform,
     Journal,
     goodLink,
@@ -83,6 +84,13 @@ class Segment:
         Let all hosts hear each other again.
         """
         self._cuts.clear()
+
+    def joins(self, one: SimulatedHost, other: SimulatedHost) -> bool:
+        """
+        Whether packets reach each of two hosts from the other.
+        """
+        isCut = (one, other) in self._cuts or (other, one) in self._cuts
+        return one.isPlugged and other.isPlugged and not isCut
 
     def masters(self, vhid: int | None = None) -> list[SimulatedHost]:
         """
@@ -180,6 +188,7 @@ class SimulatedHost(FakePlatform):
         links = FakeLinks(goodLink(interface))
         super().__init__(_ProcessClock(segment.clock), self.journal, links, self)
         self.addresses = FakeAddressTable(self.journal, segment.clock)
+        self.neighbours = _Neighbours(self)
         self._transports: dict[tuple[int, Family], _Transport] = {}
         # Two hosts never draw the same, and a test is the same each time.
         self._random = Random(source)  # noqa: S311
@@ -280,6 +289,25 @@ class SimulatedHost(FakePlatform):
 
     def announcer(self, interface: str, hardware: bytes | None) -> IAnnouncer:
         return FakeAnnouncer(self.journal)
+
+
+class _Neighbours(FakeNeighbours):
+    """
+    The other hosts of the segment, as one of them asks for them.  Those that a test adds to
+    C{answering} answer, too.
+    """
+
+    def __init__(self, host: SimulatedHost) -> None:
+        super().__init__()
+        self._host = host
+
+    def hardwareOf(self, address: bytes) -> bytes | None:
+        if not self._host.isPlugged:
+            return None
+        for other in self._host.segment.hosts:
+            if parseIPv4(other.source) == address and self._host.segment.joins(self._host, other):
+                return b"\2\0" + address
+        return super().hardwareOf(address)
 
 
 @implementer(IAdvertisementTransport)

@@ -1,0 +1,412 @@
+"""
+Asks the host of one master, every few milliseconds, whether it is there.
+
+What the answers mean is decided by L{txcarp.protocol.pulse}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from txcarp.addresses import textOf
+from txcarp.checks.gateway import MOST_WITNESSES
+from txcarp.checks.probes import cancel
+from txcarp.interfaces import IPlatform, IPolling
+from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.pulse import TOLERATED, Loss, Pulse
+from txcarp.status import ProbeStatus
+
+#: Seconds until a host that does not answer, or not always, is asked again: at first, and at most.
+#: The time doubles with each attempt.
+FIRST_REST, LONGEST_REST = 1.0, 64.0
+
+#: Seconds between two looks at what may have changed: the gateways, the addresses of this host,
+#: and which witnesses answer.
+ROUND = 10.0
+
+#: The number of questions to a host that is gone before it is asked as rarely as one that never
+#: answered.
+LINGER = 32
+
+
+@attrs.frozen
+class Wish:
+    """
+    How one group wants its master to be asked.
+
+    @ivar interval: Seconds between two questions.
+    @ivar sources: The packed addresses that this host alone has on the interface.
+    @ivar witnesses: The packed addresses of hosts that are asked besides the gateways, the best
+        ones first.
+    @ivar never: The packed addresses that are no witnesses, whoever has them.
+    """
+
+    interval: float
+    sources: tuple[bytes, ...] = ()
+    witnesses: tuple[bytes, ...] = ()
+    never: frozenset[bytes] = frozenset()
+
+
+class MasterPulse:
+    """
+    Asks the host of one master.
+
+    @ivar address: Its packed address.
+    @ivar loss: What was seen if the host is gone; C{None} otherwise.
+    @ivar lacksWitness: Whether the host answers, and no witness does.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        platform: IPlatform,
+        interface: str,
+        address: bytes,
+        polling: Callable[[Family], IPolling],
+        problem: str = "",
+    ) -> None:
+        """
+        @param polling: Returns what asks the neighbours of a family; raises C{OSError}.
+        @param problem: Why the host is not asked at all, as a phrase; empty if it is.
+        """
+        self.address = address
+        self.loss: Loss | None = None
+        self.lacksWitness = False
+        self._platform = platform
+        self._interface = interface
+        self._polling = polling
+        self._isRefused = bool(problem)
+        self._problem = problem
+        self._listeners: dict[object, tuple[Wish, Callable[[], None]]] = {}
+        self._pulse = Pulse()
+        self._interval = 0.0
+        self._sources: tuple[bytes, ...] = ()
+        self._gateways: tuple[bytes, ...] = ()
+        self._candidates: tuple[bytes, ...] = ()
+        #: What is followed: the address and the candidates.
+        self._followed: tuple[bytes, ...] = ()
+        #: How many answers of each address were known at the last look.
+        self._numbers: dict[bytes, int] = {}
+        self._vouching: frozenset[bytes] = frozenset()
+        self._call: IDelayedCall | None = None
+        self._rest = FIRST_REST
+        self._nextRound = 0.0
+        self._suspendedUntil = 0.0
+        #: When the last question was asked, and whether it was sent; whether witnesses were asked.
+        self._askedAt = self._askedSteady = 0.0
+        self._wasSent = self._askedWitnesses = False
+        #: When the first question of the present silence was asked.
+        self._since = 0.0
+        self._asked = self._answered = self._missed = 0
+        self._hasSaid = False
+
+    @property
+    def isIdle(self) -> bool:
+        """
+        Whether no group has this master.
+        """
+        return not self._listeners
+
+    def add(self, key: object, wish: Wish, changed: Callable[[], None]) -> None:
+        """
+        Ask for one more group, or in another way.
+
+        @param key: What L{remove} knows the group by.
+        @param changed: Called when L{loss} or L{lacksWitness} has changed.
+        """
+        self._listeners[key] = wish, changed
+        self._arrange()
+        if self._call is None and not self._isRefused:
+            now = self._platform.clock.seconds()
+            self._call = self._platform.clock.callLater(
+                max(0.0, self._suspendedUntil - now), self._begin
+            )
+
+    def remove(self, key: object) -> None:
+        """
+        Undo L{add}.
+        """
+        self._listeners.pop(key, None)
+        if self._listeners:
+            self._arrange()
+        else:
+            self._stop()
+
+    def suspend(self, seconds: float) -> None:
+        """
+        Do not ask for some time.
+        """
+        clock = self._platform.clock
+        self._stop()
+        self._suspendedUntil = clock.seconds() + seconds
+        if self._listeners and not self._isRefused:
+            self._call = clock.callLater(seconds, self._begin)
+
+    def status(self) -> ProbeStatus:
+        """
+        The present state.
+        """
+        left = self._suspendedUntil - self._platform.clock.seconds()
+        if self._problem:
+            state = "unable"
+        elif left > 0:
+            state = "suspended"
+        elif self.loss is not None:
+            state = "lost"
+        elif self._pulse.isArmed:
+            state = "armed"
+        else:
+            state = "arming" if self._pulse.answered else "searching"
+        return ProbeStatus(
+            master=textOf(self.address),
+            state=state,
+            interval=self._interval,
+            witnesses=[textOf(one) for one in sorted(self._vouching)],
+            asked=self._asked,
+            answered=self._answered,
+            missed=self._missed,
+            suspended=left if left > 0 else None,
+            problem=self._problem,
+        )
+
+    # What is asked.
+
+    def _arrange(self) -> None:
+        """
+        Follow the wishes of all groups.
+        """
+        wishes = [wish for wish, _ in self._listeners.values()]
+        self._interval = min(wish.interval for wish in wishes)
+        self._sources = tuple(dict.fromkeys(one for wish in wishes for one in wish.sources))
+        never = {self.address}.union(*(wish.never for wish in wishes))
+        named = dict.fromkeys(one for wish in wishes[:MOST_WITNESSES] for one in wish.witnesses)
+        possible = [one for one in (*named, *self._gateways) if one not in never]
+        self._candidates = tuple(possible[:MOST_WITNESSES])
+        if self._followed:
+            self._follow()
+
+    def _follow(self) -> None:
+        """
+        Follow the answers of the host and of the witnesses.
+
+        @raise OSError: If they cannot be received.
+        """
+        wanted = (self.address, *self._candidates)
+        if wanted == self._followed:
+            return
+        before, self._followed = self._followed, ()
+        followed: list[bytes] = []
+        try:
+            for one in wanted:
+                self._polling(familyOf(one)).follow([one])
+                followed.append(one)
+        except OSError as error:
+            if not followed:
+                self._unfollow(before)
+                raise
+            self._log.warn(
+                "Not all witnesses are asked on {interface}: {reason}",
+                interface=self._interface,
+                reason=error.strerror,
+            )
+        self._unfollow(before)
+        self._followed = tuple(followed)
+        self._numbers = {one: self._heard(one)[0] for one in followed}
+
+    def _unfollow(self, addresses: Sequence[bytes]) -> None:
+        for one in addresses:
+            self._polling(familyOf(one)).unfollow([one])
+
+    def _stop(self) -> None:
+        cancel(self._call)
+        self._call = None
+        followed, self._followed = self._followed, ()
+        self._unfollow(followed)
+        self._pulse, self.loss, self.lacksWitness = Pulse(), None, False
+        self._vouching = frozenset()
+        self._rest = FIRST_REST
+
+    # Asking.
+
+    def _begin(self) -> None:
+        """
+        Ask for the first time, or after a rest.
+        """
+        self._call = None
+        try:
+            self._follow()
+        except OSError as error:
+            self._complain(error)
+            self._later(ROUND, self._begin)
+            return
+        self._ask()
+
+    def _complain(self, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if reason != self._problem:
+            self._problem = reason
+            self._log.warn(
+                "The probe cannot ask {address} on {interface}: {reason}. Until it can, only the "
+                "advertisements of the master count",
+                address=textOf(self.address),
+                interface=self._interface,
+                reason=reason,
+            )
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> None:
+        self._call = self._platform.clock.callLater(seconds, function)
+
+    def _ask(self) -> None:
+        """
+        Ask once, and look for the answer an interval later.
+        """
+        now, pulse = self._platform.clock.seconds(), self._pulse
+        isRound = now >= self._nextRound
+        if isRound:
+            self._nextRound = now + ROUND
+            self._refresh()
+        # All hosts on the link are asked only while it is not known which one has the address.
+        isKnown = pulse.answered > 0 if not pulse.missed else self.loss is not None
+        self._askedAt, self._askedSteady = now, self._platform.pauseSeconds()
+        self._wasSent = self._send(self.address, self._heard(self.address)[1] if isKnown else b"")
+        self._asked += 1
+        self._askedWitnesses = isRound or not isKnown
+        if self._askedWitnesses:
+            for one in self._followed[1:]:
+                # A health check may have asked it meanwhile.
+                self._numbers[one], hardware = self._heard(one)
+                self._send(one, b"" if isRound else hardware)
+        self._later(self._interval, self._look)
+
+    def _send(self, address: bytes, to: bytes) -> bool:
+        """
+        @return: Whether a question was sent.
+        """
+        try:
+            self._polling(familyOf(address)).ask(address, self._sources, to or None)
+        except OSError as error:
+            if address == self.address:
+                self._complain(error)
+            return False
+        if address == self.address:
+            self._problem = ""
+        return True
+
+    def _refresh(self) -> None:
+        """
+        Look at what may have changed.
+        """
+        for family in {familyOf(one) for one in self._followed}:
+            self._polling(family).refresh()
+        neighbours = self._platform.neighbours
+        if neighbours is not None:
+            found = neighbours.gateways(self._interface)
+            found.addCallbacks(self._foundGateways, lambda _: None)  # as many as were known
+
+    def _foundGateways(self, gateways: Sequence[bytes]) -> None:
+        if self._listeners:
+            self._gateways = tuple(gateways)
+            self._arrange()
+
+    # Looking.
+
+    def _heard(self, address: bytes) -> tuple[int, bytes]:
+        return self._polling(familyOf(address)).heard(address)
+
+    def _isHeard(self, address: bytes) -> bool:
+        """
+        Whether an address has answered since the last look.
+        """
+        number, _ = self._heard(address)
+        before = self._numbers.get(address, 0)
+        self._numbers[address] = number
+        return number > before
+
+    def _look(self) -> None:
+        """
+        Look for the answer to the last question, and ask the next one.
+        """
+        self._call = None
+        steady = self._platform.pauseSeconds()
+        late = steady - self._askedSteady - self._interval
+        for family in {familyOf(one) for one in self._followed}:
+            self._polling(family).read()
+        answered = self._isHeard(self.address)
+        if self._askedWitnesses:
+            # One that has the hardware address of the master is no third party.
+            own = self._heard(self.address)[1]
+            self._vouching = frozenset(
+                one
+                for one in self._followed[1:]
+                if self._isHeard(one) and self._heard(one)[1] != own
+            )
+        isLate = not self._wasSent or late > TOLERATED * self._interval
+        before = self._pulse
+        pulse = self._pulse = before.after(answered, self._vouching, isLate=isLate)
+        self._answered += answered
+        self._missed += pulse.missed > before.missed
+        if pulse.missed and not before.missed:
+            self._since = self._askedAt
+        if pulse.isArmed and not before.isArmed:
+            self._rest = FIRST_REST
+            self._nextRound = 0.0
+        self._sayReady()
+        self._conclude()
+        if self._call is not None or not self._followed:
+            return  # all listeners have left, and perhaps joined again
+        if pulse.missed >= LINGER:
+            self._pulse = Pulse()
+        if self._pulse.answered or self._pulse.missed:
+            self._ask()
+        else:
+            self._later(self._rest, self._begin)
+            self._rest = min(2 * self._rest, LONGEST_REST)
+
+    def _sayReady(self) -> None:
+        """
+        Log, once, that there is all that the probe needs.
+        """
+        if self._hasSaid or not self._pulse.isArmed or not self._vouching:
+            return
+        self._hasSaid = True
+        self._log.info(
+            "The probe is ready: {address} on {interface} answers every {interval:g} ms, and "
+            "{witnesses} can vouch",
+            address=textOf(self.address),
+            interface=self._interface,
+            interval=self._interval * 1000,
+            witnesses=" and ".join(textOf(one) for one in sorted(self._vouching)),
+        )
+
+    def _conclude(self) -> None:
+        """
+        Tell all groups what has changed.
+        """
+        pulse = self._pulse
+        loss = self.loss
+        if pulse.isLost and loss is None:
+            loss = Loss(
+                textOf(self.address),
+                self._since,
+                pulse.missed,
+                self._platform.clock.seconds() - self._since,
+                tuple(textOf(one) for one in sorted(pulse.witnesses)),
+            )
+        elif pulse.answered and not pulse.missed:
+            loss = None
+        lacks = self.lacksWitness
+        if pulse.isArmed and not pulse.missed and self._askedWitnesses:
+            lacks = not self._vouching
+        if (loss, lacks) == (self.loss, self.lacksWitness):
+            return
+        self.loss, self.lacksWitness = loss, lacks
+        for _, changed in list(self._listeners.values()):
+            try:
+                changed()
+            except Exception:
+                self._log.failure("Handling the pulse of {address} failed", address=self.address)
