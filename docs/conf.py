@@ -11,6 +11,8 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.parsers.rst.states import Inliner
+from pygments.lexer import RegexLexer, bygroups
+from pygments.token import Generic
 from sphinx.application import Sphinx
 
 _ROOT = Path(__file__).parent.parent
@@ -38,6 +40,20 @@ html_show_sphinx = False
 html_copy_source = False
 
 
+class Transcript(RegexLexer):
+    """
+    Commands behind a prompt, which may begin with the name of a host, and what they print.
+    """
+
+    name = "transcript"
+    tokens = {  # noqa: RUF012 (as pygments wants it)
+        "root": [
+            (r"^([a-z]*[#$] )((?:.*\\\n)*.*\n)", bygroups(Generic.Prompt, Generic.Strong)),
+            (r".*\n", Generic.Output),
+        ]
+    }
+
+
 #: How the languages of blocks are told apart.
 _LANGUAGES = (
     ("toml", r"(?m)^\[+(group|defaults|daemon|sync)\b"),
@@ -54,6 +70,20 @@ def _coloured(app: Sphinx, document: nodes.document) -> None:
         for language, pattern in _LANGUAGES:
             if "language" not in block and re.search(pattern, block.astext()):
                 block["language"], block["force"] = language, True
+
+
+def _anchored(app: Sphinx, document: nodes.document) -> None:
+    """
+    Give the terms of references, such as options and keys, anchors for links from elsewhere.
+    """
+    taken = set(document.ids)
+    for term in document.findall(nodes.term):
+        text = term.astext()
+        option = re.search(r"--([a-z-]+)", text)
+        name = option[1] if option else nodes.make_id(text.partition(",")[0])
+        if isinstance(term.children[0], nodes.literal) and name and name not in taken:
+            taken.add(name)
+            term["ids"].append(name)
 
 
 class Drawing(Directive):
@@ -97,6 +127,8 @@ def setup(app: Sphinx) -> None:
     """
     What is ours.
     """
+    app.add_lexer("console", Transcript)
     app.connect("doctree-read", _coloured)
+    app.connect("doctree-read", _anchored)
     app.add_directive("drawing", Drawing)
     app.add_role("api", _documented)
