@@ -13,7 +13,7 @@ from unittest import TestLoader, TestResult
 import attrs
 from docutils.core import publish_doctree
 from twisted.application.service import Application, IService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,6 +76,29 @@ class RenderingTests(SynchronousTestCase):
                 source_path=str(document),
                 settings_overrides={"report_level": 2, "halt_level": 2},
             )
+
+
+class Broker:
+    """
+    What the step in the manual uses.
+    """
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+
+    def subscribe(self, topic: str) -> Deferred[None]:
+        """
+        Begin to get messages.
+        """
+        self.topics.add(topic)
+        return succeed(None)
+
+    def unsubscribe(self, topic: str) -> Deferred[None]:
+        """
+        Cease to.
+        """
+        self.topics.discard(topic)
+        return succeed(None)
 
 
 class ProgramTests(SynchronousTestCase):
@@ -177,6 +200,20 @@ class ProgramTests(SynchronousTestCase):
         worked[0].callback(None)
         self.successResultOf(done)
         self.assertEqual(first.virtualHosts[0].status().holds, [])
+
+    def test_step(self) -> None:
+        """
+        The step in the manual is acquired by the master and released by a backup.
+        """
+        host, broker = PuppetVirtualHost(), Broker()
+        names: dict[str, Any] = {"host": host, "broker": broker}
+        text = program(_PYTHON, "What belongs to a virtual host")
+        exec(compile(text, _PYTHON, "exec"), names)
+        host.becomeMaster()
+        self.assertEqual(broker.topics, {"orders"})
+        self.assertTrue(host.status().complete)
+        host.becomeBackup()
+        self.assertEqual(broker.topics, set())
 
     def test_check(self) -> None:
         """
