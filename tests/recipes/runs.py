@@ -8,10 +8,10 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
-from tests.recipes import database, firewall, proxy
+from tests.recipes import database, firewall, names, proxy
 from tests.recipes.world import RecipeTestCase
 
-_MODULES = (proxy, firewall, database)
+_MODULES = (proxy, firewall, database, names)
 
 
 def runs() -> list[type[RecipeTestCase]]:
