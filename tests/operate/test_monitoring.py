@@ -18,6 +18,9 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.alerts.causes import SCENES
+from tests.alerts.panels import badNames
+from tests.alerts.prometheus import faster
 from tests.operate.test_metrics import whole
 from tests.optional import needing
 from txcarp.operate import exposition
@@ -135,6 +138,53 @@ class MonitoringTests(SynchronousTestCase):
             self.assertEqual(taken & cells, set(), panel["title"])
             self.assertLessEqual(at["x"] + at["w"], 24)
             taken |= cells
+
+
+class ProvokedTests(SynchronousTestCase):
+    """
+    C{python -m tests.alerts} provokes all of them.
+    """
+
+    def setUp(self) -> None:
+        self.rules = yaml.safe_load(_ALERTS.read_text(encoding="utf-8"))
+
+    def test_scenes(self) -> None:
+        """
+        Each alert has a cause in one scene.
+        """
+        names = [rule["alert"] for group in self.rules["groups"] for rule in group["rules"]]
+        provoked = [alert for scene in SCENES.values() for alert in scene.alerts]
+        self.assertEqual(sorted(provoked), sorted(names))
+
+    def test_faster(self) -> None:
+        """
+        Only the times of the rules are changed: to a 30th, within limits.
+        """
+        [group] = self.rules["groups"]
+        [changed] = faster(self.rules)["groups"]
+        for before, after in zip(group["rules"], changed["rules"], strict=True):
+            times = re.findall(r"\[(\w+)\]", after["expr"])
+            self.assertLessEqual(set(times), {"10s", "20s", "30s"}, after["alert"])
+            self.assertLessEqual(set(after.get("for", "5s")), set("245s"))
+            self.assertEqual(
+                re.sub(r"\[\w+\]", "", after["expr"]), re.sub(r"\[\w+\]", "", before["expr"])
+            )
+            for key in ("expr", "for"):
+                before.pop(key, None), after.pop(key, None)
+            self.assertEqual(before, after)
+
+
+    def test_names(self) -> None:
+        """
+        A panel is wrong that asks for a label that its values have not, or gives two the same name.
+        """
+        found = [{"group": "web", "instance": "a"}, {"group": "web", "instance": "b"}]
+        self.assertEqual(list(badNames(found, "{{group}} on {{instance}}")), [])
+        self.assertEqual(list(badNames(found, "")), [])
+        [missing] = badNames(found, "{{peer}}")
+        self.assertIn("asks for peer", missing)
+        [same] = badNames(found, "{{group}}")
+        self.assertIn("web is the name of", same)
 
 
 @needing("promtool")
