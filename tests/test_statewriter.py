@@ -84,7 +84,8 @@ class SeparateWriterTests(SynchronousTestCase):
         """
         self.writer.write(b"one")
         pid = pidOf(self.writer)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+        for number in (*stops, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(pid, number)
         self.writer.write(b"two")
         self.assertEqual(pidOf(self.writer), pid)

@@ -144,12 +144,18 @@ def _receive(pipe: IO[bytes], size: int) -> bytes:
     return found
 
 
+#: A service manager sends these to all processes of a service.  The last text follows.
+_IGNORED = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
+
+
 def main() -> None:
     """
     Replace a file with each text that the standard input brings, until that ends.
     """
-    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        # A service manager sends these to all processes of a service.  The last text follows.
+    for ignored in _IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     path = sys.argv[1]
     with open(0, "rb", buffering=0) as texts, open(1, "wb", buffering=0) as answers:

@@ -140,7 +140,8 @@ class RealTests(TestCase):
         self.guard.will("vhid 8", lambda: None)
         await self.ready()
         [process] = self.processes
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        ends = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
+        for number in ends:
             os.kill(process.pid, number)
         self.assertEqual(os.getsid(process.pid), process.pid)
         resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])

@@ -497,9 +497,10 @@ def _present(sock: _socket.socket | None) -> _socket.socket:
 
 
 #: A service manager sends these to all processes of a service; the daemon decides what follows.
-#: A guard that must go is killed, or dismissed.
+#: SIGABRT is what systemd sends to them when its watchdog finds that the daemon hangs.  A guard
+#: that must go is killed, or dismissed.
 _IGNORED = [
-    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT),
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE, signal.SIGTSTP),
 ]
 
