@@ -1,0 +1,13 @@
+"""
+Tests on whole machines: a fresh Debian with its own systemd, containers, hosts that Ansible sets
+up.  They take minutes, need root and Debian packages, and are no part of the ordinary tests::
+
+    python -m tests.machines --help
+
+In reading order:
+
+  - C{roots}: fresh Debian roots, and txcarp in them.
+  - C{machine}: a root that is booted by systemd, on a node of a test network.
+  - C{units}: the units of C{packaging/systemd} under a real systemd.
+  - C{deaths}: what a client notices when a daemon dies, for each C{KillMode}.
+"""
