@@ -1,7 +1,7 @@
 """
 Measurements, each a command (C{python -m benchmarks.NAME --help}).
 
-C{faults}, C{handover}, C{floods} and C{attacks} measure txcarp beside ucarp and keepalived, with
+C{faults}, C{handover}, C{floods}, C{groups} and C{attacks} measure txcarp beside ucarp and keepalived, with
 real processes in test networks.  C{calltrace} counts the calls that an advertisement takes, and
 measures the time.  C{control} and C{turns} measure what programs that ask a daemon cost it; their
 programs are in C{askers}.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads}

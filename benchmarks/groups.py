@@ -1,0 +1,386 @@
+"""
+Many groups on two hosts: what they cost, and how long it takes until all of them have moved.
+
+    python -m benchmarks.groups --groups 1 100 250 1000
+
+Each host runs one daemon with all groups: txcarp with a configuration file, and keepalived with as
+many VRRP instances; and up to a hundred processes of ucarp.  Every group has an address, and
+advertises once a second; the hosts have an interface for each 250 groups.  The table shows, for the
+host that has all addresses, the processor time (of txcarp and its guard, or of all processes), the
+memory that it does not share with others, and by how much its advertisements were later than a
+second after the last one.  Then that host loses its power: its cables pass nothing, and all of its
+processes are killed.  With C{--kill}, its daemon alone is killed.  The last column is the time
+until the other host has announced every address.
+
+Everything happens in network namespaces of this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet import task
+
+from benchmarks.contestants import KEEPALIVED, UCARP, Contestant, strike
+from benchmarks.measuring import execute, expectPositive, say, until
+from tests.lab.daemons import Daemon, programPath
+from tests.lab.wire import Wire
+from txcarp.testbed import Node, Testbed
+from txcarp.testbed.program import TXCARP, descendants
+
+#: The most groups on one interface.
+_ON_ONE = 250
+
+#: The number of the first group's address on its network; those before are the hosts'.
+_FIRST = 4
+
+#: The most processes of ucarp.
+_MOST_UCARP = 100
+
+#: Seconds in which all groups must find a master, and in which all must move.
+_SETTLING, _MOVING = 120.0, 60.0
+
+#: Seconds between two advertisements.
+_INTERVAL = 1.0
+
+_SCRIPT = """\
+#!/bin/sh
+exec ip address {verb} "$2/24" dev "$1"
+"""
+
+
+@attrs.frozen
+class Outcome:
+    """
+    What some groups cost, and how they moved.
+
+    @ivar load: The part of one processor that the master used.
+    @ivar memory: Bytes that its processes do not share with others.
+    @ivar p50: The median lateness of an advertisement, in seconds.
+    @ivar p99: The lateness that 99 of 100 did not exceed.
+    @ivar worst: The greatest one.
+    @ivar moved: Seconds until all addresses were announced by the other host.
+    """
+
+    load: float
+    memory: int
+    p50: float
+    p99: float
+    worst: float
+    moved: float
+
+
+class Beats(Wire):
+    """
+    The times of the advertisements of each group, of CARP or VRRP.
+
+    @ivar times: By the port of the switch, the source and the number of the group.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self.times: dict[tuple[str, bytes, int], list[float]] = defaultdict(list)
+        super().__init__(*arguments)
+
+    def messageReceived(self, message: tuple[bytes, float, str]) -> None:
+        frame, arrival, port = message
+        if frame[12:14] == b"\x08\x00":
+            start = 14 + (frame[14] & 15) * 4
+            self.times[port, frame[26:30], frame[start + 1]].append(arrival)
+        else:
+            super().messageReceived(message)
+
+
+@attrs.frozen
+class Group:
+    """
+    One group.
+
+    @ivar side: The number of its interface and its network.
+    @ivar vhid: Its number there.
+    """
+
+    side: int
+    vhid: int
+
+    @property
+    def address(self) -> str:
+        """
+        Its address.
+        """
+        return f"10.99.{self.side}.{self.vhid + _FIRST - 1}"
+
+
+def _groups(count: int) -> list[Group]:
+    return [Group(n // _ON_ONE, n % _ON_ONE + 1) for n in range(count)]
+
+
+def _own(name: str, side: int) -> str:
+    return f"10.99.{side}.{'ab'.index(name) + 1}"
+
+
+def _txcarp(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
+    password, file = home / "password", home / "txcarp.toml"
+    password.write_text("not a secret\n")
+    password.chmod(0o600)
+    text = [f'[daemon]\nfacility = "none"\n[defaults]\npassfile = "{password}"\n']
+    text.append(f"advskew = {'ab'.index(name) * 100}\n")
+    text += (
+        f'[group.g{one.side}-{one.vhid}]\ninterface = "eth{one.side}"\nvhid = {one.vhid}\n'
+        f'addresses = ["{one.address}/24"]\n'
+        for one in groups
+    )
+    file.write_text("".join(text))
+    return [[*TXCARP, f"--config={file}", f"--control={home}/control.sock"]]
+
+
+def _keepalived(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
+    file = home / "keepalived.conf"
+    file.write_text(
+        "".join(
+            f"vrrp_instance g{one.side}_{one.vhid} {{\n state BACKUP\n interface eth{one.side}\n"
+            f" virtual_router_id {one.vhid}\n priority {200 - 100 * 'ab'.index(name)}\n"
+            f" advert_int 1\n virtual_ipaddress {{\n  {one.address}/24\n }}\n}}\n"
+            for one in groups
+        )
+    )
+    words = [programPath("keepalived") or "keepalived", "-n", "-l", "-P", "-f", str(file)]
+    return [[*words, "-p", str(home / "pid"), "-r", str(home / "vrrp.pid")]]
+
+
+def _ucarp(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
+    scripts = []
+    for letter, verb in (("u", "add"), ("d", "del")):
+        script = home / verb
+        script.write_text(_SCRIPT.format(verb=verb))
+        script.chmod(0o755)
+        scripts += [f"-{letter}", str(script)]
+    skew = str("ab".index(name) * 100)
+    return [
+        [programPath("ucarp") or "ucarp", "-i", f"eth{one.side}", "-s", _own(name, one.side)]
+        + ["-v", str(one.vhid), "-p", "not a secret", "-a", one.address, "-f", "none"]
+        + ["-k", skew, *scripts]
+        for one in groups
+    ]
+
+
+_COMMANDS = {"txcarp": _txcarp, "keepalived": _keepalived, "ucarp": _ucarp}
+
+
+def _pids(daemons: Sequence[Daemon]) -> list[int]:
+    return [pid for daemon in daemons for pid in (daemon.pid, *descendants(daemon.pid))]
+
+
+def _processorSeconds(pids: Sequence[int]) -> float:
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(pids: Sequence[int]) -> int:
+    """
+    The bytes that only these processes have: private pages, and their part of the shared ones.
+    """
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+async def measure(reactor: Any, program: str, options: argparse.Namespace, count: int) -> Outcome:
+    """
+    Measure one program with one number of groups.
+    """
+    groups = _groups(count)
+    sides = range(groups[-1].side + 1)
+    hosts: dict[str, list[Daemon]] = {}
+    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
+        switches = [testbed.lan, *(testbed.switch(f"lan{side}") for side in sides[1:])]
+        nodes = {}
+        for name in "ab":
+            nodes[name] = testbed.node(name, f"{_own(name, 0)}/24")
+            for side in sides[1:]:
+                nodes[name].connect(switches[side], f"{_own(name, side)}/24")
+        wires = [Beats(reactor, switch) for switch in switches]
+        try:
+            for name in "ab":
+                hosts[name] = _start(reactor, program, name, nodes[name], groups, directory)
+                if name == "a":
+                    addresses = {one.address for one in groups}
+                    what = f"{program} has {count} addresses"
+                    has = partial(_hasAnnounced, wires, nodes["a"], addresses, 0.0)
+                    await until(reactor, has, what, *hosts["a"], within=_SETTLING)
+            await task.deferLater(reactor, options.settle)
+            pids = _pids(hosts["a"])
+            for wire in wires:
+                wire.times.clear()
+            used, began = _processorSeconds(pids), time.monotonic()
+            await task.deferLater(reactor, options.seconds)
+            load = (_processorSeconds(pids) - used) / (time.monotonic() - began)
+            memory = _memory(pids)
+            late = _lateness(wires)
+            struck = time.monotonic()
+            if options.kill:
+                for daemon in hosts["a"]:
+                    daemon.signal(signal.SIGKILL)
+            else:
+                for side in sides:
+                    nodes["a"].cut(f"eth{side}")
+                for daemon in hosts["a"]:
+                    strike(daemon, signal.SIGKILL)
+            has = partial(_hasAnnounced, wires, nodes["b"], addresses, struck)
+            await until(reactor, has, f"{program} moves", *hosts["b"], within=_MOVING)
+            moved = _lastAnnounced(wires, nodes["b"], addresses, struck) - struck
+            return Outcome(
+                load, memory, late[len(late) // 2], late[len(late) * 99 // 100], late[-1], moved
+            )
+        finally:
+            for wire in wires:
+                wire.stop()
+            for daemon in itertools.chain(*hosts.values()):
+                strike(daemon, signal.SIGKILL)
+                await daemon.exit
+
+
+def _start(
+    reactor: Any, program: str, name: str, node: Node, groups: Sequence[Group], directory: str
+) -> list[Daemon]:
+    home = Path(directory, name)
+    home.mkdir()
+    started = []
+    for number, command in enumerate(_COMMANDS[program](name, groups, home)):
+        daemon = Daemon(f"{name} {program} {number}", kept=50)
+        state = home / str(number)
+        state.mkdir()
+        daemon.start(reactor, node, command, state)
+        reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
+        started.append(daemon)
+    return started
+
+
+def _announced(wires: Sequence[Wire], node: Node, since: float) -> dict[str, float]:
+    """
+    When each address was first announced by a node.
+    """
+    sides = {node.link(f"eth{side}").address for side in range(len(wires))}
+    found: dict[str, float] = {}
+    for wire in wires:
+        for one in wire.announcements:
+            if one.time > since and one.hardware in sides:
+                found.setdefault(one.address, one.time)
+    return found
+
+
+def _hasAnnounced(wires: Sequence[Wire], node: Node, addresses: set[str], since: float) -> bool:
+    return addresses <= _announced(wires, node, since).keys()
+
+
+def _lastAnnounced(wires: Sequence[Wire], node: Node, addresses: set[str], since: float) -> float:
+    found = _announced(wires, node, since)
+    return max(found[address] for address in addresses)
+
+
+def _lateness(wires: Sequence[Beats]) -> list[float]:
+    """
+    By how much each advertisement was later than an interval after the last one, sorted.
+    """
+    first = {socket.inet_aton(_own("a", side)) for side in range(len(wires))}
+    return sorted(
+        max(0.0, later - earlier - _INTERVAL)
+        for wire in wires
+        for (_, source, _), times in wire.times.items()
+        if source in first
+        for earlier, later in itertools.pairwise(times)
+    )
+
+
+async def run(reactor: Any, options: argparse.Namespace) -> int:
+    """
+    Measure, and print the table.
+
+    @return: The exit status.
+    """
+    cells = []
+    for count in options.groups:
+        for program in options.only.split(","):
+            contestants: dict[str, Contestant] = {"keepalived": KEEPALIVED, "ucarp": UCARP}
+            missing = contestants[program].missing() if program in contestants else None
+            if missing or (program == "ucarp" and count > _MOST_UCARP):
+                say(f"{program} with {count} groups: {missing or 'left out'}")
+                continue
+            runs = []
+            for _ in range(options.runs):
+                outcome = await measure(reactor, program, options, count)
+                say(_row(program, count, outcome))
+                runs.append(outcome)
+            middle = Outcome(
+                *(
+                    statistics.median(getattr(one, field.name) for one in runs)
+                    for field in attrs.fields(Outcome)
+                )
+            )
+            cells.append((program, count, middle))
+    if options.json:
+        found = [{"program": name, "groups": n, **attrs.asdict(one)} for name, n, one in cells]
+        print(json.dumps(found, indent=2))
+        return 0
+    print(f"\n{'':12}{'groups':>7}{'processor':>11}{'memory':>11}", end="")
+    print(f"{'late: p50':>12}{'p99':>10}{'max':>10}{'all moved':>11}")
+    for name, n, one in cells:
+        print(_row(name, n, one))
+    return 0
+
+
+def _row(program: str, count: int, one: Outcome) -> str:
+    late = "".join(f"{value * 1000:7.2f} ms" for value in (one.p50, one.p99, one.worst))
+    return (
+        f"{program:12}{count:7}{one.load:11.1%}{one.memory / 2**20:7.1f} MiB  {late}"
+        f"{one.moved:9.2f} s"
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    Run the command.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.groups",
+        description="Measure what many groups cost, and how long it takes until all have moved.",
+    )
+    parser.add_argument("--groups", type=int, nargs="+", default=[1, 100, 250, 1000], metavar="N")
+    parser.add_argument("--only", default=",".join(_COMMANDS), metavar="NAMES", help="programs")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each line (1)")
+    parser.add_argument("--settle", type=float, default=10.0, help="seconds before (10)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds that count (20)")
+    parser.add_argument("--kill", action="store_true", help="kill the daemon, not the host")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    options = parser.parse_args(arguments)
+    expectPositive(parser, options, "runs")
+    if not all(0 < groups <= 4 * _ON_ONE for groups in options.groups):
+        parser.error(f"--groups: expected 1 to {4 * _ON_ONE}")
+    for name in options.only.split(","):
+        if name not in _COMMANDS:
+            parser.error(f"--only {name}: expected some of {','.join(_COMMANDS)}")
+    execute("benchmarks.groups", lambda reactor: run(reactor, options))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
