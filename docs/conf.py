@@ -36,7 +36,7 @@ html_theme = "furo"
 html_title = f"txcarp {version}"
 html_static_path = ["static"]
 html_css_files = ["manual.css"]
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
 html_copy_source = False
 
 
