@@ -406,7 +406,10 @@ class Status:
             held = ", ".join(hold.explain() for hold in self.holds)
             return f"this host is held back from the election ({held})"
         if failing := [one.name for one in self.checks if one.health != "good"]:
-            return f"not good: {', '.join(failing)}"
+            names = ", ".join(failing)
+            if len(failing) == 1:
+                return f"the check {names} is not good"
+            return f"the checks {names} are not good"
         if self.role is Role.MASTER and not self.complete:
             return "this master is not ready"
         if self.role is not Role.MASTER and not self.master:

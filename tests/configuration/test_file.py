@@ -269,6 +269,19 @@ class GoodTests(FileTestCase):
             else:
                 self.assertEqual(self.read(text).http, endpoints)
 
+    def test_page(self) -> None:
+        """
+        There is a page only if the file asks for it.
+        """
+        self.assertFalse(self.read(self.text()).page)
+        for value, page in (("true", True), ("false", False), ('"yes"', None), ("1", None)):
+            text = f"[daemon]\npage = {value}\n{self.text()}"
+            if page is None:
+                error = self.assertRaises(FileError, self.read, text)
+                self.assertIn("page: expected is true or false", str(error))
+            else:
+                self.assertEqual(self.read(text).page, page)
+
     def test_realtime(self) -> None:
         """
         Whether to run before all ordinary processes depends on the groups, unless the file says so.

@@ -813,6 +813,16 @@ class GroupTests(_Case):
             error = self.assertRaises(CommandLineError, parsed, f"--http={wrong}")
             self.assertIn(f"{wrong!r} is not an endpoint such as", str(error))
 
+    def test_page(self) -> None:
+        """
+        There is a page only on request, and only where there is an endpoint.
+        """
+        self.assertFalse(parsed("--http=tcp:1").page)
+        self.assertTrue(parsed("--http=tcp:1", "--page").page)
+        for wrong in (["--page"], ["--page", "--http=none"]):
+            error = self.assertRaises(CommandLineError, parsed, *wrong)
+            self.assertIn("--page: there is no endpoint", str(error))
+
     def test_guard(self) -> None:
         """
         The guard is on unless it is switched off.
@@ -1134,6 +1144,17 @@ class FileTests(_Case):
             self.assertEqual(read([f"--config={self.path}", *more]).http, endpoints)
         self.assertIn("--http: 'x:1' is not an endpoint such as tcp:9112", self.wrong("--http=x:1"))
 
+    def test_page(self) -> None:
+        """
+        The page is there if the file or the command line asks for it.
+        """
+        self.assertIn("--page: there is no endpoint", self.wrong("--page"))
+        self.assertFalse(read([f"--config={self.path}", "--http=tcp:1"]).page)
+        self.assertTrue(read([f"--config={self.path}", "--http=tcp:1", "--page"]).page)
+        self.path.write_text(self.path.read_text().replace("[daemon]", "[daemon]\npage = true"))
+        self.assertTrue(read([f"--config={self.path}", "--http=tcp:1"]).page)
+        self.assertIn("--page: there is no endpoint", self.wrong("--daemonize"))
+
     def test_realtime(self) -> None:
         """
         Whether to run before all ordinary processes is what the file says, unless the command line
@@ -1149,7 +1170,7 @@ class FileTests(_Case):
         """
         Options of a virtual host beside the file are an error, which names them.
         """
-        beside = {"config", "state-file", "control", "http", "realtime"}
+        beside = {"config", "state-file", "control", "http", "page", "realtime"}
         beside |= {"facility", "debug", "daemonize", "pidfile"}
         for option in OPTIONS:
             if option.setting and option.name not in beside:

@@ -183,6 +183,7 @@ class _Reading:
             stateFile=stateFile,
             control=control,
             http=self._http(),
+            page=self._page(),
             realtime=self._realtime(),
             facility=facility,
             warnings=tuple(dict.fromkeys(self._warnings)),
@@ -484,6 +485,15 @@ class _Reading:
             text = "expected is an endpoint" if isinstance(error, TypeError) else str(error)
             self._problem(("daemon", "http"), f"http: {text}", value=True)
             return ()
+
+    def _page(self) -> bool:
+        """
+        Whether there is a page for browsers.
+        """
+        given = self._table(("daemon",)).get("page", False)
+        if not isinstance(given, bool):
+            self._problem(("daemon", "page"), "page: expected is true or false", value=True)
+        return given is True
 
     def _realtime(self) -> bool | None:
         """

@@ -298,6 +298,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             ``tcp:9112:interface=10.1.1.1``. Nothing can be changed there. May be repeated.
             ``none`` is for none, although the file has some. See ``docs/control.rst``.""",
             "endpoint"),
+        Option("--page", "page", "",
+            "show a page for browsers on the endpoints of --http", """
+            The page shows all groups as they change, and who was master when. Nothing can be
+            changed there. See ``docs/control.rst``."""),
         Option("--realtime=SWITCH", "realtime", "",
             "run before all ordinary processes: on, off", """
             By default, txcarp does so where a group advertises more often than once a second.

@@ -22,8 +22,13 @@ _log = Logger()
 
 #: The settings whose options may stand beside C{--config}.
 _BESIDE_FILE = (
-    ("configFile", "stateFile", "control", "http", "realtime")
+    ("configFile", "stateFile", "control", "http", "page", "realtime")
     + ("daemonize", "pidFile", "facility", "debug")
+)
+
+#: What is wrong with a page that is shown nowhere.
+NO_ENDPOINT = (
+    "--page: there is no endpoint to show the page on; give one with --http, or http in [daemon]"
 )
 
 #: The default syslog facility.
@@ -40,6 +45,7 @@ class Configuration:
     @ivar stateFile: The path of the state file of the process; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
     @ivar http: The endpoints on which everybody may read.
+    @ivar page: Whether there is a page for browsers.
     @ivar realtime: Whether to run before all ordinary processes; C{None} if the file does not say.
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
@@ -53,6 +59,7 @@ class Configuration:
     stateFile: str | None
     control: str | None
     http: tuple[str, ...]
+    page: bool
     realtime: bool | None
     facility: str | None
     warnings: tuple[str, ...]
@@ -93,6 +100,7 @@ class CommandLine:
     @ivar stateFile: The path of the state file; C{None} for none.
     @ivar control: The path of the control socket; C{None} for none.
     @ivar http: The endpoints on which everybody may read.
+    @ivar page: Whether there is a page for browsers.
     @ivar realtime: Whether to run before all ordinary processes; C{None} where a group advertises
         more often than once a second.
     @ivar facility: The number of the syslog facility; C{None} for no syslog.
@@ -107,6 +115,7 @@ class CommandLine:
     stateFile: str | None
     control: str | None
     http: tuple[str, ...]
+    page: bool
     realtime: bool | None
     facility: int | None
     daemonize: bool
@@ -165,6 +174,7 @@ def fromFile(
         stateFile=statePath(stateFile, "") if stateFile else file.stateFile,
         control=controlPath(values["control"]) if "control" in values else file.control,
         http=_endpoints(given) if "http" in values else file.http,
+        page="page" in values or file.page,
         realtime=_realtime(values["realtime"]) if "realtime" in values else file.realtime,
         facility=facilityOf(values.get("facility") or file.facility or FACILITY),
         daemonize="daemonize" in values,
@@ -172,6 +182,8 @@ def fromFile(
         debug="debug" in values,
         passwords=(),
     )
+    if line.page and not line.http:
+        raise CommandLineError(NO_ENDPOINT)
     return attrs.evolve(line, configurations=line.groupsOf(file))
 
 

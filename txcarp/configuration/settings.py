@@ -211,7 +211,7 @@ DAEMON_KEYS = {
     "facility": ('a name such as "daemon"; "none" for no syslog', "syslog facility [daemon]"),
     "state_file": (
         _OR_FALSE,
-        "file that keeps the seal state of all groups over a restart [the name of the "
+        "file that keeps what all groups must know after a restart [the name of the "
         "configuration file with .json, in the state directory]",
     ),
     "control": (
@@ -222,6 +222,7 @@ DAEMON_KEYS = {
         'text such as "tcp:9112:interface=127.0.0.1", or a list of such texts',
         "endpoint of Twisted where everybody may read the state of all groups",
     ),
+    "page": ("true or false", "show a page for browsers on the endpoints of http [false]"),
     "realtime": (
         "true or false",
         "run before all ordinary processes [where a group advertises more often than once a "

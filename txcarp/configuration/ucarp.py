@@ -35,6 +35,7 @@ from txcarp.configuration.options import OPTIONS, CommandLineError, Option, spli
 from txcarp.configuration.passwords import passwordIn
 from txcarp.configuration.request import (
     FACILITY,
+    NO_ENDPOINT,
     CannotRun,
     CommandLine,
     controlPath,
@@ -103,7 +104,10 @@ def read(arguments: Iterable[str]) -> CommandLine:
     pidFile = settings.pop("pidFile", "")
     stateFile = settings.pop("stateFile", "")
     control = settings.pop("control", "")
-    http = settings.pop("http")
+    http = tuple(filter(None, settings.pop("http")))
+    page = settings.pop("page", False)
+    if page and not http:
+        raise CommandLineError(NO_ENDPOINT)
     realtime = settings.pop("realtime", None)
     virtualMAC = settings.pop("virtualMAC", None)
     try:
@@ -132,7 +136,8 @@ def read(arguments: Iterable[str]) -> CommandLine:
         file=None,
         stateFile=stateFile,
         control=controlPath(control),
-        http=tuple(filter(None, http)),
+        http=http,
+        page=page,
         realtime=realtime,
         facility=facility,
         daemonize=daemonize,

@@ -287,7 +287,7 @@ def makeService(options: Options) -> IService:
         if options.changesUser and options.parent is not None:
             gid = options.parent.get("gid")
             owner = options.parent["uid"], -1 if gid is None else gid
-        control = controlService(carp, line.control, reloader, owner, line.http)
+        control = controlService(carp, line.control, reloader, owner, line.http, line.page)
         control.setServiceParent(program)
     if line.daemonize and options.parent is not None:
         options.parent["nodaemon"] = False

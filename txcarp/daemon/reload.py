@@ -39,6 +39,7 @@ _FIXED = {
     "stateFile": "state_file",
     "control": "control",
     "http": "http",
+    "page": "page",
     "realtime": "realtime",
     "facility": "facility",
 }

@@ -13,6 +13,7 @@ In reading order:
   - C{scraping}: the answer with all metrics.
   - C{events}: the last events, as documents.
   - C{streams}: the programs that read them, each at its own position.
+  - C{page}: the page for browsers; its parts are in C{web}.
   - C{connections}: a request of HTTP and its answer.
   - C{opening}: opens what this process is asked on.
   - C{server}: the socket.

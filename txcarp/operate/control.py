@@ -161,7 +161,7 @@ class Control:
             case ("v1", "timeline"):
                 self._must(request, "GET")
                 return self._timeline(request)
-            case ("",) | () if self._page is not None:
+            case ("",) if self._page is not None:
                 self._must(request, "GET")
                 return self._page
             case ("healthz",):

@@ -19,6 +19,7 @@ from txcarp.interfaces import IReloader
 from txcarp.operate.connections import LONGEST_BODY, requestOf, stream, write
 from txcarp.operate.control import Control, Streaming
 from txcarp.operate.documents import Answer, refusal
+from txcarp.operate.page import loaded
 from txcarp.protocol.actor import Actor
 from txcarp.service import CARPService
 
@@ -42,12 +43,15 @@ class ControlResource(Resource):
         reloader: IReloader | None = None,
         actorOf: Callable[[IRequest], Actor | None] = lambda request: None,
         reactor: IReactorTime | None = None,
+        page: bool = False,
     ) -> None:
         """
         @param reloader: Reads the configuration file again; C{None} if there is none.
         @param actorOf: Returns who asks; C{None}, as by default, for one who may change nothing.
             It must defend against other sites that make a browser ask (CSRF).
         @param reactor: The reactor of the site; by default the global one.
+        @param page: Whether there is a page for browsers, at the path of this resource with a slash
+            behind it.
         """
         Resource.__init__(self)
         if reactor is None:
@@ -55,7 +59,7 @@ class ControlResource(Resource):
 
             reactor = cast(IReactorTime, installed)
         self._actorOf = actorOf
-        self._control = Control(carp, reactor, reloader)
+        self._control = Control(carp, reactor, reloader, loaded(page))
 
     def render(self, request: Any) -> int:
         """

@@ -26,6 +26,7 @@ from txcarp.operate.connections import ACCEPTS, MOST_CLIENTS, ControlFactory, cr
 from txcarp.operate.control import Control
 from txcarp.operate.endpoints import ReadingService
 from txcarp.operate.opening import RETRY, Opening
+from txcarp.operate.page import loaded
 from txcarp.service import CARPService
 
 #: The mode of the socket: its group may read, and only some of its users may act.
@@ -175,6 +176,7 @@ def controlService(
     reloader: IReloader | None = None,
     owner: tuple[int, int] | None = None,
     http: Sequence[str] = (),
+    page: bool = False,
 ) -> MultiService:
     """
     Make the control side of a process, on the global reactor.
@@ -183,10 +185,11 @@ def controlService(
     @param reloader: Reads the configuration file again; C{None} if there is none.
     @param owner: The user and the group that this process becomes; see L{ControlService}.
     @param http: The endpoints on which everybody may read, as in C{tcp:9112:interface=127.0.0.1}.
+    @param page: Whether there is a page for browsers.
     """
     from twisted.internet import reactor
 
-    control = Control(carp, cast(IReactorTime, reactor), reloader)
+    control = Control(carp, cast(IReactorTime, reactor), reloader, loaded(page))
     service = MultiService()
     parts: list[Service] = [ReadingService(control, one, reactor) for one in http]
     if path is not None:

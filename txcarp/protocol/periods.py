@@ -35,7 +35,7 @@ class Who(enum.Enum):
 _PHRASES = {
     "bow-out": "the master bowed out",
     "timing": "a preferred master advertises",
-    "unknown": "it advertises",
+    "unknown": "this host heard it advertise",
     "silent": "the master fell silent",
     "rival": "both advertise",
     "rival-silent": "the other master fell silent",
