@@ -135,8 +135,7 @@ def _stateOf(found: Any, boot: str) -> SealState:
         sources,
         tuple(_whole(each, 1 << 64) for each in unsealed),
         _drainOf(found.get("drain")),
-        tuple(_periodsOf(found.get("periods", ()))),
-        _finite(found.get("saved", 0.0)),
+        *_historyOf(found),
     )
 
 
@@ -153,6 +152,18 @@ def _drainOf(found: Any) -> SavedDrain | None:
     return SavedDrain(
         None if until is None else _finite(until), None if left is None else _finite(left), actor
     )
+
+
+def _historyOf(found: dict[str, Any]) -> tuple[tuple[Period, ...], float]:
+    """
+    Who was master when, and when this was saved.  What cannot be read of it, as from a later
+    version, is left out: the rest of the line is worth more.
+    """
+    try:
+        saved = _finite(found.get("saved", 0.0))
+        return tuple(_periodsOf(found.get("periods", ()))), saved
+    except _NONSENSE:
+        return (), 0.0
 
 
 def _periodsOf(found: Any) -> Iterator[Period]:

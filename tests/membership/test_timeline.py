@@ -12,7 +12,8 @@ from txcarp.membership.timeline import SEAMLESS
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.periods import Period, Who
-from txcarp.protocol.sealstate import PERIODS
+from txcarp.protocol.sealstate import PERIODS, SealState
+from txcarp.statefile import decodeState, encodeState
 
 #: When the clock of the tests begins, in seconds since 1970.
 _START = 1.8e9
@@ -159,6 +160,25 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(told(second), before)
         second.run(5.0)
         self.assertEqual(told(second)[-1][1], "this host")
+
+    def test_damaged(self) -> None:
+        """
+        Periods that cannot be read, as from a later version, do not cost the rest of the state.
+        """
+        past = (Period(1.0, Who.OWN, "", "silence"), Period(2.0, Who.OTHER, "10.99.0.9", "x"))
+        state = SealState(tick=5, periods=past, saved=3.0)
+        line = encodeState("eth0:7", state, "boot")
+        self.assertEqual(decodeState(line, "boot"), state)
+        for before, after in (
+            ("OWN", "LATER"),
+            ("10.99.0.9", "nowhere"),
+            ("[1.0, ", "[null, "),
+            ('"periods": [', '"periods": [7, '),
+            ('"saved": 3.0', '"saved": NaN'),
+        ):
+            self.assertIn(before, line)
+            found = decodeState(line.replace(before, after), "boot")
+            self.assertEqual((found.tick, found.periods), (5, ()))
 
     def test_killed(self) -> None:
         """

@@ -335,7 +335,7 @@
       element.style.left = `${(from - begin) / length * 100}%`;
       element.style.width = `${part * 100}%`;
       const words = who === "unknown" ? "" : label;
-      const fits = words && part * width > words.length * 7.5 + 16;
+      const fits = words && part * width > words.length * 6.8 + 14;
       set(element.firstChild, fits ? words : "");
       show(element.firstChild, Boolean(fits));
       element.title = who === "unknown" ? `unknown, ${when(from)} to ${when(to)}` :
