@@ -13,13 +13,17 @@ import re
 import signal
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
@@ -125,11 +129,37 @@ class CommandTests(TestCase):
                 pass  # it ended meanwhile
         return found
 
+    async def pages(self, run: _Run) -> None:
+        """
+        Wait for the end of the story, look at the page of each host, kill a daemon, and type
+        Ctrl-C.
+        """
+        await until(lambda: "until Ctrl-C" in run.output or run.ended.called)
+        found = re.findall(r"(\w+) +(http://127\.0\.0\.1:\d+/) +kill -9 (\d+)", run.output)
+        self.assertEqual([name for name, _, _ in found], ["alpha", "beta"], run.output)
+
+        def read(url: str) -> bytes:
+            while True:  # a daemon may have been started just now
+                try:
+                    with urllib.request.urlopen(url, timeout=60) as answer:
+                        return bytes(answer.read())
+                except (OSError, HTTPException):
+                    time.sleep(0.05)
+
+        for _, url, _ in found:
+            self.assertIn(b"<title>txcarp</title>", await deferToThread(read, url))
+        os.kill(int(found[0][2]), signal.SIGKILL)
+        await until(lambda: "alpha has ended (killed by SIGKILL)" in run.output)
+        assert run.transport is not None
+        run.transport.signalProcess("INT")
+
     async def test_handOvers(self) -> None:
         """
-        Both take-overs are seen and measured, and nothing is left behind.
+        Both take-overs are seen and measured, the pages of both hosts can be read, and nothing is
+        left behind.
         """
-        run = self.start("--once", f"--keep-logs={self.directory / 'logs'}")
+        run = self.start("--once", "--stay", f"--keep-logs={self.directory / 'logs'}")
+        await self.pages(run)
         status = await run.ended
         self.assertEqual(status, 0, run.output)
         labels = re.findall(r"^ *[0-9.]+  (\S+(?: \S+)?) ", run.output, re.MULTILINE)

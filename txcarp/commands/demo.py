@@ -39,8 +39,13 @@ def main(arguments: Sequence[str]) -> int:
         metavar="DIRECTORY",
         help="keep the logs of both daemons in this directory",
     )
+    parser.add_argument(
+        "--stay",
+        action="store_true",
+        help="print where the pages of both hosts are, and keep them until Ctrl-C",
+    )
     options = parser.parse_args(arguments)
 
     from txcarp.demo.performance import demonstrate
 
-    return demonstrate(options.once, options.keep_logs)
+    return demonstrate(options.once, options.keep_logs, options.stay)

@@ -7,6 +7,7 @@ In reading order:
   - C{performance}: makes everything, runs it, and removes it again.
   - C{story}: what happens, in which order.
   - C{hosts}: the hosts.
+  - C{door}: how a browser reaches their pages.
   - C{witness}: what the client's network card sees.
   - C{outcome}: what the take-overs took.
   - C{display}: shows the story as lines, and above a picture on a terminal.

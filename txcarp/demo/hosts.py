@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.interfaces import IProtocolFactory
+
 from txcarp.protocol.timing import Timing
 from txcarp.testbed import Node
 from txcarp.testbed.program import TXCARP, Program
@@ -17,6 +19,9 @@ VHID = 1
 
 #: The ending of a daemon that was still in this session when Ctrl-C was typed.
 INTERRUPTED = "killed by SIGINT"
+
+#: The port of the page, on the host.
+_PORT = 9112
 
 _DEAD_RATIO = 3
 _KEPT_LINES = 12
@@ -54,6 +59,7 @@ class DemoHost:
         address: str,
         passwordFile: Path,
         logs: Path,
+        page: bool = False,
     ) -> None:
         """
         @param node: A node with one interface, C{eth0}.
@@ -62,6 +68,7 @@ class DemoHost:
         @param address: The virtual address, with prefix length.
         @param passwordFile: The password, in a directory for state files.
         @param logs: The directory for the log of the daemon.
+        @param page: Whether the daemon has a page for browsers.
         """
         self.name = node.name
         self.hardwareAddress = node.link().address
@@ -75,6 +82,7 @@ class DemoHost:
         self._address = address
         self._passwordFile = passwordFile
         self._log = logs / f"{node.name}.log"
+        self._page = page
 
     @property
     def deadTime(self) -> float:
@@ -98,6 +106,7 @@ class DemoHost:
             *("txcarp", "--interface=eth0", "-s", self._source, "-v", str(VHID)),
             *("-k", str(self._skew), "-o", str(self._passwordFile), "-a", self._address),
             *("--assign", "-z", "-f", "none"),
+            *((f"--http=tcp:{_PORT}:interface=127.0.0.1", "--page") if self._page else ()),
         ]
 
     def start(self) -> None:
@@ -113,6 +122,13 @@ class DemoHost:
         command = [*TXCARP, *self.command()[1:]]
         daemon.start(self._reactor, self._node, command, state, tied=True)
         self.daemon = daemon  # only now has it a process that can be killed
+
+    def visit(self, factory: IProtocolFactory) -> None:
+        """
+        Connect to the page.
+        """
+        with self._node.inside():  # the socket is made now, and belongs to the host
+            self._reactor.connectTCP("127.0.0.1", _PORT, factory)
 
     def stop(self) -> None:
         """

@@ -72,8 +72,6 @@ def summary(crash: Takeover, stop: Takeover) -> list[RenderableType]:
             "to 3 s that the master is gone. A planned stop begins with a bow-out, and the other "
             "host takes over at once."
         ),
-        "",
-        Text("All networks, daemons and files have been removed. Next: txcarp --help"),
     ]
 
 

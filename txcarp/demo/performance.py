@@ -16,14 +16,17 @@ from socket import inet_aton
 from typing import Any
 
 from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.python.failure import Failure
 
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.demo.display import Display, LiveDisplay
+from txcarp.demo.door import Door
 from txcarp.demo.hosts import VHID, DemoHost, writePassword
-from txcarp.demo.outcome import Takeover, summary
+from txcarp.demo.outcome import summary
 from txcarp.demo.story import Story, StoryFailed
 from txcarp.demo.timeline import Timeline
 from txcarp.demo.witness import Witness, openCapture
@@ -44,21 +47,27 @@ _CLIENT = "10.99.0.200"
 #: The signals that end a program.
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
+#: Seconds until a daemon is started again that somebody has killed.
+_REST = 10.0
+
+_REMOVED = "All networks, daemons and files have been removed. Next: txcarp --help"
+
 #: Seconds that killed processes may take to end.
 _GONE = 5.0
 
 
-def demonstrate(once: bool, keepLogs: Path | None) -> int:
+def demonstrate(once: bool, keepLogs: Path | None, stay: bool = False) -> int:
     """
     Run the demonstration.
 
     @param once: Whether to print lines only.
     @param keepLogs: The directory for the logs of the daemons; C{None} to delete them.
+    @param stay: Whether the hosts have pages for browsers, and go on until a signal.
     @return: The exit status.
     """
     try:
         with _signalsHeld():
-            return _perform(once, keepLogs)
+            return _perform(once, keepLogs, stay)
     except (TestbedUnavailable, OSError) as error:
         print(f"{_PROGRAM}: {_explanation(error)}", file=sys.stderr)
         return CANNOT_RUN
@@ -79,7 +88,7 @@ def _signalsHeld() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
-def _perform(once: bool, keepLogs: Path | None) -> int:
+def _perform(once: bool, keepLogs: Path | None, stay: bool) -> int:
     with Testbed.create() as testbed, tempfile.TemporaryDirectory(prefix="txcarp-demo-") as name:
         directory = Path(name)
         logs = keepLogs or directory
@@ -88,7 +97,7 @@ def _perform(once: bool, keepLogs: Path | None) -> int:
             # Without root, this process must not have had a thread before.
             from twisted.internet import reactor
 
-            performance = Performance(reactor, testbed, directory, logs, once)
+            performance = Performance(reactor, testbed, directory, logs, once, stay)
             if not _heldSignal():
                 return performance.run()
         return 128 + _heldSignal()
@@ -116,12 +125,20 @@ class Performance:
     """
 
     def __init__(
-        self, reactor: Any, testbed: Testbed, directory: Path, logs: Path, once: bool
+        self,
+        reactor: Any,
+        testbed: Testbed,
+        directory: Path,
+        logs: Path,
+        once: bool,
+        stay: bool = False,
     ) -> None:
         self._reactor = reactor
         self._clock = MonotonicClock(reactor)
         self._status = FAILED
-        self._telling: Deferred[tuple[Takeover, Takeover]] | None = None
+        self._stays = stay
+        self._pages: dict[str, str] = {}
+        self._telling: Deferred[Any] | None = None
         password = secrets.token_hex(8).encode()
         passwordFile = writePassword(directory, password)
         self._hosts = [
@@ -133,6 +150,7 @@ class Performance:
                 f"{_ADDRESS}/{_PREFIX}",
                 passwordFile,
                 logs,
+                stay,
             )
             for name, source, skew in _HOSTS
         ]
@@ -215,6 +233,8 @@ class Performance:
             f"{_PROGRAM}: alpha and beta share {_ADDRESS}; a client pings it every 2 ms"
         )
         try:
+            if self._stays:
+                self._open()
             self._witness.startReading()
             self._pinger.start()
             self._telling = Deferred.fromCoroutine(self._story.run())
@@ -225,7 +245,68 @@ class Performance:
             self._display.event("failed", _explanation(failed))
             return self._lastLines()
         self._status = SEEN
-        return summary(crash, stop)
+        if self._stays:
+            await self._stay(summary(crash, stop))
+            return ["", _REMOVED]
+        return [*summary(crash, stop), "", _REMOVED]
+
+    def _open(self) -> None:
+        """
+        Have browsers on this machine reach the page of each host.
+        """
+        for host in self._hosts:
+            port = self._reactor.listenTCP(0, Door(host.visit), interface="127.0.0.1")
+            self._pages[host.name] = f"http://127.0.0.1:{port.getHost().port}/"
+            self._display.event("page", f"{host.name}: {self._pages[host.name]}")
+
+    async def _stay(self, lines: list[RenderableType]) -> None:
+        """
+        Go on until a signal.  A daemon that has ended is started again.
+        """
+        self._display.freeze()
+        self._pinger.stop()
+        self._witness.stop()
+        for host in self._hosts:
+            host.noticed = partial(self._revive, host)
+            if host.daemon is None or host.daemon.ending:
+                host.start()
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="none")
+        for heading in ("", "page", "to kill its daemon"):
+            table.add_column(heading, no_wrap=True)
+        for host in self._hosts:
+            assert host.daemon is not None
+            table.add_row(host.name, self._pages[host.name], f"kill -9 {host.daemon.pid}")
+        self._display.end(
+            *lines,
+            "",
+            "Both hosts stay until Ctrl-C:",
+            "",
+            Padding(table, (0, 0, 0, 2)),
+            "",
+        )
+        self._telling = Deferred()
+        try:
+            await self._telling
+        except CancelledError:
+            self._status = SEEN  # the signal is how this ends
+        for host in self._hosts:
+            host.noticed = lambda: None
+
+    def _revive(self, host: DemoHost) -> None:
+        daemon = host.daemon
+        if daemon is not None and daemon.ending:
+            host.noticed = lambda: None
+            self._display.end(
+                f"{host.name} has ended ({daemon.ending}). It is started again in {_REST:.0f} s."
+            )
+            self._clock.callLater(_REST, self._again, host)
+
+    def _again(self, host: DemoHost) -> None:
+        if self._telling is not None and not self._telling.called:
+            host.start()
+            host.noticed = partial(self._revive, host)
+            if host.daemon is not None:
+                self._display.end(f"{host.name} is started again, as process {host.daemon.pid}.")
 
     async def _tidyUp(self) -> None:
         self._pinger.stop()
