@@ -217,11 +217,14 @@ class PulsesTests(SynchronousTestCase):
 
     def test_lacksWitness(self) -> None:
         """
-        It is told that no witness answers, when the host does.
+        It is told that no witness answers, when the host does.  One lost answer is not enough.
         """
-        del self.neighbours.answering[GATEWAY]
         pulse = self.armed()
         self.segment.advance(2 * EVERY)
+        del self.neighbours.answering[GATEWAY]
+        self.segment.advance(ROUND + 1.5 * FIRST_REST)
+        self.assertEqual((self.told, pulse.lacksWitness), ([], False))
+        self.segment.advance(FIRST_REST)
         self.assertEqual((self.told, pulse.lacksWitness), (["one"], True))
         self.neighbours.answering[GATEWAY] = GATEWAY_MAC
         self.segment.advance(ROUND + 2 * EVERY)

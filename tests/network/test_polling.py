@@ -82,7 +82,8 @@ class PollingTests(NeighboursTestCase):
             with self.capture(kind) as ear:
                 self.frames(ear)
                 self.assertEqual(self.answered(polling, address, hardware), hardware)
-                asked = [one for one in self.frames(ear) if one[6:12] == self.node.link().address]
+                own = self.node.link().address
+                asked = [one for one in self.frames(ear) if one[6:12] == own and address in one]
             self.assertEqual({one[:6] for one in asked}, {hardware})
 
     def test_otherHost(self) -> None:

@@ -28,6 +28,9 @@ FIRST_REST, LONGEST_REST = 1.0, 64.0
 #: and which witnesses answer.
 ROUND = 10.0
 
+#: How often in a row no witness must have answered before that is told.
+_UNVOUCHED = 3
+
 #: The number of questions to a host that is gone before it is asked as rarely as one that never
 #: answered.
 LINGER = 32
@@ -88,11 +91,15 @@ class MasterPulse:
         self._sources: tuple[bytes, ...] = ()
         self._gateways: tuple[bytes, ...] = ()
         self._candidates: tuple[bytes, ...] = ()
-        #: What is followed: the address and the candidates.
+        #: What is followed: the address and the candidates; and what asks, that of the address
+        #: first.
         self._followed: tuple[bytes, ...] = ()
+        self._pollings: list[IPolling] = []
         #: How many answers of each address were known at the last look.
         self._numbers: dict[bytes, int] = {}
         self._vouching: frozenset[bytes] = frozenset()
+        #: How often in a row no witness has answered while the host did.
+        self._unvouched = 0
         self._call: IDelayedCall | None = None
         self._rest = FIRST_REST
         self._nextRound = 0.0
@@ -216,6 +223,7 @@ class MasterPulse:
             )
         self._unfollow(before)
         self._followed = tuple(followed)
+        self._pollings = [self._polling(one) for one in dict.fromkeys(map(familyOf, followed))]
         self._numbers = {one: self._heard(one)[0] for one in followed}
 
     def _unfollow(self, addresses: Sequence[bytes]) -> None:
@@ -228,7 +236,7 @@ class MasterPulse:
         followed, self._followed = self._followed, ()
         self._unfollow(followed)
         self._pulse, self.loss, self.lacksWitness = Pulse(), None, False
-        self._vouching = frozenset()
+        self._vouching, self._unvouched = frozenset(), 0
         self._rest = FIRST_REST
 
     # Asking.
@@ -288,7 +296,7 @@ class MasterPulse:
         @return: Whether a question was sent.
         """
         try:
-            self._polling(familyOf(address)).ask(address, self._sources, to or None)
+            self._pollingOf(address).ask(address, self._sources, to or None)
         except OSError as error:
             if address == self.address:
                 self._complain(error)
@@ -301,8 +309,8 @@ class MasterPulse:
         """
         Look at what may have changed.
         """
-        for family in {familyOf(one) for one in self._followed}:
-            self._polling(family).refresh()
+        for polling in self._pollings:
+            polling.refresh()
         neighbours = self._platform.neighbours
         if neighbours is not None:
             found = neighbours.gateways(self._interface)
@@ -316,7 +324,10 @@ class MasterPulse:
     # Looking.
 
     def _heard(self, address: bytes) -> tuple[int, bytes]:
-        return self._polling(familyOf(address)).heard(address)
+        return self._pollingOf(address).heard(address)
+
+    def _pollingOf(self, address: bytes) -> IPolling:
+        return self._pollings[len(address) != len(self.address)]
 
     def _isHeard(self, address: bytes) -> bool:
         """
@@ -334,8 +345,8 @@ class MasterPulse:
         self._call = None
         steady = self._platform.pauseSeconds()
         late = steady - self._askedSteady - self._interval
-        for family in {familyOf(one) for one in self._followed}:
-            self._polling(family).read()
+        for polling in self._pollings:
+            polling.read()
         answered = self._isHeard(self.address)
         if self._askedWitnesses:
             # One that has the hardware address of the master is no third party.
@@ -355,7 +366,8 @@ class MasterPulse:
         if pulse.isArmed and not before.isArmed:
             self._rest = FIRST_REST
             self._nextRound = 0.0
-        self._sayReady()
+        if pulse.isArmed and answered and self._askedWitnesses:
+            self._countVouching()
         self._conclude()
         if self._call is not None or not self._followed:
             return  # all listeners have left, and perhaps joined again
@@ -367,11 +379,15 @@ class MasterPulse:
             self._later(self._rest, self._begin)
             self._rest = min(2 * self._rest, LONGEST_REST)
 
-    def _sayReady(self) -> None:
+    def _countVouching(self) -> None:
         """
-        Log, once, that there is all that the probe needs.
+        Note whether a witness has answered besides a host that always answers.  If none has, ask
+        again soon.  If one has, log once that the probe has all that it needs.
         """
-        if self._hasSaid or not self._pulse.isArmed or not self._vouching:
+        self._unvouched = 0 if self._vouching else self._unvouched + 1
+        if 0 < self._unvouched < _UNVOUCHED:
+            self._nextRound = self._platform.clock.seconds() + FIRST_REST
+        if self._hasSaid or not self._vouching:
             return
         self._hasSaid = True
         self._log.info(
@@ -399,9 +415,7 @@ class MasterPulse:
             )
         elif pulse.answered and not pulse.missed:
             loss = None
-        lacks = self.lacksWitness
-        if pulse.isArmed and not pulse.missed and self._askedWitnesses:
-            lacks = not self._vouching
+        lacks = self._unvouched >= _UNVOUCHED
         if (loss, lacks) == (self.loss, self.lacksWitness):
             return
         self.loss, self.lacksWitness = loss, lacks

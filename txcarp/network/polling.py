@@ -9,7 +9,6 @@ import errno
 import socket
 from collections.abc import Callable, Iterable, Sequence
 
-import attrs
 from zope.interface import implementer
 
 from txcarp.interfaces import IPolling
@@ -25,19 +24,12 @@ _BUFFER = 65536
 #: The most answers that are read at a time, so that a storm of them costs little.
 _AT_ONCE = 64
 
+#: What is known of an address that has not answered.
+_NONE = (0, b"")
+
 #: Makes the frame of a question: the arguments are those of L{IPolling.ask}.  Returns the hardware
 #: address that the answer will be sent to, and the frame.
 MakeFrame = Callable[[bytes, Sequence[bytes], bytes | None], tuple[bytes, bytes]]
-
-
-@attrs.frozen
-class _Seen:
-    """
-    The answers of one address.
-    """
-
-    number: int = 0
-    hardware: bytes = b""
 
 
 @implementer(IPolling)
@@ -60,9 +52,10 @@ class Polling:
         self._make = make
         self._hardware = b""
         self._frames: dict[tuple[bytes, bytes | None], bytes] = {}
-        #: How many follow each address, and the answers of each.
+        #: How many follow each address; and the number of its answers, with the hardware address
+        #: of the last one.
         self._followers: dict[bytes, int] = {}
-        self._seen: dict[bytes, _Seen] = {}
+        self._seen: dict[bytes, tuple[int, bytes]] = {}
         try:
             self._filter()
             frames.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
@@ -124,12 +117,10 @@ class Polling:
                 continue  # the interface went down, which the kernel reports once
             if answer is not None and answer[0] in self._followers:
                 address, hardware = answer
-                number = self._seen.get(address, _Seen()).number
-                self._seen[address] = _Seen(number + 1, hardware)
+                self._seen[address] = self._seen.get(address, _NONE)[0] + 1, hardware
 
     def heard(self, address: bytes) -> tuple[int, bytes]:
-        seen = self._seen.get(address, _Seen())
-        return seen.number, seen.hardware
+        return self._seen.get(address, _NONE)
 
     def close(self) -> None:
         self._socket.close()

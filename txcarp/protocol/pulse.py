@@ -81,6 +81,8 @@ class Pulse:
         @param isLate: Whether this host looked for the answer late, or could not ask.
         """
         if answered:
+            if self.isArmed and not self.missed:
+                return self
             return Pulse(min(self.answered + 1, ARMED_AFTER) if not self.missed else 1)
         if self.isLost:
             return attrs.evolve(self, missed=self.missed + 1)
