@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.recipes.runs import runs
 from tests.recipes.text import configurations, isConfiguration, literals, recipes
 from txcarp.configuration.file import readText
 from txcarp.configuration.request import Configuration
@@ -85,6 +86,15 @@ class RecipeTests(SynchronousTestCase):
             for group in document["group"].values():
                 given = {*group, *document.get("defaults", {})}
                 self.assertLessEqual({*_REST} - given, {"source"})
+
+    def test_runs(self) -> None:
+        """
+        Each configuration file of a recipe has a run, and each run has one.
+        """
+        shown = {
+            (title, number) for title in recipes() for number, _ in enumerate(configurations(title))
+        }
+        self.assertEqual({(run.title, run.number) for run in runs()}, shown)
 
     def test_conntrackd(self) -> None:
         """

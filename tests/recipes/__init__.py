@@ -14,5 +14,5 @@ In reading order:
   - C{machine}: a host with a systemd of its own, and the units of the distribution.
   - C{clients}: who asks all the time.
   - C{runs}: the list of all runs.
-  - C{proxy}, C{firewall}, C{database}, C{names}: the runs.
+  - C{proxy}, C{firewall}, C{database}, C{names}, C{sites}: the runs.
 """

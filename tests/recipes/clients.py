@@ -136,6 +136,21 @@ def lookedUp(node: Node, address: str, name: str) -> str:
     return socket.inet_ntoa(answer[-4:])
 
 
+def knock(node: Node, address: str) -> str:
+    """
+    See whether a host answers somebody on a node: it refuses a connection, or accepts it.
+
+    @raise OSError: If it does not answer.
+    """
+    with node.socket(familyOf(address), socket.SOCK_STREAM) as sock:
+        sock.settimeout(PATIENCE)
+        try:
+            sock.connect((address, 9))
+        except ConnectionRefusedError:
+            return "refused"
+    return "accepted"
+
+
 class Conversation:
     """
     One TCP connection to a server that echoes: the question is a number, and the answer is the

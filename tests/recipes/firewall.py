@@ -17,7 +17,7 @@ from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING
 from tests.recipes.clients import Asker, Conversation
 from tests.recipes.machine import Machine
-from tests.recipes.text import block
+from tests.recipes.text import block, exchanged
 from tests.recipes.world import RecipeTestCase
 
 #: The provider's router, and a server behind it.
@@ -106,8 +106,7 @@ class FirewallTests(RecipeTestCase):
         settings = block(_TITLE, "Sync {")
         if number != 2:
             # The file in the recipe is that of the host with the address 10.1.1.2.
-            settings = settings.replace("10.1.1.2\n", "10.1.1.x\n")
-            settings = settings.replace("10.1.1.3\n", "10.1.1.2\n").replace("10.1.1.x", "10.1.1.3")
+            settings = exchanged(settings, ("10.1.1.2", "10.1.1.3"))
         machine.write("/etc/conntrackd/conntrackd.conf", settings)
         return machine
 

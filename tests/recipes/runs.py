@@ -8,10 +8,11 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
-from tests.recipes import database, firewall, names, proxy
+from tests.lab import test_recipes
+from tests.recipes import database, firewall, names, proxy, sites
 from tests.recipes.world import RecipeTestCase
 
-_MODULES = (proxy, firewall, database, names)
+_MODULES = (proxy, firewall, database, names, sites, test_recipes)
 
 
 def runs() -> list[type[RecipeTestCase]]:

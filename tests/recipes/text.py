@@ -60,9 +60,29 @@ def block(title: str, words: str) -> str:
     return found
 
 
-def forHost(configuration: str, advskew: int) -> str:
+def forHost(configuration: str, advskew: int | None) -> str:
     """
     The file of one host: C{advskew} is what the hosts do not share.
     """
+    if advskew is None:
+        return configuration
     header = r"\[defaults\]" if "[defaults]\n" in configuration else r"\[group\.\w+\]"
     return re.sub(rf"(?m)^({header})$", rf"\1\nadvskew = {advskew}", configuration)
+
+
+def exchangedSkews(configuration: str) -> str:
+    """
+    The file of the other host, where two groups have different skews on each host.
+    """
+    first, second = re.findall(r"(?m)^advskew = \d+$", configuration)
+    other = {first: second, second: first}
+    return re.sub(r"(?m)^advskew = \d+$", lambda found: other[found[0]], configuration)
+
+
+def exchanged(text: str, *pairs: tuple[str, ...]) -> str:
+    """
+    The file of the other host, where the recipe has that of the first one: the two addresses of
+    each pair change places.
+    """
+    other = {one: two for pair in pairs for one, two in (pair, pair[::-1])}
+    return re.sub(r"\d+(?:\.\d+){3}", lambda found: other.get(found[0], found[0]), text)

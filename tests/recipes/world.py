@@ -33,9 +33,11 @@ class RecipeTestCase(LabTestCase):
     number = 0
     packages: tuple[str, ...] = ()
 
-    def configuration(self, advskew: int) -> str:
+    def configuration(self, advskew: int | None = None) -> str:
         """
         The file of a host.
+
+        @param advskew: Its advskew, unless the recipe gives one.
         """
         return forHost(configurations(self.title)[self.number], advskew)
 
@@ -59,9 +61,15 @@ class RecipeTestCase(LabTestCase):
         first, *others = addresses
         machine = Machine(self, self.host(name, first, None, *others))
         await machine.boot(*units)
-        machine.write("/etc/txcarp/txcarp.toml", self.configuration(advskew), 0o600)
-        machine.write("/etc/txcarp/password", PASSWORD, 0o600)
+        self.configure(machine, self.configuration(advskew))
         return machine
+
+    def configure(self, machine: Machine, configuration: str) -> None:
+        """
+        Give a host its file and the password.
+        """
+        machine.write("/etc/txcarp/txcarp.toml", configuration, 0o600)
+        machine.write("/etc/txcarp/password", PASSWORD, 0o600)
 
     def asker(self, question: Callable[[], str]) -> Asker:
         """
