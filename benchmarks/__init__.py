@@ -1,10 +1,10 @@
 """
 Measurements, each a command (C{python -m benchmarks.NAME --help}).
 
-C{faults}, C{handover}, C{floods}, C{groups} and C{attacks} measure txcarp beside ucarp and keepalived, with
-real processes in test networks.  C{calltrace} counts the calls that an advertisement takes, and
-measures the time.  C{control} and C{turns} measure what programs that ask a daemon cost it; their
-programs are in C{askers}.  C{probing} measures what a probe costs, and whether it is ever misled
-while nothing happens.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads}
-edits the configuration files of two daemons all the time, and looks whether that disturbs anybody.
+C{faults}, C{handover}, C{floods}, C{groups}, C{steadiness} and C{attacks} measure txcarp beside
+ucarp and keepalived, with real processes in test networks.  C{probing} measures what a probe costs,
+and whether it is misled.  C{calltrace} counts the calls that an advertisement takes, and measures
+the time.  C{control} and C{turns} measure what programs that ask a daemon cost it; their programs
+are in C{askers}.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads} edits the
+configuration files of two daemons all the time, and looks whether that disturbs anybody.
 """

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,15 @@ exec ip address {verb} {address} dev "$1"
 """
 
 _KEEPALIVED = """\
+global_defs {{
+    vrrp_version {version}
+}}
 vrrp_instance benchmark {{
     state BACKUP
     nopreempt
     interface eth0
     virtual_router_id {vhid}
+    advert_int {interval:g}
     virtual_ipaddress {{
         {address}
     }}
@@ -155,9 +160,13 @@ def _txcarpWithScripts(source: str, directory: Path) -> list[str]:
     return [*TXCARP, *_scripts(source, directory)]
 
 
-def _keepalived(source: str, directory: Path) -> list[str]:
+def _keepalived(source: str, directory: Path, interval: float = 1.0) -> list[str]:
     configuration = directory / "keepalived.conf"
-    configuration.write_text(_KEEPALIVED.format(vhid=_VHID, address=_PREFIX))
+    # Version 2 knows whole seconds only.
+    version = 2 if interval >= 1 else 3
+    configuration.write_text(
+        _KEEPALIVED.format(vhid=_VHID, address=_PREFIX, interval=interval, version=version)
+    )
     files = {"-f": "keepalived.conf", "-p": "pid", "-r": "vrrp.pid"}
     paths = [word for key, file in files.items() for word in (key, str(directory / file))]
     return [programPath("keepalived") or "keepalived", "-n", "-l", "-D", "-P", *paths]
@@ -174,6 +183,28 @@ UCARP = Contestant("ucarp", _ucarp, ("ucarp", "ip"), "scripts, -z")
 #: One VRRP instance.  As with the other programs, a host that comes back does not take the
 #: address back.
 KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP", Speaker.CHILD)
+
+
+def paced(contestant: Contestant, interval: float) -> Contestant | None:
+    """
+    The same program with another time between advertisements.
+
+    @param interval: In seconds; 1 is the default of all programs.
+    @return: C{None} if the program cannot have that.
+    """
+    if interval == 1:
+        return contestant
+    if contestant.name == "keepalived":
+        return attrs.evolve(contestant, command=partial(_keepalived, interval=interval))
+    if contestant.name == "ucarp" and interval < 1:
+        return None
+    base, rest = divmod(interval, 1)
+    timing = ["-b", f"{base:.0f}", "-k", str(max(0 if base else 1, round(rest * 256)))]
+
+    def command(source: str, directory: Path) -> list[str]:
+        return [*contestant.command(source, directory), *timing]
+
+    return attrs.evolve(contestant, command=command)
 
 
 def strike(daemon: Daemon, number: int) -> None:

@@ -3,7 +3,8 @@ Faults of the host that holds an address: txcarp beside ucarp and keepalived.
 
     python -m benchmarks.faults
 
-Two hosts share an address, with the default timing of the program that they run; a client
+Two hosts share an address, with the default timing of the program that they run, or with that of
+C{--interval}; a client
 pings the address every 2 ms.  Then the host that holds it has a fault.  The table shows for
 each program and fault the longest time in which both hosts had the address, the longest time
 in which the client got no answer, the number of lost probes, the time until the other host had
@@ -29,7 +30,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant
+from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant, paced
 from benchmarks.measuring import execute, expectPositive, say, verdict
 from benchmarks.outcomes import PROBE, Outcome, measure, median, worst
 from benchmarks.scenes import FAULTS
@@ -83,6 +84,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--attempts", type=int, default=3, help="attempts at a run without a pause (3)"
     )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between advertisements (1); ucarp has no shorter one",
+    )
     parser.add_argument("--median", action="store_true", help="show medians, not the worst")
     parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
     parser.add_argument(
@@ -95,7 +103,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name in chosen:
         if name not in names:
             parser.error(f"--only {name}: expected some of {','.join(names)}")
-    options.contestants = [contestant for contestant in _ALL if contestant.name in chosen]
+    if not 1 / 256 <= options.interval <= 10:
+        parser.error(f"--interval {options.interval}: expected 0.004 to 10 seconds")
+    paces = (paced(one, options.interval) for one in _ALL if one.name in chosen)
+    options.contestants = [one for one in paces if one is not None]
     words = options.faults.split(",") if options.faults else [""]
     options.chosen = [fault for fault in FAULTS if any(word in fault.name for word in words)]
     if not options.chosen:
@@ -135,6 +146,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
                     f"  taken {_after(outcome.taken):>9}  then {outcome.holders:8}"
                     f"  (+- {showSpan(Span(outcome.resolution))})"
                 )
+                # The promises are for the default timing.
                 if contestant is not ASSIGNING:
                     continue
                 if not outcome.conclusive:
