@@ -32,6 +32,10 @@ SECOND_LOOK = 0.01
 #: once per interval, waits for two.
 LEAST_INTERVALS = 1.25
 
+#: A backup also waits for two more intervals, up to this many seconds, after an advertisement is due.
+#: Where intervals are as short as this, a quarter of one is less than a busy host may be late.
+LEAST_LATENESS = 0.01
+
 #: Seconds that a demoted master gives backups that preempt to take over, before it offers its
 #: place to those that do not preempt; and seconds that it gives those.
 OFFER_AFTER = 0.05
@@ -116,7 +120,8 @@ class Standing:
         # OpenBSD does not apply rule B2 with an advbase of 0.
         if self.isOffered or interval > self.longest:
             return self.deadTime
-        return max(self.deadTime, interval * LEAST_INTERVALS)
+        late = max(interval * (LEAST_INTERVALS - 1), min(2 * interval, LEAST_LATENESS))
+        return max(self.deadTime, interval + late)
 
 
 class ICARPState(Interface):
