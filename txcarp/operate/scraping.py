@@ -30,9 +30,9 @@ from txcarp.service import CARPService
 from txcarp.statestore import inDaemonThread
 from txcarp.virtualhost import VirtualHost
 
-#: The number of groups for which one metric is written in one turn of the reactor.  A metric has up
-#: to twenty values for a group, so that a turn takes some milliseconds at most.
-BLOCK = 25
+#: The number of groups for which one metric is written in one turn of the reactor.  A metric has some
+#: twenty values for a group, so that a turn takes two or three milliseconds at most.
+BLOCK = 16
 
 
 #: The most programs that wait for metrics at a time.  An answer about hundreds of groups has
