@@ -34,7 +34,7 @@ class Lane:
     @ivar name: The host.
     @ivar parts: From when to when it does what: a key of C{_STROKES}.
     @ivar adverts: When it advertises.
-    @ivar marks: When something else happens: a time, C{"x"} or C{"bow-out"}, and words for it.
+    @ivar marks: When something else happens: a time, C{"x"}, C{"bow-out"} or C{""}, and words.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Timeline:
             if kind == "x":
                 cross = f'd="M{x - 7} {y - 7}l14 14m0-14l-14 14" stroke="{_RED}"'
                 parts.append(f'<path {cross} stroke-width="4"/>')
-            else:
+            elif kind == "bow-out":
                 parts.append(f'<path d="M{x} {y - 10}l10 10l-10 10l-10-10z" fill="{_AMBER}"/>')
             parts.append(_text(x, y - 16, words, "middle", 13))
         return parts
@@ -287,6 +287,21 @@ _GUARD = Timeline(
     ((3.4, 4.7, 2, "some milliseconds"),),
 )
 
+_PROBE = Timeline(
+    "Host b asks host a all the time, and host a answers until it loses its power. Then host b "
+    "asks the witness c, which answers. After three questions without an answer of host a, some 20 "
+    "milliseconds, host b becomes master.",
+    8.4,
+    (
+        Lane("host a", ((0, 3.4, "master"),), (0, 1.7), ((3.4, "x", "power cut"),)),
+        Lane("b asks a", ((0, 3.4, "still"), (3.5, 4.7, "silence"))),
+        Lane("b asks c", ((3.7, 4.6, "still"),), (), ((4.15, "", "the witness c answers"),)),
+        Lane("host b", ((0, 4.8, "backup"), (4.8, 8.4, "master")), (4.8, 6.5, 8.2)),
+        Lane("client", ((0, 3.4, "answered"), (3.5, 4.9, "silence"), (4.9, 8.4, "answered"))),
+    ),
+    ((3.4, 4.8, 3, "some 20 ms"),),
+)
+
 #: Each drawing by its name.
 DRAWINGS = {
     "group": _group(),
@@ -296,4 +311,5 @@ DRAWINGS = {
     "silence": _SILENCE.svg(),
     "stop": _STOP.svg(),
     "guard": _GUARD.svg(),
+    "probe": _PROBE.svg(),
 }
