@@ -197,8 +197,8 @@ FAULTS = (
     ),
     Fault("power off", _powerOff, 7.0),
     Fault(
-        *("power off, probed", _powerOff, 4.0),
-        silence=0.05,
+        *("power off with --probe", _powerOff, 4.0),
+        silence=0.1,
         options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
         possible=_isTxcarp,
     ),

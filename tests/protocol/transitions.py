@@ -27,6 +27,7 @@ from txcarp.protocol.events import (
     Heard,
     Held,
     HoldReason,
+    MasterVanished,
     OfferUnanswered,
     Refused,
     Released,
@@ -85,6 +86,7 @@ SITUATIONS = (
         _OWN,
         DeadlinePassed(0.051, False),
     ),
+    Situation(BACKUP, "the host of the master is gone (probe)", _OWN, MasterVanished(())),
     Situation(BACKUP, "advert, mine < theirs, preempting (B1)", _PREEMPTING, _heard(1, 65)),
     Situation(
         BACKUP, "advert, theirs > (advbase * deadratio, advskew) (B2)", _OWN, _heard(3, 65)
