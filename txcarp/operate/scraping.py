@@ -30,8 +30,8 @@ from txcarp.service import CARPService
 from txcarp.statestore import inDaemonThread
 from txcarp.virtualhost import VirtualHost
 
-#: The number of groups for which one metric is written in one turn of the reactor.  A metric has some
-#: twenty values for a group, so that a turn takes two or three milliseconds at most.
+#: The number of groups for which one metric is written in one turn of the reactor.  A metric has
+#: some twenty values for a group, so that a turn takes two or three milliseconds at most.
 BLOCK = 16
 
 

@@ -32,8 +32,8 @@ SECOND_LOOK = 0.01
 #: once per interval, waits for two.
 LEAST_INTERVALS = 1.25
 
-#: A backup also waits for two more intervals, up to this many seconds, after an advertisement is due.
-#: Where intervals are as short as this, a quarter of one is less than a busy host may be late.
+#: A backup also waits for two more intervals, up to this many seconds, after an advertisement is
+#: due.  Where intervals are as short as this, a busy host may be late by more than a quarter of it.
 LEAST_LATENESS = 0.01
 
 #: Seconds that a demoted master gives backups that preempt to take over, before it offers its
