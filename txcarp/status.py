@@ -338,6 +338,8 @@ class Status:
     @ivar pauses: How often this host found that it did not run for so long that what it knew could
         be out of date: because the machine slept or was overloaded, for example.
     @ivar contested: The seconds in which this host was master and heard another master.
+    @ivar vacant: The seconds in which this host heard no master, and was none.  A gap counts when
+        it ends.
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
@@ -386,6 +388,7 @@ class Status:
     families: Mapping[str, FamilyStatus] = attrs.field(factory=dict)
     pauses: int = 0
     contested: float = 0.0
+    vacant: float = 0.0
     probes: Sequence[ProbeStatus] = ()
 
     @property

@@ -151,6 +151,7 @@ class VirtualHost(Service):
             },
             pauses=memory.pauses,
             contested=round(memory.contested, 3),
+            vacant=round(memory.chronicle.timeline.vacant, 3),
             forms=() if run is None else run.advertiser.forms,
             rejected=Counter(memory.rejected),
             findings=Counter(memory.findings),

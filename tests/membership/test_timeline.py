@@ -64,6 +64,7 @@ class TimelineTests(SynchronousTestCase):
                 (12.5, "this host", "silence"),
             ],
         )
+        self.assertEqual(self.stage.host.status().vacant, 3.0)
         self.assertEqual(
             [one.explain() for one in self.stage.host.periods()][2:],
             ["the master fell silent", "no advertisement within the dead time"],
@@ -96,6 +97,7 @@ class TimelineTests(SynchronousTestCase):
             self.stage.deliver(source=_THIRD)
             found = [(round(when - left, 3), *more) for when, *more in told(self.stage)][2:]
             self.assertEqual(found, [*gap, (round(pause, 3), _THIRD, "unknown")])
+            self.assertAlmostEqual(self.stage.host.status().vacant, pause if gap else 0.0)
 
     def test_twoMasters(self) -> None:
         """

@@ -96,6 +96,7 @@ def whole() -> dict[str, list[Any]]:
         probes=[ProbeStatus("10.99.0.2", "armed", 0.005, ("10.99.0.254",), 9, 8, 1)],
         families={"IPv4": FamilyStatus(9, 4, 1)},
         contested=2.5,
+        vacant=4.5,
         pauses=3,
         sync=SyncStatus("firewall", ("a", "b"), silent=("b",)),
     )
@@ -166,6 +167,7 @@ class ValueTests(SynchronousTestCase):
         for what, number in (("questions", 9), ("answers", 8), ("missed", 1)):
             self.assertEqual(value(f"txcarp_probe_{what}_total", master="10.99.0.2"), number)
         self.assertEqual(value("txcarp_group_contested_seconds_total"), 2.5)
+        self.assertEqual(value("txcarp_group_vacant_seconds_total"), 4.5)
         self.assertEqual(value("txcarp_group_pauses_total"), 3.0)
         self.assertEqual(value("txcarp_check_failures_total", check="web"), 2.0)
         self.assertEqual(value("txcarp_step_failures_total", phase="acquire"), 2.0)

@@ -35,6 +35,7 @@ class Timeline:
     @ivar changed: Called after each new period.
     @ivar other: The packed address of the other host that is master in the last period; C{None} if
         none is.
+    @ivar vacant: The seconds of all gaps that have ended in which nobody was master.
     """
 
     def __init__(
@@ -50,6 +51,9 @@ class Timeline:
         self._peers = peers
         self._periods: deque[Period] = deque(maxlen=PERIODS)
         self.other: bytes | None = None
+        self.vacant = 0.0
+        #: When the last gap began, in seconds of the clock.
+        self._vacantSince = 0.0
 
     def now(self) -> tuple[Period, ...]:
         """
@@ -131,6 +135,8 @@ class Timeline:
         """
         end = self._silence(isSilent)
         if end is not None:
+            last = None if self.other is None else self._peers.last(self.other)
+            self._vacantSince = self._clock.seconds() if last is None else last.heard
             self._periods.append(end)
             self.other = None
 
@@ -167,7 +173,11 @@ class Timeline:
         if last:
             if (last.who, last.master) == (period.who, period.master):
                 return
+            if last.who is Who.NOBODY:
+                self.vacant += self._clock.seconds() - self._vacantSince
             if period.begin < last.begin:  # the clock was set back, or it began before that
                 period = Period(last.begin, who, period.master, reason)
+        if who is Who.NOBODY:
+            self._vacantSince = self._clock.seconds()
         periods.append(period)
         self.changed()

@@ -375,6 +375,12 @@ GROUP_METRICS = (
         _one(lambda status: status.contested),
     ),
     GroupMetric(
+        "txcarp_group_vacant_seconds_total",
+        _COUNTER,
+        "Seconds in which this host heard no master, and was none; a gap counts when it ends.",
+        _one(lambda status: status.vacant),
+    ),
+    GroupMetric(
         "txcarp_group_pauses_total",
         _COUNTER,
         "How often this host found that it did not run for so long that what it knew could be out "
