@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.task import deferLater
 
 from tests.alerts.hosts import Host
-from tests.alerts.prometheus import Alert, Prometheus
+from tests.alerts.prometheus import INTERVAL, Alert, Prometheus
 from txcarp.testbed import Switch, Testbed
 
 #: Seconds between two looks at the alerts.
@@ -112,6 +112,8 @@ class Stage:
         await self.until(
             "all hosts are up", lambda: len(self.prometheus.up()) == everybody, _STARTING
         )
+        # The rules may have looked when only the backup of a pair was known.
+        await self.during(3 * INTERVAL)
 
     @staticmethod
     def _answers(host: Host) -> bool:
