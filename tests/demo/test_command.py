@@ -155,7 +155,7 @@ class CommandTests(TestCase):
 
     async def test_handOvers(self) -> None:
         """
-        Both take-overs are seen and measured, the pages of both hosts can be read, and nothing is
+        All take-overs are seen and measured, the pages of both hosts can be read, and nothing is
         left behind.
         """
         run = self.start("--once", "--stay", f"--keep-logs={self.directory / 'logs'}")
@@ -163,8 +163,8 @@ class CommandTests(TestCase):
         status = await run.ended
         self.assertEqual(status, 0, run.output)
         labels = re.findall(r"^ *[0-9.]+  (\S+(?: \S+)?) ", run.output, re.MULTILINE)
-        self.assertEqual(labels.count("take-over"), 2, run.output)
-        self.assertEqual(labels.count("silence"), 2, run.output)
+        self.assertEqual(labels.count("take-over"), 4, run.output)
+        self.assertEqual(labels.count("silence"), 4, run.output)
         self.assertIn("bow-out", labels)
         self.assertRegex(run.output, r"planned stop +[0-9.]+ m?s +(at most )?[0-9.]+ m?s")
         await self.noneLeft()
@@ -267,7 +267,7 @@ class CommandTests(TestCase):
         # Python runs it first in every process, and only the daemons have such a command line.
         (self.directory / "sitecustomize.py").write_text(
             "import os, sys\n"
-            "if '--assign' in sys.orig_argv:\n"
+            "if '--config' in sys.orig_argv:\n"
             "    print('no daemons today', flush=True)\n"
             "    os._exit(2)\n"
         )

@@ -64,6 +64,16 @@ class FakeHost:
         self.end("killed")
         self._group.died(self)
 
+    def kill(self) -> None:
+        self.end("killed by SIGKILL")
+        self._group.bowOut(self)
+
+    def breakService(self) -> None:
+        self._group.bowOut(self)
+
+    def mendService(self) -> None:
+        self._group.mended.append(self.name)
+
     def restorePower(self) -> None:
         self._group.powered.append(self.name)
 
@@ -116,6 +126,7 @@ class FakeGroup:
         self.witness = FakeWitness()
         self.pinger = FakePinger()
         self.powered: list[str] = []
+        self.mended: list[str] = []
         self.alpha, self.beta = FakeHost("alpha", self, 0), FakeHost("beta", self, 50)
         self.master: FakeHost | None = None
         timeline = Timeline(["alpha", "beta"], self.clock.seconds)
@@ -128,7 +139,7 @@ class FakeGroup:
             Display(Output(self.output, "test", lambda: None), timeline),
         )
 
-    def begin(self) -> Deferred[tuple[Takeover, Takeover]]:
+    def begin(self) -> Deferred[list[Takeover]]:
         outcome = Deferred.fromCoroutine(self.story.run())
         self.clock.callLater(3.5, self.become, self.alpha)
         return outcome
@@ -158,12 +169,15 @@ class FakeGroup:
             due = last + other.deadTime + 0.001 - self.clock.seconds()
             self.clock.callLater(due, self.become, other)
 
-    def stopped(self, host: FakeHost) -> None:
+    def bowOut(self, host: FakeHost) -> None:
         self.master = None
         if self.bowsOut:
             self.clock.callLater(0.001, self.see, host, LEAVING)
             other = self.beta if host is self.alpha else self.alpha
             self.clock.callLater(0.003, self.become, other)
+
+    def stopped(self, host: FakeHost) -> None:
+        self.bowOut(host)
         self.clock.callLater(0.1, self.gone, host)
 
     def gone(self, host: FakeHost) -> None:
@@ -195,13 +209,15 @@ class StoryTests(SynchronousTestCase):
         A group that works is told from the start to the planned stop.
         """
         outcome = self.group.begin()
-        self.group.advance(25)
+        self.group.advance(35)
         self.successResultOf(outcome)
         self.assertEqual(
             self.group.labels(),
             [
                 *("start", "start", "backup", "master", "client", "adverts"),
                 *("power cut", "take-over", "silence", "start", "backup"),
+                *("kill", "bow-out", "take-over", "silence", "start", "backup"),
+                *("check", "bow-out", "take-over", "silence", "check"),
                 *("stop", "bow-out", "take-over", "silence", "stop"),
             ],
         )
@@ -211,28 +227,36 @@ class StoryTests(SynchronousTestCase):
         The lines contain the measured numbers.
         """
         self.group.begin()
-        self.group.advance(25)
+        self.group.advance(35)
         said = self.group.output.getvalue()
         for words in (
             "alpha: txcarp -u up",
             "4 from alpha, one every 1.000 s (at most 0.0 ms off)",
             "3.197 s after the last advert of alpha (due after 3.195 s: 1.7 ms late)",
             "nothing for 2.500 s (1250 pings lost); now beta answers",
+            "the daemon of beta is killed (SIGKILL); its guard is left",
+            "the guard of beta bowed out 1.0 ms after the kill",
+            "alpha is master 4.0 ms after the kill",
+            "alpha noticed that, and bowed out after 1 ms",
+            "beta is master 2.0 ms after the bow-out",
             "beta bowed out 1.0 ms after the signal",
-            "alpha is master 3.0 ms after the bow-out",
+            "alpha is master 2.0 ms after the bow-out",
         ):
             self.assertIn(words, said)
 
     def test_outcome(self) -> None:
         """
-        Both take-overs are reported, and the dead host gets its power back.
+        All take-overs are reported, the dead host gets its power back, and the service is mended.
         """
         outcome = self.group.begin()
-        self.group.advance(25)
-        crash, stop = self.successResultOf(outcome)
-        self.assertAlmostEqual(crash.delay, 3.196, 2)
-        self.assertAlmostEqual(stop.delay, 0.002, 2)
-        self.assertEqual(self.group.powered, ["alpha"])
+        self.group.advance(35)
+        found = self.successResultOf(outcome)
+        self.assertEqual(
+            [(one.name, round(one.delay, 2)) for one in found],
+            [("power cut", 3.2), ("killed daemon", 0.0), ("failing check", 0.0),
+             ("planned stop", 0.0)],
+        )
+        self.assertEqual((self.group.powered, self.group.mended), (["alpha"], ["alpha"]))
 
     def test_otherMaster(self) -> None:
         """
@@ -240,7 +264,7 @@ class StoryTests(SynchronousTestCase):
         """
         outcome = Deferred.fromCoroutine(self.group.story.run())
         self.group.clock.callLater(3.5, self.group.become, self.group.beta)
-        self.group.advance(28)
+        self.group.advance(38)
         self.successResultOf(outcome)
         self.assertIn("beta is gone", self.group.output.getvalue())
 
@@ -250,7 +274,7 @@ class StoryTests(SynchronousTestCase):
         """
         self.group.pinger.gap = Gap(0.3, None, 20, 0, 2000, 0.25)
         self.group.begin()
-        self.group.advance(25)
+        self.group.advance(35)
         self.assertIn("too busy to ping for 250 ms", self.group.output.getvalue())
 
     def test_nobodyTakesOver(self) -> None:
@@ -260,12 +284,26 @@ class StoryTests(SynchronousTestCase):
         self.group.takesOver = False
         self.assertIn("beta did not take over within", self.fails())
 
-    def test_noBowOut(self) -> None:
+    def test_noGuard(self) -> None:
         """
-        The story fails if a stopped master does not bow out.
+        The story fails if nobody bows out for a killed daemon.
         """
         self.group.bowsOut = False
-        self.assertIn("beta did not bow out within", self.fails())
+        self.assertIn("the guard of beta did not bow out within", self.fails())
+
+    def test_noBowOut(self) -> None:
+        """
+        The story fails if a master whose check fails, or that is stopped, does not bow out.
+        """
+        for words, name in (("is started again", "alpha"), ("is good again", "beta")):
+            self.setUp()
+            outcome = self.group.begin()
+            while words not in self.group.output.getvalue():
+                self.group.advance(0.01)
+            self.group.bowsOut = False
+            self.group.advance(60)
+            error = self.failureResultOf(outcome, StoryFailed).value
+            self.assertIn(f"{name} did not bow out within", str(error))
 
     def test_twoOwners(self) -> None:
         """
@@ -350,19 +388,21 @@ class OutcomeTests(SynchronousTestCase):
     """
 
     def rows(self, pause: float) -> str:
-        crash = Takeover(3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
-        stop = Takeover(0.0041, Gap(0.064, None, 6, 0, 1000, pause))
+        crash = Takeover("power cut", 3.1972, Gap(2.701, None, 1350, 0, 5000, 0.003))
+        check = Takeover("failing check", 0.0012, Gap(0.012, None, 0, 0, 1000, 0.003))
+        stop = Takeover("planned stop", 0.0041, Gap(0.064, None, 6, 0, 1000, pause))
         output = StringIO()
-        show(consoleOn(Output(output, "test", lambda: None)), *summary(crash, stop))
+        show(consoleOn(Output(output, "test", lambda: None)), *summary([crash, check, stop]))
         return output.getvalue()
 
     def test_summary(self) -> None:
         """
-        Both take-overs are compared with a ucarp pair, which is not measured.
+        All take-overs are compared with a ucarp pair, which is not measured.
         """
         text = self.rows(pause=0.003)
         self.assertRegex(text, r"power cut +3\.197 s +2\.701 s +about 3 s")
         self.assertRegex(text, r"planned stop +4\.1 ms +64 ms +about 3 s")
+        self.assertRegex(text, r"failing check +1\.2 ms +12 ms +no checks")
         self.assertIn("not measured here", text)
 
     def test_coarse(self) -> None:
@@ -377,5 +417,5 @@ class OutcomeTests(SynchronousTestCase):
         """
         A pause that is short compared with the silence is ignored.
         """
-        self.assertFalse(Takeover(3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
-        self.assertTrue(Takeover(3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)
+        self.assertFalse(Takeover("", 3.2, Gap(2.7, None, 1350, 0, 2000, 0.023)).coarse)
+        self.assertTrue(Takeover("", 3.2, Gap(2.7, None, 1350, 0, 2000, 0.3)).coarse)

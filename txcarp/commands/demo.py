@@ -12,13 +12,13 @@ from pathlib import Path
 from txcarp.commands.arguments import CommandParser
 
 _DESCRIPTION = """\
-Two hosts share an address while a client pings it: one host loses power, then
-the other is stopped. All of this runs on this machine, in networks that exist
-only for the demonstration. Root is not needed where unprivileged user
-namespaces are allowed."""
+Two hosts share an address while a client pings it: a host loses power, a
+daemon is killed, a health check fails, and a host is stopped. All of this runs
+on this machine, in networks that exist only for the demonstration. Root is not
+needed where unprivileged user namespaces are allowed."""
 
 _EPILOG = """\
-Exit status: 0 after both take-overs, 1 if one was not seen or for a wrong
+Exit status: 0 after all take-overs, 1 if one was not seen or for a wrong
 command line, 2 if this machine cannot run the demonstration, 128 plus the
 number of the signal that ended it.
 """

@@ -24,6 +24,8 @@ _LABEL = 11
 _EVENT_STYLES = {
     "master": "good",
     "power cut": "bad",
+    "kill": "bad",
+    "check": "notice",
     "silence": "notice",
     "take-over": "good",
     "stop": "notice",
@@ -36,6 +38,7 @@ _LEGEND = (
     (Condition.MASTER.value, "master"),
     (Condition.BACKUP.value, "backup"),
     (Mark.POWER_CUT.value, "power cut"),
+    (Mark.KILL.value, "kill"),
     (Mark.BOW_OUT.value, "bow-out"),
     (ANSWERED, "answered"),
     (SILENT, "silence"),

@@ -41,7 +41,7 @@ def writePassword(directory: Path, password: bytes) -> Path:
 
 class DemoHost:
     """
-    A host of the group, with a power switch.
+    A host of the group, with a power switch and a service.
 
     @ivar name: Its name.
     @ivar hardwareAddress: The address of its network card, six bytes.
@@ -54,7 +54,6 @@ class DemoHost:
         self,
         reactor: Any,
         node: Node,
-        source: str,
         skew: int,
         address: str,
         passwordFile: Path,
@@ -63,7 +62,6 @@ class DemoHost:
     ) -> None:
         """
         @param node: A node with one interface, C{eth0}.
-        @param source: The node's own address, without prefix length.
         @param skew: The advskew of the host.
         @param address: The virtual address, with prefix length.
         @param passwordFile: The password, in a directory for state files.
@@ -77,11 +75,13 @@ class DemoHost:
         self.noticed: Callable[[], None] = lambda: None
         self._reactor = reactor
         self._node = node
-        self._source = source
         self._skew = skew
         self._address = address
         self._passwordFile = passwordFile
         self._log = logs / f"{node.name}.log"
+        self._file = passwordFile.with_name(f"{node.name}.toml")
+        #: What the health check looks for.
+        self._service = passwordFile.with_name(f"{node.name}-service")
         self._page = page
 
     @property
@@ -102,12 +102,7 @@ class DemoHost:
         """
         The command that an administrator would run.
         """
-        return [
-            *("txcarp", "--interface=eth0", "-s", self._source, "-v", str(VHID)),
-            *("-k", str(self._skew), "-o", str(self._passwordFile), "-a", self._address),
-            *("--assign", "-z", "-f", "none"),
-            *((f"--http=tcp:{_PORT}:interface=127.0.0.1", "--page") if self._page else ()),
-        ]
+        return ["txcarp", "--config", str(self._file)]
 
     def start(self) -> None:
         """
@@ -116,6 +111,8 @@ class DemoHost:
         @raise OSError: If that is impossible.
         """
         self.participates = False
+        self._file.write_text(self._configuration())
+        self._service.touch()
         log = self._log.open("ab", buffering=0)
         daemon = Program(self.name, notify=self._said, log=log, kept=_KEPT_LINES)
         state = self._passwordFile.with_name(f"{self.name}-state")
@@ -123,12 +120,52 @@ class DemoHost:
         daemon.start(self._reactor, self._node, command, state, tied=True)
         self.daemon = daemon  # only now has it a process that can be killed
 
+    def _configuration(self) -> str:
+        page = f'http = "tcp:{_PORT}:interface=127.0.0.1"\npage = true\n' if self._page else ""
+        return f"""\
+[daemon]
+facility = "none"
+control = false
+{page}
+[group.web]
+interface = "eth0"
+vhid = {VHID}
+passfile = "{self._passwordFile.name}"
+addresses = ["{self._address}"]
+advskew = {self._skew}
+
+[group.web.check.service]
+file = "{self._service.name}"
+interval = "100ms"
+rise = 1
+fall = 1
+"""
+
     def visit(self, factory: IProtocolFactory) -> None:
         """
         Connect to the page.
         """
         with self._node.inside():  # the socket is made now, and belongs to the host
             self._reactor.connectTCP("127.0.0.1", _PORT, factory)
+
+    def kill(self) -> None:
+        """
+        Kill the daemon.  Its guard lives.
+        """
+        if self.daemon is not None:
+            self.daemon.signal(signal.SIGKILL)
+
+    def breakService(self) -> None:
+        """
+        Make the health check of the host fail.
+        """
+        self._service.unlink(missing_ok=True)
+
+    def mendService(self) -> None:
+        """
+        Make the health check of the host good again.
+        """
+        self._service.touch()
 
     def stop(self) -> None:
         """

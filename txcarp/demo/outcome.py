@@ -4,6 +4,8 @@ What the take-overs took, in numbers and in words.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -22,11 +24,13 @@ class Takeover:
     """
     How one host took over from the other.
 
+    @ivar name: What happened to the old master.
     @ivar delay: Seconds from the last advertisement of the old master to the first one of the new
-        master.
+        master; for a killed daemon, from the kill.
     @ivar gap: What the client noticed.
     """
 
+    name: str
     delay: float
     gap: Gap
 
@@ -51,7 +55,7 @@ class Takeover:
         )
 
 
-def summary(crash: Takeover, stop: Takeover) -> list[RenderableType]:
+def summary(takeovers: Iterable[Takeover]) -> list[RenderableType]:
     """
     What a successful demonstration shows at its end.
     """
@@ -60,17 +64,19 @@ def summary(crash: Takeover, stop: Takeover) -> list[RenderableType]:
     table.add_column("take-over", no_wrap=True)
     table.add_column("silence of the client")
     table.add_column("a ucarp pair (known, not measured here)", max_width=21)
-    for name, one in (("power cut", crash), ("planned stop", stop)):
+    for one in takeovers:
         silence = ("at most " if one.coarse else "") + _measured(one.gap.silence)
-        table.add_row(name, _measured(one.delay), silence, "about 3 s")
+        ucarp = "no checks" if one.name == "failing check" else "about 3 s"
+        table.add_row(one.name, _measured(one.delay), silence, ucarp)
     return [
         "",
         Padding(table, (0, 0, 0, 2)),
         "",
         Text(
             "After a power cut there is only silence, from which the other host concludes after 2 "
-            "to 3 s that the master is gone. A planned stop begins with a bow-out, and the other "
-            "host takes over at once."
+            "to 3 s that the master is gone. Everything else begins with a bow-out, and the other "
+            "host takes over at once: the master sends it when it stops or a check fails, and its "
+            "guard, a small process beside it, when its daemon was killed."
         ),
     ]
 

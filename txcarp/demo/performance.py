@@ -145,7 +145,6 @@ class Performance:
             DemoHost(
                 reactor,
                 testbed.node(name, f"{source}/{_PREFIX}"),
-                source,
                 skew,
                 f"{_ADDRESS}/{_PREFIX}",
                 passwordFile,
@@ -238,7 +237,7 @@ class Performance:
             self._witness.startReading()
             self._pinger.start()
             self._telling = Deferred.fromCoroutine(self._story.run())
-            crash, stop = await self._telling
+            takeovers = await self._telling
         except CancelledError:
             return ["", "Interrupted; nothing is left behind."]
         except (StoryFailed, OSError) as failed:
@@ -246,9 +245,9 @@ class Performance:
             return self._lastLines()
         self._status = SEEN
         if self._stays:
-            await self._stay(summary(crash, stop))
+            await self._stay(summary(takeovers))
             return ["", _REMOVED]
-        return [*summary(crash, stop), "", _REMOVED]
+        return [*summary(takeovers), "", _REMOVED]
 
     def _open(self) -> None:
         """

@@ -1,5 +1,6 @@
 """
-What happens in the demonstration, in which order: start, power cut, return, planned stop.
+What happens in the demonstration, in which order: start, power cut, killed daemon, failing check,
+planned stop.
 """
 
 from __future__ import annotations
@@ -130,20 +131,26 @@ class Story:
         self._timeline.answered(host)
         self._progress.made()
 
-    async def run(self) -> tuple[Takeover, Takeover]:
+    async def run(self) -> list[Takeover]:
         """
         Let everything happen.
 
-        @return: The take-overs after the power cut and at the planned stop.
+        @return: The take-overs.
         @raise StoryFailed: If something does not happen as it should.
         """
-        master = await self._start()
-        backup = next(host for host in self._hosts if host is not master)
-        await self._watch(master)
-        crash = await self._crash(master, backup)
-        await self._return(master, backup)
-        stop = await self._plannedStop(backup, master)
-        return crash, stop
+        one = await self._start()
+        other = next(host for host in self._hosts if host is not one)
+        await self._watch(one)
+        crash = await self._crash(one, other)
+        self._tell("start", f"{one.name} has power again and boots")
+        one.restorePower()
+        await self._return(one, other)
+        killed = await self._killed(other, one)
+        self._tell("start", f"the daemon of {other.name} is started again")
+        await self._return(other, one)
+        unfit = await self._failingCheck(one, other)
+        stop = await self._plannedStop(other, one)
+        return [crash, killed, unfit, stop]
 
     async def _start(self) -> DemoHost:
         adverts, hosts = self._witness.adverts, self._hosts
@@ -202,13 +209,42 @@ class Story:
             f"{backup.name} is master {delay:.3f} s after the last advert of {master.name} "
             f"(due after {backup.deadTime:.3f} s: {lateness:.1f} ms late)",
         )
-        return await self._aftermath(backup, delay, since)
+        takeover = await self._aftermath("power cut", backup, delay, since)
+        await deferLater(self._clock, 1.0)
+        return takeover
+
+    async def _killed(self, master: DemoHost, backup: DemoHost) -> Takeover:
+        self._mayEnd.add(master.name)
+        since = self._clock.seconds()
+        master.kill()
+        self._timeline.mark(master.name, Mark.KILL)
+        self._timeline.become(master.name, Condition.OFF)
+        self._tell("kill", f"the daemon of {master.name} is killed (SIGKILL); its guard is left")
+        await self._bowOut(master, since, f"the guard of {master.name}")
+        last, first = await self._takeOver(master, backup, since, _LATE)
+        left, delay = (last.at - since) * 1000, first.at - since
+        self._tell("bow-out", f"the guard of {master.name} bowed out {left:.1f} ms after the kill")
+        self._tell("take-over", f"{backup.name} is master {delay * 1000:.1f} ms after the kill")
+        return await self._aftermath("killed daemon", backup, delay, since)
+
+    async def _failingCheck(self, master: DemoHost, backup: DemoHost) -> Takeover:
+        since = self._clock.seconds()
+        master.breakService()
+        self._tell("check", f"a service of {master.name} fails; a check looks every 100 ms")
+        await self._bowOut(master, since, master.name)
+        last, first = await self._takeOver(master, backup, since, _LATE)
+        self._timeline.become(master.name, Condition.BACKUP)
+        noticed, delay = (last.at - since) * 1000, first.at - last.at
+        self._tell("bow-out", f"{master.name} noticed that, and bowed out after {noticed:.0f} ms")
+        self._tell("take-over", f"{backup.name} is master {delay * 1000:.1f} ms after the bow-out")
+        takeover = await self._aftermath("failing check", backup, delay, since)
+        master.mendService()
+        self._tell("check", f"the service of {master.name} is good again")
+        await deferLater(self._clock, 1.0)
+        return takeover
 
     async def _return(self, returning: DemoHost, master: DemoHost) -> None:
-        await deferLater(self._clock, 1.0)
-        self._tell("start", f"{returning.name} has power again and boots")
         self._timeline.become(returning.name, Condition.STARTING)
-        returning.restorePower()
         returning.start()
         self._mayEnd.discard(returning.name)
         await self._participation(returning)
@@ -223,21 +259,30 @@ class Story:
         self._tell("backup", f"{returning.name} hears {master.name} advertise and stays backup")
         await deferLater(self._clock, 0.5)
 
-    async def _plannedStop(self, master: DemoHost, backup: DemoHost) -> Takeover:
+    async def _bowOut(self, master: DemoHost, since: float, who: str) -> None:
+        """
+        Wait for the bow-out of a master.
+
+        @param who: Whose bow-out it is, for people.
+        """
+
         def bowsOut() -> bool:
             advert = self._witness.latest(master.name)
             return advert is not None and advert.leaving and advert.at > since
 
+        await self._until(bowsOut, f"{who} did not bow out")
+
+    async def _plannedStop(self, master: DemoHost, backup: DemoHost) -> Takeover:
         self._mayEnd.add(master.name)
         since = self._clock.seconds()
         self._tell("stop", f"{master.name} is asked to stop (SIGTERM)")
         master.stop()
-        await self._until(bowsOut, f"{master.name} did not bow out")
+        await self._bowOut(master, since, master.name)
         last, first = await self._takeOver(master, backup, since, _LATE)
         taken, delay = (last.at - since) * 1000, first.at - last.at
         self._tell("bow-out", f"{master.name} bowed out {taken:.1f} ms after the signal")
         self._tell("take-over", f"{backup.name} is master {delay * 1000:.1f} ms after the bow-out")
-        takeover = await self._aftermath(backup, delay, since)
+        takeover = await self._aftermath("planned stop", backup, delay, since)
         daemon = master.daemon
         assert daemon is not None
         await self._until(lambda: daemon.ending, f"{master.name} did not end")
@@ -265,14 +310,16 @@ class Story:
         assert last is not None
         return last, begins
 
-    async def _aftermath(self, master: DemoHost, delay: float, since: float) -> Takeover:
+    async def _aftermath(
+        self, name: str, master: DemoHost, delay: float, since: float
+    ) -> Takeover:
         """
         Wait until the client is served again, and find out what it noticed.
         """
         await self._answersFrom(master)
         await deferLater(self._clock, _SETTLE)
         await self._answersFrom(master)
-        takeover = Takeover(delay, self._pinger.gaps(since))
+        takeover = Takeover(name, delay, self._pinger.gaps(since))
         self._tell("silence", f"{takeover.noticed}; now {master.name} answers")
         return takeover
 

@@ -47,6 +47,7 @@ class Mark(enum.Enum):
 
     ADVERT = ("●", "good")
     BOW_OUT = ("◆", "notice")
+    KILL = ("✗", "bad")
     POWER_CUT = ("✖", "bad")
 
 
@@ -57,7 +58,7 @@ _UNKNOWN: Cell = (" ", "plain")
 _TICK = "╵"
 
 #: For C{str.translate}: the picture for terminals without UTF-8.
-ASCII = str.maketrans("┄─━●◆✖█▒·╵", ".-=oBX#+.'")
+ASCII = str.maketrans("┄─━●◆✗✖█▒·╵", ".-=oBxX#+.'")
 
 
 class Timeline:
