@@ -102,6 +102,7 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
     "confirm": ("txcarp-reload(1)",),
     "convert": ("txcarp.toml(5)", "txcarp-check(1)"),
     "demote": ("txcarp-promote(1)",),
+    "doctor": ("txcarp-check(1)", "txcarp-explain(1)", "txcarp-observe(1)"),
     "drain": ("txcarp-resume(1)", "txcarp-takeover(1)"),
     "events": ("txcarp-status(1)",),
     "explain": ("txcarp-status(1)", "txcarp-observe(1)"),

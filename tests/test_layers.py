@@ -48,7 +48,8 @@ LAYERS = (
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
     ("txcarp.livescreen",),
     ("txcarp.observer",),
-    ("txcarp.conversion", "txcarp.demo", "txcarp.firstgroup", "txcarp.inspection"),
+    ("txcarp.conversion", "txcarp.demo", "txcarp.doctor", "txcarp.firstgroup")
+    + ("txcarp.inspection",),
     ("txcarp.commands",),
     ("txcarp.__main__",),
     ("txcarp",),

@@ -49,6 +49,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{occurrences}: what happens to a virtual host.
   - C{observer}: the engine of C{txcarp observe}.
   - C{conversion}: the engine of C{txcarp convert}.
+  - C{doctor}: the engine of C{txcarp doctor}.
   - C{demo}: the engine of C{txcarp demo}.
   - C{firstgroup}: the engine of C{txcarp init}.
   - C{inspection}: the engine of C{txcarp check}.

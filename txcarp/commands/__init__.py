@@ -8,6 +8,7 @@ In reading order:
   - C{check}: the options of C{txcarp check}.
   - C{init}: C{txcarp init}.
   - C{observe}: the options of C{txcarp observe}.
+  - C{doctor}: the options of C{txcarp doctor}.
   - C{convert}: the options of C{txcarp convert}.
   - C{demo}: the options of C{txcarp demo}.
   - C{forget}: C{txcarp forget}.

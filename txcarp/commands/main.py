@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": "txcarp.commands.convert:main",
     "demo": "txcarp.commands.demo:main",
     "demote": "txcarp.commands.demotion:demote",
+    "doctor": "txcarp.commands.doctor:main",
     "drain": "txcarp.commands.drain:drain",
     "events": "txcarp.commands.events:main",
     "explain": "txcarp.commands.explain:main",

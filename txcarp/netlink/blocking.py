@@ -85,13 +85,13 @@ class BlockingNetlink(AbstractContextManager["BlockingNetlink"]):
             not sent.
         """
         for request in requests:
-            self._ask(request)
+            self.ask(request)
 
     def links(self) -> list[Link]:
         """
         List all links.
         """
-        return parseAll(self._ask(getLinks()), parseLink)
+        return parseAll(self.ask(getLinks()), parseLink)
 
     def link(self, name: str) -> Link:
         """
@@ -108,9 +108,14 @@ class BlockingNetlink(AbstractContextManager["BlockingNetlink"]):
         """
         List the addresses of one family, or of all.
         """
-        return parseAll(self._ask(getAddresses(family)), parseAddress)
+        return parseAll(self.ask(getAddresses(family)), parseAddress)
 
-    def _ask(self, request: Request) -> Sequence[Message]:
+    def ask(self, request: Request) -> Sequence[Message]:
+        """
+        Have the kernel carry out a request, and return what it answers.
+
+        @raise OSError: The kernel's error.
+        """
         self._sequence += 1
         self._socket.send(request.packed(self._sequence))
         found: list[Message] = []

@@ -109,6 +109,15 @@ class HostLock:
         self.markLeaving(False)
 
 
+def holder(interface: str, vhid: int) -> int | None:
+    """
+    The number of the process that runs a virtual host on this host, 0 if it cannot be known;
+    C{None} if there is none.
+    """
+    owner = _owner(_nameOf(interface, vhid))
+    return owner[0] if owner is not None and _canRun(*owner) else None
+
+
 def awaitPredecessor(interface: str, vhid: int, patience: float = PATIENCE) -> None:
     """
     Block while another process that runs the same virtual host is leaving its group.

@@ -31,6 +31,26 @@ _PACKET_INFO = struct.Struct("=16sI")  # struct in6_pktinfo, ipv6(7)
 _ANCILLARY = socket.CMSG_SPACE(_HOP_LIMIT.size) + socket.CMSG_SPACE(_PACKET_INFO.size)
 
 
+def readIPv6(sock: socket.socket, size: int = MAXIMUM_PACKET) -> Packet:
+    """
+    Read a packet from a raw IPv6 socket.  The kernel gives the payload alone, and says in control
+    messages what the header was.
+
+    @param size: The most bytes to read.
+    @raise OSError: If no packet waits, or the socket cannot be read.
+    """
+    payload, ancillary, _, sender = sock.recvmsg(size, _ANCILLARY)
+    # Values that no advertisement may have, if the kernel does not say the true ones.
+    hops, destination = 0, bytes(16)
+    for level, kind, value in ancillary:
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
+            (hops,) = _HOP_LIMIT.unpack(value)
+        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            destination, _ = _PACKET_INFO.unpack(value)
+    source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
+    return Packet(Family.IPV6, source, destination, hops, PROTOCOL, payload)
+
+
 class IPv4Reader(DatagramProtocol):
     """
     Reads one raw IPv4 socket as a datagram port of the reactor; the kernel gives whole
@@ -97,8 +117,7 @@ class IPv4Reader(DatagramProtocol):
 
 class IPv6Reader(SocketReader[Packet]):
     """
-    Reads one raw IPv6 socket.  The kernel gives the payload alone, and says in control
-    messages what the header was; a datagram port of the reactor does not read those.
+    Reads one raw IPv6 socket.  A datagram port of the reactor does not read control messages.
     """
 
     def __init__(
@@ -120,16 +139,7 @@ class IPv6Reader(SocketReader[Packet]):
         self.startReading()
 
     def receive(self, sock: socket.socket) -> Packet:
-        payload, ancillary, _, sender = sock.recvmsg(MAXIMUM_PACKET, _ANCILLARY)
-        # Values that no advertisement may have, if the kernel does not say the true ones.
-        hops, destination = 0, bytes(16)
-        for level, kind, value in ancillary:
-            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT):
-                (hops,) = _HOP_LIMIT.unpack(value)
-            elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                destination, _ = _PACKET_INFO.unpack(value)
-        source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-        return Packet(Family.IPV6, source, destination, hops, PROTOCOL, payload)
+        return readIPv6(sock)
 
     def messageReceived(self, packet: Packet) -> None:
         self._received(packet)

@@ -1,0 +1,3 @@
+"""
+Tests of the engine of C{txcarp doctor}.
+"""
