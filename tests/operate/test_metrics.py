@@ -97,6 +97,7 @@ def whole() -> dict[str, list[Any]]:
         families={"IPv4": FamilyStatus(9, 4, 1)},
         contested=2.5,
         vacant=4.5,
+        demotions={"check web": 50, "check b": 5, "link of eth1": 100, "my own": 7},
         pauses=3,
         sync=SyncStatus("firewall", ("a", "b"), silent=("b",)),
     )
@@ -169,6 +170,9 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_group_contested_seconds_total"), 2.5)
         self.assertEqual(value("txcarp_group_vacant_seconds_total"), 4.5)
         self.assertEqual(value("txcarp_group_pauses_total"), 3.0)
+        amounts = {"check": 55.0, "link": 100.0, "send-errors": 0.0, "request": 7.0}
+        for cause, amount in amounts.items():
+            self.assertEqual(value("txcarp_group_demotion_amount", cause=cause), amount)
         self.assertEqual(value("txcarp_check_failures_total", check="web"), 2.0)
         self.assertEqual(value("txcarp_step_failures_total", phase="acquire"), 2.0)
         self.assertEqual(value("txcarp_step_failures_total", phase="release"), 0.0)

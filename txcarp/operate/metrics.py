@@ -23,6 +23,7 @@ from txcarp.change import FileStatus, Readiness, Runs, StepState
 from txcarp.clock.monotonic import LATENESS_BOUNDS, Lateness
 from txcarp.findings import Finding
 from txcarp.mastership.leases import DONE
+from txcarp.membership.advertiser import SEND_ERRORS
 from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
@@ -40,6 +41,10 @@ _SUCCESSIONS = ("bow-out", "silence", "timing", "unknown")
 
 #: What happens to addresses on lease: without this host, and by other programs.
 _LOSSES = ("ended", "failed", *DONE)
+
+#: What leads to a demotion, by the beginning of its name; the names of others are not txcarp's.
+_CAUSES = {"check ": "check", "link of ": "link", SEND_ERRORS: "send-errors"}
+_REQUEST = "request"
 
 #: What may come of reading the configuration file again.
 _RELOADS = ("done", "refused", "undone")
@@ -182,6 +187,14 @@ def _findings(group: Group) -> list[Sample]:
 def _holds(group: Group) -> list[Sample]:
     present = {hold.reason for hold in group.status.holds}
     return [Sample(float(one in present), (one.name.lower(),)) for one in HoldReason]
+
+
+def _demotions(group: Group) -> list[Sample]:
+    amounts = dict.fromkeys((*_CAUSES.values(), _REQUEST), 0)
+    for reason, amount in group.status.demotions.items():
+        known = [cause for begin, cause in _CAUSES.items() if reason.startswith(begin)]
+        amounts[known[0] if known else _REQUEST] += amount
+    return [Sample(float(amount), (cause,)) for cause, amount in amounts.items()]
 
 
 def _since(group: Group) -> list[Sample]:
@@ -399,6 +412,14 @@ GROUP_METRICS = (
         _GAUGE,
         "By how much this host is demoted, for all reasons.",
         _one(lambda status: status.demotion),
+    ),
+    GroupMetric(
+        "txcarp_group_demotion_amount",
+        _GAUGE,
+        "By how much this host is demoted, by what leads to it: a health check, the link of an "
+        "interface, errors when it sends, or a request of an operator or another program.",
+        _demotions,
+        ("cause",),
     ),
     GroupMetric(
         "txcarp_group_interval_seconds",
