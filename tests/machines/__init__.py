@@ -10,4 +10,5 @@ In reading order:
   - C{machine}: a root that is booted by systemd, on a node of a test network.
   - C{units}: the units of C{packaging/systemd} under a real systemd.
   - C{deaths}: what a client notices when a daemon dies, for each C{KillMode}.
+  - C{containers}: the image and the Compose file of C{packaging/container}.
 """

@@ -18,6 +18,7 @@ from tests.machines import roots
 _NEEDS = {
     "units": (),
     "deaths": (),
+    "containers": (("podman", "podman"), ("crun", "crun")),
 }
 
 #: What makes roots and machines, and the packages.
