@@ -112,12 +112,14 @@ def _documented(
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """
     The role C{api}: a public name, as a link to its page among those that pydoctor writes into
-    C{docs/html/api}.
+    C{docs/html/api}; with the tag C{noapi} there are no such pages.
     """
     thing = getattr(txcarp, text.partition(".")[0], None)
     if thing is None:
         problem = inliner.reporter.error(f"txcarp.{text} is not public", line=lineno)
         return [inliner.problematic(rawtext, rawtext, problem)], [problem]
+    if "noapi" in tags:  # noqa: F821  (Sphinx's)
+        return [nodes.literal("", text)], []
     kind, dot, attribute = text.partition(".")
     page = f"api/{thing.__module__}.{kind}.html" + f"#{attribute}" * bool(dot)
     return [nodes.reference(rawtext, "", nodes.literal("", text), refuri=page)], []

@@ -5,6 +5,7 @@ What is in the source distribution and in the wheel.
 from __future__ import annotations
 
 import email
+import re
 import tarfile
 import zipfile
 from functools import cache
@@ -124,3 +125,12 @@ class DistributionTests(SynchronousTestCase):
         self.assertEqual(readme.strip(), (ROOT / "README.rst").read_text(encoding="utf-8").strip())
         settings = {"file_insertion_enabled": False, "raw_enabled": False, "halt_level": 2}
         publish_string(readme, writer="html5", settings_overrides=settings)
+
+    def test_version(self) -> None:
+        """
+        The news and the changelog of the Debian package begin with this version.
+        """
+        news = (ROOT / "NEWS.rst").read_text(encoding="utf-8")
+        changelog = (ROOT / "packaging" / "debian" / "changelog").read_text(encoding="utf-8")
+        self.assertEqual(re.findall(r"(?m)^(\d[\w.]*)\n---", news)[0], __version__)
+        self.assertRegex(changelog, rf"^txcarp \({re.escape(__version__)}-\d+\) ")
