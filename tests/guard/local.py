@@ -60,7 +60,8 @@ class LocalGuard(Guard):
     """
 
     def __init__(self, clock: Clock, hands: LocalHands) -> None:
-        super().__init__(None, clock)  # type: ignore[arg-type]
+        seconds = clock.seconds
+        super().__init__(None, clock, seconds=seconds, ages=seconds)  # type: ignore[arg-type]
         self.lines: list[str] = []
         self.marks = memoryview(bytearray(64)).cast("I")
         production: Any = hands

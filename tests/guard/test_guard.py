@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -177,6 +178,31 @@ class RealTests(TestCase):
         self.assertTrue(abs(when - status.actedAt) < 60)
         self.will.withdraw()
         self.assertFalse(self.will.isDeposed)
+
+    async def test_notWoken(self) -> None:
+        """
+        While there is something to watch, messages do not wake it.  It reads them nevertheless, and
+        the end of the connection wakes it at once.
+        """
+        await self.ready()
+        status = Path(f"/proc/{self.processes[0].pid}/status")
+
+        def pauses() -> int:
+            found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.M)
+            assert found is not None
+            return int(found[1])
+
+        self.will.begin(Bequest())
+        self.will.beat(1.0, 60.0, 60.0, ())
+        before = pauses()
+        await self.until(lambda: pauses() > before)  # it has seen them
+        before = pauses()
+        for _ in range(300):
+            self.will.beat(1.0, 60.0, 60.0, ())
+            await deferLater(_REACTOR, 0.001, lambda: None)
+        self.assertLess(pauses() - before, 100)
+        self.will.beat(0.01, 0.05, 1.0, ())
+        await self.until(lambda: self.will.isDeposed)
 
     async def test_killed(self) -> None:
         """

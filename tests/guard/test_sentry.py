@@ -96,7 +96,9 @@ class SentryTests(SynchronousTestCase):
         self.beat(slot)
 
     def beat(self, slot: int = 0, *parcels: Any) -> None:
-        self.sentry.received(("beat", slot, 1.0, 1.5, 3.0, parcels or (PARCEL,)))
+        now = self.clock.seconds()
+        expires = now + self.asleep + 3.0
+        self.sentry.received(("beat", slot, now + 1.5, 0.5, expires, parcels or (PARCEL,)))
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -180,7 +182,7 @@ class SentryTests(SynchronousTestCase):
         """
         self.will()
         self.advance(1.4)
-        self.sentry.received(("alive", 0, 0.5, 1.0))
+        self.sentry.received(("alive", 0, self.clock.seconds() + 1.0, 0.5))
         self.advance(0.9)
         self.assertEqual(self.hands.done, [])
         self.advance(0.1)
@@ -266,7 +268,7 @@ class SentryTests(SynchronousTestCase):
         self.will()
         self.assertEqual(self.sentry.timeout(), 0.25)
         self.sentry.received(("will", 1, 7, "vhid 1", (), None, None))
-        self.sentry.received(("beat", 1, 0.1, 0.2, 3.0, ()))
+        self.sentry.received(("beat", 1, self.clock.seconds() + 0.2, 0.1, 3.0, ()))
         self.assertEqual(self.sentry.timeout(), 0.05)
         self.sentry.received(("gone", 1))
         self.advance(0.2)

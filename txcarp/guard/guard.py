@@ -11,6 +11,7 @@ import mmap
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,12 +104,21 @@ class Will:
         parcels: Sequence[tuple[int, bytes, bytes]],
     ) -> None:
         if self._number:
-            self._beat = ("beat", self._slot, expected, patience, lasting, parcels)
+            due, grace = self._due(expected, patience)
+            expires = self._guard.ages() + lasting
+            self._beat = ("beat", self._slot, due, grace, expires, parcels)
             self._guard.post(self, self._beat)
 
     def alive(self, expected: float, patience: float) -> None:
         if self._number and self._beat is not None:
-            self._guard.post(self, ("alive", self._slot, expected, patience))
+            self._guard.post(self, ("alive", self._slot, *self._due(expected, patience)))
+
+    def _due(self, expected: float, patience: float) -> tuple[float, float]:
+        """
+        When patience ends, and the seconds from the expected sign of life until then.  The guard
+        may read this later, so that no time is relative to now.
+        """
+        return self._guard.seconds() + patience, patience - expected
 
     def silence(self) -> None:
         if self._number:
@@ -200,13 +210,19 @@ class Guard:
         facility: int | None = None,
         record: str | None = None,
         start: Callable[..., subprocess.Popen[bytes]] = companion.start,
+        seconds: Callable[[], float] = time.monotonic,
+        ages: Callable[[], float] = sentry.ages,
     ) -> None:
         """
         @param facility: The number of the syslog facility that the guard writes to when this
             process is dead; C{None} for none.
         @param record: The file that has over a restart what guards have done; C{None} for none.
         @param start: Starts a process, as L{companion.start} does.
+        @param seconds: Returns the seconds on the clock of the guard.
+        @param ages: Returns those on its clock that runs while the machine sleeps.
         """
+        self.seconds = seconds
+        self.ages = ages
         self._facility = -1 if facility is None else facility
         self._reactor = reactor
         self._clock = clock

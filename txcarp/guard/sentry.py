@@ -54,6 +54,9 @@ _PUNCTUAL = 0.02
 #: busy host, an advertisement may be late by several of the shortest intervals.
 LEAST_GRACE = 0.1
 
+#: The most seconds for which messages of a daemon that lives wait to be read.
+_LONGEST_NAP = 0.25
+
 #: Seconds between two looks at running scripts.
 _LOOK = 0.002
 
@@ -76,6 +79,13 @@ RECORD = struct.Struct("=Qd")
 
 #: The errors that say that an address is not there.
 _GONE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENXIO)
+
+
+def ages() -> float:
+    """
+    The seconds on the clock that runs while the machine sleeps.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Will:
@@ -157,7 +167,7 @@ class Sentry:
         marks: memoryview[int],
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
-        ages: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        ages: Callable[[], float] = ages,
         told: Callable[[int], None] = lambda number: None,
     ) -> None:
         """
@@ -201,22 +211,21 @@ class Sentry:
         elif what == "alive":
             self._expect(will, *rest)
         elif what == "beat":
-            expected, patience, lasting, will.parcels = rest
-            self._expect(will, expected, patience)
-            will.expires = self._ages() + lasting
+            due, grace, will.expires, will.parcels = rest
+            self._expect(will, due, grace)
         elif what == "silent":
             will.parcels = ()
             will.due = float("inf")
         else:
             del self.wills[slot]
 
-    def _expect(self, will: Will, expected: float, patience: float) -> None:
+    def _expect(self, will: Will, due: float, grace: float) -> None:
         """
-        @param expected: Seconds until the next sign of life is due.
-        @param patience: Seconds until the daemon counts as hanging.
+        @param due: When the daemon counts as hanging, in seconds of the clock.
+        @param grace: Seconds from the next expected sign of life until then.
         """
-        will.due = self._clock() + patience
-        will.grace = max(LEAST_GRACE, patience - expected)
+        will.due = due
+        will.grace = max(LEAST_GRACE, grace)
         self._next = min(self._next, will.due)
         self._shortest = min(self._shortest, will.grace)
 
@@ -236,7 +245,7 @@ class Sentry:
             return _LOOK
         if self._next == float("inf"):
             return None
-        return min(max(0.0, self._next - self._clock()), self._shortest / 2)
+        return min(max(0.0, self._next - self._clock()), self._shortest / 2, _LONGEST_NAP)
 
     def late(self, seconds: float) -> None:
         """
@@ -553,16 +562,20 @@ def rehearse(hands: Hands) -> None:
 def watch(sentry: Sentry, daemon: _socket.socket) -> None:
     """
     Serve a daemon until it dismisses the guard, or dies.
+
+    While there is something to watch, only the end of the connection wakes this process.  The
+    messages wait until it looks: waking it for each one would cost more than what it does.
     """
     poller = select.poll()
     poller.register(daemon, select.POLLIN)
     isAlive = True
     while isAlive or sentry.isBusy:
         timeout = sentry.timeout()
+        if isAlive:
+            poller.modify(daemon, select.POLLIN if timeout is None else 0)
         before = time.monotonic()
         poller.poll(None if timeout is None else timeout * 1000)
-        if timeout is not None:
-            sentry.late(time.monotonic() - before - timeout)
+        late = 0.0 if timeout is None else time.monotonic() - before - timeout
         while isAlive:
             try:
                 data = daemon.recv(LARGEST)
@@ -578,6 +591,8 @@ def watch(sentry: Sentry, daemon: _socket.socket) -> None:
                 isAlive = False
                 poller.unregister(daemon)
                 sentry.died()
+        # After the messages, because the daemon sent some of them before a pause of the machine.
+        sentry.late(late)
         sentry.look()
 
 
