@@ -4,7 +4,6 @@ Two firewalls with two sides that translate addresses, and conntrackd between th
 
 from __future__ import annotations
 
-import signal
 import time
 from functools import partial
 
@@ -126,9 +125,9 @@ class FirewallTests(RecipeTestCase):
         """
         Start both daemons, the one with the lower skew first.
         """
-        first = a.txcarp()
+        first = await a.txcarp()
         await self.leads(first)
-        second = b.txcarp()
+        second = await b.txcarp()
         await self.until(lambda: len(second.said("BACKUP")) > 1, "b is backup", STARTING)
         await self.fit(b)
         return first, second
@@ -204,10 +203,9 @@ class FirewallTests(RecipeTestCase):
         await self.fit(a)
         await self.copied(a)
         since = time.monotonic()
-        b.signal(second, signal.SIGKILL)
+        await b.kill()
         await goesOn("txcarp killed", since, first)
-        second = b.txcarp()
-        await self.until(lambda: len(second.said("BACKUP")) > 1, "b is backup", STARTING)
+        await self.restarted(second, since)
 
         await self.fit(b)
         await self.copied(b)

@@ -14,17 +14,37 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+import txcarp
 from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING, Host, LabTestCase
 from txcarp.testbed.program import TXCARP, descendants
 
 _UNITS = Path("/lib/systemd/system")
+
+_ROOT = Path(txcarp.__file__).parent.parent
+
+_SYSTEMCTL = ("/usr/bin/systemctl", "--no-ask-password")
+
+_SERVICE = "txcarp.service"
+
+#: What the unit of txcarp needs to run this source, which may be where no user but root gets, in a
+#: directory of root or below C{/tmp}.
+_FROM_SOURCE = f"""\
+[Service]
+ExecStart=
+ExecStart={sys.executable} -P -m txcarp.commands.main --config /etc/txcarp/txcarp.toml
+Environment=PYTHONPATH={_ROOT}
+ProtectHome=no
+PrivateTmp=no
+DynamicUser=no
+User=root
+"""
 
 #: What the units of the distribution need.
 _BASE = (
@@ -54,13 +74,15 @@ for each in etc var usr/local; do
         "lowerdir=/$each,upperdir=$scratch/$each/upper,workdir=$scratch/$each/work"
 done
 mount -t tmpfs tmpfs /run
-mkdir -p "$scratch/dev/shm" "$scratch/none"
+mkdir -p "$scratch/dev/shm" "$scratch/dev/pts" "$scratch/none"
 for each in null zero full random urandom tty; do
     touch "$scratch/dev/$each"
     mount --bind "/dev/$each" "$scratch/dev/$each"
 done
 mount --rbind "$scratch/dev" /dev
 mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+ln -s pts/ptmx /dev/ptmx
 echo "$3" > /etc/hostname
 cp /proc/sys/kernel/random/uuid "$scratch/id"
 tr -d - < "$scratch/id" > /etc/machine-id
@@ -95,25 +117,30 @@ class Machine:
         self._lab = lab
         self._group = _controlGroups() / f"txcarp-recipe-{os.getpid()}-{host.name}"
 
-    async def boot(self, *units: str, started: Sequence[str] = ()) -> None:
+    async def boot(self, *units: str, service: str = "") -> None:
         """
-        Start the host, and wait until its services run.
+        Start the host.
 
-        @param units: The units that it has.
-        @param started: Those that are started at once.
+        @param units: The units that it has, beside that of txcarp.  None is started.
+        @param service: More lines for the unit of txcarp, as C{systemctl edit} adds them.
         """
         directory, scratch = self.host.directory / "units", self.host.directory / "scratch"
         directory.mkdir()
         scratch.mkdir()
-        for unit in (*_BASE, *units, *started):
+        for unit in (*_BASE, *units):
             (directory / unit).symlink_to(_UNITS / unit)
+        (directory / _SERVICE).symlink_to(_ROOT / "packaging" / "systemd" / _SERVICE)
+        additions = directory / f"{_SERVICE}.d"
+        additions.mkdir()
+        (additions / "1.conf").write_text(_FROM_SOURCE)
+        (additions / "2.conf").write_text(service)
         for unit in _EMPTY:
             (directory / unit).write_text("[Unit]\nDefaultDependencies=no\n")
         (directory / "ready.service").write_text(
             "[Unit]\nDefaultDependencies=no\nAfter=systemd-journald.service\n"
             f"[Service]\nType=oneshot\nExecStart=/bin/touch {_READY}\n"
         )
-        wanted = " ".join([*_BASE, "ready.service", *started])
+        wanted = " ".join([*_BASE, "ready.service"])
         (directory / "recipe.target").write_text(
             f"[Unit]\nDefaultDependencies=no\nWants={wanted}\n"
         )
@@ -181,16 +208,25 @@ class Machine:
         """
         Whether a unit is active.
         """
-        daemon = self.start("systemctl", "/usr/bin/systemctl", "is-active", unit)
+        daemon = self.start("systemctl", *_SYSTEMCTL, "is-active", unit)
         await daemon.exit
         return daemon.status == 0
 
-    def txcarp(self) -> Daemon:
+    async def txcarp(self) -> Daemon:
         """
-        Start txcarp with the file C{/etc/txcarp/txcarp.toml} of the host.
+        Start the service of txcarp, with the file C{/etc/txcarp/txcarp.toml} of the host.
+
+        @return: The reader of its log, which goes on when systemd starts the service again.
         """
-        words = ("--config", "/etc/txcarp/txcarp.toml", "-f", "none")
-        return self.start("txcarp", *TXCARP, *words)
+        await self.run(*_SYSTEMCTL, "start", _SERVICE)
+        words = ("--follow", "--no-tail", f"--unit={_SERVICE}", "--output=cat")
+        return self.start("txcarp", "/usr/bin/journalctl", *words)
+
+    async def kill(self) -> None:
+        """
+        Kill txcarp.  systemd starts it again two seconds later.
+        """
+        await self.run(*_SYSTEMCTL, "kill", "--signal=KILL", "--kill-whom=main", _SERVICE)
 
     async def ask(self, *words: str) -> list[str]:
         """
@@ -214,13 +250,6 @@ class Machine:
         while (status := await self.status(group))["holds"] or status["demotion"]:
             self._lab.assertLess(time.monotonic(), end, status["holds"])
             await self._lab.during(0.2)
-
-    def signal(self, daemon: Daemon, number: int) -> None:
-        """
-        Send a signal to a program that L{start} started.
-        """
-        # The process that this one started only waits for the program.
-        os.kill(next(descendants(daemon.pid)), number)
 
     def halt(self) -> None:
         """

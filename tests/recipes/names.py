@@ -5,11 +5,9 @@ Two name servers, and a DHCP server that runs on the master only.
 from __future__ import annotations
 
 import ipaddress
-import signal
 import time
 from functools import partial
 
-from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING
 from tests.recipes.clients import lookedUp
 from tests.recipes.machine import Machine
@@ -95,9 +93,9 @@ class NamesTests(RecipeTestCase):
         """
         low, high = "10.1.1.128 - 10.1.1.191", "10.1.1.192 - 10.1.1.254"
         a, b = await self.server("a", A, low, 0), await self.server("b", B, high, 100)
-        first = a.txcarp()
+        first = await a.txcarp()
         await self.becomes(first, "MASTER")
-        second = b.txcarp()
+        second = await b.txcarp()
         await self.listens(second)
         client = self.asker(partial(lookedUp, self.client.node, _ADDRESS, _NAME))
 
@@ -131,9 +129,14 @@ class NamesTests(RecipeTestCase):
 
         await a.isFit("services")
         since = time.monotonic()
-        b.signal(second, signal.SIGKILL)
+        await b.kill()
         await moved("txcarp killed", since, A)
-        await self.restarted(b)
+        await self.restarted(second, since)
+        await self.until(
+            lambda: second.said("Step dhcp: /usr/bin/systemctl ended", since),
+            "its step is undone",
+            STARTING,
+        )
         await self.leased(a, A, low)
         self.assertFalse(await b.isActive(_KEA))
 
@@ -141,14 +144,3 @@ class NamesTests(RecipeTestCase):
         since = time.monotonic()
         a.halt()
         await moved("host lost", since, B)
-
-    async def restarted(self, machine: Machine) -> Daemon:
-        """
-        Start txcarp again after it was killed, and wait until it has undone its steps.
-        """
-        daemon = machine.txcarp()
-        await self.listens(daemon)
-        await self.until(
-            lambda: daemon.said("Step dhcp: /usr/bin/systemctl ended"), "it is undone", STARTING
-        )
-        return daemon

@@ -5,7 +5,6 @@ both hosts.
 
 from __future__ import annotations
 
-import signal
 import time
 from functools import partial
 
@@ -78,9 +77,9 @@ class ProxyTestCase(RecipeTestCase):
         """
         Start both daemons, the one with the lower skew first, and the clients.
         """
-        first = a.txcarp()
+        first = await a.txcarp()
         await self.becomes(first, "MASTER")
-        second = b.txcarp()
+        second = await b.txcarp()
         await self.listens(second)
         self.clients = [
             self.asker(partial(page, self.client.node, address)) for address in (FOUR, SIX)
@@ -148,12 +147,10 @@ class MasterOnlyTests(ProxyTestCase):
 
         await a.isFit("web")
         since = time.monotonic()
-        b.signal(second, signal.SIGKILL)
+        await b.kill()
         await self.served(A)
         self.missed("txcarp killed", since)
-        await self.running(b, True)  # nothing has undone the step
-        second = b.txcarp()
-        await self.listens(second)
+        await self.restarted(second, since)
         await self.running(b, False)
 
         await b.isFit("web")
@@ -230,10 +227,10 @@ class EverywhereTests(ProxyTestCase):
 
         await a.isFit("web")
         since = time.monotonic()
-        b.signal(second, signal.SIGKILL)
+        await b.kill()
         await self.served(A)
         self.missed("txcarp killed", since)
-        await self.listens(b.txcarp())
+        await self.restarted(second, since)
 
         await b.isFit("web")
         since = time.monotonic()

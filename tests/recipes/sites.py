@@ -4,7 +4,6 @@ Two hosts in different networks, which tell the router by BGP where their addres
 
 from __future__ import annotations
 
-import signal
 import time
 from functools import partial
 
@@ -92,9 +91,9 @@ class SiteTests(RecipeTestCase):
         """
         await self.router()
         a, b = await self.site("a", 0, 0), await self.site("b", 1, 100)
-        first = a.txcarp()
+        first = await a.txcarp()
         await self.becomes(first, "MASTER")
-        second = b.txcarp()
+        second = await b.txcarp()
         await self.listens(second)
         client = self.asker(partial(knock, self.client.node, _ADDRESS))
         await self.answered(client)
@@ -115,9 +114,9 @@ class SiteTests(RecipeTestCase):
 
         await b.isFit("service")
         since = time.monotonic()
-        a.signal(first, signal.SIGKILL)
+        await a.kill()
         await moved("txcarp killed", since, b)
-        await self.listens(a.txcarp())
+        await self.restarted(first, since)
         await moved("started again", time.monotonic(), a)
 
         since = time.monotonic()

@@ -33,6 +33,12 @@ class RecipeTestCase(LabTestCase):
     number = 0
     packages: tuple[str, ...] = ()
 
+    def service(self) -> str:
+        """
+        What the recipe adds to the unit of txcarp.
+        """
+        return ""
+
     def configuration(self, advskew: int | None = None) -> str:
         """
         The file of a host.
@@ -60,7 +66,7 @@ class RecipeTestCase(LabTestCase):
         """
         first, *others = addresses
         machine = Machine(self, self.host(name, first, None, *others))
-        await machine.boot(*units)
+        await machine.boot(*units, service=self.service())
         self.configure(machine, self.configuration(advskew))
         return machine
 
@@ -70,6 +76,15 @@ class RecipeTestCase(LabTestCase):
         """
         machine.write("/etc/txcarp/txcarp.toml", configuration, 0o600)
         machine.write("/etc/txcarp/password", PASSWORD, 0o600)
+
+    async def restarted(self, log: Daemon, since: float) -> None:
+        """
+        Wait until the service of txcarp runs again.
+
+        @param log: The reader of its log.
+        @param since: When it was killed.
+        """
+        await self.until(lambda: log.said("Local advertised", since), "it runs again", STARTING)
 
     def asker(self, question: Callable[[], str]) -> Asker:
         """
