@@ -41,7 +41,8 @@ lintian --allow-root --info --fail-on error,warning \
 _TRY = """
 files() {
     find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /work \\
-        -o -path /tmp -o -name '*ucarp*' -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/cache -o -path /var/log \\
+        -o -path /tmp -o -name '*ucarp*' -o -path /var/lib/dpkg -o -path /var/lib/apt \\
+        -o -path /var/cache -o -path /var/log \\
         -o -name __pycache__ -o -name dropin.cache \\) -prune \\
         -o -printf '%p %y %m %u %g %l\\n' | sort
 }
