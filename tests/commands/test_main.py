@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,10 +145,16 @@ class CommandTests(SynchronousTestCase):
 
     def test_information(self) -> None:
         """
-        The help and the version go to the standard output.
+        The help and the version go to the standard output.  The help has the options of the
+        daemon, and names all commands.
         """
-        self.assertEqual(self.run_("--help"), (0, helpText(), ""))
-        self.assertEqual(self.run_(), (0, helpText(), ""))
+        status, text, errors = self.run_("--help")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertTrue(text.endswith(helpText("").lstrip("\n")))
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        listed = text.partition("describes one):\n")[2].partition("\n\n")[0]
+        self.assertEqual(re.findall(r"[a-z-]+", listed), list(COMMANDS))
+        self.assertEqual(self.run_(), (0, text, ""))
         self.assertEqual(self.run_("--version"), (0, f"txcarp {__version__}\n", ""))
 
     def test_wrong(self) -> None:

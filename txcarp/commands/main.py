@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from textwrap import wrap
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
@@ -63,7 +64,7 @@ def main() -> None:
     try:
         if arguments and not arguments[0].startswith("-"):
             raise CommandLineError(_unknown(arguments[0]))
-        text = information(arguments)
+        text = information(arguments, _synopsis())
         if text is not None:
             print(text, end="")
             return
@@ -73,6 +74,17 @@ def main() -> None:
     except CommandLineError as error:
         print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)
         raise SystemExit(WRONG_USAGE) from None
+
+
+def _synopsis() -> str:
+    """
+    The first lines of the help.
+    """
+    names = "\n  ".join(wrap(", ".join(COMMANDS), 78, break_on_hyphens=False))
+    return (
+        "Usage: txcarp [options]\n       txcarp COMMAND ...\n\n"
+        f"Commands ('txcarp COMMAND --help' describes one):\n  {names}"
+    )
 
 
 def _unknown(word: str) -> str:
