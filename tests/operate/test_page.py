@@ -22,6 +22,7 @@ from twisted.web.server import Site
 
 from tests.operate.running import RunningTestCase
 from txcarp import ControlResource
+from txcarp.addresses import parseAddress
 from txcarp.occurrences import OccurrenceKind
 from txcarp.operate.control import Control
 from txcarp.operate.endpoints import ReadingService
@@ -239,6 +240,21 @@ class ServedTests(ServingTestCase):
         names = [one["name"] for one in json.loads(body)["groups"]]
         self.assertEqual(names, [name, self.carp.virtualHosts[0].configuration.name])
         self.assertEqual((await self.asked("/v1/timeline?group=other"))[0], 404)
+
+    async def test_twoMasters(self) -> None:
+        """
+        A group with two masters is not in order, as far as this host hears the other one.
+        """
+        self.becomeMaster()
+        self.assertEqual((await self.asked("/readyz"))[0], 200)
+        timeline = self.carp.virtualHosts[0]._memory.chronicle.timeline
+        timeline.rival(parseAddress("10.99.0.9"), 1.0)
+        status, _, body = await self.asked("/readyz")
+        message = json.loads(body)["message"]
+        self.assertEqual(status, 503)
+        self.assertRegex(message, r"^\S*web\S*: 10\.99\.0\.9 is master, too\.$")
+        _, _, body = await self.asked("/v1/groups/web")
+        self.assertEqual(json.loads(body)["group"]["problem"], "10.99.0.9 is master, too")
 
     async def test_mounted(self) -> None:
         """

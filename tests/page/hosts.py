@@ -129,6 +129,19 @@ class Host:
                 stderr=log,
             )
 
+    def deafen(self, deaf: bool) -> None:
+        """
+        Keep advertisements from reaching this host.
+        """
+        rules = "add table netdev page; delete table netdev page;"
+        if deaf:
+            rules += (
+                'add table netdev page; add chain netdev page in { type filter hook ingress '
+                'device "eth0" priority 0; }; add rule netdev page in ip protocol 112 drop;'
+            )
+        with self.node.inside():
+            subprocess.run(["nft", rules], check=True)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """
         End the daemon.

@@ -29,7 +29,8 @@ _ROW = """
         one => one.querySelector(".open").textContent === arguments[0]);
     return row && {state: row.querySelector(".badge").textContent,
         master: row.children[2].textContent, line: row.textContent,
-        timeline: row.querySelector(".timeline").getAttribute("aria-label")};
+        timeline: row.querySelector(".timeline").getAttribute("aria-label"),
+        last: row.querySelector(".timeline").lastChild.className};
 """
 
 
@@ -67,6 +68,7 @@ class Story:
                 self._try(self._readOnly, first)
                 self._try(self._keyboard, first)
                 self._try(self._takeOver, first, second)
+                self._try(self._twoMasters, first, second)
                 self._try(self._noAnswer, first)
                 self._try(self._hidden, first)
                 self._try(self._many, first)
@@ -117,6 +119,26 @@ class Story:
 
     # The steps.
 
+    def _twoMasters(self, first: Host, second: Host) -> None:
+        """
+        Two masters are crosshatched on the page of the one that hears the other, and a gap is red.
+        """
+        self._open(second)
+        shown = "return document.querySelectorAll('.period.' + arguments[0]).length"
+        self._check(not self._browser.run(shown, "both"), "there are two masters already")
+        first.deafen(True)
+        until(lambda: self._browser.run(shown, "both"), "two masters are crosshatched", 30)
+        until(lambda: "is master, too" in self._text("#problems"), "the page says so", 15)
+        self._browser.picture(self._pictures / "both.png", whole=True)
+        self._accessible("both")
+        first.deafen(False)
+        until(lambda: self._row("mail")["last"] == "period own", "one of them has yielded", 60)
+        before = self._browser.run(shown, "nobody")
+        first.node.unplug()
+        until(lambda: self._browser.run(shown, "nobody") > before, "the gap is red", 30)
+        first.node.plugIn()
+        until(lambda: self._row("web")["state"] == "BACKUP", "the first host is back", 30)
+
     def _readOnly(self, host: Host) -> None:
         """
         Nothing comes from elsewhere, and text does not become markup.
@@ -157,6 +179,8 @@ class Story:
             if not isOpen:
                 self._browser.look(*SIZES["phone"], dark=True, scale=2.0)
                 self._browser.picture(self._pictures / "phone-view.png")
+                self._browser.look(1120, 680, scale=1.5)
+                self._browser.picture(self._pictures / "manual-view.png")
         host.broken.unlink()
 
     def _accessible(self, name: str) -> None:
@@ -300,7 +324,7 @@ def forManual(pictures: Path, docs: Path) -> None:
 
     @raise OSError: If a program is missing that makes them small.
     """
-    for source, name in (("desktop-light", "page-desktop"), ("phone-view", "page-phone")):
+    for source, name in (("manual-view", "page-desktop"), ("phone-view", "page-phone")):
         path = docs / f"{name}.png"
         shutil.copy(pictures / f"{source}.png", path)
         subprocess.run(

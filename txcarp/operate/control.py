@@ -33,7 +33,9 @@ from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
+from txcarp.protocol.periods import Who
 from txcarp.service import CARPService
+from txcarp.status import Status
 from txcarp.virtualhost import VirtualHost
 
 #: Characters of the longest reason for a demotion.
@@ -416,7 +418,7 @@ def _problem(host: VirtualHost) -> str:
     """
     What is not in order in a group, with its name; an empty string if all is well.
     """
-    why = host.status().problem
+    why = _problemOf(host, host.status())
     return f"{host.configuration.display}: {why}" if why else ""
 
 
@@ -430,7 +432,20 @@ def _aboutReadiness(found: Sequence[str]) -> Answer:
 
 def _status(host: VirtualHost) -> bytes:
     status = host.status()
-    return encoded({**plain(status), "notes": status.notes, "problem": status.problem})
+    problem = _problemOf(host, status)
+    return encoded({**plain(status), "notes": status.notes, "problem": problem})
+
+
+def _problemOf(host: VirtualHost, status: Status) -> str:
+    """
+    What is not in order in a group, as a clause; an empty string if all is well.
+    """
+    why = status.problem
+    if not why and status.role is Role.MASTER:
+        last = host.periods()[-1]
+        if last.who is Who.BOTH:
+            why = f"{last.master} is master, too"
+    return why
 
 
 def _timeline(host: VirtualHost) -> tuple[VirtualHost, bytes]:

@@ -20,7 +20,7 @@
   const rows = new Map();
   const events = new Map();
   let state = null, summary = "", timelines = new Map(), offset = 0, answered = 0, lost = false;
-  let range = 3600, span = [0, 1], source = null, asking = false, timer = 0, looked = 0;
+  let range = 3600, chosen = false, span = [0, 1], source = null, asking = false, timer = 0, looked = 0;
   let dirty = new Set(), dirtyTimer = 0, sayings = [], saidAt = 0, sayTimer = 0;
 
   // Words and numbers.
@@ -509,10 +509,11 @@
       looked = found.time;
     }
     for (const group of found.groups) timelines.set(group.name, group.periods);
-    if (!look.done) {
-      look.done = true;
-      const first = Math.min(...found.groups.map(one => one.periods.length ? one.periods[0].begin : found.time));
-      choose(found.time - first < 900 ? 900 : 3600);
+    if (!chosen) {
+      const first = Math.min(found.time, ...[...timelines.values()].map(periods =>
+        periods.length ? periods[0].begin : found.time));
+      const age = found.time - first;
+      choose(age < 900 ? 0 : age < 3600 ? 900 : 3600);
     }
     showTimelines();
   }
@@ -597,6 +598,7 @@
   for (const input of document.getElementsByName("range")) {
     input.addEventListener("change", () => {
       range = Number(input.value);
+      chosen = true;
       showTimelines();
     });
   }
