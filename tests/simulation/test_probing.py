@@ -4,6 +4,7 @@ Tests of the probe on a simulated segment: who takes over when, and who does not
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import attrs
@@ -401,6 +402,36 @@ class SeveralTests(ProbeTestCase):
         self.segment.run(1)
         self.assertEqual(self.segment.masters(), [c])
 
+    def test_demotedInOpenBSD(self) -> None:
+        """
+        So does one whose demotion is a field of its own, and one with a longer advbase.
+        """
+        a, b, c = self.group(0, 10, 110, dialect="openbsd")
+        assert b.virtualHost is not None
+        b.virtualHost.demote("tired", 1)
+        self.segment.run(1)
+        a.powerOff()
+        self.segment.run(0.5)
+        self.assertEqual(self.segment.masters(), [c])
+        self.segment = Segment()
+        self.gateway = self.segment.add(GATEWAY)
+        a, b, c = self.group(0, 10, 110)
+        assert b.virtualHost is not None
+        b.virtualHost.reconfigure(attrs.evolve(b.virtualHost.configuration, advbase=2))
+        a.powerOff()
+        self.segment.run(0.5)
+        self.assertEqual(self.segment.masters(), [c])
+
+    def test_unread(self) -> None:
+        """
+        A backup reads what has arrived before it takes over: another one may have been faster.
+        """
+        a, b, c = self.group(0, 10, 110)
+        a.powerOff()
+        c.arrived = c._unread.append  # type: ignore[method-assign]
+        self.segment.run(1.0)
+        self.assertEqual((self.segment.masters(), len(c.changes)), ([b], 1))
+
     def test_twoMasters(self) -> None:
         """
         While several masters are heard, nobody is asked.
@@ -464,3 +495,94 @@ class FamilyTests(ProbeTestCase):
         a.powerOff()
         self.segment.run(SOON)
         self.assertEqual((self.segment.masters(), b.role), ([b], Role.MASTER))
+
+
+class AnythingTests(SynchronousTestCase):
+    """
+    Faults at random moments.
+    """
+
+    def play(self, seed: int) -> int:
+        """
+        Play a story of three hosts that probe, and check that none of them takes a host for gone
+        that it could reach.
+
+        @return: How often a probe led to a take-over.
+        """
+        random = Random(seed)
+        segment = Segment(seed)
+        gateway = segment.add(GATEWAY)
+        hosts = [
+            segment.add(
+                f"10.99.0.{1 + place}", **PROBED, advskew=60 * place, preempt=bool(seed % 2)
+            )
+            for place in range(3)
+        ]
+        for host in hosts:
+            host.start()
+        everybody = [*hosts, gateway]
+        seen = {(one, other): 0.0 for one in hosts for other in hosts}
+        counted = dict.fromkeys(hosts, 0)
+        takeOvers = 0
+        for _ in range(40):
+            self.strike(random, segment, hosts, random.choice(everybody))
+            for _ in range(round(random.choice((0.1, 0.5, 4.0)) / EVERY)):
+                segment.run(EVERY)
+                now = segment.clock.seconds()
+                for one, other in seen:
+                    reaches = segment.hears(one, other) and segment.hears(other, one)
+                    if other.powered and reaches:
+                        seen[one, other] = now
+                for one in hosts:
+                    new, counted[one] = one.changes[counted[one] :], len(one.changes)
+                    for change in (moment.change for moment in new):
+                        if change.reason is not Reason.VANISHED:
+                            continue
+                        takeOvers += 1
+                        gone = change.detail.partition(" ")[0]
+                        [master] = [other for other in hosts if other.source == gone]
+                        self.assertGreaterEqual(now - seen[one, master], 2 * EVERY, seed)
+        segment.heal()
+        for host in everybody:
+            host.powered = True
+        for host in hosts:
+            host.thaw()
+            host.start()
+        segment.run(15)
+        self.assertEqual(len(segment.masters()), 1, seed)
+        return takeOvers
+
+    def strike(
+        self, random: Random, segment: Segment, hosts: list[Computer], who: Computer
+    ) -> None:
+        """
+        Let something happen to a host, or end it.
+        """
+        match random.choice(("power", "cut", "freeze", "heal", "heal", "master")):
+            case "power":
+                if who.powered:
+                    who.powerOff()
+                else:
+                    who.powered = True
+                    if who in hosts:
+                        who.start()
+            case "cut":
+                segment.cut(who, random.choice(hosts))
+            case "freeze" if who in hosts:
+                who.thaw() if who.frozen else who.freeze()
+            case "heal":
+                segment.heal()
+                who.powered = True
+                for host in hosts:
+                    host.thaw()
+                if who in hosts:
+                    who.start()
+            case "master":
+                for host in segment.masters()[:1]:
+                    host.powerOff()
+
+    def test_anything(self) -> None:
+        """
+        No host takes another one for gone that it could reach, and in the end there is one master.
+        """
+        self.assertGreater(sum(self.play(seed) for seed in range(8)), 10)
