@@ -4,14 +4,25 @@ Every piece of a configuration file in the documents can be read.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tomllib
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
+from tests.recipes.__main__ import losses, main
 from tests.recipes.runs import runs
-from tests.recipes.text import configurations, isConfiguration, literals, recipes
+from tests.recipes.text import (
+    configurations,
+    exchanged,
+    exchangedSkews,
+    forHost,
+    isConfiguration,
+    literals,
+    recipes,
+)
 from txcarp.configuration.file import readText
 from txcarp.configuration.request import Configuration
 
@@ -112,3 +123,50 @@ class RecipeTests(SynchronousTestCase):
         undone = [step.undo[1] for step in reversed(inOrder) if step.undo]
         self.assertEqual(undone, ["-t", "-n"])
         self.assertFalse(any(step.required for step in group.steps))
+
+
+class RunTests(SynchronousTestCase):
+    """
+    What the runs make of the recipes, and the command that runs them.
+    """
+
+    def test_forHost(self) -> None:
+        """
+        A host gets its advskew in the defaults, or else in each group.
+        """
+        self.assertEqual(
+            forHost("[group.a]\nvhid = 1\n[group.b]\n", 100),
+            "[group.a]\nadvskew = 100\nvhid = 1\n[group.b]\nadvskew = 100\n",
+        )
+        self.assertEqual(
+            forHost("[defaults]\n[group.a]\n[group.a.check.x]\n", 0),
+            "[defaults]\nadvskew = 0\n[group.a]\n[group.a.check.x]\n",
+        )
+
+    def test_otherHost(self) -> None:
+        """
+        The other host has the addresses and the skews the other way round.
+        """
+        text = "from 10.1.1.2 to 10.1.1.3 by 10.1.1.20\n"
+        self.assertEqual(
+            exchanged(text, ("10.1.1.2", "10.1.1.3")), "from 10.1.1.3 to 10.1.1.2 by 10.1.1.20\n"
+        )
+        self.assertEqual(
+            exchangedSkews("advskew = 0\nadvskew = 100\n"), "advskew = 100\nadvskew = 0\n"
+        )
+
+    def test_losses(self) -> None:
+        """
+        What a run reports is read, also where trial writes its verdict behind it.
+        """
+        output = "  test_moves ... \n    lost: drained: 0.02 s (client) \n    lost: b: 1 s   [OK]\n"
+        self.assertEqual(losses(output), ["drained: 0.02 s (client)", "b: 1 s"])
+
+    def test_noRecipe(self) -> None:
+        """
+        Words that are in no title are an error.
+        """
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            self.assertEqual(main(["gopher"]), 2)
+        self.assertIn("no recipe has one of these words in its title: gopher", errors.getvalue())

@@ -27,6 +27,13 @@ def versions(packages: set[str]) -> str:
     return ", ".join([*lines, f"Linux {platform.release()}"])
 
 
+def losses(output: str) -> list[str]:
+    """
+    What clients lost, as a run reported it.
+    """
+    return re.findall(r"(?m)^ +lost: (.*?) *(?:\[\w+\])?$", output)
+
+
 def play(run: type[RecipeTestCase]) -> bool:
     """
     Run a recipe and print what became of it.
@@ -46,7 +53,7 @@ def play(run: type[RecipeTestCase]) -> bool:
     good = done.returncode == 0 and "skips=" not in done.stdout
     seconds = time.monotonic() - began
     print(f"{'good' if good else 'BAD '}  {seconds:3.0f} s  {run.title}")
-    for line in re.findall(r"(?m)^    lost: (.*?) *(?:\[\w+\])?$", done.stdout):
+    for line in losses(done.stdout):
         print(f"             {line}")
     if not good:
         print(done.stdout)

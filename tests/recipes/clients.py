@@ -19,7 +19,7 @@ from txcarp.testbed import Node
 _EVERY = 0.02
 
 #: Seconds that a client waits for an answer.
-PATIENCE = 0.5
+PATIENCE = 0.2
 
 
 @attrs.frozen

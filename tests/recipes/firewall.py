@@ -215,6 +215,8 @@ class FirewallTests(RecipeTestCase):
         a.host.node.plugIn("eth1")
 
         await self.fit(a)
+        for group in ("outer", "inner"):
+            await a.asks(group)
         await self.copied(a)
         since = time.monotonic()
         b.halt()

@@ -251,6 +251,16 @@ class Machine:
             self._lab.assertLess(time.monotonic(), end, status["holds"])
             await self._lab.during(0.2)
 
+    async def asks(self, group: str) -> None:
+        """
+        Wait until the silence of the master's host would mean something to this one: its probe is
+        armed.
+        """
+        end = time.monotonic() + STARTING
+        while {one["state"] for one in (await self.status(group))["probes"]} != {"armed"}:
+            self._lab.assertLess(time.monotonic(), end, "the probe is not armed")
+            await self._lab.during(0.1)
+
     def halt(self) -> None:
         """
         Lose the host: its processes and its cables are gone at once.

@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 from tests.lab.daemons import Daemon
-from tests.lab.world import STARTING, Host
+from tests.lab.world import STARTING
 from tests.recipes.clients import page
 from tests.recipes.machine import Machine
 from tests.recipes.text import block
@@ -50,18 +50,20 @@ class ProxyTestCase(RecipeTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.servers = [self.server("one", "10.1.1.21/24"), self.server("two", "10.1.1.22/24")]
+        self.server("one", "10.1.1.21/24", "2001:db8::21/64")
+        self.server("two", "10.1.1.22/24")
         self.client = self.host("client", "10.1.1.100/24", None, "2001:db8::100/64")
 
-    def server(self, name: str, address: str) -> Host:
+    def server(self, name: str, address: str, *more: str) -> None:
         """
         Make a web server.
+
+        @param more: More of its addresses.
         """
-        host = self.host(name, address)
+        host = self.host(name, address, None, *more)
         path = host.directory / "nginx.conf"
         path.write_text(_SERVER.format(directory=host.directory))
         host.run(f"{name} nginx", (self.program("nginx", "nginx"),), ("-c", str(path)))
-        return host
 
     async def hosts(self) -> tuple[Machine, Machine]:
         """
@@ -175,6 +177,7 @@ class MasterOnlyTests(ProxyTestCase):
         await self.running(b, False)
         await b.ask("resume", "web")
         await b.isFit("web")
+        await b.asks("web")
 
         since = time.monotonic()
         a.halt()
@@ -233,6 +236,7 @@ class EverywhereTests(ProxyTestCase):
         await self.restarted(second, since)
 
         await b.isFit("web")
+        await b.asks("web")
         since = time.monotonic()
         a.halt()
         await self.served(B)
