@@ -440,6 +440,24 @@ def _equal(pair: Pair) -> None:
         options += ["--dialect", "freebsd"]
 
 
+def _withoutIPv6(pair: Pair) -> None:
+    for addresses in pair.addresses.values():
+        addresses[:] = [_IPV6]
+    pair.run("left", "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+
+
+def _smallMTU(pair: Pair) -> None:
+    for addresses in pair.addresses.values():
+        addresses[:] = [_IPV6]
+    pair.run("left", "ip link set dev eth0 mtu 1000")
+
+
+def _masters(pair: Pair) -> None:
+    _lose('iifname "port1001" ip protocol 112')(pair)
+    pair.txcarp("left").becomes("MASTER")
+    pair.txcarp("right", "--advskew", "50").becomes("MASTER")
+
+
 def _withoutMulticast(pair: Pair) -> None:
     _lose("ip daddr 224.0.0.18")(pair)
     pair.options["left"] += ["--other", "10.99.0.2"]
@@ -541,6 +559,16 @@ AILMENTS = (
     Ailing("carrier", lambda pair: pair.nodes["left"].unplug(), ["no-carrier"], alone=True),
     Ailing("down", _on("left", "ip link set eth0 down"), ["interface-down"], alone=True),
     Ailing("interface", _other("left", interfaces="eth7"), ["no-interface"], alone=True),
+    Ailing(
+        "source",
+        _on("left", "ip address flush dev eth0"),
+        ["no-source"],
+        [],
+        ["eth0 does not have"],
+        alone=True,
+    ),
+    Ailing("ipv6-off", _withoutIPv6, ["ipv6-off"], alone=True),
+    Ailing("mtu-small", _smallMTU, ["small-mtu"], alone=True),
     Ailing("mtu", _on("left", "ip link set eth0 mtu 1400"), ["mtu-differs"], ["mtu-differs"]),
     Ailing(
         "mtu-on-the-way",
@@ -566,6 +594,15 @@ AILMENTS = (
         ["one-way"],
         [],
         ["10.99.0.2 sees none of this host"],
+        ["nft"],
+        alone=True,
+    ),
+    Ailing(
+        "two-masters",
+        _masters,
+        ["one-way", "two-masters"],
+        [],
+        ["this host and 10.99.0.2 are master at the same time"],
         ["nft"],
         alone=True,
     ),

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.doctor.case import EVERYTHING, GROUP, OTHER, OWN, group
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.doctor.correspondence import ENOUGH, GONE, HOPELESS, Correspondence
-from txcarp.doctor.packet import Kind, Seen
+from txcarp.doctor.packet import Kind, Seen, vhidIn
 from txcarp.membership.reception import keyringOf
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.envelope import Packet
@@ -56,6 +56,8 @@ class Network:
         packet = Packet(Family.IPV4, source, destination, hops, 112, payload)
         for doctor in self.doctors:
             if destination == doctor.source or destination[0] == 224:
+                if vhidIn(payload) != doctor.group.vhid:
+                    continue
                 isHere = source == doctor.source
                 doctor.arrived(packet, False, isHere, self.now(doctor))
                 if not isHere and doctor.source not in self.drops:
@@ -296,7 +298,6 @@ class AdvertiserTests(SynchronousTestCase):
         self.hear(one, OTHER, GROUP, False)
         self.hear(one, OWN, GROUP, True)
         self.hear(one, b"\x0a\1\1\5", group(password=b"another"), False)
-        self.hear(one, b"\x0a\1\1\6", group(vhid=8), False)
         found = [(each.source, each.isHere, each.isMember) for each in one.advertisers()]
         self.assertEqual(
             found,
@@ -305,3 +306,13 @@ class AdvertiserTests(SynchronousTestCase):
         self.assertEqual(one.advertisers()[0].behind, 2)
         # The members get test packets by unicast.
         self.assertEqual(one.others(), [OTHER])
+
+    def test_turns(self) -> None:
+        """
+        Who advertises after whom, whatever strangers say.
+        """
+        one = doctor(OWN)
+        for source, turns in ((OTHER, 0), (OTHER, 0), (OWN, 1), (OTHER, 2)):
+            self.hear(one, source, GROUP, source == OWN)
+            self.hear(one, b"\x0a\1\1\5", group(password=b"another"), False)
+            self.assertEqual(one.turns, turns)

@@ -132,6 +132,8 @@ class NftTests(SynchronousTestCase):
         self.assertIs(self.fate(rule), Fate.DROPPED)
         anybody = Passage("input", "eth0", b"", ipv4.GROUP)
         self.assertIs(self.fate(rule, packet=anybody), Fate.MAYBE)
+        rule = [match(payload("ip", "saddr"), network, "!="), _DROP]
+        self.assertIs(self.fate(rule, packet=anybody), Fate.MAYBE)
         rule = [match(payload("ip", "daddr"), "224.0.0.18"), _DROP]
         self.assertIs(self.fate(rule), Fate.DROPPED)
         self.assertIs(self.fate(rule, packet=UNICAST), Fate.PASSES)

@@ -323,6 +323,16 @@ class DifferenceTests(JudgeCase):
         # While the group changes its password, a host advertises with both.
         self.assertEqual(self.judged(host(), path(advertisers=[strange, master()])), [])
 
+    def test_masters(self) -> None:
+        """
+        Two hosts that advertise by turns are both master; a take-over is something else.
+        """
+        both = [master(OWN, isHere=True), master()]
+        found = self.only(host(), path(advertisers=both, turns=3))
+        self.assertEqual((found.ailment.value, found.peer), ("two-masters", "10.1.1.2"))
+        self.assertIn("this host and 10.1.1.2 are master", found.seen)
+        self.assertEqual(self.judged(host(), path(advertisers=both, turns=2)), [])
+
     def test_sameSource(self) -> None:
         """
         Another host has the source of this one.  That its packets are dropped follows from it.

@@ -18,8 +18,8 @@ from txcarp.doctor.packet import (
     Signer,
     decode,
     encode,
-    groupOf,
     isTestPacket,
+    vhidIn,
 )
 from txcarp.observer.sighting import look
 from txcarp.observer.vrrp import decode as decodeVRRP
@@ -50,7 +50,7 @@ class FormTests(SynchronousTestCase):
                 payload = encode(packet, SIGNER, OTHER, size)
                 self.assertGreaterEqual(len(payload), size)
                 self.assertTrue(isTestPacket(payload))
-                self.assertEqual(groupOf(payload), 7)
+                self.assertEqual(vhidIn(payload), 7)
                 self.assertEqual(decode(payload, SIGNER, OTHER), packet)
         self.assertEqual(len(encode(PACKET, SIGNER, OTHER, 1480)), 1480)
 
@@ -157,4 +157,6 @@ class HarmlessTests(SynchronousTestCase):
         No advertisement is taken for a test packet.
         """
         found = advertisement.Advertisement(GROUP.vhid, 1, 0, 5, bytes(20))
-        self.assertFalse(isTestPacket(advertisement.encode(found) + bytes(100)))
+        payload = advertisement.encode(found)
+        self.assertFalse(isTestPacket(payload + bytes(100)))
+        self.assertEqual((vhidIn(payload), vhidIn(b""), vhidIn(b"!")), (GROUP.vhid, 0, 0))

@@ -52,6 +52,13 @@ class ReportTests(JudgeCase):
             ],
         )
 
+    def test_nobody(self) -> None:
+        """
+        Nobody advertises, which need not be wrong.
+        """
+        self.assertIn("\n  nobody has advertised for 3 s\n", self.say(path()))
+        self.assertNotIn("nobody", self.say(path(listened=0.0)))
+
     def test_directions(self) -> None:
         """
         What arrives in one direction only, behind routers.

@@ -39,6 +39,7 @@ class Ailment(enum.Enum):
     LARGE_LOST = "large-lost"
     MTU_DIFFERS = "mtu-differs"
     NEIGHBOUR_SILENT = "neighbour-silent"
+    TWO_MASTERS = "two-masters"
     ADDRESS_TWICE = "address-twice"
     OWN_ECHO = "own-echo"
     SAME_SOURCE = "same-source"

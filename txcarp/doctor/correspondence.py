@@ -22,7 +22,6 @@ from txcarp.doctor.packet import (
     TestPacket,
     decode,
     encode,
-    groupOf,
     isTestPacket,
 )
 from txcarp.membership.reception import keyringOf
@@ -134,20 +133,23 @@ class Correspondence:
         self._advertisers: dict[tuple[bytes, bool, bool], Advertiser] = {}
         self._strangers: dict[bytes, None] = {}
         self.isEchoed = False
+        #: The source of the last advertisement of a member, and how often that changed.
+        self._lastSource = b""
+        self.turns = 0
         wanted = [one for one in (*group.peers, *others) if familyOf(one) is family]
         self._named = [one for one in dict.fromkeys(wanted) if one != source]
         self._round = 0
 
     def arrived(self, packet: Packet, isBehind: bool, isHere: bool, clock: int) -> None:
         """
-        Take note of a packet of this family.
+        Take note of a packet about this group (L{vhidIn<txcarp.doctor.packet.vhidIn>}).
 
         @param isBehind: Whether it has passed the firewall.
         @param isHere: Whether this host sent it.
         @param clock: The wall clock when it arrived, microseconds since 1970.
         """
         if isTestPacket(packet.payload):
-            if groupOf(packet.payload) == self.group.vhid and not isHere:
+            if not isHere:
                 self._test(packet, isBehind, clock)
         else:
             self._advertisement(packet, isBehind, isHere)
@@ -203,9 +205,12 @@ class Correspondence:
             found = advertisement.decode(packet.payload)
         except Rejected:
             return
-        if found.vhid != self.group.vhid or advertisement.looksLikeVRRP(packet.payload):
+        if advertisement.looksLikeVRRP(packet.payload):
             return
         isMember = self._keyring.recognise(found.counter, found.digest) is not None
+        if isMember and not isBehind:
+            self.turns += self._lastSource not in (b"", packet.source)
+            self._lastSource = packet.source
         key = packet.source, isHere, isMember
         known = self._advertisers.get(key)
         if known is None:
@@ -261,7 +266,7 @@ class Correspondence:
             yield Kind.UNICAST, address, unicast
         header = ipv4.HEADER if isIPv4 else ipv6.HEADER
         for known in self._known.values():
-            if self._round % 2:
+            if self._round % 2 and Seen.LARGE_AT_INTERFACE not in known.there:
                 size = min(self._mtu, known.said.mtu, _LARGEST) - header
                 large = attrs.evolve(packet, kind=Kind.LARGE)
                 yield Kind.LARGE, known.source, encode(large, signer, self.source, size & ~1)

@@ -17,10 +17,11 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.doctor.correspondence import Correspondence
 from txcarp.doctor.ears import Enquiry, Voice
 from txcarp.doctor.facts import HostFacts, PathFacts
-from txcarp.doctor.packet import NO_GROUP, Kind
+from txcarp.doctor.packet import NO_GROUP, Kind, vhidIn
 from txcarp.links import InterfaceAddress, Link
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
+from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family, familyOf, isLinkLocal
 from txcarp.protocol.rejection import Rejected
 
@@ -29,6 +30,15 @@ _ROUND = 0.2
 
 #: Seconds to listen at least, and at most for the advertisements of a slow master.
 _LEAST, _MOST = 3.0, 12.0
+
+#: Seconds that a round takes for each group and family, if these are many.
+_EACH = 0.002
+
+#: For how many of them packets are sent before some are read.
+_AT_ONCE = 8
+
+#: Seconds after the wait in which everything has been tested, even among hundreds of groups.
+_LONGEST = 60.0
 
 #: Rounds in which the neighbours are asked.
 _ASKING = 15
@@ -102,6 +112,8 @@ class _Session:
                 source = sourceOf(group, family, host)
                 mtu = link.mtu if link is not None else 0
                 self._all.append(Correspondence(group, family, source, run, mtu, others))
+        #: The same by interface, family and vhid.
+        self._places = {(one.group.interface, one.family, one.group.vhid): one for one in self._all}
         self._fronts: dict[str, socket.socket] = {}
         self._voices: dict[tuple[str, Family], Voice] = {}
         self._enquiries: dict[tuple[str, Family], Enquiry] = {}
@@ -156,7 +168,7 @@ class _Session:
             return
         slowest = max(one.group.advbase + one.group.advskew / 256 for one in self._all)
         least = min(max(_LEAST, slowest + 1.0), _MOST)
-        pause = max(_ROUND, 0.005 * len(self._all))
+        pause = max(_ROUND, _EACH * len(self._all))
         begin = time.monotonic()
         due, rounds = begin, 0
         met: set[bytes] = set()
@@ -186,10 +198,14 @@ class _Session:
         hasPartner = any(one.doctors() for one in self._all)
         if elapsed < least or (elapsed < wait and not hasPartner):
             return False
+        if elapsed > max(least, wait) + _LONGEST:
+            return True
         return all(one.isDismissed for one in self._all)
 
     def _send(self) -> None:
-        for one in self._all:
+        for number, one in enumerate(self._all):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                self._listen(0.0)  # the packets of the others must not have to wait for long
             voice = self._voices.get((one.group.interface, one.family))
             if voice is None:
                 continue
@@ -236,16 +252,25 @@ class _Session:
     def _front(self, name: str, sock: socket.socket) -> None:
         arrival = wire.receive(sock)
         if arrival is not None:
-            for one in self._on(name):
-                if one.family is arrival.packet.family:
-                    one.arrived(arrival.packet, False, arrival.here, _clock())
+            one = self._receiver(name, arrival.packet)
+            if one is not None:
+                one.arrived(arrival.packet, False, arrival.here, _clock())
 
     def _behind(self, name: str, voice: Voice) -> None:
         with contextlib.suppress(Rejected):
             packet = voice.receive()
-            for one in self._on(name):
-                if one.family is packet.family:
-                    one.arrived(packet, True, packet.source == one.source, _clock())
+            one = self._receiver(name, packet)
+            if one is not None:
+                one.arrived(packet, True, packet.source == one.source, _clock())
+
+    def _receiver(self, interface: str, packet: Packet) -> Correspondence | None:
+        """
+        The group that a packet is about; C{None} also if this host cannot answer.
+        """
+        if (interface, packet.family) not in self._voices:
+            return None
+        vhid = vhidIn(packet.payload)
+        return self._places.get((interface, packet.family, vhid))
 
     def facts(self) -> list[PathFacts]:
         """
@@ -274,6 +299,7 @@ class _Session:
             one.strangers(),
             one.isEchoed,
             one.advertisers(),
+            one.turns,
             sorted(asked & set(one.others())),
             {key: owners for key, owners in answers.items() if key in wanted},
         )

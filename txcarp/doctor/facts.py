@@ -161,6 +161,7 @@ class PathFacts:
     @ivar strangers: The packed addresses of doctors for the same vhid with another password.
     @ivar isEchoed: Whether packets of this host came back to it.
     @ivar advertisers: The hosts whose advertisements were seen.
+    @ivar turns: How often an advertisement of the group came from another host than the one before.
     @ivar asked: The packed addresses of other hosts that were asked by ARP or neighbour
         solicitation, because they were heard or are configured.
     @ivar answers: The hardware addresses that answered for an address.
@@ -176,6 +177,7 @@ class PathFacts:
     strangers: Sequence[bytes] = ()
     isEchoed: bool = False
     advertisers: Sequence[Advertiser] = ()
+    turns: int = 0
     asked: Sequence[bytes] = ()
     answers: Mapping[bytes, frozenset[bytes]] = attrs.field(factory=dict)
 

@@ -16,6 +16,10 @@ from txcarp.doctor.onhost import canSend
 from txcarp.doctor.subject import Subject, isDropped
 from txcarp.protocol.family import Family
 
+#: From how many turns on there are two masters.  A take-over is one; if the former master comes
+#: back at once, there are two.
+MANY_TURNS = 3
+
 #: Seconds between two clocks from which people who compare logs are misled.
 CLOCK_TOLERANCE = 1.0
 
@@ -42,6 +46,7 @@ def onPath(facts: Facts) -> Iterator[Complaint]:
         yield from _echo(subject)
         yield from _sameSource(subject)
         yield from _strangers(subject)
+        yield from _masters(subject)
         yield from _advertisers(subject)
         yield from _ownDaemon(subject)
         yield from _neighbours(subject)
@@ -145,6 +150,23 @@ def _sameSource(subject: Subject) -> Iterator[Complaint]:
             f"arping -D -I {subject.name} {textOf(own)}    # finds the other host"
             if len(own) == 4
             else f"ndisc6 {textOf(own)} {subject.name}    # finds the other host",
+        )
+
+
+def _masters(subject: Subject) -> Iterator[Complaint]:
+    """
+    Several masters, which is more than a take-over: they advertise by turns.
+    """
+    if subject.path.turns >= MANY_TURNS:
+        members = [one for one in subject.path.advertisers if one.isMember]
+        own = ["this host"] if any(one.isHere for one in members) else []
+        others = dict.fromkeys(textOf(one.source) for one in members if not one.isHere)
+        yield subject.complain(
+            Ailment.TWO_MASTERS,
+            next((one.source for one in members if not one.isHere), b""),
+            f"{' and '.join([*own, *others])} are master at the same time",
+            "one of them does not hear the other one, or does not believe it",
+            "txcarp doctor --wait 60    # on each of them: it finds why",
         )
 
 

@@ -211,11 +211,13 @@ def isTestPacket(payload: bytes) -> bool:
     )
 
 
-def groupOf(payload: bytes) -> int:
+def vhidIn(payload: bytes) -> int:
     """
-    The vhid of the group in a payload for which L{isTestPacket} holds.
+    The vhid of the group that a payload of protocol 112 is about; 0 if it is too short.
     """
-    return payload[2]
+    if isTestPacket(payload):
+        return payload[2]
+    return payload[1] if len(payload) > 1 else 0
 
 
 def decode(payload: bytes, signer: Signer, source: bytes) -> TestPacket:

@@ -125,6 +125,8 @@ def _path(path: PathFacts) -> Iterator[str]:
         masters.insert(0, "this host")
     if masters:
         yield f"  advertised by {', '.join(dict.fromkeys(masters))}"
+    elif path.listened:
+        yield f"  nobody has advertised for {path.listened:.0f} s"
     for one in path.partners:
         shown = f"  the doctor on {textOf(one.source)}"
         if one.isPresent:
