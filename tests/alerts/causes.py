@@ -137,6 +137,31 @@ class OneWay(Scene):
         )
 
 
+class Family(Scene):
+    """
+    A firewall that lets through one family only.
+    """
+
+    alerts = ("TxcarpProblemFound",)
+
+    def make(self) -> None:
+        _, self.second = both = self.pair("family")
+        for host in both:
+            text = host.file.read_text()
+            ipv4 = '"10.99.0.107/24"'
+            host.file.write_text(text.replace(ipv4, f'[{ipv4}, "2001:db8::7/64"]'))
+
+    async def play(self) -> None:
+        rule = "type filter hook ingress device eth0 priority 0; ip6 nexthdr 112 drop;"
+        await self.provoke(
+            "TxcarpProblemFound",
+            "the backup's network card drops IPv6 advertisements",
+            {"group": "family", "finding": "family-silent"},
+            lambda: self.second.run("nft", f"add table netdev deaf {{ chain in {{ {rule} }}; }}"),
+            lambda: self.second.run("nft", "delete table netdev deaf"),
+        )
+
+
 class Passwords(Scene):
     """
     A host whose password was changed alone.
@@ -562,7 +587,7 @@ class Killed(Scene):
 SCENES: Mapping[str, type[Scene]] = {
     one.__name__.lower(): one
     for one in (
-        *(Calm, Cable, OneWay, Passwords, Replay, Flapping, Side, Sending, Parts, Files),
+        *(Calm, Cable, OneWay, Family, Passwords, Replay, Flapping, Side, Sending, Parts, Files),
         *(Processes, Kernel, Killed),
     )
 }
