@@ -361,9 +361,10 @@ class StepTests(SynchronousTestCase):
         Scripts and programs know a reason by a token that stays the same.
         """
         tokens = (
-            *("started", "silence", "preemption", "bow_out", "slow_master", "demoted_master"),
-            *("claimed", "no_successor", "preferred_master", "link_lost", "not_ready"),
-            *("resigned", "drained", "unfit", "check", "sync", "side_silent", "paused", "stopped"),
+            *("started", "silence", "vanished", "preemption", "bow_out", "slow_master"),
+            *("demoted_master", "claimed", "no_successor", "preferred_master", "link_lost"),
+            *("not_ready", "resigned", "drained", "unfit", "check", "sync", "side_silent"),
+            *("paused", "stopped"),
         )
         self.assertEqual(tuple(reason.token for reason in Reason), tokens)
         step = self.step()

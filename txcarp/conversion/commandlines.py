@@ -20,6 +20,8 @@ _PROCESS = {
     "stateFile": "write state_file into [daemon]",
     "control": "write control into [daemon]",
     "http": "write http into [daemon]",
+    "page": "write page into [daemon]",
+    "realtime": "write realtime into [daemon]",
     "configFile": "this command line has a file already",
 }
 
