@@ -5,6 +5,7 @@ Every ailment that C{txcarp doctor} knows, provoked by its cause between two hos
     python -m tests.ailments nft bridge  # those whose names begin so
 
 Two doctors run at the same time, one on each host, and have to find exactly what was provoked.
+Where a doctor prints a command that mends it, the command is run, and has to help.
 """
 
 from __future__ import annotations
@@ -229,6 +230,8 @@ class Ailing:
     @ivar programs: The programs that it needs.
     @ivar snooping: Whether the switch snoops.
     @ivar alone: Whether a doctor hears nobody.
+    @ivar mends: Which of the commands that the left doctor prints mends it; C{None} if none can be
+        run as it is.
     """
 
     name: str
@@ -239,6 +242,7 @@ class Ailing:
     programs: Sequence[str] = ()
     snooping: bool = False
     alone: bool = False
+    mends: int | None = None
 
 
 def _healthy(pair: Pair) -> Callable[[], None]:
@@ -475,6 +479,7 @@ AILMENTS = (
         ["other-firewall"],
         ['nft insert rule inet f guarding iifname "eth0" ip protocol 112 accept'],
         ["nft"],
+        mends=0,
     ),
     Ailing(
         "nft-policy",
@@ -488,6 +493,7 @@ AILMENTS = (
         ["other-firewall"],
         ["policy drops", "chain guarding of the nft table inet f"],
         ["nft"],
+        mends=0,
     ),
     Ailing(
         "nft-output",
@@ -497,6 +503,7 @@ AILMENTS = (
         ['nft insert rule ip f guarding oifname "eth0" ip protocol 112 accept'],
         ["nft"],
         alone=True,
+        mends=0,
     ),
     Ailing(
         "iptables",
@@ -505,6 +512,7 @@ AILMENTS = (
         ["other-firewall"],
         ["iptables -I INPUT 1 -i eth0 -p 112 -j ACCEPT"],
         ["iptables"],
+        mends=0,
     ),
     Ailing(
         "iptables-legacy",
@@ -518,8 +526,11 @@ AILMENTS = (
         ["other-firewall"],
         ["iptables-legacy -I INPUT 1 -i eth0 -p 112 -j ACCEPT", "policy drops"],
         ["iptables-legacy"],
+        mends=0,
     ),
-    Ailing("reverse-path", _reversePath, ["reverse-path"], ["other-firewall"], ["rp_filter=2"]),
+    Ailing(
+        "reverse-path", _reversePath, ["reverse-path"], ["other-firewall"], ["rp_filter=2"], mends=1
+    ),
     Ailing(
         "snooping",
         _snooping,
@@ -537,6 +548,7 @@ AILMENTS = (
         ["mcast_snooping 0", "the bridge br0 of this host snoops, and has a querier"],
         ["nft"],
         alone=True,
+        mends=0,
     ),
     Ailing(
         "multicast",
@@ -557,7 +569,7 @@ AILMENTS = (
     ),
     Ailing("enslaved", _enslaved, ["port-of-bridge"], [], ["-i br0"], alone=True),
     Ailing("carrier", lambda pair: pair.nodes["left"].unplug(), ["no-carrier"], alone=True),
-    Ailing("down", _on("left", "ip link set eth0 down"), ["interface-down"], alone=True),
+    Ailing("down", _on("left", "ip link set eth0 down"), ["interface-down"], alone=True, mends=0),
     Ailing("interface", _other("left", interfaces="eth7"), ["no-interface"], alone=True),
     Ailing(
         "source",
@@ -567,7 +579,7 @@ AILMENTS = (
         ["eth0 does not have"],
         alone=True,
     ),
-    Ailing("ipv6-off", _withoutIPv6, ["ipv6-off"], alone=True),
+    Ailing("ipv6-off", _withoutIPv6, ["ipv6-off"], alone=True, mends=0),
     Ailing("mtu-small", _smallMTU, ["small-mtu"], alone=True),
     Ailing("mtu", _on("left", "ip link set eth0 mtu 1400"), ["mtu-differs"], ["mtu-differs"]),
     Ailing(
@@ -579,15 +591,16 @@ AILMENTS = (
     Ailing("clock", _clock, ["clocks-apart"], ["clocks-apart"], ["90.0 s ahead"]),
     Ailing("capability", _capability, ["missing-capability"], [], ["CAP_NET_ADMIN"], ["setpriv"]),
     Ailing("memory", _memory, ["unlocked-memory"], [], ["LimitMEMLOCK=infinity"], ["setpriv"]),
-    Ailing("two-daemons", _two, ["two-daemons"], [], ["txcarp", "ucarp"], ["ucarp"]),
+    Ailing("two-daemons", _two, ["two-daemons"], [], ["txcarp", "ucarp"], ["ucarp"], mends=0),
     Ailing(
         "leftover",
         _leftover,
         ["leftover-address"],
         ["address-twice"],
         ["ip address del 10.99.0.100/24 dev eth0"],
+        mends=0,
     ),
-    Ailing("duplicate", _duplicate, ["duplicate-address"], [], ["fd00:99::5"]),
+    Ailing("duplicate", _duplicate, ["duplicate-address"], [], ["fd00:99::5"], mends=1),
     Ailing(
         "one-way",
         _lose('iifname "port1001" ip protocol 112'),
@@ -621,6 +634,7 @@ AILMENTS = (
         ["neighbour-silent"],
         ["arptables -I INPUT -i eth0 -j ACCEPT"],
         ["arptables"],
+        mends=0,
     ),
     Ailing(
         "echo",
@@ -654,10 +668,11 @@ def available() -> list[Ailing]:
     return [one for one in AILMENTS if all(map(programPath, one.programs))]
 
 
-def wrong(one: Ailing) -> str:
+def wrong(one: Ailing, mend: bool = False) -> str:
     """
     Provoke one ailment, and examine both hosts.
 
+    @param mend: Whether to run the command that mends it, and to examine them again.
     @return: What is wrong with what the doctors say; empty if nothing is.
     """
     with ExitStack() as stack:
@@ -679,7 +694,16 @@ def wrong(one: Ailing) -> str:
                 return f"{name} has the exit status {said[name]['status']}, and not {status}"
         text = json.dumps(said["left"]["complaints"]).replace('\\"', '"')
         missing = [words for words in one.words if words not in text]
-        return f"left does not say {missing}: {text}" if missing else ""
+        if missing:
+            return f"left does not say {missing}: {text}"
+        if mend and one.mends is not None:
+            [complaint, *_] = said["left"]["complaints"]
+            command = complaint["commands"][one.mends]
+            pair.run("left", command)
+            left = pair.examine(_WAIT)["left"]["complaints"]
+            if left:
+                return f"{command} does not mend it: {json.dumps(left)}"
+        return ""
 
 
 def main() -> int:
@@ -696,7 +720,8 @@ def main() -> int:
     failed = 0
     with ThreadPoolExecutor(4) as pool:
         for one, problem in zip(wanted, pool.map(_caught, wanted), strict=True):
-            print(f"{one.name:16} {problem or 'named rightly'}", flush=True)
+            done = "named rightly" if one.mends is None else "named rightly, and mended"
+            print(f"{one.name:18} {problem or done}", flush=True)
             failed += bool(problem)
     if skipped:
         print(f"without their programs: {', '.join(skipped)}")
@@ -705,7 +730,7 @@ def main() -> int:
 
 def _caught(one: Ailing) -> str:
     try:
-        return wrong(one)
+        return wrong(one, mend=True)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
