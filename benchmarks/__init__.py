@@ -7,4 +7,5 @@ and whether it is misled.  C{calltrace} counts the calls that an advertisement t
 the time.  C{control} and C{turns} measure what programs that ask a daemon cost it; their programs
 are in C{askers}.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads} edits the
 configuration files of two daemons all the time, and looks whether that disturbs anybody.
+C{report} writes the chapter of the manual about faults and attacks.
 """
