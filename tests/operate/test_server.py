@@ -499,6 +499,18 @@ class BoundsTests(RunningTestCase):
             self.assertIn(b" 413 ", answer.split(b"\r\n")[0])
             self.assertIn(b'"too-long"', answer)
 
+    async def test_page(self) -> None:
+        """
+        The page of a site that makes a browser reach the socket, as through C{ssh -L}, changes
+        nothing.
+        """
+        head = b"POST /v1/drain HTTP/1.1\r\nHost: localhost:8080\r\n"
+        head += b"Content-Type: text/plain\r\nOrigin: http://evil.example\r\n\r\n"
+        answer = await self.inThread(talk, self.path, head)
+        self.assertIn(b" 403 ", answer.split(b"\r\n")[0])
+        self.assertIn(b'"from-a-page"', answer)
+        self.assertEqual(self.carp.virtualHosts[0].status().holds, [])
+
     async def test_gone(self) -> None:
         """
         A client that leaves before it has its answer is no fault.

@@ -91,6 +91,11 @@ class HTTPRequest(http.Request):
             words = "Ask by an address, by localhost or by the name of this host."
             self._write(refusal(403, "wrong-host", words))
             return
+        if command not in (b"GET", b"HEAD") and self.getHeader("Origin") is not None:
+            # Somebody has a browser reach the socket, as through ssh -L.
+            words = "A page in a browser may not change anything."
+            self._write(refusal(403, "from-a-page", words))
+            return
         parts = path.partition(b"?")[0].split(b"/")[1:]
         names = [unquote(part.decode("latin-1"), errors="replace") for part in parts]
         request = requestOf(self, names, self.content.getvalue(), self.channel.actor)
