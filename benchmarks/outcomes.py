@@ -170,6 +170,9 @@ async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome
                 what = f"{daemon.name} is {state}"
                 await until(reactor, partial(_hasSaid, daemon, state), what, daemon)
             await until(reactor, lambda: holders.now == {"a"}, "a alone has the address", *daemons)
+            if fault.readiness:
+                ready = partial(daemons[1].said, fault.readiness)
+                await until(reactor, ready, fault.readiness, *daemons)
             pinger.start()
             # A fault may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())

@@ -77,6 +77,7 @@ class Fault:
     @ivar both: The longest time, in seconds, in which txcarp lets both hosts have the address.
     @ivar program: The module that runs txcarp; C{None} for the command.
     @ivar options: More options of txcarp.
+    @ivar readiness: Words that the other host logs before the fault; empty for none.
     @ivar possible: Returns whether a program can have this fault on this machine.
     """
 
@@ -89,6 +90,7 @@ class Fault:
     both: float = 0.4
     program: str | None = None
     options: tuple[str, ...] = ()
+    readiness: str = ""
     possible: Callable[[Contestant], bool] = lambda contestant: True
 
 
@@ -200,6 +202,7 @@ FAULTS = (
         *("power off with --probe", _powerOff, 4.0),
         silence=0.1,
         options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
+        readiness="The probe is ready",
         possible=_isTxcarp,
     ),
     Fault("cable pulled for 5 s", _unplug, 10.0),

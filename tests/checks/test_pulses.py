@@ -268,7 +268,7 @@ class PulsesTests(SynchronousTestCase):
         pulse = self.armed()
         del self.neighbours.answering[MASTER]
         for _ in range(40):
-            self.host.asleep += EVERY * 0.6
+            self.host.asleep += EVERY * 1.1
             self.segment.advance(EVERY)
         self.assertIsNone(pulse.loss)
         self.segment.advance(4 * EVERY)

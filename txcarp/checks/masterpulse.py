@@ -104,8 +104,11 @@ class MasterPulse:
         self._rest = FIRST_REST
         self._nextRound = 0.0
         self._suspendedUntil = 0.0
-        #: When the last question was asked, and whether it was sent; whether witnesses were asked.
-        self._askedAt = self._askedSteady = 0.0
+        #: Whether what follows from the wishes of all groups is known.
+        self._isArranged = False
+        #: When the last question was asked, and how long its answer may take; whether it was sent;
+        #: whether witnesses were asked.
+        self._askedAt = self._askedSteady = self._patience = 0.0
         self._wasSent = self._askedWitnesses = False
         #: When the first question of the present silence was asked.
         self._since = 0.0
@@ -127,7 +130,7 @@ class MasterPulse:
         @param changed: Called when L{loss} or L{lacksWitness} has changed.
         """
         self._listeners[key] = wish, changed
-        self._arrange()
+        self._isArranged = False
         if self._call is None and not self._isRefused:
             now = self._platform.clock.seconds()
             self._call = self._platform.clock.callLater(
@@ -139,9 +142,8 @@ class MasterPulse:
         Undo L{add}.
         """
         self._listeners.pop(key, None)
-        if self._listeners:
-            self._arrange()
-        else:
+        self._isArranged = False
+        if not self._listeners:
             self._stop()
 
     def suspend(self, seconds: float) -> None:
@@ -158,6 +160,7 @@ class MasterPulse:
         """
         The present state.
         """
+        self._arrange()
         left = self._suspendedUntil - self._platform.clock.seconds()
         if self._problem:
             state = "unable"
@@ -185,8 +188,12 @@ class MasterPulse:
 
     def _arrange(self) -> None:
         """
-        Follow the wishes of all groups.
+        Follow the wishes of all groups, if they have changed.  This is done once for a thousand
+        groups that change at a time.
         """
+        if self._isArranged or not self._listeners:
+            return
+        self._isArranged = True
         wishes = [wish for wish, _ in self._listeners.values()]
         self._interval = min(wish.interval for wish in wishes)
         self._sources = tuple(dict.fromkeys(one for wish in wishes for one in wish.sources))
@@ -246,6 +253,7 @@ class MasterPulse:
         Ask for the first time, or after a rest.
         """
         self._call = None
+        self._arrange()
         try:
             self._follow()
         except OSError as error:
@@ -273,6 +281,7 @@ class MasterPulse:
         """
         Ask once, and look for the answer an interval later.
         """
+        self._arrange()
         now, pulse = self._platform.clock.seconds(), self._pulse
         isRound = now >= self._nextRound
         if isRound:
@@ -289,7 +298,8 @@ class MasterPulse:
                 # A health check may have asked it meanwhile.
                 self._numbers[one], hardware = self._heard(one)
                 self._send(one, b"" if isRound else hardware)
-        self._later(self._interval, self._look)
+        self._patience = self._interval
+        self._later(self._patience, self._look)
 
     def _send(self, address: bytes, to: bytes) -> bool:
         """
@@ -318,8 +328,8 @@ class MasterPulse:
 
     def _foundGateways(self, gateways: Sequence[bytes]) -> None:
         if self._listeners:
+            self._isArranged = self._isArranged and self._gateways == tuple(gateways)
             self._gateways = tuple(gateways)
-            self._arrange()
 
     # Looking.
 
@@ -344,7 +354,7 @@ class MasterPulse:
         """
         self._call = None
         steady = self._platform.pauseSeconds()
-        late = steady - self._askedSteady - self._interval
+        late = steady - self._askedSteady - self._patience
         for polling in self._pollings:
             polling.read()
         answered = self._isHeard(self.address)
@@ -356,7 +366,7 @@ class MasterPulse:
                 for one in self._followed[1:]
                 if self._isHeard(one) and self._heard(one)[1] != own
             )
-        isLate = not self._wasSent or late > TOLERATED * self._interval
+        isLate = not self._wasSent or late > TOLERATED * self._patience
         before = self._pulse
         pulse = self._pulse = before.after(answered, self._vouching, isLate=isLate)
         self._answered += answered

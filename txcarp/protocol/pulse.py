@@ -12,8 +12,9 @@ what came of each question goes in, and the next L{Pulse} comes out.  The rules 
   - B{A third party answers.}  Along with each question after the first one without an answer, the
     witnesses are asked.  If none of them answers, the asking host itself is cut off, and the
     master has to answer for some time before its silence means something again.
-  - B{Lateness does not count.}  If the asking host looked for an answer late, the answer may not
-    have arrived because of the same lateness, and the count begins anew.
+  - B{Lateness does not count.}  If the asking host looked for an answer late, it may not have the
+    answer because of the same lateness: a machine that was paused begins to run before it takes the
+    packets of its network.  That question is left out.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ MISSES = 3
 #: off, if no witness has answered.
 CUT_OFF_AFTER = 2 * MISSES
 
-#: The part of an interval by which an answer may be looked for late.
-TOLERATED = 0.5
+#: How many intervals late an answer may be looked for.
+TOLERATED = 1.0
 
 _NOBODY: frozenset[bytes] = frozenset()
 
@@ -84,10 +85,10 @@ class Pulse:
             if self.isArmed and not self.missed:
                 return self
             return Pulse(min(self.answered + 1, ARMED_AFTER) if not self.missed else 1)
+        if isLate:
+            return self
         if self.isLost:
             return attrs.evolve(self, missed=self.missed + 1)
-        if isLate:
-            return Pulse(self.answered)
         if not self.isArmed or self.missed + 1 >= CUT_OFF_AFTER:
             return Pulse()
         both = frozenset(witnesses) & self._last
