@@ -140,6 +140,14 @@ class CheckTests(CheckTestCase):
             self.assertEqual(self.check(text), int(not good), addresses)
         self.assertIn("10.0.1.100 is in no network of eth0, so", self.errors.getvalue())
 
+    def test_routed(self) -> None:
+        """
+        Where the peers are behind routers, neighbours need not look for the addresses.
+        """
+        text = GROUP.replace('["10.0.0.100/24"]', '["192.0.2.1/32"]')
+        self.assertEqual(self.check(f'{text}peers = ["10.7.0.5"]\n'), 0, self.errors.getvalue())
+        self.assertWrong("192.0.2.1 is in no network of eth0", f'{text}peers = ["10.0.0.6"]\n')
+
     def test_checks(self) -> None:
         """
         Health checks that cannot pass on this host are mistakes.

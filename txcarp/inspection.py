@@ -90,7 +90,9 @@ def onThisHost(configuration: Configuration) -> Iterator[Problem]:
                 yield configuration.problem(title, setting, text)
         index = indices.get(group.interface)
         near = [one for one in present if one.index == index]
-        for address in group.addresses if index is not None else ():
+        # Between hosts behind routers no network has the address, and routers know where it is.
+        routed = group.peers and not any(_isNear(peer, near, ()) for peer in group.peers)
+        for address in group.addresses if index is not None and not routed else ():
             if not _fits(address, near, group.assign):
                 yield configuration.problem(
                     title,
