@@ -54,7 +54,7 @@ class DatabaseTests(RecipeTestCase):
         """
         A file or some commands of the recipe, for the version that is installed.
         """
-        return re.sub(r"\b15(?=[ /\n])", self.version, block(_TITLE, words))
+        return re.sub(r"\b15(?=[ /\n-])", self.version, block(_TITLE, words))
 
     def service(self) -> str:
         """

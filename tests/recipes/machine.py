@@ -214,10 +214,12 @@ class Machine:
 
     async def txcarp(self) -> Daemon:
         """
-        Start the service of txcarp, with the file C{/etc/txcarp/txcarp.toml} of the host.
+        Start the service of txcarp, with the file C{/etc/txcarp/txcarp.toml} of the host, in which
+        C{txcarp check} must find no mistake.
 
         @return: The reader of its log, which goes on when systemd starts the service again.
         """
+        await self.ask("check", "/etc/txcarp/txcarp.toml")
         await self.run(*_SYSTEMCTL, "start", _SERVICE)
         words = ("--follow", "--no-tail", f"--unit={_SERVICE}", "--output=cat")
         return self.start("txcarp", "/usr/bin/journalctl", *words)
