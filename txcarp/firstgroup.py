@@ -12,6 +12,7 @@ import secrets
 import select
 import shlex
 import string
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from contextlib import suppress
 import attrs
 
 from txcarp.addresses import VirtualAddress, parseVirtualAddress, textOf
+from txcarp.client import PORT
 from txcarp.configuration.file import readFile
 from txcarp.links import InterfaceAddress
 from txcarp.membership.reception import keyringOf
@@ -37,6 +39,10 @@ NAME, DIRECTORY = "web", "/etc/txcarp"
 
 #: The most packets that are kept of what is heard.
 _MOST_PACKETS = 20_000
+
+#: The unit for systemd, and the directories where systemd looks for units.
+_UNIT = "txcarp.service"
+_UNITS = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 
 #: Characters of a password: as many as txcarp takes.  CARP's key has 20 bytes, and ucarp needs one
 #: of them for the end of the text.
@@ -64,6 +70,8 @@ class Plan:
     @ivar directory: Where the files are.
     @ivar isCredential: Whether systemd passes the password to the daemon, so that the file names a
         credential.
+    @ivar hasPage: Whether anybody may read the state of the group on a TCP port, with a page for
+        browsers.
     """
 
     name: str
@@ -73,6 +81,7 @@ class Plan:
     advskew: int
     directory: str
     isCredential: bool = False
+    hasPage: bool = False
 
     @property
     def file(self) -> str:
@@ -97,6 +106,7 @@ class Plan:
         return (
             "# Written by txcarp init.  'txcarp check FILE' finds mistakes in it.\n"
             "\n"
+            f"{self._daemon()}"
             "[defaults]\n"
             f"interface = {_quoted(self.interface)}\n"
             f"{source} = {_quoted(PASSWORD)}\n"
@@ -105,6 +115,19 @@ class Plan:
             f"vhid = {self.vhid}\n"
             f"addresses = [{addresses}]\n"
             f"advskew = {self.advskew}            # the host with the lowest is preferred\n"
+        )
+
+    def _daemon(self) -> str:
+        """
+        The settings of the daemon.
+        """
+        if not self.hasPage:
+            return ""
+        return (
+            "[daemon]\n"
+            f'http = "tcp:{PORT}"          # anybody who reaches this port may read\n'
+            "page = true\n"
+            "\n"
         )
 
     def command(self, advskew: int) -> str:
@@ -121,7 +144,24 @@ class Plan:
             words += ["--directory", self.directory]
         if self.isCredential:
             words.append("--systemd")
+        if self.hasPage:
+            words.append("--page")
         return shlex.join(words)
+
+
+def unit(prefix: str = sys.prefix, root: str = "/") -> str:
+    """
+    What C{systemctl enable} takes: the name of the unit or, if systemd does not find the one that
+    is installed with this program, its path.
+
+    @param prefix: The directory that this program is installed in.
+    @param root: The directory where the paths of systemd begin.
+    """
+    own = os.path.join(prefix, "lib/systemd/system", _UNIT)
+    known = [os.path.join(root, f"{one}/systemd/system", _UNIT) for one in _UNITS]
+    if os.path.exists(own) and not any(map(os.path.lexists, known)):
+        return own
+    return _UNIT.partition(".")[0]
 
 
 def interfaces() -> dict[str, list[InterfaceAddress]]:

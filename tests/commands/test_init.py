@@ -193,8 +193,32 @@ class InitTests(SynchronousTestCase):
         self.assertEqual(made["defaults"], {"interface": "eth0", "credential": "password"})
         self.assertEqual(self.checks, [os.path.abspath(self.directory)])
         self.assertNotIn("CREDENTIALS_DIRECTORY", os.environ)
-        self.assertIn("systemctl enable --now txcarp", self.out.getvalue())
+        self.assertIn(f"systemctl enable --now {firstgroup.unit()}\n", self.out.getvalue())
         self.assertIn(" --systemd", self.out.getvalue())
+
+    def test_page(self) -> None:
+        """
+        The page is in the file, and in the command for the other host.
+        """
+        self.assertEqual(self.both("--page"), 0)
+        made = tomllib.loads(self.file.read_text())
+        self.assertEqual(made["daemon"], {"http": "tcp:9112", "page": True})
+        self.assertIn(" --page", self.out.getvalue())
+
+    def test_unit(self) -> None:
+        """
+        A unit that systemd does not find is named by its path.
+        """
+        root = Path(self.mktemp()).absolute()
+        prefix = root / "opt" / "txcarp"
+        self.assertEqual(firstgroup.unit(str(prefix), str(root)), "txcarp")
+        path = prefix / "lib" / "systemd" / "system" / "txcarp.service"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        self.assertEqual(firstgroup.unit(str(prefix), str(root)), str(path))
+        (root / "etc" / "systemd" / "system").mkdir(parents=True)
+        (root / "etc" / "systemd" / "system" / "txcarp.service").symlink_to(path)
+        self.assertEqual(firstgroup.unit(str(prefix), str(root)), "txcarp")
 
     def test_asked(self) -> None:
         """

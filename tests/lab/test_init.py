@@ -7,13 +7,15 @@ from __future__ import annotations
 import shlex
 import subprocess
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
-from tests.lab.world import VIRTUAL, Host, LabTestCase
+from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
 from txcarp import firstgroup
 from txcarp.addresses import parseVirtualAddress
+from txcarp.client import PORT
 from txcarp.firstgroup import Plan, Refused
 from txcarp.testbed.program import TXCARP
 
@@ -48,13 +50,25 @@ class InitTests(LabTestCase):
         done: subprocess.CompletedProcess[str] = await deferToThread(run)
         return done
 
+    async def read(self, host: Host, url: str) -> str:
+        """
+        What a browser on a host gets.
+        """
+        def get() -> str:
+            with host.node.inside(), urllib.request.urlopen(url, timeout=STARTING) as answer:
+                text: str = answer.read().decode()
+                return text
+
+        found: str = await deferToThread(get)
+        return found
+
     def daemon(self, host: Host) -> str:
         """
         The configuration file of a host, with a daemon that leaves the machine alone.
         """
         path = self.directory / host.name / "txcarp.toml"
         own = '[daemon]\nfacility = "none"\nstate_file = "none"\ncontrol = false\n'
-        path.write_text(own + path.read_text())
+        path.write_text(own + path.read_text().replace("[daemon]\n", ""))
         return str(path)
 
     async def test_pair(self) -> None:
@@ -63,7 +77,7 @@ class InitTests(LabTestCase):
         password is right.  One of them is master then, and the other one backup.
         """
         a, b = self.host("a"), self.host("b")
-        made = await self.init(a, "--interface", "eth0", "--address", VIRTUAL)
+        made = await self.init(a, "--page", "--interface", "eth0", "--address", VIRTUAL)
         self.assertEqual(made.returncode, 0, made.stderr)
         self.assertIn("1 group, no mistakes", made.stdout)
         first = a.run("a txcarp", TXCARP, ["--config", self.daemon(a)])
@@ -78,6 +92,9 @@ class InitTests(LabTestCase):
         second = b.run("b txcarp", TXCARP, ["--config", self.daemon(b)])
         await self.becomes(second, "BACKUP")
         self.assertEqual(first.state, "MASTER")
+        shown = {"": "<title>", "metrics": "# TYPE txcarp_", "v1/status": "MASTER"}
+        for path, expected in shown.items():
+            self.assertIn(expected, await self.read(b, f"http://{a.address}:{PORT}/{path}"))
 
         def seen() -> tuple[dict[int, str], list[str]]:
             with a.node.inside():

@@ -98,6 +98,11 @@ def main(arguments: Sequence[str]) -> int:
         help="for txcarp.service, to which systemd passes the password",
     )
     parser.add_argument(
+        "--page",
+        action="store_true",
+        help="have a page for browsers, and metrics, on TCP port 9112, for all who reach it",
+    )
+    parser.add_argument(
         "--join", action="store_true", help="join the group of another host, with its password"
     )
     options = parser.parse_args(arguments)
@@ -133,6 +138,7 @@ def _begin(parser: CommandParser, options: argparse.Namespace) -> int:
             options.advskew if options.advskew is not None else _SECOND * options.join,
             os.path.abspath(options.directory),
             options.systemd,
+            options.page,
         )
         return _join(plan, isAsking) if options.join else _make(plan, isAsking)
     except ValueError as error:
@@ -264,7 +270,9 @@ def _start(plan: Plan) -> str:
     How the daemon is started.
     """
     if plan.isCredential:
-        return "Start it here:\n  systemctl enable --now txcarp"
+        from txcarp import firstgroup
+
+        return f"Start it here:\n  systemctl enable --now {shlex.quote(firstgroup.unit())}"
     return f"Start it here:\n  txcarp --config {shlex.quote(plan.file)}"
 
 
