@@ -49,6 +49,10 @@ _AHEAD = (
 )
 
 
+#: The names of the hosts, and the last byte of their addresses.
+_NUMBERS = (("left", 1), ("right", 2))
+
+
 class Pair:
     """
     Two hosts on a switch.
@@ -61,7 +65,7 @@ class Pair:
         self._stack = stack
         self.testbed = stack.enter_context(Testbed.create(snooping))
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        names = {"left": 1, "right": 2}
+        names = dict(_NUMBERS)
         self.nodes = {
             name: self.testbed.node(name, f"10.99.0.{number}/24", f"fd00:99::{number}/64")
             for name, number in names.items()
@@ -108,7 +112,7 @@ class Pair:
         """
         Start a daemon on a host.
         """
-        number = {"left": 1, "right": 2}[name]
+        number = dict(_NUMBERS)[name]
         source = f"10.99.0.{number}"
         return self.spawn(name, [*program, *self.group(name), "-s", source, "-f", "none", *options])
 
@@ -272,6 +276,22 @@ def _healthyBoth(pair: Pair) -> None:
     # Addresses with a prefix length need this option before them.
     pair.txcarp("left", "--assign").becomes("MASTER")
     pair.txcarp("right", "--assign", "--advskew", "100").becomes("BACKUP")
+
+
+def _healthyRouted(pair: Pair) -> None:
+    """
+    A group without multicast, whose hosts have a router between them.
+    """
+    networks = [(name, f"10.5{number}.0", pair.testbed.switch(name)) for name, number in _NUMBERS]
+    pair.testbed.router(
+        "router", *((switch, f"{network}.254/24") for _, network, switch in networks)
+    )
+    for name, network, switch in networks:
+        [other] = [one for one in networks if one[0] != name]
+        pair.nodes[name].connect(switch, f"{network}.1/24")
+        pair.run(name, f"ip route add {other[1]}.0/24 via {network}.254")
+        pair.interfaces[name] = "eth1"
+        pair.options[name] += ["--peer", f"{other[1]}.1"]
 
 
 def _nft(table: str, hook: str, rules: str, where: str = "left") -> Callable[[Pair], None]:
@@ -471,6 +491,7 @@ AILMENTS = (
     Ailing("healthy", _healthy, programs=["ucarp"]),
     Ailing("healthy-both", _healthyBoth),
     Ailing("healthy-keepalived", _keepalived, programs=["keepalived"]),
+    Ailing("healthy-routed", _healthyRouted),
     Ailing("healthy-snooping", _healthySnooping, snooping=True),
     Ailing(
         "nft-drop",

@@ -145,6 +145,8 @@ class NftTests(SynchronousTestCase):
         old = [match({"ct": {"key": "state"}}, ["established", "related"], "in"), _ACCEPT]
         self.assertIs(self.fate(old, policy="drop"), Fate.DROPPED)
         self.assertIs(self.fate(old, policy="drop", packet=UNICAST), Fate.MAYBE)
+        translated = [match({"ct": {"key": "status"}}, "dnat", "in"), _ACCEPT]
+        self.assertIs(self.fate(translated, policy="drop"), Fate.DROPPED)
         new = [match({"ct": {"key": "state"}}, "new"), _ACCEPT]
         self.assertIs(self.fate(new, policy="drop"), Fate.PASSES)
 

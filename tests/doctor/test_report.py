@@ -78,6 +78,8 @@ class ReportTests(JudgeCase):
         self.assertIn("  Likely cause: an administrator", said)
         self.assertIn("\n  Do this: ip link set eth0 up\n", said)
         self.assertTrue(said.endswith("\n1 trouble found."))
+        said = self.say(path(answers={}))
+        self.assertIn("  Do this: txcarp doctor\n           # there: it names the rule\n", said)
 
     def test_untested(self) -> None:
         """

@@ -96,6 +96,7 @@ def _whyDropped(subject: Subject, source: bytes, destination: bytes) -> Complain
             f"{way}",
             f"ip route get {textOf(source)}    # should say: dev {subject.name}",
             f"sysctl net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{subject.name}.rp_filter=2"
+            "    # and in /etc/sysctl.d"
             if back
             else f"ip route add {textOf(source)}/32 dev {subject.name}",
         )

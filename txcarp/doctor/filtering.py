@@ -84,7 +84,8 @@ class Match:
     One match of a rule.
 
     @ivar field: What is compared: C{protocol}, C{interface in}, C{interface out}, C{source},
-        C{destination}, C{family}, C{state}, C{arp}; empty for what is not understood.
+        C{destination}, C{family}, C{arp}; C{state} and C{status} of the connection; empty for what
+        is not understood.
     @ivar values: The values with which it is compared: numbers, names, or networks as pairs of a
         packed address and a prefix length.
     @ivar isNegated: Whether it holds for all other values.
@@ -117,11 +118,11 @@ class Match:
             if packet.direction != wanted:
                 return Holds.NO
             return _yesOrNo(any(_isNamed(packet.interface, str(one)) for one in self.values))
-        if self.field == "state":
+        if self.field in ("state", "status"):
             # Nobody answers a packet to a group, so that each belongs to a new connection.
             if packet.isARP or not isMulticast(packet.destination):
                 return Holds.MAYBE
-            return _yesOrNo("new" in self.values)
+            return _yesOrNo(self.field == "state" and "new" in self.values)
         address = packet.source if self.field == "source" else packet.destination
         if not address:
             return Holds.MAYBE

@@ -185,7 +185,7 @@ def _daemons(
     The processes that run each group on this host.
     """
     found: dict[tuple[str, int], list[Daemon]] = {}
-    others = list(_others())
+    others = list(_others(untested))
     for group in groups:
         key = group.interface, group.vhid
         daemons = found.setdefault(key, [])
@@ -219,7 +219,7 @@ def _rights(pid: int) -> tuple[frozenset[int] | None, int | None]:
     return capabilities, locked
 
 
-def _others() -> Iterator[tuple[str, int, list[str]]]:
+def _others(untested: list[str]) -> Iterator[tuple[str, int, list[str]]]:
     """
     The name, number and arguments of each ucarp and keepalived in this network namespace.  A
     process that one of them has started is left out.
@@ -236,7 +236,12 @@ def _others() -> Iterator[tuple[str, int, list[str]]]:
                 name = os.path.basename(words[0]) if words else ""
                 if name not in ("ucarp", "keepalived"):
                     continue
-                if os.readlink(f"{entry.path}/ns/net") != namespace:
+                try:
+                    isHere = os.readlink(f"{entry.path}/ns/net") == namespace
+                except PermissionError:
+                    untested.append(f"{name} (process {entry.name}): it belongs to another user")
+                    continue
+                if not isHere:
                     continue
                 status = Path(entry.path, "stat").read_text(errors="replace")
                 parent = int(status.rpartition(")")[2].split()[1])

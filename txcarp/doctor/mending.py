@@ -1,5 +1,8 @@
 """
 Chains of firewalls as people call them, and the commands that open them.
+
+A rule that is added by hand lasts until the host or its firewall is started again.  Each command
+says in a comment where it has to be written down to last.
 """
 
 from __future__ import annotations
@@ -7,10 +10,16 @@ from __future__ import annotations
 from txcarp.doctor.filtering import Chain
 from txcarp.protocol.family import Family
 
+#: The table of nftables that firewalld manages, and makes anew whenever it reloads.
+_FIREWALLD = "firewalld"
+
 _MATCH = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
 
 def chainOf(chain: Chain) -> str:
+    """
+    A chain with the program that shows it.
+    """
     table = chain.table.partition(" ")[2]
     if chain.program == "nft":
         return f"chain {chain.name} of the nft table {chain.table}"
@@ -20,23 +29,43 @@ def chainOf(chain: Chain) -> str:
 def permission(chain: Chain, interface: str, family: Family, way: str) -> str:
     """
     The command that lets protocol 112 pass a chain.
+
+    @param way: C{in} or C{out}.
     """
+    table = chain.table.partition(" ")[2]
     if chain.program != "nft":
         option = "-i" if way == "in" else "-o"
-        table = chain.table.partition(" ")[2]
         where = "" if table == "filter" else f"-t {table} "
-        return f"{chain.program} {where}-I {chain.name} 1 {option} {interface} -p 112 -j ACCEPT"
-    if chain.family == "netdev":
-        match = _MATCH[family]
+        command = f"{chain.program} {where}-I {chain.name} 1 {option} {interface} -p 112 -j ACCEPT"
+    elif table == _FIREWALLD and way == "in":
+        return "firewall-cmd --permanent --add-protocol=vrrp && firewall-cmd --reload"
+    elif chain.family == "netdev":
+        command = f"nft insert rule {chain.table} {chain.name} {_MATCH[family]} accept"
     else:
-        name = "iifname" if way == "in" else "oifname"
-        match = f'{name} "{interface}" {_MATCH[family]}'
-    return f"nft insert rule {chain.table} {chain.name} {match} accept"
+        match = f'{_interface(way)} "{interface}" {_MATCH[family]}'
+        command = f"nft insert rule {chain.table} {chain.name} {match} accept"
+    return f"{command}    {_lasting(chain)}"
 
 
 def arpPermission(chain: Chain, interface: str, way: str) -> str:
+    """
+    The command that lets ARP pass a chain.
+
+    @param way: C{in} or C{out}.
+    """
     if chain.program == "arptables":
         option = "-i" if way == "in" else "-o"
-        return f"arptables -I {chain.name} {option} {interface} -j ACCEPT"
-    name = "iifname" if way == "in" else "oifname"
-    return f'nft insert rule {chain.table} {chain.name} {name} "{interface}" accept'
+        command = f"arptables -I {chain.name} {option} {interface} -j ACCEPT"
+    else:
+        match = f'{_interface(way)} "{interface}"'
+        command = f"nft insert rule {chain.table} {chain.name} {match} accept"
+    return f"{command}    {_lasting(chain)}"
+
+
+def _interface(way: str) -> str:
+    return "iifname" if way == "in" else "oifname"
+
+
+def _lasting(chain: Chain) -> str:
+    where = "/etc/nftables.conf" if chain.program == "nft" else "the rules that are loaded at boot"
+    return f"# and in {where}"

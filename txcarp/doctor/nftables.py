@@ -150,8 +150,8 @@ def _matches(left: Any, operator: Any, right: Any) -> list[Match]:
     field, needed = "", []
     if kind == "meta":
         field = _META.get(what.get("key", ""), "")
-    elif kind == "ct" and what.get("key") == "state":
-        field = "state"
+    elif kind == "ct":
+        field = {"state": "state", "status": "status"}.get(what.get("key", ""), "")
     elif kind == "payload":
         protocol = what.get("protocol", "")
         if protocol in _TRANSPORTS:
@@ -182,7 +182,7 @@ def _values(field: str, right: Any) -> Iterator[object]:
             yield 112 if _isProtocol112(part) else str(part)
         elif field == "family":
             yield {"ipv4": 4, "ip": 4, "ipv6": 16, "ip6": 16}.get(str(part), 0)
-        elif field == "state" or field.startswith("interface"):
+        elif field in ("state", "status") or field.startswith("interface"):
             yield str(part)
         elif field in ("source", "destination"):
             network = _network(part)

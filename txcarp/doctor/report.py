@@ -38,8 +38,7 @@ def text(facts: Facts, complaints: Sequence[Complaint], untested: Sequence[str])
         where = f"{about}: " if about else ""
         lines += ["", *_wrapped(f"{where}{complaint.seen}. [{complaint.ailment.value}]", "", "  ")]
         lines += _wrapped(f"{complaint.cause}.", "  Likely cause: ", "    ")
-        for number, command in enumerate(complaint.commands):
-            lines.append(f"  {'Do this:' if not number else '        '} {command}")
+        lines += _commands(complaint)
     if untested:
         lines += ["", "Not tested:"]
         for one in untested:
@@ -50,6 +49,19 @@ def text(facts: Facts, complaints: Sequence[Complaint], untested: Sequence[str])
     else:
         lines.append("No trouble found" + (" in what was tested." if untested else "."))
     return "\n".join(lines)
+
+
+def _commands(complaint: Complaint) -> Iterator[str]:
+    """
+    The commands, each with its comment in a line of its own, so that both fit a terminal.
+    """
+    beginning = "  Do this: "
+    for command in complaint.commands:
+        line, space, comment = command.partition("    # ")
+        yield beginning + line
+        beginning = " " * len(beginning)
+        if space:
+            yield f"{beginning}# {comment}"
 
 
 def document(
