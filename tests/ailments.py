@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -249,33 +250,44 @@ class Ailing:
     mends: int | None = None
 
 
+def _unnoticed(*daemons: Running) -> Callable[[], None]:
+    """
+    A check that daemons do not notice what follows: they keep their roles, and refuse nothing.
+    """
+    before = [daemon.text for daemon in daemons]
+
+    def check() -> None:
+        for daemon, text in zip(daemons, before, strict=True):
+            new = daemon.text[len(text) :]
+            if re.search("switching|state|bad|vhid|digest|refuse|reject|receive", new, re.I):
+                raise AssertionError(f"a daemon noticed the doctors: {new}")
+
+    return check
+
+
 def _healthy(pair: Pair) -> Callable[[], None]:
     """
-    txcarp is backup of the real ucarp.  Neither may notice the doctors.
+    txcarp is backup of the real ucarp.
     """
     ucarp = pair.ucarp("right")
     ucarp.becomes("MASTER")
     backup = pair.txcarp("left", "--advskew", "100")
     backup.becomes("BACKUP")
     time.sleep(1.5)
-    before = ucarp.text, backup.text
-
-    def check() -> None:
-        after = ucarp.text, backup.text
-        if after != before:
-            raise AssertionError(f"a daemon noticed the doctors: {after}")
-
-    return check
+    return _unnoticed(ucarp, backup)
 
 
-def _healthyBoth(pair: Pair) -> None:
+def _healthyBoth(pair: Pair) -> Callable[[], None]:
     for addresses in pair.addresses.values():
         addresses[:] = [f"{_IPV4}/24", f"{_IPV6}/64"]
     for options in pair.options.values():
         options.append("--assign")
-    # Addresses with a prefix length need this option before them.
-    pair.txcarp("left", "--assign").becomes("MASTER")
-    pair.txcarp("right", "--assign", "--advskew", "100").becomes("BACKUP")
+    master = pair.txcarp("left", "--assign")
+    master.becomes("MASTER")
+    backup = pair.txcarp("right", "--assign", "--advskew", "100")
+    backup.becomes("BACKUP")
+    time.sleep(1.5)
+    return _unnoticed(master, backup)
 
 
 def _healthyRouted(pair: Pair) -> None:
@@ -396,14 +408,7 @@ def _keepalived(pair: Pair) -> Callable[[], None]:
     keepalived = pair.spawn("right", command)
     keepalived.logs("Entering MASTER STATE")
     time.sleep(1.5)
-    before = keepalived.text
-
-    def check() -> None:
-        new = [line for line in keepalived.text[len(before) :].splitlines() if "ARP" not in line]
-        if new:
-            raise AssertionError(f"keepalived noticed the doctors: {keepalived.text}")
-
-    return check
+    return _unnoticed(keepalived)
 
 
 def _clock(pair: Pair) -> None:
@@ -532,6 +537,25 @@ AILMENTS = (
         ["firewall"],
         ["other-firewall"],
         ["iptables -I INPUT 1 -i eth0 -p 112 -j ACCEPT"],
+        ["iptables"],
+        mends=0,
+    ),
+    Ailing(
+        "ufw",
+        _on(
+            "left",
+            "iptables -N ufw-before-input; iptables -N ufw-not-local",
+            "iptables -A INPUT -j ufw-before-input; iptables -P INPUT DROP",
+            "iptables -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "iptables -A ufw-before-input -m conntrack --ctstate INVALID -j DROP",
+            "iptables -A ufw-before-input -j ufw-not-local",
+            "iptables -A ufw-not-local -m addrtype --dst-type MULTICAST -j RETURN",
+            "iptables -A ufw-not-local -m addrtype --dst-type LOCAL -j RETURN",
+            "iptables -A ufw-not-local -j DROP",
+        ),
+        ["firewall"],
+        ["other-firewall"],
+        ["iptables -I INPUT 1 -i eth0 -p 112 -j ACCEPT", "/etc/ufw/before.rules"],
         ["iptables"],
         mends=0,
     ),

@@ -13,6 +13,9 @@ from txcarp.protocol.family import Family
 #: The table of nftables that firewalld manages, and makes anew whenever it reloads.
 _FIREWALLD = "firewalld"
 
+#: How the names of ufw's chains begin, to which those of iptables jump.
+_UFW = "ufw-"
+
 _MATCH = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 
 
@@ -67,5 +70,10 @@ def _interface(way: str) -> str:
 
 
 def _lasting(chain: Chain) -> str:
-    where = "/etc/nftables.conf" if chain.program == "nft" else "the rules that are loaded at boot"
+    where = "the rules that are loaded at boot"
+    if chain.program == "nft":
+        where = "/etc/nftables.conf"
+    elif any(rule.target.startswith(_UFW) for rule in chain.rules):
+        where = "before6.rules" if chain.program.startswith("ip6") else "before.rules"
+        where = f"/etc/ufw/{where}"
     return f"# and in {where}"
