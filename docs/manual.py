@@ -1,6 +1,6 @@
 """
-Write C{options.rst} and C{keys.rst}, beside this file, from the tables of options and of keys, and
-the manual pages in C{man} (see C{manpages.py}).
+Write C{options.rst} and C{keys.rst}, beside this file, from the tables of options and of keys,
+C{statuses.rst} (see C{statuses.py}), and the manual pages in C{man} (see C{manpages.py}).
 """
 
 from __future__ import annotations
@@ -167,10 +167,11 @@ def main() -> None:
     Write the files.
     """
     from manpages import pages  # it imports this module
+    from statuses import statuses
 
     here = Path(__file__).parent
     (here / "man").mkdir(exist_ok=True)
-    texts = {"options.rst": reference(), "keys.rst": keyReference()}
+    texts = {"options.rst": reference(), "keys.rst": keyReference(), "statuses.rst": statuses()}
     texts |= {f"man/{name}": text for name, text in pages().items()}
     for name, text in texts.items():
         (here / name).write_text(text, encoding="utf-8")

@@ -107,7 +107,11 @@ class TextTests(SynchronousTestCase):
         """
         manual = runpy.run_path(str(_DOCS / "manual.py"))
         reference, keys = manual["reference"](), manual["keyReference"]()
-        for name, text in (("options.rst", reference), ("keys.rst", keys)):
+        statuses = runpy.run_path(str(_DOCS / "statuses.py"))["statuses"]()
+        for name, text in (
+            *(("options.rst", reference), ("keys.rst", keys)),
+            ("statuses.rst", statuses),
+        ):
             self.assertEqual((_DOCS / name).read_text(encoding="utf-8"), text)
         for key in KEYS:
             self.assertIn(f"\n``{key.name}``\n    {key.help[:1].upper()}", keys)

@@ -44,7 +44,8 @@ _PATIENCE = 0.5
 
 _BAD_DIGEST = "Bad digest - Check vhid, password and virtual IP address: "
 
-_EXPLANATIONS = {
+#: The log line of each finding, with the host and the number of the group.
+EXPLANATIONS = {
     Finding.WRONG_KEY: _BAD_DIGEST + "{peer} was a member of this group, but now signs with "
     "another password or set of addresses. Both must be the same on all hosts",
     Finding.FOREIGN_GROUP: _BAD_DIGEST + "{peer} uses vhid {vhid} with another password or set "
@@ -240,7 +241,7 @@ class Diagnostics:
         omitted = eachPeer.ready(peer) if eachPeer else self._memory.limits.ready(finding)
         if omitted is None and not self._observers:
             return
-        explanation = _EXPLANATIONS[finding].format(peer=who or "a host", vhid=self._vhid)
+        explanation = EXPLANATIONS[finding].format(peer=who or "a host", vhid=self._vhid)
         if more:
             explanation += f" ({more})"
         if omitted is not None:
