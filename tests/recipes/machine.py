@@ -123,11 +123,14 @@ class Machine:
 
         @param units: The units that it has, beside that of txcarp.  None is started.
         @param service: More lines for the unit of txcarp, as C{systemctl edit} adds them.
+        @raise SkipTest: If a unit is not installed.
         """
         directory, scratch = self.host.directory / "units", self.host.directory / "scratch"
         directory.mkdir()
         scratch.mkdir()
         for unit in (*_BASE, *units):
+            if not (_UNITS / unit).exists():
+                raise SkipTest(f"there is no {unit} here: install the Debian package that has it")
             (directory / unit).symlink_to(_UNITS / unit)
         (directory / _SERVICE).symlink_to(_ROOT / "packaging" / "systemd" / _SERVICE)
         additions = directory / f"{_SERVICE}.d"
