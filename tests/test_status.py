@@ -41,6 +41,7 @@ from txcarp.status import (
     HoldStatus,
     Note,
     PeerStatus,
+    ProbeStatus,
     StepStatus,
     SyncStatus,
 )
@@ -194,6 +195,65 @@ class StatusTests(SynchronousTestCase):
         stage.run(2.0)
         notes = stage.host.status().notes
         self.assertEqual(notes, [Note("demoted 50"), Note("drained by eve", 58.0)])
+
+    def test_probe(self) -> None:
+        """
+        The notes say why a probe cannot act, and the lines of the log and the explanation say so in
+        a sentence.
+        """
+        armed = ProbeStatus("10.0.0.1", "armed", 0.005, ["10.0.0.254"], 9, 8, 1, delay=0.02)
+
+        def said(**facts: Any) -> tuple[list[Note], str]:
+            probe = attrs.evolve(armed, **facts)
+            status = attrs.evolve(Stage().host.status(), running=True, probes=[probe])
+            lines = [one for one in status.lines() if "probe" in one]
+            self.assertEqual(lines, [] if probe.canAct else [probe.explain()])
+            return status.notes, probe.explain()
+
+        self.assertEqual(
+            said(),
+            (
+                [],
+                "10.0.0.1 answers the probe every 5 ms. If it no longer does and 10.0.0.254 still "
+                "answers, this host takes over within 20 ms.",
+            ),
+        )
+        self.assertEqual(
+            said(witnesses=[]),
+            (
+                [Note("no witness answers the probe")],
+                "10.0.0.1 answers the probe every 5 ms, but no witness does, so that the probe "
+                "cannot act.",
+            ),
+        )
+        self.assertEqual(
+            said(state="searching"),
+            (
+                [Note("10.0.0.1 does not answer the probe")],
+                "10.0.0.1 does not answer the probe, so that only its advertisements count.",
+            ),
+        )
+        self.assertEqual(
+            said(state="suspended", suspended=60.0),
+            (
+                [Note("probe suspended", 60.0)],
+                "The probe does not ask 10.0.0.1 for 60 s more, because it did not answer while it "
+                "was alive.",
+            ),
+        )
+        self.assertEqual(
+            said(state="unable", problem="eth0 is down"),
+            (
+                [Note("no probe: eth0 is down")],
+                "The probe cannot ask 10.0.0.1: eth0 is down.",
+            ),
+        )
+        self.assertEqual(
+            said(state="arming"), ([], "10.0.0.1 has begun to answer the probe every 5 ms.")
+        )
+        self.assertEqual(
+            said(state="lost"), ([], "10.0.0.1 does not answer the probe, and a witness does.")
+        )
 
     def test_formNotes(self) -> None:
         """

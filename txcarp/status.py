@@ -229,6 +229,25 @@ class ProbeStatus:
     problem: str = ""
     delay: float = 0.0
 
+    @property
+    def canAct(self) -> bool:
+        """
+        Whether this host takes over if the other one no longer answers.
+        """
+        return self.state == "armed" and bool(self.witnesses)
+
+    def note(self) -> Note | None:
+        """
+        Return, for a table, why the probe cannot act; C{None} if it can, or soon will.
+        """
+        if self.state == "armed" and not self.witnesses:
+            return Note("no witness answers the probe")
+        if self.state == "searching":
+            return Note(f"{self.master} does not answer the probe")
+        if self.state == "suspended":
+            return Note("probe suspended", self.suspended)
+        return Note(f"no probe: {self.problem}") if self.state == "unable" else None
+
     def explain(self) -> str:
         """
         Return the state as a sentence.
@@ -244,7 +263,7 @@ class ProbeStatus:
                 )
             case "lost":
                 return f"{who} does not answer the probe, and a witness does."
-            case "armed" if self.witnesses:
+            case "armed" if self.canAct:
                 return (
                     f"{who} answers the probe {every}. If it no longer does and "
                     f"{' or '.join(self.witnesses)} still answers, this host takes over within "
@@ -439,6 +458,7 @@ class Status:
                 notes.append(Note("took over because of a silent side"))
         notes += [one.note() for one in self.holds]
         notes += [Note(f"also {form}") for form in self.forms[1:]]
+        notes += [note for note in (probe.note() for probe in self.probes) if note is not None]
         notes += [Note(f"{peer.source} not changed") for peer in self.peers if peer.isBehind]
         if not self.running:
             notes.append(Note("not running"))
@@ -464,7 +484,7 @@ class Status:
             if check.health != "good":
                 yield f"Check {check.name} is {check.health} ({check.consequence}): {check.text}"
         for probe in self.probes:
-            if probe.state != "armed" or not probe.witnesses:
+            if not probe.canAct:
                 yield probe.explain()
         for step in self.steps:
             if step.state not in (StepState.WAITING, StepState.ACQUIRED):

@@ -561,7 +561,7 @@ GROUP_METRICS = (
         _GAUGE,
         "Whether this backup takes over if the host of the master no longer answers (1), or not "
         "(0): the host does not always answer, or no witness does.",
-        _probes(lambda probe: probe.state == "armed" and bool(probe.witnesses)),
+        _probes(lambda probe: probe.canAct),
         ("master",),
     ),
     GroupMetric(
