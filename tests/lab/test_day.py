@@ -210,7 +210,7 @@ class DayTests(FamilyTestCase):
                 host.node.plugIn()
                 await self.begin(host)
                 return []
-            case ["kill", "-9", "$(pidof", "txcarp)"]:
+            case ["pkill", "-9", "-x", "txcarp"]:
                 await self.stopped(self.running.pop(step.host), signal.SIGKILL)
                 return []
             case ["ping", address]:
