@@ -18,6 +18,8 @@ from tests.machines import roots
 _NEEDS = {
     "units": (),
     "deaths": (),
+    "newcomer": (),
+    "playbook": (),
     "containers": (("podman", "podman"), ("crun", "crun")),
 }
 

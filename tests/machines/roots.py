@@ -113,14 +113,23 @@ def wheels(release: Suite, work: Path) -> Path:
     pip = (sys.executable, "-m", "pip", "--quiet", "--quiet")
     _run(*pip, "wheel", "--no-deps", f"--wheel-dir={found}", str(sources(work / "wheel-source")))
     [own] = found.glob("txcarp-*.whl")
+    # What builds a wheel from a copy of the sources comes from the network, too.
+    download(release, found, str(own), "setuptools>=68", "wheel")
+    return found
+
+
+def download(release: Suite, directory: Path, *names: str) -> None:
+    """
+    Get packages, and what they need, for the Python of a release.
+
+    @param directory: Where they are put.
+    """
     machine = os.uname().machine
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(17, 37)]
     platforms.append(f"--platform=manylinux2014_{machine}")
     target = ("--only-binary=:all:", f"--python-version={release.python}", *platforms)
-    # What builds a wheel from a copy of the sources comes from the network, too.
-    wanted = (str(own), "setuptools>=68", "wheel")
-    _run(*pip, "download", f"--dest={found}", *target, *wanted)
-    return found
+    pip = (sys.executable, "-m", "pip", "--quiet", "--quiet", "download")
+    _run(*pip, f"--dest={directory}", *target, *names)
 
 
 def install(root: Path, found: Path) -> None:
