@@ -3,13 +3,14 @@ Make the Debian package in a fresh Debian 13, and try it in another one; then tr
 fresh Debian 12: C{python -m tests.package}.
 
 The systems are made by C{mmdebstrap}, which needs a mirror of Debian, and either root or the right
-to make user namespaces.  Pip, in Debian 12, needs PyPI.  Nothing of this machine is changed, and
-nothing remains but the packages, in the directory that C{--keep} names.
+to make user namespaces.  Pip needs PyPI.  Nothing of this machine is changed, and nothing remains
+but the packages, in the directory that C{--keep} names.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ diff /tmp/before /tmp/after
 #: Tries the wheel in C{/work}, in a virtual environment.
 _TRY_WHEEL = """
 python3 -m venv /opt/txcarp
-/opt/txcarp/bin/pip install --quiet /work/*.whl
+/opt/txcarp/bin/pip install --no-index --find-links /work txcarp
 export PATH=/opt/txcarp/bin:$PATH
 pip list
 twistd --help | grep txcarp
@@ -115,6 +116,18 @@ def system(suite: str, packages: str, work: Path, script: str) -> None:
     )
 
 
+def download(directory: Path) -> None:
+    """
+    Download what the wheel in a directory needs in Debian 12.
+
+    @raise subprocess.CalledProcessError: If that fails.
+    """
+    platforms = [f"--platform=manylinux{one}_{os.uname().machine}" for one in ("2014", "_2_28")]
+    wheels = ("--only-binary=:all:", "--python-version=3.11", f"--dest={directory}")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", *platforms, *wheels]
+    subprocess.run([*command, *map(str, directory.glob("txcarp-*.whl"))], check=True)
+
+
 def stage(title: str) -> None:
     """
     Say what begins.
@@ -149,7 +162,8 @@ def main(arguments: Sequence[str]) -> int:
             system("trixie", "ifupdown,iproute2,man-db,nftables,systemd,ucarp", trying, _TRY)
             shutil.copytree(sources / "packaging" / "debian", venv / "debian")
             stage("Debian 12: trying the wheel")
-            tools = "ca-certificates,iproute2,nftables,procps,python3-venv"
+            download(venv)
+            tools = "iproute2,nftables,procps,python3-venv"
             system("bookworm", tools, venv, _TRY_WHEEL)
         except subprocess.CalledProcessError as error:
             stage(f"failed: {error}")
