@@ -17,7 +17,7 @@ from tests.doctor.case import OTHER, host, link, path
 from txcarp.commands.doctor import main
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.doctor import examination
-from txcarp.doctor.facts import Facts
+from txcarp.doctor.facts import Daemon, Facts
 
 FILE = """
 [defaults]
@@ -106,6 +106,9 @@ class DoctorTests(SynchronousTestCase):
         self.assertEqual(self.run_(*config)[0], 2)
         self.facts = Facts(host(), [path()], ["x"])
         self.assertEqual(self.run_(*config)[0], 3)
+        daemons = {("eth0", 7): (Daemon("txcarp", 5, None, 0),)}
+        self.facts = Facts(host(daemons=daemons), [path()])
+        self.assertEqual(self.run_(*config)[0], 0)
         self.facts = Facts(host(), [path(partners=[])])
         status, output, _ = self.run_(*config, "--json")
         self.assertEqual(status, 3)

@@ -17,7 +17,7 @@ from tests.doctor.case import (
     path,
 )
 from txcarp.doctor.examination import judge
-from txcarp.doctor.facts import Facts, PathFacts
+from txcarp.doctor.facts import Daemon, Facts, PathFacts
 from txcarp.doctor.packet import Seen
 from txcarp.doctor.report import asJSON, text
 
@@ -80,6 +80,18 @@ class ReportTests(JudgeCase):
         self.assertTrue(said.endswith("\n1 trouble found."))
         said = self.say(path(answers={}))
         self.assertIn("  Do this: txcarp doctor\n           # there: it names the rule\n", said)
+
+    def test_advice(self) -> None:
+        """
+        Advice is no trouble.
+        """
+        daemons = {("eth0", 7): (Daemon("txcarp", 5, None, 0),)}
+        facts = Facts(host(daemons=daemons), [path()])
+        said = text(facts, judge(facts), ())
+        self.assertIn("not locked. [unlocked-memory, advice]", said)
+        self.assertTrue(said.endswith("\nNo trouble found."))
+        [complaint] = json.loads(asJSON(facts, judge(facts), ()))["complaints"]
+        self.assertTrue(complaint["is_advice"])
 
     def test_untested(self) -> None:
         """

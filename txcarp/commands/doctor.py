@@ -41,8 +41,8 @@ Without the other host, this listens for some seconds, asks the neighbours, and
 reads interfaces, addresses and firewall rules. Requires root, or CAP_NET_RAW
 and CAP_NET_ADMIN; without them it says what it could not test.
 
-Exit status: 0 if all is well; 1 for a wrong command line or file; 2 if trouble
-was found; 3 if none was, but something was not tested.
+Exit status: 0 if all is well, but for advice; 1 for a wrong command line or
+file; 2 if trouble was found; 3 if none was, but something was not tested.
 """
 
 _FILE = "/etc/txcarp/txcarp.toml"
@@ -145,7 +145,9 @@ def _examine(
     untested = list(examination.untestedIn(facts))
     show = report.asJSON if options.json else report.text
     print(show(facts, complaints, untested))
-    return TROUBLE if complaints else UNTESTED if untested else WELL
+    if not all(one.isAdvice for one in complaints):
+        return TROUBLE
+    return UNTESTED if untested else WELL
 
 
 def _ucarpOptions(options: argparse.Namespace) -> list[str]:

@@ -49,6 +49,10 @@ class Ailment(enum.Enum):
     CLOCKS_APART = "clocks-apart"
 
 
+#: What a group can live with: a container without further rights has it for ever, say.
+_ADVICE = frozenset((Ailment.UNLOCKED_MEMORY,))
+
+
 @attrs.frozen
 class Complaint:
     """
@@ -68,6 +72,13 @@ class Complaint:
     cause: str
     commands: tuple[str, ...] = ()
     peer: str = ""
+
+    @property
+    def isAdvice(self) -> bool:
+        """
+        Whether the hosts of the group do what they should all the same.
+        """
+        return self.ailment in _ADVICE
 
 
 def titleOf(group: VirtualHostConfiguration) -> str:

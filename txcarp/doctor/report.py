@@ -36,7 +36,7 @@ def text(facts: Facts, complaints: Sequence[Complaint], untested: Sequence[str])
     for complaint in complaints:
         about = " ".join(filter(None, (complaint.group, complaint.interface)))
         where = f"{about}: " if about else ""
-        lines += ["", *_wrapped(f"{where}{complaint.seen}. [{complaint.ailment.value}]", "", "  ")]
+        lines += ["", *_wrapped(f"{where}{complaint.seen}. {_label(complaint)}", "", "  ")]
         lines += _wrapped(f"{complaint.cause}.", "  Likely cause: ", "    ")
         lines += _commands(complaint)
     if untested:
@@ -44,11 +44,17 @@ def text(facts: Facts, complaints: Sequence[Complaint], untested: Sequence[str])
         for one in untested:
             lines += _wrapped(one, "  - ", "    ")
     lines.append("")
-    if complaints:
-        lines.append(f"{_count(len(complaints), 'trouble')} found.")
+    troubles = sum(not one.isAdvice for one in complaints)
+    if troubles:
+        lines.append(f"{_count(troubles, 'trouble')} found.")
     else:
         lines.append("No trouble found" + (" in what was tested." if untested else "."))
     return "\n".join(lines)
+
+
+def _label(complaint: Complaint) -> str:
+    name = complaint.ailment.value
+    return f"[{name}, advice]" if complaint.isAdvice else f"[{name}]"
 
 
 def _commands(complaint: Complaint) -> Iterator[str]:
@@ -75,6 +81,7 @@ def document(
         "complaints": [
             {
                 "ailment": one.ailment.value,
+                "is_advice": one.isAdvice,
                 "group": one.group or None,
                 "interface": one.interface or None,
                 "peer": one.peer or None,
