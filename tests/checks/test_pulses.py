@@ -4,6 +4,7 @@ Tests for L{txcarp.checks.pulses} and L{txcarp.checks.masterpulse}: what is aske
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -388,6 +389,34 @@ class PulsesTests(SynchronousTestCase):
         self.join()
         self.assertEqual(self.asked(4.9), [])
         self.assertNotEqual(self.asked(0.2), [])
+
+    def test_manySuspended(self) -> None:
+        """
+        Only so many hosts are remembered for that, the newest ones.
+        """
+        for number in range(65):
+            self.host.pulses.suspend("eth0", bytes((10, 99, 0, 1 + number)), 60.0)
+        self.join(master=bytes((10, 99, 0, 65)))
+        self.assertEqual(self.asked(1.0), [])
+        self.join(master=MASTER)
+        self.assertNotEqual(self.asked(1.0), [])
+
+    def test_someWitnesses(self) -> None:
+        """
+        If the kernel has no room for all witnesses, the others remain.
+        """
+        follow = FakePolling.follow
+
+        def limited(polling: FakePolling, addresses: Iterable[bytes]) -> None:
+            several = list(addresses)
+            if OTHER in several:
+                raise OSError(105, "too many neighbours are asked at once")
+            follow(polling, several)
+
+        self.patch(FakePolling, "follow", limited)
+        pulse = self.armed(witnesses=(GATEWAY, OTHER))
+        self.segment.advance(2 * EVERY)
+        self.assertEqual(pulse.status().witnesses, ["10.99.0.254"])
 
     def test_listenerFails(self) -> None:
         """

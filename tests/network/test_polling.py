@@ -13,6 +13,7 @@ from tests.network.test_neighbours import GATEWAY, GATEWAY6, OWN, NeighboursTest
 from tests.testbed.fixture import until
 from txcarp.interfaces import IPolling
 from txcarp.network.frames import BROADCAST
+from txcarp.network.interfaceport import openFrameSocket
 from txcarp.network.polling import Polling
 from txcarp.network.socketfilter import MOST_ANSWERS
 from txcarp.protocol.family import Family
@@ -171,6 +172,16 @@ class PollingTests(NeighboursTestCase):
         """
         error = self.assertRaises(OSError, self.neighbours.poll, "eth9", Family.IPV4)
         self.assertEqual(error.strerror, "there is no interface eth9")
+
+    def test_gone(self) -> None:
+        """
+        If the interface goes while the socket is opened, the socket is closed again.
+        """
+        with self.node.inside():
+            sock = openFrameSocket("eth0")
+        arguments = sock, Family.IPV4, lambda *question: (b"", b"")
+        self.assertRaises(OSError, Polling, "eth9", *arguments)
+        self.assertEqual(sock.fileno(), -1)
 
     async def test_down(self) -> None:
         """

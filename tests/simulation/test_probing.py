@@ -484,6 +484,15 @@ class FamilyTests(ProbeTestCase):
         self.segment.run(SOON)
         self.assertEqual((self.segment.masters(), self.reason(b)), ([b], Reason.VANISHED))
 
+    def test_anyFamily(self) -> None:
+        """
+        One family is enough where its silence is.
+        """
+        a, b = self.group(0, 20, addresses=self.BOTH, assign=True, anyFamily=True)
+        self.patch(a, "linkLocal", lambda: b"\0" * 16)
+        self.segment.run(SOON)
+        self.assertEqual(self.reason(b), Reason.VANISHED)
+
     def test_oneHeard(self) -> None:
         """
         A family in which the master is not heard any more does not count.
