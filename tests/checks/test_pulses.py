@@ -231,6 +231,19 @@ class PulsesTests(SynchronousTestCase):
         self.segment.advance(ROUND + 2 * EVERY)
         self.assertEqual((self.told, pulse.lacksWitness), (["one", "one"], False))
 
+    def test_answeredBefore(self) -> None:
+        """
+        What a witness answered to others, before it was asked, does not count.
+        """
+        pulse = self.armed()
+        self.segment.advance(2 * EVERY)
+        polling = self.host.pulses._pollings["eth0", Family.IPV4]
+        polling.ask(GATEWAY, ())
+        self.segment.advance(EVERY)
+        del self.neighbours.answering[GATEWAY]
+        self.segment.advance(ROUND)
+        self.assertEqual(pulse.status().witnesses, [])
+
     def test_rarely(self) -> None:
         """
         A host that does not answer is asked more and more rarely.
