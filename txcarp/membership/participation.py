@@ -414,7 +414,8 @@ class Participation:
                     candidate.decide(event)
                     self.draining.returned()
                 case events.MasterVanished():
-                    if self.probing.losses:  # it may have been heard meanwhile
+                    # It may have been heard meanwhile.
+                    if self.probing.losses and not self.holds:
                         candidate.decide(event)
                 case events.Claimed():
                     if not self.holds:
