@@ -16,7 +16,9 @@ _CHANGE = "Switching to state: MASTER"
 _BOTH = f"{1 << 12 | 1 << 13:016x}"
 
 #: The options of a group with a number of its own, and the same password.
-_OPTIONS = "OPTIONS=-i eth0 -s {address} -v 8 -a 10.99.0.108/24 --assign -z\n"
+_OPTIONS = (
+    "OPTIONS=-i eth0 -s {address} -v 8 -a 10.99.0.108/24 --assign -z -u /etc/txcarp/up\n"
+)
 
 
 class ServiceTests(MachineTestCase):
@@ -201,11 +203,14 @@ class ServiceTests(MachineTestCase):
 
     async def test_template(self) -> None:
         """
-        C{txcarp@.service} runs a group with the command line of ucarp, beside the other unit.
+        C{txcarp@.service} runs a group with the command line of ucarp, beside the other unit.  Its
+        scripts have the capabilities of the unit.
         """
         machine = await self.master()
         options = _OPTIONS.format(address=machine.host.address)
         await machine.write("/etc/txcarp/mail.conf", options)
+        script = "#!/bin/sh\ngrep ^Cap /proc/self/status >/var/lib/txcarp-mail/capabilities\n"
+        await machine.write("/etc/txcarp/up", script, 0o755)
         await machine.write("/etc/txcarp/mail.password", "not a secret\n", 0o600)
         await machine.run("systemctl", "start", "txcarp@mail")
 
@@ -215,6 +220,8 @@ class ServiceTests(MachineTestCase):
         await self.eventually(isMaster, "it is master")
         control = "/run/txcarp-mail/control.sock"
         self.assertIn("eth0:8", await machine.run("txcarp", "status", "--control", control))
+        scripts = await machine.run("cat", "/var/lib/txcarp-mail/capabilities")
+        self.assertIn(f"CapEff:\t{_BOTH}", scripts)
         await machine.run("systemctl", "stop", "txcarp@mail")
         self.assertNotIn("10.99.0.108/24", machine.addresses)
         self.assertEqual(await machine.property("txcarp", "ActiveState"), "active")
