@@ -199,7 +199,7 @@ def sharedAddress(
             )
     networks = present.get(interface, ())
     for one in networks:
-        if _isIn(one, address.packed):
+        if one.covers(address.packed):
             if "/" not in text:
                 return attrs.evolve(address, prefixLength=one.prefixLength)
             return address
@@ -371,13 +371,6 @@ def _create(path: str, text: str, mode: int) -> None:
     except OSError as error:
         os.unlink(path)
         raise Refused(f"{path}: {error.strerror}") from None
-
-
-def _isIn(network: InterfaceAddress, packed: bytes) -> bool:
-    if len(network.local) != len(packed):
-        return False
-    hostBits = 8 * len(packed) - network.prefixLength
-    return not (int.from_bytes(network.local) ^ int.from_bytes(packed)) >> hostBits
 
 
 def _quoted(text: str) -> str:

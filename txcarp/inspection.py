@@ -236,14 +236,7 @@ def _fits(address: VirtualAddress, near: Sequence[InterfaceAddress], assign: boo
     if not any(len(one.local) == len(address.packed) for one in near):
         # The interface needs no address of its own; the prefix of this one makes its network.
         return assign and address.prefixLength < 8 * len(address.packed)
-    return any(_isIn(one, address.packed) for one in near)
-
-
-def _isIn(network: InterfaceAddress, packed: bytes) -> bool:
-    if len(network.local) != len(packed):
-        return False
-    hostBits = 8 * len(packed) - network.prefixLength
-    return not (int.from_bytes(network.local) ^ int.from_bytes(packed)) >> hostBits
+    return any(one.covers(address.packed) for one in near)
 
 
 def _networks(near: Sequence[InterfaceAddress]) -> str:

@@ -120,13 +120,21 @@ class InterfaceAddress:
         """
         return bool(self.flags & _IFA_F_DEPRECATED)
 
+    def covers(self, packed: bytes) -> bool:
+        """
+        Whether a packed address is in the network of this one.
+        """
+        if len(packed) != len(self.local):
+            return False
+        hostBits = 8 * len(packed) - self.prefixLength
+        return not (int.from_bytes(self.local) ^ int.from_bytes(packed)) >> hostBits
+
     def sharesNetwork(self, other: InterfaceAddress) -> bool:
         """
         Whether both are addresses of one network on one interface.
         """
-        hostBits = 8 * len(self.local) - self.prefixLength
         return (self.index, self.family, self.prefixLength) == (
             other.index,
             other.family,
             other.prefixLength,
-        ) and not (int.from_bytes(self.local) ^ int.from_bytes(other.local)) >> hostBits
+        ) and self.covers(other.local)

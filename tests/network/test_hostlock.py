@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import txcarp
 from txcarp.network import hostlock
-from txcarp.network.hostlock import AlreadyRunning, HostLock, awaitPredecessor
+from txcarp.network.hostlock import AlreadyRunning, HostLock, awaitPredecessor, holder
 
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
@@ -93,6 +93,15 @@ class HostLockTests(SynchronousTestCase):
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
         self.hear(process, "marked")
+
+    def test_asked(self) -> None:
+        """
+        Anybody can ask for the process that holds the lock.
+        """
+        self.assertIsNone(holder(self.interface, 7))
+        self.lock()
+        self.assertEqual(holder(self.interface, 7), os.getpid())
+        self.assertIsNone(holder(self.interface, 8))
 
     def test_thisProcess(self) -> None:
         """

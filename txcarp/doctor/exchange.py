@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from txcarp.addresses import textOf
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -18,7 +18,7 @@ from txcarp.doctor.correspondence import Correspondence
 from txcarp.doctor.ears import Enquiry, Voice
 from txcarp.doctor.facts import HostFacts, PathFacts
 from txcarp.doctor.packet import NO_GROUP, Kind, vhidIn
-from txcarp.links import InterfaceAddress, Link
+from txcarp.links import Link
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
 from txcarp.protocol.envelope import Packet
@@ -230,7 +230,7 @@ class _Session:
                 if familyOf(address.packed) is one.family
             ]
             for address in (*one.others(), *virtual):
-                if _isNear(address, near):
+                if isLinkLocal(address) or any(network.covers(address) for network in near):
                     enquiry.ask(source, address)
 
     def _listen(self, seconds: float) -> None:
@@ -303,18 +303,6 @@ class _Session:
             sorted(asked & set(one.others())),
             {key: owners for key, owners in answers.items() if key in wanted},
         )
-
-
-def _isNear(address: bytes, near: Iterable[InterfaceAddress]) -> bool:
-    """
-    Whether an address is in a network of an interface.
-    """
-    for one in near:
-        if len(one.local) == len(address):
-            hostBits = 8 * len(address) - one.prefixLength
-            if not (int.from_bytes(one.local) ^ int.from_bytes(address)) >> hostBits:
-                return True
-    return isLinkLocal(address)
 
 
 def _clock() -> int:

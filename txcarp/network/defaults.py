@@ -97,15 +97,7 @@ def sourceOn(
         raise ValueError(f"{interface} has no IPv4 address that this host alone has")
 
     def order(address: InterfaceAddress) -> tuple[bool, int]:
-        near = any(_isIn(address, one.packed) for one in addresses)
+        near = any(address.covers(one.packed) for one in addresses)
         return not near, address.flags & IFA_F_SECONDARY
 
     return min(own, key=order).local
-
-
-def _isIn(address: InterfaceAddress, packed: bytes) -> bool:
-    """
-    Whether a packed IPv4 address is in the network of an address of this host.
-    """
-    hostBits = 32 - address.prefixLength
-    return not (int.from_bytes(address.local) ^ int.from_bytes(packed)) >> hostBits
