@@ -142,6 +142,26 @@ class PairTests(ProbeTestCase):
         self.segment.run(3.0)
         self.assertEqual((self.segment.masters(), self.states(b)), ([a], ["armed"]))
 
+    def test_spoofed(self) -> None:
+        """
+        Whoever answers for a host that is gone, an attacker or a gateway that answers for
+        everybody: the dead time counts.
+        """
+        for hardware in (b"\2\0\0\0\0\x66", b"\2\0" + parseIPv4(GATEWAY)):
+            self.segment = Segment()
+            self.gateway = self.segment.add(GATEWAY)
+            a, b = self.group(0, 20)
+            self.assertEqual(self.states(b), ["armed"])
+            host: Any = b.virtualHost
+            host._platform.neighbours.answering[parseIPv4(a.source)] = hardware
+            gone = a.source
+            a.powerOff()
+            a.source = "10.99.0.9"  # so that the answer is that of the other one
+            self.segment.run(1.9)
+            self.assertEqual(self.segment.masters(), [], gone)
+            self.segment.run(1.3)
+            self.assertEqual((self.segment.masters(), self.reason(b)), ([b], Reason.SILENCE))
+
     def test_killed(self) -> None:
         """
         The kernel of a daemon that is dead answers.  The probe has no say then.
