@@ -28,6 +28,7 @@ from typing import Any
 import attrs
 
 from tests.lab.daemons import environment, programPath
+from txcarp.daemon.capabilities import IPC_LOCK
 from txcarp.testbed import Node, Testbed
 from txcarp.testbed.namespaces import enable
 from txcarp.testbed.program import TXCARP
@@ -720,11 +721,15 @@ def available() -> list[Ailing]:
     return [one for one in AILMENTS if all(map(programPath, one.programs))]
 
 
-def _isRoot() -> bool:
+def _mayLockMemory() -> bool:
     """
-    Whether this process is root of the machine, and not only of a user namespace.
+    Whether daemons may lock their memory here: not in a container without that right, and not as
+    root of a user namespace only.
     """
-    return Path("/proc/self/uid_map").read_text().split()[:2] == ["0", "0"]
+    status = Path("/proc/self/status").read_text()
+    capabilities = int(status.partition("CapEff:")[2].split()[0], 16)
+    isRoot = Path("/proc/self/uid_map").read_text().split()[:2] == ["0", "0"]
+    return isRoot and bool(capabilities >> IPC_LOCK & 1)
 
 
 def wrong(one: Ailing, mend: bool = False) -> str:
@@ -742,8 +747,8 @@ def wrong(one: Ailing, mend: bool = False) -> str:
             check()
         for name, expected in (("left", one.left), ("right", one.right)):
             found = {complaint["ailment"] for complaint in said[name]["complaints"]}
-            if not _isRoot() and not expected:
-                found.discard(_ADVICE)  # root of a user namespace only may not lock memory
+            if not _mayLockMemory() and not expected:
+                found.discard(_ADVICE)
             if found != set(expected):
                 return (
                     f"{name} found {sorted(found)}, and not {sorted(expected)}: "
