@@ -112,8 +112,10 @@ class NewcomerTests(MachineTestCase):
             if line.shows == _PAGE:
                 working = typed
             transcript.append(f"{line.host}# {command}\n{output}")
-        (roots.CACHE / "newcomer.txt").write_text("".join(transcript))
+        path = roots.CACHE / "newcomer.txt"
+        path.write_text("".join(transcript))
         took = working / _TYPED
+        self.report(f"{path} has all of it")
         self.report(
             f"{working} characters are typed until both work ({took:.0f} s), waited {waited:.0f} s"
         )
