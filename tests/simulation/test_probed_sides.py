@@ -73,6 +73,17 @@ class ProbedSidesTests(SidesTestCase):
         self.sides.run(16 * EVERY)
         self.assertMaster(1)
 
+    def test_unread(self) -> None:
+        """
+        A set that still has packets to read asks again in a moment.
+        """
+        first, second = self.build(**PROBED)
+        until = self.sides.clock.seconds() + 5 * EVERY
+        second.hasUnread = lambda side: self.sides.clock.seconds() < until  # type: ignore[method-assign]
+        first.powerOff()
+        self.sides.run(0.2)
+        self.assertMaster(1)
+
     def test_lacking(self) -> None:
         """
         A set that cannot be master does not take over.

@@ -469,11 +469,12 @@ class SeveralTests(ProbeTestCase):
 
     def test_successor(self) -> None:
         """
-        After a take-over, the next backup probes the new master.
+        After a take-over, the next backup probes the new master, as soon as it hears it.
         """
         a, b, c = self.group(0, 10, 110)
         a.powerOff()
-        self.segment.run(8)
+        self.segment.run(1)
+        self.assertEqual((self.segment.masters(), self.states(c)), ([b], ["armed"]))
         b.powerOff()
         self.segment.run(SOON + 2 * EVERY)
         self.assertEqual((self.segment.masters(), self.reason(c)), ([c], Reason.VANISHED))
