@@ -22,10 +22,10 @@ from pathlib import Path
 from tests.package.distributions import build, copyTree
 from txcarp import __version__
 
-#: Makes the packages of what is in C{/work}, and looks for mistakes in them.  They are not for
+#: Makes the packages of what is in C{/try}, and looks for mistakes in them.  They are not for
 #: Debian's own archive, so that no bug of Debian asks for them.
 _BUILD = f"""
-cd /work
+cd /try
 mv txcarp-{__version__}.tar.gz result/txcarp_{__version__}.orig.tar.gz
 cd result
 tar -xf txcarp_{__version__}.orig.tar.gz
@@ -37,17 +37,17 @@ lintian --allow-root --info --fail-on error,warning \
     --suppress-tags initial-upload-closes-no-bugs *.changes
 """
 
-#: Tries the packages in C{/work}, and looks for what remains of them.  First, they come and go, so
+#: Tries the packages in C{/try}, and looks for what remains of them.  First, they come and go, so
 #: that what they depend on is there before and after.
 _TRY = """
 files() {
-    find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /work \\
+    find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /try \\
         -o -path /tmp -o -name '*ucarp*' -o -path /var/lib/dpkg -o -path /var/lib/apt \\
         -o -path /var/cache -o -path /var/log \\
         -o -name __pycache__ -o -name dropin.cache \\) -prune \\
         -o -printf '%p %y %m %u %g %l\\n' | sort
 }
-cd /work
+cd /try
 apt-get --quiet --yes --no-install-recommends install ./*.deb
 apt-get --quiet --yes purge txcarp python3-txcarp txcarp-doc
 files > /tmp/before
@@ -76,16 +76,16 @@ files > /tmp/after
 diff /tmp/before /tmp/after
 """
 
-#: Tries the wheel in C{/work}, in a virtual environment.
+#: Tries the wheel in C{/try}, in a virtual environment.
 _TRY_WHEEL = """
 python3 -m venv /opt/txcarp
-/opt/txcarp/bin/pip install --no-index --find-links /work txcarp
+/opt/txcarp/bin/pip install --no-index --find-links /try txcarp
 export PATH=/opt/txcarp/bin:$PATH
 pip list
 twistd --help | grep txcarp
 txcarp --version
 txcarp demo --once
-sh -x /work/debian/tests/failover
+sh -x /try/debian/tests/failover
 """
 
 
@@ -95,8 +95,8 @@ def system(suite: str, packages: str, work: Path, script: str) -> None:
 
     @param suite: The release of Debian.
     @param packages: What it has besides Debian's essential packages, separated by commas.
-    @param work: A directory that is copied to C{/work} there.  What the script leaves in
-        C{/work/result} is in its C{result} afterwards.
+    @param work: A directory that is copied to C{/try} there.  What the script leaves in
+        C{/try/result} is in its C{result} afterwards.
     @raise subprocess.CalledProcessError: If a command of the script fails.
     """
     (work / "result").mkdir()
@@ -105,10 +105,10 @@ def system(suite: str, packages: str, work: Path, script: str) -> None:
         [
             *("mmdebstrap", "--quiet", "--variant=minbase", "--format=null"),
             f"--include={packages}",
-            '--customize-hook=mkdir "$1/work"',
-            f"--customize-hook=sync-in {work} /work",
-            '--customize-hook=chroot "$1" sh /work/script',
-            f"--customize-hook=sync-out /work/result {work / 'result'}",
+            '--customize-hook=mkdir "$1/try"',
+            f"--customize-hook=sync-in {work} /try",
+            '--customize-hook=chroot "$1" sh /try/script',
+            f"--customize-hook=sync-out /try/result {work / 'result'}",
             *(suite, "-"),
         ],
         stdin=subprocess.DEVNULL,
