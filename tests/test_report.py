@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import report
+from benchmarks.scenes import FAULTS
 
 _DOCUMENT = Path(report.__file__).parent.parent / "docs" / "measurements.rst"
 
@@ -75,6 +76,12 @@ class DocumentTests(SynchronousTestCase):
     """
     The chapter.
     """
+
+    def test_everyFault(self) -> None:
+        """
+        Every fault that is measured has words for people.
+        """
+        self.assertEqual(set(report._FAULTS), {fault.name for fault in FAULTS})
 
     def test_made(self) -> None:
         """
