@@ -33,7 +33,7 @@ from benchmarks.contestants import ASSIGNING, strike
 from benchmarks.measuring import execute, expectPositive, say, until, verdict
 from benchmarks.scenes import ADDRESSES
 from tests.lab.daemons import Daemon
-from txcarp.client import Client
+from txcarp.operate.client import Client
 from txcarp.testbed import Testbed
 
 #: Seconds until the daemons have settled.

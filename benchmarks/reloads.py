@@ -42,8 +42,8 @@ from tests.lab.daemons import Daemon
 from tests.lab.holders import Holders
 from tests.lab.wire import Wire
 from tests.simulation.edits import CHANGING, POOL, RESULTS, STEADY, Edit, Editor
-from txcarp.client import Client, ControlError
 from txcarp.clock.monotonic import MonotonicClock
+from txcarp.operate.client import Client, ControlError
 from txcarp.testbed import Node, Testbed
 from txcarp.testbed.pinger import Pinger, openPingSocket
 from txcarp.testbed.program import TXCARP

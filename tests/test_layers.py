@@ -44,7 +44,7 @@ LAYERS = (
     ("txcarp.service",),
     ("txcarp.testing",),
     ("txcarp.configuration",),
-    ("txcarp.client", "txcarp.operate"),
+    ("txcarp.operate",),
     ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
     ("txcarp.livescreen",),
     ("txcarp.observer",),

@@ -29,7 +29,6 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{commands}: the C{txcarp} command.
   - C{daemon}: the process around the service.
   - C{operate}: how a running process is asked and told.
-  - C{client}: the other side of that, for commands and other programs.
   - C{clock}: time.
   - C{logs}: logs that never make the process wait.
   - C{guard}: gives back what a process holds when it dies or hangs.
@@ -137,6 +136,10 @@ if TYPE_CHECKING:
     from txcarp.network.sockets import MissingCapability as MissingCapability
     from txcarp.occurrences import Occurrence as Occurrence
     from txcarp.occurrences import OccurrenceKind as OccurrenceKind
+    from txcarp.operate.client import Client as Client
+    from txcarp.operate.client import ControlError as ControlError
+    from txcarp.operate.client import NoDaemon as NoDaemon
+    from txcarp.operate.client import NotPermitted as NotPermitted
     from txcarp.operate.resource import ControlResource as ControlResource
     from txcarp.platform import LinuxPlatform as LinuxPlatform
     from txcarp.protocol.actor import Actor as Actor
@@ -190,9 +193,11 @@ _MODULES = {
     "CheckPlugin": "txcarp.checks.plugins",
     "CheckStatus": "txcarp.status",
     "CommandCheck": "txcarp.checks.local",
+    "Client": "txcarp.operate.client",
     "Comparison": "txcarp.protocol.explain",
     "ConfigurationError": "txcarp.configuration.model",
     "ConfiguredStep": "txcarp.configuration.steps",
+    "ControlError": "txcarp.operate.client",
     "ControlResource": "txcarp.operate.resource",
     "Diagnosis": "txcarp.findings",
     "Dialect": "txcarp.protocol.dialect",
@@ -250,7 +255,9 @@ _MODULES = {
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
     "NetlinkStatus": "txcarp.status",
+    "NoDaemon": "txcarp.operate.client",
     "NotDrained": "txcarp.change",
+    "NotPermitted": "txcarp.operate.client",
     "Packet": "txcarp.protocol.envelope",
     "PastChange": "txcarp.status",
     "PeerStatus": "txcarp.status",

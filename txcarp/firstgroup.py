@@ -20,12 +20,12 @@ from contextlib import suppress
 import attrs
 
 from txcarp.addresses import VirtualAddress, parseVirtualAddress, textOf
-from txcarp.client import PORT
 from txcarp.configuration.file import readFile
 from txcarp.links import InterfaceAddress
 from txcarp.membership.reception import keyringOf
 from txcarp.netlink.blocking import BlockingNetlink
 from txcarp.observer import vrrp, wire
+from txcarp.operate.client import PORT
 from txcarp.protocol.advertisement import decode
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import isLinkLocal

@@ -163,7 +163,7 @@ class ImportTests(SynchronousTestCase):
         """
         A command that asks a running process needs none of them, except for a table on a terminal.
         """
-        self.assertEqual(self.imported("import txcarp.client, http.client"), [])
+        self.assertEqual(self.imported("import txcarp.operate.client, http.client"), [])
         for module in ("status", "explain", "ismaster", "demotion", "takeover", "reload"):
             self.assertEqual(self.imported(f"import txcarp.commands.{module}"), [])
         # Where no process answers, the exit status is 3.

@@ -23,10 +23,10 @@ from tests import crafted
 from tests.fakes import MemoryFile, runTo
 from tests.operate.running import RunningTestCase
 from txcarp.change import FileStatus, ReloadResult
-from txcarp.client import Client
 from txcarp.commands.explain import wrapped
 from txcarp.commands.main import COMMANDS
 from txcarp.commands.table import plainTable, row
+from txcarp.operate.client import Client
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.statestore import StateStore

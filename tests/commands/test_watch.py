@@ -23,9 +23,9 @@ from twisted.python.failure import Failure
 from tests.commands.test_asking import Terminal
 from tests.operate.running import RunningTestCase
 from tests.testbed.fixture import until
-from txcarp.client import ControlError, NoDaemon, NotPermitted
 from txcarp.commands.status import main
 from txcarp.commands.watch import watch
+from txcarp.operate.client import ControlError, NoDaemon, NotPermitted
 from txcarp.output import Output
 
 GONE = NoDaemon("no-daemon", "no txcarp answers on /x: start one")

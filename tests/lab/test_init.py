@@ -15,8 +15,8 @@ from twisted.internet.threads import deferToThread
 from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
 from txcarp import firstgroup
 from txcarp.addresses import parseVirtualAddress
-from txcarp.client import PORT
 from txcarp.firstgroup import Plan, Refused
+from txcarp.operate.client import PORT
 from txcarp.testbed.program import TXCARP
 
 

@@ -18,8 +18,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.fakes import FakePlatform, Journal, configured, runTo
-from txcarp.client import Client
 from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp.operate.client import Client
 from txcarp.operate.control import Control
 from txcarp.operate.server import ControlService
 from txcarp.service import CARPService

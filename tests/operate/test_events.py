@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakePlatform, Journal, configured
 from tests.operate.running import RunningTestCase
-from txcarp.client import Client, ControlError
 from txcarp.operate import events, streams
+from txcarp.operate.client import Client, ControlError
 from txcarp.operate.control import Control, Request, Streaming
 from txcarp.operate.documents import Answer
 from txcarp.operate.events import EventLog

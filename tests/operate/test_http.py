@@ -19,8 +19,8 @@ from twisted.web.server import Site
 
 from tests.operate.running import RunningTestCase
 from txcarp import ControlResource
-from txcarp.client import Client, NotPermitted
 from txcarp.operate import opening
+from txcarp.operate.client import Client, NotPermitted
 from txcarp.operate.connections import ACCEPTS, isOwnName
 from txcarp.operate.endpoints import ReadingService
 from txcarp.protocol.actor import Actor

@@ -1,6 +1,6 @@
 """
-Tests for L{txcarp.operate.server}, L{txcarp.operate.control} and L{txcarp.client}, with real
-sockets.
+Tests for L{txcarp.operate.server}, L{txcarp.operate.control} and L{txcarp.operate.client}, with
+real sockets.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tests import crafted
 from tests.fakes import FakePlatform, Journal, configured, runTo
 from tests.operate.running import RunningTestCase, shortDirectory
 from txcarp import __version__
-from txcarp.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.operate import connections, opening, server
 from txcarp.operate.acting import USUAL_WAIT
+from txcarp.operate.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.operate.connections import Channel, ControlFactory
 from txcarp.operate.control import Actor, Control, Request, Streaming
 from txcarp.operate.documents import SCHEMA, Answer
@@ -277,7 +277,7 @@ class ActingTests(RunningTestCase):
         os.chmod(self.path, 0o666)
         code = (
             "import os, sys; os.setuid(65534)\n"
-            "from txcarp.client import *\n"
+            "from txcarp.operate.client import *\n"
             "client = Client(sys.argv[1])\n"
             "print(client.group('web')['role'])\n"
             "try: client.demote('web', 'x', 1)\n"
@@ -289,7 +289,7 @@ class ActingTests(RunningTestCase):
         }
         done = await self.inThread(
             lambda: subprocess.run(
-                [sys.executable, "-c", "import txcarp.client, json, http.client\n" + code]
+                [sys.executable, "-c", "import txcarp.operate.client, json, http.client\n" + code]
                 + [self.path],
                 capture_output=True,
                 text=True,

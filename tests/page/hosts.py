@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from txcarp.client import Client
+from txcarp.operate.client import Client
 from txcarp.protocol.periods import Period, Who
 from txcarp.protocol.sealstate import SealState
 from txcarp.statefile import bootIdentity, encodeState, joinGroups

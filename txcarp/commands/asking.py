@@ -9,10 +9,10 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
-from txcarp.client import PATIENCE, PORT, Client, ControlError, NoDaemon, NotPermitted
 from txcarp.commands.arguments import CommandParser
 from txcarp.configuration.options import WRONG_USAGE
 from txcarp.configuration.places import CONTROL_SOCKET
+from txcarp.operate.client import PATIENCE, PORT, Client, ControlError, NoDaemon, NotPermitted
 
 #: The exit statuses, besides those of success and of a wrong command line.
 REFUSED, NO_DAEMON, NOT_PERMITTED = 2, 3, 4

@@ -56,7 +56,7 @@ def _groups(control: str) -> list[str]:
     """
     The names of the groups of a running txcarp; none if there is no answer.
     """
-    from txcarp.client import Client, ControlError
+    from txcarp.operate.client import Client, ControlError
 
     try:
         return [title(group) for group in Client(control, _PATIENCE).status()["groups"]]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
-from txcarp.client import NoDaemon
 from txcarp.commands.asking import EXIT_STATUS, asked, clientOf, parserFor
+from txcarp.operate.client import NoDaemon
 from txcarp.output import Output
 
 _DESCRIPTION = """\

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from txcarp.client import NoDaemon
 from txcarp.commands.asking import NOT_PERMITTED, REFUSED, asked, clientOf, parserFor
 from txcarp.configuration.options import WRONG_USAGE
+from txcarp.operate.client import NoDaemon
 
 _DESCRIPTION = """\
 Forget that the host with this address seals its advertisements. From then on,

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from txcarp.client import Client
 from txcarp.commands.asking import EXIT_STATUS, asked, clientOf, parserFor
 from txcarp.commands.table import plainTable, row, tableOf
+from txcarp.operate.client import Client
 
 _DESCRIPTION = """\
 Show the state of the groups that txcarp runs on this host: the role of this

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from txcarp.client import ControlError, NoDaemon
 from txcarp.commands.table import plainTable, row, tableOf
+from txcarp.operate.client import ControlError, NoDaemon
 from txcarp.output import Output
 
 if TYPE_CHECKING:

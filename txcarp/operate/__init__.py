@@ -19,4 +19,5 @@ In reading order:
   - C{server}: the socket.
   - C{endpoints}: where everybody may read.
   - C{resource}: the same for the site of another application.
+  - C{client}: the other side, for commands and other programs; it loads without Twisted.
 """

@@ -3,7 +3,7 @@ A client for a running txcarp, without Twisted.
 
 Other programs can use it, too::
 
-    from txcarp.client import Client
+    from txcarp import Client
 
     for group in Client().status()["groups"]:
         print(group["name"], group["role"])
