@@ -66,7 +66,7 @@ REAL_TIME = (
     "tests.observer.test_wire",
     "tests.clock.test_monotonic",
     "tests.test_reactors",
-    "tests.test_statestore",
+    "tests.state.test_store",
 )
 
 #: More failures than this are no accident.

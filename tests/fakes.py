@@ -29,8 +29,9 @@ from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import Lines, StateFile
-from txcarp.statestore import StateStore
+from txcarp.state.file import StateFile
+from txcarp.state.format import Lines
+from txcarp.state.store import StateStore
 from txcarp.testing import fakes as testing
 from txcarp.testing.fakes import (
     FakeAnnouncer,

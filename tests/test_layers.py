@@ -20,7 +20,7 @@ import txcarp
 #: import modules of its own package, and of lower layers.
 LAYERS = (
     ("txcarp.companion", "txcarp.guard.sentry", "txcarp.links", "txcarp.plugins"),
-    ("txcarp.protocol", "txcarp.statewriter"),
+    ("txcarp.protocol",),
     ("txcarp.addresses", "txcarp.bequest", "txcarp.change", "txcarp.findings"),
     ("txcarp.occurrences",),
     ("txcarp.status",),
@@ -32,9 +32,8 @@ LAYERS = (
     ("txcarp.configuration.model",),
     ("txcarp.configuration.settings",),
     ("txcarp.configuration.difference",),
-    ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.statefile", "txcarp.requests"),
+    ("txcarp.clock", "txcarp.logs", "txcarp.socketreader", "txcarp.state"),
     ("txcarp.guard", "txcarp.netlink"),
-    ("txcarp.statestore",),
     ("txcarp.network",),
     ("txcarp.checks",),
     ("txcarp.mastership",),

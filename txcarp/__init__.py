@@ -36,10 +36,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{network}: sockets, links and addresses of the kernel.
   - C{netlink}: the kernel's side of links and addresses.
   - C{socketreader}: reads a socket on the reactor.
-  - C{statestore}: what must be known after a restart.
-  - C{statefile}: the file of the state store.
-  - C{statewriter}: writes the file in a process of its own.
-  - C{requests}: requests to the process that uses a state file.
+  - C{state}: what must be known after a restart.
   - C{addresses}: addresses as people write them.
   - C{links}: links and addresses as the kernel describes them.
   - C{change}: a change of role, and the result of a script.
@@ -162,8 +159,8 @@ if TYPE_CHECKING:
     from txcarp.protocol.sealstate import SealState as SealState
     from txcarp.protocol.timing import Timing as Timing
     from txcarp.service import CARPService as CARPService
-    from txcarp.statefile import BadState as BadState
-    from txcarp.statestore import defaultStateDirectory as defaultStateDirectory
+    from txcarp.state.format import BadState as BadState
+    from txcarp.state.store import defaultStateDirectory as defaultStateDirectory
     from txcarp.status import AddressStatus as AddressStatus
     from txcarp.status import CheckStatus as CheckStatus
     from txcarp.status import FamilyStatus as FamilyStatus
@@ -186,7 +183,7 @@ _MODULES = {
     "Actor": "txcarp.protocol.actor",
     "AddressStatus": "txcarp.status",
     "AlreadyRunning": "txcarp.network.hostlock",
-    "BadState": "txcarp.statefile",
+    "BadState": "txcarp.state.format",
     "Bequest": "txcarp.bequest",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
@@ -286,7 +283,7 @@ _MODULES = {
     "VirtualAddress": "txcarp.addresses",
     "VirtualHost": "txcarp.virtualhost",
     "VirtualHostConfiguration": "txcarp.configuration.model",
-    "defaultStateDirectory": "txcarp.statestore",
+    "defaultStateDirectory": "txcarp.state.store",
     "IOccurrenceObserver": "txcarp.interfaces",
     "Occurrence": "txcarp.occurrences",
     "OccurrenceKind": "txcarp.occurrences",

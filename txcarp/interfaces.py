@@ -884,7 +884,7 @@ class IStateStore(Interface):
         Return the last saved state; an empty one if this group was never saved.
 
         @raise OSError: If the state cannot be read, or another process uses the file.
-        @raise txcarp.statefile.BadState: If the content of the file is invalid.
+        @raise txcarp.state.format.BadState: If the content of the file is invalid.
         """
 
     def changed(group: str, snapshot: Callable[[], SealState], within: float) -> None:

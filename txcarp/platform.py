@@ -39,10 +39,10 @@ from txcarp.network.linkmonitor import LinkMonitor
 from txcarp.network.linux import LinuxNetwork
 from txcarp.network.macvlans import Macvlans
 from txcarp.network.neighbours import Neighbours
-from txcarp.requests import listen
-from txcarp.statefile import StateFile
-from txcarp.statestore import StateStore, inDaemonThread
-from txcarp.statewriter import SeparateWriter
+from txcarp.state.file import StateFile
+from txcarp.state.requests import listen
+from txcarp.state.store import StateStore, inDaemonThread
+from txcarp.state.writer import SeparateWriter
 from txcarp.status import NetlinkStatus, PlatformStatus
 
 

@@ -29,7 +29,7 @@ from txcarp.commands.table import plainTable, row
 from txcarp.operate.client import Client
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
-from txcarp.statestore import StateStore
+from txcarp.state.store import StateStore
 
 #: The commands that ask, each with arguments that need a group C{web}.
 ASKING = {

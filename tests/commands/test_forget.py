@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.commands.forget} and L{txcarp.requests}.
+Tests for L{txcarp.commands.forget} and L{txcarp.state.requests}.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.operate.running import RunningTestCase
-from txcarp import requests
 from txcarp.commands.forget import main
 from txcarp.protocol.freshness import SealedSource
 from txcarp.protocol.sealstate import SealState
-from txcarp.requests import ask, listen, socketPath
-from txcarp.statefile import StateFile, bootIdentity, decodeState, encodeState, joinGroups
-from txcarp.statestore import StateStore, inDaemonThread
+from txcarp.state import requests
+from txcarp.state.file import StateFile
+from txcarp.state.format import bootIdentity, decodeState, encodeState, joinGroups
+from txcarp.state.requests import ask, listen, socketPath
+from txcarp.state.store import StateStore, inDaemonThread
 
 _PEER = "10.99.0.1"
 _PACKED = socket.inet_aton(_PEER)

@@ -46,8 +46,8 @@ from txcarp.protocol.seal import (
     saidBy,
 )
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import bootIdentity, encodeState
-from txcarp.statestore import LONGEST_WRITE, StateStore
+from txcarp.state.format import bootIdentity, encodeState
+from txcarp.state.store import LONGEST_WRITE, StateStore
 
 _SEAL = Seal(crafted.PASSWORD, crafted.VHID)
 _GROUP = f"{INTERFACE}:{configured().vhid}"

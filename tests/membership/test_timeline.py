@@ -13,7 +13,7 @@ from txcarp.protocol.effects import Reason
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.periods import Period, Who
 from txcarp.protocol.sealstate import PERIODS, SealState
-from txcarp.statefile import decodeState, encodeState
+from txcarp.state.format import decodeState, encodeState
 
 #: When the clock of the tests begins, in seconds since 1970.
 _START = 1.8e9

@@ -16,7 +16,7 @@ from txcarp import Actor, CARPService, VirtualHost, VirtualHostConfiguration
 from txcarp.operate.acting import Acting, BadTerms, Terms
 from txcarp.operate.control import Control, Request
 from txcarp.operate.documents import Answer, answer
-from txcarp.statestore import StateStore
+from txcarp.state.store import StateStore
 from txcarp.testing import Segment, SimulatedHost
 
 ROOT = Actor(0, "root", 1)

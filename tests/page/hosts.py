@@ -18,7 +18,7 @@ import attrs
 from txcarp.operate.client import Client
 from txcarp.protocol.periods import Period, Who
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import bootIdentity, encodeState, joinGroups
+from txcarp.state.format import bootIdentity, encodeState, joinGroups
 from txcarp.testbed import Node, Testbed
 from txcarp.testbed.program import TXCARP
 

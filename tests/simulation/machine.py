@@ -26,7 +26,7 @@ from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.freshness import LAG
-from txcarp.statestore import StateStore
+from txcarp.state.store import StateStore
 
 
 class Standstill(enum.Enum):

@@ -43,7 +43,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
-from txcarp.statestore import StateStore
+from txcarp.state.store import StateStore
 from txcarp.testing.fakes import FakeNeighbours
 from txcarp.virtualhost import VirtualHost
 

@@ -89,7 +89,7 @@ def _forgetInFiles(given: Sequence[Path], address: bytes, wanted: str | None) ->
     @return: The exit status.
     """
     from txcarp.addresses import textOf
-    from txcarp.statestore import defaultStateDirectory
+    from txcarp.state.store import defaultStateDirectory
 
     paths = given or sorted(defaultStateDirectory().glob("*.json"))
     where = ", ".join(map(str, paths)) or f"{defaultStateDirectory()}, which has no state files"
@@ -125,8 +125,8 @@ def _forgetIn(path: Path, address: bytes, group: str | None) -> list[str]:
     @raise ValueError: If the file is damaged, or the process that uses it refuses.
     """
     from txcarp.addresses import textOf
-    from txcarp.requests import ask
-    from txcarp.statefile import StateFile, forgetIn
+    from txcarp.state.file import StateFile, forgetIn
+    from txcarp.state.requests import ask
 
     if not path.exists():
         raise FileNotFoundError(f"there is no state file {path}")

@@ -36,7 +36,7 @@ from txcarp.configuration.stepkeys import STEP_KEYS, readStep
 from txcarp.configuration.steps import ConfiguredStep
 from txcarp.logs import facilityNumber
 from txcarp.network.defaults import Listing, Sources, sourceOn
-from txcarp.statestore import defaultStateDirectory
+from txcarp.state.store import defaultStateDirectory
 
 #: The most bytes that a file may have: some thousand groups.
 _LARGEST = 1 << 20

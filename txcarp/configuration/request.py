@@ -16,7 +16,7 @@ from txcarp.configuration.positions import Place
 from txcarp.configuration.problems import FileError, Problem
 from txcarp.configuration.settings import KEYS
 from txcarp.logs import facilityNumber
-from txcarp.statestore import defaultStateDirectory, fileNameOf
+from txcarp.state.store import defaultStateDirectory, fileNameOf
 
 _log = Logger()
 

@@ -32,7 +32,7 @@ from txcarp.network.sockets import checkCapabilities
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.protocol.actor import Actor
 from txcarp.service import CARPService
-from txcarp.statestore import inDaemonThread
+from txcarp.state.store import inDaemonThread
 
 #: The settings of the process, which do not change while it runs, with their keys.
 _FIXED = {

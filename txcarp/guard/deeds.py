@@ -11,7 +11,7 @@ import time
 from twisted.logger import Logger
 
 from txcarp.guard import sentry
-from txcarp.statewriter import makeDirectory, openPrivately
+from txcarp.state.writer import makeDirectory, openPrivately
 
 
 class Deeds:

@@ -14,7 +14,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform
 from txcarp.membership.memory import Drain, Memory
 from txcarp.protocol.sealstate import PERIODS, SavedDrain, SealState
-from txcarp.statefile import BadState
+from txcarp.state.format import BadState
 
 
 class Record:

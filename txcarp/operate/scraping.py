@@ -27,7 +27,7 @@ from txcarp.operate.metrics import (
 )
 from txcarp.operate.tally import Tally
 from txcarp.service import CARPService
-from txcarp.statestore import inDaemonThread
+from txcarp.state.store import inDaemonThread
 from txcarp.virtualhost import VirtualHost
 
 #: The number of groups for which one metric is written in one turn of the reactor.  A metric has

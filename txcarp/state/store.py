@@ -33,17 +33,17 @@ from zope.interface import implementer
 
 from txcarp.interfaces import IStateStore
 from txcarp.protocol.sealstate import SealState
-from txcarp.requests import Forget
-from txcarp.statefile import (
+from txcarp.state.file import StateFile
+from txcarp.state.format import (
     BadState,
     Lines,
-    StateFile,
     bootIdentity,
     decodeState,
     encodeState,
     joinGroups,
     splitGroups,
 )
+from txcarp.state.requests import Forget
 
 #: Shortest time, in seconds, between the starts of two writes that nobody waits for.
 SPACING = 1.0
@@ -136,7 +136,7 @@ class StateStore:
         @param inThread: Calls a function outside the reactor's thread, as
             L{inDaemonThread} does.
         @param listen: Accepts requests to forget a host, as
-            L{listen<txcarp.requests.listen>} does.
+            L{listen<txcarp.state.requests.listen>} does.
         """
         self._listen = listen
         self._port: IListeningPort | None = None

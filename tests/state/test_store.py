@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.statestore} and L{txcarp.statefile}: the memory of a process.
+Tests for L{txcarp.state.store} and L{txcarp.state.file}: the memory of a process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from tests.fakes import (
     configured,
 )
 from tests.lab.daemons import environment
-from txcarp import statefile, statestore
 from txcarp.interfaces import IStateStore
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.effects import Role
@@ -44,8 +43,11 @@ from txcarp.protocol.freshness import SealedSource
 from txcarp.protocol.seal import TICKS, Fields
 from txcarp.protocol.sealstate import SealState
 from txcarp.service import CARPService
-from txcarp.statefile import BadState, StateFile, bootIdentity, decodeState, encodeState
-from txcarp.statestore import (
+from txcarp.state import file as statefile
+from txcarp.state import store as statestore
+from txcarp.state.file import StateFile
+from txcarp.state.format import BadState, bootIdentity, decodeState, encodeState
+from txcarp.state.store import (
     LONGEST_WRITE,
     REPORT_EVERY,
     RETRY,
@@ -914,10 +916,11 @@ import os, signal, sys, threading
 from functools import partial
 from pathlib import Path
 from twisted.internet import reactor
-from txcarp import statefile, statestore
+from txcarp.state import file as statefile
+from txcarp.state import store as statestore
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import StateFile
-from txcarp.statestore import StateStore, inDaemonThread
+from txcarp.state.file import StateFile
+from txcarp.state.store import StateStore, inDaemonThread
 file = StateFile(sys.argv[1])
 store = StateStore(file, reactor, partial(inDaemonThread, reactor))
 def die(*arguments):

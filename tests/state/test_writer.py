@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.statewriter}.
+Tests for L{txcarp.state.writer}.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from txcarp import statestore, statewriter
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import StateFile
-from txcarp.statestore import StateStore, inDaemonThread
-from txcarp.statewriter import SeparateWriter
+from txcarp.state import store as statestore
+from txcarp.state import writer as statewriter
+from txcarp.state.file import StateFile
+from txcarp.state.store import StateStore, inDaemonThread
+from txcarp.state.writer import SeparateWriter
 
 
 def pidOf(writer: SeparateWriter) -> int:
@@ -148,11 +149,11 @@ import os, signal, sys
 from functools import partial
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from txcarp import statestore
+from txcarp.state import store as statestore
 from txcarp.protocol.sealstate import SealState
-from txcarp.statefile import StateFile
-from txcarp.statestore import StateStore, inDaemonThread
-from txcarp.statewriter import SeparateWriter
+from txcarp.state.file import StateFile
+from txcarp.state.store import StateStore, inDaemonThread
+from txcarp.state.writer import SeparateWriter
 
 def hang(result):
     pid = writer._process.pid
