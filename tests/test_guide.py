@@ -24,16 +24,16 @@ from txcarp import service
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
-from txcarp.status import (
+from txcarp.status.parts import (
     AddressStatus,
     CheckStatus,
     HoldStatus,
     PastChange,
     PeerStatus,
-    Status,
     StepStatus,
     SyncStatus,
 )
+from txcarp.status.snapshot import Status
 from txcarp.testing import FakePlatform, PuppetVirtualHost, Segment
 
 _ROOT = Path(txcarp.__file__).parent.parent

@@ -24,7 +24,7 @@ LAYERS = (
     ("txcarp.addresses", "txcarp.bequest", "txcarp.change", "txcarp.findings"),
     ("txcarp.occurrences",),
     ("txcarp.status",),
-    ("txcarp.explanation", "txcarp.interfaces"),
+    ("txcarp.interfaces",),
     ("txcarp.configuration.places", "txcarp.configuration.values"),
     ("txcarp.configuration.steps",),
     ("txcarp.checks.verdict",),

@@ -21,8 +21,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{plugins}: where the checks of other programs are found.
   - C{syncgroup}: virtual hosts that are master together or not at all.
   - C{virtualhost}: a virtual host, as other programs see it.
-  - C{status}: everything about a virtual host at one moment.
-  - C{explanation}: why a host is master or is not, in words.
+  - C{status}: everything about a virtual host at one moment, and why it is so.
   - C{platform}: the machine, made once for all virtual hosts.
   - C{service}: all virtual hosts of a process.
   - C{configuration}: settings, and ucarp's command line.
@@ -95,7 +94,6 @@ if TYPE_CHECKING:
     from txcarp.configuration.model import VirtualHostConfiguration as VirtualHostConfiguration
     from txcarp.configuration.steps import ConfiguredStep as ConfiguredStep
     from txcarp.daemon.scheduling import stayOnTime as stayOnTime
-    from txcarp.explanation import Explanation as Explanation
     from txcarp.findings import Diagnosis as Diagnosis
     from txcarp.findings import Finding as Finding
     from txcarp.interfaces import IAddressObserver as IAddressObserver
@@ -161,34 +159,36 @@ if TYPE_CHECKING:
     from txcarp.service import CARPService as CARPService
     from txcarp.state.format import BadState as BadState
     from txcarp.state.store import defaultStateDirectory as defaultStateDirectory
-    from txcarp.status import AddressStatus as AddressStatus
-    from txcarp.status import CheckStatus as CheckStatus
-    from txcarp.status import FamilyStatus as FamilyStatus
-    from txcarp.status import GuardStatus as GuardStatus
-    from txcarp.status import HoldStatus as HoldStatus
-    from txcarp.status import NetlinkStatus as NetlinkStatus
-    from txcarp.status import Note as Note
-    from txcarp.status import PastChange as PastChange
-    from txcarp.status import PastOccurrence as PastOccurrence
-    from txcarp.status import PeerStatus as PeerStatus
-    from txcarp.status import PlatformStatus as PlatformStatus
-    from txcarp.status import Status as Status
-    from txcarp.status import StepStatus as StepStatus
-    from txcarp.status import SyncStatus as SyncStatus
+    from txcarp.status.explanation import Explanation as Explanation
+    from txcarp.status.parts import AddressStatus as AddressStatus
+    from txcarp.status.parts import CheckStatus as CheckStatus
+    from txcarp.status.parts import FamilyStatus as FamilyStatus
+    from txcarp.status.parts import HoldStatus as HoldStatus
+    from txcarp.status.parts import Note as Note
+    from txcarp.status.parts import PastChange as PastChange
+    from txcarp.status.parts import PastOccurrence as PastOccurrence
+    from txcarp.status.parts import PeerStatus as PeerStatus
+    from txcarp.status.parts import ProbeStatus as ProbeStatus
+    from txcarp.status.parts import StepStatus as StepStatus
+    from txcarp.status.parts import SyncStatus as SyncStatus
+    from txcarp.status.process import GuardStatus as GuardStatus
+    from txcarp.status.process import NetlinkStatus as NetlinkStatus
+    from txcarp.status.process import PlatformStatus as PlatformStatus
+    from txcarp.status.snapshot import Status as Status
     from txcarp.virtualhost import VirtualHost as VirtualHost
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "Actor": "txcarp.protocol.actor",
-    "AddressStatus": "txcarp.status",
+    "AddressStatus": "txcarp.status.parts",
     "AlreadyRunning": "txcarp.network.hostlock",
     "BadState": "txcarp.state.format",
     "Bequest": "txcarp.bequest",
     "CARPService": "txcarp.service",
     "Change": "txcarp.change",
     "CheckPlugin": "txcarp.checks.plugins",
-    "CheckStatus": "txcarp.status",
+    "CheckStatus": "txcarp.status.parts",
     "CommandCheck": "txcarp.checks.local",
     "Client": "txcarp.operate.client",
     "Comparison": "txcarp.protocol.explain",
@@ -202,11 +202,11 @@ _MODULES = {
     "Drained": "txcarp.change",
     "Effect": "txcarp.protocol.effects",
     "Event": "txcarp.protocol.events",
-    "Explanation": "txcarp.explanation",
+    "Explanation": "txcarp.status.explanation",
     "Family": "txcarp.protocol.family",
     "Fields": "txcarp.protocol.seal",
     "FileCheck": "txcarp.checks.local",
-    "FamilyStatus": "txcarp.status",
+    "FamilyStatus": "txcarp.status.parts",
     "FileStatus": "txcarp.change",
     "Finding": "txcarp.findings",
     "FlapLimit": "txcarp.configuration.model",
@@ -215,8 +215,8 @@ _MODULES = {
     "HealthCheck": "txcarp.checks.health",
     "Holding": "txcarp.addresses",
     "HoldReason": "txcarp.protocol.events",
-    "GuardStatus": "txcarp.status",
-    "HoldStatus": "txcarp.status",
+    "GuardStatus": "txcarp.status.process",
+    "HoldStatus": "txcarp.status.parts",
     "HTTPCheck": "txcarp.checks.http",
     "IAddressObserver": "txcarp.interfaces",
     "IAddressTable": "txcarp.interfaces",
@@ -251,14 +251,15 @@ _MODULES = {
     "Link": "txcarp.links",
     "LinuxPlatform": "txcarp.platform",
     "MissingCapability": "txcarp.network.sockets",
-    "NetlinkStatus": "txcarp.status",
+    "NetlinkStatus": "txcarp.status.process",
     "NoDaemon": "txcarp.operate.client",
     "NotDrained": "txcarp.change",
     "NotPermitted": "txcarp.operate.client",
     "Packet": "txcarp.protocol.envelope",
-    "PastChange": "txcarp.status",
-    "PeerStatus": "txcarp.status",
-    "PlatformStatus": "txcarp.status",
+    "PastChange": "txcarp.status.parts",
+    "PeerStatus": "txcarp.status.parts",
+    "PlatformStatus": "txcarp.status.process",
+    "ProbeStatus": "txcarp.status.parts",
     "ProcessCheck": "txcarp.checks.local",
     "Readiness": "txcarp.change",
     "Reason": "txcarp.protocol.effects",
@@ -271,11 +272,11 @@ _MODULES = {
     "ScriptResult": "txcarp.change",
     "SealedSource": "txcarp.protocol.freshness",
     "SealState": "txcarp.protocol.sealstate",
-    "Status": "txcarp.status",
+    "Status": "txcarp.status.snapshot",
     "StepState": "txcarp.change",
-    "StepStatus": "txcarp.status",
+    "StepStatus": "txcarp.status.parts",
     "SyncSettings": "txcarp.configuration.model",
-    "SyncStatus": "txcarp.status",
+    "SyncStatus": "txcarp.status.parts",
     "TCPCheck": "txcarp.checks.tcp",
     "Timing": "txcarp.protocol.timing",
     "TrackedInterface": "txcarp.configuration.model",
@@ -289,8 +290,8 @@ _MODULES = {
     "OccurrenceKind": "txcarp.occurrences",
     "parseIPv4": "txcarp.addresses",
     "parseIPv6": "txcarp.addresses",
-    "Note": "txcarp.status",
-    "PastOccurrence": "txcarp.status",
+    "Note": "txcarp.status.parts",
+    "PastOccurrence": "txcarp.status.parts",
     "Period": "txcarp.protocol.periods",
     "Who": "txcarp.protocol.periods",
     "stayOnTime": "txcarp.daemon.scheduling",

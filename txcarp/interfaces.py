@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from txcarp.protocol.events import Event
     from txcarp.protocol.family import Family
     from txcarp.protocol.sealstate import SealState
-    from txcarp.status import GuardStatus, PlatformStatus, SyncStatus
+    from txcarp.status.parts import SyncStatus
+    from txcarp.status.process import GuardStatus, PlatformStatus
 
 
 class IAdvertisementTransport(Interface):

@@ -43,7 +43,7 @@ from txcarp.state.file import StateFile
 from txcarp.state.requests import listen
 from txcarp.state.store import StateStore, inDaemonThread
 from txcarp.state.writer import SeparateWriter
-from txcarp.status import NetlinkStatus, PlatformStatus
+from txcarp.status.process import NetlinkStatus, PlatformStatus
 
 
 @implementer(IPlatform)

@@ -24,7 +24,7 @@ from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import INSISTENT, LEAVING, Peer, Timing
 from txcarp.protocol.together import Answer, Hold, Rank, Side
-from txcarp.status import SyncStatus
+from txcarp.status.parts import SyncStatus
 
 #: The most masters of one side, in each family, that are remembered.
 _MAXIMUM_MASTERS = 64

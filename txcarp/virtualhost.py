@@ -17,7 +17,6 @@ from txcarp.change import Drained, NotDrained, Readiness
 from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
 from txcarp.configuration.difference import Changed, socketsOf
 from txcarp.configuration.model import VirtualHostConfiguration
-from txcarp.explanation import Explanation
 from txcarp.interfaces import (
     IAdvertisementTransport,
     IDiagnosisObserver,
@@ -42,15 +41,16 @@ from txcarp.protocol.explain import Comparison, compare
 from txcarp.protocol.family import Family
 from txcarp.protocol.periods import Period
 from txcarp.protocol.timing import Peer
-from txcarp.status import (
+from txcarp.status.explanation import Explanation
+from txcarp.status.parts import (
     AddressStatus,
     FamilyStatus,
     HoldStatus,
     PastChange,
     PastOccurrence,
     PeerStatus,
-    Status,
 )
+from txcarp.status.snapshot import Status
 
 #: Seconds of the longest drain that ends by itself.
 LONGEST_DRAIN = 366 * 86400.0

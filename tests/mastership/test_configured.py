@@ -30,7 +30,7 @@ from txcarp.mastership.configured import LOOK_EVERY, MISSES, SYSTEMCTL, CommandS
 from txcarp.mastership.scripts import GRACE, ProcessRunner
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
-from txcarp.status import StepStatus
+from txcarp.status.parts import StepStatus
 
 HOLD, DROP, ANNOUNCE = ("hold", 2, ADDRESS), ("drop", ADDRESS), ("announce", ADDRESS)
 

@@ -19,7 +19,8 @@ from txcarp.operate.documents import encoded, plain
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.status import AddressStatus, HoldStatus, PastChange, PeerStatus, Status
+from txcarp.status.parts import AddressStatus, HoldStatus, PastChange, PeerStatus
+from txcarp.status.snapshot import Status
 
 
 class Colour(enum.Enum):

@@ -28,7 +28,7 @@ from txcarp.operate.documents import SCHEMA
 from txcarp.operate.events import KEPT, EventLog, Record
 from txcarp.protocol.periods import Period, Who
 from txcarp.protocol.sealstate import PERIODS
-from txcarp.status import (
+from txcarp.status.parts import (
     AddressStatus,
     CheckStatus,
     FamilyStatus,
@@ -37,10 +37,10 @@ from txcarp.status import (
     PastChange,
     PeerStatus,
     ProbeStatus,
-    Status,
     StepStatus,
     SyncStatus,
 )
+from txcarp.status.snapshot import Status
 
 _ROOT = Path(txcarp.__file__).parent
 

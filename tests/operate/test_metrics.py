@@ -42,19 +42,17 @@ from txcarp.operate.scraping import BLOCK, MOST_SCRAPES, Metrics
 from txcarp.operate.tally import Counts, Tally
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
-from txcarp.status import (
+from txcarp.status.parts import (
     AddressStatus,
     CheckStatus,
     FamilyStatus,
-    GuardStatus,
-    NetlinkStatus,
     PeerStatus,
-    PlatformStatus,
     ProbeStatus,
-    Status,
     StepStatus,
     SyncStatus,
 )
+from txcarp.status.process import GuardStatus, NetlinkStatus, PlatformStatus
+from txcarp.status.snapshot import Status
 
 _ROOT = Path(txcarp.__file__).parent.parent
 

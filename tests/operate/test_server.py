@@ -43,7 +43,7 @@ from txcarp.operate.server import ControlService
 from txcarp.protocol.effects import Role
 from txcarp.protocol.freshness import SealedSource
 from txcarp.service import CARPService
-from txcarp.status import Status
+from txcarp.status.snapshot import Status
 
 
 def talk(path: str, data: bytes, limit: float = 30.0) -> bytes:

@@ -17,7 +17,7 @@ from tests.simulation.trials import FAULTS, draw, play
 from txcarp.change import NotDrained
 from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason
-from txcarp.status import Status
+from txcarp.status.snapshot import Status
 
 
 class SidesTestCase(SynchronousTestCase):

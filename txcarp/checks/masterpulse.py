@@ -18,7 +18,7 @@ from txcarp.checks.probes import cancel
 from txcarp.interfaces import IPlatform, IPolling
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.pulse import TOLERATED, Loss, Pulse
-from txcarp.status import ProbeStatus
+from txcarp.status.parts import ProbeStatus
 
 #: Seconds until a host that does not answer, or not always, is asked again: at first, and at most.
 #: The time doubles with each attempt.

@@ -26,7 +26,7 @@ from txcarp.guard import sentry
 from txcarp.guard.deeds import Deeds
 from txcarp.interfaces import IGuard, IWill
 from txcarp.socketreader import SocketReader
-from txcarp.status import GuardStatus
+from txcarp.status.process import GuardStatus
 
 #: The capabilities that the guard has from this process: CAP_NET_ADMIN, to remove addresses;
 #: CAP_IPC_LOCK and CAP_SYS_NICE.

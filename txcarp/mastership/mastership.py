@@ -26,7 +26,7 @@ from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.effects import Reason, Role
-from txcarp.status import StepStatus
+from txcarp.status.parts import StepStatus
 
 #: Seconds for which a master that bowed out keeps the addresses, unless it hears its successor
 #: earlier.

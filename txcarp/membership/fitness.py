@@ -19,7 +19,7 @@ from txcarp.membership.demotions import Demotions
 from txcarp.membership.holds import Holds
 from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.events import CheckChanged, Event, HoldReason
-from txcarp.status import CheckStatus
+from txcarp.status.parts import CheckStatus
 
 
 class Fitness:

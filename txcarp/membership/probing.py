@@ -23,7 +23,7 @@ from txcarp.protocol.events import MasterVanished
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.pulse import MISSES, Loss, stagger
 from txcarp.protocol.timing import LEAVING, Peer
-from txcarp.status import ProbeStatus
+from txcarp.status.parts import ProbeStatus
 
 #: Seconds for which a host is not asked after its silence was no death.
 SUSPENSION = 600.0

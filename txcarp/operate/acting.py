@@ -31,7 +31,7 @@ from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
-from txcarp.status import HoldStatus
+from txcarp.status.parts import HoldStatus
 from txcarp.virtualhost import LONGEST_DRAIN, VirtualHost
 
 #: Seconds for which an answer may wait for the result, at most.

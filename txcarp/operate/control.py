@@ -35,7 +35,7 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.periods import Who
 from txcarp.service import CARPService
-from txcarp.status import Status
+from txcarp.status.snapshot import Status
 from txcarp.virtualhost import VirtualHost
 
 #: Characters of the longest reason for a demotion.

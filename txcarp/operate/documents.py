@@ -72,8 +72,8 @@ def plain(value: Any) -> Any:
     A value in the types that JSON has.
 
     The fields of attrs classes keep their names and their order, so that a new field of
-    L{Status<txcarp.status.Status>} is in the documents without further work.  A value with a
-    method C{explain} gets its result as C{explanation}.  Fields that C{repr} does not show are
+    L{Status<txcarp.status.snapshot.Status>} is in the documents without further work.  A value with
+    a method C{explain} gets its result as C{explanation}.  Fields that C{repr} does not show are
     left out.  Enumerations become words.  What is no finite number becomes C{None}.
 
     @raise TypeError: If there is no rule for a type.  C{bytes} have none: they may be secrets.

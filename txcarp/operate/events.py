@@ -19,7 +19,7 @@ from txcarp.interfaces import IOccurrenceObserver
 from txcarp.occurrences import Occurrence
 from txcarp.operate.documents import encoded
 from txcarp.protocol.effects import Role
-from txcarp.status import Status
+from txcarp.status.snapshot import Status
 
 #: The number of records that are kept.
 KEPT = 2000

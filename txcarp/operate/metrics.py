@@ -28,7 +28,9 @@ from txcarp.operate.tally import Counts
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.rejection import Rejection
-from txcarp.status import FamilyStatus, GuardStatus, PlatformStatus, ProbeStatus, Status
+from txcarp.status.parts import FamilyStatus, ProbeStatus
+from txcarp.status.process import GuardStatus, PlatformStatus
+from txcarp.status.snapshot import Status
 
 #: The labels of each metric of a group, besides its own ones.
 GROUP_LABELS = ("group", "interface", "vhid")

@@ -33,7 +33,7 @@ from txcarp.interfaces import (
 )
 from txcarp.links import Link
 from txcarp.protocol.family import Family
-from txcarp.status import PlatformStatus
+from txcarp.status.process import PlatformStatus
 
 
 class Journal(list[tuple[Any, ...]]):

@@ -14,7 +14,8 @@ from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.explain import Comparison
 from txcarp.protocol.timing import INSISTENT, Timing
-from txcarp.status import HoldStatus, PeerStatus, Status, spoken
+from txcarp.status.parts import HoldStatus, PeerStatus, spoken
+from txcarp.status.snapshot import Status
 
 #: Seconds from which a time needs a date.
 _DAY = 86400

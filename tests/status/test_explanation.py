@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.explanation} and L{txcarp.protocol.explain}.
+Tests for L{txcarp.status.explanation} and L{txcarp.protocol.explain}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.fakes import INTERFACE, Stage
 from txcarp.change import Change
-from txcarp.explanation import Explanation
 from txcarp.membership.participation import RESIGNATION
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.dialect import DIALECTS
@@ -22,7 +21,8 @@ from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.explain import compare
 from txcarp.protocol.timing import Peer, Timing
-from txcarp.status import HoldStatus, PastChange
+from txcarp.status.explanation import Explanation
+from txcarp.status.parts import HoldStatus, PastChange
 
 _PLACE = f"vhid {crafted.VHID} on {INTERFACE}"
 

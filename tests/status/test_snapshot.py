@@ -35,7 +35,7 @@ from txcarp.protocol.events import (
 from txcarp.protocol.family import Family
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.timing import Timing
-from txcarp.status import (
+from txcarp.status.parts import (
     AddressStatus,
     FamilyStatus,
     HoldStatus,
