@@ -44,11 +44,9 @@ LAYERS = (
     ("txcarp.testing",),
     ("txcarp.configuration",),
     ("txcarp.operate",),
-    ("txcarp.daemon", "txcarp.output", "txcarp.testbed"),
-    ("txcarp.livescreen",),
+    ("txcarp.daemon", "txcarp.screen", "txcarp.testbed"),
     ("txcarp.observer",),
-    ("txcarp.conversion", "txcarp.demo", "txcarp.doctor", "txcarp.firstgroup")
-    + ("txcarp.inspection",),
+    ("txcarp.conversion", "txcarp.demo", "txcarp.doctor", "txcarp.setup"),
     ("txcarp.commands",),
     ("txcarp.__main__",),
     ("txcarp",),

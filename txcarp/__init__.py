@@ -46,10 +46,8 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{conversion}: the engine of C{txcarp convert}.
   - C{doctor}: the engine of C{txcarp doctor}.
   - C{demo}: the engine of C{txcarp demo}.
-  - C{firstgroup}: the engine of C{txcarp init}.
-  - C{inspection}: the engine of C{txcarp check}.
-  - C{livescreen}: tables and live pictures.
-  - C{output}: standard output whose reader may go away.
+  - C{setup}: the engines of C{txcarp init} and C{txcarp check}.
+  - C{screen}: what commands print: text, tables and live pictures.
   - C{testing}: doubles for the tests of other programs.
   - C{testbed}: throw-away networks on this machine.
   - C{__main__}: C{python -m txcarp}.

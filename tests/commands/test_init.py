@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.commands.init} and L{txcarp.firstgroup}.
+Tests for L{txcarp.commands.init} and L{txcarp.setup.firstgroup}.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp import firstgroup, inspection
 from txcarp.addresses import parseAddress, parseVirtualAddress
 from txcarp.commands.arguments import parserOf
 from txcarp.commands.init import main
@@ -27,6 +26,7 @@ from txcarp.links import InterfaceAddress, Link
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family
+from txcarp.setup import firstgroup, inspection
 
 
 def near(text: str, index: int = 2) -> InterfaceAddress:

@@ -26,7 +26,7 @@ from tests.testbed.fixture import until
 from txcarp.commands.status import main
 from txcarp.commands.watch import watch
 from txcarp.operate.client import ControlError, NoDaemon, NotPermitted
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 GONE = NoDaemon("no-daemon", "no txcarp answers on /x: start one")
 

@@ -10,10 +10,10 @@ from io import BytesIO, StringIO, TextIOWrapper
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.screen import shownBy
+from tests.terminal import shownBy
 from txcarp.demo.display import Display, LiveDisplay
 from txcarp.demo.timeline import ASCII, Condition, Mark, Timeline
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 
 class PlainTests(SynchronousTestCase):

@@ -17,9 +17,9 @@ from txcarp.demo.outcome import Takeover, summary
 from txcarp.demo.story import Progress, Story, StoryFailed
 from txcarp.demo.timeline import Timeline
 from txcarp.demo.witness import Advert
-from txcarp.livescreen import consoleOn, show
-from txcarp.output import Output
 from txcarp.protocol.timing import LEAVING, Timing
+from txcarp.screen.live import consoleOn, show
+from txcarp.screen.output import Output
 from txcarp.testbed.pinger import Gap
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
-from txcarp import firstgroup
 from txcarp.addresses import parseVirtualAddress
-from txcarp.firstgroup import Plan, Refused
 from txcarp.operate.client import PORT
+from txcarp.setup import firstgroup
+from txcarp.setup.firstgroup import Plan, Refused
 from txcarp.testbed.program import TXCARP
 
 

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests import crafted
 from tests.observer.air import ALPHA, BETA
-from tests.screen import shownBy
+from tests.terminal import shownBy
 from tests.testbed.fixture import makeTestbed, until
 from txcarp.commands.observe import main
 from txcarp.network.frames import groupAddress, ipv4Frame

@@ -13,13 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import crafted
 from tests.observer.air import ALPHA, BETA, Air
 from tests.observer.test_text import calendarOf
-from tests.screen import shownBy
-from txcarp.livescreen import consoleOn
+from tests.terminal import shownBy
 from txcarp.observer import words
 from txcarp.observer.observation import isAboutListening
 from txcarp.observer.reports import Kind, Report
 from txcarp.observer.tables import NOTHING, LiveTable, printTable
-from txcarp.output import Output
+from txcarp.screen.live import consoleOn
+from txcarp.screen.output import Output
 
 
 class LineTests(SynchronousTestCase):

@@ -37,6 +37,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from txcarp.inspection import check
+    from txcarp.setup.inspection import check
 
     return check(options.file, options.listen)

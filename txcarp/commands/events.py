@@ -15,7 +15,7 @@ from typing import Any
 
 from txcarp.commands.asking import EXIT_STATUS, asked, clientOf, parserFor
 from txcarp.operate.client import NoDaemon
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 _DESCRIPTION = """\
 Show what happens to the groups that txcarp runs, as it happens: changes of
@@ -111,7 +111,7 @@ def _printer(asJSON: bool) -> Callable[[dict[str, Any]], None]:
         return lambda event: output.write("".join(f"{one}\n" for one in lines(event)))
     from rich.text import Text
 
-    from txcarp.livescreen import consoleOn
+    from txcarp.screen.live import consoleOn
 
     console = consoleOn(output)
 

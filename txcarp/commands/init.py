@@ -19,8 +19,8 @@ from txcarp.commands.arguments import CommandParser
 
 if TYPE_CHECKING:
     from txcarp.addresses import VirtualAddress
-    from txcarp.firstgroup import Plan
     from txcarp.protocol.envelope import Packet
+    from txcarp.setup.firstgroup import Plan
 
 _DESCRIPTION = """\
 Make a first group on this host: write a configuration file and a password, and
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _begin(parser: CommandParser, options: argparse.Namespace) -> int:
-    from txcarp import firstgroup
+    from txcarp.setup import firstgroup
 
     isAsking = sys.stdin.isatty()
     try:
@@ -153,7 +153,7 @@ def _make(plan: Plan, isAsking: bool) -> int:
     """
     Make a group that no other host has yet.
     """
-    from txcarp import firstgroup
+    from txcarp.setup import firstgroup
 
     firstgroup.refuseExisting(plan)
     numbers = firstgroup.taken(_heard(plan))
@@ -195,7 +195,7 @@ def _join(plan: Plan, isAsking: bool) -> int:
     """
     Join the group of another host.
     """
-    from txcarp import firstgroup
+    from txcarp.setup import firstgroup
 
     firstgroup.refuseExisting(plan)
     if isAsking:
@@ -232,9 +232,9 @@ def _heard(plan: Plan) -> list[Packet]:
     """
     What other hosts advertise.
 
-    @raise txcarp.firstgroup.Refused: If this host cannot listen.
+    @raise txcarp.setup.firstgroup.Refused: If this host cannot listen.
     """
-    from txcarp import firstgroup, inspection
+    from txcarp.setup import firstgroup, inspection
 
     seconds = inspection.LISTENING
     _tell(f"Listening on {plan.interface} for {seconds:.0f} s...")
@@ -249,7 +249,7 @@ def _checked(plan: Plan) -> int:
     """
     Check the file as C{txcarp check} does.  If it is wrong, both files are removed.
     """
-    from txcarp import firstgroup, inspection
+    from txcarp.setup import firstgroup, inspection
 
     before = dict(os.environ)
     os.environ.update(firstgroup.environment(plan))
@@ -270,7 +270,7 @@ def _start(plan: Plan) -> str:
     How the daemon is started.
     """
     if plan.isCredential:
-        from txcarp import firstgroup
+        from txcarp.setup import firstgroup
 
         return f"Start it here:\n  systemctl enable --now {shlex.quote(firstgroup.unit())}"
     return f"Start it here:\n  txcarp --config {shlex.quote(plan.file)}"

@@ -107,8 +107,8 @@ def _show(options: Any) -> int:
         return 0
     rows = [row(group) for group in document["groups"]]
     if sys.stdout.isatty():
-        from txcarp.livescreen import consoleOn, show
-        from txcarp.output import Output
+        from txcarp.screen.live import consoleOn, show
+        from txcarp.screen.output import Output
 
         console = consoleOn(Output(sys.stdout, "txcarp status", lambda: None))
         show(console, tableOf(rows, console))
@@ -124,6 +124,6 @@ def _print(text: str) -> None:
     """
     Print text to a reader that may go away.
     """
-    from txcarp.output import Output
+    from txcarp.screen.output import Output
 
     Output(sys.stdout, "txcarp status", lambda: None).write(text)

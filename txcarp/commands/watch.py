@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from txcarp.commands.table import plainTable, row, tableOf
 from txcarp.operate.client import ControlError, NoDaemon
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ class _Screen:
     """
 
     def __init__(self, output: Output, seconds: float) -> None:
-        from txcarp.livescreen import LiveScreen, consoleOn
+        from txcarp.screen.live import LiveScreen, consoleOn
 
         self._console = consoleOn(output)
         self._live = LiveScreen(self._console, self)

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from txcarp.demo.timeline import ANSWERED, ASCII, SILENT, Condition, Mark, Timeline
-from txcarp.livescreen import LiveScreen, consoleOn, show
-from txcarp.output import Output
+from txcarp.screen.live import LiveScreen, consoleOn, show
+from txcarp.screen.output import Output
 
 #: Seconds between two pictures.
 _FRAME = 0.1

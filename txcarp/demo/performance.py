@@ -30,8 +30,8 @@ from txcarp.demo.outcome import summary
 from txcarp.demo.story import Story, StoryFailed
 from txcarp.demo.timeline import Timeline
 from txcarp.demo.witness import Witness, openCapture
-from txcarp.output import Output
 from txcarp.protocol.authentication import Authenticator
+from txcarp.screen.output import Output
 from txcarp.testbed import Testbed, TestbedUnavailable
 from txcarp.testbed.pinger import Pinger, openPingSocket
 

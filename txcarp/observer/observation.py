@@ -22,7 +22,7 @@ from txcarp.observer.reports import Kind, Report
 from txcarp.observer.tally import Tally
 from txcarp.observer.verification import Verifier
 from txcarp.observer.watch import Watch
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 #: Exit statuses.
 SEEN, NOTHING_SEEN, CANNOT_RUN = 0, 1, 2
@@ -146,8 +146,8 @@ class Observation:
             self._show = partial(self._writeText, output)
             self._showEnd = partial(self._summarise, output)
         else:
-            from txcarp.livescreen import consoleOn  # rich takes a tenth of a second
             from txcarp.observer.tables import LiveTable
+            from txcarp.screen.live import consoleOn  # rich takes a tenth of a second
 
             table = LiveTable(consoleOn(output), self._calendar, self._watch, self._interfaces)
             self._show, self._showEnd = table.show, partial(self._endTable, table.end, output)
@@ -188,8 +188,8 @@ class Observation:
         if self._asJSON:
             output.write("".join(records.ofGroup(group, self._calendar) for group in groups))
         else:
-            from txcarp.livescreen import consoleOn
             from txcarp.observer.tables import printTable
+            from txcarp.screen.live import consoleOn
 
             console = consoleOn(output, plainWidth=_UNLIMITED)
             many = len(self._interfaces) > 1

@@ -16,10 +16,10 @@ from txcarp.observer.reports import Report
 from txcarp.observer.tally import Tally
 from txcarp.observer.verification import Verifier
 from txcarp.observer.watch import Watch
-from txcarp.output import Output
 from txcarp.protocol.advertisement import PROTOCOL
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.rejection import Rejected
+from txcarp.screen.output import Output
 
 #: Exit statuses.
 SEEN, NOTHING_SEEN, CANNOT_READ = 0, 1, 2

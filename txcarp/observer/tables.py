@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from txcarp.addresses import textOf
-from txcarp.livescreen import LiveScreen, show
 from txcarp.observer import words
 from txcarp.observer.host import ObservedHost
 from txcarp.observer.reports import GroupView, Kind, Report
@@ -24,6 +23,7 @@ from txcarp.observer.sighting import CARPClaim
 from txcarp.observer.watch import Watch
 from txcarp.observer.words import Calendar
 from txcarp.protocol.family import isMulticast
+from txcarp.screen.live import LiveScreen, show
 
 NOTHING = (
     "No advertisements heard. A switch with IGMP or MLD snooping may keep them from this port, "

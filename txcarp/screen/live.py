@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.theme import Theme
 
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 #: Printed lines that are kept for redrawing after a resize: more than fit a screen.
 _KEPT = 200

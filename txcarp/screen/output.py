@@ -13,7 +13,7 @@ from typing import TextIO
 
 class Output:
     """
-    A text stream on which a failed write is reported once and never raised.  L{txcarp.livescreen}
+    A text stream on which a failed write is reported once and never raised.  L{txcarp.screen.live}
     hands it to rich as a file.
 
     @ivar encoding: The encoding of the stream.  Characters that it lacks are written as backslash

@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.inspection}: a configuration file and a host, in the kernel.
+Tests for L{txcarp.setup.inspection}: a configuration file and a host, in the kernel.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testbed.fixture import makeTestbed
-from txcarp import inspection
 from txcarp.addresses import parseIPv4
 from txcarp.configuration.file import readFile
 from txcarp.membership.reception import keyringOf
@@ -21,6 +20,7 @@ from txcarp.network.frames import BROADCAST, ipv4Frame
 from txcarp.protocol import ipv4
 from txcarp.protocol.advertisement import Advertisement, encode
 from txcarp.protocol.envelope import wrap
+from txcarp.setup import inspection
 
 GROUP = """\
 [group.web]

@@ -1,5 +1,5 @@
 """
-Tests of L{txcarp.output}.
+Tests of L{txcarp.screen.output}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.output import Output
+from txcarp.screen.output import Output
 
 
 class OutputTests(SynchronousTestCase):
