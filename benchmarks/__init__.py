@@ -8,4 +8,7 @@ the time.  C{control} and C{turns} measure what programs that ask a daemon cost 
 are in C{askers}.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads} edits the
 configuration files of two daemons all the time, and looks whether that disturbs anybody.
 C{report} writes the chapter of the manual about faults and attacks.
+
+They share the programs that are compared (C{contestants}), the test network with its daemons
+(C{stage}), the faults (C{scenes}), and how processes are measured (C{processes}).
 """

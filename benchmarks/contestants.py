@@ -185,6 +185,11 @@ UCARP = Contestant("ucarp", _ucarp, ("ucarp", "ip"), "scripts, -z")
 KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP", Speaker.CHILD)
 
 
+#: The shortest time between advertisements that each program can have, in seconds.  ucarp takes an
+#: advbase of 0, but two such hosts take the address from each other about once a second.
+SHORTEST = {"txcarp": 1 / 256, "ucarp": 1.0, "keepalived": 0.01}
+
+
 def paced(contestant: Contestant, interval: float) -> Contestant | None:
     """
     The same program with another time between advertisements.
@@ -194,10 +199,10 @@ def paced(contestant: Contestant, interval: float) -> Contestant | None:
     """
     if interval == 1:
         return contestant
+    if interval < SHORTEST[contestant.name]:
+        return None
     if contestant.name == "keepalived":
         return attrs.evolve(contestant, command=partial(_keepalived, interval=interval))
-    if contestant.name == "ucarp" and interval < 1:
-        return None
     base, rest = divmod(interval, 1)
     timing = ["-b", f"{base:.0f}", "-k", str(max(0 if base else 1, round(rest * 256)))]
 

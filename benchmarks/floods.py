@@ -19,28 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, UCARP, Contestant, strike
+from benchmarks.contestants import ASSIGNING, UCARP, Contestant
 from benchmarks.measuring import execute, expectPositive, say, until
+from benchmarks.processes import processorSeconds
 from benchmarks.scenes import ADDRESSES
+from benchmarks.stage import staged
 from tests import crafted
-from tests.lab.daemons import Daemon
-from tests.lab.wire import STRANGER, Wire
-from txcarp.testbed import Node, Testbed
+from tests.lab.wire import STRANGER
+from txcarp.testbed import Node
 
 #: Seconds of silence after which a backup with the default timing takes over.
 _DEADLINE = 3.0
@@ -106,44 +103,25 @@ def _startFlood(node: Node, rate: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-def _processorSeconds(pid: int) -> float:
-    """
-    The processor time that a process has used.
-    """
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def measure(reactor: Any, contestant: Contestant, rate: int) -> Outcome:
     """
     Let a master die in a flood.
 
     @param rate: Packets in a second.
     """
-    daemons: list[Daemon] = []
     flood: subprocess.Popen[bytes] | None = None
-    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
-        wire = Wire(reactor, testbed.lan)
+    async with staged(reactor) as stage:
+        wire = stage.listen()
+        _, backup = await stage.pair(contestant)
         a, b = ADDRESSES["a"], ADDRESSES["b"]
         try:
-            for name, state in (("a", "MASTER"), ("b", "BACKUP")):
-                home = Path(directory, name)
-                daemon = contestant.start(reactor, nodes[name], ADDRESSES[name], home)
-                daemons.append(daemon)
-                what = f"{contestant.name} is {state}"
-                await until(reactor, partial(_isIn, daemon, state), what, daemon)
             if rate:
-                flood = _startFlood(nodes["client"], rate)
-            used, began = _processorSeconds(daemons[1].pid), time.monotonic()
+                flood = _startFlood(stage.nodes["client"], rate)
+            used, began = processorSeconds(backup.pid), time.monotonic()
             await task.deferLater(reactor, _BEFORE)
-            strike(daemons[0], signal.SIGSTOP)
-            nodes["a"].cut()
-            strike(daemons[0], signal.SIGKILL)
-            await until(
-                reactor, lambda: wire.of(b), "the backup takes over", within=_PATIENCE
-            )
-            load = (_processorSeconds(daemons[1].pid) - used) / (time.monotonic() - began)
+            stage.crash("a")
+            await until(reactor, lambda: wire.of(b), "the backup takes over", within=_PATIENCE)
+            load = (processorSeconds(backup.pid) - used) / (time.monotonic() - began)
             first = wire.of(b)[0].time
             last = [advert.time for advert in wire.of(a) if advert.time < first][-1]
             reached = 0.0
@@ -155,14 +133,6 @@ async def measure(reactor: Any, contestant: Contestant, rate: int) -> Outcome:
             if flood is not None:
                 flood.kill()
                 flood.communicate()
-            wire.stop()
-            for daemon in daemons:
-                strike(daemon, signal.SIGKILL)
-                await daemon.exit
-
-
-def _isIn(daemon: Daemon, state: str) -> bool:
-    return daemon.state == state
 
 
 async def run(reactor: Any, options: argparse.Namespace) -> int:

@@ -21,25 +21,18 @@ import random
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import SCRIPTED, UCARP, VIRTUAL, Contestant, strike
+from benchmarks.contestants import SCRIPTED, UCARP, Contestant
 from benchmarks.measuring import IMPOSSIBLE, execute, expectPositive, say, until
 from benchmarks.scenes import ADDRESSES
-from tests.lab.daemons import Daemon
-from tests.lab.wire import Wire
-from txcarp.clock.monotonic import MonotonicClock
-from txcarp.testbed import Testbed
-from txcarp.testbed.pinger import Pinger, openPingSocket
+from benchmarks.stage import pinging, staged
 
 #: Seconds between probes.
 _PROBE = 0.002
@@ -72,44 +65,26 @@ class Handover:
     resolution: float
 
 
-def _isIn(daemon: Daemon, state: str) -> bool:
-    return daemon.state == state
-
-
 async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: bool) -> Handover:
     """
     Measure one hand-over.
 
     @param crash: Whether the master crashes, and is not stopped.
     """
-    daemons: list[Daemon] = []
-    clock = MonotonicClock(reactor)
-    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
-        wire = Wire(reactor, testbed.lan)
-        with nodes["client"].inside():
-            pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, _PROBE)
-        a, b = ADDRESSES["a"], ADDRESSES["b"]
-        try:
-            for name, program, state in (("a", master, "MASTER"), ("b", backup, "BACKUP")):
-                daemon = program.start(
-                    reactor, nodes[name], ADDRESSES[name], Path(directory, name)
-                )
-                daemons.append(daemon)
-                what = f"{program.name} is {state}"
-                await until(reactor, partial(_isIn, daemon, state), what, daemon)
+    async with staged(reactor) as stage:
+        wire = stage.listen()
+        daemons = await stage.pair(master, backup)
+        with pinging(stage, _PROBE) as pinger:
             pinger.start()
             # The hand-over may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())
             await until(reactor, lambda: pinger.received, "the client gets answers")
             struck = time.monotonic()
             if crash:
-                # Stopped first: after the cut it must not send what its peer does not hear.
-                strike(daemons[0], signal.SIGSTOP)
-                nodes["a"].cut()
-                strike(daemons[0], signal.SIGKILL)
+                stage.crash("a")
             else:
                 daemons[0].signal(signal.SIGTERM)
+            a, b = ADDRESSES["a"], ADDRESSES["b"]
             what = f"{backup.name} takes over"
             await until(reactor, lambda: wire.of(b), what, daemons[1], within=_TAKING_OVER)
             first = wire.of(b)[0].time
@@ -124,13 +99,6 @@ async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: b
             last = [advert.time for advert in wire.of(a) if advert.time < first][-1]
             gap = pinger.gaps(struck)
             return Handover(first - last, gap.silence, gap.pause)
-        finally:
-            pinger.stop()
-            wire.stop()
-            clock.stop()
-            for daemon in daemons:
-                strike(daemon, signal.SIGKILL)
-                await daemon.exit
 
 
 def row(name: str, event: str, handovers: Sequence[Handover]) -> str:

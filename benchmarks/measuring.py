@@ -7,15 +7,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from twisted.internet import task
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 
 from tests.lab.daemons import Daemon
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
+
+_Result = TypeVar("_Result")
 
 #: Exit statuses: txcarp broke a promise; this machine cannot run the benchmark; the machine
 #: paused for so long that nothing can be concluded.
@@ -62,6 +65,21 @@ async def until(
             ]
             raise RuntimeError(f"{why}: {what}{''.join(lines)}")
         await task.deferLater(reactor, 0.02)
+
+
+async def together(measurements: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """
+    Run several measurements at the same time.
+
+    @return: Their results, in order.
+    @raise Exception: That of the first that failed, after all have ended.
+    """
+    running = [Deferred.fromCoroutine(one) for one in measurements]
+    found = await DeferredList(running, consumeErrors=True)
+    for _, result in found:
+        if isinstance(result, Failure):
+            result.raiseException()
+    return [result for _, result in found]
 
 
 def expectPositive(

@@ -5,27 +5,22 @@ Measures the consequences of a fault.
 from __future__ import annotations
 
 import random
-import signal
 import statistics
-import tempfile
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import VIRTUAL, Contestant, strike
+from benchmarks.contestants import VIRTUAL, Contestant
 from benchmarks.measuring import say, until
-from benchmarks.scenes import ADDRESSES, Fault, Scene
-from tests.lab.daemons import Daemon
+from benchmarks.scenes import Fault, Scene
+from benchmarks.stage import pinging, staged
 from tests.lab.holders import Holders, Span
-from txcarp.clock.monotonic import MonotonicClock
-from txcarp.testbed import Testbed
-from txcarp.testbed.pinger import Pinger, Probe, openPingSocket
+from txcarp.testbed.pinger import Pinger, Probe
 
 #: Seconds for which the backup hears advertisements before the fault.
 _SETTLING = 1.5
@@ -125,7 +120,12 @@ def median(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _middle(spans: Sequence[Span]) -> Span:
-    return sorted(spans, key=_length)[len(spans) // 2]
+    """
+    The median of some spans.  One that had not ended is longer than any that had.
+    """
+    order = sorted(spans, key=lambda span: (span.open, span.seconds))
+    low, high = order[(len(order) - 1) // 2], order[len(order) // 2]
+    return high if high.open else Span(statistics.median((low.seconds, high.seconds)))
 
 
 async def measure(reactor: Any, contestant: Contestant, fault: Fault, attempts: int) -> Outcome:
@@ -147,58 +147,49 @@ async def measure(reactor: Any, contestant: Contestant, fault: Fault, attempts: 
         say(f"{contestant.name:10}  {fault.name:20}  again: this machine paused")
 
 
-async def attempt(reactor: Any, contestant: Contestant, fault: Fault) -> Outcome:
+async def settled(reactor: Any) -> None:
+    """
+    Wait until a fault may come, which is at any moment between two advertisements.
+    """
+    await task.deferLater(reactor, _SETTLING + random.random())
+
+
+async def attempt(
+    reactor: Any,
+    contestant: Contestant,
+    fault: Fault,
+    cue: Callable[[Any], Awaitable[object]] = settled,
+) -> Outcome:
     """
     Measure one fault of one program, once.
+
+    @param cue: Waits for the moment of the fault, after both hosts are ready.
     """
     if fault.program is not None:
         contestant = contestant.runBy(fault.program)
-    daemons: list[Daemon] = []
-    clock = MonotonicClock(reactor)
-    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        nodes = {name: testbed.node(name, f"{own}/24") for name, own in ADDRESSES.items()}
+    async with staged(reactor) as stage:
         holders = Holders(reactor, VIRTUAL)
-        with nodes["client"].inside():
-            pinger = Pinger(reactor, clock, openPingSocket(VIRTUAL), VIRTUAL, PROBE)
         try:
-            for name, state in (("a", "MASTER"), ("b", "BACKUP")):
-                holders.watch(nodes[name])
-                daemon = contestant.start(
-                    reactor, nodes[name], ADDRESSES[name], Path(directory, name), *fault.options
-                )
-                daemons.append(daemon)
-                what = f"{daemon.name} is {state}"
-                await until(reactor, partial(_hasSaid, daemon, state), what, daemon)
-            await until(reactor, lambda: holders.now == {"a"}, "a alone has the address", *daemons)
+            for name in "ab":
+                holders.watch(stage.nodes[name])
+            a, b = await stage.pair(contestant, None, *fault.options)
+            await until(reactor, lambda: holders.now == {"a"}, "a alone has the address", a, b)
             if fault.readiness:
-                ready = partial(daemons[1].said, fault.readiness)
-                await until(reactor, ready, fault.readiness, *daemons)
-            pinger.start()
-            # A fault may come at any moment between two advertisements.
-            await task.deferLater(reactor, _SETTLING + random.random())
-            struck = time.monotonic()
-            fault.strike(Scene(reactor, nodes["a"], daemons[0], contestant))
-            await task.deferLater(reactor, fault.seconds)
-            ended = time.monotonic()
-            pinger.pause()
-            await task.deferLater(reactor, _LAST_ANSWERS)
-            if holders.uncertain:
-                raise RuntimeError("netlink messages were lost: the figures would be wrong")
-            return _outcome(holders, pinger, struck, ended)
+                await until(reactor, partial(b.said, fault.readiness), fault.readiness, a, b)
+            with pinging(stage, PROBE) as pinger:
+                pinger.start()
+                await cue(reactor)
+                struck = time.monotonic()
+                fault.strike(Scene(reactor, stage.nodes["a"], a, contestant))
+                await task.deferLater(reactor, fault.seconds)
+                ended = time.monotonic()
+                pinger.pause()
+                await task.deferLater(reactor, _LAST_ANSWERS)
+                if holders.uncertain:
+                    raise RuntimeError("netlink messages were lost: the figures would be wrong")
+                return _outcome(holders, pinger, struck, ended)
         finally:
-            pinger.stop()
             holders.stop()
-            clock.stop()
-            for daemon in daemons:
-                strike(daemon, signal.SIGKILL)
-                await daemon.exit
-
-
-def _hasSaid(daemon: Daemon, state: str) -> bool:
-    """
-    Whether a daemon has logged a state, in the words of ucarp and txcarp or of keepalived.
-    """
-    return any(daemon.said(f"{words} {state}") for words in ("Switching to state:", "Entering"))
 
 
 def _outcome(holders: Holders, pinger: Pinger, struck: float, ended: float) -> Outcome:

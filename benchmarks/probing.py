@@ -17,31 +17,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, strike
+from benchmarks.contestants import ASSIGNING
 from benchmarks.measuring import execute, expectPositive, say, until, verdict
+from benchmarks.processes import busy, processorSeconds
 from benchmarks.scenes import ADDRESSES
+from benchmarks.stage import staged
 from tests.lab.daemons import Daemon
 from txcarp.operate.client import Client
-from txcarp.testbed import Testbed
 
 #: Seconds until the daemons have settled.
 _SETTLING = 3.0
-
-_TICK = os.sysconf("SC_CLK_TCK")
-
-_BURN = (sys.executable, "-c", "while True: pass")
 
 
 @attrs.frozen
@@ -67,72 +59,43 @@ class Bill:
     missed: int
 
 
-def _used(daemon: Daemon) -> float:
-    """
-    Seconds of processor time of a daemon, its threads included.
-    """
-    fields = Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
-
-
 async def measure(reactor: Any, minutes: float, interval: float, burn: bool) -> Bill:
     """
     Measure for some minutes.
     """
-    daemons: list[Daemon] = []
-    loops: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        others = {"plain": "10.99.0.3"}
-        nodes = {
-            name: testbed.node(name, f"{own}/24") for name, own in {**ADDRESSES, **others}.items()
-        }
+    addresses = {**ADDRESSES, "plain": "10.99.0.3"}
+    loops = len(os.sched_getaffinity(0)) if burn else 0
+    async with staged(reactor, addresses) as stage:
         probe = ("--probe", str(interval), "--witness", ADDRESSES["client"])
-        control = str(Path(directory, "control"))
-        options = {"a": (), "b": ("-k", "100", *probe), "plain": ("-k", "200")}
-        try:
-            for name, more in options.items():
-                own = {**ADDRESSES, **others}[name]
-                words = (*more, "--control", control) if name == "b" else more
-                daemon = ASSIGNING.start(reactor, nodes[name], own, Path(directory, name), *words)
-                daemons.append(daemon)
-                state = "MASTER" if name == "a" else "BACKUP"
-                await until(reactor, partial(_is, daemon, state), name, daemon)
-            _, probing, plain = daemons
-            await until(reactor, lambda: probing.said("The probe is ready"), "ready", probing)
-            await task.deferLater(reactor, _SETTLING)
-            before = [_used(one) for one in (probing, plain)]
-            changes = _changes(daemons)
-            if burn:
-                loops = [subprocess.Popen(_BURN) for _ in os.sched_getaffinity(0)]
+        control = str(stage.directory / "control")
+        await stage.settle("a", ASSIGNING, "MASTER")
+        words = ("-k", "100", *probe, "--control", control)
+        probing = await stage.settle("b", ASSIGNING, "BACKUP", *words)
+        plain = await stage.settle("plain", ASSIGNING, "BACKUP", "-k", "200")
+        daemons = list(stage.daemons.values())
+        await until(reactor, lambda: probing.said("The probe is ready"), "ready", probing)
+        await task.deferLater(reactor, _SETTLING)
+        before = [processorSeconds(one.pid) for one in (probing, plain)]
+        changes = _changes(daemons)
+        with busy(loops):
             for minute in range(round(minutes)):
                 await task.deferLater(reactor, 60.0)
                 say(f"{minute + 1} min: {_changes(daemons) - changes} changes")
-            percent = [
-                100 * (_used(one) - used) / (60 * round(minutes))
-                for one, used in zip((probing, plain), before, strict=True)
-            ]
-            [group] = Client(control, timeout=30.0).status()["groups"]
-            probes = group["probes"]
-            return Bill(
-                round(minutes),
-                len(loops),
-                _changes(daemons) - changes,
-                percent[0],
-                percent[1],
-                sum(one["asked"] for one in probes),
-                sum(one["missed"] for one in probes),
-            )
-        finally:
-            for loop in loops:
-                loop.kill()
-                loop.wait()
-            for daemon in daemons:
-                strike(daemon, signal.SIGKILL)
-                await daemon.exit
-
-
-def _is(daemon: Daemon, state: str) -> bool:
-    return daemon.state == state
+        percent = [
+            100 * (processorSeconds(one.pid) - used) / (60 * round(minutes))
+            for one, used in zip((probing, plain), before, strict=True)
+        ]
+        [group] = Client(control, timeout=30.0).status()["groups"]
+        probes = group["probes"]
+        return Bill(
+            round(minutes),
+            loops,
+            _changes(daemons) - changes,
+            percent[0],
+            percent[1],
+            sum(one["asked"] for one in probes),
+            sum(one["missed"] for one in probes),
+        )
 
 
 def _changes(daemons: Sequence[Daemon]) -> int:

@@ -1,13 +1,16 @@
 """
-Take-overs without a cause, at short intervals: txcarp beside keepalived.
+Take-overs without a cause, at short intervals: txcarp beside ucarp and keepalived.
 
     python -m benchmarks.steadiness --intervals 1 0.1 0.01 --seconds 600
 
 Two hosts share an address, and nothing happens to either of them.  Each time the backup becomes
 master nevertheless is a false take-over: the master advertised late, or the backup looked late.
-The hosts are quiet at first; then every processor of this machine is kept busy by ordinary
-processes as well (C{--burn} sets how many).  The table shows the number of false take-overs in each
-hour, for each interval.
+All pairs run at the same time: first while the machine has nothing else to do; then while every
+processor is kept busy by ordinary processes as well (C{--burn} sets how many).
+
+The table shows the number of false take-overs in each hour, for each interval.  If none was seen in
+a time, the true rate can still be greater than 0: it is less than 3 in that time with a confidence
+of 95 % (the rule of three).  The table then shows this bound.
 
 Everything happens in network namespaces of this process.
 """
@@ -17,76 +20,90 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, Contestant, paced, strike
-from benchmarks.measuring import execute, expectPositive, say, until
-from benchmarks.scenes import ADDRESSES
-from tests.lab.daemons import Daemon
-from tests.lab.wire import Wire
-from txcarp.testbed import Testbed
+from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant, paced
+from benchmarks.measuring import execute, expectPositive, say, together
+from benchmarks.processes import busy
+from benchmarks.stage import Cue, staged, takeovers
+from benchmarks.tables import grid
 
 #: Seconds after which the hosts have settled who is master.
 _SETTLING = 3.0
 
-#: What the programs log when they become master.
-_TAKES = {"txcarp": "Switching to state: MASTER", "keepalived": "Entering MASTER STATE"}
+#: The rule of three: with a confidence of 95 %, that many events or fewer are to be expected in a
+#: time in which none was seen.
+_UNSEEN = 3
 
-_BUSY = [sys.executable, "-c", "while True: pass"]
+
+@attrs.frozen
+class Count:
+    """
+    The false take-overs of one pair.
+
+    @ivar program: The name of its program.
+    @ivar interval: Seconds between advertisements.
+    @ivar busy: The number of busy loops meanwhile.
+    @ivar seconds: The seconds that were watched.
+    @ivar takeovers: How often a host became master.
+    """
+
+    program: str
+    interval: float
+    busy: int
+    seconds: float
+    takeovers: int
+
+    @property
+    def hourly(self) -> str:
+        """
+        How many there are in an hour, or less than how many if there was none.
+        """
+        if self.takeovers:
+            return f"{self.takeovers * 3600 / self.seconds:.0f}"
+        return f"< {_UNSEEN * 3600 / self.seconds:.0f}"
 
 
-async def measure(reactor: Any, contestant: Contestant, seconds: float, burn: int) -> int:
+async def measure(reactor: Any, contestant: Contestant, begin: Cue, seconds: float) -> int:
     """
     Count the false take-overs in some seconds.
 
-    @param burn: The number of processes that keep the machine busy meanwhile.
+    @param begin: Passed as soon as the pair has settled.
     """
-    daemons: list[Daemon] = []
-    busy: list[subprocess.Popen[bytes]] = []
-    takes = _TAKES[contestant.name]
-    with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
-        nodes = {name: testbed.node(name, f"{ADDRESSES[name]}/24") for name in "ab"}
-        wire = Wire(reactor, testbed.lan)
-        try:
-            for name in "ab":
-                home = Path(directory, name)
-                daemon = contestant.start(reactor, nodes[name], ADDRESSES[name], home)
-                daemons.append(daemon)
-                if name == "a":
-                    has = partial(daemon.said, takes)
-                    await until(reactor, has, f"{contestant.name} is master", daemon)
+    with begin.place() as ready:
+        async with staged(reactor) as stage:
+            daemons = await stage.pair(contestant)
             await task.deferLater(reactor, _SETTLING)
-            busy += (subprocess.Popen(_BUSY) for _ in range(burn))
-            before = [len(daemon.said(takes)) for daemon in daemons]
-            wire.adverts.clear()
-            left = seconds
-            while left > 0:
-                step = min(left, 10.0)
-                await task.deferLater(reactor, step)
-                left -= step
-                wire.adverts.clear()
-            after = [len(daemon.said(takes)) for daemon in daemons]
+            await ready()
+            before = sum(map(takeovers, daemons))
+            await task.deferLater(reactor, seconds)
             if any(daemon.ended for daemon in daemons):
                 raise RuntimeError(f"{contestant.name} ended")
             # One host that takes over from the other, and back, has done so twice.
-            return sum(after) - sum(before)
-        finally:
-            wire.stop()
-            for process in busy:
-                process.kill()
-                process.wait()
-            for daemon in daemons:
-                strike(daemon, signal.SIGKILL)
-                await daemon.exit
+            return sum(map(takeovers, daemons)) - before
+
+
+def pairs(intervals: Sequence[float]) -> list[tuple[float, Contestant]]:
+    """
+    The intervals that each program can have.
+    """
+    found = []
+    for interval in intervals:
+        for program in (ASSIGNING, UCARP, KEEPALIVED):
+            contestant = paced(program, interval)
+            missing = program.missing() if contestant is not None else "it has no such interval"
+            if missing or contestant is None:
+                say(f"{program.name} at {interval:g} s takes no part: {missing}")
+            else:
+                found.append((interval, contestant))
+    return found
 
 
 async def run(reactor: Any, options: argparse.Namespace) -> int:
@@ -95,43 +112,28 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    cells = []
-    for interval in options.intervals:
-        for program in (ASSIGNING, KEEPALIVED):
-            contestant = paced(program, interval)
-            missing = program.missing() if contestant is not None else "it has no such interval"
-            if missing or contestant is None:
-                say(f"{program.name} at {interval:g} s takes no part: {missing}")
-                continue
-            for burn in (0, options.burn):
-                count = await measure(reactor, contestant, options.seconds, burn)
-                rate = count * 3600 / options.seconds
-                cells.append(
-                    {
-                        "program": program.name,
-                        "interval": interval,
-                        "busy": burn,
-                        "seconds": options.seconds,
-                        "takeovers": count,
-                    }
-                )
-                say(
-                    f"{program.name:12}{interval:8g} s   {burn} busy   {count:5} in "
-                    f"{options.seconds:.0f} s   {rate:8.1f} in an hour"
-                )
+    chosen = pairs(options.intervals)
+    say(f"this takes about {2 * (options.seconds + _SETTLING + 2 * len(chosen)) / 60:.0f} minutes")
+    counts = []
+    for burn in (0, options.burn):
+        with ExitStack() as stack:
+            begin = Cue(len(chosen), partial(stack.enter_context, busy(burn)))
+            found = await together(
+                measure(reactor, contestant, begin, options.seconds) for _, contestant in chosen
+            )
+        for (interval, contestant), number in zip(chosen, found, strict=True):
+            count = Count(contestant.name, interval, burn, options.seconds, number)
+            counts.append(count)
+            say(f"{count.program:12}{interval:8g} s   {burn} busy   {count.hourly:>8} in an hour")
     if options.json:
-        print(json.dumps(cells, indent=2))
-    else:
-        print(f"\n{'false take-overs in an hour':32}{'quiet':>10}{'busy':>10}")
-        rows = dict.fromkeys((cell["program"], cell["interval"]) for cell in cells)
-        for row in rows:
-            counts = [
-                cell["takeovers"] * 3600 / options.seconds
-                for cell in cells
-                if (cell["program"], cell["interval"]) == row
-            ]
-            title = f"{row[0]}, an advertisement each {row[1]:g} s"
-            print(f"{title:40}" + "".join(f"{count:10.1f}" for count in counts))
+        print(json.dumps([attrs.asdict(count) for count in counts], indent=2))
+        return 0
+    rows = [["false take-overs in an hour", "quiet", "busy"]]
+    for interval, contestant in chosen:
+        title = f"{contestant.name}, an advertisement each {interval:g} s"
+        mine = [one for one in counts if (one.program, one.interval) == (contestant.name, interval)]
+        rows.append([title, *(one.hourly for one in mine)])
+    print(f"\n{grid(rows)}")
     return 0
 
 

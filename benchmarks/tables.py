@@ -50,6 +50,19 @@ def layout(
     return "\n".join(lines)
 
 
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """
+    A table with a line of titles; all columns but the first are aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
 def showSpan(span: Span) -> str:
     """
     A span of time as text, with a plus if it had not ended.

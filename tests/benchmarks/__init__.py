@@ -1,0 +1,3 @@
+"""
+Tests for the benchmarks: what they conclude from what they measured.
+"""
