@@ -2,12 +2,13 @@
 A flood of packets at the door of a backup while its master dies: txcarp beside ucarp.
 
     python -m benchmarks.floods --runs 3
+    python -m benchmarks.floods --rates 30000 --kinds digest version hops vhid length
 
 Two hosts share an address, each with the default timing; then a third host on the segment sends
-packets of protocol 112 with the number of their group to the group, as fast as said, with a wrong
-digest.  After some seconds the master is cut off and killed.  The table shows by how much the
-first advertisement of the backup came later than its dead time, and how much processor time the
-backup used meanwhile.
+packets of protocol 112 with the number of their group to the group, as fast as said.  By default
+only their digest is wrong, which no kernel can find out; C{--kinds} has others.  After some
+seconds the master is cut off and killed.  The table shows by how much the first advertisement of
+the backup came later than its dead time, and how much processor time each of the two used.
 
 The flood is received by both hosts, by the bridge and by the machine that all of them share: its
 own cost is the difference between the backups.  Everything happens in network namespaces of this
@@ -17,6 +18,7 @@ process.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import socket
@@ -54,6 +56,15 @@ _VHID = 7
 #: Packets in a second.
 _RATES = (0, 10_000, 30_000, 100_000)
 
+#: The packets of each kind of flood: what is wrong with them.
+_KINDS = {
+    "digest": crafted.packet(vhid=_VHID, advbase=1, badDigest=True, source=_SOURCE),
+    "version": crafted.packet(vhid=_VHID, advbase=1, version=1, source=_SOURCE),
+    "hops": crafted.packet(vhid=_VHID, advbase=1, ttl=64, source=_SOURCE),
+    "vhid": crafted.packet(vhid=_VHID + 1, advbase=1, source=_SOURCE),
+    "length": crafted.packet(crafted.payload(vhid=_VHID)[:30], source=_SOURCE),
+}
+
 
 @attrs.frozen
 class Outcome:
@@ -62,21 +73,21 @@ class Outcome:
 
     @ivar late: Seconds from the end of the dead time to the first advertisement of the backup.
     @ivar load: The part of one processor that the backup used.
+    @ivar masterLoad: The part of one processor that the master used while it lived.
     @ivar rate: Packets of the flood in a second.
     """
 
     late: float
     load: float
+    masterLoad: float
     rate: float
 
 
-def _flood(rate: int) -> None:
+def _flood(rate: int, kind: str) -> None:
     """
     Send packets until the standard input ends, and write how many.
     """
-    body = crafted.payload(vhid=_VHID, advbase=1, badDigest=True)
-    source = STRANGER + bytes(4)
-    frame = _GROUP + source + b"\x08\x00" + crafted.packet(body, source=_SOURCE)
+    frame = _GROUP + STRANGER + bytes(4) + b"\x08\x00" + _KINDS[kind]
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sock.bind(("eth0", 0))
     os.set_blocking(0, False)
@@ -97,28 +108,31 @@ def _flood(rate: int) -> None:
     print(sent / (time.monotonic() - began))
 
 
-def _startFlood(node: Node, rate: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "benchmarks.floods", "--flood", str(rate)]
+def _startFlood(node: Node, rate: int, kind: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmarks.floods", "--flood", str(rate), "--kinds", kind]
     with node.inside():
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-async def measure(reactor: Any, contestant: Contestant, rate: int) -> Outcome:
+async def measure(reactor: Any, contestant: Contestant, rate: int, kind: str) -> Outcome:
     """
     Let a master die in a flood.
 
     @param rate: Packets in a second.
+    @param kind: What is wrong with them.
     """
     flood: subprocess.Popen[bytes] | None = None
     async with staged(reactor) as stage:
         wire = stage.listen()
-        _, backup = await stage.pair(contestant)
+        master, backup = await stage.pair(contestant)
         a, b = ADDRESSES["a"], ADDRESSES["b"]
         try:
             if rate:
-                flood = _startFlood(stage.nodes["client"], rate)
-            used, began = processorSeconds(backup.pid), time.monotonic()
+                flood = _startFlood(stage.nodes["client"], rate, kind)
+            usedByMaster, used = processorSeconds(master.pid), processorSeconds(backup.pid)
+            began = time.monotonic()
             await task.deferLater(reactor, _BEFORE)
+            masterLoad = (processorSeconds(master.pid) - usedByMaster) / (time.monotonic() - began)
             stage.crash("a")
             await until(reactor, lambda: wire.of(b), "the backup takes over", within=_PATIENCE)
             load = (processorSeconds(backup.pid) - used) / (time.monotonic() - began)
@@ -128,7 +142,7 @@ async def measure(reactor: Any, contestant: Contestant, rate: int) -> Outcome:
             if flood is not None:
                 reached = float(flood.communicate()[0])
                 flood = None
-            return Outcome(first - last - _DEADLINE, load, reached)
+            return Outcome(first - last - _DEADLINE, load, masterLoad, reached)
         finally:
             if flood is not None:
                 flood.kill()
@@ -142,33 +156,40 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
     @return: The exit status.
     """
     cells = []
-    for rate in options.rates:
+    for rate, kind in itertools.product(options.rates, options.kinds):
         for contestant in (ASSIGNING, UCARP):
             missing = contestant.missing()
             if missing:
                 say(f"{contestant.name} takes no part: {missing}")
                 continue
             for _ in range(options.runs):
-                outcome = await measure(reactor, contestant, rate)
-                cells.append({"program": contestant.name, "wanted": rate, **attrs.asdict(outcome)})
+                outcome = await measure(reactor, contestant, rate, kind)
+                row = {"program": contestant.name, "kind": kind, "wanted": rate}
+                cells.append({**row, **attrs.asdict(outcome)})
                 say(
-                    f"{contestant.name:8}{rate:8}/s  {outcome.late * 1000:8.1f} ms late, "
-                    f"{outcome.load:4.0%} of a processor, at {outcome.rate:.0f}/s"
+                    f"{contestant.name:8}{kind:8}{rate:8}/s  {outcome.late * 1000:8.1f} ms late, "
+                    f"backup {outcome.load:4.0%}, master {outcome.masterLoad:4.0%} of a "
+                    f"processor, at {outcome.rate:.0f}/s"
                 )
     if options.json:
         print(json.dumps(cells, indent=2))
         return 0
-    print(f"\n{'program':10}{'packets/s':>10}{'late: median':>14}{'worst':>10}{'processor':>11}")
-    for rate in options.rates:
-        for name in dict.fromkeys(cell["program"] for cell in cells):
-            found = [cell for cell in cells if (cell["program"], cell["wanted"]) == (name, rate)]
-            late = [cell["late"] * 1000 for cell in found]
-            load = statistics.median(cell["load"] for cell in found)
-            reached = statistics.median(cell["rate"] for cell in found)
-            print(
-                f"{name:10}{reached:10.0f}{statistics.median(late):11.1f} ms{max(late):7.1f} ms"
-                f"{load:11.0%}"
-            )
+    print(
+        f"\n{'program':10}{'wrong':10}{'packets/s':>10}{'late: median':>14}{'worst':>10}"
+        f"{'backup':>9}{'master':>9}"
+    )
+    rows = itertools.groupby(cells, lambda cell: (cell["program"], cell["kind"], cell["wanted"]))
+    for (name, kind, _), group in rows:
+        found = list(group)
+        late = [cell["late"] * 1000 for cell in found]
+        median = {
+            what: statistics.median(cell[what] for cell in found)
+            for what in ("load", "masterLoad", "rate")
+        }
+        print(
+            f"{name:10}{kind:10}{median['rate']:10.0f}{statistics.median(late):11.1f} ms"
+            f"{max(late):7.1f} ms{median['load']:9.1%}{median['masterLoad']:9.1%}"
+        )
     return 0
 
 
@@ -184,11 +205,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--rates", type=int, nargs="+", default=_RATES, metavar="N", help="packets in a second"
     )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=_KINDS,
+        default=["digest"],
+        metavar="KIND",
+        help=f"what is wrong with the packets: {', '.join(_KINDS)} (digest)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--flood", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.flood:
-        _flood(options.flood)
+        _flood(options.flood, options.kinds[0])
         return
     expectPositive(parser, options, "runs")
     execute("benchmarks.floods", lambda reactor: run(reactor, options))
