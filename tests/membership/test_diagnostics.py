@@ -21,7 +21,7 @@ from txcarp.protocol.authentication import CURRENT
 from txcarp.protocol.election import Standing
 from txcarp.protocol.events import Heard, Refused
 from txcarp.protocol.rejection import Rejection
-from txcarp.protocol.timing import Peer, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 _PEER, _OTHER = (socket.inet_aton(address) for address in ("10.99.0.1", "10.99.0.3"))
 
@@ -236,23 +236,28 @@ class PeersTests(SynchronousTestCase):
         self.assertIsNotNone(peers.last(_PEER))
         self.assertIsNone(peers.last((10).to_bytes(4, "big")))
 
-    def test_isOffer(self) -> None:
+    def test_offered(self) -> None:
         """
-        An offer has the advbase of the advertisement before it, times the dead ratio.
+        An offer has the advbase of the advertisement before it, times a dead ratio.
         """
         peers = Peers()
-        for timing, ratio, expected in (
-            (Timing(3, 240), 3, False),  # the first one says nothing
-            (Timing(1, 240), 3, False),
-            (Timing(3, 240), 3, True),
-            (Timing(3, 240), 3, False),
-            (Timing(1, 0), 3, False),
-            (Timing(3, 240), 3, True),  # the one between them was lost
-            (Timing(1, 240), 3, False),
-            (Timing(3, 240), 2, False),
-            (Timing(1, 240), 3, False),
-            (Timing(1, 240), 1, False),
+        for timing, expected in (
+            (Timing(3, 240), None),  # the first one says nothing
+            (Timing(1, 240), None),
+            (Timing(3, 240), Timing(1, 240)),
+            (Timing(3, 240), None),
+            (Timing(1, 0), None),
+            (Timing(3, 240), Timing(1, 240)),  # the one between them was lost
+            (Timing(1, 240), None),
+            (Timing(4, 240), Timing(1, 240)),
+            (Timing(2, 240), None),
+            (Timing(5, 240), None),
+            (Timing(0, 240), None),
+            (Timing(4, 240), None),
+            (Timing(1, 240), None),
         ):
             peer = Peer(timing, _PEER)
             peers.heard(Heard(peer), 0.0)
-            self.assertIs(peers.isOffer(peer, ratio), expected, (timing, ratio))
+            self.assertEqual(peers.offered(peer), expected, timing)
+        self.assertIsNone(peers.offered(Peer(LEAVING, _PEER)))
+        self.assertIsNone(peers.offered(Peer(Timing(3, 240), b"new!")))

@@ -136,7 +136,7 @@ class FaultTests(SynchronousTestCase):
         self.patch(
             Standing,
             "patience",
-            lambda own, peer: patience(attrs.evolve(own, isOffered=False), peer),
+            lambda own, peer: patience(attrs.evolve(own, offered=None), peer),
         )
         self.found(group, "nobody is master for 5.00 s", "sends an offer", "A crashes")
 

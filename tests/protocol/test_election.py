@@ -423,7 +423,7 @@ class TableTests(SynchronousTestCase):
         offer = Heard(peer(3, 64))
         waits = LEAST_INTERVALS * 3.25
         self.assertEqual(BACKUP.decide(OWN, offer)[1], (ArmMasterDown(waits, Family.IPV4),))
-        offered = attrs.evolve(OWN, isOffered=True)
+        offered = attrs.evolve(OWN, offered=Timing(1, 64))
         self.assertEqual(
             BACKUP.decide(offered, offer)[1], (ArmMasterDown(OWN.deadTime, Family.IPV4),)
         )

@@ -461,12 +461,46 @@ class DemotionTests(SynchronousTestCase):
                 segment = self.mixed(dialect, 100, sources)
                 self.assertEqual([one.host for one in segment.reigns], [sources[0]])
 
+    def test_offerOfAnotherRatio(self) -> None:
+        """
+        A backup with another dead ratio than the master recognises its offer, and accepts it only
+        if it is better: whether it preempts or not, with a lower or a higher dead ratio.
+        """
+        for preempt in (False, True):
+            for ratio, advbase in ((3, 1), (5, 1), (3, 2), (2, 1)):
+                with self.subTest(preempt=preempt, ratio=ratio, advbase=advbase):
+                    backup = {"advbase": advbase, "advskew": 245, "preempt": preempt}
+                    segment = self.offered(deadRatio=ratio, **backup)
+                    segment.run(20)
+                    self.assertEqual([one.host for one in segment.reigns], ["10.99.0.1"])
+
+    def test_offerOfAnotherRatioAccepted(self) -> None:
+        """
+        A better backup with a lower dead ratio accepts the offer.
+        """
+        segment = self.offered(deadRatio=3, advskew=100)
+        segment.run(OFFER_AFTER + 3 * LATENCY)
+        self.assertEqual([one.host for one in segment.reigns], ["10.99.0.1", "10.99.0.2"])
+
+    def offered(self, **backup: Any) -> Segment:
+        """
+        A master with a dead ratio of 4, which is demoted now, and a backup.
+        """
+        segment = Segment()
+        first = segment.add("10.99.0.1", deadRatio=4)
+        first.start()
+        segment.run(10)
+        segment.add("10.99.0.2", **backup).start()
+        segment.run(5)
+        hostOf(first).demote("uplink", 240)
+        return segment
+
     def test_offerNotRecognised(self) -> None:
         """
         ucarp and the kernels do not recognise the offer.  If they preempt and are not better, the
         next advertisement of the master, soon after the offer, makes one of both yield.
         """
-        self.patch(Peers, "isOffer", lambda peers, peer, ratio: False)
+        self.patch(Peers, "offered", lambda peers, peer: None)
         for dialect in ("ucarp", "freebsd"):
             for skew in (100, 240):
                 for sources in (("10.99.0.1", "10.99.0.2"), ("10.99.0.2", "10.99.0.1")):

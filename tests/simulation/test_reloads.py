@@ -35,6 +35,12 @@ class ReloadTests(SynchronousTestCase):
         self.assertLessEqual(report.longest.get("two masters", 0.0), LIMITS["two masters"])
         self.assertGreater(report.longest["two holders"], 0.0)
 
+    def test_offer(self) -> None:
+        """
+        A demoted master makes an offer to a backup with another dead ratio, which is not better.
+        """
+        self.assertEqual(played([1429]).faults, {})
+
     def test_noticed(self) -> None:
         """
         A fault is noticed: here a host keeps the addresses of a group that it has left.

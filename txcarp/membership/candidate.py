@@ -120,14 +120,12 @@ class OwnStanding:
             and self._clock.seconds() >= self._healthySince + configuration.preemptDelay
         )
         # An offer is for the hosts that are better than the master, which rule B2 finds.  As a
-        # claim it would be less preferred than nearly all hosts.
-        isOffer = (
-            peer is not None
-            and peer.timing.advbase > configuration.advbase
-            and self._peers.isOffer(peer, configuration.deadRatio)
-        )
-        preempt = preempt and not isOffer
-        facts = self._ledger.total, source, preempt, bool(self._holds.ends), isOffer
+        # claim it would be less preferred than nearly all hosts.  Its advbase is 2 or more.
+        offered = None
+        if peer is not None and peer.timing.advbase > 1:
+            offered = self._peers.offered(peer)
+        preempt = preempt and offered is None
+        facts = self._ledger.total, source, preempt, bool(self._holds.ends), offered
         if self._known is None or self._known[0] != facts:
             standing = Standing(
                 timing=self._advertiser.timing,
@@ -138,7 +136,7 @@ class OwnStanding:
                 dialect=configuration.dialect,
                 demotion=self._advertiser.says.demotion,
                 configured=configuration.timing,
-                isOffered=isOffer,
+                offered=offered,
             )
             self._known = facts, standing
         return self._known[1]

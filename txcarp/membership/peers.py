@@ -9,7 +9,7 @@ from collections import OrderedDict
 import attrs
 
 from txcarp.protocol.events import Heard
-from txcarp.protocol.timing import Peer, Timing
+from txcarp.protocol.timing import LEAVING, Peer, Timing
 
 #: How many hosts are remembered.  One more replaces the host that has been silent for longest.
 MAXIMUM = 64
@@ -129,15 +129,23 @@ class Peers:
         """
         return self._known.get(source)
 
-    def isOffer(self, peer: Peer, ratio: int) -> bool:
+    def offered(self, peer: Peer) -> Timing | None:
         """
-        Whether the last advertisement of a peer is the offer of a demoted master
-        (L{Timing.offer}): its advbase is that of the advertisement before, times the dead ratio.
+        The timing of a demoted master whose last advertisement is an offer (L{Timing.offer}).
+
+        The advbase of an offer is that of the advertisement before, times the dead ratio of the
+        master, which no other host knows.  A master whose advbase is changed to a multiple of
+        itself is therefore taken for one that makes an offer, until its next advertisement.
+
+        @return: C{None} if the last advertisement of the peer is no offer.
         """
         known = self._known.get(peer.source)
-        return known is not None and (
-            known.before.advbase < peer.timing.advbase == known.before.advbase * ratio
-        )
+        if known is None or peer.timing == LEAVING:
+            return None
+        before, advbase = known.before.advbase, peer.timing.advbase
+        if not 0 < before < advbase or advbase % before:
+            return None
+        return Timing(before, peer.timing.advskew)
 
     def anyBetter(self, timing: Timing) -> bool:
         """

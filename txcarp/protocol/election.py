@@ -56,8 +56,8 @@ class Standing:
     @ivar dialect: The rules of the group.
     @ivar demotion: The value of OpenBSD's demotion field.
     @ivar configured: Its timing without demotion; C{None} if that is the same.
-    @ivar isOffered: Whether the peer that was heard made an offer (L{offer}).  Its interval is
-        not that of the offer.
+    @ivar offered: The timing of the peer that was heard, if it made an offer (L{offer}), which
+        says another one; C{None} otherwise.
     @ivar deadTime: Seconds of silence after which it takes over.  Demotion does not change
         them, in any implementation.
     @ivar longest: The longest interval of a master, in seconds, that rule B2 tolerates.
@@ -71,7 +71,7 @@ class Standing:
     dialect: Dialect = UCARP
     demotion: int = 0
     configured: Timing | None = None
-    isOffered: bool = False
+    offered: Timing | None = None
     deadTime: float = attrs.field(init=False)
     longest: float = attrs.field(init=False)
 
@@ -112,13 +112,26 @@ class Standing:
         """
         return self.dialect.farewell and not self.isDemoted
 
+    def replacesSlow(self, peer: Peer) -> bool:
+        """
+        Whether this host, as a backup, takes over by rule B2: it would not wait for the next
+        advertisement of the master.
+
+        It accepts an offer only if it is better than the master.  If both have the same dead
+        ratio, rule B2 says just that.
+        """
+        if self.dialect.zeroBase and not self.timing.advbase:
+            return False
+        isSlow = self.timing.missesBefore(peer.timing, self.deadRatio)
+        return isSlow and (self.offered is None or self.timing < self.offered)
+
     def patience(self, peer: Peer) -> float:
         """
         Seconds of silence of a master after which this host takes over.
         """
         interval = peer.timing.interval
         # OpenBSD does not apply rule B2 with an advbase of 0.
-        if self.isOffered or interval > self.longest:
+        if self.offered is not None or interval > self.longest:
             return self.deadTime
         late = max(interval * (LEAST_INTERVALS - 1), min(2 * interval, LEAST_LATENESS))
         return max(self.deadTime, interval + late)
@@ -198,8 +211,7 @@ class Backup:
                     return _takeOver(Reason.PREEMPTION, peer)
                 if dialect.replaces is not None and dialect.replaces(standing, peer):
                     return _takeOver(Reason.DEMOTED_MASTER, peer)
-                guesses = standing.timing.advbase > 0 or not dialect.zeroBase
-                if guesses and standing.timing.missesBefore(peer.timing, standing.deadRatio):  # B2
+                if standing.replacesSlow(peer):  # B2
                     return _takeOver(Reason.SLOW_MASTER, peer)
                 return self, (effects.ArmMasterDown(standing.patience(peer), peer.family),)  # B3
             case events.DeadlinePassed(lateness=lateness, unread=unread):
