@@ -273,8 +273,8 @@ class IAddressTable(Interface):
 
     def isElsewhere(interface: str, address: VirtualAddress) -> bool:
         """
-        Whether another program added an address to another interface of this host.  The host
-        may then answer for the address on all interfaces.
+        Whether another program, such as another txcarp, added an address to another interface of
+        this host.  The host may then answer for the address on all interfaces.
         """
 
     def known() -> Deferred[None]:

@@ -4,6 +4,7 @@ Tests for L{txcarp.daemon.precautions}.
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ class WarningTests(SynchronousTestCase):
         with capturedLogs() as events:
             warn(configured(**settings))
         return [formatEvent(event) or "" for event in events]
+
+    def test_otherName(self) -> None:
+        """
+        A warning says which interface has the name as an alternative one.
+        """
+        self.patch(socket, "if_nametoindex", lambda name: 2)
+        self.patch(socket, "if_indextoname", lambda index: "eth0")
+        self.assertEqual(self.warnings(interface="eth0"), [])
+        [warning] = self.warnings(interface="wan0")
+        self.assertIn("wan0 is another name of eth0", warning)
 
     def test_steps(self) -> None:
         """

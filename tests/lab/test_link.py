@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 from tests.lab.daemons import Daemon
-from tests.lab.world import Host, LabTestCase
+from tests.lab.world import STARTING, VIRTUAL, Host, LabTestCase
 from txcarp.netlink.requests import setLink
 
 
@@ -122,6 +123,58 @@ class LinkTests(LabTestCase):
             since = time.monotonic()
             netlink.request(setLink(index, name="eth0", up=True))
         await self.back(a, daemon, since)
+
+    async def test_renamedBesideAnother(self) -> None:
+        """
+        A second daemon may run with the new name of an interface.  Whatever it is called, one of
+        both is master, and the address is there once.
+        """
+        a = self.host("a")
+        first = a.txcarp("--assign", "-r", "1")
+        await self.becomes(first, "MASTER")
+        index = a.node.link().index
+        with a.node.netlink() as netlink:
+            netlink.request(setLink(index, up=False), setLink(index, name="other", up=True))
+        await self.becomes(first, "BACKUP")
+        second = a.txcarp("-i", "other", "--assign", "-r", "1", "--state-file", "none")
+        await self.becomes(second, "MASTER")
+        await self.until(lambda: self.held(a, "other") == 1, "the address is on other", STARTING)
+        self.assertEqual(first.state, "BACKUP")
+        with a.node.netlink() as netlink:
+            netlink.request(setLink(index, up=False), setLink(index, name="eth0", up=True))
+        await self.becomes(second, "BACKUP")
+        await self.becomes(first, "MASTER")
+        await self.until(lambda: self.held(a) == 1, "the address is on eth0", STARTING)
+        self.assertEqual(second.state, "BACKUP")
+
+    async def test_otherInterface(self) -> None:
+        """
+        A second daemon with the same address on another interface of the host, or with another
+        name of the same interface, says so.
+        """
+        a = self.host("a")
+        a.node.connect(self.testbed.switch("more"), "10.98.0.1/24")
+        ip = self.program("ip", "iproute2")
+        await self.output(a, ip, "link", "property", "add", "dev", "eth0", "altname", "wan0")
+        first = a.txcarp("--assign")
+        await self.becomes(first, "MASTER")
+        await self.until(lambda: self.held(a) == 1, "the address is on eth0", STARTING)
+        settings = "--assign", "--state-file", "none"
+        second = a.txcarp("-i", "eth1", "-s", "10.98.0.1", *settings)
+        third = a.txcarp("-i", "wan0", *settings)
+        for daemon, words in (
+            (second, f"{VIRTUAL} is on another interface than eth1"),
+            (third, "wan0 is another name of eth0"),
+            (third, "Interface [wan0] does not exist"),
+        ):
+            await self.until(partial(daemon.said, words), words, STARTING)
+        self.assertEqual(first.state, "MASTER")
+
+    def held(self, host: Host, interface: str = "eth0") -> int:
+        """
+        How many times an interface has the virtual address.
+        """
+        return sum(one.startswith(f"{VIRTUAL}/") for one in host.node.addresses(interface))
 
     async def test_inOneMoment(self) -> None:
         """

@@ -686,15 +686,22 @@ class TableTests(SynchronousTestCase):
 
     def test_elsewhere(self) -> None:
         """
-        A foreign address on another interface is found; our address there, and a foreign one on
-        the interface itself, do not count.
+        An address on another interface is found, whether it is foreign or that of another txcarp.
+        What this process added there, and a foreign one on the interface itself, do not count.
         """
         self.start(address(index=8, protocol=None, validLifetime=None), address(IPV6, index=8))
         self.assertTrue(self.table.isElsewhere("eth7", IPV4))
-        self.assertFalse(self.table.isElsewhere("eth7", IPV6))
+        self.assertTrue(self.table.isElsewhere("eth7", IPV6))
         self.assertFalse(self.table.isElsewhere("eth9", IPV4), "there is no such interface")
         self.indexes["eth8"] = 8
         self.assertFalse(self.table.isElsewhere("eth8", IPV4))
+        self.table.hold("eth8", [IPV6], 3, True)
+        self.assertFalse(self.table.isElsewhere("eth7", IPV6))
+        self.table.drop("eth8", [IPV6])
+        self.assertFalse(self.table.isElsewhere("eth7", IPV6), "it is about to go")
+        self.netlink.say(address(IPV6, index=8), False)
+        self.netlink.say(address(IPV6, index=8))
+        self.assertTrue(self.table.isElsewhere("eth7", IPV6), "another process added it since")
 
     def test_twice(self) -> None:
         """

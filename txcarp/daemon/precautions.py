@@ -5,6 +5,7 @@ Warnings at the start about what would show only at the first takeover.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 from twisted.logger import Logger
@@ -17,10 +18,18 @@ _log = Logger()
 
 def warn(configuration: VirtualHostConfiguration) -> None:
     """
-    Warn about L{badScripts}.
+    Warn about L{badScripts}, and about an interface that is not called by its name.
     """
     for _, text in badScripts(configuration):
         _log.warn("{text}", text=text)
+    name = _realName(configuration.interface)
+    if name not in ("", configuration.interface):
+        _log.warn(
+            "{other} is another name of {name}. txcarp waits for an interface that is called "
+            "{other}: give it {name}",
+            other=configuration.interface,
+            name=name,
+        )
 
 
 def badScripts(configuration: VirtualHostConfiguration) -> Iterator[tuple[str, str]]:
@@ -38,6 +47,17 @@ def badScripts(configuration: VirtualHostConfiguration) -> Iterator[tuple[str, s
         for program in dict.fromkeys((*step.command[:1], *step.undo[:1], *systemctl)):
             if problem := _cannotRun(program):
                 yield "steps", f"Step {step.name}: {program} cannot be run: {problem}"
+
+
+def _realName(interface: str) -> str:
+    """
+    The name of an interface that may be given by an alternative name; an empty string if there is
+    none.
+    """
+    try:
+        return socket.if_indextoname(socket.if_nametoindex(interface))
+    except OSError:
+        return ""
 
 
 def _cannotRun(path: str) -> str:

@@ -408,8 +408,8 @@ class AddressLeases:
             if self._table.isElsewhere(self._interface, address):
                 self._log.warn(
                     "{address} is on another interface than {interface}, added by another "
-                    "program: this host answers for it as backup, too, unless arp_ignore "
-                    "forbids it",
+                    "program, such as a second txcarp: this host answers for it as backup, too, "
+                    "unless arp_ignore forbids it",
                     address=address.text,
                     interface=self._interface,
                 )

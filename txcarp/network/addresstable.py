@@ -65,6 +65,8 @@ class AddressTable:
         self._heldOn: dict[tuple[str, bytes], int] = {}
         #: By index and packed address, the lifetime in seconds with which this process added it.
         self._leases: dict[tuple[int, bytes], int] = {}
+        #: The index and the packed address of all that this process added, until they are gone.
+        self._own: set[tuple[int, bytes]] = set()
         #: The indexes of the interfaces that promote secondary addresses.
         self._promoting: set[int] = set()
         #: By index, what L{_noteRoles} found: packed addresses and prefix lengths.
@@ -114,7 +116,7 @@ class AddressTable:
     def isElsewhere(self, interface: str, address: VirtualAddress) -> bool:
         index = self._indexOf(interface)
         return index is not None and any(
-            one.index != index and not self._isOurs(one)
+            one.index != index and (one.index, one.local) not in self._own
             for one in self._addresses.everywhere(address.packed)
         )
 
@@ -131,6 +133,7 @@ class AddressTable:
         if index is None:
             return fail(OSError(errno.ENODEV, f"there is no interface {interface}"))
         self._heldOn.update({(interface, one.packed): index for one in addresses})
+        self._own.update((index, one.packed) for one in addresses)
         if lease is not None:
             self._leases.update({(index, one.packed): lease for one in addresses})
         settings, rest = [], []
@@ -215,6 +218,8 @@ class AddressTable:
             if not any(self._addresses.of(address.index)):
                 self._promoting.discard(address.index)  # the interface may have been deleted
             left = self._addresses.at(address.index, address.local)
+            if not left:
+                self._own.discard((address.index, address.local))
             if not any(map(self._isOurs, left.values())):
                 for observer, gone in self._affected(address.index, [address.local]).items():
                     observer.addressesGone(gone)
