@@ -25,6 +25,7 @@ from txcarp.links import InterfaceAddress, Link
 from txcarp.netlink.client import ILinkEventObserver, Netlink
 from txcarp.netlink.conversation import AnswerLost, NetlinkClosed
 from txcarp.netlink.format import (
+    NLM_F_ACK,
     NLM_F_DUMP_INTR,
     NLM_F_MULTI,
     NLMSG_DONE,
@@ -479,6 +480,61 @@ class ConversationTests(SynchronousTestCase):
         self.netlink.doRead()
         errors = [error.errno if error else 0 for error in self.successResultOf(outcomes)]
         self.assertEqual(errors, [0] * 32 + [errno.ENODEV] * 8)
+
+    def test_acknowledged(self) -> None:
+        """
+        Only the last request of a datagram asks for an answer, which means that those before it
+        had no error but the ones that were reported.
+        """
+        outcomes = self.netlink.requestAll([delLink(one) for one in (1, 2, 3, 4)])
+        [data] = self.kernel.sent
+        asked = [bool(one.flags & NLM_F_ACK) for one in readMessages(data)]
+        self.assertEqual(asked, [False, False, False, True])
+        self.kernel.answer(2, errno.ENODEV)
+        self.netlink.doRead()
+        self.assertNoResult(outcomes)
+        self.kernel.answer(4, errno.EPERM)
+        self.netlink.doRead()
+        errors = [error.errno if error else 0 for error in self.successResultOf(outcomes)]
+        self.assertEqual(errors, [0, errno.ENODEV, 0, errno.EPERM])
+        self.assertEqual(self.netlink._conversation._sent, {})
+
+    def test_answersOfTheNextDatagram(self) -> None:
+        """
+        The answer to a later datagram says nothing about a list that is still being sent, nor
+        about a question.
+        """
+        dump = self.netlink.dumpLinks()
+        first, second = self.request(), self.request()
+        self.kernel.answer(3)
+        self.netlink.doRead()
+        self.successResultOf(second)
+        self.assertNoResult(dump)
+        self.assertNoResult(first)
+        self.kernel.answer(2)
+        self.kernel.answer(1, type=NLMSG_DONE)
+        self.netlink.doRead()
+        self.successResultOf(first)
+        self.assertEqual(self.successResultOf(dump), [])
+
+    def test_gathering(self) -> None:
+        """
+        Requests of several callers leave in one datagram, in their order, also if one caller
+        fails.
+        """
+        with self.assertRaises(KeyError), self.netlink.gathering:
+            first = self.request()
+            second = self.netlink.requestAll([delLink(6), delLink(7)])
+            self.assertEqual(self.kernel.sent, [])
+            raise KeyError
+        [data] = self.kernel.sent
+        self.assertEqual([one.sequence for one in readMessages(data)], [1, 2, 3])
+        self.kernel.answer(3)
+        self.netlink.doRead()
+        self.successResultOf(first)
+        self.assertEqual(self.successResultOf(second), [None, None])
+        self.request()
+        self.assertEqual(len(self.kernel.sent), 2)
 
     def test_manyCancelled(self) -> None:
         """

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -133,6 +134,13 @@ class Netlink(SocketReader[bytes]):
         return self._conversation.ask(requests).addCallback(
             lambda outcomes: [one if isinstance(one, OSError) else None for one in outcomes]
         )
+
+    @property
+    def gathering(self) -> AbstractContextManager[object]:
+        """
+        A context at whose end all requests that were made in it are sent together.
+        """
+        return self._conversation
 
     def dumpLinks(self) -> Deferred[list[Link]]:
         """

@@ -79,6 +79,7 @@ class _Exchange:
 
     @ivar place: The place of the request in its batch.
     @ivar interrupted: Whether the list changed while the kernel sent it.
+    @ivar isQuiet: Whether the kernel answers only if there is an error.
     """
 
     request: Request
@@ -86,6 +87,7 @@ class _Exchange:
     place: int
     attempts: int = 1
     interrupted: bool = False
+    isQuiet: bool = False
     messages: list[Message] = attrs.field(factory=list)
 
 
@@ -105,6 +107,17 @@ class Conversation:
         self._sent: dict[int, _Exchange] = {}
         self._dumping = False
         self._lost = False
+        self._gathering = False
+
+    def __enter__(self) -> None:
+        """
+        Send nothing until the end of this context.
+        """
+        self._gathering = True
+
+    def __exit__(self, *_: object) -> None:
+        self._gathering = False
+        self.send()
 
     def open(self, port: int) -> None:
         """
@@ -150,6 +163,8 @@ class Conversation:
         Send queued requests while the window has room.  The kernel carries requests out
         while they are sent, so this never waits, and their order is kept.
         """
+        if self._gathering:
+            return
         while self._port is not None and self._queue and len(self._sent) < _WINDOW:
             if self._queue[0].batch.answer.called:
                 self._queue.popleft()  # cancelled before it was sent
@@ -162,7 +177,7 @@ class Conversation:
                 batch = [self._queue.popleft()]
             else:
                 batch = self._takeBatch(_WINDOW - len(self._sent))
-            data = b"".join(self._numbered(exchange) for exchange in batch)
+            data = b"".join(self._numbered(one, one is batch[-1]) for one in batch)
             try:
                 self._sendDatagram(data)
             except OSError as error:
@@ -211,13 +226,28 @@ class Conversation:
             self._queue.popleft()
         return batch
 
-    def _numbered(self, exchange: _Exchange) -> bytes:
+    def _numbered(self, exchange: _Exchange, isLast: bool) -> bytes:
+        """
+        Number a request, and pack it.
+
+        @param isLast: Whether it is the last one of its datagram.  The kernel reports each error,
+            but success of the last one only, which shows that the others had none.
+        """
         # 0 is the number of events that no request caused.
         self._sequence = self._sequence % 0xFFFFFFFF + 1
         self._sent[self._sequence] = exchange
-        return exchange.request.packed(self._sequence)
+        request = exchange.request
+        exchange.isQuiet = not isLast and not request.isQuestion
+        return request.packed(self._sequence, not exchange.isQuiet)
 
     def _ended(self, message: Message, exchange: _Exchange) -> None:
+        if not exchange.request.isDump:
+            # The kernel carries out one request after the other.
+            for sequence, earlier in list(self._sent.items()):
+                if earlier is exchange:
+                    break
+                if earlier.isQuiet:
+                    self._finish(sequence, None)
         error = wire.readError(message)
         interrupted = exchange.interrupted or message.flags & wire.NLM_F_DUMP_INTR
         if error is None and exchange.request.isDump and interrupted:

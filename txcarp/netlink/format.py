@@ -89,13 +89,16 @@ class Request:
         """
         return self.type % 4 == 2
 
-    def packed(self, sequence: int) -> bytes:
+    def packed(self, sequence: int, acknowledged: bool = True) -> bytes:
         """
         Pack the request, with padding for a message that may follow.
 
         @param sequence: The number that will be in the answer, 1 to 2**32 - 1.
+        @param acknowledged: Whether the kernel answers if there is no error, too.  A list is an
+            answer already.
         """
-        return pack(self.type, self.flags | (0 if self.isDump else NLM_F_ACK), sequence, self.body)
+        flags = NLM_F_ACK if acknowledged and not self.isDump else 0
+        return pack(self.type, self.flags | flags, sequence, self.body)
 
 
 def pack(type: int, flags: int, sequence: int, body: bytes) -> bytes:
