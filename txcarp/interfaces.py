@@ -795,6 +795,10 @@ class IPlatform(Interface):
 
     clock: IReactorTime = Attribute("""The clock of all timers.""")
 
+    metronome: Any = Attribute(
+        """When masters advertise (L{txcarp.clock.metronome.Metronome})."""
+    )
+
     reactor: Any = Attribute(
         """The reactor, for the connections of health checks; C{None} if there is none."""
     )

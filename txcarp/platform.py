@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from txcarp.checks.probes import Probes
 from txcarp.checks.pulses import Pulses
+from txcarp.clock.metronome import Metronome
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.clock.steady import SteadyClock
 from txcarp.guard.guard import Guard
@@ -113,6 +114,7 @@ class LinuxPlatform:
             network = LinuxNetwork(cast(IReactorSocket, reactor), clock, links, known)
             self.neighbours = Neighbours(network, links, known, self._netlink.nextHops)
         self.clock: IReactorTime = clock
+        self.metronome = Metronome(clock, self._netlink.gathering)
         self.links: ILinkMonitor = links
         self.addresses: IAddressTable | None = addresses
         self.network: INetwork = network

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.membership.timers import MasterDown, Rhythm, cancel
+from tests.fakes import configured
+from txcarp.clock.metronome import Metronome
+from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
 from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
 
@@ -565,8 +567,9 @@ class RhythmTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        self.metronome = Metronome(self.clock)
         self.beats: list[float] = []
-        self.rhythm = Rhythm(self.clock, self.beat, self.clock.seconds)
+        self.rhythm = Rhythm(self.clock, self.metronome, self.beat, self.clock.seconds)
 
     def beat(self, event: Event) -> None:
         """
@@ -680,7 +683,7 @@ class RhythmTests(SynchronousTestCase):
             if self.rhythm.interval == 1.0:
                 self.rhythm.start(2.0)
 
-        self.rhythm = Rhythm(self.clock, slower, self.clock.seconds)
+        self.rhythm = Rhythm(self.clock, self.metronome, slower, self.clock.seconds)
         self.rhythm.start(1.0)
         self.clock.pump([0.25] * 28)
         self.assertEqual(self.beats, [1.0, 3.0, 5.0, 7.0])
@@ -693,7 +696,7 @@ class RhythmTests(SynchronousTestCase):
             self.beats.append(self.clock.seconds())
             self.rhythm.stop()
 
-        self.rhythm = Rhythm(self.clock, last, self.clock.seconds)
+        self.rhythm = Rhythm(self.clock, self.metronome, last, self.clock.seconds)
         self.rhythm.start(1.0)
         self.clock.pump([0.25] * 28)
         self.assertEqual(self.beats, [1.0])
@@ -706,8 +709,56 @@ class RhythmTests(SynchronousTestCase):
             self.beats.append(self.clock.seconds())
             raise RuntimeError("broken")
 
-        self.rhythm = Rhythm(self.clock, fails, self.clock.seconds)
+        self.rhythm = Rhythm(self.clock, self.metronome, fails, self.clock.seconds)
         self.rhythm.start(1.0)
         self.clock.pump([0.25] * 12)
         self.assertEqual(self.beats, [1.0, 2.0, 3.0])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)
+
+    def test_others(self) -> None:
+        """
+        In the slot of another master, the first beat comes no sooner than an interval after the
+        start, and the others leave this one alone.
+        """
+        others: list[float] = []
+        other = Rhythm(
+            self.clock,
+            self.metronome,
+            lambda event: others.append(self.clock.seconds()),
+            self.clock.seconds,
+        )
+        other.start(1.0)
+        self.clock.advance(0.984375)
+        self.rhythm.start(1.0)
+        self.clock.pump([1 / 64] * 128)
+        self.assertEqual(others, [1.0, 2.0])
+        self.assertEqual(self.beats, [2.0])
+        other.stop()
+        self.clock.pump([1 / 64] * 64)
+        self.assertEqual((len(others), self.beats), (2, [2.0, 3.0]))
+
+    def test_lateUnshared(self) -> None:
+        """
+        A rhythm that does not share keeps to itself when a late beat begins it anew.
+        """
+        Rhythm(self.clock, self.metronome, str, self.clock.seconds).start(2.0)
+        self.clock.advance(0.03125)
+        self.rhythm.start(2.0, shares=False)
+        self.clock.advance(3.5)
+        self.clock.pump([1 / 64] * 256)
+        self.assertEqual(self.beats, [3.53125, 5.53125, 7.53125])
+
+
+class MasterPausesTests(SynchronousTestCase):
+    """
+    Tests for L{MasterPauses}.
+    """
+
+    def test_areLong(self) -> None:
+        """
+        A master whose peers wait for hardly more than one interval beats on time.
+        """
+        for ratio, advskew, shares in ((3, 0, True), (2, 100, True), (1, 0, False)):
+            configuration = configured(deadRatio=ratio, advskew=advskew)
+            interval = configuration.timing.interval
+            self.assertIs(MasterPauses(configuration).areLong(interval), shares)

@@ -199,7 +199,9 @@ class Candidate:
         self._holds = holds
         self._damping = damping
         self._masterDown = masterDown
-        self._rhythm = Rhythm(platform.clock, tell, platform.pauseSeconds)
+        self._rhythm = Rhythm(
+            platform.clock, platform.metronome, tell, platform.pauseSeconds
+        )
         self._firewalls = firewalls
         self._diagnostics = diagnostics
         self._roles = roles
@@ -335,6 +337,9 @@ class Candidate:
             self._rhythm.beaten()
             self.advertise()
 
+    def _beatEvery(self, interval: float) -> None:
+        self._rhythm.start(interval, self._pauses.areLong(interval))
+
     def advertise(self) -> None:
         """
         Send an advertisement, and adapt the rhythm to the interval in it.
@@ -342,7 +347,7 @@ class Candidate:
         self._advertiser.advertise()
         interval = self._advertiser.interval
         if self._rhythm.interval not in (None, interval):
-            self._rhythm.start(interval)
+            self._beatEvery(interval)
         if self.state is MASTER:  # otherwise this was the last one before becoming backup
             self._mastership.advertised(self.isFit)
             if self._will.isWanted:
@@ -375,12 +380,12 @@ class Candidate:
                 # An OpenBSD group that has just changed its master would take two of them in a
                 # row for a claim, and a third host would become master as well.
                 if self._rhythm.interval is not None:
-                    self._rhythm.start(self._advertiser.interval)
+                    self._beatEvery(self._advertiser.interval)
             case effects.BowOut():
                 self._advertiser.bowOut()
             case effects.StartAdvertising():
                 self._will.isOpen = False  # the next advertisement begins another one
-                self._rhythm.start(self._advertiser.interval)
+                self._beatEvery(self._advertiser.interval)
                 self.advertise()
             case effects.StopAdvertising():
                 cancel(self._offer)
@@ -392,7 +397,7 @@ class Candidate:
                 self._offer = self._clock.callLater(delay, self._tell, events.OfferUnanswered())
             case effects.SendOffer(timing=timing, delay=delay):
                 self._advertiser.offer(timing)
-                self._rhythm.start(delay)
+                self._beatEvery(delay)
                 if self._will.isWanted:
                     self._bequeath()
             case effects.WithdrawOffer():

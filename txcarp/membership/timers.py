@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable
 from math import floor
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from txcarp.clock.metronome import Metronome, Slot
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.protocol.election import LEAST_INTERVALS, TOLERATED_LATENESS
 from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
@@ -29,6 +27,8 @@ _HIGHEST_SKEW = 255
 
 #: The part of an interval by which a beat may seem early.
 _ROUNDING = 1e-6
+
+_BEAT_DUE = BeatDue()
 
 
 def cancel(call: IDelayedCall | None) -> None:
@@ -74,6 +74,14 @@ class MasterPauses:
             max(self._shortestDeadTime, interval * LEAST_INTERVALS),
             max(self._longestDeadTime, interval * _MOST_INTERVALS),
         )
+
+    def areLong(self, interval: float) -> bool:
+        """
+        Whether no peer takes over if a first advertisement is a small part of an interval late.
+
+        @param interval: Seconds between the advertisements of this host.
+        """
+        return self._shortestDeadTime >= interval * LEAST_INTERVALS
 
 
 class MasterDown:
@@ -274,52 +282,56 @@ class Rhythm:
     @ivar interval: Seconds from one beat to the next; C{None} while it is stopped.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         clock: IReactorTime,
+        metronome: Metronome,
         tell: Callable[[Event], None],
         pauseSeconds: Callable[[], float],
     ) -> None:
         """
+        @param metronome: Beats on the same clock.
         @param tell: Called with L{BeatDue} at each beat.
         @param pauseSeconds: Returns seconds on a clock that also counts while the machine sleeps.
         """
         self._clock = clock
+        self._metronome = metronome
         self._tell = tell
         self._pauseSeconds = pauseSeconds
         self.interval: float | None = None
-        self._loop: LoopingCall | None = None
+        self._slot: Slot | None = None
+        self._shares = True
         #: When the next beat is due, in seconds of the clock.
         self._due = 0.0
         self._last = 0.0
         self._looked = 0.0
 
-    def start(self, interval: float) -> None:
+    def start(self, interval: float, shares: bool = True) -> None:
         """
         Begin a new rhythm.
 
         @param interval: Seconds from now to the first beat, and from each beat to the next.
+        @param shares: Whether the first beat may come a little later, together with those of
+            others.
         """
-        if self._loop is not None:
-            self.stop()
-        # A LoopingCall that is stopped and started again within its own call would be
-        # scheduled twice.
-        self._loop = LoopingCall(self._tell, BeatDue())
-        self._loop.clock = self._clock
+        self.stop()
+        self._shares = shares
         self.interval = interval
-        self._due = self._clock.seconds() + interval
         self._last = self._pauseSeconds()
-        self._loop.start(interval, now=False).addErrback(self._failed)
+        self._slot, self._due = self._metronome.join(interval, self._beat, shares=shares)
 
     def stop(self) -> None:
         """
         Stop the rhythm.
         """
-        loop, self._loop, self.interval = self._loop, None, None
-        if loop is not None and loop.running:
-            loop.stop()
+        slot, self._slot, self.interval = self._slot, None, None
+        if slot is not None:
+            slot.remove(self._beat)
+
+    def _beat(self) -> None:
+        # Before the first beat of this rhythm, there may be one of the others in the slot.
+        if self.interval and self._clock.seconds() >= self._due - self.interval * _ROUNDING:
+            self._tell(_BEAT_DUE)
 
     def silence(self) -> float:
         """
@@ -342,7 +354,7 @@ class Rhythm:
             return
         late = self._clock.seconds() - self._due
         if late > TOLERATED_LATENESS:
-            self.start(self.interval)
+            self.start(self.interval, self._shares)
         else:
             # As in LoopingCall, what was missed is left out.  A beat that was told before the
             # rhythm began is not one of its beats.
@@ -358,9 +370,3 @@ class Rhythm:
             return False
         self._looked = now
         return True
-
-    def _failed(self, failure: Failure) -> None:
-        # A LoopingCall ends for good when its function raises.
-        self._log.failure("Internal error in a beat; the rhythm continues", failure=failure)
-        if self.interval is not None:
-            self.start(self.interval)

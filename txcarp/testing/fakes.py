@@ -18,6 +18,7 @@ from txcarp.addresses import Holding, VirtualAddress, textOf
 from txcarp.change import Change, ScriptResult
 from txcarp.checks.probes import Probes
 from txcarp.checks.pulses import Pulses
+from txcarp.clock.metronome import Metronome
 from txcarp.interfaces import (
     IAddressTable,
     IAnnouncer,
@@ -398,6 +399,7 @@ class FakePlatform:
 
     # A test replaces parts by others, and reaches into those that it made.
     clock: Any
+    metronome: Any
     links: Any
     network: Any
     scripts: Any
@@ -415,6 +417,7 @@ class FakePlatform:
         self, clock: IReactorTime, journal: Journal, links: FakeLinks, network: INetwork
     ) -> None:
         self.clock = clock
+        self.metronome = Metronome(clock)
         self.links = links
         self.network = network
         self.scripts = FakeScripts(journal)
