@@ -38,7 +38,7 @@ LAYERS = (
     ("txcarp.checks",),
     ("txcarp.mastership",),
     ("txcarp.membership",),
-    ("txcarp.syncgroup",),
+    ("txcarp.sets",),
     ("txcarp.virtualhost", "txcarp.platform"),
     ("txcarp.service",),
     ("txcarp.testing",),

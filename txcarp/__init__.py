@@ -19,7 +19,7 @@ C{docs/architecture.rst} explains the design.  In reading order:
   - C{mastership}: what a master does, and undoes afterwards.
   - C{checks}: whether what a master needs works.
   - C{plugins}: where the checks of other programs are found.
-  - C{syncgroup}: virtual hosts that are master together or not at all.
+  - C{sets}: virtual hosts that are master together or not at all.
   - C{virtualhost}: a virtual host, as other programs see it.
   - C{status}: everything about a virtual host at one moment, and why it is so.
   - C{platform}: the machine, made once for all virtual hosts.

@@ -21,7 +21,8 @@ from txcarp.membership.observers import tellAll
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.actor import Actor
-from txcarp.syncgroup import Member, SyncGroup
+from txcarp.sets.member import Member
+from txcarp.sets.syncgroup import SyncGroup
 from txcarp.virtualhost import VirtualHost
 
 #: The most unchanged groups that the log names.  Hundreds of lines would make advertisements late.

@@ -4,7 +4,7 @@ The exhaustive model of sets: two hosts with a group on each of two sides, whate
 C{python -m tests.model.sides} explores all orders in which anything can happen: packets are lost,
 a way between the hosts is cut in one direction and healed, a group cannot be master for a while,
 and hosts crash, start and hand over.  The decisions are those of L{txcarp.protocol.election} and
-L{txcarp.protocol.together}.  This module does what L{txcarp.syncgroup} does around them.
+L{txcarp.protocol.together}.  This module does what L{txcarp.sets} does around them.
 
 Time passes in whole seconds, which are the interval, and packets are faster.  In every state a host
 is master of both sides or of none.  Whatever follows without another fault comes to rest: the set
