@@ -4,18 +4,14 @@ A virtual host as a Twisted service.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.addresses import textOf
 from txcarp.change import Drained, NotDrained, Readiness
-from txcarp.checks.health import MAXIMUM_CHECKS, HealthCheck
-from txcarp.configuration.difference import Changed, socketsOf
+from txcarp.checks.health import HealthCheck, admit
+from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import (
     IAdvertisementTransport,
@@ -28,28 +24,27 @@ from txcarp.interfaces import (
     ITrace,
 )
 from txcarp.mastership.services import ServiceStep
-from txcarp.membership.demotions import clearDemotion, setDemotion
+from txcarp.membership.demotions import changeDemotion
 from txcarp.membership.memory import Drain, newMemory
 from txcarp.membership.participation import Participation
-from txcarp.membership.peers import KnownPeer
+from txcarp.membership.portrait import explanationOf, statusOf
 from txcarp.membership.ready import UntilReady
+from txcarp.network.attachment import Attachment
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
 from txcarp.protocol.effects import Role
-from txcarp.protocol.events import Claimed, Demoted, Promoted, Reconfigured, ResignAsked
-from txcarp.protocol.explain import Comparison, compare
+from txcarp.protocol.events import (
+    Claimed,
+    Demoted,
+    DrainAsked,
+    Promoted,
+    Reconfigured,
+    ResignAsked,
+    ResumeAsked,
+)
 from txcarp.protocol.family import Family
 from txcarp.protocol.periods import Period
-from txcarp.protocol.timing import Peer
 from txcarp.status.explanation import Explanation
-from txcarp.status.parts import (
-    AddressStatus,
-    FamilyStatus,
-    HoldStatus,
-    PastChange,
-    PastOccurrence,
-    PeerStatus,
-)
 from txcarp.status.snapshot import Status
 
 #: Seconds of the longest drain that ends by itself.
@@ -82,8 +77,7 @@ class VirtualHost(Service):
         self._after: list[IMastershipStep] = []
         self._checks: list[HealthCheck] = []
         self._trace: ITrace | None = None
-        #: The settings that the transports were attached with, and the transports.
-        self._attached: tuple[object, dict[Family, IAdvertisementTransport]] | None = None
+        self._sockets = Attachment(platform.network)
         self._run: Participation | None = None
         #: This virtual host in its set; C{None} if it belongs to none.
         self._member: ISetMember | None = None
@@ -101,67 +95,8 @@ class VirtualHost(Service):
         """
         Return the present state of this virtual host as one value.
         """
-        memory, run, configuration = self._memory, self._run, self.configuration
-        now = self._platform.clock.seconds()
-        ledger = self._ledger
-        deadline: float | None = None
-        holds: list[HoldStatus] = []
-        if run is not None:
-            deadline = run.masterDown.deadline
-            for one in run.holds:
-                left = _until(run.holds.endOf(one), now)
-                detail, actor = run.holds.details[one], run.holds.actors.get(one)
-                holds.append(HoldStatus(one, left, detail, actor))
-        peers = memory.peers.all
-        master = run.draining.master if run is not None else ""
-        if self.role is Role.BACKUP and deadline is not None and peers:
-            master = textOf(peers[-1].source)
-        return Status(
-            name=configuration.name,
-            title=configuration.title,
-            interface=configuration.interface,
-            vhid=configuration.vhid,
-            time=self._platform.wallSeconds(),
-            running=run is not None,
-            role=self.role,
-            since=now - memory.changes[-1][0] if memory.changes else None,
-            readiness=Readiness.RELEASED if run is None else run.mastership.readiness,
-            master=master if self.role is Role.BACKUP else "",
-            peers=[
-                _peerStatus(peer, () if run is None else run.formsOf(peer.source), now)
-                for peer in peers
-            ],
-            addresses=self._addresses(now),
-            holds=holds,
-            demotions=ledger.reasons,
-            demotion=ledger.total,
-            configured=configuration.timing,
-            advertised=ledger.apply(configuration.timing, configuration.dialect),
-            dialect=configuration.dialect.name,
-            deadline=_until(deadline, now),
-            received=memory.received,
-            sent=memory.sent,
-            sendErrors=memory.sendErrors,
-            announced=0 if run is None else run.mastership.announced,
-            families={
-                one.value: FamilyStatus(
-                    (traffic := memory.traffic[one]).received, traffic.sent, traffic.sendErrors
-                )
-                for one in configuration.families
-            },
-            pauses=memory.pauses,
-            contested=round(memory.contested, 3),
-            vacant=round(memory.chronicle.timeline.vacant, 3),
-            forms=() if run is None else run.advertiser.forms,
-            rejected=Counter(memory.rejected),
-            findings=Counter(memory.findings),
-            changes=[PastChange(now - when, change) for when, change in memory.changes],
-            sync=None if self._member is None else self._member.status(),
-            checks=[] if run is None else run.fitness.statuses(),
-            history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
-            steps=[] if run is None else run.mastership.statuses(),
-            probes=[] if run is None else run.probing.statuses(),
-        )
+        own, memory = self.configuration, self._memory
+        return statusOf(own, self._platform, memory, self._run, self._member)
 
     def periods(self) -> tuple[Period, ...]:
         """
@@ -173,24 +108,7 @@ class VirtualHost(Service):
         """
         Explain why this host is master or is not.
         """
-        comparisons: dict[str, Comparison] = {}
-        if self._run is not None:
-            standing = self._run.standing
-            for peer in self._memory.peers.all:
-                said = Peer(peer.timing, peer.source, peer.demotion)
-                comparisons[textOf(peer.source)] = compare(standing, said)
-        return Explanation(self.status(), comparisons)
-
-    def _addresses(self, now: float) -> list[AddressStatus]:
-        addresses = self.configuration.addresses
-        if self._run is None or (leases := self._run.mastership.leases) is None:
-            return [AddressStatus(str(address)) for address in addresses]
-        left = max(0.0, leases.end - now)
-        held = [leases.holds(address) for address in addresses]
-        return [
-            AddressStatus(str(address), isHeld, left if isHeld else None)
-            for address, isHeld in zip(addresses, held, strict=True)
-        ]
+        return explanationOf(self.status(), self._memory, self._run)
 
     @property
     def _ledger(self) -> DemotionLedger:
@@ -220,11 +138,7 @@ class VirtualHost(Service):
             reasons.
         """
         self._ledger.check(reason, amount)
-        if self._run is not None:
-            self._run.tell(Demoted(reason, amount, actor))
-        else:
-            chronicle = self._memory.chronicle
-            setDemotion(self._ledger, self.configuration, chronicle, reason, amount, actor)
+        self._changeDemotion(Demoted(reason, amount, actor))
         self._memory.demotions[reason] = amount
 
     def promote(self, reason: str, actor: Actor | None = None) -> None:
@@ -233,12 +147,15 @@ class VirtualHost(Service):
 
         @param actor: Who asks for it; C{None} for the program.
         """
-        if self._run is not None:
-            self._run.tell(Promoted(reason, actor))
-        else:
-            chronicle = self._memory.chronicle
-            clearDemotion(self._ledger, self.configuration, chronicle, reason, actor)
+        self._changeDemotion(Promoted(reason, actor))
         self._memory.demotions.pop(reason, None)
+
+    def _changeDemotion(self, event: Demoted | Promoted) -> None:
+        if self._run is not None:
+            self._run.tell(event)
+        else:
+            own, memory = self.configuration, self._memory
+            changeDemotion(self._ledger, own, memory.chronicle, event)
 
     def claim(self, actor: Actor | None = None) -> None:
         """
@@ -286,12 +203,12 @@ class VirtualHost(Service):
             raise ValueError(
                 f"a drain lasts more than 0 and at most {LONGEST_DRAIN:.0f} s, not {seconds} s"
             )
+        until = None if seconds is None else self._platform.clock.seconds() + seconds
         if self._active is not None:
-            return self._active.draining.drain(seconds, anyway, actor)
+            return self._active.draining.drain(DrainAsked(until, anyway, actor))
         if self.running or not anyway:
             words = f"{self.configuration.display} does not take part in its group at the moment."
             return fail(NotDrained("stopped", words))
-        until = None if seconds is None else self._platform.clock.seconds() + seconds
         self._memory.isRecalled = True
         self._memory.drain = Drain(until, actor)
         return succeed(Drained(""))
@@ -304,7 +221,7 @@ class VirtualHost(Service):
         @return: Fires when this host takes part in the election again.
         """
         if self._active is not None:
-            return self._active.draining.resume(actor)
+            return self._active.draining.resume(ResumeAsked(actor))
         self._memory.drain = None
         self._memory.isRecalled = True  # an earlier drain, too, has ended
         return succeed(None)
@@ -410,14 +327,7 @@ class VirtualHost(Service):
 
         @raise ValueError: If a setting of the check is wrong, or a check has this name.
         """
-        present = [one.name for one in (*self.configuration.checks, *self._checks)]
-        problems = [f"{setting}: {problem}" for setting, problem in check.problems()]
-        if check.name in present:
-            problems.append(f"two checks are called {check.name}")
-        if len(present) >= MAXIMUM_CHECKS:
-            problems.append(f"there are {MAXIMUM_CHECKS} checks already")
-        if problems:
-            raise ValueError(problems[0])
+        admit(check, [one.name for one in (*self.configuration.checks, *self._checks)])
         self._checks.append(check)
         self._checksChanged()
 
@@ -531,7 +441,7 @@ class VirtualHost(Service):
         """
         Service.stopService(self)
         if self._run is None:
-            self._detach()
+            self._sockets.detach()
             return succeed(None)
         return self._leave().addErrback(lambda failure: None)  # of a start in the meantime
 
@@ -572,7 +482,7 @@ class VirtualHost(Service):
             self._left(None)
         elif not self._leaving:
             self._leaving = True
-            self._markLeaving(not self.running)
+            self._sockets.markLeaving(not self.running)
             self._run.stop(actor).addCallback(self._left)
         return stopped
 
@@ -586,54 +496,15 @@ class VirtualHost(Service):
         if self.running:
             # The sockets are still open: the privileges to open them may be gone.
             try:
-                self._markLeaving(False)
+                self._sockets.markLeaving(False)
                 self._begin()
             except Exception:
                 outcome = Failure()
                 self._log.failure("{name} could not be started again", outcome, name=self.name)
         else:
-            self._detach()
+            self._sockets.detach()
         for one in stopped:
             one.callback(outcome)
 
     def _attach(self) -> dict[Family, IAdvertisementTransport]:
-        """
-        Open the sockets, unless they are open with the present settings.
-        """
-        configuration, network = self.configuration, self._platform.network
-        wanted = socketsOf(configuration)
-        if self._attached is not None:
-            if self._attached[0] == wanted or self._run is not None:  # which still needs them
-                return self._attached[1]
-            self._detach()
-        transports: dict[Family, IAdvertisementTransport] = {}
-        try:
-            for family, settings in wanted.items():
-                transports[family] = network.attach(*settings)
-        except BaseException:
-            if transports:
-                network.detach(configuration.interface, configuration.vhid)
-            raise
-        self._attached = wanted, transports
-        return transports
-
-    def _markLeaving(self, leaving: bool) -> None:
-        if self._attached is not None:
-            own = self.configuration
-            self._platform.network.markLeaving(own.interface, own.vhid, leaving)
-
-    def _detach(self) -> None:
-        if self._attached is not None:
-            self._attached = None
-            self._platform.network.detach(self.configuration.interface, self.configuration.vhid)
-
-
-def _peerStatus(peer: KnownPeer, forms: Sequence[str], now: float) -> PeerStatus:
-    source, age = textOf(peer.source), now - peer.heard
-    return PeerStatus(
-        source, peer.timing, peer.demotion, peer.sealed, forms, age, peer.number
-    )
-
-
-def _until(when: float | None, now: float) -> float | None:
-    return None if when is None else max(0.0, when - now)
+        return self._sockets.attach(self.configuration, isUsed=self._run is not None)

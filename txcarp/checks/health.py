@@ -5,7 +5,7 @@ The settings of one health check.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -89,3 +89,19 @@ class HealthCheck:
         What follows if the check fails, as a phrase.
         """
         return "unfit" if self.demote is None else f"demoted by {self.demote}"
+
+
+def admit(check: HealthCheck, present: Sequence[str]) -> None:
+    """
+    Find out whether a check can run besides others.
+
+    @param present: The names of the others.
+    @raise ValueError: If a setting of the check is wrong, or another one has its name, or there are
+        too many.
+    """
+    for setting, problem in check.problems():
+        raise ValueError(f"{setting}: {problem}")
+    if check.name in present:
+        raise ValueError(f"two checks are called {check.name}")
+    if len(present) >= MAXIMUM_CHECKS:
+        raise ValueError(f"there are {MAXIMUM_CHECKS} checks already")

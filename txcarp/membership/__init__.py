@@ -27,6 +27,7 @@ In reading order:
   - C{chronicle}: remembers what may have led to a role, and tells observers what happens.
   - C{timeline}: remembers who was master when.
   - C{ready}: waits until this host is master, and ready.
+  - C{portrait}: what there is to know about a virtual host at one moment.
   - C{observers}: calls observers, which may fail.
   - C{firewall}: notices that the firewall of this host drops advertisements of peers.
 """

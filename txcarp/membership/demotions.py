@@ -15,80 +15,52 @@ from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.chronicle import Chronicle
 from txcarp.membership.memory import Memory
 from txcarp.occurrences import OccurrenceKind
-from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION, DemotionLedger
-from txcarp.protocol.events import DemotionChanged, Event
+from txcarp.protocol.events import Demoted, DemotionChanged, Event, Promoted
 
 _log = Logger()
 
 
-def setDemotion(
+def changeDemotion(
     ledger: DemotionLedger,
     configuration: VirtualHostConfiguration,
     chronicle: Chronicle,
-    reason: str,
-    amount: int,
-    actor: Actor | None = None,
+    event: Demoted | Promoted,
 ) -> bool:
     """
-    Demote a virtual host for a reason, and log that if it is a change.
+    Demote a virtual host for a reason, or end that, and log it if it is a change.
 
-    @param actor: Who asked for it; C{None} if nobody did.
     @return: Whether it is a change.
     @raise ValueError: If the ledger refuses the demotion.
     """
-    changed = ledger.set(reason, amount)
-    if changed:
-        _log.warn(
-            "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})",
-            amount=amount,
-            total=ledger.total,
-            reason=reason,
-            vhid=configuration.vhid,
-            interface=configuration.interface,
-        )
-        chronicle.note(
-            OccurrenceKind.DEMOTION,
-            reason,
-            f"demoted by {amount} (in all, by {ledger.total})",
-            reason,
-            actor=actor,
-            amount=amount,
-            total=ledger.total,
-        )
-    return changed
-
-
-def clearDemotion(
-    ledger: DemotionLedger,
-    configuration: VirtualHostConfiguration,
-    chronicle: Chronicle,
-    reason: str,
-    actor: Actor | None = None,
-) -> bool:
-    """
-    End the demotion for a reason, and log that if there was one.
-
-    @param actor: Who asked for that; C{None} if nobody did.
-    @return: Whether there was one.
-    """
-    changed = ledger.clear(reason)
-    if changed:
-        _log.warn(
+    reason = event.reason
+    if isinstance(event, Demoted):
+        changed, amount = ledger.set(reason, event.amount), event.amount
+        text = "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})"
+        words = f"demoted by {amount} (in all, by {ledger.total})"
+    else:
+        changed, amount = ledger.clear(reason), 0
+        text = (
             "No longer demoted for {reason}; the total demotion is {total} (vhid {vhid} on "
-            "{interface})",
-            reason=reason,
+            "{interface})"
+        )
+        words = f"a demotion has ended (in all, demoted by {ledger.total})"
+    if changed:
+        _log.warn(
+            text,
+            amount=amount,
             total=ledger.total,
+            reason=reason,
             vhid=configuration.vhid,
             interface=configuration.interface,
         )
         chronicle.note(
             OccurrenceKind.DEMOTION,
             reason,
-            f"a demotion has ended (in all, demoted by {ledger.total})",
+            words,
             reason,
-            actor=actor,
-            amount=0,
+            actor=event.actor,
+            amount=amount,
             total=ledger.total,
         )
     return changed
@@ -151,24 +123,23 @@ class Demotions:
         else:
             self.demote(reason, self.tracked[name])
 
-    def demote(self, reason: str, amount: int, actor: Actor | None = None) -> None:
+    def demote(self, reason: str, amount: int) -> None:
         """
         Demote this host for a reason.
-
-        @param actor: Who asked for it; C{None} if nobody did.
         """
-        own, chronicle = self._configuration, self._memory.chronicle
-        if setDemotion(self._ledger, own, chronicle, reason, amount, actor):
-            self._changed()
+        self.change(Demoted(reason, amount))
 
-    def promote(self, reason: str, actor: Actor | None = None) -> None:
+    def promote(self, reason: str) -> None:
         """
         End the demotion for a reason, if there is one.
-
-        @param actor: Who asked for that; C{None} if nobody did.
         """
-        own, chronicle = self._configuration, self._memory.chronicle
-        if clearDemotion(self._ledger, own, chronicle, reason, actor):
+        self.change(Promoted(reason))
+
+    def change(self, event: Demoted | Promoted) -> None:
+        """
+        Demote this host for a reason, or end that.
+        """
+        if changeDemotion(self._ledger, self._configuration, self._memory.chronicle, event):
             self._changed()
 
     def _changed(self) -> None:

@@ -155,25 +155,22 @@ class Draining:
 
     # Requests.
 
-    def drain(
-        self, seconds: float | None, anyway: bool, actor: Actor | None
-    ) -> Deferred[Drained]:
+    def drain(self, event: events.DrainAsked) -> Deferred[Drained]:
         """
         See L{VirtualHost.drain<txcarp.virtualhost.VirtualHost.drain>}.
         """
         waiting: Deferred[Drained] = Deferred(partial(_remove, self._drains))
         self._drains.append(waiting)
-        until = None if seconds is None else self._clock.seconds() + seconds
-        self._tell(events.DrainAsked(until, anyway, actor))
+        self._tell(event)
         return waiting
 
-    def resume(self, actor: Actor | None) -> Deferred[None]:
+    def resume(self, event: events.ResumeAsked) -> Deferred[None]:
         """
         See L{VirtualHost.resume<txcarp.virtualhost.VirtualHost.resume>}.
         """
         waiting: Deferred[None] = Deferred(partial(_remove, self._resumes))
         self._resumes.append(waiting)
-        self._tell(events.ResumeAsked(actor))
+        self._tell(event)
         return waiting
 
     def happened(self, event: Event) -> None:
@@ -183,8 +180,8 @@ class Draining:
         match event:
             case events.DrainAsked():
                 self._drainAsked(event)
-            case events.ResumeAsked(actor=actor):
-                self._resumeAsked(actor)
+            case events.ResumeAsked():
+                self._resumeAsked(event.actor)
             case events.HandOverEnded(lateness=lateness):
                 self._handOverEnded(lateness)
             case events.DrainDecided():

@@ -402,10 +402,8 @@ class Participation:
                 case events.Released():
                     self._own.restartPreemptDelay()
                     candidate.decide(event)
-                case events.Demoted(reason=reason, amount=amount, actor=actor):
-                    self._demotions.demote(reason, amount, actor)
-                case events.Promoted(reason=reason, actor=actor):
-                    self._demotions.promote(reason, actor)
+                case events.Demoted() | events.Promoted():
+                    self._demotions.change(event)
                 case events.CheckChanged():
                     self.fitness.changed(event)
                 case events.Reconfigured(settings=settings):

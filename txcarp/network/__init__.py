@@ -4,6 +4,7 @@ The edge to the Linux kernel, behind the interfaces of L{txcarp.interfaces}.
 In reading order:
 
   - C{linux}: the transports and announcers that virtual hosts use.
+  - C{attachment}: the sockets of one virtual host, from its first run to its last.
   - C{hostlock}: keeps a virtual host from running twice on one host.
   - C{interfaceport}: all sockets of one interface, opened again when it is made anew.
   - C{familyport}: the sockets of one family on one interface; delivers each packet by its vhid.
