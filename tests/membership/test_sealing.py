@@ -112,7 +112,8 @@ class SealingTestCase(SynchronousTestCase):
 
         @return: Whether the advertisement is sealed.
         """
-        judged = sealing.judge(advertisement.counter, saidBy(advertisement), source)
+        now = self.clock.seconds()
+        judged = sealing.judge(advertisement.counter, saidBy(advertisement), source, now)
         if judged.isAhead:
             self.caughtUp.append(self.clock.seconds())
         return judged.sealed
@@ -441,18 +442,19 @@ class SlewTests(SealingTestCase):
     The clocks of hosts are slewed.
     """
 
-    def host(self, slew: float) -> tuple[Machine, Sealing]:
+    def host(self, slew: float) -> tuple[Machine, Sealing, SteadyClock]:
         """
         Make a machine whose clocks run fast by so many seconds per second.
         """
         machine = Machine()
         machine.slew = slew
+        steady = SteadyClock(machine.read)
         platform = FakePlatform(self.clock, Journal())
-        self.patch(platform, "pauseSeconds", SteadyClock(machine.read))
+        self.patch(platform, "pauseSeconds", steady)
         self.patch(platform, "wallSeconds", lambda: 1.8e9 + machine.read(time.CLOCK_MONOTONIC))
         configuration = configured()
         memory = newMemory(self.clock, configuration)
-        return machine, sealingOf(configuration, memory, platform)
+        return machine, sealingOf(configuration, memory, platform), steady
 
     def test_slewed(self) -> None:
         """
@@ -461,16 +463,17 @@ class SlewTests(SealingTestCase):
         """
         slews = (0.1, 0.0, -0.1)
         for sender, receiver in ((one, other) for one in slews for other in slews):
-            machines, (sends, receives) = zip(self.host(sender), self.host(receiver), strict=True)
+            sending, sends, _ = self.host(sender)
+            receiving, receives, steady = self.host(receiver)
             for second in range(3600):
-                for machine in machines:
+                for machine in (sending, receiving):
                     machine.run(1.0)
                     if second == 1800:
                         machine.slew = 0.0
                 counter = sends.counter(_SEAL, Fields(1, 0), _PEER)
                 assert counter is not None
                 heard = Advertisement(configured().vhid, 1, 0, counter, b"")
-                judged = receives.judge(heard.counter, saidBy(heard), _PEER)
+                judged = receives.judge(heard.counter, saidBy(heard), _PEER, steady())
                 self.assertTrue(judged.sealed, (sender, receiver, second))
 
 

@@ -28,7 +28,7 @@ from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.election import BACKUP, INIT, MASTER, ICARPState, Standing, Transition
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Peer
+from txcarp.protocol.timing import Peer
 
 #: Seconds after a pause in which advertisements may be old, unless all that waited are read
 #: before.
@@ -229,15 +229,16 @@ class Candidate:
         """
         return self.state is MASTER and not self._holds.ends and self._advertiser.lastLeft
 
-    def findPause(self) -> bool:
+    def findPause(self, steady: float | None = None) -> bool:
         """
         Check whether this host did not run for so long that what it knows may be out of date.
 
+        @param steady: See L{MasterDown.slept}.
         @return: Whether to read the sockets before anything else is done.
         """
         if self.state is MASTER:
             return self._findPauseOfMaster()
-        if self.state is BACKUP and (pause := self._masterDown.slept()):
+        if self.state is BACKUP and (pause := self._masterDown.slept(steady)):
             # The master may be alive: the socket keeps the oldest packets, which say nothing
             # about now, and loses the newest.
             self._roles.logSleep(pause)
@@ -417,7 +418,7 @@ class Candidate:
             for firewall in self._firewalls.values():
                 firewall.watch(True)
             peer = effect.peer
-            self._damping.becameMaster(peer is not None and peer.timing != LEAVING)
+            self._damping.becameMaster(peer is not None and not peer.isBowOut)
         elif previous is Role.MASTER and not self.isLeaving:
             self._damping.becameBackup(effect.reason is Reason.PREFERRED_MASTER)
         self._roles.notify(change)

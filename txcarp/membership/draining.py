@@ -35,7 +35,7 @@ from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.election import MASTER
 from txcarp.protocol.events import Event, HoldReason
-from txcarp.protocol.timing import LEAVING, Peer
+from txcarp.protocol.timing import Peer
 
 #: Seconds by which the last advertisement of a master may be older than the change of role that it
 #: led to.
@@ -269,7 +269,7 @@ class Draining:
         Note the advertisement of another host.
         """
         source = textOf(peer.source)
-        if peer.timing != LEAVING:
+        if not peer.isBowOut:
             self.master = source
             self._watch(self._own.now(peer).patience(peer))
         elif source == self.master:

@@ -16,7 +16,7 @@ from txcarp.membership.timers import cancel
 from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.events import Event, Held, HoldEnded, HoldReason, Released, Resigned
-from txcarp.protocol.timing import LEAVING, Peer
+from txcarp.protocol.timing import Peer
 
 #: Seconds for which a host stays out of the election after a required step failed.
 HOLD_OFF = 10.0
@@ -211,7 +211,7 @@ class Damping:
 
         @param patience: Seconds of silence after which that master is taken for dead.
         """
-        if peer.timing == LEAVING:
+        if peer.isBowOut:
             patience = 0.0
         elif self._hasLost:
             self._otherHeard()

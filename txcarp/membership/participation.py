@@ -68,7 +68,6 @@ from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Verification
-from txcarp.protocol.timing import LEAVING
 
 #: Seconds until another master is saved, at most.  The first moments after a take-over have more
 #: important work.
@@ -350,16 +349,20 @@ class Participation:
 
     # Events.
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event, steady: float | None = None) -> None:
         """
         Handle an event.  An event that arrives while another one is handled waits until all
         effects of that one are carried out.
+
+        @param steady: The seconds of L{IPlatform.pauseSeconds
+            <txcarp.interfaces.IPlatform.pauseSeconds>}, if the caller has just read them.
         """
-        self._events.append(event)
         if self._telling:
+            self._events.append(event)
             return
         self._telling = True
         try:
+            self._handle(event, steady)
             while self._events:
                 self._handle(self._events.popleft())
         finally:
@@ -367,10 +370,10 @@ class Participation:
         if self.candidate.together is not None:
             self.candidate.together.settle()
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event, steady: float | None = None) -> None:
         candidate = self.candidate
         try:
-            if candidate.findPause() and not isinstance(event, Heard | events.Refused):
+            if candidate.findPause(steady) and not isinstance(event, Heard | events.Refused):
                 self._readFirst(event)
                 return
             if candidate.trace is not None:
@@ -483,7 +486,8 @@ class Participation:
                 firewall.passed(packet, expectsSilence=isMaster)
             else:
                 firewall.lastPassed = self._platform.clock.seconds()
-            self.tell(self._reception.read(packet))
+            steady = self._platform.pauseSeconds()
+            self.tell(self._reception.read(packet, steady), steady)
 
     def packetFiltered(self, packet: Packet) -> None:
         firewall = self._firewalls.get(packet.family)
@@ -499,7 +503,7 @@ class Participation:
 
         @return: Whether it is a good advertisement that this host should have received.
         """
-        self.tell(event := self._reception.read(packet))
+        self.tell(event := self._reception.read(packet, self._platform.pauseSeconds()))
         return isinstance(event, Heard) and self._readiness.works
 
     def _heard(self, event: Heard) -> None:
@@ -510,8 +514,7 @@ class Participation:
         if self._beats is not None and not self._begins(event, self._beats):
             return
         isMaster = self.candidate.state is MASTER
-        isBowOut = peer.timing == LEAVING
-        if not isBowOut:
+        if not peer.isBowOut:
             if isMaster or not event.expected or event.hasLapsed:
                 self._diagnostics.heard(event, self._own.now() if isMaster else None)
             now = self._platform.clock.seconds()
@@ -541,7 +544,7 @@ class Participation:
             self.candidate.advertise()
         if self.draining.isWatching:
             self.draining.heard(peer)
-        if not isBowOut and self.mastership.handOver.isWaiting:
+        if not peer.isBowOut and self.mastership.handOver.isWaiting:
             self.mastership.handOver.successorHeard()
 
     def _contested(self, source: bytes, now: float) -> None:
@@ -563,7 +566,7 @@ class Participation:
         if not beats.begins(event, self._platform.clock.seconds()):
             self.candidate.isOld()  # it may have been the last packet of those that are old
             return False
-        if event.peer.timing != LEAVING and beats.isBehind(event.peer.source):
+        if not event.peer.isBowOut and beats.isBehind(event.peer.source):
             self._diagnostics.found(Finding.OTHER_KEY, event.peer.source, event.pair)
         return True
 

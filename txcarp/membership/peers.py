@@ -15,10 +15,11 @@ from txcarp.protocol.timing import LEAVING, Peer, Timing
 MAXIMUM = 64
 
 
-@attrs.frozen
+@attrs.define
 class KnownPeer:
     """
-    The last advertisement of a host, apart from bow-outs.
+    The last advertisement of a host, apart from bow-outs.  The next one changes this object: a
+    group has few hosts, and each says the same again and again.
 
     @ivar source: The packed source address.
     @ivar timing: The advertised timing.
@@ -89,25 +90,24 @@ class Peers:
             does not.  Of two masters, none is new.
         """
         peer = heard.peer
-        last = self._known.get(peer.source)
-        self._known[peer.source] = KnownPeer(
-            peer.source,
-            peer.timing,
-            peer.timing if last is None else last.timing,
-            peer.demotion,
-            heard.sealed,
-            now,
-            1 if last is None else last.number + 1,
-        )
-        self._known.move_to_end(peer.source)
-        if len(self._known) > MAXIMUM:
-            self._known.popitem(last=False)
-        if peer.source == self._master:
+        source, timing = peer.source, peer.timing
+        known = self._known.get(source)
+        if known is None:
+            known = KnownPeer(source, timing, timing, peer.demotion, heard.sealed, now, 1)
+            self._known[source] = known
+            if len(self._known) > MAXIMUM:
+                self._known.popitem(last=False)
+        else:
+            known.before, known.timing, known.demotion = known.timing, timing, peer.demotion
+            known.sealed, known.heard = heard.sealed, now
+            known.number += 1
+            self._known.move_to_end(source)
+        if source == self._master:
             self._claimant = None
             self._hasLeft = False
             return None
-        isNew = peer.source == self._claimant
-        self._claimant = peer.source
+        isNew = source == self._claimant
+        self._claimant = source
         return self._succession(peer, now) if isNew else None
 
     def _succession(self, peer: Peer, now: float) -> Succession:

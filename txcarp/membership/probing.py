@@ -22,7 +22,7 @@ from txcarp.membership.timers import MasterDown, cancel
 from txcarp.protocol.events import MasterVanished
 from txcarp.protocol.family import Family, familyOf
 from txcarp.protocol.pulse import MISSES, Loss, stagger
-from txcarp.protocol.timing import LEAVING, Peer
+from txcarp.protocol.timing import Peer
 from txcarp.status.parts import ProbeStatus
 
 #: Seconds for which a host is not asked after its silence was no death.
@@ -120,7 +120,7 @@ class Probing:
         for address, pulse in self._followed.items():
             if address != source and pulse.loss is not None:
                 self._living.pop(address, None)  # another backup has taken over from it
-        if peer.timing == LEAVING:
+        if peer.isBowOut:
             self._replaced.pop(source, None)
         else:
             now = self._platform.clock.seconds()

@@ -15,7 +15,13 @@ from txcarp.membership.advertiser import Advertiser
 from txcarp.membership.channel import Channel
 from txcarp.membership.peers import MAXIMUM
 from txcarp.membership.sealing import Sealing
-from txcarp.protocol.advertisement import SIZE, decode, looksLikeVRRP, readAuthentication
+from txcarp.protocol.advertisement import (
+    AUTHENTICATION,
+    AUTHENTICATION_OFFSET,
+    SIZE,
+    decode,
+    looksLikeVRRP,
+)
 from txcarp.protocol.authentication import Keyring
 from txcarp.protocol.envelope import Audience, Packet, unwrap
 from txcarp.protocol.events import Heard, Refused
@@ -103,19 +109,21 @@ class Reception:
         self._keyring = keyring
         self._said.clear()  # the group and the peers may be others
 
-    def read(self, packet: Packet) -> Heard | Refused:
+    def read(self, packet: Packet, steady: float) -> Heard | Refused:
         """
         Read a packet.
 
         @param packet: A packet of a family in which this host takes part.
+        @param steady: The seconds of L{IPlatform.pauseSeconds
+            <txcarp.interfaces.IPlatform.pauseSeconds>}.
         @return: The event to tell.
         """
         try:
-            return self._verified(packet)
+            return self._verified(packet, steady)
         except Rejected as rejected:
             return Refused(rejected.reason, packet.source, rejected.detail, rejected.putsOff)
 
-    def _verified(self, packet: Packet) -> Heard:
+    def _verified(self, packet: Packet, steady: float) -> Heard:
         audience = self._channels[packet.family].audience
         source, payload = packet.source, packet.payload
         beginning = (packet.destination, packet.hops, packet.protocol, payload[:_BEGINNING])
@@ -128,8 +136,10 @@ class Reception:
             and len(payload) >= SIZE
             and int.from_bytes(packet.header + payload[:SIZE]) % 0xFFFF == 0
         ):
-            counter, digest = readAuthentication(payload)
+            isNew = False
+            counter, digest = AUTHENTICATION.unpack_from(payload, AUTHENTICATION_OFFSET)
         else:
+            isNew = True
             said, counter, digest = self._unwrapped(packet, audience, beginning)
         pair = self._keyring.recognise(counter, digest)
         if pair is None:
@@ -137,14 +147,14 @@ class Reception:
             raise Rejected(Rejection.VRRP if vrrp else Rejection.DIGEST)
         if counter == self._advertiser.counter.constant:
             raise Rejected(Rejection.OWN_ECHO, "with the counter of this host")
-        judged = self._sealing.judge(counter, said.says, source)
+        judged = self._sealing.judge(counter, said.says, source, steady)
         if self._debug:
             self._log.debug(
                 "Received from {source}: {advertisement}",
                 source=textOf(source),
                 advertisement=decode(payload),
             )
-        if self._said.get(source) is not said:
+        if isNew:
             if len(self._said) >= MAXIMUM:
                 self._said.clear()
             self._said[source] = said

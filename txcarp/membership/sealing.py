@@ -200,17 +200,18 @@ class Sealing:
         """
         self._memory.ticks.last += count
 
-    def judge(self, counter: int, says: Fields, source: bytes) -> Judgement:
+    def judge(self, counter: int, says: Fields, source: bytes, now: float) -> Judgement:
         """
         Judge an advertisement whose digest is correct.
 
         @param source: Its packed source address.
+        @param now: The seconds of L{IPlatform.pauseSeconds
+            <txcarp.interfaces.IPlatform.pauseSeconds>}.
         @raise txcarp.protocol.rejection.Rejected: If the advertisement is not to be accepted.
         """
         memory = self._memory
         sources = memory.freshness.sources
         before = source in sources
-        now = self._running()
         if not memory.freshness.judge(counter, says, source, now):
             hasLapsed = before and self._learns
             unsealed = memory.freshness.unsealed[:1]

@@ -157,15 +157,20 @@ class MasterDown:
             return None
         return min(waiting) if self._anyFamily else max(waiting)
 
-    def slept(self) -> float:
+    def slept(self, steady: float | None = None) -> float:
         """
         For how many seconds this host did not run, at least, because its next timer is as late
         as that; 0 if that is tolerable.  The sleep of the machine counts.
+
+        @param steady: The seconds that C{pauseSeconds} has just returned; C{None} to ask it.
         """
         due = _NEVER if self._second is None else self._second.getTime()
         for wake in self._wakes.values():
-            due = min(due, wake)
-        late = self._pauseSeconds() - self._ahead - due
+            if wake < due:
+                due = wake
+        if steady is None:
+            steady = self._pauseSeconds()
+        late = steady - self._ahead - due
         return late if late > self._tolerated else 0.0
 
     def arm(self, delay: float, family: Family | None = None) -> None:
@@ -175,13 +180,13 @@ class MasterDown:
         @param delay: Seconds from now.
         @param family: The family in which the master was heard; C{None} to set all deadlines.
         """
-        self.armedAt = self._clock.seconds()
+        now = self.armedAt = self._clock.seconds()
         if family is not None:
-            self._wait(delay, family)
+            self._wait(now, delay, family)
         else:
             self._wakes.clear()  # they may be over, if this host slept
             for one in self._families:
-                self._wait(delay, one)
+                self._wait(now, delay, one)
         if self._second is not None and not self.hasPassed:
             self._forgetSecondLook()
 
@@ -195,7 +200,7 @@ class MasterDown:
         before, self._deaf = self._deaf, families
         for one in before - families:
             if one in self._due:
-                self._wait(delay, one)
+                self._wait(self._clock.seconds(), delay, one)
 
     def disarm(self) -> None:
         """
@@ -221,9 +226,9 @@ class MasterDown:
         self._second = self._clock.callLater(delay, self._looked)
         self._ahead = self._pauseSeconds() - self._clock.seconds()
 
-    def _wait(self, delay: float, family: Family) -> None:
+    def _wait(self, now: float, delay: float, family: Family) -> None:
         self.silent.discard(family)
-        due = self._due[family] = self._clock.seconds() + delay
+        due = self._due[family] = now + delay
         if due < self._wakes.get(family, _NEVER):
             self._wakeAfter(delay, family)
         # Otherwise the present timer expires early and is set again.  That is cheaper, as most

@@ -57,7 +57,10 @@ LEAVING_DEMOTION = 255
 MAXIMUM_DEMOTED_SKEW = 240
 
 _LAYOUT = struct.Struct("!BBBBBBHQ20s")
-_AUTHENTICATION = struct.Struct("!Q20s")
+
+#: The counter and the digest, which begin at L{AUTHENTICATION_OFFSET}.
+AUTHENTICATION = struct.Struct("!Q20s")
+AUTHENTICATION_OFFSET = 8
 
 
 @attrs.frozen
@@ -124,16 +127,6 @@ def decode(payload: bytes) -> Advertisement:
     if version != VERSION:
         raise Rejected(Rejection.VERSION, str(version))
     return Advertisement(vhid, advbase, advskew, counter, digest, demotion)
-
-
-def readAuthentication(payload: bytes) -> tuple[int, bytes]:
-    """
-    Return the counter and the digest of an advertisement.
-
-    @param payload: At least 36 bytes.
-    """
-    counter, digest = _AUTHENTICATION.unpack_from(payload, 8)
-    return counter, digest
 
 
 def looksLikeVRRP(payload: bytes) -> bool:

@@ -17,7 +17,7 @@ from txcarp.protocol.actor import Actor
 from txcarp.protocol.dialect import UCARP, Dialect
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.events import Event
-from txcarp.protocol.timing import LEAVING, Peer, Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: A deadline noticed more than this many seconds late says more about this host than about
 #: the master: advertisements may be waiting unread in the socket.
@@ -250,7 +250,7 @@ class Master:
         match event:
             case events.Heard(peer=peer):
                 # A bow-out is no claim to mastership, whatever its demotion field says.
-                leaves = standing.timing < peer.timing == LEAVING
+                leaves = peer.isBowOut and standing.timing < peer.timing
                 if leaves or not standing.dialect.yields(standing, peer):  # M2
                     return self, (effects.Reassert(peer),)
                 return BACKUP, (  # M1
@@ -304,7 +304,7 @@ def _takeOver(
 
     Whichever rule applies to a bow-out, the reason is that the master leaves.
     """
-    if peer is not None and peer.timing == LEAVING:
+    if peer is not None and peer.isBowOut:
         reason = Reason.BOW_OUT
     return MASTER, (
         effects.DisarmMasterDown(),

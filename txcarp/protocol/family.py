@@ -16,6 +16,10 @@ class Family(enum.Enum):
     IPV4 = "IPv4"
     IPV6 = "IPv6"
 
+    # That of an enumeration calls two functions in Python.  Each packet is looked up by its family
+    # in several tables.
+    __hash__ = object.__hash__
+
 
 def familyOf(address: bytes) -> Family:
     """

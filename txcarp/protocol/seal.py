@@ -107,8 +107,8 @@ class Seal:
         Whether a counter has a valid seal for these fields and this packed source address.
         The comparison takes constant time.
         """
-        tag = (counter & _TAG_MASK).to_bytes(3)
-        return hmac.compare_digest(self._tag(counter >> TAG_BITS, says, source), tag)
+        tag = self._tag(counter >> TAG_BITS, says, source)
+        return hmac.compare_digest(tag, (counter & _TAG_MASK).to_bytes(3))
 
     def _tag(self, tick: int, says: Fields, source: bytes) -> bytes:
         covered = _COVERED.pack(says.advbase, says.advskew, says.demotion, len(source), tick)
@@ -209,24 +209,19 @@ class Ticks:
         # Several ticks in one moment, as for two families, must not move the pace forward:
         # ticks would run away from every clock.
         hasPace = self._offset > float("-inf")
-        self._use(tick, running, PACE if hasPace and tick != clock else 0)
+        ahead = PACE if hasPace and tick != clock else 0
+        self.last = tick
+        self._offset = max(self._offset, tick - ahead - running * PACE)
         return tick
 
     def heard(self, tick: int, running: float) -> None:
         """
         Make every further tick later than this one, which a peer used.
         """
-        group = tick - running * PACE
-        if group > self._group:
-            self._group = group
+        offset = tick - running * PACE
+        if offset > self._group:
+            self._group = offset
         if tick > self.last:
-            self._use(tick, running)
-
-    def _use(self, tick: int, running: float, ahead: int = 0) -> None:
-        """
-        @param ahead: How many ticks this one is ahead of the pace.
-        """
-        self.last = tick
-        offset = tick - ahead - running * PACE
-        if offset > self._offset:
-            self._offset = offset
+            self.last = tick
+            if offset > self._offset:
+                self._offset = offset

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from txcarp.protocol.advertisement import BOW_OUT
-from txcarp.protocol.family import Family
+from txcarp.protocol.family import Family, familyOf
 
 #: The highest advbase that an advertisement can contain.
 _HIGHEST_ADVBASE = 255
@@ -68,18 +68,24 @@ class Peer:
     @ivar timing: The advertised timing.
     @ivar source: The packed source address.
     @ivar demotion: OpenBSD's demotion counter.
+    @ivar family: The family of the advertisement.
+    @ivar isBowOut: Whether it is a bow-out.
     """
 
     timing: Timing
     source: bytes
     demotion: int = 0
+    # Most hosts say the same for years, and these are asked for with each advertisement.
+    family: Family = attrs.field(init=False, eq=False, repr=False)
+    isBowOut: bool = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def family(self) -> Family:
-        """
-        The family of the advertisement.
-        """
-        return Family.IPV4 if len(self.source) == 4 else Family.IPV6
+    @family.default
+    def _family(self) -> Family:
+        return familyOf(self.source)
+
+    @isBowOut.default
+    def _isBowOut(self) -> bool:
+        return self.timing == LEAVING
 
 
 #: The timing that no other host is preferred to, but one with the same.  A host that advertises

@@ -164,7 +164,7 @@ class Member:
                 return decided
             case Answer.LOOK_AGAIN:
                 return BACKUP, (effects.LookAgain(SECOND_LOOK),)
-        if isinstance(event, Heard) and event.peer.timing != LEAVING:
+        if isinstance(event, Heard) and not event.peer.isBowOut:
             peer = event.peer
             return BACKUP, (effects.ArmMasterDown(standing.patience(peer), peer.family),)
         return BACKUP, ()
