@@ -9,7 +9,7 @@ from collections import OrderedDict
 import attrs
 
 from txcarp.protocol.events import Heard
-from txcarp.protocol.timing import LEAVING, Peer, Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: How many hosts are remembered.  One more replaces the host that has been silent for longest.
 MAXIMUM = 64
@@ -140,7 +140,7 @@ class Peers:
         @return: C{None} if the last advertisement of the peer is no offer.
         """
         known = self._known.get(peer.source)
-        if known is None or peer.timing == LEAVING:
+        if known is None or peer.isBowOut:
             return None
         before, advbase = known.before.advbase, peer.timing.advbase
         if not 0 < before < advbase or advbase % before:

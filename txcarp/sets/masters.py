@@ -9,7 +9,7 @@ from txcarp.protocol.effects import Reason
 from txcarp.protocol.election import BACKUP, MASTER, ICARPState, Standing, Transition
 from txcarp.protocol.events import Heard
 from txcarp.protocol.family import Family
-from txcarp.protocol.timing import LEAVING, Peer, Timing
+from txcarp.protocol.timing import Peer, Timing
 
 #: The most masters, in each family, that are remembered.
 _MAXIMUM = 64
@@ -54,7 +54,7 @@ class Masters:
         known = self._known[peer.family]
         self.preference = self.left = None
         wasHeard = known.pop(peer.source, None) is not None
-        if peer.timing == LEAVING:
+        if peer.isBowOut:
             self.left = peer.family if wasHeard else None
             return
         until = now + standing.patience(peer)

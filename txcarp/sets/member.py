@@ -14,7 +14,7 @@ from txcarp.protocol import effects, events, together
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.election import BACKUP, MASTER, SECOND_LOOK, ICARPState, Standing, Transition
 from txcarp.protocol.events import Event, Heard, HoldReason
-from txcarp.protocol.timing import INSISTENT, LEAVING
+from txcarp.protocol.timing import INSISTENT
 from txcarp.protocol.together import Answer, Rank, Side
 from txcarp.sets.masters import Masters, changeIn
 from txcarp.status.parts import SyncStatus
