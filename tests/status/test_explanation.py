@@ -279,6 +279,24 @@ class ExplanationTests(SynchronousTestCase):
             ],
         )
 
+    def test_findings(self) -> None:
+        """
+        A problem is there with the host that has it, once for each host, however long it lasts,
+        and does not push older causes out.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        stage.links.change(running=False)
+        stage.links.change(running=True)
+        for minute in range(30):
+            stage.deliver(badDigest=True, source=f"10.99.0.{77 + minute % 2}")
+            stage.run(61)
+        found = [line for line in self.history(stage) if line.startswith("finding foreign-group")]
+        self.assertEqual(len(found), 2, found)
+        for line in found:
+            self.assertRegex(line, r"10\.99\.0\.7[78] uses vhid \d+ with another password")
+        self.assertIn("held back from the election: no link", self.history(stage))
+
 
 class ForecastTests(SynchronousTestCase):
     """

@@ -29,8 +29,14 @@ _CAUSES = frozenset(
         OccurrenceKind.DEMOTION,
         OccurrenceKind.CHECK,
         OccurrenceKind.LEASE_LOST,
+        OccurrenceKind.TWO_MASTERS,
+        OccurrenceKind.FINDING,
     )
 )
+
+#: What is reported again and again for as long as it lasts.  Only the last time is remembered, so
+#: that it does not push the rest out.
+_LASTING = frozenset((OccurrenceKind.TWO_MASTERS, OccurrenceKind.FINDING))
 
 
 class Chronicle:
@@ -90,6 +96,9 @@ class Chronicle:
             peer,
             facts,
         )
+        if kind in _LASTING:
+            for one in [one for one in self.past if _isSame(one[1], occurrence)]:
+                self.past.remove(one)
         if kind in _CAUSES:
             self.past.append((self._clock.seconds(), occurrence))
         if kind is OccurrenceKind.HOLD:
@@ -126,3 +135,10 @@ class Chronicle:
                 self._vhid,
                 self._interface,
             )
+
+
+def _isSame(past: Occurrence, new: Occurrence) -> bool:
+    """
+    Whether the same was reported of the same host.
+    """
+    return (past.kind, past.reason, past.peer) == (new.kind, new.reason, new.peer)

@@ -69,8 +69,8 @@ class Status:
     @ivar rejected: The number of rejected packets, by reason.
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
-    @ivar history: What may have led to them: holds, demotions, results of checks and lost leases,
-        the newest at the end.
+    @ivar history: What may have led to them: holds, demotions, results of checks, lost leases, and
+        the last time of each problem between the hosts; the newest at the end.
     @ivar probes: What the probe knows of the host of the master, for each family in which the
         master is heard; none without a probe, or if this host is no backup.
     @ivar steps: The steps of a master, in the order in which they are acquired; none if it does
