@@ -214,9 +214,9 @@ class FailureTests(StepTestCase):
         self.took()
         with capturedLogs() as events:
             stage.scripts.end(7)
-        self.assertIn(
-            "could not acquire step first: /first: exit status 7", formatEvent(events[0]) or ""
-        )
+        failed, ready = (formatEvent(event) or "" for event in events)
+        self.assertIn("failed at its step first: /first: exit status 7", failed)
+        self.assertIn("everything that belongs to this master is there, except its step", ready)
         self.assertEqual(self.took(), [HOLD, ANNOUNCE])
         status = self.status("step first")
         self.assertEqual((status.state, status.text), (StepState.FAILED, "/first: exit status 7"))

@@ -342,7 +342,7 @@ class UnfitTests(StageTestCase):
             ],
         )
         said = [formatEvent(event) or "" for event in logs]
-        self.assertTrue(any("could not acquire address" in line for line in said))
+        self.assertTrue(any("failed at its address" in line for line in said))
         self.assertTrue(any("not fit to be master: address failed" in line for line in said))
         stage.table.error = None
         stage.run(HOLD_OFF + 2.9)

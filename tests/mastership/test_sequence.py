@@ -290,7 +290,7 @@ class SequenceTests(SynchronousTestCase):
             self.steps[1].end(ValueError("no luck"))
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["Virtual host 7 on eth7 could not acquire b: no luck"],
+            ["Becoming master, this host failed at its b: no luck (vhid 7 on eth7)"],
         )
         self.assertEqual(self.took(), "+a +b +c")
         self.assertEqual(self.unfit, [])
@@ -318,7 +318,7 @@ class SequenceTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.clock.advance(0.1)
         self.assertEqual(self.took(), "xb +c")
-        self.assertIn("could not acquire b", formatEvent(events[0]) or "")
+        self.assertIn("this host failed at its b", formatEvent(events[0]) or "")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cannotBeCancelled(self) -> None:
@@ -353,7 +353,7 @@ class SequenceTests(SynchronousTestCase):
                     self.clock.advance(5.0)
                 self.assertEqual(self.unfit, ["b"])
                 self.assertIn(
-                    "could not acquire b: it took longer than 5 s", formatEvent(events[-1])
+                    "this host failed at its b: it took longer than 5 s", formatEvent(events[-1])
                 )
                 self.sequence.wish(BACKUP)
                 self.assertEqual(self.took(), "+a -b")

@@ -285,7 +285,7 @@ class WhileMasterTests(SynchronousTestCase):
             stage.run(0.1)
         self.assertEqual(self.kinds(stage), ["stop", "drop"])
         said = [formatEvent(event) or "" for event in logs]
-        self.assertTrue(any("could not release service web" in line for line in said))
+        self.assertTrue(any("failed at its service web" in line for line in said))
 
     def test_failsToStart(self) -> None:
         """

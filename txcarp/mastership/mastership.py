@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from txcarp.bequest import Bequest
-from txcarp.change import Change, Readiness
+from txcarp.change import Change, Readiness, StepState
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.steps import AFTER_ADDRESSES, BEFORE_ADDRESSES
 from txcarp.interfaces import IMastershipStep, IPlatform
@@ -267,6 +267,13 @@ class Mastership:
         The number of announcements that were sent.
         """
         return self._announcements.sent
+
+    @property
+    def failed(self) -> list[str]:
+        """
+        The names of the steps that failed.
+        """
+        return [one.step.name for one in self._sequence.records if one.state is StepState.FAILED]
 
     def statuses(self) -> list[StepStatus]:
         """

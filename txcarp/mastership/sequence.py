@@ -17,6 +17,9 @@ from txcarp.change import Change, Readiness, Runs, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
+#: What a host does with its steps, for log lines.
+_TAKING, _GIVING_BACK = "Becoming master", "Undoing what belongs to a master"
+
 
 @attrs.frozen
 class _Failed:
@@ -203,14 +206,14 @@ class MastershipSequence:
                 self._first -= record.isOld or record.isGone
                 record.isAcquired = record.isOld = False
                 record.state, then = StepState.RELEASING, StepState.WAITING
-                result = yield self._perform(step, "release", step.release, change)
+                result = yield self._perform(step, _GIVING_BACK, step.release, change)
                 if record.isGone and record in self.records:
                     self.records.remove(record)
             else:
                 record.isAcquired = True
                 self._acquired += 1
                 record.state, then = StepState.ACQUIRING, StepState.ACQUIRED
-                result = yield self._perform(step, "acquire", step.acquire, change)
+                result = yield self._perform(step, _TAKING, step.acquire, change)
             hasFailed = isinstance(result, _Failed)
             record.state = StepState.FAILED if hasFailed else then
             record.text = result.why if hasFailed else ""
@@ -231,25 +234,26 @@ class MastershipSequence:
     def _perform(
         self,
         step: IMastershipStep,
-        what: str,
+        doing: str,
         method: Callable[[Change], Deferred[None] | None],
         change: Change,
     ) -> Deferred[Any]:
         """
         Acquire or release one step and wait for its end.
 
+        @param doing: Which of both, for people.
         @return: Fires with L{_Failed} if that failed.  Does not fail.
         """
 
         def failed(failure: Failure) -> _Failed:
             why = failure.getErrorMessage()
             self._log.error(
-                "Virtual host {vhid} on {interface} could not {what} {step}: {reason}",
-                vhid=change.vhid,
-                interface=change.interface,
-                what=what,
+                "{doing}, this host failed at its {step}: {reason} (vhid {vhid} on {interface})",
+                doing=doing,
                 step=step.name,
                 reason=why,
+                vhid=change.vhid,
+                interface=change.interface,
             )
             return _Failed(why)
 

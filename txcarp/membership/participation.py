@@ -179,7 +179,9 @@ class Participation:
             fit=self.isFit,
             interval=lambda: self.advertiser.interval,
             failed=lambda name: self.tell(events.StepFailed(name)),
-            ready=self._roles.notifyReadiness,
+            ready=lambda change, readiness: self._roles.notifyReadiness(
+                change, readiness, self.mastership.failed
+            ),
             handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
             cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
             limits=memory.limits,

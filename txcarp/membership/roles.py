@@ -166,14 +166,24 @@ class Roles:
                 change.interface,
             )
 
-    def notifyReadiness(self, change: Change, readiness: Readiness) -> None:
+    def notifyReadiness(
+        self, change: Change, readiness: Readiness, failed: Sequence[str] = ()
+    ) -> None:
         """
         Call the observers that want to know how far this host is with a change.
+
+        @param failed: The names of the steps that failed.
         """
+        complete = (
+            f"everything that belongs to this master is there, except its {' and '.join(failed)}"
+            if failed
+            else "everything that belongs to this master is there"
+        )
         if readiness is Readiness.READY:
             self._log.info(
-                "This master is ready: everything that belongs to it is there, {seconds:.3f} s "
-                "after it took over (vhid {vhid} on {interface})",
+                "This master is ready, {seconds:.3f} s after it took over: {complete} "
+                "(vhid {vhid} on {interface})",
+                complete=complete,
                 seconds=self._clock.seconds() - self._memory.changes[-1][0],
                 vhid=change.vhid,
                 interface=change.interface,
@@ -185,7 +195,7 @@ class Roles:
                 readiness.value,
                 f"{readiness.value} what belongs to mastership"
                 if readiness is not Readiness.READY
-                else "everything that belongs to this master is there",
+                else complete,
             )
         if self._observers:
             ready = [one for one in self._observers if IReadinessObserver.providedBy(one)]
