@@ -257,7 +257,11 @@ class InitTests(SynchronousTestCase):
             (["--interface", "eth0"], "no address: give --address"),
             (["--interface", "eth0", "--address", "x"], "'x' is not an address"),
             (["--interface", "eth0", "--address", "10.9.9.9"], "is in no network of eth0"),
-            (["--interface", "eth7", "--address", "10.1.1.2"], "whose addresses are: none"),
+            (
+                ["--interface", "eth7", "--address", "10.1.1.2"],
+                "there is no interface eth7; the interfaces with addresses are: eth0",
+            ),
+            (["--interface", "lo", "--address", "10.1.1.2"], "lo has no address that other hosts"),
             (["--interface", "eth0", "--address", "10.1.1.2", "--vhid", "256"], "not a number"),
             (["--interface", "eth0", "--address", "10.1.1.2", "--group", "a b"], "no name"),
             (["--join", "--address", "10.1.1.2"], "--join needs --address and --vhid"),

@@ -166,11 +166,13 @@ def _make(plan: Plan, isAsking: bool) -> int:
 
     if numbers:
         said = ", ".join(f"{number} ({numbers[number]})" for number in sorted(numbers))
-        _tell(f"Numbers of other groups on {plan.interface}: {said}")
+        _tell(
+            f"Numbers of other groups on {plan.interface}: {said}; to join one of them, use --join"
+        )
     if plan.vhid in numbers:
         raise firstgroup.Refused(
-            f"{numbers[plan.vhid]} uses vhid {plan.vhid} on {plan.interface}: give another one, or "
-            "--join, if it is a host of this group"
+            f"{numbers[plan.vhid]} uses vhid {plan.vhid} on {plan.interface}: give another one or, "
+            "if that is a host of this group, --join"
         )
     proposed = plan.vhid or firstgroup.freeNumber(numbers)
     if isAsking and not plan.vhid:
@@ -186,7 +188,8 @@ Wrote {plan.file} and {plan.passwordFile}.
 
 On the other host, if this one reaches it as HOST by ssh, run here:
   ssh HOST {shlex.quote(command)} < {shlex.quote(plan.passwordFile)}
-Otherwise, run this there, and type the password, the one line of the file here:
+Otherwise, run this there. It asks for the password, which is the line in
+{plan.passwordFile} here:
   {command}""")
     return status
 

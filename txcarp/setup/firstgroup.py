@@ -11,6 +11,7 @@ import os
 import secrets
 import select
 import shlex
+import socket
 import string
 import sys
 import time
@@ -188,7 +189,7 @@ def sharedAddress(
 
     @param present: The interfaces of this host with their addresses.
     @raise ValueError: If it is no address, is in no network of the interface, or belongs to this
-        host.
+        host; and if the interface does not exist or has no address.
     """
     address = parseVirtualAddress(text)
     for name, near in present.items():
@@ -203,7 +204,15 @@ def sharedAddress(
             if "/" not in text:
                 return attrs.evolve(address, prefixLength=one.prefixLength)
             return address
-    said = ", ".join(f"{textOf(one.local)}/{one.prefixLength}" for one in networks) or "none"
+    if not networks:
+        problem = f"{interface} has no address that other hosts can reach"
+        try:
+            socket.if_nametoindex(interface)
+        except OSError:
+            problem = f"there is no interface {interface}"
+        others = ", ".join(sorted(present)) or "none"
+        raise ValueError(f"{problem}; the interfaces with addresses are: {others}")
+    said = ", ".join(f"{textOf(one.local)}/{one.prefixLength}" for one in networks)
     raise ValueError(
         f"{address.text} is in no network of {interface}, whose addresses are: {said}"
     )
