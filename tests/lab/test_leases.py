@@ -555,8 +555,8 @@ class CapabilityTests(LabTestCase):
         """
         line = await self.refusal([*self.without("all"), *TXCARP], "--assign")
         for words in (
-            "cannot open a raw socket and add addresses (--assign)",
-            "lacks the capability CAP_NET_RAW and CAP_NET_ADMIN",
+            "cannot open a raw socket or add addresses (--assign)",
+            "lacks the capabilities CAP_NET_RAW and CAP_NET_ADMIN",
             "--ambient-caps=+net_raw,+net_admin",
         ):
             self.assertIn(words, line)

@@ -540,7 +540,7 @@ def protect(lent: int) -> list[str]:
         with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
             file.write(b"-1000")
     except OSError:
-        lacking.append("exemption from the killer of the kernel (CAP_SYS_RESOURCE)")
+        lacking.append("protection from the out-of-memory killer (CAP_SYS_RESOURCE)")
     # MCL_CURRENT, MCL_FUTURE and MCL_ONFAULT, as in txcarp.daemon.scheduling.
     if libc.mlockall(7):
         lacking.append("locked memory (CAP_IPC_LOCK)")

@@ -53,9 +53,10 @@ class MissingCapability(PermissionError):
         """
         @param number: The C{errno} of the kernel.
         """
+        kind = "capabilities" if " and " in capability else "capability"
         super().__init__(
             number,
-            f"cannot {what}: this process lacks the capability {capability}. Run it as "
+            f"cannot {what}: this process lacks the {kind} {capability}. Run it as "
             "root, or grant it (systemd: AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN; "
             "without: setpriv --reuid USER --regid GROUP --init-groups "
             "--inh-caps=+net_raw,+net_admin --ambient-caps=+net_raw,+net_admin COMMAND)",
@@ -145,7 +146,7 @@ def checkCapabilities(assign: bool = False) -> None:
             missing.append(error)
     if missing:
         raise MissingCapability(
-            " and ".join(error.what for error in missing),
+            " or ".join(error.what for error in missing),
             " and ".join(error.capability for error in missing),
             missing[0].errno or errno.EPERM,
         )
