@@ -187,6 +187,22 @@ class CommandTests(SynchronousTestCase):
         self.assertRegex(errors, rf"^txcarp: --pidfile: .*PID {os.getpid()}\n$")
         self.assertTrue(path.exists())
 
+    def test_noPidFile(self) -> None:
+        """
+        A pid file that cannot be written is an error with its path and the reason, and nothing
+        else.
+        """
+        directory = os.path.abspath(self.mktemp())
+        os.mkdir(directory)
+        for path, why in (
+            (f"{directory}/missing/pid", "No such file or directory"),
+            (directory, "Is a directory"),
+        ):
+            self.assertEqual(
+                self.run_(*commandLine("--pidfile", path)),
+                (2, "", f"txcarp: --pidfile: {path} cannot be written: {why}\n"),
+            )
+
     def test_module(self) -> None:
         """
         C{python -m txcarp} is the command.

@@ -4,8 +4,10 @@ C{txcarp} without a subcommand: a ucarp command line, run as C{twistd txcarp} wo
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +38,12 @@ class _Settings(ServerOptions):
     loadedPlugins: Any = {"txcarp": ServiceMaker("CARP", "txcarp.daemon.program", "", "txcarp")}  # noqa: RUF012
 
 
+class _PidFileError(Exception):
+    """
+    The pid file cannot be written.
+    """
+
+
 def settings(arguments: Sequence[str]) -> ServerOptions:
     """
     What twistd is told.
@@ -61,9 +69,14 @@ def run(arguments: Sequence[str]) -> None:
     """
     errors = sys.stderr  # twistd redirects it to the log
     try:
-        runApp(settings(arguments))
+        told = settings(arguments)
+        _checkPidFile(told["pidfile"])
+        runApp(told)
     except usage.UsageError as error:
         raise CommandLineError(str(error)) from None
+    except _PidFileError as error:
+        print(f"txcarp: --pidfile: {error}", file=errors)
+        raise SystemExit(CANNOT_RUN) from None
     except OSError as error:
         print(f"txcarp: {error}", file=errors)
         raise SystemExit(CANNOT_RUN) from None
@@ -73,6 +86,24 @@ def run(arguments: Sequence[str]) -> None:
         # twistd reads the pid file.  The first line says what is wrong with it.
         print(f"txcarp: --pidfile: {error.code.splitlines()[0]}", file=errors)
         raise SystemExit(CANNOT_RUN) from None
+
+
+def _checkPidFile(path: str) -> None:
+    """
+    Find out now whether the pid file can be written.  twistd would find that out when it has begun
+    to log, and show where in its code.
+
+    @param path: The absolute path of the file; empty for none.
+    @raise _PidFileError: If it cannot.
+    """
+    if not path:
+        return
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=os.path.dirname(path)).close()
+    except OSError as error:
+        raise _PidFileError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _umask() -> int:
