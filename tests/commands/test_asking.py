@@ -112,7 +112,7 @@ class CommandTests(RunningTestCase):
         for command in ("status", "is-master", "takeover"):
             status, output, errors = await self.ran(command, "wbe")
             self.assertEqual((status, output), (1, ""))
-            self.assertIn(f"txcarp {command}: There is no group 'wbe'; there are web", errors)
+            self.assertIn(f"txcarp {command}: There is no group 'wbe'; the groups are: web", errors)
 
     async def test_noDaemon(self) -> None:
         """
@@ -259,6 +259,21 @@ class CommandTests(RunningTestCase):
         self.assertEqual((status, output), (2, ""))
         self.assertIn("not complete after 2 s. It goes on.", errors)
 
+    async def test_numbers(self) -> None:
+        """
+        A number that cannot be read is an error that names it and what it should be.
+        """
+        for line, words in (
+            (("demote", "web", "x", "much"), "'much' is not a whole number from -255 to 255"),
+            (("demote", "web", "x", "256"), "'256' is not a whole number from -255 to 255"),
+            (("drain", "web", "--timeout", "5m"), "'5m' is not a number of seconds greater than 0"),
+            (("drain", "web", "--for", "10x"), "for must be a time such as"),
+            (("drain", "web", "--for", "10x"), "It cannot be '10x'"),
+        ):
+            status, output, errors = await self.ran(*line)
+            self.assertEqual((status, output), (1, ""))
+            self.assertIn(words, errors)
+
     async def test_confirm(self) -> None:
         """
         C{reload --confirm} says how long the change waits, and C{confirm} what it keeps.
@@ -272,7 +287,7 @@ class CommandTests(RunningTestCase):
         )
         status, output, errors = await self.ran("reload", "--confirm", "soon")
         self.assertEqual((status, output), (1, ""))
-        self.assertIn("'soon' is no time to confirm a change in", errors)
+        self.assertIn("'soon' is not a time to confirm a change in", errors)
         status, _, errors = await self.ran("reload", "--confirm", "2m", "--dry-run")
         self.assertEqual(status, 1)
         self.assertEqual(await self.ran("confirm"), (2, "", "txcarp confirm: No change waits.\n"))

@@ -278,7 +278,7 @@ class GoodTests(FileTestCase):
             text = f"[daemon]\npage = {value}\n{self.text()}"
             if page is None:
                 error = self.assertRaises(FileError, self.read, text)
-                self.assertIn("page: expected is true or false", str(error))
+                self.assertIn("page: expected true or false", str(error))
             else:
                 self.assertEqual(self.read(text).page, page)
 
@@ -292,7 +292,7 @@ class GoodTests(FileTestCase):
             self.assertIs(self.read(f"[daemon]\n{line}\n{self.text()}").realtime, wanted)
         text = f'[daemon]\nrealtime = "on"\n{self.text()}'
         error = self.assertRaises(FileError, self.read, text)
-        self.assertIn("realtime: expected is true or false", str(error))
+        self.assertIn("realtime: expected true or false", str(error))
 
     def test_control(self) -> None:
         """

@@ -64,7 +64,7 @@ def addWaiting(parser: CommandParser, usual: float = USUAL_WAIT) -> None:
     waits.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=float,
+        type=_patience,
         default=usual,
         help=f"wait no longer for the result [{usual:.0f}]",
     )
@@ -76,6 +76,19 @@ def waiting(options: Any) -> dict[str, Any]:
     How long a parsed command line wants to wait, for a method of the client.
     """
     return {"wait": not options.no_wait, "timeout": options.timeout}
+
+
+def _patience(text: str) -> float:
+    """
+    A number of seconds.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not found > 0:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
+    return found
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -286,13 +286,13 @@ def _value(converter: Converter, key: CheckKey, value: Any) -> Any:
     """
     if key.kind is Arguments:
         if not isinstance(value, dict):
-            raise ValueError(f"expected is {key.value}")
+            raise ValueError(f"expected {key.value}")
         return value
     if key.kind is Gateway:
         if value is True:
             return []
         if not isinstance(value, str):
-            raise ValueError(f"expected is {key.value}")
+            raise ValueError(f"expected {key.value}")
         return [converter.structure(value, HostAddress)]
     if key.kind is Health:
         known = [one.value for one in Health]

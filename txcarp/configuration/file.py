@@ -371,7 +371,7 @@ class _Reading:
         return None
 
     def _wrong(self, key: Key, error: BaseException) -> str:
-        return f"{key.name}: {error}" if str(error) else f"{key.name}: expected is {key.value}"
+        return f"{key.name}: {error}" if str(error) else f"{key.name}: expected {key.value}"
 
     def _resolve(
         self, found: Iterable[tuple[str, dict[str, Any], dict[str, KeyPath]]]
@@ -479,10 +479,10 @@ class _Reading:
         given = self._table(("daemon",)).get("http", ())
         try:
             if not all(isinstance(one, str) for one in given):
-                raise ValueError("expected is an endpoint, or a list of endpoints")
+                raise ValueError("expected an endpoint, or a list of endpoints")
             return tuple(map(endpoint, [given] if isinstance(given, str) else given))
         except (ValueError, TypeError) as error:
-            text = "expected is an endpoint" if isinstance(error, TypeError) else str(error)
+            text = "expected an endpoint" if isinstance(error, TypeError) else str(error)
             self._problem(("daemon", "http"), f"http: {text}", value=True)
             return ()
 
@@ -492,7 +492,7 @@ class _Reading:
         """
         given = self._table(("daemon",)).get("page", False)
         if not isinstance(given, bool):
-            self._problem(("daemon", "page"), "page: expected is true or false", value=True)
+            self._problem(("daemon", "page"), "page: expected true or false", value=True)
         return given is True
 
     def _realtime(self) -> bool | None:
@@ -502,7 +502,7 @@ class _Reading:
         given: object = self._table(("daemon",)).get("realtime")
         if given is None or isinstance(given, bool):
             return given
-        self._problem(("daemon", "realtime"), "realtime: expected is true or false", value=True)
+        self._problem(("daemon", "realtime"), "realtime: expected true or false", value=True)
         return None
 
     def _daemonPath(self, daemon: Mapping[str, Any], key: str, default: Path) -> str | None:
@@ -513,7 +513,7 @@ class _Reading:
         if given is False or given == "none":
             return None
         if not isinstance(given, str) or "\0" in given:
-            self._problem(("daemon", key), f"{key}: expected is a path, or false", value=True)
+            self._problem(("daemon", key), f"{key}: expected a path, or false", value=True)
             return None
         directory = Path(os.path.abspath(self._path)).parent
         return os.path.abspath(directory / given if given else default)

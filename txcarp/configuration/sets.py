@@ -106,10 +106,10 @@ class SetReader:
             self._problem(path[:-1], f"[sync.{name}] has no groups")
             return
         if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-            self._problem(path, f"groups: expected is {SET_KEYS['groups'][0]}")
+            self._problem(path, f"groups: expected {SET_KEYS['groups'][0]}")
             return
         if len(set(given)) < 2:
-            self._problem(path, f"groups: a set has two groups at least, and [sync.{name}] has not")
+            self._problem(path, f"groups: a set has at least two groups; [sync.{name}] has fewer")
         seen: set[str] = set()
         for index, one in enumerate(given):
             place: Path = (*path, index)

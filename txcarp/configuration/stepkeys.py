@@ -100,7 +100,7 @@ def readStep(
             try:
                 values[key] = readValue(converter, one.kind, value)
             except ValueError as error:
-                problems.append((key, f"{key}: {error or f'expected is {one.value}'}"))
+                problems.append((key, f"{key}: {error or f'expected {one.value}'}"))
             if one.of and table.keys().isdisjoint(one.of):
                 wanted = " or ".join(one.of)
                 problems.append((key, f"{key}: goes with {wanted}, which this step does not have"))

@@ -340,7 +340,7 @@ def _time(name: str, value: object, longest: float) -> float:
         found = -1.0
     if not 0 < found <= longest:
         raise BadTerms(
-            f'{name} must be a time such as "10m", or a number of seconds, of at most '
-            f"{longest:.0f} s."
+            f'{name} must be a time such as "10m", or a number of seconds: more than 0, '
+            f"and at most {longest:.0f}. It cannot be {str(value)[:64]!r}."
         )
     return found

@@ -261,7 +261,7 @@ class Control:
         known = ", ".join(one.configuration.title or one.configuration.name for one in hosts[:10])
         more = " and others" if len(hosts) > 10 else ""
         raise _Refused(
-            404, "no-such-group", f"There is no group {name[:64]!r}; there are {known}{more}."
+            404, "no-such-group", f"There is no group {name[:64]!r}; the groups are: {known}{more}."
         )
 
     def _events(self, request: Request) -> Streaming:
@@ -486,8 +486,8 @@ def _confirmation(value: object) -> float:
     raise _Refused(
         400,
         "bad-request",
-        f"{_shown(value)} is no time to confirm a change in: it is from one second to a day, such "
-        'as "2m".',
+        f"{_shown(value)} is not a time to confirm a change in: give one from a second to a day, "
+        'such as "2m".',
     )
 
 
