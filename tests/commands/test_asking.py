@@ -215,13 +215,13 @@ class CommandTests(RunningTestCase):
         """
         self.becomeMaster()
         status, output, _ = await self.ran("drain", "web", "--anyway", "--no-wait")
-        self.assertEqual((status, output), (0, "web: asked for\n"))
+        self.assertEqual((status, output), (0, "web: requested; nothing was waited for\n"))
         status, _, errors = await self.passing("drain", "web", "--timeout", "0.5")
         self.assertEqual(status, 2)
         self.assertEqual(
             errors,
-            "txcarp drain: What was asked for web is not complete after 0.5 s. It goes on: look at "
-            "its status.\n",
+            "txcarp drain: The request for web is not complete after 0.5 s. It goes on: 'txcarp "
+            "status' shows what comes of it.\n",
         )
         runTo(self.clock, self.clock.seconds() + 2)
         self.assertEqual(self.carp.virtualHosts[0].status().holds[0].reason, HoldReason.DRAINED)

@@ -131,29 +131,29 @@ class CommandTests(SynchronousTestCase):
     def test_unknown(self) -> None:
         """
         A first word that is not an option is a command.  The error for an unknown one names the
-        command that looks similar, or all.
+        command that looks similar, if there is one.
         """
         for line, hint in (
-            (["dmeo"], "did you mean 'demo'?"),
-            (["observ", "-i", "eth0"], "did you mean 'observe'?"),
-            (["frobnicate", "-i", "eth0"], f"there are {', '.join(sorted(COMMANDS))}"),
+            (["dmeo"], ": did you mean 'demo'?"),
+            (["observ", "-i", "eth0"], ": did you mean 'observe'?"),
+            (["frobnicate", "-i", "eth0"], ""),
         ):
             self.assertEqual(
                 self.run_(*line),
-                (1, "", f"txcarp: there is no command '{line[0]}': {hint}\nTry 'txcarp --help'.\n"),
+                (1, "", f"txcarp: there is no command '{line[0]}'{hint}\nTry 'txcarp --help'.\n"),
             )
 
     def test_information(self) -> None:
         """
         The help and the version go to the standard output.  The help has the options of the
-        daemon, and names all commands.
+        daemon, and says what each command does.
         """
         status, text, errors = self.run_("--help")
         self.assertEqual((status, errors), (0, ""))
         self.assertTrue(text.endswith(helpText("").lstrip("\n")))
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         listed = text.partition("describes one):\n")[2].partition("\n\n")[0]
-        self.assertEqual(re.findall(r"[a-z-]+", listed), list(COMMANDS))
+        self.assertCountEqual(re.findall(r"(?m)^  ([a-z-]+) +[a-z]", listed), COMMANDS)
         self.assertEqual(self.run_(), (0, text, ""))
         self.assertEqual(self.run_("--version"), (0, f"txcarp {__version__}\n", ""))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from textwrap import wrap
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 
@@ -34,6 +33,29 @@ COMMANDS = {
     "resume": "txcarp.commands.drain:resume",
     "status": "txcarp.commands.status:main",
     "takeover": "txcarp.commands.takeover:main",
+}
+
+#: What each command does, in the order in which somebody needs them.
+_SUMMARIES = {
+    "init": "make a first group, and print the command for the other host",
+    "convert": "make a file from the configuration of ucarp or keepalived",
+    "check": "find the mistakes in a configuration file",
+    "status": "show who is master of each group",
+    "explain": "say why this host is master of a group, or is not",
+    "events": "follow what happens to the groups",
+    "is-master": "find out in a script whether this host is master",
+    "drain": "take this host out of the election, to work on it",
+    "resume": "end a drain",
+    "takeover": "make this host master now",
+    "demote": "make this host less preferred",
+    "promote": "end a demotion",
+    "reload": "put a changed configuration file in effect",
+    "confirm": "keep a change that is on trial",
+    "forget": "allow another host to go back to ucarp",
+    "doctor": "find out what is wrong between the hosts",
+    "observe": "watch the groups of a network without taking part",
+    "demo": "see take-overs in a network that exists only for that",
+    "completion": "have a shell complete command lines",
 }
 
 
@@ -80,10 +102,17 @@ def _synopsis() -> str:
     """
     The first lines of the help.
     """
-    names = "\n  ".join(wrap(", ".join(COMMANDS), 78, break_on_hyphens=False))
-    return (
-        "Usage: txcarp [options]\n       txcarp COMMAND ...\n\n"
-        f"Commands ('txcarp COMMAND --help' describes one):\n  {names}"
+    lines = (f"  {name:<12}{summary}" for name, summary in _SUMMARIES.items())
+    return "\n".join(
+        (
+            "Usage: txcarp [options]",
+            "       txcarp COMMAND ...",
+            "",
+            "Commands ('txcarp COMMAND --help' describes one):",
+            *lines,
+            "",
+            "Without a command, txcarp is the daemon. Its options:",
+        )
     )
 
 
@@ -94,8 +123,8 @@ def _unknown(word: str) -> str:
     from difflib import get_close_matches
 
     similar = get_close_matches(word, COMMANDS, 1)
-    hint = f"did you mean {similar[0]!r}?" if similar else f"there are {', '.join(COMMANDS)}"
-    return f"there is no command {word!r}: {hint}"
+    hint = f": did you mean {similar[0]!r}?" if similar else ""
+    return f"there is no command {word!r}{hint}"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ _CONFIRM = """\
 Keep the change of 'txcarp reload --confirm', which is undone otherwise. Show
 what the change is."""
 
+_EXIT_STATUS = """\
+Exit status: 0 if it is done; 1 for a wrong command line; 2 if it was refused,
+for example because the file has a mistake; 3 if no txcarp answers; 4 if you may
+not do that.
+"""
+
 
 def main(arguments: Sequence[str]) -> int:
     """
@@ -29,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     @param arguments: The command line after C{reload}.
     @return: The exit status.
     """
-    parser = parserFor("reload", _DESCRIPTION)
+    parser = parserFor("reload", _DESCRIPTION, _EXIT_STATUS)
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
         "--dry-run", action="store_true", help="only show what would change; change nothing"
@@ -54,7 +60,7 @@ def confirm(arguments: Sequence[str]) -> int:
     @param arguments: The command line after C{confirm}.
     @return: The exit status.
     """
-    options = parserFor("confirm", _CONFIRM).parse_args(arguments)
+    options = parserFor("confirm", _CONFIRM, _EXIT_STATUS).parse_args(arguments)
     return asked("confirm", lambda: _show(clientOf(options).confirm()))
 
 

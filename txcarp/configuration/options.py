@@ -303,7 +303,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             The page shows all groups as they change, and who was master when. Nothing can be
             changed there. See ``docs/control.rst``."""),
         Option("--realtime=SWITCH", "realtime", "",
-            "run before all ordinary processes: on, off", """
+            "run before ordinary processes: on, off [on for intervals below 1 s]", """
             By default, txcarp does so where a group advertises more often than once a second.
             See "Running on time" in the manual.""", kind="switch"),
         Option("-f, --facility=NAME", "facility", "daemon",
@@ -340,7 +340,6 @@ Watch a failover on this machine alone, or list the masters of a network:
 
   txcarp demo
   txcarp observe -i eth0
-  txcarp forget 10.1.1.2
 """
 
 EXIT_STATUS = (

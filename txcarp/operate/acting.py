@@ -204,7 +204,7 @@ class Acting:
                 waiting.callback(result)
 
         def late(result: object, seconds: float) -> Answer:
-            words = f"What was asked for is not complete after {seconds:g} s. It goes on."
+            words = f"The request is not complete after {seconds:g} s. It goes on."
             return refusal(504, "not-yet", words)
 
         done.addBoth(tell)
@@ -219,7 +219,7 @@ class Acting:
         if terms.wait or done.called:
             return done.addTimeout(terms.timeout, self._clock)
         done.addErrback(lambda failure: failure.trap(NotDrained) and None)
-        return succeed("asked for")
+        return succeed("requested; nothing was waited for")
 
 
 @implementer(IMastershipObserver)
@@ -286,8 +286,8 @@ def _trouble(host: VirtualHost, failure: Failure, terms: Terms) -> tuple[str, st
         return error.word, str(error)
     failure.trap(TimeoutError)
     words = (
-        f"What was asked for {host.configuration.display} is not complete after "
-        f"{terms.timeout:g} s. It goes on: look at its status."
+        f"The request for {host.configuration.display} is not complete after {terms.timeout:g} s. "
+        "It goes on: 'txcarp status' shows what comes of it."
     )
     return "not-yet", words
 
