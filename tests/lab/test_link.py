@@ -156,7 +156,7 @@ class LinkTests(LabTestCase):
         a.node.connect(self.testbed.switch("more"), "10.98.0.1/24")
         ip = self.program("ip", "iproute2")
         await self.output(a, ip, "link", "property", "add", "dev", "eth0", "altname", "wan0")
-        first = a.txcarp("--assign")
+        first = a.txcarp("--assign", "-r", "1")
         await self.becomes(first, "MASTER")
         await self.until(lambda: self.held(a) == 1, "the address is on eth0", STARTING)
         settings = "--assign", "--state-file", "none"
