@@ -14,6 +14,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
+from benchmarks.contestants import Contestant
 from tests.lab.daemons import Daemon
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
@@ -80,6 +81,44 @@ async def together(measurements: Iterable[Coroutine[Any, Any, _Result]]) -> list
         if isinstance(result, Failure):
             result.raiseException()
     return [result for _, result in found]
+
+
+async def attempted(measurement: Coroutine[Any, Any, _Result], what: str) -> _Result | None:
+    """
+    The result of a measurement that may fail; C{None} if it did, which is said.
+    """
+    try:
+        return await measurement
+    except (RuntimeError, OSError) as error:
+        say(f"{what}: failed: {error}")
+        return None
+
+
+def chosen(
+    parser: argparse.ArgumentParser, option: str, value: str | None, names: Sequence[str]
+) -> list[str]:
+    """
+    The names in the value of an option, which are separated by commas; all if there is none.
+    """
+    found = value.split(",") if value else list(names)
+    for name in found:
+        if name not in names:
+            parser.error(f"{option} {name}: expected some of {','.join(names)}")
+    return found
+
+
+def taking(contestants: Iterable[Contestant]) -> list[Contestant]:
+    """
+    Those programs that can take part here; why others cannot is said.
+    """
+    found = []
+    for contestant in contestants:
+        missing = contestant.missing()
+        if missing:
+            say(f"{contestant.name} takes no part: {missing}")
+        else:
+            found.append(contestant)
+    return found
 
 
 def expectPositive(

@@ -59,6 +59,13 @@ class Outcome:
     taken: float | None = None
 
     @property
+    def isExact(self) -> bool:
+        """
+        Whether a repetition would not be more exact.
+        """
+        return self.resolution <= _SHORT_PAUSE
+
+    @property
     def conclusive(self) -> bool:
         """
         Whether the figures come from the program, and not from a pause of the machine.
@@ -142,28 +149,26 @@ async def measure(reactor: Any, contestant: Contestant, fault: Fault, attempts: 
         if best is None or outcome.resolution < best.resolution:
             best = outcome
         attempts -= 1
-        if best.resolution <= _SHORT_PAUSE or attempts <= 0:
+        if best.isExact or attempts <= 0:
             return best
         say(f"{contestant.name:10}  {fault.name:20}  again: this machine paused")
-
-
-async def settled(reactor: Any) -> None:
-    """
-    Wait until a fault may come, which is at any moment between two advertisements.
-    """
-    await task.deferLater(reactor, _SETTLING + random.random())
 
 
 async def attempt(
     reactor: Any,
     contestant: Contestant,
     fault: Fault,
-    cue: Callable[[Any], Awaitable[object]] = settled,
+    ready: Callable[[], Awaitable[object]] | None = None,
+    settling: float = _SETTLING,
+    spread: float = 1.0,
 ) -> Outcome:
     """
     Measure one fault of one program, once.
 
-    @param cue: Waits for the moment of the fault, after both hosts are ready.
+    @param ready: Called when both hosts are ready; waits until the fault may come.
+    @param settling: Seconds for which the client pings before.
+    @param spread: The fault may come at any moment of so many seconds after that.
+    @raise RuntimeError: If a host is not ready in time, or loses its role before the fault.
     """
     if fault.program is not None:
         contestant = contestant.runBy(fault.program)
@@ -176,9 +181,13 @@ async def attempt(
             await until(reactor, lambda: holders.now == {"a"}, "a alone has the address", a, b)
             if fault.readiness:
                 await until(reactor, partial(b.said, fault.readiness), fault.readiness, a, b)
+            if ready is not None:
+                await ready()
             with pinging(stage, PROBE) as pinger:
                 pinger.start()
-                await cue(reactor)
+                await task.deferLater(reactor, settling + spread * random.random())
+                if holders.now != {"a"}:
+                    raise RuntimeError("the backup took the address before anything happened")
                 struck = time.monotonic()
                 fault.strike(Scene(reactor, stage.nodes["a"], a, contestant))
                 await task.deferLater(reactor, fault.seconds)

@@ -108,8 +108,12 @@ def _killAll(scene: Scene) -> None:
 
 
 def _suspend(scene: Scene, seconds: float) -> None:
-    os.kill(scene.speaker, signal.SIGSTOP)
+    _hang(scene)
     scene.later(seconds, os.kill, scene.speaker, signal.SIGCONT)
+
+
+def _hang(scene: Scene) -> None:
+    os.kill(scene.speaker, signal.SIGSTOP)
 
 
 def _block(scene: Scene) -> None:
@@ -208,4 +212,13 @@ FAULTS = (
     Fault("cable pulled for 5 s", _unplug, 10.0),
     Fault("planned stop", _stop, 6.0, silence=0.1, lost=1),
     Fault("addresses flushed", _flush, 6.0, heir="a", silence=0.1),
+)
+
+#: What a master can do to be silent from one moment to the next.
+SILENCES = (
+    Fault("power off", _powerOff, 0.0),
+    Fault("SIGKILL", _kill, 0.0),
+    Fault("SIGKILL of the child", _killChild, 0.0, heir="a", possible=_hasChild),
+    Fault("SIGSTOP", _hang, 0.0),
+    Fault("planned stop", _stop, 0.0),
 )

@@ -4,11 +4,12 @@ A test network, and the daemons that a benchmark starts on its hosts.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.lab.wire import Wire
 from txcarp.clock.monotonic import MonotonicClock
 from txcarp.testbed import Node, Testbed
 from txcarp.testbed.pinger import Pinger, openPingSocket
+from txcarp.testbed.program import descendants
 
 #: A change of state in the words of ucarp and txcarp, and in those of keepalived.
 _STATE = re.compile(r"(?:Switching to state:|Entering) (\w+)")
@@ -47,12 +49,12 @@ def isIn(daemon: Daemon, expected: str) -> bool:
     return state(daemon) == expected
 
 
-def takeovers(daemon: Daemon) -> int:
+def entered(daemon: Daemon, expected: str) -> int:
     """
-    How often a daemon became master.
+    How often a daemon entered a state.
     """
     found = (_STATE.search(line) for _, line in daemon.lines)
-    return sum(one is not None and one.group(1) == "MASTER" for one in found)
+    return sum(one is not None and one.group(1) == expected for one in found)
 
 
 class Cue:
@@ -111,6 +113,7 @@ class Stage:
     directory: Path
     daemons: dict[str, Daemon] = attrs.field(factory=dict)
     _wires: list[Wire] = attrs.field(factory=list)
+    _children: dict[str, dict[int, bytes]] = attrs.field(factory=dict)
 
     def listen(self) -> Wire:
         """
@@ -145,6 +148,7 @@ class Stage:
         daemon = self.start(name, contestant, *options)
         what = f"{daemon.name} is {expected}"
         await until(self.reactor, partial(isIn, daemon, expected), what, daemon)
+        self._children[daemon.name] = {pid: _command(pid) for pid in descendants(daemon.pid)}
         return daemon
 
     async def pair(
@@ -177,8 +181,22 @@ class Stage:
         for wire in self._wires:
             wire.stop()
         for daemon in self.daemons.values():
-            strike(daemon, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended, but not its children
+                strike(daemon, signal.SIGKILL)
+            for pid, command in self._children.get(daemon.name, {}).items():
+                if command and _command(pid) == command:
+                    os.kill(pid, signal.SIGKILL)
             await daemon.exit
+
+
+def _command(pid: int) -> bytes:
+    """
+    The command line of a process; empty if there is none.
+    """
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 @asynccontextmanager

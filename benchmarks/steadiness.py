@@ -32,7 +32,7 @@ from twisted.internet import task
 from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant, paced
 from benchmarks.measuring import execute, expectPositive, say, together
 from benchmarks.processes import busy
-from benchmarks.stage import Cue, staged, takeovers
+from benchmarks.stage import Cue, entered, staged
 from benchmarks.tables import grid
 
 #: Seconds after which the hosts have settled who is master.
@@ -82,12 +82,12 @@ async def measure(reactor: Any, contestant: Contestant, begin: Cue, seconds: flo
             daemons = await stage.pair(contestant)
             await task.deferLater(reactor, _SETTLING)
             await ready()
-            before = sum(map(takeovers, daemons))
+            before = sum(entered(one, "MASTER") for one in daemons)
             await task.deferLater(reactor, seconds)
             if any(daemon.ended for daemon in daemons):
                 raise RuntimeError(f"{contestant.name} ended")
             # One host that takes over from the other, and back, has done so twice.
-            return sum(map(takeovers, daemons)) - before
+            return sum(entered(one, "MASTER") for one in daemons) - before
 
 
 def pairs(intervals: Sequence[float]) -> list[tuple[float, Contestant]]:

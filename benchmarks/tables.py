@@ -71,3 +71,11 @@ def showSpan(span: Span) -> str:
         return "never"
     words = f"{span.seconds * 1000:.0f} ms" if span.seconds < 1 else f"{span.seconds:.2f} s"
     return words + (" +" if span.open else "")
+
+
+def showRatio(seconds: float, unit: float) -> str:
+    """
+    How many times longer something took than something else.
+    """
+    ratio = seconds / unit
+    return f"{ratio:.1f}x" if ratio < 9.95 else f"{ratio:,.0f}x"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, paced
 from benchmarks.outcomes import Outcome, median
-from benchmarks.stage import Cue, isIn, takeovers
+from benchmarks.stage import Cue, entered, isIn
 from benchmarks.steadiness import Count
 from benchmarks.tables import grid
 from tests.lab.daemons import Daemon
@@ -125,7 +125,7 @@ class StateTests(SynchronousTestCase):
             daemon.lines += [(0.0, before), (1.0, after), (2.0, "Local advertised ethernet")]
             self.assertTrue(isIn(daemon, "MASTER"))
             self.assertFalse(isIn(daemon, "BACKUP"))
-            self.assertEqual(takeovers(daemon), 1)
+            self.assertEqual(entered(daemon, "MASTER"), 1)
 
 
 class RateTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ from txcarp.protocol.advertisement import Advertisement, decode
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.rejection import Rejected
 from txcarp.socketreader import SocketReader
-from txcarp.testbed import Switch
+from txcarp.testbed import Node, Switch
 
 #: Frames whose source address begins with this are not recorded: a test that had to read a
 #: flood would take the time from the daemon that the flood is for.
@@ -122,7 +122,7 @@ class Wire(SocketReader[tuple[bytes, float, str]]):
     @ivar announcements: The announcements of all hosts, oldest first.
     """
 
-    def __init__(self, reactor: IReactorFDSet, switch: Switch) -> None:
+    def __init__(self, reactor: IReactorFDSet, switch: Switch | Node) -> None:
         self.adverts: list[Advert] = []
         self.announcements: list[Announcement] = []
         with switch.inside():

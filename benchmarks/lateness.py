@@ -1,0 +1,349 @@
+"""
+How late a backup takes over, after its own deadline: txcarp beside ucarp and keepalived.
+
+    python -m benchmarks.lateness --samples 100
+
+Two hosts share up to fifty addresses, each in a group of its own; with a short rhythm there are
+fewer groups.  Again and again, the cable of the master passes nothing for some time, and the backup
+takes over all groups; then the cable is mended, and the master has them back.  A take-over is late
+by the time from the deadline of its group to the first advertisement of the backup.  The deadline
+is the dead time, by the rules of the program, after the last advertisement that arrived.  Both
+times are those of the kernel, on the interface of the backup.
+
+The table has the median, the 99th percentile and the maximum, how many times later the 99th
+percentile of another program is, and how often a backup advertised before its master was cut off.
+
+txcarp and keepalived have one daemon for all groups of a host; ucarp has a process for each, and no
+interval below a second.  Everything happens in network namespaces of this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import signal
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.internet import task
+
+from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant
+from benchmarks.fleet import MOST, Fleet, able
+from benchmarks.measuring import (
+    INCONCLUSIVE,
+    attempted,
+    chosen,
+    execute,
+    expectPositive,
+    say,
+    taking,
+    until,
+)
+from benchmarks.stage import Stage, entered, staged
+from benchmarks.tables import grid, showRatio
+from tests.lab.daemons import Daemon
+from tests.lab.wire import Wire
+from txcarp.network.sockets import TIMESTAMP_SPACE, waited
+
+#: In the order of the rows.
+_ALL = (ASSIGNING, UCARP, KEEPALIVED)
+
+#: The most groups by default.
+_GROUPS = 50
+
+#: Seconds in which all groups settle, and intervals in which a host must have been heard or not.
+_SETTLING, _RECENT = 30.0, 3.0
+
+#: The least seconds for which a backup must have been silent.
+_SILENT = 0.2
+
+#: The number of lines that a daemon logs for each group, until it has settled.
+_LINES = 50
+
+#: Seconds that a take-over may be late before a program counts as stuck.
+_PATIENCE = 10.0
+
+
+class Ear(Wire):
+    """
+    The times of the advertisements at the interface of a host, by the number of the group.
+
+    @ivar heard: Those that arrived.
+    @ivar sent: Those that it sent.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self.heard: dict[int, list[float]] = defaultdict(list)
+        self.sent: dict[int, list[float]] = defaultdict(list)
+        super().__init__(*arguments)
+
+    def receive(self, sock: socket.socket) -> tuple[bytes, float, str] | None:
+        frame, ancillary, _, (_, _, kind, *_) = sock.recvmsg(2048, TIMESTAMP_SPACE)
+        way = "sent" if kind == socket.PACKET_OUTGOING else "heard"
+        return frame, time.monotonic() - waited(ancillary, time.time()), way
+
+    def messageReceived(self, message: tuple[bytes, float, str]) -> None:
+        frame, when, way = message
+        if frame[12:14] == b"\x08\x00":
+            vhid = frame[14 + (frame[14] & 15) * 4 + 1]
+            (self.sent if way == "sent" else self.heard)[vhid].append(when)
+
+    def clear(self) -> None:
+        """
+        Forget everything.
+        """
+        self.heard.clear()
+        self.sent.clear()
+
+
+@attrs.frozen
+class Lateness:
+    """
+    How late take-overs were, in seconds.
+
+    @ivar samples: The number of take-overs.
+    @ivar early: The number of those for which the backup did not wait for the end of its master.
+    """
+
+    samples: int
+    p50: float
+    p99: float
+    worst: float
+    early: int
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """
+    The smallest of some values that a part of them does not exceed.
+    """
+    return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
+
+
+def lateness(
+    heard: Sequence[float], sent: Sequence[float], cutAt: float, deadTime: float
+) -> float | None:
+    """
+    How late one take-over was.
+
+    @param heard: When advertisements of the master arrived.
+    @param sent: When the backup advertised.
+    @param cutAt: When the cable of the master stopped passing packets.
+    @return: In seconds; C{None} if the backup advertised before that.
+    """
+    first = sent[0]
+    if first < cutAt:
+        return None
+    return first - max(when for when in heard if when < first) - deadTime
+
+
+async def takeOver(stage: Stage, ear: Ear, fleet: Fleet) -> float:
+    """
+    Cut the cable of the master until the backup has advertised for all groups.
+
+    @return: When the cable was cut.
+    """
+    vhids = range(1, fleet.count + 1)
+    daemons = tuple(stage.daemons.values())
+    await until(
+        stage.reactor,
+        lambda: all(_follows(ear, vhid, fleet.interval) for vhid in vhids),
+        "the backup hears the master in all groups",
+        *daemons,
+        within=_SETTLING,
+    )
+    ear.clear()
+    # A host may die at any moment between two advertisements, but the last one must be known.
+    await task.deferLater(stage.reactor, fleet.interval * (1.1 + random.random()))
+    cutAt = time.monotonic()
+    stage.nodes["a"].cut()
+    await until(
+        stage.reactor,
+        lambda: all(ear.sent[vhid] for vhid in vhids),
+        "the backup takes over all groups",
+        *daemons,
+        within=_PATIENCE + 4 * fleet.interval,
+    )
+    stage.nodes["a"].heal()
+    return cutAt
+
+
+def _follows(ear: Ear, vhid: int, interval: float) -> bool:
+    now = time.monotonic()
+    heard, sent = ear.heard[vhid], ear.sent[vhid]
+    isHeard = bool(heard) and heard[-1] > now - _RECENT * interval
+    return isHeard and (not sent or sent[-1] < now - max(_SILENT, _RECENT * interval))
+
+
+async def measure(reactor: Any, contestant: Contestant, fleet: Fleet, samples: int) -> Lateness:
+    """
+    Measure the take-overs of one program with one rhythm.
+
+    @param samples: The least number of take-overs.
+    """
+    dead = fleet.deadTime(contestant.name)
+    found: list[float] = []
+    early = 0
+    async with staged(reactor) as stage:
+        ear = Ear(reactor, stage.nodes["b"])
+        try:
+            for host in "ab":
+                started = start(stage, contestant, fleet, host)
+                state = "MASTER" if host == "a" else "BACKUP"
+                what = f"{host} is {state} in {fleet.count} groups"
+                areIn = partial(_areIn, started, state, fleet.count)
+                await until(reactor, areIn, what, *started, within=_SETTLING)
+            for _ in range(math.ceil(samples / fleet.count)):
+                cutAt = await takeOver(stage, ear, fleet)
+                for vhid in range(1, fleet.count + 1):
+                    late = lateness(ear.heard[vhid], ear.sent[vhid], cutAt, dead)
+                    if late is None:
+                        early += 1
+                    else:
+                        found.append(late)
+        finally:
+            ear.stop()
+    if not found:
+        raise RuntimeError(f"all of {early} take-overs began before the master was cut off")
+    p50, p99 = percentile(found, 0.5), percentile(found, 0.99)
+    return Lateness(len(found), p50, p99, max(found), early)
+
+
+def _areIn(daemons: Sequence[Daemon], state: str, count: int) -> bool:
+    return sum(entered(daemon, state) for daemon in daemons) >= count
+
+
+def start(stage: Stage, contestant: Contestant, fleet: Fleet, host: str) -> list[Daemon]:
+    """
+    Start the processes of a program on a host.
+    """
+    home = stage.directory / host
+    home.mkdir()
+    source = stage.addresses[host]
+    started = []
+    for number, command in enumerate(fleet.commands(contestant.name, host, source, home)):
+        state = home / str(number)
+        state.mkdir()
+        daemon = Daemon(f"{host} {contestant.name} {number}", kept=_LINES * fleet.count)
+        daemon.start(stage.reactor, stage.nodes[host], command, state)
+        stage.reactor.addSystemEventTrigger(
+            "before", "shutdown", daemon.signalAll, signal.SIGKILL
+        )
+        stage.daemons[f"{host} {number}"] = daemon
+        started.append(daemon)
+    return started
+
+
+def estimate(intervals: Sequence[float], samples: int, most: int) -> float:
+    """
+    About how many seconds it takes to measure one program.
+    """
+    cycles = ((math.ceil(samples / groups(most, one)), one) for one in intervals)
+    return sum(8 + count * (0.4 + 9 * interval) for count, interval in cycles)
+
+
+def groups(most: int, interval: float) -> int:
+    """
+    The number of groups with a rhythm: so many that all of them advertise no more often than they
+    do with an advertisement each second.
+    """
+    return max(1, min(most, round(most * interval)))
+
+
+def table(cells: Sequence[dict[str, Any]]) -> str:
+    """
+    The figures as text.
+    """
+    own = {one["interval"]: one for one in cells if one["program"] == ASSIGNING.name}
+    rows = [["", "groups", "take-overs", "p50", "p99", "max", "p99 / txcarp", "too early"]]
+    for one in cells:
+        first = own.get(one["interval"])
+        times = "-" if first in (None, one) else showRatio(one["p99"], first["p99"])
+        figures = (f"{one[key] * 1000:.2f} ms" for key in ("p50", "p99", "worst"))
+        title = f"{one['program']}, an advertisement each {one['interval'] * 1000:.4g} ms"
+        counts = str(one["groups"]), str(one["samples"])
+        rows.append([title, *counts, *figures, times, str(one["early"])])
+    return grid(rows)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    Read the command line.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.lateness",
+        description="Measure how late after its deadline a backup takes over.",
+    )
+    names = [one.name for one in _ALL]
+    parser.add_argument("--samples", type=int, default=100, help="take-overs of each line (100)")
+    parser.add_argument("--intervals", type=float, nargs="+", default=[1, 0.1, 0.01], metavar="S")
+    parser.add_argument(
+        "--groups", type=int, default=_GROUPS, help=f"at most; fewer below a second ({_GROUPS})"
+    )
+    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    options = parser.parse_args(arguments)
+    expectPositive(parser, options, "samples", "groups")
+    if options.groups > MOST:
+        parser.error(f"--groups {options.groups}: expected {MOST} or fewer")
+    for interval in options.intervals:
+        if not 1 / 256 <= interval <= 10:
+            parser.error(f"--intervals {interval:g}: expected 0.004 to 10 seconds")
+    only = chosen(parser, "--only", options.only, names)
+    options.contestants = [one for one in _ALL if one.name in only]
+    return options
+
+
+async def run(reactor: Any, options: argparse.Namespace) -> int:
+    """
+    Measure, and print the table.
+
+    @return: The exit status.
+    """
+    contestants = taking(options.contestants)
+    whole = 0.0
+    for each in contestants:
+        intervals = [one for one in options.intervals if able(each.name, one)]
+        whole += estimate(intervals, options.samples, options.groups)
+    say(f"this takes about {whole / 60:.0f} minutes")
+    cells: list[dict[str, Any]] = []
+    complete = True
+    for interval in options.intervals:
+        fleet = Fleet(groups(options.groups, interval), interval)
+        for contestant in contestants:
+            title = f"{contestant.name} at {interval:g} s"
+            if not able(contestant.name, interval):
+                say(f"{title}: it has no such interval")
+                continue
+            late = await attempted(measure(reactor, contestant, fleet, options.samples), title)
+            if late is None:
+                complete = False
+                continue
+            head = {"program": contestant.name, "interval": interval, "groups": fleet.count}
+            cells.append({**head, **attrs.asdict(late)})
+            say(f"{title}: p99 {late.p99 * 1000:.2f} ms of {late.samples}")
+    versions = [one.version for one in contestants]
+    if options.json:
+        print(json.dumps({"programs": versions, "cells": cells}, indent=2))
+    else:
+        print(f"\n{', '.join(versions)}\n\n{table(cells)}")
+    return 0 if complete else INCONCLUSIVE
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    Run the command.
+    """
+    options = parse(arguments)
+    execute("benchmarks.lateness", lambda reactor: run(reactor, options))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
