@@ -26,6 +26,7 @@ from txcarp.mastership.scripts import ScriptStep
 from txcarp.mastership.sequence import MastershipSequence
 from txcarp.mastership.virtualmac import VirtualMAC, virtualInterfaceName
 from txcarp.protocol.effects import Reason, Role
+from txcarp.protocol.events import Event, HandOverEnded, StepFailed
 from txcarp.status.parts import StepStatus
 
 #: Seconds for which a master that bowed out keeps the addresses, unless it hears its successor
@@ -125,11 +126,10 @@ class Mastership:
         *,
         before: Sequence[IMastershipStep],
         after: Sequence[IMastershipStep],
+        tell: Callable[[Event], None],
         fit: Callable[[], bool],
         interval: Callable[[], float],
-        failed: Callable[[str], None],
         ready: Callable[[Change, Readiness], None],
-        handedOver: Callable[[float], None],
         cannotReset: Callable[[str], None],
         limits: SayOnce,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
@@ -140,15 +140,13 @@ class Mastership:
         """
         @param before: Steps to acquire before the addresses.
         @param after: Steps to acquire after everything else.
+        @param tell: Called with L{StepFailed} when a required step could not be acquired, or was
+            lost afterwards; and with L{HandOverEnded} when the time is over for which a drained
+            master waits for its successor, which must lead to L{giveBack}, or to mastership.
         @param fit: Returns whether this host is a healthy master.
         @param interval: Returns the present seconds from one advertisement to the next.
-        @param failed: Called with the name of a required step that could not be acquired, or was
-            lost afterwards.
         @param ready: Called with each change of the readiness, and the change of role that led to
             it.
-        @param handedOver: Called when the time is over for which a drained master waits for its
-            successor, with the seconds by which that is late.  It must lead to L{giveBack}, or
-            to mastership.
         @param cannotReset: Called with the reason why this host cannot end TCP connections.
         @param limits: Limits the rate of log lines.
         @param note: Called when addresses were lost: a word for that, what happened, and why.
@@ -161,11 +159,10 @@ class Mastership:
         self.lingers = False
         self._scripts: ScriptsAlongside | None = None
         self._configuration = configuration
-        self._failed = failed
+        self._tell = tell
         self._givenBack = givenBack
         self._links = platform.links
         self._leaving = False
-        self._handedOver = handedOver
         self._clock = platform.clock
         self._renewal: IDelayedCall | None = None
         #: The change of role by which a master was drained that still has its steps.
@@ -229,10 +226,11 @@ class Mastership:
             steps = (self._scripts.down, *steps)
         else:
             self._warnWithoutScripts()
-        self._clock = platform.clock
         self._configured = ConfiguredSteps(configuration, platform, self._stepLost)
         self._others = before, steps, after
-        self._sequence = MastershipSequence(self._inOrder(), platform.clock, failed, ready)
+        self._sequence = MastershipSequence(
+            self._inOrder(), platform.clock, self._stepFailed, ready
+        )
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
         """
@@ -355,7 +353,7 @@ class Mastership:
         self._drained = change
         due = self._clock.seconds() + seconds
         self.handOver.begin(
-            lambda: self._handedOver(max(0.0, self._clock.seconds() - due)), seconds
+            lambda: self._tell(HandOverEnded(max(0.0, self._clock.seconds() - due))), seconds
         )
         self._keepLease()
 
@@ -497,7 +495,10 @@ class Mastership:
         Report that an acquired step was lost.
         """
         if self._sequence.wanted:
-            self._failed(name)
+            self._stepFailed(name)
+
+    def _stepFailed(self, name: str) -> None:
+        self._tell(StepFailed(name))
 
     def _warnWithoutScripts(self) -> None:
         for path, direction in (

@@ -42,12 +42,7 @@ class LastWill:
     _log = Logger()
 
     def __init__(
-        self,
-        configuration: VirtualHostConfiguration,
-        platform: IPlatform,
-        advertiser: Advertiser,
-        mastership: Mastership,
-        lost: Callable[[], None],
+        self, platform: IPlatform, advertiser: Advertiser, lost: Callable[[], None]
     ) -> None:
         """
         @param lost: Called when the guard has died.
@@ -56,10 +51,16 @@ class LastWill:
         self._clock = platform.clock
         self._guard = platform.guard
         self._advertiser = advertiser
-        self._mastership = mastership
+        self._mastership: Mastership
         self._lost = lost
         self._will: IWill | None = None
         self._beatAt = 0.0
+
+    def keepFor(self, mastership: Mastership, configuration: VirtualHostConfiguration) -> None:
+        """
+        Keep the will of this mastership from now on.  Before, there is none.
+        """
+        self._mastership = mastership
         self.adopt(configuration)
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:

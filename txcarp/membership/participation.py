@@ -171,32 +171,27 @@ class Participation:
             memory.peers,
         )
         self._roles = Roles(configuration, clock, memory, observers)
+        guardEnded = partial(self._diagnostics.found, Finding.GUARD_ENDED)
+        self.lastWill = LastWill(platform, self.advertiser, guardEnded)
         self.mastership = Mastership(
             configuration,
             platform,
             before=before,
             after=after,
+            tell=self.tell,
             fit=self.isFit,
             interval=lambda: self.advertiser.interval,
-            failed=lambda name: self.tell(events.StepFailed(name)),
             ready=lambda change, readiness: self._roles.notifyReadiness(
                 change, readiness, self.mastership.failed
             ),
-            handedOver=lambda lateness: self.tell(events.HandOverEnded(lateness)),
-            cannotReset=lambda why: self._diagnostics.found(Finding.NO_RESET, more=why),
+            cannotReset=partial(self._diagnostics.found, Finding.NO_RESET, b""),
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
-            changed=lambda: self.lastWill.changed(),
-            alive=lambda: self.lastWill.alive(),
-            givenBack=lambda: self.lastWill.givenBack(),
+            changed=self.lastWill.changed,
+            alive=self.lastWill.alive,
+            givenBack=self.lastWill.givenBack,
         )
-        self.lastWill = LastWill(
-            configuration,
-            platform,
-            self.advertiser,
-            self.mastership,
-            lambda: self._diagnostics.found(Finding.GUARD_ENDED),
-        )
+        self.lastWill.keepFor(self.mastership, configuration)
         self.candidate = Candidate(
             configuration,
             platform,
