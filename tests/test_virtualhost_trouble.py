@@ -751,12 +751,12 @@ class FloodTests(SynchronousTestCase):
             sorted(text[:12] for text in texts(events)),
             [
                 "10.99.0.1 us",  # uses VRRP
+                "Advertisemen",  # of this host come back to it
+                "Another host",  # of this group sends from the source address of this host
                 "Bad IP check",
                 "Bad TTL: [3]",
                 "Bad digest -",
                 "Bad version:",
-                "advertisemen",  # of this host come back to it
-                "another host",  # of this group sends from the source address of this host
             ],
         )
         # The deadline is the same as before.

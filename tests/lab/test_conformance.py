@@ -213,7 +213,7 @@ class DemotionTests(FamilyTestCase):
         backup = b.steered(*options, *SLOWER, virtual=FOUR)
         await self.becomes(backup, "BACKUP")
         told = master.tell("demote negative -1")
-        await self.until(lambda: master.said("Demoted by -1 to -1"), "it is told", 2)
+        await self.until(lambda: master.said("Demoted by -1 (in all, by -1)"), "it is told", 2)
         await self.advertises(a, told + 1.0)
         backup.tell("demote negative -200")
         await self.until(lambda: backup.said("Demoted by -200"), "it is told", 2)

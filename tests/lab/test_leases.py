@@ -373,7 +373,7 @@ class ReconcileTests(PairTestCase):
         await self.until(lambda: len(daemon.said("is on eth0 already")) == 2, "it says so", 3)
         a.node.removeAddress(f"{VIRTUAL}/24")
         await self.until(lambda: f"{VIRTUAL}/32" in a.node.addresses(), "it has it", 3)
-        said = f"From now on txcarp holds {VIRTUAL} on eth0 on lease"
+        said = f"Another program had added {VIRTUAL} to eth0, and has removed"
         await self.until(lambda: daemon.said(said), "it says so", 3)
         await self.stopped(daemon)
         self.assertNotIn(f"{VIRTUAL}/32", a.node.addresses())

@@ -92,7 +92,7 @@ class ResetTests(SynchronousTestCase):
         with capturedLogs() as events:
             self.yields()
         self.assertEqual(self.took(), [RESET, DROP, RESET])
-        said = f"3 TCP connections of {ADDRESS} were ended, which leave this host"
+        said = f"3 TCP connections of {ADDRESS} were ended: the addresses leave this host"
         self.assertIn(said, [formatEvent(event) for event in events])
         self.assertEqual({*self.connections.indices}, {stage.links.link("eth7").index})
         verifyObject(IConnections, self.connections)

@@ -716,7 +716,7 @@ class FileTests(TestCase):
         """
         with capturedLogs() as logs:
             self.assertEqual(self.store.load("eth0:1"), SealState())
-        self.assertIn("has no states yet", lines(logs)[0])
+        self.assertIn("No state is saved in", lines(logs)[0])
         await self.store.save("eth0:1", lambda: _STATE)
         await self.store.save("eth0:2", at(8))
         await self.store.close()

@@ -374,7 +374,7 @@ class Guard:
                 self._flushing = self._clock.callLater(0.01, self._flush)
                 return
             self._log.error(
-                "The guard (process {pid}) does not run: it is killed, and another one is started",
+                "The guard (process {pid}) hangs: it is killed, and another one is started",
                 pid=self._pid,
             )
             self._ended()

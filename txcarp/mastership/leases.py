@@ -262,8 +262,8 @@ class AddressLeases:
         self._putBack(
             gone,
             "removed",
-            "Another program removed {names} from {interface}; txcarp reversed that ({count} "
-            "times so far). Network managers do this when they restart: set "
+            "Another program removed {names} from {interface}; txcarp reversed that ({times}"
+            " so far). Network managers do this when they restart: set "
             "KeepConfiguration=static in systemd-networkd's file for {interface}, or make "
             "the device unmanaged in NetworkManager",
         )
@@ -279,7 +279,7 @@ class AddressLeases:
                 taken,
                 "taken",
                 "Another program changed {names} on {interface}, which would then stay when "
-                "txcarp dies; txcarp reversed that ({count} times so far). Remove {names} from "
+                "txcarp dies; txcarp reversed that ({times} so far). Remove {names} from "
                 "the network configuration of this host",
             )
 
@@ -294,7 +294,7 @@ class AddressLeases:
                 "promoted",
                 "Another program removed this host's own address from {interface} and added it "
                 "again, after {names}. What this host sends would leave from {names}; txcarp "
-                "reversed that ({count} times so far). Network managers do this when they "
+                "reversed that ({times} so far). Network managers do this when they "
                 "restart",
             )
 
@@ -320,8 +320,8 @@ class AddressLeases:
         ]
         if self._active and free:
             self._log.warn(
-                "From now on txcarp holds {names} on {interface} on lease, which another "
-                "program had added and has removed",
+                "Another program had added {names} to {interface}, and has removed them: from "
+                "now on txcarp holds them on lease",
                 names=_names(free),
                 interface=self._interface,
             )
@@ -339,9 +339,12 @@ class AddressLeases:
         self.restored += len(addresses)
         if self._sayOnce.ready(what) is not None:
             self._log.warn(
-                words, names=_names(addresses), interface=self._interface, count=self.restored
+                words,
+                names=_names(addresses),
+                interface=self._interface,
+                times="once" if self.restored == 1 else f"{self.restored} times",
             )
-            self._note(what, f"{_names(addresses)} put back", f"another program {DONE[what]}")
+            self._note(what, f"put back {_names(addresses)}", f"another program {DONE[what]}")
         self._holdAgain(addresses).addErrback(self._notBack)
 
     def _compareLater(self, addresses: Sequence[VirtualAddress]) -> None:

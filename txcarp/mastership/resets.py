@@ -113,7 +113,7 @@ class ConnectionResets:
         count = yield connections.reset([one.packed for one in addresses], index)
         if count:
             self._log.info(
-                "{count} TCP connections of {addresses} were ended, which leave this host",
+                "{count} TCP connections of {addresses} were ended: the addresses leave this host",
                 count=count,
                 addresses=", ".join(one.text for one in addresses),
             )

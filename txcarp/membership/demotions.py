@@ -36,12 +36,12 @@ def changeDemotion(
     reason = event.reason
     if isinstance(event, Demoted):
         changed, amount = ledger.set(reason, event.amount), event.amount
-        text = "Demoted by {amount} to {total}: {reason} (vhid {vhid} on {interface})"
+        text = "Demoted by {amount} (in all, by {total}): {reason} (vhid {vhid} on {interface})"
         words = f"demoted by {amount} (in all, by {ledger.total})"
     else:
         changed, amount = ledger.clear(reason), 0
         text = (
-            "No longer demoted for {reason}; the total demotion is {total} (vhid {vhid} on "
+            "A demotion has ended (in all, demoted by {total}): {reason} (vhid {vhid} on "
             "{interface})"
         )
         words = f"a demotion has ended (in all, demoted by {ledger.total})"

@@ -56,9 +56,9 @@ EXPLANATIONS = {
     "of the groups another number",
     Finding.EQUAL_TIMING: "{peer} advertises the same advbase and advskew as this host, and this "
     "dialect has no tie-break: give each host an advskew of its own",
-    Finding.OWN_ECHO: "advertisements of this host come back to it. Look for a loop in the "
+    Finding.OWN_ECHO: "Advertisements of this host come back to it. Look for a loop in the "
     "network, or a switch or hypervisor that reflects packets",
-    Finding.SAME_SOURCE: "another host of this group sends from {peer}, the source address of this "
+    Finding.SAME_SOURCE: "Another host of this group sends from {peer}, the source address of this "
     "host. Each takes the other's advertisements for its own, and both become master: give each "
     "host a source address (-s) that no other host has",
     Finding.FAMILY_SILENT: "{peer} is heard in one address family only: its advertisements of the "
@@ -71,24 +71,24 @@ EXPLANATIONS = {
     "its peers. This host believes them, because they are signed with the password of the group. "
     "Add the address to its peers (--peer {peer}), or let that host send from an address that is "
     "one of them",
-    Finding.REPLAY: "someone sends old or altered advertisements in the name of {peer}. This host "
+    Finding.REPLAY: "Somebody sends old or altered advertisements in the name of {peer}. This host "
     "ignores them. Find out which host on this network sends them",
     Finding.UNSEALED: "{peer} sends advertisements without a seal. This host ignores them: either "
-    "someone forges them, or {peer} now runs another program, such as ucarp. In that case this "
+    "somebody forges them, or {peer} now runs another program, such as ucarp. In that case this "
     "host believes it after some advertisements, or at once after 'txcarp forget {peer}' here; "
     "with --seal require it believes none",
     Finding.SEAL_ENDED: "{peer} no longer seals its advertisements. They are new, so {peer} now "
     "runs another program, such as ucarp, and this host believes it from now on. Others can alter "
     "such advertisements unnoticed: to refuse them, set --seal require",
-    Finding.NO_MASTER: "no host is heard as master of this group, and this host does not take over "
+    Finding.NO_MASTER: "No host is heard as master of this group, and this host does not take over "
     "because it is drained. To end that, run 'txcarp resume' here",
-    Finding.NO_RESET: "this host cannot end TCP connections, as reset_connections demands. Clients "
+    Finding.NO_RESET: "This host cannot end TCP connections, as reset_connections demands. Clients "
     "that only wait for an answer of this host will not notice that an address has left it. Use "
     "another kernel, or remove reset_connections",
-    Finding.SIDE_SILENT: "the master is silent on this side of its set, and is heard on another. "
+    Finding.SIDE_SILENT: "The master is silent on this side of its set, and is heard on another. "
     "Either this host is deaf on this side, or the master is mute there, and clients do not reach "
     "it. Look at the switch ports of both hosts",
-    Finding.GUARD_ENDED: "the guard, the process that would give up the place of master if txcarp "
+    Finding.GUARD_ENDED: "The guard, the process that would give up the place of master if txcarp "
     "dies, has ended. txcarp starts another one. Find out what ended it: its end is logged, too",
     Finding.NO_WITNESS: "{peer} answers the probe, but no witness does. Without one, this host "
     "cannot tell a dead master from a broken cable of its own, and waits for the dead time as "
@@ -108,9 +108,10 @@ _FINDINGS = {
 
 #: The log lines for other reasons, in ucarp's words.  The remaining reasons are only counted.
 _WARNINGS = {
-    Rejection.TTL: "Bad TTL: [{detail}]",
-    Rejection.VERSION: "Bad version: [{detail}]",
-    Rejection.CHECKSUM: "Bad IP checksum",
+    Rejection.TTL: "Bad TTL: [{detail}]. Advertisements leave with 255, so a router is between the "
+    "hosts (give them peers), or another program has made this one",
+    Rejection.VERSION: "Bad version: [{detail}]. This host knows version 2 of CARP only",
+    Rejection.CHECKSUM: "Bad IP checksum. The packet was damaged on its way, or made by hand",
 }
 
 

@@ -82,7 +82,7 @@ class HostLock:
             _log.warn(
                 "Process {pid} of user {user} keeps the name that shows that virtual host {vhid} "
                 "runs on {interface}, but may not run one. It is ignored, and nothing prevents "
-                "that this virtual host is started twice: end that process",
+                "this virtual host from being started twice: end that process",
                 pid=pid,
                 user=user,
                 vhid=vhid,

@@ -270,7 +270,7 @@ class StateStore:
             pass  # the file may be readable all the same; the first write reports the error
         lines, self._damage = self._read(self._file.path, group)
         if not lines and self._damage is None:
-            self._log.info("{path} has no states yet", path=self._file.path)
+            self._log.info("No state is saved in {path} yet", path=self._file.path)
         return lines
 
     def _read(self, path: Path, group: str) -> tuple[Lines, BadState | None]:
