@@ -198,8 +198,8 @@ class FileStatus:
         said = []
         if self.unconfirmed is not None:
             said.append(
-                f"The last change is undone in {self.unconfirmed:.0f} s, unless 'txcarp confirm' "
-                f"or a restart comes before (a restart reads {self.path})."
+                f"The last change is undone in {self.unconfirmed:.0f} s unless 'txcarp confirm' "
+                f"keeps it. After a restart nothing is undone: {self.path} counts."
             )
         if self.undone is not None:
             said.append(f"A change was undone {self.undone:.0f} s ago: nobody had confirmed it.")
@@ -208,7 +208,7 @@ class FileStatus:
         elif self.differs:
             said.append(
                 f"{self.path} is not what runs: 'txcarp reload --dry-run' shows the difference, "
-                "and a restart puts it in effect."
+                "and 'txcarp reload' or a restart puts it in effect."
             )
         return " ".join(said)
 

@@ -213,7 +213,7 @@ class WrongTests(CheckTestCase):
             ("", f'python = "{__name__}.Nothing"', "which does not provide ICheck", None),
             ("", f'python = "{__name__}.Limited"', "gives no check: TypeError: ", None),
             ('dns = "example.org"', 'server = "ns"', "server: 'ns' is not an address", '"ns"'),
-            ('dns = "example.org"', 'record = "Q"', "record: 'Q' is none of A, NS", '"Q"'),
+            ('dns = "example.org"', 'record = "Q"', "record: 'Q' is not one of A, NS", '"Q"'),
             ('http = "http://127.0.0.1"', "status = 99", "status: 99 is not a status", "99"),
             ('http = "http://127.0.0.1"', 'host = "a b"', "host: 'a b' has a character", '"a b"'),
             ('python = "x"', "arguments = 5", "arguments: expected a table", "5"),
@@ -225,7 +225,7 @@ class WrongTests(CheckTestCase):
             (tcp, "rise = 0", "rise: 0 is not a number from 1 to 1000", "0"),
             (tcp, "fall = 1.5", "fall: 1.5 is not a whole number", "1.5"),
             (tcp, "demote = 300", "demote: 300 is not a number from 1 to 240", "300"),
-            (tcp, 'initial = "up"', "initial: 'up' is none of unknown, good, bad", '"up"'),
+            (tcp, 'initial = "up"', "initial: 'up' is not one of unknown, good, bad", '"up"'),
             (tcp, 'failing = "demote"', "failing: 'demote' is not 'unfit'", '"demote"'),
             (f'{tcp}\nfailing = "unfit"', "demote = 5", "give either failing or demote", "5"),
         ):

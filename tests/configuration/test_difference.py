@@ -83,12 +83,12 @@ class DifferenceTests(SynchronousTestCase):
                 "group10  changes: passfile, up_script up -> none; one advertisement at most, no "
                 "interruption",
                 "group5   added: joins vhid 5 on eth7",
-                "group4   removed: leaves its group; a master bows out",
+                "group4   removed: leaves vhid 4 on eth7; a master bows out",
                 "10.0.0.4 moves from group4 to group3",
-                "group3 gets a second master if other hosts still have the old ones: keep the old "
-                "addresses (as former_addresses) until all hosts have the new ones",
-                "group10 gets a second master if other hosts still have the old ones: keep the old "
-                "password (as another passfile) until all hosts have the new ones",
+                "group3 may get a second master until all hosts are changed: until then, keep the "
+                "old addresses (as former_addresses) beside the new",
+                "group10 may get a second master until all hosts are changed: until then, keep the "
+                "old password (as another passfile) beside the new",
             ],
         )
 

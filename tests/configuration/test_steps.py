@@ -134,7 +134,7 @@ class WrongTests(StepTestCase):
             ((name,), f'unit = "{"x" * 300}.service"', "is not the name of a unit", None),
             ((name, command), 'unit = "x.service"', "give either unit or command", None),
             ((name, command), 'action = "start"', "action: goes with unit, which this", '"start"'),
-            ((name, command), 'when = "before"', "when: 'before' is none of before-", '"before"'),
+            ((name, command), 'when = "before"', "'before' is not one of before-", '"before"'),
             ((name, command), "timeout = 0", "timeout: 0 is not a number of seconds greater", "0"),
             ((name, command), 'timeout = "x"', "timeout: 'x' is not a time such as", '"x"'),
             ((name, command), "required = 1", "required: 1 is not true or false", "1"),
@@ -152,7 +152,7 @@ class WrongTests(StepTestCase):
         What can be done with a unit.
         """
         said = self.refused(self.stepped('name = "a"', 'unit = "x.service"', 'action = "stop"'))
-        self.assertIn(f"action: 'stop' is none of {', '.join(ACTIONS)}", said[0])
+        self.assertIn(f"action: 'stop' is not one of {', '.join(ACTIONS)}", said[0])
 
     def test_table(self) -> None:
         """

@@ -937,7 +937,7 @@ class FacilityTests(_Case):
         with capturedLogs() as events:
             self.assertEqual(parsed("-f", "bogus").facility, 3)
         self.assertRegex(
-            texts(events)[0], r"^Unknown syslog facility: \[bogus\]: 'bogus' is none of auth,"
+            texts(events)[0], r"^Unknown syslog facility: \[bogus\]: 'bogus' is not one of auth,"
         )
 
 

@@ -223,7 +223,7 @@ class PluginTests(SynchronousTestCase):
         ended = self.assertRaises(SystemExit, options.parseOptions, [f"--config={path}"])
         self.assertEqual(ended.code, 1)
         first, second, *_ = errors.getvalue().splitlines()
-        self.assertEqual(first, "txcarp: nothing is started, because the file is wrong")
+        self.assertEqual(first, "txcarp: nothing is started, because the file cannot be used")
         self.assertTrue(second.startswith(f"{path}:12: unknown key 'vhdi'"), second)
         self.assertNotIn("--help", errors.getvalue())
 

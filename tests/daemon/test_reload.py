@@ -161,7 +161,7 @@ class ReloaderTests(SynchronousTestCase):
             said,
         )
         self.assertIn("Configuration: g3  added: joins vhid 3 on eth7", said)
-        self.assertIn("Configuration: g2  removed: leaves its group; a master bows out", said)
+        self.assertIn("Configuration: g2  removed: leaves vhid 2 on eth7; a master bows out", said)
         self.assertNotIn(f"The configuration in {self.path} is in effect", said)
         sent = [one for one in self.journal if one[0] == "advertise"]
         self.assertEqual(sorted(sent), [("advertise", 1, 9), ("advertise", 255, 255)])
@@ -203,7 +203,7 @@ class ReloaderTests(SynchronousTestCase):
         self.assertTrue(any(":14: unknown key 'vhdi' in [group.g2]" in one for one in said), said)
         self.assertTrue(any("advbase: -1 is not a number" in one for one in said), said)
         self.assertIn("              ^^", said)
-        last = "The configuration is not changed: the file is wrong"
+        last = "The configuration is not changed: the file cannot be used"
         self.assertEqual(said[-1], last)
         self.path.unlink()
         said = self.reload()
@@ -268,7 +268,7 @@ class ReloaderTests(SynchronousTestCase):
         self.assertIn("is in effect", said[-1])
         self.assertEqual(self.carp.virtualHosts[0].configuration.advskew, 9)
         said = self.reload(group(1), group(2), group(3, 'interface = "eth8"'))
-        self.assertIn("The configuration is not changed: the file is wrong", said)
+        self.assertIn("The configuration is not changed: the file cannot be used", said)
 
     def test_noSource(self) -> None:
         """
@@ -327,13 +327,13 @@ class ReloaderTests(SynchronousTestCase):
         result = self.successResultOf(done)
         self.assertEqual(result.error, "")
         self.assertTrue(result.lines[0].startswith("g1  changes: advskew 0 -> 9, up_script"))
-        self.assertEqual(result.lines[1], "g2  removed: leaves its group; a master bows out")
+        self.assertEqual(result.lines[1], "g2  removed: leaves vhid 2 on eth7; a master bows out")
         [warning] = result.warnings
         self.assertIn("/nonexistent cannot be run", warning)
         self.write(group(1, "vhdi = 5"))
         wrong = self.successResultOf(self.reloader.reload())
         self.assertIn("unknown key 'vhdi'", wrong.error)
-        self.assertTrue(wrong.error.endswith("not changed: the file is wrong"))
+        self.assertTrue(wrong.error.endswith("not changed: the file cannot be used"))
         self.assertEqual((wrong.lines, wrong.warnings), ((), ()))
 
     def test_resultMeanwhile(self) -> None:
@@ -366,7 +366,7 @@ class ReloaderTests(SynchronousTestCase):
             (
                 "g1  changes: advskew 0 -> 9; one advertisement at most, no interruption",
                 "g3  added: joins vhid 3 on eth7",
-                "g2  removed: leaves its group; a master bows out",
+                "g2  removed: leaves vhid 2 on eth7; a master bows out",
             ),
         )
         self.write(group(1, "vhdi = 9"))
@@ -410,7 +410,7 @@ class ReloaderTests(SynchronousTestCase):
         self.assertEqual(self.skews(), [9])
         found = self.about()
         self.assertEqual((found.unconfirmed, found.differs), (119.0, False))
-        self.assertIn("undone in 119 s, unless 'txcarp confirm' or a restart", found.explain())
+        self.assertIn("undone in 119 s unless 'txcarp confirm' keeps it", found.explain())
         self.slow = True  # the disk hangs
         occurred: list[Any] = []
         self.carp.addOccurrenceObserver(SimpleNamespace(occurred=occurred.append))

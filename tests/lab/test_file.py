@@ -163,7 +163,7 @@ class FileTests(LabTestCase):
         self.assertEqual(self.sent(_CHANGING, when)[0].said.advskew, 20)
 
         self.write(host, web=f"{web}advskw = 30", steady=steady)
-        when = await self.hangUp(daemon, "The configuration is not changed: the file is wrong")
+        when = await self.hangUp(daemon, "The configuration is not changed: the file")
         self.assertTrue(daemon.said("unknown key 'advskw' in [group.web]", when))
         await self.until(lambda: self.sent(_CHANGING, when), "it still advertises", 5)
         self.assertFalse([one for one in self.sent(_CHANGING) if one.said.isBowOut])

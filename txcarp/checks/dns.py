@@ -49,7 +49,7 @@ class DNSCheck:
     def _encode(self) -> bytes:
         hostAndPort(self.server, 53)
         if self.record not in TYPES:
-            raise ValueError(f"{self.record!r} is none of {', '.join(TYPES)}")
+            raise ValueError(f"{self.record!r} is not one of {', '.join(TYPES)}")
         labels = self.name.rstrip(".").split(".") if self.name != "." else []
         if any(_LABEL.fullmatch(one) is None for one in labels) or len(self.name) > 253:
             raise ValueError(f"{self.name!r} is not a name of the DNS")

@@ -297,7 +297,7 @@ def _value(converter: Converter, key: CheckKey, value: Any) -> Any:
     if key.kind is Health:
         known = [one.value for one in Health]
         if value not in known:
-            raise ValueError(f"{value!r} is none of {', '.join(known)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(known)}")
         return Health(value)
     return readValue(converter, key.kind, value)
 

@@ -220,7 +220,8 @@ class Difference:
             (one.display, f"added: joins vhid {one.vhid} on {one.interface}") for one in self.added
         ]
         rows += [
-            (one.display, "removed: leaves its group; a master bows out") for one in self.removed
+            (one.display, f"removed: leaves vhid {one.vhid} on {one.interface}; a master bows out")
+            for one in self.removed
         ]
         width = max((len(name) for name, _ in rows), default=0)
         lines = [f"{name:{width}}  {text}" for name, text in rows]
@@ -231,8 +232,8 @@ class Difference:
             for address, loser, gainer in self.moves()
         ]
         lines += [
-            f"{one.after.display} gets a second master if other hosts still have the old ones: "
-            f"keep the old {one.forsakes} until all hosts have the new ones"
+            f"{one.after.display} may get a second master until all hosts are changed: until "
+            f"then, keep the old {one.forsakes} beside the new"
             for one in self.changed
             if one.forsakes
         ]

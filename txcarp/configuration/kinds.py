@@ -103,7 +103,7 @@ def _text(value: object) -> str:
 
 def _oneOf(known: Any, value: object) -> str:
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{_show(value)} is none of {', '.join(known)}")
+        raise ValueError(f"{_show(value)} is not one of {', '.join(known)}")
     return value
 
 

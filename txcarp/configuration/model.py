@@ -169,7 +169,7 @@ def _readDialect(value: str | Dialect) -> Dialect:
     if isinstance(value, Dialect):
         return value
     if not isinstance(value, str) or value not in DIALECTS:
-        raise ConfigurationError("dialect", f"{value!r} is none of {', '.join(DIALECTS)}")
+        raise ConfigurationError("dialect", f"{value!r} is not one of {', '.join(DIALECTS)}")
     return DIALECTS[value]
 
 
@@ -178,7 +178,7 @@ def _readVerification(value: str | Verification) -> Verification:
         return Verification(value)
     except ValueError:
         modes = ", ".join(mode.value for mode in Verification)
-        raise ConfigurationError("verification", f"{value!r} is none of {modes}") from None
+        raise ConfigurationError("verification", f"{value!r} is not one of {modes}") from None
 
 
 @attrs.frozen(kw_only=True)

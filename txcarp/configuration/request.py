@@ -163,7 +163,7 @@ def fromFile(
     try:
         file = readFile(os.path.abspath(values["configFile"]))
     except FileError as error:
-        raise WrongFile(f"nothing is started, because the file is wrong\n{error}") from None
+        raise WrongFile(f"nothing is started, because the file cannot be used\n{error}") from None
     for warning in file.warnings:
         _log.warn("{text}", text=warning)
     warnOfLeftOver(leftOver)

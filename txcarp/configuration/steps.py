@@ -86,7 +86,7 @@ class ConfiguredStep:
             yield "command", "a step has a command, an undo or a unit"
         for setting, known in (("action", ACTIONS), ("when", MOMENTS)):
             if getattr(self, setting) not in known:
-                yield setting, f"{getattr(self, setting)!r} is none of {', '.join(known)}"
+                yield setting, f"{getattr(self, setting)!r} is not one of {', '.join(known)}"
         if problem := notALimit(0 if self.timeout is None else self.timeout):
             yield "timeout", problem
         if not isinstance(self.required, bool):

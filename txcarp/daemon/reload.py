@@ -300,8 +300,8 @@ class Reloader(Service):
             if left is not None:
                 return self._refuse(
                     f"the last change waits to be confirmed, and is undone in {left:.0f} s. First "
-                    "confirm it with 'txcarp confirm'; or replace it, with --confirm here; or let "
-                    "the file say again what it said before"
+                    "confirm it with 'txcarp confirm', or replace it with 'txcarp reload "
+                    "--confirm', or restore the file to what it said before"
                 )
             if self._undoing.isUndone(file.text):
                 return self._refuse(f"{self._wasUndone()}. Try it again with --confirm")
@@ -399,7 +399,7 @@ def _reason(failure: Failure) -> str:
     """
     if failure.check(FileError):
         mistakes = failure.getErrorMessage()
-        return f"{mistakes}\nThe configuration is not changed: the file is wrong"
+        return f"{mistakes}\nThe configuration is not changed: the file cannot be used"
     if failure.check(OSError, ValueError):
         reason = getattr(failure.value, "strerror", None) or failure.getErrorMessage()
         return f"The configuration is not changed: {reason}"

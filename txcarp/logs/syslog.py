@@ -74,7 +74,7 @@ def facilityNumber(name: str) -> int | None:
     if folded == NO_FACILITY:
         return None
     if folded not in FACILITIES:
-        raise ValueError(f"{name!r} is none of {', '.join(sorted(FACILITIES))} or {NO_FACILITY}")
+        raise ValueError(f"{name!r} is not one of {', '.join(sorted(FACILITIES))} or {NO_FACILITY}")
     return FACILITIES[folded]
 
 

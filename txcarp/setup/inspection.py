@@ -178,7 +178,8 @@ def onTheSegment(configuration: Configuration, seconds: float) -> Iterator[Probl
         if keyring.recognise(advertisement.counter, advertisement.digest) is None:
             text = (
                 f"vhid: {source} advertises vhid {group.vhid} on {interface} with another "
-                "password or other addresses: give this group another vhid, or those of that one"
+                "password or other addresses: give this group another vhid or, if both are the "
+                "same group, the same password and addresses"
             )
             strange[configuration.problem(str(group.title), "vhid", text)] = sender
             continue
