@@ -104,7 +104,7 @@ class ProcessTests(LocalTestCase):
             if good:
                 self.assertEqual(self.said(check), f"process {os.getpid()}")
             else:
-                self.assertIn("has no number of a process", self.why(check))
+                self.assertIn("does not begin with the number of a process", self.why(check))
         process = subprocess.Popen([sys.executable, "-c", ""])
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         Path(path).write_text(str(process.pid))

@@ -105,9 +105,9 @@ class PluginTests(SynchronousTestCase):
         """
         A name that no plugin has is an error, with the names that there are.
         """
-        self.assertIn("'load' is the name of no plugin; there is no plugin", self.read("load"))
+        self.assertIn("no plugin is called 'load'; there is none in", self.read("load"))
         self.install("load_check.py", self.example())
-        self.assertIn("'lod' is the name of no plugin; there is load", self.read("lod"))
+        self.assertIn("no plugin is called 'lod'; there are: load", self.read("lod"))
 
     def test_twice(self) -> None:
         """
@@ -129,6 +129,6 @@ class PluginTests(SynchronousTestCase):
         self.assertIn("LoadCheck", found)
         self.assertIn("broken.py", self.errors)
         said = self.read("queue")
-        self.assertIn("there is load; broken is ", said)
+        self.assertIn("there are: load; these are broken: ", said)
         self.assertRegex(said, r"broken\.py \(ZeroDivisionError: division by zero\)")
         self.assertRegex(said, r"worse\.py \(SyntaxError: ")

@@ -77,7 +77,7 @@ class DoctorTests(SynchronousTestCase):
         config = "--config", str(self.file)
         status, output, errors = self.run_(*config, "--wait", "5", "--other", "10.1.1.2")
         self.assertEqual((status, errors), (0, ""))
-        self.assertTrue(output.endswith("No trouble found.\n"), output)
+        self.assertTrue(output.endswith("No problem found.\n"), output)
         self.assertEqual(self.asked, [[("lo", 7), ("lo", 8)], [OTHER], 5.0])
         self.run_(*config, "dns")
         self.assertEqual(self.asked, [[("lo", 8)], [], 0.0])

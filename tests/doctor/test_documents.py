@@ -26,7 +26,7 @@ class AilmentTests(SynchronousTestCase):
         The table of the manual has each ailment, and nothing else.
         """
         text = (Path(txcarp.__file__).parent.parent / "docs/trouble.rst").read_text()
-        _, _, text = text.partition("\ntrouble                 meaning\n")
+        _, _, text = text.partition("\nproblem                 meaning\n")
         table = text.partition("\n\n")[0]
         self.assertEqual(sorted(re.findall(r"(?m)^``([a-z0-9-]+)``", table)), _ALL)
 

@@ -48,7 +48,7 @@ class ReportTests(JudgeCase):
                 "clocks",
                 "    1.0 ms apart",
                 "",
-                "No trouble found.",
+                "No problem found.",
             ],
         )
 
@@ -77,19 +77,19 @@ class ReportTests(JudgeCase):
         self.assertIn("web eth0: eth0 is switched off. [interface-down]\n", said)
         self.assertIn("  Likely cause: an administrator", said)
         self.assertIn("\n  Do this: ip link set eth0 up\n", said)
-        self.assertTrue(said.endswith("\n1 trouble found."))
+        self.assertTrue(said.endswith("\n1 problem found."))
         said = self.say(path(answers={}))
         self.assertIn("  Do this: txcarp doctor\n           # there: it names the rule\n", said)
 
     def test_advice(self) -> None:
         """
-        Advice is no trouble.
+        Advice is not a problem.
         """
         daemons = {("eth0", 7): (Daemon("txcarp", 5, None, 0),)}
         facts = Facts(host(daemons=daemons), [path()])
         said = text(facts, judge(facts), ())
         self.assertIn("not locked. [unlocked-memory, advice]", said)
-        self.assertTrue(said.endswith("\nNo trouble found."))
+        self.assertTrue(said.endswith("\nNo problem found."))
         [complaint] = json.loads(asJSON(facts, judge(facts), ()))["complaints"]
         self.assertTrue(complaint["is_advice"])
 
@@ -99,7 +99,7 @@ class ReportTests(JudgeCase):
         """
         said = self.say(path(), untested=("the rules of nftables: no",))
         self.assertIn("Not tested:\n  - the rules of nftables: no\n", said)
-        self.assertTrue(said.endswith("No trouble found in what was tested."))
+        self.assertTrue(said.endswith("No problem found in what was tested."))
 
     def test_json(self) -> None:
         """

@@ -52,7 +52,7 @@ class DNSCheck:
             raise ValueError(f"{self.record!r} is not one of {', '.join(TYPES)}")
         labels = self.name.rstrip(".").split(".") if self.name != "." else []
         if any(_LABEL.fullmatch(one) is None for one in labels) or len(self.name) > 253:
-            raise ValueError(f"{self.name!r} is not a name of the DNS")
+            raise ValueError(f"{self.name!r} is not a DNS name")
         encoded = b"".join(bytes([len(one)]) + one.encode("ascii") for one in labels)
         return encoded + b"\0" + struct.pack("!HH", TYPES[self.record], _IN)
 
@@ -96,7 +96,7 @@ class _Question(DatagramProtocol):
 
     def stopProtocol(self) -> None:
         # Some reactors report an error of the socket in no other way.
-        self._end(CheckFailed("connection refused, or no way to the server"))
+        self._end(CheckFailed("connection refused, or no route to the server"))
 
     def datagramReceived(self, datagram: bytes, address: object) -> None:
         if len(datagram) < 12 + len(self._question):

@@ -28,7 +28,7 @@ def _packed(addresses: Sequence[str | bytes]) -> tuple[bytes, ...]:
         if len(one) not in (4, 16) or not any(one) or isMulticast(one):
             raise ValueError(f"{textOf(one)!r} is not the address of one host")
     if len(found) > MOST_WITNESSES:
-        raise ValueError(f"there are {len(found)} addresses, and {MOST_WITNESSES} at most")
+        raise ValueError(f"there are {len(found)} addresses; at most {MOST_WITNESSES} are possible")
     return tuple(dict.fromkeys(found))
 
 

@@ -76,7 +76,7 @@ class HTTPCheck:
         hostAndPort(parts.netloc, _PORTS[parts.scheme])
         for text in (self.url, self.host):
             if re.search(r"[^!-~]", text):
-                raise ValueError(f"{text!r} has a character that no URL has")
+                raise ValueError(f"{text!r} has a character that a URL cannot have")
         for one in self.status:
             if one not in range(100, 600):
                 raise ValueError(f"{one!r} is not a status from 100 to 599")

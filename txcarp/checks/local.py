@@ -51,7 +51,7 @@ class ProcessCheck:
         with open(self.pidFile, "rb") as file:
             text = file.read(32).strip()
         if not text.isdigit():
-            raise CheckFailed(f"{self.pidFile} has no number of a process")
+            raise CheckFailed(f"{self.pidFile} does not begin with the number of a process")
         number = int(text)
         if _nameOf(str(number)) is None:
             raise CheckFailed(f"process {number} of {self.pidFile} does not run")

@@ -65,6 +65,6 @@ def findPlugin(name: str) -> ICheckPlugin:
     if found:
         raise ValueError(f"there are {len(found)} plugins {name!r}: {', '.join(map(str, found))}")
     known = ", ".join(sorted({one.name for one in plugins}))
-    there = f"there is {known}" if known else "there is no plugin in txcarp/plugins"
-    problem = f"; broken is {', '.join(broken)}" if broken else ""
-    raise ValueError(f"{name!r} is the name of no plugin; {there}{problem}")
+    there = f"there are: {known}" if known else "there is none in txcarp/plugins"
+    problem = f"; these are broken: {', '.join(broken)}" if broken else ""
+    raise ValueError(f"no plugin is called {name!r}; {there}{problem}")

@@ -251,6 +251,6 @@ def _explain(reason: Failure) -> str:
     """
     error = reason.value
     if isinstance(error, ConnectionLost):
-        return "the server broke the connection off"
+        return "the server broke off the connection"
     number = getattr(error, "osError", None)
     return os.strerror(number).lower() if isinstance(number, int) else str(error)

@@ -42,7 +42,7 @@ reads interfaces, addresses and firewall rules. Requires root, or CAP_NET_RAW
 and CAP_NET_ADMIN; without them it says what it could not test.
 
 Exit status: 0 if all is well, but for advice; 1 for a wrong command line or
-file; 2 if trouble was found; 3 if none was, but something was not tested.
+file; 2 if a problem was found; 3 if none was, but something was not tested.
 """
 
 _FILE = "/etc/txcarp/txcarp.toml"

@@ -47,7 +47,7 @@ class Tracking:
                 self._remark(
                     one,
                     f"without a link on {one.keyword}, this host is demoted by {_MOST}; keepalived "
-                    "would stop to take part",
+                    "would stop taking part",
                 )
 
     def scripts(self, draft: Draft, block: Statement) -> None:

@@ -188,8 +188,8 @@ class _Converter:
                 self._conversion.password(instance.draft, one.place, password)
                 self._remark(
                     one,
-                    "VRRP sends the password in clear text, where everybody can have read it: a "
-                    "new one is better, which CARP keeps secret",
+                    "VRRP sends the password in clear text, so that others may have read it. A "
+                    "new one is better: CARP keeps it secret",
                 )
             elif one.keyword not in ("auth_pass", "auth_type"):
                 self._remark(one, f"{one.keyword} does not carry over: CARP signs by a password")

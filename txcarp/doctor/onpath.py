@@ -259,7 +259,7 @@ def _silent(subject: Subject, source: bytes) -> Complaint:
     return subject.complain(
         Ailment.NEIGHBOUR_SILENT,
         source,
-        f"{textOf(source)} does not answer {what}, and its packets arrive",
+        f"{textOf(source)} does not answer {what}, although its packets arrive",
         f"{what} or the answers are filtered: by arptables or nft on {textOf(source)}, by its "
         "arp_ignore, or by a switch (dynamic ARP inspection) or hypervisor"
         if isIPv4

@@ -44,11 +44,11 @@ def text(facts: Facts, complaints: Sequence[Complaint], untested: Sequence[str])
         for one in untested:
             lines += _wrapped(one, "  - ", "    ")
     lines.append("")
-    troubles = sum(not one.isAdvice for one in complaints)
-    if troubles:
-        lines.append(f"{_count(troubles, 'trouble')} found.")
+    problems = sum(not one.isAdvice for one in complaints)
+    if problems:
+        lines.append(f"{_count(problems, 'problem')} found.")
     else:
-        lines.append("No trouble found" + (" in what was tested." if untested else "."))
+        lines.append("No problem found" + (" in what was tested." if untested else "."))
     return "\n".join(lines)
 
 

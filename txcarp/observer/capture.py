@@ -88,7 +88,7 @@ def readCapture(file: BinaryIO) -> Iterator[Captured]:
     elif magic == _SECTION:
         frames = _pcapng(file)
     else:
-        raise BrokenCapture("it is no capture: neither pcap nor pcapng begins like this")
+        raise BrokenCapture("it is not a capture: it is neither pcap nor pcapng")
     for when, link, frame in frames:
         found = _unwrapped(link, frame)
         if found is not None:

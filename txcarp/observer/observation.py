@@ -137,7 +137,7 @@ class Observation:
         if self._once is not None:
             errors = Output(sys.stderr, _PROGRAM, self._end)
             self._show = lambda reports: self._writeText(errors, filter(isAboutListening, reports))
-            self._showEnd = partial(self._writeGroups, output)
+            self._showEnd = partial(self._writeGroups, output, errors)
             self._clock.callLater(self._once, self._end)
         elif self._asJSON:
             self._show = partial(self._writeJSON, output)
@@ -183,7 +183,7 @@ class Observation:
     def _writeJSON(self, output: Output, reports: Iterable[Report]) -> None:
         output.write("".join(records.ofReport(report, self._calendar) for report in reports))
 
-    def _writeGroups(self, output: Output) -> None:
+    def _writeGroups(self, output: Output, errors: Output) -> None:
         groups = self._watch.groups()
         if self._asJSON:
             output.write("".join(records.ofGroup(group, self._calendar) for group in groups))
@@ -194,6 +194,8 @@ class Observation:
             console = consoleOn(output, plainWidth=_UNLIMITED)
             many = len(self._interfaces) > 1
             printTable(groups, console, self._calendar, self._watch.deaf, many)
+            if self._verifier is not None and not self._verifier.isKnown:
+                errors.write(f"{summary.NEVER}\n")
 
     def _endTable(self, end: Callable[[], None], output: Output) -> None:
         end()

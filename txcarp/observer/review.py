@@ -99,7 +99,8 @@ class Review:
                 broken = str(error)
             except KeyboardInterrupt:
                 pass
-            self._end()
+            if not broken or self._now is not None:
+                self._end()
         except _Closed:
             return SEEN
         if broken:

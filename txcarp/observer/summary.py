@@ -18,7 +18,7 @@ from txcarp.observer.verification import Verifier
 from txcarp.observer.words import Calendar
 
 #: What a wrong password looks like.
-_NEVER = (
+NEVER = (
     "No advertisement has the digest of this password and these addresses: one of them is wrong, "
     "or the group is not on this network."
 )
@@ -47,7 +47,7 @@ def lines(
     if tally.ignored:
         yield f"{_times(tally.ignored, 'packet')} had a form that every receiver refuses."
     if verifier is not None and not verifier.isKnown:
-        yield _NEVER
+        yield NEVER
 
 
 def records(groups: Sequence[GroupView], tally: Tally, calendar: Calendar) -> Iterator[str]:
