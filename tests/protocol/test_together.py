@@ -135,6 +135,15 @@ class YieldTests(SynchronousTestCase):
         self.assertTrue(mayYield([winning, attrs.evolve(INNER, rank=(0, ()))], "inner"))
         self.assertTrue(mayYield([winning, INNER], "outer"))
 
+    def test_new(self) -> None:
+        """
+        A master that has just taken over yields on the first side only.
+        """
+        outer, inner = (attrs.evolve(side, isNew=True) for side in (OUTER, INNER))
+        self.assertFalse(mayYield([outer, inner], "inner"))
+        self.assertTrue(mayYield([outer, inner], "outer"))
+        self.assertTrue(mayYield([OUTER, INNER], "inner"))
+
     def test_agree(self) -> None:
         """
         However the preferences differ, one of two hosts that hear each other on all sides goes on,

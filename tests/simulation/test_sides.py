@@ -19,6 +19,9 @@ from txcarp.findings import Finding
 from txcarp.protocol.effects import Reason
 from txcarp.status.snapshot import Status
 
+#: Every host with every side, where there are two of each.
+_WAYS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
 
 class SidesTestCase(SynchronousTestCase):
     """
@@ -367,8 +370,66 @@ class TogetherTests(SidesTestCase):
 
     def test_crossing(self) -> None:
         """
-        Two hosts that take over at the same moment, and yield to each other on one side each, do
-        not believe each other's bow-outs.  One of them takes over after its dead time.
+        Two masters that yield to each other at the same moment, on one side each, do not believe
+        each other's bow-outs, although each has heard the other after that as a master that lives.
+        One of them takes over after its dead time.
+        """
+        self.sides = Sides(2)
+        for skews in ([0, 50], [100, 0]):
+            self.sides.add(advskew=skews)
+        self.sides.cuts |= {(one, 1 - one, side) for one in (0, 1) for side in (0, 1)}
+        for site in self.sides.sites:
+            site.start()
+        self.sides.run(10.0)
+        self.assertMaster(0, 1)
+        self.sides.measureAgain()
+        # Each hears the other first on the side on which it has to yield.
+        self.sides.cuts.clear()
+        self.sides.slow = {(site, side): 0.01 if site != side else 0.04 for site, side in _WAYS}
+        for amount in (1, 2):
+            for site in self.sides.sites:
+                _host(site).demote("test", amount)  # each advertises at once
+            self.sides.run(0.004)
+        self.sides.run(1.0)
+        self.assertEqual(len(self.sides.changes), 4)
+        self.assertMaster()
+        self.sides.run(3.0)
+        self.assertEqual(len(self.sides.changes), 6)
+        self.assertEqual(self.sides.masters(0), self.sides.masters(1))
+        self.assertQuiet(6)
+
+    def test_three(self) -> None:
+        """
+        Two hosts that take over from a demoted one at the same moment, and are preferred on one
+        side each, agree at once.  They would leave the set without a master, and take over from the
+        demoted host again, over and over.
+        """
+        for seed in (161, 2285):
+            problems, sides = play(draw(seed))
+            self.assertEqual(problems, [])
+            self.assertLess(sides.doubled.seconds, 0.01)
+
+    def test_oneSideHeard(self) -> None:
+        """
+        Two hosts that take over at the same moment, and hear each other on the last side only, are
+        not both master for longer than the first side has to decide.
+        """
+        self.sides = Sides(2)
+        for skew in (0, 1):
+            self.sides.add(advskew=skew).start()
+        self.sides.cuts |= {(0, 1, 0), (1, 0, 0)}
+        self.sides.run(0.5)
+        self.assertMaster()
+        for site in self.sides.sites:
+            _host(site).claim()
+        self.sides.run(1.0)
+        self.assertMaster(0)
+        self.assertLess(self.sides.doubled.seconds, 0.06)
+        self.assertQuiet(10)
+
+    def test_atOnce(self) -> None:
+        """
+        Two hosts that take over at the same moment settle that.
         """
         for dialect, slow in itertools.product(("ucarp", "openbsd"), (None, (2, 0), (1, 1))):
             self.sides = Sides(2)

@@ -17,7 +17,8 @@ for each member.  The rules are:
   - B{Preferred everywhere.}  A set takes over from a master that lives only if it is preferred on
     every side.
   - B{One side decides.}  Where two masters meet, and each is preferred on one side, the first side
-    on which they hear each other decides (L{Side.rank}).
+    on which they hear each other decides (L{Side.rank}).  Two that have just taken over hear each
+    other on all sides at nearly the same moment, in any order, and wait for the first side.
   - B{One demotion.}  What demotes a member demotes all of them.
 """
 
@@ -52,6 +53,8 @@ class Side:
     @ivar isUnread: Whether packets wait to be read.
     @ivar isWinning: Whether this master has just heard another one, which is less preferred and has
         to yield.
+    @ivar isNew: Whether this host took over a moment ago, so that other masters may not be heard
+        yet that take over at the same time.
     @ivar isJoining: Whether it is a new member of a set that is master.  The others do not wait
         for it.
     @ivar why: Why it is not master any more, as a phrase; may be empty.
@@ -68,6 +71,7 @@ class Side:
     remaining: int = 0
     isUnread: bool = False
     isWinning: bool = False
+    isNew: bool = False
     isJoining: bool = False
     why: str = ""
 
@@ -150,7 +154,8 @@ def mayYield(sides: Iterable[Side], asking: str) -> bool:
     """
     own = {side.name: side for side in sides}
     rank = own[asking].rank
-    return not any(side.isWinning and side.rank < rank for side in own.values())
+    earlier = [side for side in own.values() if side.rank < rank]
+    return not any(side.isWinning or side.isNew for side in earlier)
 
 
 def settle(sides: Sequence[Side]) -> list[Hold | Release]:

@@ -17,6 +17,7 @@ _MAXIMUM = 64
 #: Seconds after it was master in which a host does not believe what it hears of other masters.  Two
 #: hosts may yield to each other at the same moment, and bow out, while other advertisements of
 #: theirs are on the way.  If those bow-outs counted, both would take over again, and so on.
+#: So long, too, advertisements are on the way of hosts that become master at the same moment.
 _CROSSING = 0.05
 
 _LONG_AGO = float("-inf")
@@ -36,8 +37,8 @@ class Masters:
         self.preference: tuple[Reason, Peer] | None = None
         #: Until when each master that was heard is taken for alive, and what it advertises.
         self._known: dict[Family, dict[bytes, tuple[float, Timing]]] = {one: {} for one in Family}
-        #: When this host was master for the last time.
-        self._masterUntil = _LONG_AGO
+        #: When this host became master, and when it was master for the last time.
+        self._masterSince = self._masterUntil = _LONG_AGO
         #: Since and until when this master hears another one that has to yield.
         self._winning = (_LONG_AGO, _LONG_AGO)
 
@@ -67,6 +68,19 @@ class Masters:
         elif state is MASTER and following is MASTER:
             since, before = self._winning
             self._winning = (since if now <= before else now, until)
+
+    def taken(self, now: float) -> None:
+        """
+        Note that this host becomes master.
+        """
+        self._masterSince = now
+
+    def unsettled(self, now: float) -> float:
+        """
+        Seconds for which this host may still be about to hear, on some side, another one that
+        became master at the same moment; 0 if it has had enough time to.
+        """
+        return max(0.0, self._masterSince + _CROSSING - now)
 
     def lost(self, now: float) -> None:
         """

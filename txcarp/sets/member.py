@@ -4,12 +4,13 @@ A virtual host as a member of a set: its facts, and what it is told.
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import Interface, implementer
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import ISetMember
 from txcarp.membership.participation import Participation
+from txcarp.membership.timers import cancel
 from txcarp.protocol import effects, events, together
 from txcarp.protocol.effects import Reason
 from txcarp.protocol.election import BACKUP, MASTER, SECOND_LOOK, ICARPState, Standing, Transition
@@ -92,6 +93,8 @@ class Member:
         self._rank: Rank = (0, ())
         self._group: ISet | None = None
         self._masters = Masters()
+        #: Tells again of a better master, to which this one has not yielded yet.
+        self._again: IDelayedCall | None = None
         #: What the set knew of this member when it was settled.
         self._settled: object = None
 
@@ -123,6 +126,7 @@ class Member:
         self._attach()
 
     def ended(self) -> None:
+        cancel(self._again)
         self.run = None
         if self._group is not None:
             self._group.settle()
@@ -139,16 +143,25 @@ class Member:
         following = decided[0]
         group = self._group
         if isinstance(event, Heard):
+            cancel(self._again)
             self._masters.heard(self._clock.seconds(), state, standing, event, decided)
+        if state is not MASTER and following is MASTER:
+            self._masters.taken(self._clock.seconds())
         if group is None or isinstance(event, events.SetTakesOver):
             return decided
         if state is MASTER and following is not MASTER:
+            cancel(self._again)
             self._masters.lost(self._clock.seconds())
         if state is BACKUP and following is MASTER:
             return self._wouldTakeOver(group, standing, event, decided)
         yields = state is MASTER and following is BACKUP
         if yields and isinstance(event, Heard) and not together.mayYield(group.sides(), self.name):
-            return MASTER, (effects.Reassert(event.peer),)
+            wait = self._masters.unsettled(self._clock.seconds())
+            if not wait or self.run is None:
+                return MASTER, (effects.Reassert(event.peer),)
+            # It is heard again when it is clear what the first side decides.
+            self._again = self._clock.callLater(wait, self.run.tell, event)
+            return MASTER, ()
         return decided
 
     def _wouldTakeOver(
@@ -212,6 +225,7 @@ class Member:
             remaining=masters.remaining(now),
             isUnread=isAsking and run.masterDown.hasUnread(),
             isWinning=state is MASTER and masters.isWinning(now, run.standing.deadTime),
+            isNew=state is MASTER and masters.unsettled(now) > 0,
             isJoining=self.isJoining,
             why=run.lastLoss,
         )
