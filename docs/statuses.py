@@ -44,7 +44,11 @@ _PHRASES = (
     ),
     (
         "Why a packet is refused",
-        "The keys of ``rejected``, in the order in which a packet is checked.",
+        "The keys of ``rejected``, in the order in which a packet is checked. Packets with the "
+        "number of a group and a wrong header (``size``, ``ttl``, ``version``, ``vrrp``, "
+        "``destination``) are dropped by the kernel, which passes a sample to txcarp. All of them "
+        "are counted while no more than 32 arrive in a second, on an interface and in a family. In "
+        "a flood, the numbers are those of the sample. Packets for other groups are not counted.",
         Rejection,
     ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class FakeTransport:
         self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
+        self.routed: tuple[bytes, ...] = ()
         self.linkLocalAddresses = [socket.inet_pton(socket.AF_INET6, "fe80::1")]
         self.missing: set[bytes] = set()
         self.switchedOff = False
@@ -101,6 +102,9 @@ class FakeTransport:
 
     def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
         return 7, b"", packet
+
+    def admitRouted(self, peers: Collection[bytes]) -> None:
+        self.routed = tuple(peers)
 
     def linkLocals(self) -> Sequence[bytes]:
         return self.linkLocalAddresses

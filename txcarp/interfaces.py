@@ -59,6 +59,13 @@ class IAdvertisementTransport(Interface):
         missing.
         """
 
+    def admitRouted(peers: Collection[bytes]) -> None:
+        """
+        Deliver packets that come through routers from some packed addresses.  Others with a lower
+        hop limit than that of an advertisement need not be delivered, except a few for the
+        diagnosis.  None are admitted at first.
+        """
+
     def linkLocals() -> Sequence[bytes]:
         """
         Return the packed IPv6 link-local addresses that packets can come from, the best ones

@@ -29,6 +29,7 @@ from tests.testbed.fixture import makeTestbed
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import openFrameSocket
+from txcarp.network.socketfilter import Admission
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.testbed import Node
@@ -44,6 +45,13 @@ def framed(packet: bytes, hardware: bytes | None = None) -> bytes:
     if packet[0] >> 4 == 4:
         return ipv4Frame(hardware or groupAddress(GROUP4), STRANGER, packet)
     return ipv6Frame(hardware or groupAddress(GROUP6), STRANGER, packet)
+
+
+def wanted(*vhids: int, group: bytes = GROUP4) -> Admission:
+    """
+    Some virtual hosts of one group.
+    """
+    return Admission(dict.fromkeys(vhids or (crafted.VHID,), group))
 
 
 class FrontDoorTests(SynchronousTestCase):
@@ -109,24 +117,29 @@ class FrontDoorTests(SynchronousTestCase):
         self.assertEqual(door.logPrefix(), "txcarp front IPv4")
         for _ in range(2):
             door.stop()
-        door.watch([1])
+        door.watch(wanted(1))
         door.doRead()
         self.assertEqual((self.reactor.readers, door.fileno()), ([], -1))
 
     def test_wanted(self) -> None:
         """
-        Packets of the watched virtual host and family are reported whole.  Others are not: of
-        other virtual hosts, to other hosts, from this host, or from before the watch.
+        Good packets of the watched virtual host and family are reported whole.  Others are not: of
+        other virtual hosts, with a wrong header, to other hosts, from this host, or from before the
+        watch.
         """
         own = self.frameSocket(self.b)
         for family, packet in (
             (Family.IPV4, crafted.packet()),
-            (Family.IPV6, ipv6Packet(hopLimit=64)),
+            (Family.IPV6, ipv6Packet()),
         ):
             door = self.door(family)
             self.frames.send(framed(packet))
-            door.watch([crafted.VHID])
-            for other in crafted.packet(vhid=99), ipv6Packet(99):
+            group = GROUP4 if family is Family.IPV4 else GROUP6
+            door.watch(wanted(group=group))
+            for other in (
+                *(crafted.packet(vhid=99), ipv6Packet(99)),
+                *(crafted.packet(ttl=64), ipv6Packet(hopLimit=64)),
+            ):
                 self.frames.send(framed(other))
             wrong = ipv6Packet() if family is Family.IPV4 else crafted.packet()
             self.frames.send(framed(wrong))
@@ -138,21 +151,21 @@ class FrontDoorTests(SynchronousTestCase):
 
     def test_padded(self) -> None:
         """
-        The padding of a short frame does not belong to the packet.
+        What follows a packet in its frame does not belong to it.
         """
         door = self.door()
-        door.watch([crafted.VHID])
-        short = crafted.packet(crafted.vrrp2(1))
-        self.frames.send(framed(short) + b"\0" * 6)
-        self.assertEqual(self.read(door), [readPacket(short)])
+        door.watch(wanted())
+        packet = crafted.packet()
+        self.frames.send(framed(packet) + b"\0" * 6)
+        self.assertEqual(self.read(door), [readPacket(packet)])
 
     def test_watchedNoMore(self) -> None:
         """
         Packets of a virtual host that is no longer watched are not reported.
         """
         door = self.door()
-        door.watch([crafted.VHID, 99])
-        door.watch([99])
+        door.watch(wanted(crafted.VHID, 99))
+        door.watch(wanted(99))
         self.frames.send(framed(crafted.packet()))
         self.frames.send(framed(crafted.packet(vhid=99)))
         self.assertEqual(self.read(door), [readPacket(crafted.packet(vhid=99))])
@@ -162,7 +175,7 @@ class FrontDoorTests(SynchronousTestCase):
         A turn of the reactor reads a limited number of packets.
         """
         door = self.door()
-        door.watch([crafted.VHID])
+        door.watch(wanted())
         for _ in range(TURN + 1):
             self.frames.send(framed(crafted.packet()))
         self.assertEqual(len(self.read(door)), TURN)
@@ -176,7 +189,7 @@ class FrontDoorTests(SynchronousTestCase):
             door = FrontDoor(
                 self.reactor, "eth0", Family.IPV4, lambda packet: door.stop(), self.lost
             )
-        door.watch([crafted.VHID])
+        door.watch(wanted())
         for _ in range(2):
             self.frames.send(framed(crafted.packet()))
         self.read(door)
@@ -199,7 +212,7 @@ class FrontDoorTests(SynchronousTestCase):
         It works again after the interface was down.
         """
         door = self.door()
-        door.watch([crafted.VHID])
+        door.watch(wanted())
         self.b.setInterface(False)
         self.assertEqual(self.read(door), [])
         self.b.setInterface(True)

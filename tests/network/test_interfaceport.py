@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import struct
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.rawsocket import RawSocket
 from txcarp.network.readers import IPv6Reader
+from txcarp.network.sample import Sample
 from txcarp.network.sockets import MissingCapability
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.testbed import Node
@@ -159,7 +161,8 @@ class InterfacePortTests(SynchronousTestCase):
         with self.node.inside():
             self.port.start()
         self.assertEqual(self.links.observers, [("eth0", self.port)])
-        self.assertEqual(len(self.reactor.readers), 1)
+        self.assertEqual(len(self.readers(Sample)), 1)
+        self.assertEqual(len(self.reactor.readers), 2)
         self.port.stop()
         self.assertEqual(self.links.observers, [])
         self.assertEqual(self.reactor.readers, [])
@@ -183,6 +186,40 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertFalse(self.port.remove(crafted.VHID))
         self.assertTrue(self.port.remove(99))
         self.assertEqual(self.reactor.readers, [])
+
+    def test_oneExchange(self) -> None:
+        """
+        However many virtual hosts come and go in one turn, the filter of each socket is exchanged
+        once.  Those that came hear at once, as far as they are told.
+        """
+        ipv4, ipv6 = self.started(GROUP4, GROUP6)
+        attach = socketfilter.attach
+        exchanged = Counter[int]()
+
+        def count(sock: socket.socket, code: bytes) -> None:
+            exchanged[sock.fileno()] += 1
+            attach(sock, code)
+
+        self.patch(socketfilter, "attach", count)
+        receiver = FakeReceiver()
+        others = [vhid for vhid in range(1, 251) if vhid != crafted.VHID]
+        with self.node.inside():
+            for vhid in others:
+                self.add(vhid, GROUP4, receiver)
+                self.add(vhid, GROUP6, receiver)
+                ipv4.watchFront(vhid, True)
+                self.assertTrue(ipv4.hears(vhid))
+        self.assertEqual(exchanged, {})
+        self.passTime(0)
+        self.assertEqual(sorted(exchanged.values()), [1] * 5)  # the front of IPv6 is not watched
+        exchanged.clear()
+        for vhid in others[:-1]:
+            self.port.remove(vhid)
+        self.passTime(0)
+        self.assertEqual(sorted(exchanged.values()), [1] * 5)
+        self.assertEqual(receiver.changes, 0)
+        self.assertTrue(ipv6.hears(others[-1]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_secondFamily(self) -> None:
         """
@@ -347,9 +384,12 @@ class InterfacePortTests(SynchronousTestCase):
         _, ipv6 = self.started(GROUP4, GROUP6)
         self.tell()
         (reader,) = self.readers(IPv6Reader)
-        (front,) = (one for one in self.readers(FrontDoor) if "IPv4" in one.logPrefix())
+        front, sample = (
+            next(one for one in self.readers(kind) if "IPv4" in one.logPrefix())
+            for kind in (FrontDoor, Sample)
+        )
         with capturedLogs() as events:
-            for one in reader, front:
+            for one in reader, front, sample:
                 self.reactor.readers.remove(one)
                 one.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(
@@ -364,6 +404,7 @@ class InterfacePortTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.passTime(1.0)
         self.assertEqual(len(self.readers(FrontDoor)), 2)
+        self.assertEqual(len(self.readers(Sample)), 2)
         self.assertEqual(len(self.reactor.adopted), 1)
         self.assertTrue(self.hears())
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -501,12 +542,18 @@ class InterfacePortTests(SynchronousTestCase):
         with self.node.inside(), capturedLogs() as events:
             self.add(99, other, receiver)
             self.add(100, GROUP4, FakeReceiver())
+            self.assertTrue(ipv4.hears(99))
+            self.clock.advance(0)
+            self.assertEqual(
+                [ipv4.hears(one) for one in (crafted.VHID, 99, 100)], [True, False, True]
+            )
+            self.assertEqual((self.receiver.changes, receiver.changes), (0, 1))
+            self.clock.advance(1)
         self.assertEqual(
             texts(events),
             ["Unable to open interface [eth0] for IPv4: No buffer space available"],
         )
         self.assertEqual([ipv4.hears(one) for one in (crafted.VHID, 99, 100)], [True, False, True])
-        self.assertEqual((self.receiver.changes, receiver.changes), (0, 0))
         # What it leaves and what is opened anew is the same for the others.
         self.node.deleteInterface()
         self.node.createInterface()
@@ -517,7 +564,7 @@ class InterfacePortTests(SynchronousTestCase):
         refuses = False
         self.passTime(1.0)
         self.assertTrue(ipv4.hears(99))
-        self.assertEqual((self.receiver.changes, receiver.changes), (0, 1))
+        self.assertEqual((self.receiver.changes, receiver.changes), (0, 2))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_hearingWhileExchanged(self) -> None:
@@ -548,6 +595,7 @@ class InterfacePortTests(SynchronousTestCase):
         ipv4, _ = self.started(GROUP4, GROUP6)
         with self.node.inside():
             self.add(99, GROUP4)
+        self.passTime(0)
         refused = 0
 
         def refuse(sock: object, code: bytes) -> None:
@@ -559,7 +607,9 @@ class InterfacePortTests(SynchronousTestCase):
         self.patch(socketfilter, "attach", refuse)
         ipv4.watchFront(99, True)
         self.port.remove(crafted.VHID)
-        self.assertEqual(refused, 4)  # all but the front door of the IPv6 that ended
+        self.assertEqual(refused, 0)
+        self.passTime(0)
+        self.assertEqual(refused, 3)  # each filter once; the IPv6 has ended
         with capturedLogs() as events:
             self.passTime(1.0)
         self.assertEqual(
@@ -578,6 +628,7 @@ class InterfacePortTests(SynchronousTestCase):
         """
         _, ipv6 = self.started(GROUP4, GROUP6)
         ipv6.watchFront(crafted.VHID, True)
+        self.passTime(0)
         before = list(self.reactor.readers)
 
         def fail(packet: Packet) -> None:

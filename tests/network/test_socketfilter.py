@@ -7,10 +7,12 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
+from tests.crafted import packed
 from tests.network.scenery import awaitIPv6, ipv6Packet
 from tests.testbed.fixture import makeTestbed
 from txcarp.network.frames import (
@@ -21,36 +23,74 @@ from txcarp.network.frames import (
     neighbourSolicitation,
     unsolicitedAdvertisement,
 )
-from txcarp.network.socketfilter import MOST_ANSWERS, Beginning, answers, attach, program
+from txcarp.network.socketfilter import (
+    MOST_ANSWERS,
+    MOST_GROUPS,
+    MOST_ROUTED,
+    Admission,
+    Beginning,
+    answers,
+    attach,
+    program,
+)
+from txcarp.protocol.envelope import Audience, readPacket, unwrap
+from txcarp.protocol.rejection import Rejected, Rejection
 
 _INSTRUCTION = struct.Struct("=HBBI")
 
 
-def verdict(code: bytes, packet: bytes) -> int:
+def verdict(code: bytes, packet: bytes, header: int = 0) -> int:
     """
     Return what the kernel's classic BPF machine would: how many bytes of a packet are kept.
+
+    @param header: The bytes of the packet that are in front of what the socket sees.
     """
     instructions = list(_INSTRUCTION.iter_unpack(code))
-    accumulator = index = position = 0
+    accumulator = index = position = stored = 0
     while True:
         operation, whenTrue, whenFalse, k = instructions[position]
         position += 1
+        jump = {
+            0x15: accumulator == k,
+            0x25: accumulator > k,
+            0x35: accumulator >= k,
+            0x45: bool(accumulator & k),
+        }.get(operation)
         if operation == 0x06:  # ret k
             return k
-        if operation == 0x15:  # jeq k
-            position += whenTrue if accumulator == k else whenFalse
-            continue
-        if k >= 0xFFFFF000:
+        if operation == 0x05:  # ja k
+            position += k
+        elif jump is not None:
+            position += whenTrue if jump else whenFalse
+        elif operation == 0x07:  # tax
+            index = accumulator
+        elif operation in (0x00, 0x02, 0x54, 0x60, 0x74, 0x7C, 0x1C, 0x80):
+            if operation == 0x02:  # st
+                stored = accumulator
+            accumulator = {
+                0x00: k,
+                0x02: accumulator,
+                0x54: accumulator & k,
+                0x60: stored,
+                0x74: accumulator >> (k & 31),
+                0x7C: accumulator >> (index & 31),
+                0x1C: (accumulator - index) & 0xFFFFFFFF,
+                0x80: len(packet) - header,
+            }[operation]
+        elif k >= 0xFFFFF000:
             accumulator = 0  # the kernel's own knowledge: to this host
-            continue
-        where = {0x20: k, 0x28: k, 0x30: k, 0x50: index + k, 0xB1: k}[operation]
-        size = {0x20: 4, 0x28: 2}.get(operation, 1)
-        if where + size - 1 >= len(packet):
-            return 0  # a load from beyond the end drops the packet
-        if operation == 0xB1:  # ldx 4 * ([k] & 0xf)
-            index = 4 * (packet[where] & 0xF)
         else:
-            accumulator = int.from_bytes(packet[where : where + size], "big")
+            if k >= 0xFFF00000:
+                where = k - 0xFFF00000
+            else:
+                where = header + k + (index if operation == 0x50 else 0)
+            size = {0x20: 4, 0x28: 2}.get(operation, 1)
+            if where + size - 1 >= len(packet):
+                return 0  # a load from beyond the end drops the packet
+            if operation == 0xB1:  # ldx 4 * ([k] & 0xf)
+                index = 4 * (packet[where] & 0xF)
+            else:
+                accumulator = int.from_bytes(packet[where : where + size], "big")
 
 
 def seen(beginning: Beginning, vhid: int = crafted.VHID) -> bytes:
@@ -134,6 +174,141 @@ class ProgramTests(SynchronousTestCase):
                     verdict(code, generator.randbytes(size))
 
 
+class AdmissionTests(SynchronousTestCase):
+    """
+    Tests for L{Admission}.
+    """
+
+    def assertVerdict(
+        self, wanted: Admission, beginning: Beginning, packet: bytes, good: bool | None
+    ) -> None:
+        """
+        Check what becomes of a packet.
+
+        @param good: Whether it is good or wrong; C{None} if it is for nobody.
+        """
+        header = 40 if beginning is Beginning.PAYLOAD else 0
+        kept = [
+            verdict(code, packet, header) > 0
+            for code in (wanted.good(beginning), wanted.wrong(beginning))
+        ]
+        self.assertEqual(kept, [good is True, good is False], (beginning, packet.hex()))
+
+    def test_fields(self) -> None:
+        """
+        Each wrong field is found.  What the other implementations ignore is ignored: the type,
+        authlen, and more bytes.
+        """
+        body = crafted.payload()
+        for beginning, make, group, own, other in (
+            (Beginning.IPV4_HEADER, crafted.packet, "224.0.0.18", "10.99.0.2", "224.0.0.81"),
+            (Beginning.IPV6_HEADER, crafted.packet6, "ff02::12", "fe80::2", "ff02::81"),
+            (Beginning.PAYLOAD, crafted.packet6, "ff02::12", "fe80::2", "ff02::81"),
+        ):
+            wanted = Admission({crafted.VHID: packed(group), 200: packed(group)})
+            hops = "ttl" if make is crafted.packet else "hops"
+            for good, packet in (
+                (True, make()),
+                (True, make(vhid=200)),
+                (True, make(kind=2, authlen=0)),
+                (True, make(body + b"more")),
+                (True, make(destination=own)),
+                (None, make(vhid=11)),
+                (None, make(body[:1])),
+                (False, make(body[:2])),
+                (False, make(body[:35])),
+                (False, make(version=3)),
+                (False, make(version=1)),
+                (False, make(**{hops: 254})),
+                (False, make(destination=other)),
+            ):
+                self.assertVerdict(wanted, beginning, packet, good)
+            if beginning is not Beginning.PAYLOAD:
+                self.assertVerdict(wanted, beginning, make(protocol=17), None)
+        wanted = Admission({crafted.VHID: packed(crafted.GROUP)})
+        options = crafted.packet(options=b"\1" * 40)
+        self.assertVerdict(wanted, Beginning.IPV4_HEADER, options, True)
+        self.assertVerdict(wanted, Beginning.IPV4_HEADER, options[:-1], False)
+
+    def test_routed(self) -> None:
+        """
+        Another hop limit is good from a host behind routers; from every host, if there are more of
+        those than the filter compares.
+        """
+        for beginning, prefix in (
+            (Beginning.IPV4_HEADER, "10.98.0."),
+            (Beginning.IPV6_HEADER, "2001:db8::"),
+            (Beginning.PAYLOAD, "2001:db8::"),
+        ):
+            isIPv4 = beginning is Beginning.IPV4_HEADER
+            group = packed("224.0.0.18" if isIPv4 else "ff02::12")
+            for count in (1, 2, MOST_ROUTED, MOST_ROUTED + 1):
+                routed = frozenset(packed(f"{prefix}{n}") for n in range(1, count + 1))
+                wanted = Admission({crafted.VHID: group}, routed)
+                for number in (1, count, count + 1):
+                    source = f"{prefix}{number}"
+                    packet = (
+                        crafted.packet(source=source, ttl=63)
+                        if isIPv4
+                        else crafted.packet6(source=source, hops=63)
+                    )
+                    isGood = number <= count or count > MOST_ROUTED
+                    self.assertVerdict(wanted, beginning, packet, isGood)
+
+    def test_groups(self) -> None:
+        """
+        Each virtual host has its own group; with too many groups the filter does not compare them.
+        """
+        for count in (1, 2, MOST_GROUPS, MOST_GROUPS + 1):
+            for beginning in Beginning:
+                isIPv4 = beginning is Beginning.IPV4_HEADER
+                make = crafted.packet if isIPv4 else crafted.packet6
+                prefix = "239.0.0." if isIPv4 else "ff02::"
+                groups = {
+                    vhid: packed(f"{prefix}{(vhid - 1) % count + 1}") for vhid in range(1, 256)
+                }
+                wanted = Admission(groups)
+                for vhid in (1, 2, 128, 255):
+                    for number in {(vhid - 1) % count + 1, 1, count}:
+                        packet = make(vhid=vhid, destination=f"{prefix}{number}")
+                        isGood = (vhid - 1) % count + 1 == number or count > MOST_GROUPS
+                        self.assertVerdict(wanted, beginning, packet, isGood)
+
+    def test_asReceivers(self) -> None:
+        """
+        A packet that a filter drops would have been refused: the filter decides as L{unwrap}.
+        """
+        generator = random.Random(11)
+        audience = Audience(crafted.VHID, b"", packed(crafted.GROUP), (packed("10.99.0.7"),))
+        wanted = Admission({crafted.VHID: audience.group}, frozenset(audience.peers))
+        good, wrong = wanted.good(Beginning.IPV4_HEADER), wanted.wrong(Beginning.IPV4_HEADER)
+        outcomes = Counter[bool]()
+        for _ in range(5000):
+            data = bytearray(crafted.packet(source=generator.choice(("10.99.0.7", "10.99.0.8"))))
+            for _ in range(generator.randrange(3)):
+                data[generator.choice((8, 16, 19, 20, 21))] = generator.randrange(256)
+            packet = crafted.mended(bytes(data[: generator.choice((56, 56, 55, 30))]))
+            if len(packet) <= 21 or packet[21] != crafted.VHID:
+                continue
+            try:
+                unwrap(readPacket(packet), audience)
+                isGood = True
+            except Rejected as rejected:
+                isGood = rejected.reason is Rejection.CHECKSUM
+            outcomes[isGood] += 1
+            self.assertEqual(verdict(good, packet) > 0, isGood, packet.hex())
+            self.assertEqual(verdict(wrong, packet) > 0, not isGood, packet.hex())
+        self.assertGreater(min(outcomes[True], outcomes[False]), 500)
+
+    def test_nobody(self) -> None:
+        """
+        Without virtual hosts, every packet is dropped.
+        """
+        for beginning in Beginning:
+            packet = seen(beginning) if beginning is not Beginning.PAYLOAD else ipv6Packet()
+            self.assertVerdict(Admission(), beginning, packet, None)
+
+
 class AnswersTests(SynchronousTestCase):
     """
     Tests for L{answers}.
@@ -196,6 +371,11 @@ class AttachTests(SynchronousTestCase):
             for beginning in Beginning:
                 for vhids in ([], [1], range(1, 256), [255]):
                     attach(sock, program(vhids, beginning))
+                size = 4 if beginning is Beginning.IPV4_HEADER else 16
+                for count in 1, MOST_GROUPS, MOST_GROUPS + 1, 255:
+                    groups = {vhid: bytes(size - 1) + bytes([vhid % count]) for vhid in range(256)}
+                    routed = frozenset(bytes(size - 1) + bytes([n]) for n in range(count))
+                    attach(sock, Admission(groups, routed).good(beginning))
 
     def test_works(self) -> None:
         """
@@ -237,17 +417,23 @@ class KernelTests(SynchronousTestCase):
         awaitIPv6(self.receiver)
 
     def heard(
-        self, sock: socket.socket, beginning: Beginning, packets: list[bytes], ethertype: int = 0
+        self,
+        sock: socket.socket,
+        beginning: Beginning,
+        packets: list[bytes],
+        ethertype: int = 0,
+        code: bytes = b"",
     ) -> list[int]:
         """
         Return which of these packets, by number, arrive at a socket with a filter for one
         virtual host.
 
         @param ethertype: The Ethernet type to bind a packet socket to; it receives nothing before.
+        @param code: Another filter, which passes the last packet, too.
         """
         self.addCleanup(sock.close)
         sock.settimeout(10)
-        attach(sock, program([crafted.VHID], beginning))
+        attach(sock, code or program([crafted.VHID], beginning))
         if ethertype:
             sock.bind(("eth0", ethertype))
         frames = self.sender.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -256,10 +442,10 @@ class KernelTests(SynchronousTestCase):
         frame = ipv4Frame if packets[0][0] >> 4 == 4 else ipv6Frame
         for packet in packets:
             frames.send(frame(self.receiver.link().address, self.sender.link().address, packet))
-        bodies = [packet[-36:] for packet in packets]
+        bodies = [packet[-35:] for packet in packets]
         heard = []
         while not heard or heard[-1] != len(packets) - 1:
-            heard.append(bodies.index(sock.recv(2048)[-36:]))
+            heard.append(bodies.index(sock.recv(2048)[-35:]))
         return heard
 
     def packets4(self) -> list[bytes]:
@@ -310,3 +496,52 @@ class KernelTests(SynchronousTestCase):
         sock = self.receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
         heard = self.heard(sock, Beginning.IPV6_HEADER, self.packets6(), 0x86DD)
         self.assertEqual(heard, [1, 4])
+
+    def test_admission(self) -> None:
+        """
+        Each kind of socket passes good advertisements with one filter, and wrong ones with the
+        other.
+        """
+        body, own4, own6 = crafted.payload(), "10.99.0.2", "fd00::2"
+        changes = [{"counter": 5}, {"version": 3, "counter": 6}, {"vhid": 11, "counter": 7}]
+        packets4 = [crafted.packet(destination=own4, **change) for change in changes]
+        packets4.append(crafted.packet(crafted.payload(counter=8), destination=own4, ttl=254))
+        packets4.append(crafted.packet(body[:35], destination=own4))
+        packets4.append(
+            crafted.packet(crafted.payload(counter=9), destination=own4, source="10.9.0.9", ttl=9)
+        )
+        packets6 = [
+            ipv6Packet(body=crafted.payload(**change), source="fd00::1", destination=own6)
+            for change in changes
+        ]
+        for body6, source, hops in (
+            (crafted.payload(counter=8), "fd00::1", 254),
+            (body[:35], "fd00::1", 255),
+            (crafted.payload(counter=9), "2001:db8::9", 9),
+        ):
+            packets6.append(crafted.packet6(body6, source=source, destination=own6, hops=hops))
+        wanted = Admission(
+            {crafted.VHID: packed(crafted.GROUP)},
+            frozenset((packed("10.9.0.9"), packed("2001:db8::9"))),
+        )
+        for beginning, family, kind, protocol, packets in (
+            (Beginning.IPV4_HEADER, socket.AF_INET, socket.SOCK_RAW, 112, packets4),
+            (Beginning.IPV4_HEADER, socket.AF_PACKET, socket.SOCK_DGRAM, 0x0800, packets4),
+            (Beginning.PAYLOAD, socket.AF_INET6, socket.SOCK_RAW, 112, packets6),
+            (Beginning.IPV6_HEADER, socket.AF_PACKET, socket.SOCK_DGRAM, 0x86DD, packets6),
+        ):
+            isPacket = family == socket.AF_PACKET
+            last = crafted.payload(counter=10), crafted.payload(counter=11, version=1)
+            make = crafted.packet if packets is packets4 else crafted.packet6
+            to = own4 if packets is packets4 else own6
+            for code, expected, end in (
+                (wanted.good(beginning), [0, 5], last[0]),
+                (wanted.wrong(beginning), [1, 3, 4], last[1]),
+            ):
+                sock = self.receiver.socket(family, kind, 0 if isPacket else protocol)
+                sent = [
+                    *packets,
+                    make(end, source="fd00::1" if ":" in to else "10.99.0.1", destination=to),
+                ]
+                heard = self.heard(sock, beginning, sent, protocol if isPacket else 0, code)
+                self.assertEqual(heard, [*expected, 6], (beginning, family))

@@ -48,6 +48,7 @@ class FakeFamilyPort:
         self.error: OSError | None = None
         self.packets: list[tuple[bytes, bytes]] = []
         self.watched: list[tuple[int, bool]] = []
+        self.routed: list[tuple[int, object]] = []
         self.receivers: list[tuple[int, object]] = []
         self.reports = self.reads = 0
 
@@ -58,6 +59,9 @@ class FakeFamilyPort:
 
     def deliverTo(self, vhid: int, receiver: object) -> None:
         self.receivers.append((vhid, receiver))
+
+    def admitRouted(self, vhid: int, peers: object) -> None:
+        self.routed.append((vhid, peers))
 
     def linkLocals(self) -> list[bytes]:
         return [packed("fe80::7")]
@@ -133,6 +137,8 @@ class AdvertisementTransportTests(SynchronousTestCase):
         self.assertEqual(
             self.port.receivers, [(crafted.VHID, receiver), (crafted.VHID, None)]
         )
+        transport.admitRouted([packed("10.99.0.7")])
+        self.assertEqual(self.port.routed, [(crafted.VHID, [packed("10.99.0.7")])])
         transport.watchFront(True)
         transport.watchFront(False)
         self.assertEqual(self.port.watched, [(crafted.VHID, True), (crafted.VHID, False)])

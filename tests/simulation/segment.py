@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import attrs
@@ -519,6 +519,9 @@ class _Way:
 
     def deliverTo(self, receiver: IPacketReceiver | None) -> None:
         self._computer.receiver = receiver
+
+    def admitRouted(self, peers: Collection[bytes]) -> None:
+        pass
 
     def linkLocals(self) -> Sequence[bytes]:
         return [self._computer.linkLocal()] if self._computer.hasIPv6 else []

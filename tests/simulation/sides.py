@@ -6,7 +6,7 @@ them.  Everything but the network and the kernel is production code.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
@@ -511,6 +511,9 @@ class _Way:
         if (self._site.number, self._side) in self._site.unplugged:
             raise OSError("no carrier")
         self._site.sides.carry(self._site, self._side, packet)
+
+    def admitRouted(self, peers: Collection[bytes]) -> None:
+        pass
 
     def linkLocals(self) -> Sequence[bytes]:
         return []

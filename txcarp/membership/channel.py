@@ -73,6 +73,7 @@ class Channel:
             listed,
             self._followed,
         )
+        self.transport.admitRouted(listed)
         useGroup = self._follows or not listed
         #: Whether peers send to the source of this host, and not to a group.
         self._isUnicast = not useGroup

@@ -8,12 +8,14 @@ In reading order:
   - C{hostlock}: keeps a virtual host from running twice on one host.
   - C{interfaceport}: all sockets of one interface, opened again when it is made anew.
   - C{familyport}: the sockets of one family on one interface; delivers each packet by its vhid.
-  - C{rawsocket}: the raw socket that sends and receives.
+  - C{rawsocket}: the raw sockets that send and receive.
   - C{readers}: make a value of each packet that the raw socket receives.
+  - C{sample}: reads a few of the packets with wrong headers, which the kernel drops otherwise.
   - C{front}: a packet socket, which sees packets in front of the firewall.
+  - C{culprits}: why the kernel drops packets that no firewall drops.
   - C{questions}: asks neighbours who has an address.
   - C{polling}: asks them again and again.
-  - C{socketfilter}: the filter of all these sockets, which passes only what is wanted.
+  - C{socketfilter}: the filters of all these sockets, which pass only what is wanted.
   - C{sockets}: opens sockets that need a capability, and checks for the capability.
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
   - C{linkmonitor}: the state of all links, and their observers.

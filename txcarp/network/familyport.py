@@ -4,27 +4,29 @@ The sockets of one family on one interface.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import cast
 
-import attrs
-from twisted.internet.interfaces import IReactorFDSet, IReactorSocket
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorFDSet,
+    IReactorSocket,
+    IReactorTime,
+)
 from twisted.logger import Logger
 
 from txcarp.interfaces import IPacketReceiver
 from txcarp.links import InterfaceAddress
 from txcarp.network.addresslist import AddressList
+from txcarp.network.culprits import isSwitchedOff, whyDropped
 from txcarp.network.front import FrontDoor
-from txcarp.network.rawsocket import RawSocket
+from txcarp.network.rawsocket import RawReceiver, RawSocket
 from txcarp.network.readers import IPv4Reader, IPv6Reader
+from txcarp.network.sample import SAMPLE_BUFFER, Sample
+from txcarp.network.socketfilter import Admission
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family, isLinkLocal
-
-#: The kernel's settings in the network namespace of this process.
-_SETTINGS = "/proc/sys/net"
 
 #: The match of nftables for protocol 112.
 _PROTOCOL_MATCHES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
@@ -39,6 +41,12 @@ class FamilyPort:
     One raw socket and one L{FrontDoor} for all virtual hosts on an interface that take part
     in this family.  Each packet is delivered to the virtual host whose vhid is in it.
 
+    The kernel drops what has another vhid or a wrong header.  A second raw socket gets a sample of
+    the packets with wrong headers, so that they are explained and counted.
+
+    However many virtual hosts come, go and change in one turn of the reactor, the filters of the
+    sockets are exchanged once, in the next turn.
+
     @ivar family: The family.
     """
 
@@ -47,6 +55,7 @@ class FamilyPort:
     def __init__(
         self,
         reactor: IReactorSocket,
+        clock: IReactorTime,
         interface: str,
         family: Family,
         addresses: AddressList,
@@ -61,6 +70,7 @@ class FamilyPort:
         """
         self.family = family
         self._reactor = reactor
+        self._clock = clock
         self._interface = interface
         self._addresses = addresses
         self._index = 0
@@ -68,10 +78,14 @@ class FamilyPort:
         self._gone = gone
         self._receivers: dict[int, IPacketReceiver | None] = {}
         self._groups: dict[int, bytes] = {}
+        self._routed: dict[int, frozenset[bytes]] = {}
         self._watched: set[int] = set()
         self._raw: RawSocket | None = None
         self._reader: IPv4Reader | IPv6Reader | None = None
+        self._sample: Sample | None = None
         self._front: FrontDoor | None = None
+        #: Exchanges the filters.
+        self._exchange: IDelayedCall | None = None
         #: The virtual hosts that hear, as far as their receivers know.
         self._hearing: set[int] = set()
         self._reportedFilter = False
@@ -85,12 +99,23 @@ class FamilyPort:
         """
         return not self._receivers
 
+    @property
+    def isOpen(self) -> bool:
+        """
+        Whether all sockets are open.
+        """
+        return None not in (self._raw, self._sample, self._front)
+
     def add(self, vhid: int, group: bytes) -> None:
         """
-        Have the next L{open} admit the packets of a virtual host and join its group.
+        Admit the packets of a virtual host and join its group: in the next turn of the reactor if
+        the sockets are open, and otherwise with the next L{open}.
         """
         self._receivers[vhid] = None
         self._groups[vhid] = group
+        if self._raw is not None:
+            self._hearing.add(vhid)  # soon
+        self._changed()
 
     def remove(self, vhid: int) -> None:
         """
@@ -100,14 +125,20 @@ class FamilyPort:
             return
         del self._receivers[vhid]
         del self._groups[vhid]
+        self._routed.pop(vhid, None)
         self._watched.discard(vhid)
         self._hearing.discard(vhid)
-        if self._raw is not None:
-            try:
-                self._raw.admit(self._receivers, self._groups.values())
-            except OSError:
-                self._lost()
-        self._refreshFront()
+        self._changed()
+
+    def admitRouted(self, vhid: int, peers: Iterable[bytes]) -> None:
+        """
+        Admit packets of a virtual host that come through routers from some packed addresses, and
+        from no others.
+        """
+        if vhid in self._receivers:
+            before, self._routed[vhid] = self._routed.get(vhid), frozenset(peers)
+            if (before or frozenset()) != self._routed[vhid]:
+                self._changed()
 
     def deliverTo(self, vhid: int, receiver: IPacketReceiver | None) -> None:
         """
@@ -127,11 +158,8 @@ class FamilyPort:
         self._index = index
         if self._raw is None:
             self._raw, self._reader = self._openRaw(index)
-        refused: OSError | None = None
-        try:
-            self._raw.admit(self._receivers, self._groups.values())
-        except OSError as error:
-            refused = error  # it may concern one virtual host; the others work
+        if self._sample is None:
+            self._sample = self._openSample(index)
         if self._front is None:
             self._front = FrontDoor(
                 cast(IReactorFDSet, self._reactor),
@@ -140,20 +168,19 @@ class FamilyPort:
                 partial(self._deliver, True),
                 self._frontClosed,
             )
-        self._front.watch(self._watched)
-        if refused is not None:
-            raise refused
+        self._setFilters()
 
     def close(self) -> None:
         """
         Close all sockets.  The virtual hosts stay, for the next L{open}.
         """
-        for reader in (self._reader, self._front):
+        self._cancelExchange()
+        for reader in (self._reader, self._sample, self._front):
             if reader is not None:
                 reader.stop()
         if self._raw is not None:
             self._raw.close()
-        self._raw = self._reader = self._front = None
+        self._raw = self._reader = self._sample = self._front = None
 
     def reportHearing(self) -> None:
         """
@@ -192,8 +219,9 @@ class FamilyPort:
         Whether the packets of a virtual host arrive: the raw socket is open, its filter
         admits them, and it is a member of the group.
 
-        The answer stays true while a lost socket is exchanged for another.  Receivers are
-        told only if the exchange fails: nothing would correct an answer of false.
+        The answer stays true while a lost socket is exchanged for another, and it is true from the
+        moment at which a virtual host is added to open sockets.  Receivers are told only if the
+        exchange fails: nothing would correct an answer of false.
         """
         return vhid in self._hearing or self._canHear(vhid)
 
@@ -226,8 +254,7 @@ class FamilyPort:
         """
         See L{IAdvertisementTransport.isSwitchedOff<txcarp.interfaces.IAdvertisementTransport>}.
         """
-        # Without the setting there is no IPv6, and the sockets fail.
-        return self.family is Family.IPV6 and self._setting("disable_ipv6", self._interface) > 0
+        return isSwitchedOff(self.family, self._interface)
 
     def hasUnread(self) -> bool:
         """
@@ -251,33 +278,15 @@ class FamilyPort:
         """
         See L{IAdvertisementTransport.whyDropped<txcarp.interfaces.IAdvertisementTransport>}.
         """
-        if self._addresses.isLocal(source, self._index):
-            return "this host has that address, too. Give each host an address of its own"
-        if self.isSwitchedOff():
-            return "IPv6 is switched off on the interface"
-        if self.family is Family.IPV6 or any(
-            one.sharesNetwork(attrs.evolve(one, local=source))
-            for one in self._addresses.of(self._index)
-            if one.family == socket.AF_INET
-        ):
-            return ""
-        # The kernel uses the higher value.  On an interface without an IPv4 address, the filter
-        # drops packets of every source.
-        reverse = max(self._setting("rp_filter", name) for name in ("all", self._interface))
-        if not reverse:
-            return ""
-        return (
-            f"net.ipv4.conf.*.rp_filter is {reverse}, and {self._interface} has no address in the "
-            "network of that one. Give the interface such an address, or set rp_filter to 0 for "
-            "it and for all. If that does not help, a firewall rule drops them"
-        )
+        return whyDropped(self._addresses, self._interface, self._index, self.family, source)
 
     def watchFront(self, vhid: int, wanted: bool) -> None:
         """
         Set whether the L{FrontDoor} reports the packets of a virtual host.
         """
-        (self._watched.add if wanted else self._watched.discard)(vhid)
-        self._refreshFront()
+        if wanted != (vhid in self._watched):
+            (self._watched.add if wanted else self._watched.discard)(vhid)
+            self._changed()
 
     def reportFilteredOutput(self) -> None:
         """
@@ -294,16 +303,6 @@ class FamilyPort:
                 match=_PROTOCOL_MATCHES[self.family],
             )
 
-    def _setting(self, name: str, interface: str) -> int:
-        """
-        Return one of the kernel's settings of this family for an interface; 0 if it has none.
-        """
-        family = "ipv4" if self.family is Family.IPV4 else "ipv6"
-        try:
-            return int(Path(_SETTINGS, family, "conf", interface, name).read_text())
-        except (OSError, ValueError):
-            return 0
-
     def _openRaw(self, index: int) -> tuple[RawSocket, IPv4Reader | IPv6Reader]:
         raw = RawSocket(self._interface, index, self.family)
         arguments = raw.socket, self._interface, partial(self._deliver, False), self._rawClosed
@@ -314,6 +313,62 @@ class FamilyPort:
         except BaseException:
             raw.close()
             raise
+
+    def _openSample(self, index: int) -> Sample:
+        return Sample(
+            cast(IReactorFDSet, self._reactor),
+            self._clock,
+            RawReceiver(self._interface, index, self.family, SAMPLE_BUFFER),
+            self._interface,
+            self.family,
+            partial(self._deliver, False),
+            self._sampleClosed,
+        )
+
+    def _changed(self) -> None:
+        """
+        Have the filters exchanged in the next turn of the reactor.
+        """
+        if self._raw is not None and self._exchange is None:
+            self._exchange = self._clock.callLater(0, self._exchanged)
+
+    def _exchanged(self) -> None:
+        self._exchange = None
+        try:
+            self._setFilters()
+        except OSError:
+            self._lost()  # the kernel lacks memory, say
+        self.reportHearing()
+
+    def _cancelExchange(self) -> None:
+        if self._exchange is not None:
+            self._exchange.cancel()
+            self._exchange = None
+
+    def _setFilters(self) -> None:
+        """
+        Have the open sockets receive what is wanted now.
+
+        @raise OSError: If the kernel refuses something.  Everything else is done.
+        """
+        self._cancelExchange()
+        wanted = Admission(dict(self._groups), frozenset().union(*self._routed.values()))
+        calls: list[Callable[[], None]] = []
+        if self._raw is not None:
+            code = wanted.good(self._raw.beginning)
+            calls.append(partial(self._raw.admit, self._groups, self._groups.values(), code))
+        if self._sample is not None:
+            calls.append(partial(self._sample.admit, wanted))
+        if self._front is not None:
+            calls.append(partial(self._front.watch, wanted.of(self._watched)))
+        refused: OSError | None = None
+        for call in calls:
+            try:
+                call()
+            except OSError as error:
+                refused = error  # it may concern one virtual host; the others work
+        if refused is not None:
+            raise refused
 
     def _canHear(self, vhid: int) -> bool:
         group = self._groups.get(vhid)
@@ -346,14 +401,10 @@ class FamilyPort:
         self.close()
         self._lost()
 
+    def _sampleClosed(self) -> None:
+        self._sample = None
+        self._lost()
+
     def _frontClosed(self) -> None:
         self._front = None
         self._lost()
-
-    def _refreshFront(self) -> None:
-        if self._front is not None:
-            try:
-                self._front.watch(self._watched)
-            except OSError:
-                # The kernel lacks memory, say.  That is no error of the caller.
-                self._lost()

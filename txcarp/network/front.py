@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorFDSet
 
 from txcarp.network import socketfilter
-from txcarp.network.socketfilter import Beginning
+from txcarp.network.socketfilter import Admission, Beginning
 from txcarp.network.sockets import (
     MAXIMUM_PACKET,
     PACKET_IGNORE_OUTGOING,
@@ -62,10 +62,10 @@ class FrontDoor(SocketReader[Packet]):
         self._beginning = _BEGINNINGS[family]
         self._received = received
         self._closed = closed
-        self._vhids: frozenset[int] = frozenset()
+        self._code = Admission().good(self._beginning)
         sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
         try:
-            self._filter(sock, frozenset())
+            socketfilter.attach(sock, self._code)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             # Linux before 4.20 does not know this; L{receive} looks, too.
             with contextlib.suppress(OSError):
@@ -78,15 +78,17 @@ class FrontDoor(SocketReader[Packet]):
         self._socket = sock
         self.startReading()
 
-    def watch(self, vhids: Iterable[int]) -> None:
+    def watch(self, wanted: Admission) -> None:
         """
-        Report the packets of these virtual hosts from now on, and no others; none at first.
+        Report good advertisements of these virtual hosts from now on, and no others; none at
+        first.
 
         @raise OSError: If the kernel refuses the socket filter.
         """
-        wanted = frozenset(vhids)
-        if wanted != self._vhids and self._socket is not None:
-            self._filter(self._socket, wanted)
+        code = wanted.good(self._beginning)
+        if code != self._code and self._socket is not None:
+            socketfilter.attach(self._socket, code)
+            self._code = code
 
     def receive(self, sock: socket.socket) -> Packet | None:
         data, sender = sock.recvfrom(MAXIMUM_PACKET)
@@ -100,7 +102,3 @@ class FrontDoor(SocketReader[Packet]):
 
     def lost(self) -> None:
         self._closed()
-
-    def _filter(self, sock: socket.socket, vhids: frozenset[int]) -> None:
-        socketfilter.attach(sock, socketfilter.program(vhids, self._beginning))
-        self._vhids = vhids

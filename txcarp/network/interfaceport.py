@@ -110,6 +110,7 @@ class InterfacePort:
         if port is None:
             port = self._families[family] = FamilyPort(
                 self._reactor,
+                self._clock,
                 self._interface,
                 family,
                 self._addresses,
@@ -117,7 +118,8 @@ class InterfacePort:
                 self._gone,
             )
         port.add(vhid, group)
-        self._reopen()
+        if not port.isOpen:
+            self._reopen()
         return port
 
     def remove(self, vhid: int) -> bool:

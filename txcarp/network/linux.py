@@ -4,7 +4,7 @@ The network on Linux: advertisements and announcements of all virtual hosts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from twisted.internet.interfaces import IReactorSocket, IReactorTime
 from twisted.logger import Logger
@@ -95,6 +95,9 @@ class AdvertisementTransport:
         if self._hardware is None:
             return index, hardware, packet
         return index, b"", self._frame(hardware, self._hardware, packet)
+
+    def admitRouted(self, peers: Collection[bytes]) -> None:
+        self._port.admitRouted(self._vhid, peers)
 
     def linkLocals(self) -> Sequence[bytes]:
         return self._port.linkLocals()

@@ -39,66 +39,50 @@ _REPORT_ERRORS = {
 _BEGINNINGS = {Family.IPV4: Beginning.IPV4_HEADER, Family.IPV6: Beginning.PAYLOAD}
 
 
-class RawSocket:
+class RawReceiver:
     """
-    The raw sockets for the advertisements of one family on one interface.
-
-    They are bound to the interface, so that all packets come from there.  They send whole IP
-    packets, so that their source may be any address.  Nothing is received until L{admit} is
+    A raw socket that receives the advertisements of one family on one interface.  It is bound to
+    the interface, so that all packets come from there.  Nothing is received until L{admit} is
     called.
 
-    Without C{IP_RECVERR} (C{IPV6_RECVERR}), the kernel does not report that it dropped a
-    packet because the queue of the interface is full or a rule behind the routing forbids it
-    (ip(7)).  With it, one ICMP message would have the reactor close a socket that it reads.
-    So one socket receives, without the option, and another one sends, with it.  The sender has
-    another protocol, since ICMP messages go to the sockets of the protocol that they quote, and
-    the errors of an absent peer are not errors of this host.
-
-    @ivar socket: The socket that receives, for a reader.  It is never connected.
+    @ivar socket: The socket, for a reader.  It is never connected.
+    @ivar beginning: What its filter sees.
     """
 
-    def __init__(self, interface: str, index: int, family: Family) -> None:
+    def __init__(
+        self, interface: str, index: int, family: Family, buffer: int = RECEIVE_BUFFER
+    ) -> None:
         """
         @param index: The index of the interface.
+        @param buffer: Bytes that the kernel keeps until they are read.
         @raise OSError: If the interface is gone or the kernel refuses.
         """
         self._index = index
-        self._beginning = _BEGINNINGS[family]
+        self.beginning = _BEGINNINGS[family]
         self._groups: set[bytes] = set()
-        #: The socket addresses of the destinations: the group and the peers.
-        self._addresses: dict[bytes, tuple[Any, ...]] = {}
-        self._interface = interface
-        kind = _ADDRESS_FAMILIES[family], socket.SOCK_RAW
-        name = f"a raw {family.value} socket"
-        with contextlib.ExitStack() as opened:
-            self.socket = opened.enter_context(openRawSocket(*kind, PROTOCOL, name))
-            self._sender = opened.enter_context(openRawSocket(*kind, socket.IPPROTO_RAW, name))
-            self._filter(frozenset())
-            socketfilter.attach(self._sender, socketfilter.program((), self._beginning))
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
-            for sock in self.socket, self._sender:
-                device = interface.encode() + b"\0"
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_TRAFFIC)
-                if family is Family.IPV4:
-                    _configureIPv4(sock, index)
-                else:
-                    _configureIPv6(sock, index)
-            self._sender.setsockopt(*_REPORT_ERRORS[family], 1)
-            discardReceived(self.socket)
-            opened.pop_all()
+        self._vhids: frozenset[int] = frozenset()
+        self._code = socketfilter.program((), self.beginning)
+        self.socket = _open(interface, index, family, PROTOCOL, buffer, self._code)
+        discardReceived(self.socket)
 
-    def admit(self, vhids: Iterable[int], groups: Iterable[bytes]) -> None:
+    def admit(
+        self, vhids: Iterable[int], groups: Iterable[bytes], code: bytes | None = None
+    ) -> None:
         """
         Receive the packets of these virtual hosts to these packed groups, and no others.
 
+        @param code: A filter (L{txcarp.network.socketfilter}) that passes packets of these virtual
+            hosts; C{None} for all of their packets.
         @raise OSError: If the kernel refuses something.  Everything else is done; L{hears}
             tells which virtual hosts are concerned.
         """
         wanted = frozenset(vhids)
-        if wanted != self._vhids:
-            self._filter(wanted)
+        if code is None:
+            code = socketfilter.program(wanted, self.beginning)
+        if code != self._code:
+            socketfilter.attach(self.socket, code)
+            self._code = code
+        self._vhids = wanted
         # Packets to an address that is no multicast group arrive without a membership.
         members = {group for group in groups if isMulticast(group)}
         for group in self._groups - members:
@@ -120,26 +104,6 @@ class RawSocket:
         """
         return vhid in self._vhids and (group in self._groups or not isMulticast(group))
 
-    def send(self, packet: bytes, destination: bytes) -> None:
-        """
-        Send an IP packet with its header.
-
-        @param destination: The packed address in the header.
-        @raise OSError: If it was not sent.
-        """
-        address = self._addresses.get(destination)
-        if address is None:
-            address = self._addresses[destination] = self._socketAddress(destination)
-        try:
-            self._sender.sendto(packet, address)
-        except OSError as error:
-            if error.errno == errno.ENOBUFS:
-                raise dropped(self._interface) from None
-            if error.errno == errno.EAGAIN:
-                raise  # packets wait in the queue that nothing takes out
-            # Older kernels may report an ICMP message here.  The other socket ignores those.
-            self.socket.sendto(packet, address)
-
     def hasUnread(self) -> bool:
         """
         Whether packets wait to be read.
@@ -160,11 +124,6 @@ class RawSocket:
         for group in list(self._groups):
             self._leave(group)
         self.socket.close()
-        self._sender.close()
-
-    def _filter(self, vhids: frozenset[int]) -> None:
-        socketfilter.attach(self.socket, socketfilter.program(vhids, self._beginning))
-        self._vhids = vhids
 
     def _leave(self, group: bytes) -> None:
         self._groups.discard(group)
@@ -186,11 +145,89 @@ class RawSocket:
             request = struct.pack("=16sI", group, self._index)  # struct ipv6_mreq, ipv6(7)
             self.socket.setsockopt(socket.IPPROTO_IPV6, option, request)
 
+
+class RawSocket(RawReceiver):
+    """
+    The raw sockets for the advertisements of one family on one interface.  They send whole IP
+    packets, so that their source may be any address.
+
+    Without C{IP_RECVERR} (C{IPV6_RECVERR}), the kernel does not report that it dropped a
+    packet because the queue of the interface is full or a rule behind the routing forbids it
+    (ip(7)).  With it, one ICMP message would have the reactor close a socket that it reads.
+    So one socket receives, without the option, and another one sends, with it.  The sender has
+    another protocol, since ICMP messages go to the sockets of the protocol that they quote, and
+    the errors of an absent peer are not errors of this host.
+    """
+
+    def __init__(self, interface: str, index: int, family: Family) -> None:
+        """
+        @param index: The index of the interface.
+        @raise OSError: If the interface is gone or the kernel refuses.
+        """
+        super().__init__(interface, index, family)
+        self._interface = interface
+        #: The socket addresses of the destinations: the group and the peers.
+        self._addresses: dict[bytes, tuple[Any, ...]] = {}
+        with contextlib.ExitStack() as opened:
+            opened.callback(super().close)
+            self._sender = _open(interface, index, family, socket.IPPROTO_RAW, 0, self._code)
+            opened.callback(self._sender.close)
+            self._sender.setsockopt(*_REPORT_ERRORS[family], 1)
+            opened.pop_all()
+
+    def send(self, packet: bytes, destination: bytes) -> None:
+        """
+        Send an IP packet with its header.
+
+        @param destination: The packed address in the header.
+        @raise OSError: If it was not sent.
+        """
+        address = self._addresses.get(destination)
+        if address is None:
+            address = self._addresses[destination] = self._socketAddress(destination)
+        try:
+            self._sender.sendto(packet, address)
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                raise dropped(self._interface) from None
+            if error.errno == errno.EAGAIN:
+                raise  # packets wait in the queue that nothing takes out
+            # Older kernels may report an ICMP message here.  The other socket ignores those.
+            self.socket.sendto(packet, address)
+
+    def close(self) -> None:
+        super().close()
+        self._sender.close()
+
     def _socketAddress(self, address: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
         if familyOf(address) is Family.IPV4:
             return socket.inet_ntop(socket.AF_INET, address), 0
         scope = self._index if isLinkLocal(address) or isMulticast(address) else 0
         return socket.inet_ntop(socket.AF_INET6, address), 0, 0, scope
+
+
+def _open(
+    interface: str, index: int, family: Family, protocol: int, buffer: int, code: bytes
+) -> socket.socket:
+    """
+    Open a raw socket that is bound to an interface.
+
+    @param code: Its filter.
+    """
+    sock = openRawSocket(
+        _ADDRESS_FAMILIES[family], socket.SOCK_RAW, protocol, f"a raw {family.value} socket"
+    )
+    try:
+        socketfilter.attach(sock, code)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _CONTROL_TRAFFIC)
+        configure = _configureIPv4 if family is Family.IPV4 else _configureIPv6
+        configure(sock, index)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _configureIPv4(sock: socket.socket, index: int) -> None:

@@ -66,7 +66,9 @@ class Status:
     @ivar contested: The seconds in which this host was master and heard another master.
     @ivar vacant: The seconds in which this host heard no master, and was none.  A gap counts when
         it ends.
-    @ivar rejected: The number of rejected packets, by reason.
+    @ivar rejected: The number of rejected packets, by reason.  The kernel drops packets that are
+        too short, or have another hop limit, version or destination.  Of those, a few in a second
+        are read and counted (L{txcarp.network.sample.SAMPLE}).
     @ivar findings: The number of occurrences of each kind of problem in the group.
     @ivar changes: The last changes of role, the newest at the end.
     @ivar history: What may have led to them: holds, demotions, results of checks, lost leases, and

@@ -4,7 +4,7 @@ Hosts on a simulated network segment.  Time passes only when a test says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -328,6 +328,9 @@ class _Transport:
 
     def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
         return 7, b"", packet
+
+    def admitRouted(self, peers: Collection[bytes]) -> None:
+        pass
 
     def linkLocals(self) -> Sequence[bytes]:
         return [b"\xfe\x80" + bytes(10) + parseIPv4(self._host.source)]
