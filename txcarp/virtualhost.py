@@ -23,7 +23,6 @@ from txcarp.interfaces import (
     ISetMember,
     ITrace,
 )
-from txcarp.mastership.services import ServiceStep
 from txcarp.membership.demotions import changeDemotion
 from txcarp.membership.memory import Drain, newMemory
 from txcarp.membership.participation import Participation
@@ -286,6 +285,8 @@ class VirtualHost(Service):
         @param required: Whether this host must not be master if the service does not start.
         @raise RuntimeError: If this virtual host is running.
         """
+        from txcarp.mastership.services import ServiceStep
+
         self.addStep(ServiceStep(service, required=required))
 
     def whenMaster(self) -> Deferred[None]:

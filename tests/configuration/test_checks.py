@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from tests.checks.scripted import Scripted
 from tests.configuration.test_file import FileTestCase
-from txcarp.checks.dns import DNSCheck
+from txcarp.checks.dns import TYPES, DNSCheck
 from txcarp.checks.gateway import GatewayCheck
 from txcarp.checks.health import HealthCheck
 from txcarp.checks.http import HTTPCheck
@@ -115,6 +115,12 @@ class GoodTests(CheckTestCase):
         ofChecks = {key for key, one in CHECK_KEYS.items() if one.argument}
         # A plugin has tests of its own, tests.checks.test_plugins.
         self.assertEqual(used | {"plugin"}, ofChecks)
+
+    def test_types(self) -> None:
+        """
+        The types of records are those that the check knows.
+        """
+        self.assertEqual(CHECK_KEYS["record"].value, f"one of {', '.join(TYPES)}")
 
     def test_settings(self) -> None:
         """

@@ -11,12 +11,7 @@ from cattrs import Converter
 from cattrs.errors import IterableValidationError
 from twisted.python.reflect import namedAny
 
-from txcarp.checks.dns import TYPES, DNSCheck
-from txcarp.checks.gateway import GatewayCheck
 from txcarp.checks.health import HealthCheck
-from txcarp.checks.http import HTTPCheck
-from txcarp.checks.local import CommandCheck, FileCheck, InterfaceCheck, ProcessCheck
-from txcarp.checks.tcp import TCPCheck
 from txcarp.checks.verdict import Health
 from txcarp.configuration.settings import Duration, FilePath, HostAddress
 from txcarp.interfaces import ICheck
@@ -49,6 +44,20 @@ class CheckKey(NamedTuple):
     makes: Callable[..., ICheck] | None = None
     of: tuple[str, ...] = ()
     default: str = ""
+
+
+def _ours(name: str) -> Callable[..., ICheck]:
+    """
+    Makes a check of txcarp.  Its module is loaded when a file has such a check.
+
+    @param name: The class.
+    """
+
+    def make(**arguments: Any) -> ICheck:
+        check: ICheck = namedAny(f"txcarp.{name}")(**arguments)
+        return check
+
+    return make
 
 
 def _fromPython(name: str, arguments: Mapping[str, Any] | None = None) -> ICheck:
@@ -99,14 +108,14 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         'an address with a port, such as "127.0.0.1:443" or "[::1]:443"',
         "server that must accept a TCP connection",
         "server",
-        TCPCheck,
+        _ours("TCPCheck"),
     ),
     "http": CheckKey(
         str,
         'a URL with an address, such as "https://127.0.0.1:8443/health"',
         "page that a web server must answer with",
         "url",
-        HTTPCheck,
+        _ours("HTTPCheck"),
     ),
     "status": CheckKey(
         list[int],
@@ -131,7 +140,11 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         default="true",
     ),
     "dns": CheckKey(
-        str, 'a name such as "example.org"', "name that a name server must know", "name", DNSCheck
+        str,
+        'a name such as "example.org"',
+        "name that a name server must know",
+        "name",
+        _ours("DNSCheck"),
     ),
     "server": CheckKey(
         str,
@@ -142,30 +155,43 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         default="127.0.0.1",
     ),
     "record": CheckKey(
-        str, f"one of {', '.join(TYPES)}", "type of the records", "record", of=("dns",), default="A"
+        str,
+        "one of A, NS, CNAME, SOA, PTR, MX, TXT, AAAA",
+        "type of the records",
+        "record",
+        of=("dns",),
+        default="A",
     ),
     "process": CheckKey(
-        str, 'a name as "ps -o comm" shows it', "process that must run", "name", ProcessCheck
+        str,
+        'a name as "ps -o comm" shows it',
+        "process that must run",
+        "name",
+        _ours("ProcessCheck"),
     ),
     "pidfile": CheckKey(
         FilePath,
         "a path, relative to the directory of the configuration file",
         "file with the number of a process that must run",
         "pidFile",
-        ProcessCheck,
+        _ours("ProcessCheck"),
     ),
     "file": CheckKey(
         FilePath,
         "a path, relative to the directory of the configuration file",
         "file that must exist",
         "path",
-        FileCheck,
+        _ours("FileCheck"),
     ),
     "max_age": CheckKey(
         *_SECONDS, "time since the file was last written, at most", "maximumAge", of=("file",)
     ),
     "interface": CheckKey(
-        str, "a name", "interface that must be up and have a carrier", "name", InterfaceCheck
+        str,
+        "a name",
+        "interface that must be up and have a carrier",
+        "name",
+        _ours("InterfaceCheck"),
     ),
     "gateway": CheckKey(
         Gateway,
@@ -173,21 +199,21 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
         "the next hop of the default route through the interface of the group (true), or another "
         "neighbour, that must answer to ARP or neighbour solicitation",
         "addresses",
-        GatewayCheck,
+        _ours("GatewayCheck"),
     ),
     "witness": CheckKey(
         list[HostAddress],
         "an address or a list of addresses on the link of the group",
         "neighbours of which one must answer to ARP or neighbour solicitation",
         "addresses",
-        GatewayCheck,
+        _ours("GatewayCheck"),
     ),
     "command": CheckKey(
         list[str],
         'a list such as ["/usr/bin/pg_isready", "-q"]',
         "program, with its arguments, that must end with status 0",
         "command",
-        CommandCheck,
+        _ours("CommandCheck"),
     ),
     "python": CheckKey(
         str,
@@ -225,9 +251,7 @@ CHECK_KEYS: Mapping[str, CheckKey] = {
     "failing": CheckKey(
         str, '"unfit"', "what a bad check means: this host must not be master", default="unfit"
     ),
-    "demote": CheckKey(
-        *_NUMBER, "by how much a bad check demotes this host instead, 1 to 240"
-    ),
+    "demote": CheckKey(*_NUMBER, "by how much a bad check demotes this host instead, 1 to 240"),
 }
 
 
@@ -274,9 +298,7 @@ def readCheck(
         return None, [(key, f"{key}: {error}")]
     own = ("interval", "timeout", "rise", "fall", "initial", "demote")
     health = HealthCheck(name, check, **{key: values[key] for key in own if key in values})
-    problems = [
-        (key if key in table else "", f"{key}: {text}") for key, text in health.problems()
-    ]
+    problems = [(key if key in table else "", f"{key}: {text}") for key, text in health.problems()]
     return (None if problems else health), problems
 
 

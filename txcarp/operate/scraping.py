@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
@@ -18,17 +18,13 @@ from txcarp.clock.monotonic import Lateness, MonotonicClock
 from txcarp.interfaces import IReloader
 from txcarp.operate.documents import Answer, refusal
 from txcarp.operate.gathering import Gathering
-from txcarp.operate.metrics import (
-    GROUP_METRICS,
-    PROCESS_METRICS,
-    Group,
-    GroupMetric,
-    Process,
-)
 from txcarp.operate.tally import Tally
 from txcarp.service import CARPService
 from txcarp.state.store import inDaemonThread
 from txcarp.virtualhost import VirtualHost
+
+if TYPE_CHECKING:
+    from txcarp.operate.metrics import Group, GroupMetric
 
 #: The number of groups for which one metric is written in one turn of the reactor.  A metric has
 #: some twenty values for a group, so that a turn takes two or three milliseconds at most.
@@ -96,11 +92,14 @@ class Metrics:
         """
         All that is to be done, in short steps.  Each returns its part of the answer.
         """
+        # They were loaded with the format.
+        from txcarp.operate.metrics import GROUP_METRICS, PROCESS_METRICS, Group, Process
+
         form, hosts = self._format, self._carp.virtualHosts
         assert form is not None
         groups: list[Group] = []
         for host in hosts:
-            yield partial(self._look, host, groups)
+            yield partial(self._look, Group, host, groups)
         for metric in GROUP_METRICS:
             for begin in range(0, len(hosts), BLOCK):
                 yield partial(_block, form, metric, groups, begin)
@@ -115,12 +114,12 @@ class Metrics:
             yield partial(form.ofProcess, one, process)
         yield form.ofKernel
 
-    def _look(self, host: VirtualHost, groups: list[Group]) -> bytes:
+    def _look(self, make: type[Group], host: VirtualHost, groups: list[Group]) -> bytes:
         """
         Take the status of a group.
         """
         status = host.status()
-        groups.append(Group(status, self._tally.of(status.interface, status.vhid)))
+        groups.append(make(status, self._tally.of(status.interface, status.vhid)))
         return b""
 
 
