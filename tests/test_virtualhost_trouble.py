@@ -254,7 +254,7 @@ class RhythmTests(SynchronousTestCase):
             raise ZeroDivisionError
 
         run: Any = stage.host._run
-        self.patch(run.candidate, "_changeRole", fail)
+        self.patch(run.parts.candidate, "_changeRole", fail)
         stage.deliver(advbase=0, advskew=1)
         self.assertIs(stage.host.role, Role.BACKUP)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -676,7 +676,7 @@ class ISetMember(Interface):
         """
         Handle that the virtual host takes part in its group.
 
-        @param run: The present run (L{txcarp.membership.participation.Participation}).
+        @param run: The parts of the present run (L{txcarp.membership.parts.Parts}).
         """
 
     def ended() -> None:

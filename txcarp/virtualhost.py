@@ -26,6 +26,7 @@ from txcarp.interfaces import (
 from txcarp.membership.demotions import changeDemotion
 from txcarp.membership.memory import Drain, newMemory
 from txcarp.membership.participation import Participation
+from txcarp.membership.parts import Additions, Parts
 from txcarp.membership.portrait import explanationOf, statusOf
 from txcarp.membership.ready import UntilReady
 from txcarp.network.attachment import Attachment
@@ -70,12 +71,7 @@ class VirtualHost(Service):
         self.setName(configuration.name)  # type: ignore[no-untyped-call]
         self._platform = platform
         self._memory = newMemory(platform.clock, configuration, platform.wallSeconds)
-        self._observers: list[IMastershipObserver] = []
-        self._diagnosisObservers: list[IDiagnosisObserver] = []
-        self._before: list[IMastershipStep] = []
-        self._after: list[IMastershipStep] = []
-        self._checks: list[HealthCheck] = []
-        self._trace: ITrace | None = None
+        self._added = Additions()
         self._sockets = Attachment(platform.network)
         self._run: Participation | None = None
         #: This virtual host in its set; C{None} if it belongs to none.
@@ -88,14 +84,14 @@ class VirtualHost(Service):
         """
         The present role of this host in the group.
         """
-        return self._run.role if self._run is not None else Role.INIT
+        return Role.INIT if self._parts is None else self._parts.role
 
     def status(self) -> Status:
         """
         Return the present state of this virtual host as one value.
         """
         own, memory = self.configuration, self._memory
-        return statusOf(own, self._platform, memory, self._run, self._member)
+        return statusOf(own, self._platform, memory, self._parts, self._member)
 
     def periods(self) -> tuple[Period, ...]:
         """
@@ -107,11 +103,11 @@ class VirtualHost(Service):
         """
         Explain why this host is master or is not.
         """
-        return explanationOf(self.status(), self._memory, self._run)
+        return explanationOf(self.status(), self._memory, self._parts)
 
     @property
     def _ledger(self) -> DemotionLedger:
-        return self._run.ledger if self._run else DemotionLedger(self._memory.demotions)
+        return DemotionLedger(self._memory.demotions) if self._parts is None else self._parts.ledger
 
     def logStatus(self) -> None:
         """
@@ -204,7 +200,7 @@ class VirtualHost(Service):
             )
         until = None if seconds is None else self._platform.clock.seconds() + seconds
         if self._active is not None:
-            return self._active.draining.drain(DrainAsked(until, anyway, actor))
+            return self._active.parts.draining.drain(DrainAsked(until, anyway, actor))
         if self.running or not anyway:
             words = f"{self.configuration.display} does not take part in its group at the moment."
             return fail(NotDrained("stopped", words))
@@ -220,7 +216,7 @@ class VirtualHost(Service):
         @return: Fires when this host takes part in the election again.
         """
         if self._active is not None:
-            return self._active.draining.resume(ResumeAsked(actor))
+            return self._active.parts.draining.resume(ResumeAsked(actor))
         self._memory.drain = None
         self._memory.isRecalled = True  # an earlier drain, too, has ended
         return succeed(None)
@@ -229,7 +225,7 @@ class VirtualHost(Service):
         """
         Wait until everything is acquired or released that belongs to the present role.
         """
-        return succeed(None) if self._run is None else self._run.mastership.settled()
+        return succeed(None) if self._parts is None else self._parts.mastership.settled()
 
     def forget(self, source: bytes) -> bool:
         """
@@ -300,15 +296,12 @@ class VirtualHost(Service):
         """
         if self._isReady():
             return succeed(None)
-        return UntilReady(self._observers, self._isReady).done
+        return UntilReady(self._added.observers, self._isReady).done
 
     def _isReady(self) -> bool:
-        run = self._run
-        return (
-            run is not None
-            and run.role is Role.MASTER
-            and run.mastership.readiness is Readiness.READY
-        )
+        if self._parts is None or self._parts.role is not Role.MASTER:
+            return False
+        return self._parts.mastership.readiness is Readiness.READY
 
     def addStep(self, step: IMastershipStep, *, beforeAddresses: bool = False) -> None:
         """
@@ -319,7 +312,7 @@ class VirtualHost(Service):
         """
         if self.running:
             raise RuntimeError(f"virtual host {self.name} is running: add steps before it starts")
-        (self._before if beforeAddresses else self._after).append(step)
+        (self._added.before if beforeAddresses else self._added.after).append(step)
 
     def addCheck(self, check: HealthCheck) -> None:
         """
@@ -328,8 +321,8 @@ class VirtualHost(Service):
 
         @raise ValueError: If a setting of the check is wrong, or a check has this name.
         """
-        admit(check, [one.name for one in (*self.configuration.checks, *self._checks)])
-        self._checks.append(check)
+        admit(check, [one.name for one in (*self.configuration.checks, *self._added.checks)])
+        self._added.checks.append(check)
         self._checksChanged()
 
     def removeCheck(self, name: str) -> None:
@@ -338,9 +331,9 @@ class VirtualHost(Service):
 
         @raise ValueError: If no check with this name was added.
         """
-        for one in self._checks:
+        for one in self._added.checks:
             if one.name == name:
-                self._checks.remove(one)
+                self._added.checks.remove(one)
                 self._checksChanged()
                 return
         raise ValueError(f"no check {name!r} was added")
@@ -355,7 +348,7 @@ class VirtualHost(Service):
         L{IReadinessObserver<txcarp.interfaces.IReadinessObserver>}, it also gets to know when the
         change is carried out.
         """
-        self._observers.append(observer)
+        self._added.observers.append(observer)
 
     def removeObserver(self, observer: IMastershipObserver) -> None:
         """
@@ -363,7 +356,7 @@ class VirtualHost(Service):
 
         @raise ValueError: If the observer was not added.
         """
-        self._observers.remove(observer)
+        self._added.observers.remove(observer)
 
     def addOccurrenceObserver(self, observer: IOccurrenceObserver) -> None:
         """
@@ -383,7 +376,7 @@ class VirtualHost(Service):
         """
         Report each problem between the hosts of the group to an observer from now on.
         """
-        self._diagnosisObservers.append(observer)
+        self._added.diagnosisObservers.append(observer)
 
     def removeDiagnosisObserver(self, observer: IDiagnosisObserver) -> None:
         """
@@ -391,7 +384,7 @@ class VirtualHost(Service):
 
         @raise ValueError: If the observer was not added.
         """
-        self._diagnosisObservers.remove(observer)
+        self._added.diagnosisObservers.remove(observer)
 
     def join(self, member: ISetMember | None) -> None:
         """
@@ -400,16 +393,16 @@ class VirtualHost(Service):
         @param member: This virtual host in the set; C{None} for no set.
         """
         self._member = member
-        if member is not None and self._run is not None:
-            member.began(self._run)
+        if member is not None and self._parts is not None:
+            member.began(self._parts)
 
     def follow(self, trace: ITrace | None) -> None:
         """
         Report each event and effect to this trace alone from now on; C{None} for no trace.
         """
-        self._trace = trace
-        if self._run is not None:
-            self._run.candidate.trace = trace
+        self._added.trace = trace
+        if self._parts is not None:
+            self._parts.candidate.trace = trace
 
     # Service.
 
@@ -447,6 +440,13 @@ class VirtualHost(Service):
         return self._leave().addErrback(lambda failure: None)  # of a start in the meantime
 
     @property
+    def _parts(self) -> Parts | None:
+        """
+        The parts of the present run.
+        """
+        return None if self._run is None else self._run.parts
+
+    @property
     def _active(self) -> Participation | None:
         """
         The present run, unless it is leaving.
@@ -459,15 +459,10 @@ class VirtualHost(Service):
             self._platform,
             self._attach(),
             self._memory,
-            before=self._before,
-            after=self._after,
-            checks=self._checks,
-            observers=self._observers,
-            diagnosisObservers=self._diagnosisObservers,
-            trace=self._trace,
+            self._added,
         )
         if self._member is not None:
-            self._member.began(self._run)
+            self._member.began(self._run.parts)
         self._run.start()
 
     def _leave(self, actor: Actor | None = None) -> Deferred[None]:

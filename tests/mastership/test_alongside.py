@@ -55,7 +55,7 @@ class SlowScriptTests(StageTestCase):
         """
         Both steps implement L{IMastershipStep}.
         """
-        scripts = self.master().host._run.mastership._scripts
+        scripts = self.master().host._run.parts.mastership._scripts
         for step in (scripts.up, scripts.down):
             verifyObject(IMastershipStep, step)
 

@@ -590,7 +590,7 @@ class HandOverTests(StageTestCase):
                 stage.table.slow = True
                 with capturedLogs():
                     reason = HoldReason.UNFIT if unfit else HoldReason.RESIGNED
-                    stage.host._run.leaving.resign(reason, HOLD_OFF)
+                    stage.host._run.parts.leaving.resign(reason, HOLD_OFF)
                 stage.deliver(advbase=0, advskew=1)
                 stage.deliver(advbase=255, advskew=255)
                 self.assertIs(stage.host.role, Role.MASTER)

@@ -111,7 +111,7 @@ class ResetTests(SynchronousTestCase):
         """
         Both halves are steps.
         """
-        resets = self.master().host._run.mastership._resets
+        resets = self.master().host._run.parts.mastership._resets
         for step in (resets.first, resets.last):
             verifyObject(IMastershipStep, step)
 

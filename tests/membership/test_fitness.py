@@ -477,5 +477,5 @@ class WitnessTests(FitnessTestCase):
         What the host with the check knows.
         """
         run: Any = self.host._run
-        known: bool | None = run.fitness.isWitnessed
+        known: bool | None = run.parts.fitness.isWitnessed
         return known

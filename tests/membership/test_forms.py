@@ -170,17 +170,17 @@ class SendingTests(SynchronousTestCase):
 
         run = stage.host._run
         assert run is not None
-        self.assertTrue(run.isFit())
+        self.assertTrue(run.parts.isFit())
         self.patch(stage.transport, "send", fails)
         with capturedLogs():
             stage.run(1)
-            self.assertFalse(run.isFit())
+            self.assertFalse(run.parts.isFit())
             self.assertEqual(stage.host.status().sendErrors, 1)
             stage.run(2)
             self.assertEqual(stage.host.status().demotion, 240)
             self.patch(stage.transport, "send", send)
             stage.run(6)
-        self.assertTrue(run.isFit())
+        self.assertTrue(run.parts.isFit())
         self.assertEqual(stage.host.status().demotion, 0)
 
     def test_echoes(self) -> None:

@@ -350,8 +350,8 @@ class HangTests(SynchronousTestCase):
         stage = guarded()
         stage.becomeMaster()
         run: Any = stage.host._run
-        run._sealing._memory.ticks.last += 10**6
-        run._sealing._running = run._sealing._wall = lambda: 0.0
+        run.parts.sealing._memory.ticks.last += 10**6
+        run.parts.sealing._running = run.parts.sealing._wall = lambda: 0.0
         stage.run(1.0)
         stage.hang(1.55)
         bowOut = decode(stage.hands.packets[0].payload).counter

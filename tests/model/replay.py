@@ -101,7 +101,7 @@ class _Actor(Computer):
         Whether the timer of the deadline expires before the deadline, and will only be set again.
         """
         run = self.virtualHost._run if self.virtualHost is not None else None
-        deadline = run.masterDown.deadline if run is not None else None
+        deadline = run.parts.masterDown.deadline if run is not None else None
         now = max(call.getTime(), self.clock.seconds())
         return deadline is not None and now < deadline
 
@@ -137,7 +137,7 @@ class _Actor(Computer):
         now = self.clock.seconds()
         found = {name: call.getTime() for name, call in self._timers().items()}
         due = {
-            "deadline": (local.deadline, run.masterDown.deadline),
+            "deadline": (local.deadline, run.parts.masterDown.deadline),
             "beat": (local.beat, found.get("beat")),
             "release": (local.hold, found.get("release")),
             "look": (0 if local.looks else None, found.get("look")),
@@ -230,12 +230,12 @@ class _Actor(Computer):
         slept, self.sleep, self._slept = self._slept, Sleep.AWAKE, 0.0
         # A time that is just the longest one which is tolerated must not become longer in the
         # last bit of a number.
-        if run.candidate.state is MASTER and not isLate:
+        if run.parts.candidate.state is MASTER and not isLate:
             slept = max(slept - _JUST_BEFORE, 0.0)
-        elif (deadline := run.masterDown.deadline) is not None:
+        elif (deadline := run.parts.masterDown.deadline) is not None:
             before = 0.0 if isLate else max(deadline - self.clock.seconds(), 0.0)
-            run.masterDown._wakeAfter(before, Family.IPV4)
-            run.masterDown._wakes[Family.IPV4] += _JUST_BEFORE
+            run.parts.masterDown._wakeAfter(before, Family.IPV4)
+            run.parts.masterDown._wakes[Family.IPV4] += _JUST_BEFORE
         self.clock.rightNow += slept
         if isLate:
             self.waiting = len(self.inbox)

@@ -347,7 +347,7 @@ class Machine(Computer):
 
     def _noteDamping(self) -> None:
         run = self.virtualHost._run if self.virtualHost is not None else None
-        damped = run is not None and HoldReason.FLAPPING in run.holds
+        damped = run is not None and HoldReason.FLAPPING in run.parts.holds
         if damped and not self._damped:
             self._ask("flaps")
         self._damped = damped

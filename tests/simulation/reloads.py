@@ -486,7 +486,7 @@ def _sensor(host: int, vhid: int, number: int) -> dict[str, Any]:
 
 
 def _readiness(host: VirtualHost) -> Readiness | None:
-    return None if host._run is None else host._run.mastership.readiness
+    return None if host._run is None else host._run.parts.mastership.readiness
 
 
 def _due(call: IDelayedCall) -> float:

@@ -270,7 +270,7 @@ class PairTests(ProbeTestCase):
         a, b = self.group(0, 20)
         platform: Any = b.virtualHost
         a.powerOff()
-        while b.virtualHost is not None and not b.virtualHost._run.probing.losses:  # type: ignore[union-attr]
+        while b.virtualHost is not None and not b.virtualHost._run.parts.probing.losses:  # type: ignore[union-attr]
             self.segment.run(EVERY / 8)
         platform._platform.asleep += 2.0
         self.segment.run(1.9)

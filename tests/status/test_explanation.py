@@ -335,7 +335,7 @@ class ForecastTests(SynchronousTestCase):
         # The forecast before anything is heard: the peer is not in the table yet.
         assert stage.host._run is not None
         peer = Peer(Timing(advbase, skew), socket.inet_aton(crafted.PEER))
-        forecast = compare(stage.host._run.standing, peer)
+        forecast = compare(stage.host._run.parts.standing, peer)
         stage.deliver(advbase=advbase, advskew=skew)
         after = stage.host.role
         if before is Role.MASTER:

@@ -3,7 +3,8 @@ One run of a virtual host in its group: it listens, it advertises, and it stands
 
 In reading order:
 
-  - C{participation}: the run itself: the list of its parts, and the door for events.
+  - C{participation}: the run itself: the door for events.
+  - C{parts}: the list of its parts, and what each of them is given.
   - C{candidate}: the facts that go into the election, and the effects that come out of it.
   - C{memory}: what outlives a run.
   - C{record}: what outlives the process, in the state store.

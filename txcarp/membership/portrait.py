@@ -12,7 +12,7 @@ from txcarp.change import Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IPlatform, ISetMember
 from txcarp.membership.memory import Memory
-from txcarp.membership.participation import Participation
+from txcarp.membership.parts import Parts
 from txcarp.membership.peers import KnownPeer
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.effects import Role
@@ -34,45 +34,45 @@ def statusOf(
     configuration: VirtualHostConfiguration,
     platform: IPlatform,
     memory: Memory,
-    run: Participation | None,
+    parts: Parts | None,
     member: ISetMember | None,
 ) -> Status:
     """
     Return the state of a virtual host as one value.
 
-    @param run: Its present run; C{None} if it takes no part in its group.
+    @param parts: Those of its present run; C{None} if it takes no part in its group.
     @param member: The virtual host in its set; C{None} if it belongs to none.
     """
     now = platform.clock.seconds()
-    ledger = DemotionLedger(memory.demotions) if run is None else run.ledger
-    role = Role.INIT if run is None else run.role
+    ledger = DemotionLedger(memory.demotions) if parts is None else parts.ledger
+    role = Role.INIT if parts is None else parts.role
     return Status(
         name=configuration.name,
         title=configuration.title,
         interface=configuration.interface,
         vhid=configuration.vhid,
         time=platform.wallSeconds(),
-        running=run is not None,
+        running=parts is not None,
         role=role,
         since=now - memory.changes[-1][0] if memory.changes else None,
-        readiness=Readiness.RELEASED if run is None else run.mastership.readiness,
-        master=_master(memory, run) if run is not None and role is Role.BACKUP else "",
+        readiness=Readiness.RELEASED if parts is None else parts.mastership.readiness,
+        master=_master(memory, parts) if parts is not None and role is Role.BACKUP else "",
         peers=[
-            _peer(one, () if run is None else run.formsOf(one.source), now)
+            _peer(one, () if parts is None else parts.formsOf(one.source), now)
             for one in memory.peers.all
         ],
-        addresses=_addresses(configuration, run, now),
-        holds=[] if run is None else _holds(run, now),
+        addresses=_addresses(configuration, parts, now),
+        holds=[] if parts is None else _holds(parts, now),
         demotions=ledger.reasons,
         demotion=ledger.total,
         configured=configuration.timing,
         advertised=ledger.apply(configuration.timing, configuration.dialect),
         dialect=configuration.dialect.name,
-        deadline=None if run is None else _until(run.masterDown.deadline, now),
+        deadline=None if parts is None else _until(parts.masterDown.deadline, now),
         received=memory.received,
         sent=memory.sent,
         sendErrors=memory.sendErrors,
-        announced=0 if run is None else run.mastership.announced,
+        announced=0 if parts is None else parts.mastership.announced,
         families={
             one.value: FamilyStatus(
                 (traffic := memory.traffic[one]).received, traffic.sent, traffic.sendErrors
@@ -82,41 +82,41 @@ def statusOf(
         pauses=memory.pauses,
         contested=round(memory.contested, 3),
         vacant=round(memory.chronicle.timeline.vacant, 3),
-        forms=() if run is None else run.advertiser.forms,
+        forms=() if parts is None else parts.advertiser.forms,
         rejected=Counter(memory.rejected),
         findings=Counter(memory.findings),
         changes=[PastChange(now - when, change) for when, change in memory.changes],
         sync=None if member is None else member.status(),
-        checks=[] if run is None else run.fitness.statuses(),
+        checks=[] if parts is None else parts.fitness.statuses(),
         history=[PastOccurrence(now - when, one) for when, one in memory.chronicle.past],
-        steps=[] if run is None else run.mastership.statuses(),
-        probes=[] if run is None else run.probing.statuses(),
+        steps=[] if parts is None else parts.mastership.statuses(),
+        probes=[] if parts is None else parts.probing.statuses(),
     )
 
 
-def explanationOf(status: Status, memory: Memory, run: Participation | None) -> Explanation:
+def explanationOf(status: Status, memory: Memory, parts: Parts | None) -> Explanation:
     """
     Return the state of a virtual host with what the election says about the other hosts.
 
-    @param run: Its present run; C{None} if it takes no part in its group.
+    @param parts: Those of its present run; C{None} if it takes no part in its group.
     """
     comparisons: dict[str, Comparison] = {}
-    if run is not None:
-        standing = run.standing
+    if parts is not None:
+        standing = parts.standing
         for peer in memory.peers.all:
             said = Peer(peer.timing, peer.source, peer.demotion)
             comparisons[textOf(peer.source)] = compare(standing, said)
     return Explanation(status, comparisons)
 
 
-def _master(memory: Memory, run: Participation) -> str:
+def _master(memory: Memory, parts: Parts) -> str:
     """
     The address of the master that a backup hears, or an empty string.
     """
     peers = memory.peers.all
-    if run.masterDown.deadline is not None and peers:
+    if parts.masterDown.deadline is not None and peers:
         return textOf(peers[-1].source)
-    master: str = run.draining.master
+    master: str = parts.draining.master
     return master
 
 
@@ -126,10 +126,10 @@ def _peer(peer: KnownPeer, forms: Sequence[str], now: float) -> PeerStatus:
 
 
 def _addresses(
-    configuration: VirtualHostConfiguration, run: Participation | None, now: float
+    configuration: VirtualHostConfiguration, parts: Parts | None, now: float
 ) -> list[AddressStatus]:
     addresses = configuration.addresses
-    if run is None or (leases := run.mastership.leases) is None:
+    if parts is None or (leases := parts.mastership.leases) is None:
         return [AddressStatus(str(address)) for address in addresses]
     left = max(0.0, leases.end - now)
     held = [leases.holds(address) for address in addresses]
@@ -139,8 +139,8 @@ def _addresses(
     ]
 
 
-def _holds(run: Participation, now: float) -> list[HoldStatus]:
-    holds = run.holds
+def _holds(parts: Parts, now: float) -> list[HoldStatus]:
+    holds = parts.holds
     return [
         HoldStatus(one, _until(holds.endOf(one), now), holds.details[one], holds.actors.get(one))
         for one in holds

@@ -9,7 +9,7 @@ from zope.interface import Interface, implementer
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import ISetMember
-from txcarp.membership.participation import Participation
+from txcarp.membership.parts import Parts
 from txcarp.membership.timers import cancel
 from txcarp.protocol import effects, events, together
 from txcarp.protocol.effects import Reason
@@ -81,13 +81,13 @@ class Member:
     A virtual host in its set.
 
     @ivar name: Its name for people.
-    @ivar run: The present run of the virtual host; C{None} if it takes no part in its group.
+    @ivar run: The parts of its present run; C{None} if it takes no part in its group.
     @ivar isJoining: See L{Side}.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self.name = ""
-        self.run: Participation | None = None
+        self.run: Parts | None = None
         self.isJoining = False
         self._clock = clock
         self._rank: Rank = (0, ())
@@ -120,7 +120,7 @@ class Member:
             self.demote("", 0)
             self.run.holds.release(HoldReason.SYNC)
 
-    def began(self, run: Participation) -> None:
+    def began(self, run: Parts) -> None:
         self.run = run
         self._masters.preference = None
         self._attach()
@@ -133,7 +133,7 @@ class Member:
 
     def _attach(self) -> None:
         if self.run is not None:
-            self.run.join(None if self._group is None else self)
+            self.run.candidate.together = None if self._group is None else self
 
     # The election.
 
@@ -238,7 +238,7 @@ class Member:
         run = self.run
         return run is not None and run.candidate.state is BACKUP and not run.isMasterSilent
 
-    def _lack(self, run: Participation) -> str:
+    def _lack(self, run: Parts) -> str:
         if run.candidate.isLeaving:
             return "it is stopping"
         for reason in run.holds:

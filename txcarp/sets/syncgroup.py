@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txcarp.configuration.model import SyncSettings
+from txcarp.findings import Finding
 from txcarp.membership.timers import cancel
 from txcarp.protocol import effects, events, together
 from txcarp.protocol.effects import Reason
@@ -225,7 +226,7 @@ class SyncGroup:
         }[member.witness]
         if member.run is not None:
             more = f"for {lasts:.0f} s so far; set {self.name}; heard on {others}. {words}"
-            member.run.sideSilent(more)
+            member.run.diagnostics.found(Finding.SIDE_SILENT, more=more)
 
     def _insist(self, member: Member, lasts: float) -> None:
         self._log.warn(
