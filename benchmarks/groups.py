@@ -9,8 +9,12 @@ advertises once a second; the hosts have an interface for each 250 groups.  The 
 host that has all addresses, the processor time (of txcarp and its guard, or of all processes), the
 memory that it does not share with others, and by how much its advertisements were later than a
 second after the last one.  Then that host loses its power: its cables pass nothing, and all of its
-processes are killed.  With C{--kill}, its daemon alone is killed.  The last column is the time
-until the other host has announced every address.
+processes are killed.  With C{--kill}, its daemon alone is killed, and with C{--stop} it gets
+SIGTERM.  The column I{all moved} is the time until the other host has announced every address.
+
+With C{--kill} and C{--stop} a client on a third host asks the addresses (250 of them at most) every
+20 ms whether they are there.  I{lost} is how many questions had no answer, of how many addresses,
+and I{silence} the longest time in which an address answered none.
 
 Everything happens in network namespaces of this process.
 """
@@ -37,17 +41,12 @@ import attrs
 from twisted.internet import task
 
 from benchmarks.contestants import KEEPALIVED, UCARP, Contestant, strike
+from benchmarks.crowds import COMMANDS, ON_ONE, Group, groupsOf, ownAddress
 from benchmarks.measuring import execute, expectPositive, say, until
-from tests.lab.daemons import Daemon, programPath
+from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from txcarp.testbed import Node, Testbed
-from txcarp.testbed.program import TXCARP, descendants
-
-#: The most groups on one interface.
-_ON_ONE = 250
-
-#: The number of the first group's address on its network; those before are the hosts'.
-_FIRST = 4
+from txcarp.testbed.program import descendants
 
 #: The most processes of ucarp.
 _MOST_UCARP = 100
@@ -55,13 +54,12 @@ _MOST_UCARP = 100
 #: Seconds in which all groups must find a master, and in which all must move.
 _SETTLING, _MOVING = 120.0, 60.0
 
+#: The number of the client's address on each network, seconds between its questions to one
+#: address, the most addresses that it asks, and seconds for which it asks before and afterwards.
+_CLIENT, _ASKING, _MOST_ASKED, _BEFORE, _AFTERWARDS = 3, 0.02, 250, 1.0, 2.0
+
 #: Seconds between two advertisements.
 _INTERVAL = 1.0
-
-_SCRIPT = """\
-#!/bin/sh
-exec ip address {verb} "$2/24" dev "$1"
-"""
 
 
 @attrs.frozen
@@ -75,6 +73,9 @@ class Outcome:
     @ivar p99: The lateness that 99 of 100 did not exceed.
     @ivar worst: The greatest one.
     @ivar moved: Seconds until all addresses were announced by the other host.
+    @ivar lost: The number of questions of the client without an answer.
+    @ivar losers: The number of addresses that did not answer one.
+    @ivar silence: The longest time in which an address did not answer, in seconds.
     """
 
     load: float
@@ -83,6 +84,9 @@ class Outcome:
     p99: float
     worst: float
     moved: float
+    lost: int = 0
+    losers: int = 0
+    silence: float = 0.0
 
 
 class Beats(Wire):
@@ -103,82 +107,6 @@ class Beats(Wire):
             self.times[port, frame[26:30], frame[start + 1]].append(arrival)
         else:
             super().messageReceived(message)
-
-
-@attrs.frozen
-class Group:
-    """
-    One group.
-
-    @ivar side: The number of its interface and its network.
-    @ivar vhid: Its number there.
-    """
-
-    side: int
-    vhid: int
-
-    @property
-    def address(self) -> str:
-        """
-        Its address.
-        """
-        return f"10.99.{self.side}.{self.vhid + _FIRST - 1}"
-
-
-def _groups(count: int) -> list[Group]:
-    return [Group(n // _ON_ONE, n % _ON_ONE + 1) for n in range(count)]
-
-
-def _own(name: str, side: int) -> str:
-    return f"10.99.{side}.{'ab'.index(name) + 1}"
-
-
-def _txcarp(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
-    password, file = home / "password", home / "txcarp.toml"
-    password.write_text("not a secret\n")
-    password.chmod(0o600)
-    text = [f'[daemon]\nfacility = "none"\n[defaults]\npassfile = "{password}"\n']
-    text.append(f"advskew = {'ab'.index(name) * 100}\n")
-    text += (
-        f'[group.g{one.side}-{one.vhid}]\ninterface = "eth{one.side}"\nvhid = {one.vhid}\n'
-        f'addresses = ["{one.address}/24"]\n'
-        for one in groups
-    )
-    file.write_text("".join(text))
-    return [[*TXCARP, f"--config={file}", f"--control={home}/control.sock"]]
-
-
-def _keepalived(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
-    file = home / "keepalived.conf"
-    file.write_text(
-        "".join(
-            f"vrrp_instance g{one.side}_{one.vhid} {{\n state BACKUP\n interface eth{one.side}\n"
-            f" virtual_router_id {one.vhid}\n priority {200 - 100 * 'ab'.index(name)}\n"
-            f" advert_int 1\n virtual_ipaddress {{\n  {one.address}/24\n }}\n}}\n"
-            for one in groups
-        )
-    )
-    words = [programPath("keepalived") or "keepalived", "-n", "-l", "-P", "-f", str(file)]
-    return [[*words, "-p", str(home / "pid"), "-r", str(home / "vrrp.pid")]]
-
-
-def _ucarp(name: str, groups: Sequence[Group], home: Path) -> list[list[str]]:
-    scripts = []
-    for letter, verb in (("u", "add"), ("d", "del")):
-        script = home / verb
-        script.write_text(_SCRIPT.format(verb=verb))
-        script.chmod(0o755)
-        scripts += [f"-{letter}", str(script)]
-    skew = str("ab".index(name) * 100)
-    return [
-        [programPath("ucarp") or "ucarp", "-i", f"eth{one.side}", "-s", _own(name, one.side)]
-        + ["-v", str(one.vhid), "-p", "not a secret", "-a", one.address, "-f", "none"]
-        + ["-k", skew, *scripts]
-        for one in groups
-    ]
-
-
-_COMMANDS = {"txcarp": _txcarp, "keepalived": _keepalived, "ucarp": _ucarp}
 
 
 def _pids(daemons: Sequence[Daemon]) -> list[int]:
@@ -209,16 +137,17 @@ async def measure(reactor: Any, program: str, options: argparse.Namespace, count
     """
     Measure one program with one number of groups.
     """
-    groups = _groups(count)
+    groups = groupsOf(count)
     sides = range(groups[-1].side + 1)
     hosts: dict[str, list[Daemon]] = {}
+    prober: Daemon | None = None
     with tempfile.TemporaryDirectory() as directory, Testbed.create() as testbed:
         switches = [testbed.lan, *(testbed.switch(f"lan{side}") for side in sides[1:])]
         nodes = {}
         for name in "ab":
-            nodes[name] = testbed.node(name, f"{_own(name, 0)}/24")
+            nodes[name] = testbed.node(name, f"{ownAddress(name, 0)}/24")
             for side in sides[1:]:
-                nodes[name].connect(switches[side], f"{_own(name, side)}/24")
+                nodes[name].connect(switches[side], f"{ownAddress(name, side)}/24")
         wires = [Beats(reactor, switch) for switch in switches]
         try:
             for name in "ab":
@@ -237,10 +166,16 @@ async def measure(reactor: Any, program: str, options: argparse.Namespace, count
             load = (_processorSeconds(pids) - used) / (time.monotonic() - began)
             memory = _memory(pids)
             late = _lateness(wires)
+            if options.kill or options.stop:
+                client = testbed.node("c", f"10.99.0.{_CLIENT}/24")
+                for side in sides[1:]:
+                    client.connect(switches[side], f"10.99.{side}.{_CLIENT}/24")
+                prober = await _asking(reactor, client, groups, directory)
+                await task.deferLater(reactor, _BEFORE)
             struck = time.monotonic()
-            if options.kill:
+            if options.kill or options.stop:
                 for daemon in hosts["a"]:
-                    daemon.signal(signal.SIGKILL)
+                    daemon.signal(signal.SIGKILL if options.kill else signal.SIGTERM)
             else:
                 for side in sides:
                     nodes["a"].cut(f"eth{side}")
@@ -249,9 +184,18 @@ async def measure(reactor: Any, program: str, options: argparse.Namespace, count
             has = partial(_hasAnnounced, wires, nodes["b"], addresses, struck)
             await until(reactor, has, f"{program} moves", *hosts["b"], within=_MOVING)
             moved = _lastAnnounced(wires, nodes["b"], addresses, struck) - struck
-            return Outcome(
+            outcome = Outcome(
                 load, memory, late[len(late) // 2], late[len(late) * 99 // 100], late[-1], moved
             )
+            if prober is not None:
+                await task.deferLater(reactor, _AFTERWARDS)
+                prober.signal(signal.SIGTERM)
+                await prober.exit
+                found = json.loads(prober.lines[-1][1])
+                say(f"the client: {prober.lines[-1][1]}")
+                names = "lost", "losers", "silence"
+                outcome = attrs.evolve(outcome, **{name: found[name] for name in names})
+            return outcome
         finally:
             for wire in wires:
                 wire.stop()
@@ -266,7 +210,7 @@ def _start(
     home = Path(directory, name)
     home.mkdir()
     started = []
-    for number, command in enumerate(_COMMANDS[program](name, groups, home)):
+    for number, command in enumerate(COMMANDS[program](name, groups, home)):
         daemon = Daemon(f"{name} {program} {number}", kept=50)
         state = home / str(number)
         state.mkdir()
@@ -274,6 +218,24 @@ def _start(
         reactor.addSystemEventTrigger("before", "shutdown", strike, daemon, signal.SIGKILL)
         started.append(daemon)
     return started
+
+
+async def _asking(
+    reactor: Any, node: Node, groups: Sequence[Group], directory: str
+) -> Daemon:
+    """
+    Start the client, and wait until all addresses have answered.
+    """
+    prober = Daemon("the client")
+    step = -(-len(groups) // _MOST_ASKED)
+    asked = [one.address for one in groups[::step]]
+    home = Path(directory, "client")
+    home.mkdir()
+    command = [sys.executable, "-P", "-m", "benchmarks.prober", str(_ASKING), *asked]
+    prober.start(reactor, node, command, home)
+    reactor.addSystemEventTrigger("before", "shutdown", strike, prober, signal.SIGKILL)
+    await until(reactor, lambda: prober.lines, "all addresses answer", prober)
+    return prober
 
 
 def _announced(wires: Sequence[Wire], node: Node, since: float) -> dict[str, float]:
@@ -302,7 +264,7 @@ def _lateness(wires: Sequence[Beats]) -> list[float]:
     """
     By how much each advertisement was later than an interval after the last one, sorted.
     """
-    first = {socket.inet_aton(_own("a", side)) for side in range(len(wires))}
+    first = {socket.inet_aton(ownAddress("a", side)) for side in range(len(wires))}
     return sorted(
         max(0.0, later - earlier - _INTERVAL)
         for wire in wires
@@ -343,7 +305,8 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0
     print(f"\n{'':12}{'groups':>7}{'processor':>11}{'memory':>11}", end="")
-    print(f"{'late: p50':>12}{'p99':>10}{'max':>10}{'all moved':>11}")
+    print(f"{'late: p50':>12}{'p99':>10}{'max':>10}{'all moved':>11}", end="")
+    print(f"{'lost':>13}{'silence':>12}" if options.kill or options.stop else "")
     for name, n, one in cells:
         print(_row(name, n, one))
     return 0
@@ -351,9 +314,10 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
 def _row(program: str, count: int, one: Outcome) -> str:
     late = "".join(f"{value * 1000:7.2f} ms" for value in (one.p50, one.p99, one.worst))
+    client = f"{one.lost:7.0f} of {one.losers:<3.0f}{one.silence * 1000:8.0f} ms"
     return (
         f"{program:12}{count:7}{one.load:11.1%}{one.memory / 2**20:7.1f} MiB  {late}"
-        f"{one.moved:9.2f} s"
+        f"{one.moved:9.2f} s{client if one.silence else ''}"
     )
 
 
@@ -366,19 +330,21 @@ def main(arguments: Sequence[str]) -> None:
         description="Measure what many groups cost, and how long it takes until all have moved.",
     )
     parser.add_argument("--groups", type=int, nargs="+", default=[1, 100, 250, 1000], metavar="N")
-    parser.add_argument("--only", default=",".join(_COMMANDS), metavar="NAMES", help="programs")
+    parser.add_argument("--only", default=",".join(COMMANDS), metavar="NAMES", help="programs")
     parser.add_argument("--runs", type=int, default=1, help="runs of each line (1)")
     parser.add_argument("--settle", type=float, default=10.0, help="seconds before (10)")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds that count (20)")
-    parser.add_argument("--kill", action="store_true", help="kill the daemon, not the host")
+    events = parser.add_mutually_exclusive_group()
+    events.add_argument("--kill", action="store_true", help="kill the daemon, not the host")
+    events.add_argument("--stop", action="store_true", help="stop the daemon in good order")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "runs")
-    if not all(0 < groups <= 4 * _ON_ONE for groups in options.groups):
-        parser.error(f"--groups: expected 1 to {4 * _ON_ONE}")
+    if not all(0 < groups <= 4 * ON_ONE for groups in options.groups):
+        parser.error(f"--groups: expected 1 to {4 * ON_ONE}")
     for name in options.only.split(","):
-        if name not in _COMMANDS:
-            parser.error(f"--only {name}: expected some of {','.join(_COMMANDS)}")
+        if name not in COMMANDS:
+            parser.error(f"--only {name}: expected some of {','.join(COMMANDS)}")
     execute("benchmarks.groups", lambda reactor: run(reactor, options))
 
 
