@@ -238,18 +238,45 @@ class PluginTests(SynchronousTestCase):
 
     def test_wrongFile(self) -> None:
         """
-        A mistake in the file leads to its lines, without a hint at the help, and exit status 1.
+        A mistake in the file leads to its lines, without a hint at the help, and exit status 78.
         """
         errors = io.StringIO()
         self.patch(sys, "stderr", errors)
         options = Options()
         path = self.file("vhdi = 5")
         ended = self.assertRaises(SystemExit, options.parseOptions, [f"--config={path}"])
-        self.assertEqual(ended.code, 1)
+        self.assertEqual(ended.code, 78)
         first, second, *_ = errors.getvalue().splitlines()
         self.assertEqual(first, "txcarp: nothing is started, because the file cannot be used")
         self.assertTrue(second.startswith(f"{path}:12: unknown key 'vhdi'"), second)
         self.assertNotIn("--help", errors.getvalue())
+
+    def test_unusable(self) -> None:
+        """
+        An interface that has no address yet is no mistake in the file: the exit status is 2, and
+        systemd tries again.  If there is a mistake, too, it does not.
+        """
+        path = self.file("[group.c]", 'interface = "gone0"', 'vhid = 3\naddresses = "10.9.9.9/24"')
+        secret = Path(path).with_suffix(".password").name
+        text = Path(path).read_text() + f'\npassfile = "{secret}"\n'
+        for more, status in (("", 2), ("vhdi = 5\n", 78)):
+            Path(path).write_text(text + more)
+            errors = io.StringIO()
+            self.patch(sys, "stderr", errors)
+            ended = self.assertRaises(SystemExit, Options().parseOptions, [f"--config={path}"])
+            self.assertEqual(ended.code, status, errors.getvalue())
+            self.assertIn("has no source", errors.getvalue())
+
+    def test_unreadable(self) -> None:
+        """
+        A path that leads to no file is a mistake.  A disk that fails may work again.
+        """
+        for path, status in (("/nonexistent/x", 78), ("/", 78), ("/proc/self/mem", 2)):
+            errors = io.StringIO()
+            self.patch(sys, "stderr", errors)
+            ended = self.assertRaises(SystemExit, Options().parseOptions, [f"--config={path}"])
+            self.assertEqual(ended.code, status, path)
+            self.assertIn(f"{path}: cannot be read", errors.getvalue())
 
     def test_syslog(self) -> None:
         """

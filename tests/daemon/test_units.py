@@ -15,6 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import txcarp
+from txcarp.configuration.options import WRONG_FILE
 from txcarp.configuration.places import CONTROL_SOCKET
 
 _ROOT = Path(txcarp.__file__).parent.parent
@@ -112,6 +113,8 @@ class UnitTests(SynchronousTestCase):
         # A dynamic user's /var/lib/txcarp is a link, so there can be no directory below it.
         self.assertEqual(template["Service"]["StateDirectory"], "txcarp-%i")
         self.assertEqual(one["Unit"]["StartLimitIntervalSec"], "0")
+        self.assertEqual(one["Service"]["Restart"], "on-failure")
+        self.assertEqual(one["Service"]["RestartPreventExitStatus"], str(WRONG_FILE))
         # For the guard, which must outlive the daemon with its scripts ('python -m tests.machines
         # deaths' measures that), and runs with real-time priority.
         self.assertEqual(one["Service"]["KillMode"], "process")

@@ -134,6 +134,32 @@ class ServiceTests(MachineTestCase):
         lines = [str(one["MESSAGE"]) for one in await machine.journal("txcarp")]
         self.assertTrue([one for one in lines if "900 is not a number" in one], lines)
 
+    async def test_wrongFile(self) -> None:
+        """
+        systemd does not start txcarp again and again with a wrong file.  Each mistake is in the
+        journal once.
+        """
+        machine = await self.master()
+        path = "/etc/txcarp/txcarp.toml"
+        await machine.run("sed", "-i", "s/vhid = 7/vhid = 700/", path)
+        failed = await machine.tried("systemctl", "restart", "txcarp")
+        self.assertNotEqual(failed.returncode, 0)
+        facts = ("ActiveState", "SubState", "NRestarts", "ExecMainStatus")
+        self.assertEqual(
+            await machine.properties("txcarp", *facts),
+            {
+                "ActiveState": "failed",
+                "SubState": "failed",  # and not "auto-restart"
+                "NRestarts": "0",
+                "ExecMainStatus": "78",
+            },
+        )
+        lines = [str(one["MESSAGE"]) for one in await machine.journal("txcarp")]
+        self.assertEqual(len([one for one in lines if "700 is not a number" in one]), 1, lines)
+        await machine.run("sed", "-i", "s/vhid = 700/vhid = 7/", path)
+        await machine.run("systemctl", "start", "txcarp")
+        await self.says(machine, "Master of web")
+
     async def test_dies(self) -> None:
         """
         However often txcarp is killed, systemd starts it again.

@@ -10,6 +10,7 @@ nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tomllib
@@ -40,6 +41,11 @@ from txcarp.state.store import defaultStateDirectory
 
 #: The most bytes that a file may have: some thousand groups.
 _LARGEST = 1 << 20
+
+#: Why a file cannot be read until somebody has corrected something.
+_UNREADABLE = frozenset(
+    (errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EPERM)
+)
 
 #: The name of a group: a word for commands, file names and log lines.
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
@@ -79,7 +85,8 @@ def readFile(
             data = file.read(_LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(name, "", (), f"cannot be read: {reason}") from None
+        mayPass = isinstance(error, OSError) and error.errno not in _UNREADABLE
+        raise FileError(name, "", (), f"cannot be read: {reason}", mayPass) from None
     if len(data) > _LARGEST:
         raise FileError(name, "", (), f"has more than {_LARGEST} bytes")
     listed = partial(sourceOn, listing=Listing())
@@ -193,10 +200,12 @@ class _Reading:
 
     # Problems.
 
-    def _problem(self, path: KeyPath, text: str, *, value: bool = False) -> None:
+    def _problem(
+        self, path: KeyPath, text: str, *, value: bool = False, mayPass: bool = False
+    ) -> None:
         positions = self._positions
         place = positions.ofValue(path) if value else positions.of(path)
-        self.problems.append(Problem(place, text))
+        self.problems.append(Problem(place, text, mayPass))
 
     def _unknown(
         self, path: KeyPath, table: Mapping[str, Any], known: Collection[str], where: str
@@ -403,6 +412,7 @@ class _Reading:
                     places["interface"],
                     f"[group.{name}] has no source, and the interface gives none: {reason}",
                     value=True,
+                    mayPass=True,  # the network may not be configured yet
                 )
 
     def _configured(

@@ -18,6 +18,10 @@ from txcarp.configuration.places import CONTROL_SOCKET, STATE_DIRECTORY
 #: The exit status of a wrong command line.
 WRONG_USAGE = 1
 
+#: The exit status of a wrong configuration file (sysexits(3), EX_CONFIG).  No failure of Python has
+#: it, so that systemd can tell it from those that another start may mend.
+WRONG_FILE = 78
+
 
 class CommandLineError(Exception):
     """
@@ -344,8 +348,8 @@ Watch a failover on this machine alone, or list the masters of a network:
 
 EXIT_STATUS = (
     "0 after an orderly end, 1 for a wrong command line, 2 if txcarp cannot run (missing "
-    "privileges, an impossible setting). Without --shutdown, txcarp ends by the signal that it "
-    "received."
+    "privileges, an impossible setting), 78 for a wrong configuration file. Without --shutdown, "
+    "txcarp ends by the signal that it received."
 )
 
 OPTIONS = tuple(option for options in GROUPS.values() for option in options)

@@ -32,10 +32,12 @@ class Problem:
 
     @ivar place: Where it is.
     @ivar text: What is wrong, and what is expected.
+    @ivar mayPass: Whether the same file may be good later, when something else has changed.
     """
 
     place: Place
     text: str
+    mayPass: bool = False
 
 
 class FileError(Exception):
@@ -45,17 +47,25 @@ class FileError(Exception):
     @ivar path: The path of the file.
     @ivar problems: Everything that is wrong with it, in the order of the lines; empty if the file
         cannot be read.
+    @ivar mayPass: Whether it may be good later, although nobody has corrected it.
     """
 
     def __init__(
-        self, path: str, text: str, problems: Iterable[Problem], reason: str = ""
+        self,
+        path: str,
+        text: str,
+        problems: Iterable[Problem],
+        reason: str = "",
+        mayPass: bool = False,
     ) -> None:
         """
         @param text: The contents of the file.
         @param reason: Why the file cannot be read.
+        @param mayPass: Whether that may pass.
         """
         self.path = path
         self.problems = sorted(set(problems))
+        self.mayPass = all(one.mayPass for one in self.problems) if self.problems else mayPass
         lines = text.split("\n")
         explained = "\n".join(self._explain(one, lines) for one in self.problems)
         super().__init__(f"{path}: {reason}" if reason else explained)

@@ -86,7 +86,7 @@ class CannotRun(Exception):
 
 class WrongFile(CommandLineError):
     """
-    The configuration file is wrong.  The exit status is 1.
+    The configuration file is wrong.  The exit status is 78.
     """
 
 
@@ -152,6 +152,7 @@ def fromFile(
     @param readFile: Reads a file by its path.
     @raise CommandLineError: If there are options of a virtual host, too.
     @raise WrongFile: If anything is wrong with the file.
+    @raise CannotRun: If the file cannot be used now, and may be usable later as it is.
     """
     values = {option.setting: text for option, text in given}
     wrong = [option.names for option, _ in given if option.setting not in _BESIDE_FILE]
@@ -163,7 +164,8 @@ def fromFile(
     try:
         file = readFile(os.path.abspath(values["configFile"]))
     except FileError as error:
-        raise WrongFile(f"nothing is started, because the file cannot be used\n{error}") from None
+        kind = CannotRun if error.mayPass else WrongFile
+        raise kind(f"nothing is started, because the file cannot be used\n{error}") from None
     for warning in file.warnings:
         _log.warn("{text}", text=warning)
     warnOfLeftOver(leftOver)

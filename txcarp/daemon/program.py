@@ -27,6 +27,7 @@ from twisted.python.components import Componentized
 
 from txcarp.configuration.options import (
     OPTIONS,
+    WRONG_FILE,
     WRONG_USAGE,
     CommandLineError,
     helpText,
@@ -93,7 +94,7 @@ class Options(usage.Options):
                 raise SystemExit(0)
             self.commandLine = read(options or ())
         except WrongFile as error:
-            _exit(error, WRONG_USAGE)  # the help would be no help
+            _exit(error, WRONG_FILE)  # the help would be no help
         except CommandLineError as error:
             if self.parent is None or self.command:
                 raise usage.UsageError(str(error)) from None
