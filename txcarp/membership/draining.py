@@ -444,10 +444,9 @@ class Draining:
         """
         The address of the host that is master now, as far as this backup knows.
         """
-        peers, changes, now = self._memory.peers.all, self._memory.changes, self._clock.seconds()
-        if not peers:
+        last, changes, now = self._memory.peers.latest, self._memory.changes, self._clock.seconds()
+        if last is None:
             return ""
-        last = peers[-1]
         peer = Peer(last.timing, last.source, last.demotion)
         longest = min(self._own.now(peer).patience(peer), _INTERVALS * peer.timing.interval)
         isFresh = now - last.heard < longest

@@ -1,5 +1,9 @@
 """
 The hosts of a group that were heard.
+
+In a group with addresses of both families, a host advertises in both, and its two sources are two
+entries here.  Which host is master is told by its IPv4 source for as long as that is heard, so that
+the answer does not change with each packet.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from txcarp.protocol.timing import Peer, Timing
 
 #: How many hosts are remembered.  One more replaces the host that has been silent for longest.
 MAXIMUM = 64
+
+#: The number of its intervals after which a host counts as silent.
+_SILENT = 3
 
 
 @attrs.define
@@ -62,10 +69,13 @@ class Peers:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, KnownPeer] = OrderedDict()
-        #: The master of the group, and another host of which the last advertisement was.
+        #: The master of the group, and the others of which the last advertisement in each family
+        #: was since its own, by the length of their addresses.
         self._master: bytes | None = None
-        self._claimant: bytes | None = None
+        self._claimants: dict[int, bytes] = {}
         self._hasLeft = False
+        #: The IPv4 source that was heard last.
+        self._ipv4: KnownPeer | None = None
 
     @property
     def all(self) -> list[KnownPeer]:
@@ -73,6 +83,24 @@ class Peers:
         Every known peer.  The peer that was heard last is the last.
         """
         return list(self._known.values())
+
+    @property
+    def latest(self) -> KnownPeer | None:
+        """
+        The peer that was heard last; C{None} if there is none.  While a source of IPv4 is heard,
+        no other one counts.
+        """
+        last = next(reversed(self._known.values()), None)
+        if last is not None and self._isSecond(last.source, last.heard):
+            return self._ipv4
+        return last
+
+    def _isSecond(self, source: bytes, now: float) -> bool:
+        """
+        Whether a source is one of IPv6 while one of IPv4 is heard.
+        """
+        first = self._ipv4
+        return first is not None and len(source) != len(first.source) and _isHeard(first, now)
 
     def left(self, source: bytes) -> None:
         """
@@ -86,7 +114,7 @@ class Peers:
         Remember an advertisement in place of earlier ones of the same peer.
 
         @param now: Seconds of the clock.
-        @return: A new master, if this is one: a host that advertises twice while the last master
+        @return: A new master, if this is one: a source that advertises twice while the last master
             does not.  Of two masters, none is new.
         """
         peer = heard.peer
@@ -102,12 +130,16 @@ class Peers:
             known.sealed, known.heard = heard.sealed, now
             known.number += 1
             self._known.move_to_end(source)
+        if len(source) == 4:
+            self._ipv4 = known
+        elif self._isSecond(source, now):
+            return None
         if source == self._master:
-            self._claimant = None
+            self._claimants.clear()
             self._hasLeft = False
             return None
-        isNew = source == self._claimant
-        self._claimant = source
+        isNew = source == self._claimants.get(len(source))
+        self._claimants[len(source)] = source
         return self._succession(peer, now) if isNew else None
 
     def _succession(self, peer: Peer, now: float) -> Succession:
@@ -118,9 +150,10 @@ class Peers:
             reason = "bow-out"
         elif last is not None and peer.timing < last.timing:
             reason = "timing"
-        elif last is not None and now - last.heard > 3 * last.timing.interval:
+        elif last is not None and not _isHeard(last, now):
             reason = "silence"
-        self._claimant, self._hasLeft = None, False
+        self._claimants.clear()
+        self._hasLeft = False
         return Succession(peer.source, previous, reason)
 
     def last(self, source: bytes) -> KnownPeer | None:
@@ -152,3 +185,7 @@ class Peers:
         Whether the last advertisement of any peer had a better timing.
         """
         return any(peer.timing < timing for peer in self._known.values())
+
+
+def _isHeard(peer: KnownPeer, now: float) -> bool:
+    return now - peer.heard <= _SILENT * peer.timing.interval

@@ -113,9 +113,9 @@ def _master(memory: Memory, parts: Parts) -> str:
     """
     The address of the master that a backup hears, or an empty string.
     """
-    peers = memory.peers.all
-    if parts.masterDown.deadline is not None and peers:
-        return textOf(peers[-1].source)
+    latest = memory.peers.latest
+    if parts.masterDown.deadline is not None and latest is not None:
+        return textOf(latest.source)
     master: str = parts.draining.master
     return master
 
