@@ -53,7 +53,7 @@ class CommandLineTests(ConversionTestCase):
         [draft] = self.conversion.drafts
         self.assertEqual(draft.password, SECRET.encode())
         self.assertEqual(self.remarks().keys(), {3})
-        self.assertSaid(3, "-B, --daemonize is not of a group")
+        self.assertSaid(3, "-B, --daemonize belongs to the process")
 
     def test_unit(self) -> None:
         """

@@ -243,10 +243,10 @@ class FailureTests(StepTestCase):
         stage = self.master(FIRST, hold=True)
         self.yields()
         self.assertEqual(self.took()[-1], ("script", "/first", "-u"))
-        self.assertIn("It waits for its step first, which is being acquired for", self.explained())
+        self.assertIn("step first, which is still being acquired after", self.explained())
         stage.scripts.end()
         self.assertEqual(self.took(), [("script", "/first", "-d")])
-        self.assertIn("which is being released for 0.0 s, of 33 s at most", self.explained())
+        self.assertIn("still being released after 0.0 s, and may take 33 s", self.explained())
 
     def explained(self) -> str:
         """

@@ -580,7 +580,7 @@ class DamageTests(MemoryTestCase):
         A file of another program, or of a later version, is refused by all groups.
         """
         for text, words in (
-            ("", "JSONDecodeError"),
+            ("", "not in the form of a state file, or damaged (JSONDecodeError"),
             ("{}", "KeyError"),
             ("[1]", "TypeError"),
             ('{"version": 3}\n', "version is 3"),

@@ -182,7 +182,8 @@ def _option(draft: Draft, option: Option, text: str, conversion: Conversion) -> 
         several = [] if key == "source" and ":" not in text else settings.get(key, [])
         settings[key] = [*several, text]
     elif setting in _PROCESS:
-        conversion.remark(place, f"{option.names} is not of a group: {_PROCESS[setting]}")
+        belongs = f"{option.names} belongs to the process, not to a group"
+        conversion.remark(place, f"{belongs}: {_PROCESS[setting]}")
     elif setting == "addresses":
         settings.setdefault("addresses", []).append(text)
     elif setting == "guard":

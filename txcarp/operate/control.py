@@ -406,7 +406,7 @@ class Control:
         actor = request.actor
         if actor is not None and actor.mayAct:
             return actor
-        who = "Who asks here" if actor is None else f"The user with uid {actor.uid}"
+        who = "Whoever asks here" if actor is None else f"The user with uid {actor.uid}"
         raise _Refused(
             403,
             "not-permitted",

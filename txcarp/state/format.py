@@ -204,7 +204,9 @@ def _finite(value: Any) -> float:
 
 
 def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, BadState) else f"{type(error).__name__}: {error}"
+    if isinstance(error, BadState):
+        return str(error)
+    return f"not in the form of a state file, or damaged ({type(error).__name__}: {error})"
 
 
 def splitGroups(

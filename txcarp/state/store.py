@@ -384,5 +384,5 @@ class StateStore:
                 "again; if this process ends before they are written, old advertisements may be "
                 "taken for new ones after its next start",
                 path=self._file.path,
-                error=error,
+                error=error.strerror or error,
             )

@@ -186,11 +186,11 @@ class StepStatus:
         """
         Return the state as a phrase.
         """
-        limit = "" if self.limit is None else f", of {self.limit:g} s at most"
+        limit = "" if self.limit is None else f", and may take {self.limit:g} s"
         if self.state is StepState.ACQUIRING:
-            return f"being acquired for {self.since:.1f} s{limit}"
+            return f"still being acquired after {self.since:.1f} s{limit}"
         if self.state is StepState.RELEASING:
-            return f"being released for {self.since:.1f} s{limit}"
+            return f"still being released after {self.since:.1f} s{limit}"
         return f"failed: {self.text}" if self.state is StepState.FAILED else self.state.value
 
 
