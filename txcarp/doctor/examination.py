@@ -75,5 +75,5 @@ def untestedIn(facts: Facts) -> Iterator[str]:
         yield (
             f"the paths to the other hosts of {', '.join(alone)}: no doctor has answered there. "
             "Run 'txcarp doctor --wait 60' here, and the same on the other host meanwhile. If they "
-            "do not find each other, give each one --other with the address of the other host"
+            "do not find each other, give one of them --other with the address of the other host"
         )
