@@ -113,7 +113,7 @@ class SentryTests(SynchronousTestCase):
         self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
         self.assertEqual(
             self.lines,
-            ["txcarp has died: the addresses of vhid 0 were removed, bowed out"],
+            ["txcarp has died: the addresses of vhid 0 were removed, and a bow-out was sent"],
         )
         self.sentry.died()
         self.assertEqual(len(self.hands.done), 2)
@@ -129,7 +129,7 @@ class SentryTests(SynchronousTestCase):
         self.sentry.died()
         self.assertEqual(self.hands.done, [("remove", ONE, TWO), ("send", PARCEL)])
         self.assertIn("could not be removed (Device or resource busy)", self.lines[0])
-        self.assertIn("bowed out", self.lines[1])
+        self.assertIn("a bow-out was sent", self.lines[1])
 
     def test_unsent(self) -> None:
         """
@@ -138,7 +138,7 @@ class SentryTests(SynchronousTestCase):
         self.will()
         self.hands.unwilling = "Network is down"
         self.sentry.died()
-        self.assertIn("were removed; the bow-out: Network is down", self.lines[0])
+        self.assertIn("were removed, and no bow-out could be sent: Network is down", self.lines[0])
 
     def test_hangs(self) -> None:
         """
@@ -156,7 +156,8 @@ class SentryTests(SynchronousTestCase):
         self.assertEqual(marks, [7])
         self.assertEqual(self.hands.done, [("remove", ONE), ("send", PARCEL)])
         self.assertEqual(
-            self.lines, ["txcarp hangs: the addresses of vhid 5 were removed, bowed out"]
+            self.lines,
+            ["txcarp hangs: the addresses of vhid 5 were removed, and a bow-out was sent"],
         )
         self.assertEqual((self.told, self.sentry.acted), ([1], 1))
         self.sentry.died()

@@ -247,7 +247,8 @@ def _twice(subject: Subject) -> Iterator[Complaint]:
                 Ailment.ADDRESS_TWICE,
                 b"",
                 f"{textOf(address)} is on two hosts: {who} answer for it",
-                "there are two masters, or a host that is not master has kept the address",
+                "there are two masters, a host that is not master has kept the address, or another "
+                "machine was given it",
                 "txcarp doctor    # on each host: it finds a leftover address",
                 f"ip address show to {textOf(address)}    # on each host",
             )

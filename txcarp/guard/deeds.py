@@ -90,8 +90,8 @@ class Deeds:
         number, when = self.read()
         if number:
             self._log.info(
-                "Guards on this host have acted for {number} groups so far, because txcarp had "
+                "Guards on this host have acted for {number} so far, because txcarp had "
                 "died or hung; the last time was {when}",
-                number=number,
+                number="1 group" if number == 1 else f"{number} groups",
                 when=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when)),
             )

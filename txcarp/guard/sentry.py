@@ -362,7 +362,8 @@ class Sentry:
                 what = "were removed; the bow-out is too old to be sent"
             else:
                 refused = self._hands.send(will.parcels)
-                what = "were removed" + (f"; the bow-out: {refused}" if refused else ", bowed out")
+                what = "were removed, and "
+                what += f"no bow-out could be sent: {refused}" if refused else "a bow-out was sent"
             said.append(f"{why}: the addresses of {will.name} {what}")
         for line in said:
             self._report(line)
