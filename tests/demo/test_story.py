@@ -401,7 +401,7 @@ class OutcomeTests(SynchronousTestCase):
         """
         text = self.rows(pause=0.003)
         self.assertRegex(text, r"power cut +3\.197 s +2\.701 s +about 3 s")
-        self.assertRegex(text, r"planned stop +4\.1 ms +64 ms +about 3 s")
+        self.assertRegex(text, r"planned stop +4\.1 ms +64 ms +about 2 s")
         self.assertRegex(text, r"failing check +1\.2 ms +12 ms +no checks")
         self.assertIn("not measured here", text)
 

@@ -50,7 +50,7 @@ ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 #: Seconds until a daemon is started again that somebody has killed.
 _REST = 10.0
 
-_REMOVED = "All networks, daemons and files have been removed. Next: txcarp --help"
+_REMOVED = "All networks, daemons and files have been removed. Next: txcarp init --help"
 
 #: Seconds that killed processes may take to end.
 _GONE = 5.0
