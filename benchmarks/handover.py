@@ -1,5 +1,5 @@
 """
-The time without a master when a host crashes, and when it is stopped.
+The time without a master when a host crashes, is stopped, or is replaced by a preferred one.
 
     python -m benchmarks.handover --runs 10
 
@@ -9,7 +9,8 @@ time on the wire from the last advertisement of the old master to the first of t
 the longest time in which the client got no answer.
 
 A crash is a killed process on a host whose cable passes nothing in both directions, while its
-carrier stays.  A planned stop is SIGTERM with C{-z}.
+carrier stays.  A planned stop is SIGTERM with C{-z}.  A preemption is the start of a preferred
+host with C{-P}, which takes over from a master that lives.
 
 Everything happens in network namespaces of this process.
 """
@@ -48,6 +49,11 @@ _SETTLING, _AFTERWARDS = 1.5, 0.5
 
 _PROGRAMS = (SCRIPTED, UCARP)
 
+_CRASH, _STOP, _PREEMPTION = _EVENTS = ("crash", "planned stop", "preemption")
+
+#: The options of a master that is preempted.
+_WORSE = ("-k", "100")
+
 
 @attrs.frozen
 class Handover:
@@ -65,22 +71,27 @@ class Handover:
     resolution: float
 
 
-async def measure(reactor: Any, master: Contestant, backup: Contestant, crash: bool) -> Handover:
+async def measure(reactor: Any, master: Contestant, backup: Contestant, event: str) -> Handover:
     """
     Measure one hand-over.
 
-    @param crash: Whether the master crashes, and is not stopped.
+    @param event: What happens; one of C{_EVENTS}.
     """
     async with staged(reactor) as stage:
         wire = stage.listen()
-        daemons = await stage.pair(master, backup)
+        isPreempted = event == _PREEMPTION
+        daemons = [await stage.settle("a", master, "MASTER", *_WORSE[: 2 * isPreempted])]
+        if not isPreempted:
+            daemons.append(await stage.settle("b", backup, "BACKUP"))
         with pinging(stage, _PROBE) as pinger:
             pinger.start()
             # The hand-over may come at any moment between two advertisements.
             await task.deferLater(reactor, _SETTLING + random.random())
             await until(reactor, lambda: pinger.received, "the client gets answers")
             struck = time.monotonic()
-            if crash:
+            if isPreempted:
+                daemons.append(stage.start("b", backup, "-P"))
+            elif event == _CRASH:
                 stage.crash("a")
             else:
                 daemons[0].signal(signal.SIGTERM)
@@ -129,8 +140,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
     @return: The exit status.
     """
     rows, resolution = [], 0.0
-    for crash in (True, False):
-        event = "crash" if crash else "planned stop"
+    for event in _EVENTS:
         for master in _PROGRAMS:
             for backup in _PROGRAMS:
                 name = f"{master.name}, {backup.name}"
@@ -138,7 +148,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
                     continue
                 handovers = []
                 for _ in range(options.runs):
-                    handover = await measure(reactor, master, backup, crash)
+                    handover = await measure(reactor, master, backup, event)
                     handovers.append(handover)
                     say(
                         f"{name:18}{event:14}{handover.advertised:9.3f} silence "
@@ -161,7 +171,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.handover",
-        description="Measure the time without a master when a host crashes or is stopped.",
+        description="Measure how long a client gets no answer when the master changes.",
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each line (3)")
     parser.add_argument("--only", metavar="WORDS", help='lines that contain this, as "crash"')
