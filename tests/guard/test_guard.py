@@ -204,6 +204,22 @@ class RealTests(TestCase):
         self.will.beat(0.01, 0.05, 1.0, ())
         await self.until(lambda: self.will.isDeposed)
 
+    async def test_noMemoryFile(self) -> None:
+        """
+        Where no file in memory may be made, a temporary file is shared.
+        """
+
+        def forbidden(name: str, flags: int) -> int:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        self.guard.stop()
+        self.patch(os, "memfd_create", forbidden)
+        self.guard.start()
+        will = self.guard.will("vhid 8", lambda: None)
+        will.begin(Bequest())
+        will.beat(0.01, 0.05, 0.1, ())
+        await self.until(lambda: will.isDeposed)
+
     async def test_killed(self) -> None:
         """
         A guard that ends is replaced, and the next one knows the wills.  That is logged, and told.

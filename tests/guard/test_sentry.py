@@ -4,6 +4,7 @@ Tests for L{txcarp.guard.sentry}.
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import socket
@@ -420,6 +421,21 @@ class HandsTests(SynchronousTestCase):
             rehearse(Noted(-1, -1, os.dup(sock.fileno()), -1))
         self.assertEqual(done[0], {})
         self.assertEqual([bool(each) for each in done[1:]], [True] * 4, done)
+
+    def test_noProc(self) -> None:
+        """
+        Without C{/proc}, scripts have the place of this process with the killer of the kernel.
+        """
+
+        def missing(path: str, *more: object) -> object:
+            raise FileNotFoundError(2, "No such file or directory", path)
+
+        self.patch(builtins, "open", missing)
+        hands = Hands(-1, -1, -1, -1)
+        pid = hands.run(("/bin/true", ["true"], {}, None))
+        while (good := hands.ended(pid)) is None:
+            pass
+        self.assertTrue(good)
 
     def test_run(self) -> None:
         """

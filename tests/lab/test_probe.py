@@ -123,6 +123,7 @@ class ProbeTests(LabTestCase):
                 self.concurrently(self.isCutOff()),
                 self.concurrently(self.isKilled()),
                 self.concurrently(self.isStaggered()),
+                self.concurrently(self.isProxied()),
             ],
             consumeErrors=True,
         )
@@ -153,6 +154,25 @@ class ProbeTests(LabTestCase):
         await self.ready(second)
         first.signalAll(signal.SIGKILL)
         await self.becomes(second, "MASTER")
+        self.assertTrue(second.said("no advertisement within the dead time"))
+
+    async def isProxied(self) -> None:
+        """
+        A router that answers ARP for all hosts goes on answering for a dead one.  Its backup takes
+        over no sooner than without a probe, and no later.
+        """
+        switch = self.testbed.switch("proxied")
+        a, b = self.member(1, switch), self.member(2, switch)
+        router = self.testbed.node("router", "10.99.0.253/24", switch=switch)
+        router.forward()
+        first = await self.master(a)
+        second = b.txcarp(*PROBE, "-k", "100")
+        await self.ready(second)
+        router.sysctl("net/ipv4/conf/eth0/proxy_arp_pvlan", "1")
+        router.sysctl("net/ipv4/neigh/eth0/proxy_delay", "0")
+        off = await self.powerOff(a, first)
+        taken = await self.becomes(second, "MASTER")
+        self.assertGreater(taken - off, 2.0)
         self.assertTrue(second.said("no advertisement within the dead time"))
 
     async def isStaggered(self) -> None:

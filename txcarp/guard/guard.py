@@ -11,6 +11,7 @@ import mmap
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -253,7 +254,7 @@ class Guard:
         @raise OSError: If the kernel refuses what needs no privilege.
         """
         if self._memory < 0:
-            self._memory = os.memfd_create("txcarp-guard", os.MFD_CLOEXEC)
+            self._memory = _sharedMemory()
             os.truncate(self._memory, 4 * MOST_WILLS)
             self.marks = memoryview(mmap.mmap(self._memory, 4 * MOST_WILLS)).cast("I")
             self._deeds.open()
@@ -513,3 +514,17 @@ def _open(family: int, kind: int, protocol: int) -> socket.socket | None:
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
     return sock
+
+
+def _sharedMemory() -> int:
+    """
+    Return the descriptor of an empty file in memory, or of one without a name where a filter of
+    system calls, say, forbids the former.
+
+    @raise OSError: If no file can be made.
+    """
+    try:
+        return os.memfd_create("txcarp-guard", os.MFD_CLOEXEC)
+    except OSError:
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())

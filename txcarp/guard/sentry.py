@@ -390,8 +390,11 @@ class Hands:
         self._netlink.settimeout(1.0)
         self._netlink.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, 1 << 18)
         #: What scripts have in place of the priority of this process.
-        with open("/proc/self/oom_score_adj", "rb") as file:
-            self.scriptScore = file.read()
+        try:
+            with open("/proc/self/oom_score_adj", "rb") as file:
+                self.scriptScore = file.read()
+        except OSError:
+            self.scriptScore = b"0"  # there is no /proc, so that nothing is changed
 
     def remove(
         self, addresses: Sequence[Address]
