@@ -92,7 +92,7 @@ class GuardedStage(Stage):
         while self.clock.rightNow < end:
             wait = self.sentry.timeout()
             self.clock.rightNow = min(end, self.clock.rightNow + (wait or seconds))
-            self.sentry.look()
+            self.sentry.look(self.clock.seconds())
 
     def goOn(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests for L{txcarp.guard.sentry}.
 from __future__ import annotations
 
 import builtins
+import marshal
 import os
 import signal
 import socket
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from txcarp.guard import sentry
 from txcarp.guard.sentry import RECORD, Hands, Sentry, rehearse, remember, say
 
 ONE, TWO = (3, b"\x0a\x00\x00\x01", 24), (3, b"\x0a\x00\x00\x02", 24)
@@ -103,7 +106,7 @@ class SentryTests(SynchronousTestCase):
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.sentry.look()
+        self.sentry.look(self.clock.seconds())
 
     def test_dead(self) -> None:
         """
@@ -245,11 +248,49 @@ class SentryTests(SynchronousTestCase):
         self.advance(1.25)
         self.clock.advance(1.0)
         self.sentry.late(1.0)
-        self.sentry.look()
+        self.sentry.look(self.clock.seconds())
         self.advance(0.125)
         self.assertEqual(self.hands.done, [])
         self.advance(0.125)
         self.assertEqual(len(self.hands.done), 2)
+
+    def test_pausedBefore(self) -> None:
+        """
+        A daemon whose next sign of life became due in the pause gets its whole grace, and no more.
+        """
+        self.will()
+        self.clock.advance(1.75)
+        self.sentry.late(1.25)
+        self.sentry.look(self.clock.seconds())
+        self.advance(0.4375)
+        self.assertEqual(self.hands.done, [])
+        self.advance(0.0625)
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_pausedAlone(self) -> None:
+        """
+        If this process alone was paused, the daemon has lived meanwhile.  That it hangs afterwards
+        is found as soon as ever.
+        """
+        self.will()
+        self.clock.advance(10.0)
+        self.beat()
+        self.sentry.late(9.75)
+        self.advance(1.4375)
+        self.assertEqual(self.hands.done, [])
+        self.advance(0.0625)
+        self.assertEqual(len(self.hands.done), 2)
+
+    def test_pausedInLook(self) -> None:
+        """
+        A pause of the machine between the end of a wait and the look does not count against the
+        daemon.
+        """
+        self.will()
+        woke = self.clock.seconds()
+        self.clock.advance(5.0)
+        self.sentry.look(woke)
+        self.assertEqual(self.hands.done, [])
 
     def test_hardlyLate(self) -> None:
         """
@@ -258,7 +299,7 @@ class SentryTests(SynchronousTestCase):
         self.will()
         self.clock.advance(1.51)
         self.sentry.late(0.01)
-        self.sentry.look()
+        self.sentry.look(self.clock.seconds())
         self.assertEqual(len(self.hands.done), 2)
 
     def test_waits(self) -> None:
@@ -363,6 +404,117 @@ class SentryTests(SynchronousTestCase):
         self.assertEqual(self.hands.done[1:], [("remove", ONE), ("send", PARCEL)])
         self.advance(3.0)
         self.assertEqual(self.hands.done[3:], [("kill", signal.SIGTERM)])
+
+
+class WatchTests(SynchronousTestCase):
+    """
+    Tests for L{watch}, with a clock and a poll that the tests turn.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.hands = FakeHands()
+        self.script: list[tuple[float, tuple[Any, ...] | None, float]] = []
+        kind = socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+        self.daemon, self.guarded = socket.socketpair(*kind)
+        self.addCleanup(self.daemon.close)
+        self.addCleanup(self.guarded.close)
+        hands: Any = self.hands
+        self.marks = memoryview(bytearray(64)).cast("I")
+        self.sentry = Sentry(
+            hands, self.marks, lambda line: None, self.clock.seconds, self.clock.seconds
+        )
+        fakes = {
+            "select": SimpleNamespace(poll=lambda: self, POLLIN=1),
+            "time": SimpleNamespace(monotonic=self.clock.seconds, time=self.clock.seconds),
+        }
+        for name, fake in fakes.items():
+            self.patch(sentry, name, fake)
+
+    def register(self, sock: object, events: int) -> None:
+        """
+        See L{select.poll}.
+        """
+
+    modify = register
+
+    def poll(self, timeout: float | None) -> None:
+        """
+        Do the next thing: a message arrives some seconds after the wait has begun, and this
+        process runs again some seconds after the wait should have ended.
+        """
+        if not self.script:
+            self.daemon.send(marshal.dumps(("dismissed", 0)))
+            return
+        after, message, pause = self.script.pop(0)
+        self.clock.advance(after)
+        if message is not None:
+            self.daemon.send(marshal.dumps(message))
+        if timeout is not None:
+            self.clock.advance(max(0.0, timeout / 1000 - after) + pause)
+
+    def watch(self, *script: tuple[float, tuple[Any, ...] | None, float]) -> list[float]:
+        """
+        Watch a daemon with a will that has just sent a beat, as in L{SentryTests.will}.
+
+        @return: The time at which the daemon was deposed, if it was.
+        """
+        deposed: list[float] = []
+        remove = self.hands.remove
+
+        def removed(addresses: list[Any]) -> dict[Any, str]:
+            deposed.append(self.clock.seconds())
+            return remove(addresses)
+
+        self.patch(self.hands, "remove", removed)
+        self.sentry.received(("will", 0, 7, "vhid 0", (ONE,), None, None))
+        self.sentry.received(self.beat(0.0))
+        self.script += script
+        sentry.watch(self.sentry, self.guarded)  # type: ignore[arg-type]
+        return deposed
+
+    def beat(self, now: float) -> tuple[Any, ...]:
+        """
+        A beat: the next one is due after a second, and missed after 1.5.
+        """
+        return "beat", 0, now + 1.5, 0.5, now + 3.0, (PARCEL,)
+
+    def test_pause(self) -> None:
+        """
+        The beats that a daemon sent before a pause of the machine are read before the pause is
+        judged: the daemon gets its grace when it has passed.
+        """
+        nap = (0.0, None, 0.0)
+        deposed = self.watch(nap, (0.125, self.beat(0.375), 8.0), *[nap] * 8)
+        # The pause ended at 8.5.
+        self.assertEqual(deposed, [9.0])
+
+    def test_lives(self) -> None:
+        """
+        A daemon that goes on after a pause is not deposed, and has no more time afterwards than
+        before.
+        """
+        nap = (0.0, None, 0.0)
+        beats = (0.125, self.beat(0.375), 8.0), (0.125, self.beat(8.625), 0.0)
+        self.assertEqual(self.watch(nap, *beats, *[nap] * 4), [])
+        self.setUp()
+        self.assertEqual(self.watch(nap, *beats, *[nap] * 8), [10.125])
+
+    def test_pauseAwake(self) -> None:
+        """
+        A pause while messages are handled counts, too.
+        """
+        received = self.sentry.received
+
+        def slow(message: tuple[Any, ...]) -> None:
+            received(message)
+            if message[0] == "alive":
+                self.clock.advance(8.0)
+
+        nap = (0.0, None, 0.0)
+        self.patch(self.sentry, "received", slow)
+        alive = (0.125, ("alive", 0, 1.5, 0.5), 0.0)
+        self.assertEqual(self.watch(nap, alive, *[nap] * 8), [9.0])
 
 
 class HandsTests(SynchronousTestCase):

@@ -250,17 +250,26 @@ class Sentry:
     def late(self, seconds: float) -> None:
         """
         Handle that this process woke up late: the daemon probably did, too.
+
+        A daemon of which a sign of life was late already gets that time.  One of which it became
+        due in the pause gets its whole grace from now.  One of which it is not due yet gets
+        nothing: it has lived since, or has time enough.
+
+        @param seconds: How late; less than L{_PUNCTUAL} does not count.
         """
         if seconds > _PUNCTUAL:
+            now = self._clock()
             for will in self.wills.values():
-                will.due += seconds
+                will.due = min(will.due + seconds, max(will.due, now + will.grace))
             self._recount()
 
-    def look(self) -> None:
+    def look(self, now: float) -> None:
         """
         Act for the groups of a daemon that hangs, and look after running scripts.
+
+        @param now: When this process woke up, in seconds of the clock.  A later pause is noticed
+            the next time, and must not count before.
         """
-        now = self._clock()
         if self._next <= now:
             due = {slot: will for slot, will in self.wills.items() if will.due <= now}
             for slot, will in due.items():
@@ -573,13 +582,14 @@ def watch(sentry: Sentry, daemon: _socket.socket) -> None:
     poller = select.poll()
     poller.register(daemon, select.POLLIN)
     isAlive = True
+    woke = time.monotonic()
     while isAlive or sentry.isBusy:
         timeout = sentry.timeout()
         if isAlive:
             poller.modify(daemon, select.POLLIN if timeout is None else 0)
-        before = time.monotonic()
         poller.poll(None if timeout is None else timeout * 1000)
-        late = 0.0 if timeout is None else time.monotonic() - before - timeout
+        before, woke = woke, time.monotonic()
+        late = 0.0 if timeout is None else woke - before - timeout
         while isAlive:
             try:
                 data = daemon.recv(LARGEST)
@@ -597,7 +607,7 @@ def watch(sentry: Sentry, daemon: _socket.socket) -> None:
                 sentry.died()
         # After the messages, because the daemon sent some of them before a pause of the machine.
         sentry.late(late)
-        sentry.look()
+        sentry.look(woke)
 
 
 def remember(record: int, number: int, when: float) -> None:
