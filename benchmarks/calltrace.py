@@ -3,6 +3,7 @@ Counts the function calls that one advertisement takes, and measures the time::
 
     python -m benchmarks.calltrace
     python -m benchmarks.calltrace --list
+    python -m benchmarks.calltrace --json
     python -m benchmarks.calltrace --against ../an-older-checkout
 
 A L{CARPService} with its real clock, real sockets and the real reactor takes part in a group
@@ -23,10 +24,11 @@ ready descriptor, or C{datagramReceived} if the descriptor is a port of Twisted,
 that turn of the reactor.  A I{change of file} is a call of a function in another file than that
 of the call before.
 
-B{What is timed}: C{doRead} of the IPv4 socket with a batch of waiting packets, divided by their
-number (the receive path, the system call included), and in the same run C{packetReceived} of
-the receiver alone, where there is one.  Each run is a process of its own; with C{--against} the
-processes of the two checkouts take turns, so that a slow moment of the machine hits both.
+B{What is timed}: C{doRead} of the socket with a batch of waiting packets, divided by their number:
+the receive path, the system call included.  The time is that of this thread on a processor, so
+other processes count only by what they do to the caches, which the least of all batches hardly
+shows.  I{Reading alone} is C{recvfrom} in a loop.  Each run is a process of its own; with
+C{--against} the processes of the two checkouts take turns.
 
 It needs the right to make network namespaces (root, or user namespaces).  It is one file, long
 as it is, because it runs by its path with the package of another checkout.
@@ -45,7 +47,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
@@ -56,11 +57,17 @@ _ROOT = Path(__file__).resolve().parent.parent
 #: The ends of the veth pair: the host that is measured, and its peer.
 _INTERFACE, _FAR_END = "eth0", "far0"
 
-#: What the Ethernet frames of the peer begin with: the group of CARP in IPv4, some card, IPv4.
-_FRAME = bytes.fromhex("01005e000012" "020000000001" "0800")
+#: What the Ethernet frames of the peer begin with: the group of CARP, some card, the family.
+_FRAMES = {
+    4: bytes.fromhex("01005e000012" "020000000001" "0800"),
+    6: bytes.fromhex("333300000012" "020000000001" "86dd"),
+}
 
 #: Packets that are put in front of the socket at once.  Its buffer has room for about 100.
 _BATCH = 50
+
+#: How many batches warm up the caches.
+_WARM = 20
 
 #: Seconds to wait for a scene.
 _PATIENCE = 10.0
@@ -68,12 +75,27 @@ _PATIENCE = 10.0
 #: Ticks in a second, and seconds from 1970 to tick 0 (docs/protocol.rst).
 _PACE, _EPOCH = 100, 1577836800
 
+#: The counter of a host of OpenBSD, drawn at its start: years ahead of every tick.
+_PLAIN = 0xE0 << 56
+
 #: Stands for the file of generated code.
 _GENERATED = "<attrs>"
 
 #: The beginnings of the names of files that are left out.  In older checkouts the clock is
 #: three modules, and not a package.
 _LEFT_OUT = (_GENERATED, "clock/", "clock.py", "_agenda.py", "_timerfd.py")
+
+#: The packets that are timed: a title, the family, the dialect of the group, whether they are
+#: sealed, and how many hosts that seal are known.
+KINDS: dict[str, tuple[str, int, str, bool, int]] = {
+    "sealed": ("sealed", 4, "ucarp", True, 1),
+    "sealed-64": ("sealed, 64 hosts that seal are known", 4, "ucarp", True, 64),
+    "sealed-ipv6": ("sealed, IPv6", 6, "ucarp", True, 1),
+    "plain": ("of ucarp, without a seal", 4, "ucarp", False, 1),
+    "plain-64": ("of ucarp, 64 hosts that seal are known", 4, "ucarp", False, 64),
+    "freebsd": ("of FreeBSD", 4, "freebsd", False, 1),
+    "openbsd": ("of OpenBSD, which has one counter", 4, "openbsd", False, 1),
+}
 
 SCENES = {
     "advert": "a good sealed advert at a backup",
@@ -133,15 +155,20 @@ class Trace:
         """
         own = [call for call in self.calls if not call[0].startswith(_LEFT_OUT)]
         return {
-            "figures": [_figures(calls) for calls in (own, self.calls)],
+            "own": _figures(own),
+            "all": _figures(self.calls),
             "list": [f"{file}:{function}" for file, function in self.calls],
         }
 
 
-def _figures(calls: Sequence[tuple[str, str]]) -> tuple[int, int, int, int]:
+def _figures(calls: Sequence[tuple[str, str]]) -> dict[str, int]:
     files = [file for file, _ in calls]
-    changes = sum(one != other for one, other in pairwise(files))
-    return len(calls), len(set(calls)), len(set(files)), changes
+    return {
+        "calls": len(calls),
+        "functions": len(set(calls)),
+        "files": len(set(files)),
+        "changesOfFile": sum(one != other for one, other in pairwise(files)),
+    }
 
 
 class Rig:
@@ -149,20 +176,25 @@ class Rig:
     The host that is measured, and a peer made by hand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "sealed") -> None:
         from twisted.internet import reactor
 
         import txcarp
         from tests import crafted
         from txcarp import CARPService, VirtualHostConfiguration, parseIPv4
+        from txcarp.protocol.dialect import DIALECTS
 
+        _, self._family, dialect, self._isSealed, self._sealing = KINDS[kind]
+        self._constant = dialect == "openbsd"
+        self._address = crafted.ADDRESS6 if self._family == 6 else crafted.ADDRESS
         self._reactor = cast(Any, reactor)
         self._crafted = crafted
         self._heard = 0
         self._tick = int((time.time() - _EPOCH) * _PACE)
+        self._start = self._tick - 1000
         self.package = Path(txcarp.__file__).parent
         self._peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-        self._peer.bind((_FAR_END, 0x0800))
+        self._peer.bind((_FAR_END, int.from_bytes(_FRAMES[self._family][-2:])))
         self._service = CARPService(
             [
                 VirtualHostConfiguration(
@@ -170,7 +202,8 @@ class Rig:
                     vhid=crafted.VHID,
                     password=crafted.PASSWORD,
                     source=parseIPv4(crafted.OWN),
-                    addresses=[crafted.ADDRESS],
+                    addresses=[self._address],
+                    dialect=DIALECTS[dialect],
                     advskew=100,
                 )
             ]
@@ -192,22 +225,40 @@ class Rig:
 
     def socketReader(self) -> Any:
         """
-        The descriptor of the reactor that reads the raw IPv4 socket of protocol 112.
+        The descriptor of the reactor that reads the raw socket of protocol 112.
         """
+        family = socket.AF_INET6 if self._family == 6 else socket.AF_INET
         for reader in self._reactor.getReaders():
-            if _isSocket(reader.fileno()):
+            if _isSocket(reader.fileno(), family):
                 return reader
         raise LookupError("the reactor reads no raw socket of protocol 112")
 
     def packets(self, count: int) -> list[bytes]:
         """
-        Frames of a better master, each with a later tick.
+        Frames of a better master, each with a later tick or another counter.
         """
-        frames = []
-        for _ in range(count):
-            self._tick += 1
-            frames.append(_FRAME + self._crafted.sealedPacket(self._tick, advbase=1))
-        return frames
+        source = self._crafted.PEER6 if self._family == 6 else self._crafted.PEER
+        return [self._frame(source, self._isSealed) for _ in range(count)]
+
+    def sealing(self) -> list[bytes]:
+        """
+        Frames that make further hosts known to seal: two of each.
+        """
+        known = 1 if self._isSealed else 0
+        sources = [f"10.99.1.{number}" for number in range(1, self._sealing + 1 - known)]
+        return [self._frame(source, True) for source in sources for _ in range(2)]
+
+    def _frame(self, source: str, isSealed: bool) -> bytes:
+        crafted = self._crafted
+        self._tick += 1
+        # No host without a seal has such counters by chance, but they take the longest way.
+        counter = _PLAIN if self._constant else (self._start << 24) + self._tick
+        if isSealed:
+            counter = crafted.sealed(self._tick, source, advbase=1)
+        body = crafted.payload(advbase=1, counter=counter, addresses=(self._address,))
+        make = crafted.packet6 if ":" in source else crafted.packet
+        packet: bytes = make(body, source=source)
+        return _FRAMES[self._family] + packet
 
     def send(self, frames: Sequence[bytes]) -> None:
         """
@@ -258,14 +309,14 @@ class Rig:
         raise TimeoutError(f"nothing happened within {_PATIENCE:.0f} s")
 
 
-def _isSocket(descriptor: int) -> bool:
+def _isSocket(descriptor: int, family: int) -> bool:
     """
-    Whether a descriptor is a raw IPv4 socket of protocol 112.
+    Whether a descriptor is a raw socket of a family and of protocol 112.
     """
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return False
     with socket.socket(fileno=os.dup(descriptor)) as sock:
-        return sock.family == socket.AF_INET and sock.proto == 112
+        return sock.family == family and sock.proto == 112
 
 
 def _connect() -> None:
@@ -298,67 +349,63 @@ def _trace() -> dict[str, Any]:
     return scenes
 
 
-def _time(count: int) -> dict[str, float]:
-    inner = _Stopwatch()
-    rig = Rig()
+def _time(count: int, kind: str) -> dict[str, float]:
+    """
+    Measure the receive path.
+
+    @return: The microseconds of one packet, by what was measured.
+    """
+    rig = Rig(kind)
     reader = rig.socketReader()
-    for batch in (_BATCH, count):  # the first is to warm up
-        inner.nanoseconds = outer = 0
+    for frame in rig.sealing():
+        rig.send([frame])
+        rig.turn()
+    batches = []
+    for number in range(_WARM + max(1, count // _BATCH)):
         before = rig.received
-        frames = rig.packets(batch)
-        for start in range(0, batch, _BATCH):
-            rig.send(frames[start : start + _BATCH])
-            while select.select([reader], [], [], 0)[0]:
-                began = time.perf_counter_ns()
-                reader.doRead()
-                outer += time.perf_counter_ns() - began
-            rig.turn()
-        if rig.received != before + batch:
-            raise RuntimeError(f"only {rig.received - before} of {batch} packets were believed")
-    figures = {"receive path": outer / count / 1000}
-    if inner.nanoseconds:
-        figures["packetReceived"] = inner.nanoseconds / count / 1000
-    return figures
+        rig.send(rig.packets(_BATCH))
+        spent = 0
+        while select.select([reader], [], [], 0)[0]:
+            began = time.thread_time_ns()
+            reader.doRead()
+            spent += time.thread_time_ns() - began
+        rig.turn()
+        if rig.received != before + _BATCH:
+            raise RuntimeError(f"only {rig.received - before} of {_BATCH} packets were believed")
+        if number >= _WARM:
+            batches.append(spent / _BATCH / 1000)
+    return {
+        "least": min(batches),
+        "median": statistics.median(batches),
+        "reading alone": min(_read(rig, reader.fileno()) for _ in range(_WARM)),
+    }
 
 
-class _Stopwatch:
+def _read(rig: Rig, descriptor: int) -> float:
     """
-    Measures C{packetReceived} of every class that provides
-    L{txcarp.interfaces.IPacketReceiver}.
+    Read a batch of packets and do nothing with them.
+
+    @return: The microseconds of one packet.
     """
-
-    def __init__(self) -> None:
-        import_module("txcarp.service")  # and with it everything that can receive
-        self.nanoseconds = 0
-        provided = getattr(sys.modules["txcarp.interfaces"], "IPacketReceiver", None)
-        if provided is None:
-            return
-        for name, module in list(sys.modules.items()):
-            if name.startswith("txcarp."):
-                for kind in vars(module).values():
-                    here = isinstance(kind, type) and kind.__module__ == name
-                    if here and provided.implementedBy(kind):
-                        kind.packetReceived = self._timed(kind.packetReceived)
-
-    def _timed(self, method: Callable[..., None]) -> Callable[..., None]:
-        def timed(*arguments: object) -> None:
-            began = time.perf_counter_ns()
-            method(*arguments)
-            self.nanoseconds += time.perf_counter_ns() - began
-
-        return timed
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        rig.send(rig.packets(_BATCH))
+        began = time.thread_time_ns()
+        for _ in range(_BATCH):
+            sock.recvfrom(2048)
+        return (time.thread_time_ns() - began) / _BATCH / 1000
 
 
-def _run(tree: Path, packets: int) -> Any:
+def _run(tree: Path, kind: str, packets: int) -> Any:
     """
     Run this file with the package of a checkout, in a network namespace of its own.
 
+    @param kind: A key of L{KINDS}.
     @param packets: How many to time; 0 to trace the scenes.
     @return: What L{_trace} or L{_time} found.
     """
     unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     # -P: the directory of this file is no place to import from.
-    command = [*unshare, sys.executable, "-P", __file__, "--child", "--packets", str(packets)]
+    command = [*unshare, sys.executable, "-P", __file__, "--child", kind, "--packets", str(packets)]
     result = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(tree)}, stdout=subprocess.PIPE, check=True
     )
@@ -368,12 +415,79 @@ def _run(tree: Path, packets: int) -> Any:
     return found["figures"]
 
 
-def _child(packets: int) -> None:
+def _child(kind: str, packets: int) -> None:
     import txcarp
 
     _connect()
-    figures = _time(packets) if packets else _trace()
+    figures = _time(packets, kind) if packets else _trace()
     print(json.dumps({"package": txcarp.__file__, "figures": figures}))
+
+
+def _measure(trees: Sequence[Path], runs: int, packets: int) -> list[dict[str, Any]]:
+    """
+    Trace and time each checkout.
+
+    @return: For each checkout its path, the figures and the calls of each scene, and the
+        microseconds of each kind of packet: the least of all runs, or their median.
+    """
+    found: list[dict[str, Any]] = [
+        {"checkout": str(tree), "scenes": _run(tree, "sealed", 0), "microseconds": {}}
+        for tree in trees
+    ]
+    for kind in KINDS:
+        taken: list[list[dict[str, float]]] = [[] for _ in trees]
+        for _ in range(runs):
+            for tree, times in zip(trees, taken, strict=True):
+                times.append(_run(tree, kind, packets))
+        for one, times in zip(found, taken, strict=True):
+            one["microseconds"][kind] = {
+                what: (statistics.median if what == "median" else min)(
+                    time[what] for time in times
+                )
+                for what in times[0]
+            }
+    return found
+
+
+def callsTable(found: Sequence[dict[str, Any]], lists: bool) -> str:
+    """
+    A table of the calls.
+
+    @param found: What L{_measure} returns.
+    @param lists: Whether to list each call.
+    """
+    lines = []
+    for one in found:
+        name = Path(one["checkout"]).name
+        lines.append(f"{name:35}{'calls':>7}{'functions':>11}{'files':>7}{'changes of file':>17}")
+        for scene, traced in one["scenes"].items():
+            for title, figures in ((SCENES[scene], traced["own"]), ("  all", traced["all"])):
+                cells = zip(figures.values(), (7, 11, 7, 17), strict=True)
+                lines.append(f"  {title:33}" + "".join(f"{cell:{width}}" for cell, width in cells))
+            if lists:
+                lines += (f"    {call}" for call in traced["list"])
+    return "\n".join(lines)
+
+
+def timesTable(found: Sequence[dict[str, Any]]) -> str:
+    """
+    A table of the microseconds, with the ratio of two checkouts.
+
+    @param found: What L{_measure} returns.
+    """
+    titles = ("least", "median", "reading alone")
+    width = 62 if len(found) > 1 else 42
+    lines = ["microseconds per packet".ljust(width) + "".join(f"{one:>15}" for one in titles)]
+    for kind, (title, *_) in KINDS.items():
+        for one in found:
+            figures = one["microseconds"][kind]
+            cells = "".join(f"{figures[what]:15.1f}" for what in titles)
+            name = title if len(found) == 1 else f"{title}: {Path(one['checkout']).name}"
+            lines.append(f"  {name}".ljust(width) + cells)
+        if len(found) == 2:
+            before, after = (one["microseconds"][kind]["least"] for one in found)
+            lines[-1] += f"   ratio {after / before:.2f}"
+    return "\n".join(lines)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -382,14 +496,15 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="Count the calls and the time that one advertisement takes.",
     )
     parser.add_argument("--list", action="store_true", help="print each call of each scene")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     parser.add_argument(
         "--against", type=Path, metavar="PATH", help="measure another checkout in turn"
     )
-    parser.add_argument("--packets", type=int, default=20_000, help="packets in one timed run")
-    parser.add_argument("--runs", type=int, default=5, help="timed runs of each checkout")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--packets", type=int, default=5000, help="packets in one timed run")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of each checkout")
+    parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.child:
+    if options.child is not None:
         return options
     for name in ("packets", "runs"):
         if getattr(options, name) < 1:
@@ -404,34 +519,16 @@ def main(arguments: Sequence[str]) -> int:
     @return: The exit status.
     """
     options = _parse(arguments)
-    if options.child:
-        _child(options.packets)
+    if options.child is not None:
+        _child(options.child, options.packets)
         return 0
     trees = [_ROOT] if options.against is None else [options.against.resolve(), _ROOT]
-    for tree in trees:
-        print(f"{tree.name:35}{'calls':>7}{'functions':>11}{'files':>7}{'changes of file':>17}")
-        for scene, found in _run(tree, 0).items():
-            for title, figures in zip((SCENES[scene], "  all"), found["figures"], strict=True):
-                calls, functions, files, changes = figures
-                print(f"  {title:33}{calls:7}{functions:11}{files:7}{changes:17}")
-            if options.list:
-                print(*(f"    {call}" for call in found["list"]), sep="\n")
-    runs: dict[Path, list[dict[str, float]]] = {tree: [] for tree in trees}
-    for _ in range(options.runs):
-        for tree in trees:
-            runs[tree].append(_run(tree, options.packets))
-    print(f"microseconds per packet, median of {options.runs} runs of {options.packets} packets")
-    medians = [
-        {what: statistics.median(one[what] for one in runs[tree]) for what in runs[tree][0]}
-        for tree in trees
-    ]
-    for what in dict.fromkeys(what for median in medians for what in median):
-        figures = [median.get(what) for median in medians]
-        cells = ["-" if figure is None else f"{figure:.1f}" for figure in figures]
-        line = f"  {what:33}" + "".join(f"{cell:>9}" for cell in cells)
-        if len(figures) == 2 and figures[0] and figures[1]:
-            line += f"   ratio {figures[1] / figures[0]:.2f}"
-        print(line)
+    found = _measure(trees, options.runs, options.packets)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(callsTable(found, options.list))
+        print(timesTable(found))
     return 0
 
 
