@@ -76,6 +76,7 @@ class FakeTransport:
         self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
+        self.missingInFront: frozenset[bytes] = frozenset()
         self.routed: tuple[bytes, ...] = ()
         self.linkLocalAddresses = [socket.inet_pton(socket.AF_INET6, "fe80::1")]
         self.missing: set[bytes] = set()
@@ -124,8 +125,9 @@ class FakeTransport:
     def whyDropped(self, source: bytes) -> str:
         return self.culprits.get(source, "")
 
-    def watchFront(self, wanted: bool) -> None:
+    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
         self.front = wanted
+        self.missingInFront = frozenset(missing)
 
     @property
     def advertisements(self) -> list[Advertisement]:

@@ -105,10 +105,14 @@ class IAdvertisementTransport(Interface):
         address that no firewall drops; empty if it passes them.
         """
 
-    def watchFront(wanted: bool) -> None:
+    def watchFront(wanted: bool, missing: Collection[bytes] = ()) -> None:
         """
         Set whether packets are also reported before the firewall filters them
-        (L{IPacketReceiver.packetFiltered}).
+        (L{IPacketReceiver.packetFiltered}).  When many packets pass the firewall, some of those are
+        not reported.
+
+        @param missing: Packed addresses whose packets do not pass the firewall.  These are always
+            reported.
         """
 
 

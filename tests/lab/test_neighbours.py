@@ -4,11 +4,13 @@ Other groups, other protocols, other ways to send, and what firewalls do.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 
 from twisted.internet.task import LoopingCall
 
+from tests import crafted
 from tests.lab.daemons import Daemon
 from tests.lab.wire import STRANGER
 from tests.lab.world import VHID, Host, LabTestCase
@@ -18,6 +20,15 @@ from txcarp.testbed import Node
 
 _GROUP = bytes((224, 0, 0, 18))
 _MAC = STRANGER + b"\0\0\0\1"
+
+_ONE_SENDER = """
+table inet filter {{
+    chain input {{
+        type filter hook input priority 0;
+        ip saddr {source} ip protocol 112 drop
+    }}
+}}
+"""
 
 _RULES = """
 table inet filter {{
@@ -59,6 +70,13 @@ def ipv4(payload: bytes, source: str, ttl: int = 255) -> bytes:
         _GROUP,
     )
     return header[:10] + internetChecksum(header).to_bytes(2, "big") + header[12:] + payload
+
+
+def flooding(payload: bytes, source: str) -> bytes:
+    """
+    A frame to the group.
+    """
+    return ipv4Frame(groupAddress(_GROUP), _MAC, ipv4(payload, source))
 
 
 def frameSocket(node: Node) -> socket.socket:
@@ -218,6 +236,46 @@ class FirewallTests(LabTestCase):
         given = await self.becomes(slow, "BACKUP", 5)
         self.assertLess(given - taken, self.slack)
         self.assertEqual(fast.state, "MASTER")
+
+    async def test_oneSender(self) -> None:
+        """
+        A master whose firewall drops the packets of a preferred host alone gives way to it, while
+        others flood the master with what passes, and stays backup in a flood with invented senders.
+        """
+        a, b, stranger = self.host("a"), self.host("b"), self.host("s")
+        nft = self.program("nft", "nftables")
+        setting = a.run("a nft", (nft,), (_ONE_SENDER.format(source=b.address),))
+        await setting.exit
+        if setting.status:
+            self._cannot(f"nft does not work here: {setting.lines}")
+        slow = a.txcarp("-r", "2", "-k", "50")
+        await self.advertises(a)
+        sock = frameSocket(stranger.node)
+        self.addCleanup(sock.close)
+        body = crafted.payload(vhid=VHID, advbase=1, badDigest=True)
+        frames = [flooding(body, "10.99.0.77")]
+
+        def burst() -> None:
+            for number in range(40):
+                with contextlib.suppress(BlockingIOError):
+                    sock.send(frames[(sent[0] + number) % len(frames)])
+            sent[0] += 40
+
+        sent = [0]
+        loop = LoopingCall(burst)
+        ended = loop.start(0.01)
+        await self.during(1.5)
+        fast = b.txcarp("-P")
+        taken = await self.advertises(b)
+        given = await self.becomes(slow, "BACKUP", 5)
+        self.assertLess(given - taken, self.slack)
+        last = self.wire.of(a.address)[-1].time
+        frames[:] = [flooding(body, f"10.99.{n >> 8}.{n & 255}") for n in range(512, 5000)]
+        await self.advertises(b, given + 9, 20)  # two dead times or more
+        loop.stop()
+        await ended
+        self.assertEqual((slow.state, fast.state), ("BACKUP", "MASTER"))
+        self.assertEqual(self.wire.of(a.address)[-1].time, last)
 
     async def test_output(self) -> None:
         """

@@ -136,7 +136,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         A packet is recognized even if a busy host reads the second socket long after the first.
         """
-        self.watch.passed(self.packet(1), expectsSilence=True)
+        self.watch.passed(self.packet(1), True, expectsSilence=True)
         self.wait(0.5)
         self.watch.seen(self.packet(1))
         self.wait()
@@ -148,7 +148,7 @@ class FirewallWatchTests(SynchronousTestCase):
         there is delivered, but no drop is reported if other packets pass or are unread.
         """
         self.watch.seen(self.packet(1))
-        self.watch.passed(self.packet(2), expectsSilence=True)
+        self.watch.passed(self.packet(2), True, expectsSilence=True)
         self.wait()
         self.assertEqual((self.delivered, self.discoveries), ([self.packet(1)], 0))
         self.transport.unread = True
@@ -161,8 +161,8 @@ class FirewallWatchTests(SynchronousTestCase):
         A packet that the raw socket receives was not dropped, whichever socket is read first.
         """
         self.watch.seen(self.packet(1))
-        self.watch.passed(self.packet(1), expectsSilence=True)
-        self.watch.passed(self.packet(2), expectsSilence=True)
+        self.watch.passed(self.packet(1), True, expectsSilence=True)
+        self.watch.passed(self.packet(2), True, expectsSilence=True)
         self.watch.seen(self.packet(2))
         self.wait()
         self.assertEqual(self.delivered, [])
@@ -174,7 +174,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.watch.seen(self.packet(1))
         changed = crafted.packet(counter=1, tos=0, identification=5) + b"\0\0"
-        self.watch.passed(readPacket(changed), expectsSilence=True)
+        self.watch.passed(readPacket(changed), True, expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [])
 
@@ -186,7 +186,7 @@ class FirewallWatchTests(SynchronousTestCase):
         bad = readPacket(crafted.packet(source="10.99.0.8"))
         self.watch.seen(good)
         self.watch.seen(bad)
-        self.watch.passed(good, expectsSilence=True)
+        self.watch.passed(good, True, expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [bad])
 
@@ -197,7 +197,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.watch.seen(self.packet(1))
         self.wait()
-        self.watch.passed(self.packet(2), expectsSilence=True)
+        self.watch.passed(self.packet(2), True, expectsSilence=True)
         self.watch.seen(self.packet(2))
         self.wait()
         self.assertEqual(self.delivered, [self.packet(1)])
@@ -211,7 +211,7 @@ class FirewallWatchTests(SynchronousTestCase):
         pass now.
         """
         for _ in range(40):
-            self.watch.passed(self.packet(1), expectsSilence=False)
+            self.watch.passed(self.packet(1), True, expectsSilence=False)
             self.wait(1)
         self.wait(5)
         self.watch.seen(self.packet(1))
@@ -228,7 +228,7 @@ class FirewallWatchTests(SynchronousTestCase):
         self.watch.seen(self.packet(2))
         self.wait(0.01)
         self.assertEqual(len(self.delivered), 1)
-        self.watch.passed(self.packet(2), expectsSilence=True)
+        self.watch.passed(self.packet(2), True, expectsSilence=True)
         self.wait()
         self.assertEqual(len(self.delivered), 1)
 
@@ -239,7 +239,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         self.assertTrue(self.transport.front)
         for counter in range(5):
-            self.watch.passed(self.packet(counter), expectsSilence=False)
+            self.watch.passed(self.packet(counter), True, expectsSilence=False)
             self.assertFalse(self.transport.front)
             self.wait(1.9)
         self.assertFalse(self.transport.front)
@@ -250,7 +250,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         A master, which expects silence, continues to watch the front.
         """
-        self.watch.passed(self.packet(1), expectsSilence=True)
+        self.watch.passed(self.packet(1), True, expectsSilence=True)
         self.assertTrue(self.transport.front)
 
     def test_bounded(self) -> None:
@@ -267,7 +267,7 @@ class FirewallWatchTests(SynchronousTestCase):
         """
         After a stop no packet is delivered, the front is not watched, and no timer is left.
         """
-        self.watch.passed(self.packet(1), expectsSilence=False)
+        self.watch.passed(self.packet(1), True, expectsSilence=False)
         self.watch.watch(True)
         self.watch.seen(self.packet(2))
         self.watch.stop()
@@ -283,6 +283,60 @@ class FirewallWatchTests(SynchronousTestCase):
         for payload in (b"", b"x", b"\xff" * 30):
             packet = attrs.evolve(self.packet(1), payload=payload)
             self.watch.seen(packet)
-            self.watch.passed(packet, expectsSilence=True)
+            self.watch.passed(packet, True, expectsSilence=True)
         self.wait()
         self.assertEqual(self.delivered, [])
+
+    def test_badOnesPass(self) -> None:
+        """
+        That bad packets pass does not prove that those of the master do: the front is watched after
+        a silence of good ones, and good packets that do not pass are delivered at once.
+        """
+        self.watch.passed(self.packet(1), True, expectsSilence=False)
+        self.assertFalse(self.transport.front)
+        for counter in range(100):
+            self.wait(0.1)
+            self.watch.passed(self.packet(100 + counter), False, expectsSilence=False)
+        self.assertTrue(self.transport.front)
+        self.wait(1)
+        self.watch.seen(self.packet(2))
+        self.wait()
+        self.assertEqual((self.delivered, self.discoveries), ([self.packet(2)], 1))
+        self.watch.passed(self.packet(300), False, expectsSilence=False)
+        self.watch.seen(self.packet(3))
+        self.assertEqual(self.delivered, [self.packet(2), self.packet(3)])
+        self.assertTrue(self.transport.front)
+
+    def test_missing(self) -> None:
+        """
+        The transport is told whose good packets do not pass, until one of them passes, or the front
+        is not watched any more.
+        """
+        peer, other = (
+            readPacket(crafted.packet(source=one)) for one in (crafted.PEER, "10.99.0.9")
+        )
+        for one in peer, other:
+            self.watch.seen(one)
+            self.wait()
+        sources = packed(crafted.PEER), packed("10.99.0.9")
+        self.assertEqual(self.transport.missingInFront, frozenset(sources))
+        self.watch.passed(peer, False, expectsSilence=True)
+        self.assertEqual(self.transport.missingInFront, frozenset(sources))
+        self.watch.passed(peer, True, expectsSilence=True)
+        self.assertEqual(self.transport.missingInFront, frozenset(sources[1:]))
+        self.watch.passed(peer, True, expectsSilence=False)
+        self.assertEqual(self.transport.missingInFront, frozenset())
+
+    def test_missingBad(self) -> None:
+        """
+        Senders of bad packets are not named, and no more than a few of good ones.
+        """
+        self.good = False
+        self.watch.seen(self.packet(1))
+        self.wait()
+        self.assertEqual(self.transport.missingInFront, frozenset())
+        self.good = True
+        for number in range(1, 100):
+            self.watch.seen(readPacket(crafted.packet(source=f"10.99.1.{number}")))
+            self.wait()
+        self.assertEqual(len(self.transport.missingInFront), 8)

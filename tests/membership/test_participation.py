@@ -174,7 +174,7 @@ class StopTests(SynchronousTestCase):
             stage = Stage()
             stage.becomeMaster()
 
-            def fail(argument: object) -> None:
+            def fail(*arguments: object) -> None:
                 raise ZeroDivisionError
 
             self.patch(stage.transport, name, fail)

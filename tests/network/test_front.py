@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -26,10 +27,10 @@ from tests.network.scenery import (
 )
 from tests.network.test_readers import TURN, FakeReactor
 from tests.testbed.fixture import makeTestbed
+from txcarp.network.admission import Admission
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
 from txcarp.network.front import FrontDoor
 from txcarp.network.interfaceport import openFrameSocket
-from txcarp.network.socketfilter import Admission
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family
 from txcarp.testbed import Node
@@ -70,7 +71,8 @@ class FrontDoorTests(SynchronousTestCase):
         self.frames = self.frameSocket(self.a)
         self.reactor: Any = FakeReactor()
         self.received: list[Packet] = []
-        self.closed = 0
+        self.clock = Clock()
+        self.closed = self.changes = 0
 
     def frameSocket(self, node: Node) -> socket.socket:
         """
@@ -86,9 +88,23 @@ class FrontDoorTests(SynchronousTestCase):
         Open a front door on the second host.
         """
         with self.b.inside():
-            door = FrontDoor(self.reactor, "eth0", family, self.received.append, self.lost)
+            door = FrontDoor(
+                self.reactor,
+                self.clock,
+                "eth0",
+                family,
+                self.received.append,
+                self.changed,
+                self.lost,
+            )
         self.addCleanup(door.stop)
         return door
+
+    def changed(self) -> None:
+        """
+        Count.
+        """
+        self.changes += 1
 
     def lost(self) -> None:
         """
@@ -187,7 +203,13 @@ class FrontDoorTests(SynchronousTestCase):
         """
         with self.b.inside():
             door = FrontDoor(
-                self.reactor, "eth0", Family.IPV4, lambda packet: door.stop(), self.lost
+                self.reactor,
+                self.clock,
+                "eth0",
+                Family.IPV4,
+                lambda packet: door.stop(),
+                self.changed,
+                self.lost,
             )
         door.watch(wanted())
         for _ in range(2):
@@ -235,11 +257,11 @@ class FrontDoorTests(SynchronousTestCase):
         """
         self.b.deleteInterface()
         before = set(Path("/proc/self/fd").iterdir())
-        arguments = self.received.append, self.lost
+        arguments = self.received.append, self.changed, self.lost
         with self.b.inside():
             for family in Family:
                 refused = self.assertRaises(
-                    OSError, FrontDoor, self.reactor, "eth0", family, *arguments
+                    OSError, FrontDoor, self.reactor, self.clock, "eth0", family, *arguments
                 )
                 self.assertEqual(refused.errno, errno.ENODEV)
             self.assertRaises(OSError, openFrameSocket, "eth0")

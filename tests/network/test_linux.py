@@ -5,6 +5,7 @@ Tests for L{txcarp.network.linux}: two hosts with one reactor, and the kernel be
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet import reactor
@@ -31,6 +32,7 @@ from txcarp.network.frames import gratuitousARP
 from txcarp.network.hostlock import AlreadyRunning, awaitPredecessor
 from txcarp.network.interfaceport import InterfacePort
 from txcarp.network.linux import LinuxNetwork
+from txcarp.network.repeats import EACH, TURN
 from txcarp.network.sample import SAMPLE
 from txcarp.protocol.envelope import readPacket
 from txcarp.testbed import Node
@@ -373,6 +375,76 @@ class NetworkTests(TestCase):
             self.b.receiver.filtered.clear()
             b[own].watchFront(False)
         self.assertEqual(self.b.receiver.received, [])
+
+    async def test_repeats(self) -> None:
+        """
+        Packets that pass the firewall are not read in front of it, too, except some in each turn.
+        Those of a sender that the firewall drops are, in both families and in any flood.
+        """
+        await self.repeat(GROUP4, crafted.packet, "ip", "10.99.0.")
+        await self.repeat(GROUP6, crafted.packet6, "ip6", "fe80::")
+
+    async def repeat(
+        self, group: bytes, make: Callable[..., bytes], kind: str, prefix: str
+    ) -> None:
+        """
+        Drop the packets of one sender, and flood the host with those of others.
+
+        @param kind: The family, in the words of nft.
+        """
+        a, b = self.a.attach(group), self.b.attach(group)
+        b.watchFront(True)
+        self.b.clock.advance(0)
+        rules = f"""
+            add table inet selective
+            add chain inet selective in {{ type filter hook input priority 0; }}
+            add rule inet selective in {kind} saddr {prefix}8 drop
+        """
+        runTool(self.b.node, "nftables", "nft", rules)
+        received, filtered = self.b.receiver.received, self.b.receiver.filtered
+        passing = make(source=f"{prefix}7")
+        dropped = readPacket(make(source=f"{prefix}8"))
+
+        async def send(packets: Sequence[bytes]) -> None:
+            received.clear()
+            for packet in packets:
+                a.send(packet)
+            await until(lambda: len(received) == len(packets))
+
+        async def sendDropped() -> None:
+            a.send(make(source=f"{prefix}8"))
+            await until(lambda: dropped in filtered)
+
+        # One sender: 50 packets at a time fit into a receive buffer.
+        await send([passing] * 50)
+        await until(lambda: len(filtered) >= EACH)
+        self.b.clock.advance(0)
+        await sendDropped()  # after those that had waited
+        filtered.clear()
+        await send([passing] * 50)
+        await sendDropped()
+        self.assertEqual(filtered, [dropped])
+        self.b.clock.advance(TURN)
+        self.b.clock.advance(0)
+        await send([passing])
+        await until(lambda: readPacket(passing) in filtered)
+        # Many senders; and one of which it is known that its packets are dropped.
+        b.watchFront(True, [dropped.source])
+        self.b.clock.advance(0)
+        invented = [make(source=f"{prefix}{n}") for n in range(9, 250)]
+        for _ in range(3):
+            for some in range(0, len(invented), 50):
+                await send(invented[some : some + 50])
+        self.b.clock.advance(0)
+        filtered.clear()
+        await sendDropped()
+        filtered.clear()
+        for some in range(0, len(invented), 50):
+            await send(invented[some : some + 50])
+        await sendDropped()
+        self.assertLess(len(filtered), 50)  # one is to be expected
+        filtered.clear()
+        self.b.clock.advance(TURN)
 
     async def test_outputFirewall(self) -> None:
         """

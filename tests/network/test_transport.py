@@ -47,7 +47,7 @@ class FakeFamilyPort:
         self.family = family
         self.error: OSError | None = None
         self.packets: list[tuple[bytes, bytes]] = []
-        self.watched: list[tuple[int, bool]] = []
+        self.watched: list[tuple[int, bool, object]] = []
         self.routed: list[tuple[int, object]] = []
         self.receivers: list[tuple[int, object]] = []
         self.reports = self.reads = 0
@@ -84,8 +84,8 @@ class FakeFamilyPort:
     def readUnread(self) -> None:
         self.reads += 1
 
-    def watchFront(self, vhid: int, wanted: bool) -> None:
-        self.watched.append((vhid, wanted))
+    def watchFront(self, vhid: int, wanted: bool, missing: object) -> None:
+        self.watched.append((vhid, wanted, missing))
 
     def reportFilteredOutput(self) -> None:
         self.reports += 1
@@ -139,9 +139,12 @@ class AdvertisementTransportTests(SynchronousTestCase):
         )
         transport.admitRouted([packed("10.99.0.7")])
         self.assertEqual(self.port.routed, [(crafted.VHID, [packed("10.99.0.7")])])
-        transport.watchFront(True)
+        transport.watchFront(True, [packed("10.99.0.7")])
         transport.watchFront(False)
-        self.assertEqual(self.port.watched, [(crafted.VHID, True), (crafted.VHID, False)])
+        self.assertEqual(
+            self.port.watched,
+            [(crafted.VHID, True, [packed("10.99.0.7")]), (crafted.VHID, False, ())],
+        )
 
     def test_group(self) -> None:
         """

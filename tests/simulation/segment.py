@@ -547,7 +547,7 @@ class _Way:
     def whyDropped(self, source: bytes) -> str:
         return ""
 
-    def watchFront(self, wanted: bool) -> None:
+    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
         pass
 
 

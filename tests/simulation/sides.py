@@ -536,5 +536,5 @@ class _Way:
     def whyDropped(self, source: bytes) -> str:
         return ""
 
-    def watchFront(self, wanted: bool) -> None:
+    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
         pass

@@ -40,20 +40,27 @@ _RULES = {Family.IPV4: "ip protocol 112", Family.IPV6: "ip6 nexthdr 112"}
 #: The most packets that are held for the grace.
 _MAXIMUM_HELD = 32
 
+#: The most senders that are known not to pass the firewall.
+_MAXIMUM_MISSING = 8
+
 
 class FirewallWatch:
     """
     Compares the packets in front of the firewall of one family with those that pass it.
 
-    While the raw socket, which is behind the firewall, receives packets of the group, the front
-    is not watched.  It is watched after a silence of the raw socket, and always while this host
-    is master and expects silence.  Then each packet in front is held for a moment.  If the raw
-    socket does not receive it, it was dropped in between.  Unless another reason is known, a
-    firewall did that, and from then on packets are read from the front, until the raw socket
-    receives one again.
+    While the raw socket, which is behind the firewall, receives good advertisements of the group,
+    the front is not watched.  It is watched after a silence of the raw socket, and always while
+    this host is master and expects silence.  Then each packet in front is held for a moment.  If
+    the raw socket does not receive it, it was dropped in between.  Unless another reason is known,
+    a firewall did that, and from then on packets are read from the front, until the raw socket
+    receives a good one again.
+
+    A flood of bad packets that passes the firewall does not end the silence: the firewall may drop
+    the good ones of another host.
 
     @ivar watching: Whether the front is watched.
     @ivar lastPassed: When the raw socket last received a packet, in seconds of the clock.
+    @ivar lastGood: When it last received a good advertisement.
     """
 
     _log = Logger()
@@ -80,7 +87,9 @@ class FirewallWatch:
         self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
         # Needed because the two sockets are read in either order.
         self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
-        self.lastPassed = float("-inf")
+        self.lastPassed = self.lastGood = float("-inf")
+        #: The packed sources of good advertisements that the raw socket did not receive.
+        self._missing: set[bytes] = set()
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
         self.watching = False
@@ -99,7 +108,9 @@ class FirewallWatch:
         """
         if wanted != self.watching:
             self.watching = wanted
-            self._channel.transport.watchFront(wanted)
+            if not wanted:
+                self._missing.clear()
+            self._watchFront()
 
     def stop(self) -> None:
         """
@@ -112,11 +123,12 @@ class FirewallWatch:
         self._held.clear()
         self._passed.clear()
 
-    def passed(self, packet: Packet, expectsSilence: bool) -> None:
+    def passed(self, packet: Packet, isGood: bool, expectsSilence: bool) -> None:
         """
         Handle that the raw socket received a packet.  While the front is not watched, it is enough
-        to set L{lastPassed}.
+        to set L{lastPassed} and L{lastGood}.
 
+        @param isGood: Whether it is a good advertisement.
         @param expectsSilence: Whether silence of the raw socket is no sign of a firewall.  Then
             the front is always watched.
         """
@@ -125,7 +137,13 @@ class FirewallWatch:
         self._passed.append((identity, self.lastPassed + _MEMORY))
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
+        if not isGood:
+            return
+        self.lastGood = self.lastPassed
         self._dropping = False
+        if packet.source in self._missing:
+            self._missing.discard(packet.source)
+            self._watchFront()
         self.watch(expectsSilence)
         if not expectsSilence:
             # The raw socket will receive the other packets, too.
@@ -148,7 +166,7 @@ class FirewallWatch:
         ):
             return
         if self._dropping:
-            self._deliver(packet)
+            self._read(packet)
             return
         identity = _identity(packet)
         now = self._clock.seconds()
@@ -166,7 +184,7 @@ class FirewallWatch:
             # had no room for this packet.  If other packets pass, the firewall is not blamed.
             busy = self.lastPassed >= until - _GRACE or self._channel.transport.hasUnread()
             # Nor is it blamed for packets that the kernel drops because of a bad IP header.
-            if self._deliver(packet) and not self._dropping and not busy:
+            if self._read(packet) and not self._dropping and not busy:
                 why = self._channel.whyDropped(packet.source)
                 if why:
                     self._sayWhy(packet, why)
@@ -176,13 +194,30 @@ class FirewallWatch:
         if self._held:
             self._release = self._clock.callLater(self._held[0][2] - now, self._expired)
 
+    def _read(self, packet: Packet) -> bool:
+        """
+        Deliver a packet that the raw socket did not receive.
+
+        @return: Whether it is good.
+        """
+        isGood = self._deliver(packet)
+        # The delivery may have stopped this.
+        isNew = packet.source not in self._missing and len(self._missing) < _MAXIMUM_MISSING
+        if isGood and isNew and self.watching:
+            self._missing.add(packet.source)
+            self._watchFront()
+        return isGood
+
+    def _watchFront(self) -> None:
+        self._channel.transport.watchFront(self.watching, frozenset(self._missing))
+
     def _waited(self) -> None:
         """
         Watch the front if the raw socket has been silent for long enough; otherwise wait again.
         """
         if self.watching:
             return
-        remaining = self.lastPassed + self._patience - self._clock.seconds()
+        remaining = self.lastGood + self._patience - self._clock.seconds()
         if remaining > 0:
             self._quiet = self._clock.callLater(remaining, self._waited)
         else:

@@ -38,6 +38,7 @@ from txcarp.protocol.election import BACKUP, MASTER
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
+from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import Verification
 
 
@@ -232,14 +233,18 @@ class Participation:
         parts = self.parts
         firewall = parts.firewalls.get(packet.family)
         if firewall is not None:
+            steady = self._platform.pauseSeconds()
+            event = parts.reception.read(packet, steady)
+            isGood = isinstance(event, Heard) or event.reason is Rejection.DUPLICATE
             isMaster = parts.candidate.state is MASTER
             if isMaster or firewall.watching:
                 # A master usually hears no other host.
-                firewall.passed(packet, expectsSilence=isMaster)
+                firewall.passed(packet, isGood, expectsSilence=isMaster)
             else:
                 firewall.lastPassed = self._platform.clock.seconds()
-            steady = self._platform.pauseSeconds()
-            self.tell(parts.reception.read(packet, steady), steady)
+                if isGood:
+                    firewall.lastGood = firewall.lastPassed
+            self.tell(event, steady)
 
     def packetFiltered(self, packet: Packet) -> None:
         firewall = self.parts.firewalls.get(packet.family)

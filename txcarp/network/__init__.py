@@ -12,10 +12,12 @@ In reading order:
   - C{readers}: make a value of each packet that the raw socket receives.
   - C{sample}: reads a few of the packets with wrong headers, which the kernel drops otherwise.
   - C{front}: a packet socket, which sees packets in front of the firewall.
+  - C{repeats}: which packets need not be read in front, because they pass the firewall.
   - C{culprits}: why the kernel drops packets that no firewall drops.
   - C{questions}: asks neighbours who has an address.
   - C{polling}: asks them again and again.
-  - C{socketfilter}: the filters of all these sockets, which pass only what is wanted.
+  - C{admission}: which advertisements the kernel passes to these sockets.
+  - C{socketfilter}: the instructions of which the filters of sockets are made.
   - C{sockets}: opens sockets that need a capability, and checks for the capability.
   - C{frames}: Ethernet frames, for announcements and for a virtual MAC address.
   - C{linkmonitor}: the state of all links, and their observers.

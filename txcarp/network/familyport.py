@@ -19,12 +19,12 @@ from twisted.logger import Logger
 from txcarp.interfaces import IPacketReceiver
 from txcarp.links import InterfaceAddress
 from txcarp.network.addresslist import AddressList
+from txcarp.network.admission import Admission
 from txcarp.network.culprits import isSwitchedOff, whyDropped
 from txcarp.network.front import FrontDoor
 from txcarp.network.rawsocket import RawReceiver, RawSocket
 from txcarp.network.readers import IPv4Reader, IPv6Reader
 from txcarp.network.sample import SAMPLE_BUFFER, Sample
-from txcarp.network.socketfilter import Admission
 from txcarp.protocol.envelope import Packet
 from txcarp.protocol.family import Family, isLinkLocal
 
@@ -79,7 +79,9 @@ class FamilyPort:
         self._receivers: dict[int, IPacketReceiver | None] = {}
         self._groups: dict[int, bytes] = {}
         self._routed: dict[int, frozenset[bytes]] = {}
-        self._watched: set[int] = set()
+        #: The virtual hosts that are watched in front of the firewall, each with the packed sources
+        #: of packets that do not pass it.
+        self._watched: dict[int, frozenset[bytes]] = {}
         self._raw: RawSocket | None = None
         self._reader: IPv4Reader | IPv6Reader | None = None
         self._sample: Sample | None = None
@@ -126,7 +128,7 @@ class FamilyPort:
         del self._receivers[vhid]
         del self._groups[vhid]
         self._routed.pop(vhid, None)
-        self._watched.discard(vhid)
+        self._watched.pop(vhid, None)
         self._hearing.discard(vhid)
         self._changed()
 
@@ -163,9 +165,11 @@ class FamilyPort:
         if self._front is None:
             self._front = FrontDoor(
                 cast(IReactorFDSet, self._reactor),
+                self._clock,
                 self._interface,
                 self.family,
                 partial(self._deliver, True),
+                self._changed,
                 self._frontClosed,
             )
         self._setFilters()
@@ -280,12 +284,17 @@ class FamilyPort:
         """
         return whyDropped(self._addresses, self._interface, self._index, self.family, source)
 
-    def watchFront(self, vhid: int, wanted: bool) -> None:
+    def watchFront(self, vhid: int, wanted: bool, missing: Iterable[bytes] = ()) -> None:
         """
         Set whether the L{FrontDoor} reports the packets of a virtual host.
+
+        @param missing: See L{IAdvertisementTransport<txcarp.interfaces.IAdvertisementTransport>}.
         """
-        if wanted != (vhid in self._watched):
-            (self._watched.add if wanted else self._watched.discard)(vhid)
+        before = self._watched.pop(vhid, None)
+        after = frozenset(missing) if wanted else None
+        if after is not None:
+            self._watched[vhid] = after
+        if after != before:
             self._changed()
 
     def reportFilteredOutput(self) -> None:
@@ -321,7 +330,7 @@ class FamilyPort:
             RawReceiver(self._interface, index, self.family, SAMPLE_BUFFER),
             self._interface,
             self.family,
-            partial(self._deliver, False),
+            partial(self._deliver, False, isGood=False),
             self._sampleClosed,
         )
 
@@ -360,7 +369,8 @@ class FamilyPort:
         if self._sample is not None:
             calls.append(partial(self._sample.admit, wanted))
         if self._front is not None:
-            calls.append(partial(self._front.watch, wanted.of(self._watched)))
+            missing = frozenset[bytes]().union(*self._watched.values())
+            calls.append(partial(self._front.watch, wanted.of(self._watched), missing))
         refused: OSError | None = None
         for call in calls:
             try:
@@ -374,7 +384,7 @@ class FamilyPort:
         group = self._groups.get(vhid)
         return self._raw is not None and group is not None and self._raw.hears(vhid, group)
 
-    def _deliver(self, inFront: bool, packet: Packet) -> None:
+    def _deliver(self, inFront: bool, packet: Packet, isGood: bool = True) -> None:
         payload = packet.payload
         receiver = self._receivers.get(payload[1]) if len(payload) > 1 else None
         if receiver is None:
@@ -383,6 +393,8 @@ class FamilyPort:
             if inFront:
                 receiver.packetFiltered(packet)
             else:
+                if self._watched and isGood and self._front is not None:
+                    self._front.repeats.passed(packet.source, payload[1])
                 receiver.packetReceived(packet)
         except Exception:
             # The reactor would close the socket, for all virtual hosts.

@@ -8,10 +8,12 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 
 from txcarp.network import socketfilter
-from txcarp.network.socketfilter import Admission, Beginning
+from txcarp.network.admission import Admission
+from txcarp.network.repeats import ALL, MORE, Repeats
+from txcarp.network.socketfilter import Beginning
 from txcarp.network.sockets import (
     MAXIMUM_PACKET,
     PACKET_IGNORE_OUTGOING,
@@ -42,18 +44,23 @@ class FrontDoor(SocketReader[Packet]):
     ucarp listens with a packet socket, in front of the firewall, and works on a host whose
     firewall drops protocol 112.  A raw socket is behind the firewall: on such a host txcarp
     in place of ucarp would hear nothing, and there would be two masters.
+
+    @ivar repeats: Which packets are read twice, so that some of them are omitted here.
     """
 
     def __init__(
         self,
         reactor: IReactorFDSet,
+        clock: IReactorTime,
         interface: str,
         family: Family,
         received: Callable[[Packet], None],
+        changed: Callable[[], None],
         closed: Callable[[], None],
     ) -> None:
         """
         @param received: Called with each packet of a watched virtual host.
+        @param changed: Called when L{watch} should be called again, because of L{repeats}.
         @param closed: Called if the reactor closes the socket, which it does when the
             interface goes down.
         @raise OSError: If the socket cannot be opened.
@@ -61,6 +68,7 @@ class FrontDoor(SocketReader[Packet]):
         super().__init__(reactor, f"txcarp front {family.value}")
         self._beginning = _BEGINNINGS[family]
         self._received = received
+        self.repeats = Repeats(clock, changed)
         self._closed = closed
         self._code = Admission().good(self._beginning)
         sock = openRawSocket(socket.AF_PACKET, socket.SOCK_DGRAM, 0, "a packet socket")
@@ -78,14 +86,16 @@ class FrontDoor(SocketReader[Packet]):
         self._socket = sock
         self.startReading()
 
-    def watch(self, wanted: Admission) -> None:
+    def watch(self, wanted: Admission, missing: frozenset[bytes] = frozenset()) -> None:
         """
         Report good advertisements of these virtual hosts from now on, and no others; none at
         first.
 
+        @param missing: The packed sources of packets that do not pass the firewall.
         @raise OSError: If the kernel refuses the socket filter.
         """
-        code = wanted.good(self._beginning)
+        self.repeats.most = ALL + MORE * len(wanted.groups)
+        code = wanted.good(self._beginning, self.repeats.omitted(missing))
         if code != self._code and self._socket is not None:
             socketfilter.attach(self._socket, code)
             self._code = code
@@ -98,7 +108,12 @@ class FrontDoor(SocketReader[Packet]):
             return None
 
     def messageReceived(self, packet: Packet) -> None:
+        self.repeats.seen(packet.source, packet.payload[1])
         self._received(packet)
+
+    def stop(self) -> None:
+        super().stop()
+        self.repeats.stop()
 
     def lost(self) -> None:
         self._closed()

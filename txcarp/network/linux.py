@@ -120,8 +120,8 @@ class AdvertisementTransport:
     def whyDropped(self, source: bytes) -> str:
         return self._port.whyDropped(source)
 
-    def watchFront(self, wanted: bool) -> None:
-        self._port.watchFront(self._vhid, wanted)
+    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
+        self._port.watchFront(self._vhid, wanted, missing)
 
     def _sendFrame(self, packet: bytes, group: bytes) -> None:
         destination = BROADCAST if self._broadcast else groupAddress(group)

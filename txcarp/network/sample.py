@@ -11,9 +11,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTim
 from twisted.logger import Logger
 
 from txcarp.logs.limits import SayOnce
+from txcarp.network.admission import Admission
 from txcarp.network.rawsocket import RawReceiver
 from txcarp.network.readers import readIPv6
-from txcarp.network.socketfilter import Admission
 from txcarp.network.sockets import MAXIMUM_PACKET
 from txcarp.protocol.envelope import Packet, readPacket
 from txcarp.protocol.family import Family

@@ -9,16 +9,16 @@ import enum
 import itertools
 import socket
 import struct
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 
 import attrs
 
 from txcarp.protocol import ipv6
-from txcarp.protocol.advertisement import PROTOCOL, SIZE, TTL, VERSION
+from txcarp.protocol.advertisement import PROTOCOL, SIZE
 
 # linux/bpf_common.h and filter.h: the instructions of classic BPF that are used here.  Each works
 # on an accumulator and an index.
-_LOAD_WORD = 0x20
+LOAD_WORD = 0x20
 _LOAD_HALF = 0x28
 LOAD_BYTE = 0x30
 _LOAD_BYTE_INDEXED = 0x50
@@ -29,21 +29,21 @@ _STORE = 0x02
 _LOAD_HEADER_LENGTH = 0xB1
 _TO_INDEX = 0x07
 _AND = 0x54
-_SHIFT = 0x74
+SHIFT = 0x74
 _SHIFT_BY_INDEX = 0x7C
 _SUBTRACT_INDEX = 0x1C
 _JUMP = 0x05
 JUMP_IF_EQUAL = 0x15
-_JUMP_IF_GREATER = 0x25
+JUMP_IF_GREATER = 0x25
 _JUMP_UNLESS_LESS = 0x35
 _JUMP_IF_SET = 0x45
 RETURN = 0x06
 
-_WHOLE_PACKET = 0x40000
+WHOLE_PACKET = 0x40000
 INSTRUCTION = struct.Struct("=HBBI")
 
 #: Stands for a jump behind the block of instructions in which it is.
-_LEAVE = b""
+LEAVE = b""
 
 #: asm-generic/socket.h: not in the socket module.
 SO_ATTACH_FILTER = 26
@@ -69,12 +69,7 @@ _REPLY, _ICMPV6, _ADVERTISEMENT = 2, 58, 136
 MOST_ANSWERS = 64
 
 #: The offset of the vhid in an advertisement.
-_VHID = 1
-
-#: The most peers behind routers, and the most groups, that a filter compares.  The kernel limits
-#: the size of a filter (net.core.optmem_max).  With more, it does not look at the hop limit, or at
-#: the destination: L{txcarp.protocol.envelope.unwrap} does.
-MOST_ROUTED, MOST_GROUPS = 64, 16
+VHID = 1
 
 
 class Beginning(enum.Enum):
@@ -93,7 +88,7 @@ class Beginning(enum.Enum):
 
 
 @attrs.frozen
-class _Layout:
+class Layout:
     """
     Where the fields are.
 
@@ -108,132 +103,46 @@ class _Layout:
     header: int | None
 
 
-_LAYOUTS = {
-    Beginning.IPV4_HEADER: _Layout(9, 8, 12, 16, None),
-    Beginning.IPV6_HEADER: _Layout(6, 7, 8, 24, ipv6.HEADER),
-    Beginning.PAYLOAD: _Layout(-1, _IP_HEADER + 7, _IP_HEADER + 8, _IP_HEADER + 24, 0),
+LAYOUTS = {
+    Beginning.IPV4_HEADER: Layout(9, 8, 12, 16, None),
+    Beginning.IPV6_HEADER: Layout(6, 7, 8, 24, ipv6.HEADER),
+    Beginning.PAYLOAD: Layout(-1, _IP_HEADER + 7, _IP_HEADER + 8, _IP_HEADER + 24, 0),
 }
-
-
-@attrs.frozen
-class Admission:
-    """
-    The advertisements that some virtual hosts want.
-
-    @ivar groups: The packed address of the group of each virtual host, by its vhid.
-    @ivar routed: The packed addresses of the hosts whose packets may come through routers.
-    """
-
-    groups: Mapping[int, bytes] = attrs.field(factory=dict)
-    routed: frozenset[bytes] = frozenset()
-
-    def of(self, vhids: Collection[int]) -> Admission:
-        """
-        The part for some of the virtual hosts.
-        """
-        return attrs.evolve(
-            self, groups={vhid: one for vhid, one in self.groups.items() if vhid in vhids}
-        )
-
-    def good(self, beginning: Beginning) -> bytes:
-        """
-        Make the filter that keeps a packet with the vhid of one of these virtual hosts if nothing
-        in its header is wrong: the size, the version, the hop limit and the destination.  What
-        cannot be decided so is for L{txcarp.protocol.envelope.unwrap}, which refuses whatever this
-        filter drops.  The type is ignored, as it is there.
-        """
-        return self._program(beginning, _WHOLE_PACKET, 0)
-
-    def wrong(self, beginning: Beginning) -> bytes:
-        """
-        Make the filter that keeps the packets with the vhid of one of these virtual hosts that
-        L{good} drops.
-        """
-        return self._program(beginning, 0, _WHOLE_PACKET)
-
-    def _program(self, beginning: Beginning, good: int, wrong: int) -> bytes:
-        layout, refuse = _LAYOUTS[beginning], _return(wrong)
-        return b"".join(
-            [
-                *_protocol(layout),
-                *_among(self.groups, layout, _return(0)),
-                *_size(layout, refuse),
-                *_payload(layout, 0),
-                INSTRUCTION.pack(_SHIFT, 0, 0, 4),
-                INSTRUCTION.pack(JUMP_IF_EQUAL, 1, 0, VERSION),
-                refuse,
-                *self._hops(layout, refuse),
-                *self._destination(layout, refuse),
-                _return(good),
-            ]
-        )
-
-    def _hops(self, layout: _Layout, refuse: bytes) -> list[bytes]:
-        if len(self.routed) > MOST_ROUTED:
-            return []
-        block = [
-            INSTRUCTION.pack(LOAD_BYTE, 0, 0, layout.hops),
-            INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, TTL),
-            _LEAVE,
-        ]
-        for one in sorted(self.routed):
-            block += _ifEqual(layout.source, one, [_LEAVE])
-        return _closed([*block, refuse])
-
-    def _destination(self, layout: _Layout, refuse: bytes) -> list[bytes]:
-        members: dict[bytes, list[int]] = {}
-        for vhid, group in self.groups.items():
-            members.setdefault(group, []).append(vhid)
-        if len(members) > MOST_GROUPS:
-            return []
-        # See L{txcarp.protocol.family.isMulticast}.
-        isIPv4 = layout.header is None
-        block = [
-            INSTRUCTION.pack(LOAD_BYTE, 0, 0, layout.destination),
-            INSTRUCTION.pack(_SHIFT, 0, 0, 4 if isIPv4 else 0),
-            INSTRUCTION.pack(JUMP_IF_EQUAL, 1, 0, 0xE if isIPv4 else 0xFF),
-            _LEAVE,
-        ]
-        for group, vhids in sorted(members.items()):
-            others = len(members) > 1
-            theirs = _among(vhids, layout, refuse) if others else []
-            block += _ifEqual(layout.destination, group, [*theirs, _LEAVE])
-        return _closed([*block, refuse])
 
 
 def program(vhids: Iterable[int], beginning: Beginning) -> bytes:
     """
     Make the filter that keeps all packets with one of some vhids, whatever else is in them.
     """
-    layout = _LAYOUTS[beginning]
-    keep = _return(_WHOLE_PACKET)
-    return b"".join([*_protocol(layout), *_among(vhids, layout, _return(0)), keep])
+    layout = LAYOUTS[beginning]
+    keep = returning(WHOLE_PACKET)
+    return b"".join([*protocolOnly(layout), *among(vhids, layout, returning(0)), keep])
 
 
-def _return(size: int) -> bytes:
+def returning(size: int) -> bytes:
     """
     Make the instruction that keeps this many bytes of the packet.
     """
     return INSTRUCTION.pack(RETURN, 0, 0, size)
 
 
-def _closed(block: list[bytes]) -> list[bytes]:
+def closed(block: list[bytes]) -> list[bytes]:
     """
     Make the jumps that leave a block.
     """
     return [
-        INSTRUCTION.pack(_JUMP, 0, 0, len(block) - place - 1) if one == _LEAVE else one
+        INSTRUCTION.pack(_JUMP, 0, 0, len(block) - place - 1) if one == LEAVE else one
         for place, one in enumerate(block)
     ]
 
 
-def _protocol(layout: _Layout) -> list[bytes]:
+def protocolOnly(layout: Layout) -> list[bytes]:
     if layout.protocol < 0:
         return []
-    return _only(LOAD_BYTE, layout.protocol, PROTOCOL, _return(0))
+    return _only(LOAD_BYTE, layout.protocol, PROTOCOL, returning(0))
 
 
-def _payload(layout: _Layout, offset: int) -> list[bytes]:
+def loadPayload(layout: Layout, offset: int) -> list[bytes]:
     """
     Make the instructions that load a byte of the payload.
     """
@@ -245,7 +154,7 @@ def _payload(layout: _Layout, offset: int) -> list[bytes]:
     ]
 
 
-def _size(layout: _Layout, refuse: bytes) -> list[bytes]:
+def sizeOnly(layout: Layout, refuse: bytes) -> list[bytes]:
     """
     Make the instructions that refuse a packet which is too short for an advertisement.
     """
@@ -257,7 +166,7 @@ def _size(layout: _Layout, refuse: bytes) -> list[bytes]:
     return [*load, INSTRUCTION.pack(_JUMP_UNLESS_LESS, 1, 0, least), refuse]
 
 
-def _among(vhids: Iterable[int], layout: _Layout, refuse: bytes) -> list[bytes]:
+def among(vhids: Iterable[int], layout: Layout, refuse: bytes) -> list[bytes]:
     """
     Make the instructions that refuse a packet with another vhid.  They look it up in a set of
     bits, so that it takes no longer with many.
@@ -268,31 +177,31 @@ def _among(vhids: Iterable[int], layout: _Layout, refuse: bytes) -> list[bytes]:
     find = []
     for number, word in sorted(words.items()):
         find.append(INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 2, number))
-        find += [INSTRUCTION.pack(_LOAD_NUMBER, 0, 0, word), _LEAVE]
+        find += [INSTRUCTION.pack(_LOAD_NUMBER, 0, 0, word), LEAVE]
     return [
-        *_payload(layout, _VHID),
+        *loadPayload(layout, VHID),
         INSTRUCTION.pack(_STORE, 0, 0, 0),
         INSTRUCTION.pack(_AND, 0, 0, 31),
         INSTRUCTION.pack(_TO_INDEX, 0, 0, 0),
         INSTRUCTION.pack(_LOAD_STORED, 0, 0, 0),
-        INSTRUCTION.pack(_SHIFT, 0, 0, 5),
-        *_closed([*find, refuse]),
+        INSTRUCTION.pack(SHIFT, 0, 0, 5),
+        *closed([*find, refuse]),
         INSTRUCTION.pack(_SHIFT_BY_INDEX, 0, 0, 0),
         INSTRUCTION.pack(_JUMP_IF_SET, 1, 0, 1),
         refuse,
     ]
 
 
-def _ifEqual(offset: int, value: bytes, then: list[bytes]) -> list[bytes]:
+def ifEqual(offset: int, value: bytes, then: list[bytes]) -> list[bytes]:
     """
     Make the instructions that go through a block if the packet has this value, of whole words, and
-    behind it otherwise.  A L{_LEAVE} in the block stays one.
+    behind it otherwise.  A L{LEAVE} in the block stays one.
     """
     words = list(itertools.chain(*struct.iter_unpack("!I", value)))
     code = []
     for place, word in enumerate(words):
         rest = 2 * (len(words) - place - 1) + len(then)
-        code.append(INSTRUCTION.pack(_LOAD_WORD, 0, 0, offset + 4 * place))
+        code.append(INSTRUCTION.pack(LOAD_WORD, 0, 0, offset + 4 * place))
         code.append(INSTRUCTION.pack(JUMP_IF_EQUAL, 0, rest, word))
     return [*code, *then]
 
@@ -305,11 +214,11 @@ def answers(addresses: Iterable[bytes]) -> bytes:
     @param addresses: L{MOST_ANSWERS} at most.
     """
     drop = INSTRUCTION.pack(RETURN, 0, 0, 0)
-    keep = INSTRUCTION.pack(RETURN, 0, 0, _WHOLE_PACKET)
+    keep = INSTRUCTION.pack(RETURN, 0, 0, WHOLE_PACKET)
     wanted = sorted(set(addresses))
     ipv4 = [
         *_only(_LOAD_HALF, _OPERATION, _REPLY, drop),
-        INSTRUCTION.pack(_LOAD_WORD, 0, 0, _SENDER),
+        INSTRUCTION.pack(LOAD_WORD, 0, 0, _SENDER),
     ]
     ipv6 = [
         *_only(LOAD_BYTE, _NEXT_HEADER, _ICMPV6, drop),
@@ -321,7 +230,7 @@ def answers(addresses: Iterable[bytes]) -> bytes:
             ipv4 += [INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, word), keep]
             continue
         for place, word in enumerate(struct.unpack("!4I", address)):
-            ipv6.append(INSTRUCTION.pack(_LOAD_WORD, 0, 0, _TARGET + 4 * place))
+            ipv6.append(INSTRUCTION.pack(LOAD_WORD, 0, 0, _TARGET + 4 * place))
             ipv6.append(INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 7 - 2 * place, word))
         ipv6.append(keep)
     code = [

@@ -353,7 +353,7 @@ class _Transport:
     def whyDropped(self, source: bytes) -> str:
         return ""
 
-    def watchFront(self, wanted: bool) -> None:
+    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
         pass
 
 
