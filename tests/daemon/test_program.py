@@ -50,7 +50,8 @@ _NEEDLESS = {
     *("automat", "prometheus_client", "rich", "twisted.application.internet"),
     *("twisted.trial", "twisted.web.client", "twisted.web.resource", "twisted.web.server"),
     *("txcarp.checks.dns", "txcarp.checks.http", "txcarp.checks.local", "txcarp.checks.plugins"),
-    *("txcarp.mastership.services", "txcarp.operate.exposition", "txcarp.operate.metrics"),
+    *("txcarp.mastership.services", "txcarp.operate.exposition"),
+    *("txcarp.operate.groupmetrics", "txcarp.operate.processmetrics"),
     *("txcarp.observer", "txcarp.testbed", "txcarp.testing", "unittest"),
 }
 

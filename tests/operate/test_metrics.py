@@ -31,13 +31,9 @@ from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.operate import exposition
 from txcarp.operate.control import Request
 from txcarp.operate.endpoints import ReadingService
-from txcarp.operate.metrics import (
-    GROUP_LABELS,
-    GROUP_METRICS,
-    PROCESS_METRICS,
-    Group,
-    Process,
-)
+from txcarp.operate.groupmetrics import GROUP_METRICS
+from txcarp.operate.metrics import GROUP_LABELS, Group, Process
+from txcarp.operate.processmetrics import PROCESS_METRICS
 from txcarp.operate.scraping import BLOCK, MOST_SCRAPES, Metrics
 from txcarp.operate.tally import Counts, Tally
 from txcarp.protocol.rejection import Rejection

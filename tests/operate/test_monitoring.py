@@ -24,7 +24,8 @@ from tests.alerts.prometheus import faster
 from tests.operate.test_metrics import whole
 from tests.optional import needing
 from txcarp.operate import exposition
-from txcarp.operate.metrics import GROUP_METRICS, PROCESS_METRICS
+from txcarp.operate.groupmetrics import GROUP_METRICS
+from txcarp.operate.processmetrics import PROCESS_METRICS
 
 _ROOT = Path(txcarp.__file__).parent.parent
 _ALERTS = _ROOT / "examples" / "prometheus" / "alerts.yml"

@@ -8,7 +8,9 @@ In reading order:
   - C{acting}: carries out requests, and answers when the result is known.
   - C{gathering}: what is known of all groups, collected in short steps.
   - C{tally}: counts what happens, for metrics.
-  - C{metrics}: the metrics, and their values.
+  - C{metrics}: what a metric is.
+  - C{groupmetrics}: the metrics that each group has.
+  - C{processmetrics}: the metrics of the process.
   - C{exposition}: the format of Prometheus; imported when metrics are asked for.
   - C{scraping}: the answer with all metrics.
   - C{events}: the last events, as documents.

@@ -11,18 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from txcarp.operate.metrics import (
-    GROUP_LABELS,
-    Group,
-    GroupMetric,
-    Kind,
-    Process,
-    ProcessMetric,
-    Sample,
-)
+from txcarp.operate.metrics import GROUP_LABELS, Group, Kind, Metric, Process, Sample
 
 #: The media type of the format.  Later versions of it allow names that these metrics do not have.
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -33,14 +25,14 @@ class _Made(Collector):
     A metric that was made for one answer.
     """
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Family) -> None:
         self._metric = metric
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         yield self._metric
 
 
-def ofGroups(metric: GroupMetric, groups: Sequence[Group], isFirst: bool) -> bytes:
+def ofGroups(metric: Metric[Group], groups: Sequence[Group], isFirst: bool) -> bytes:
     """
     The lines of a metric for some groups.
 
@@ -55,7 +47,7 @@ def ofGroups(metric: GroupMetric, groups: Sequence[Group], isFirst: bool) -> byt
     return text if isFirst else text.split(b"\n", 2)[2]
 
 
-def ofProcess(metric: ProcessMetric, process: Process) -> bytes:
+def ofProcess(metric: Metric[Process], process: Process) -> bytes:
     """
     The lines of a metric of the process.
     """
@@ -73,12 +65,12 @@ def ofKernel() -> bytes:
     return generate_latest(registry)
 
 
-def _made(metric: GroupMetric | ProcessMetric) -> Metric:
-    return Metric(metric.name.removesuffix("_total"), metric.help, metric.kind.value)
+def _made(metric: Metric[Group] | Metric[Process]) -> Family:
+    return Family(metric.name.removesuffix("_total"), metric.help, metric.kind.value)
 
 
 def _add(
-    made: Metric, names: Sequence[str], common: tuple[str, ...], samples: Iterable[Sample]
+    made: Family, names: Sequence[str], common: tuple[str, ...], samples: Iterable[Sample]
 ) -> None:
     suffix = "_total" if made.type == Kind.COUNTER.value else ""
     for sample in samples:
@@ -88,7 +80,7 @@ def _add(
         made.add_sample(made.name + (sample.suffix or suffix), labels, sample.value)
 
 
-def _text(metric: Metric) -> bytes:
+def _text(metric: Family) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Made(metric))
     return generate_latest(registry)

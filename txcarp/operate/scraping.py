@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +23,7 @@ from txcarp.state.store import inDaemonThread
 from txcarp.virtualhost import VirtualHost
 
 if TYPE_CHECKING:
-    from txcarp.operate.metrics import Group, GroupMetric
+    from txcarp.operate.metrics import Group, Metric
 
 #: The number of groups for which one metric is written in one turn of the reactor.  A metric has
 #: some twenty values for a group, so that a turn takes two or three milliseconds at most.
@@ -79,10 +78,7 @@ class Metrics:
     def _made(self) -> Generator[Deferred[Any], Any, Answer]:
         if self._format is None:
             # A module that is being imported in another thread is waited for there.
-            self._format = yield inDaemonThread(
-                cast(IReactorFromThreads, self._reactor),
-                lambda: import_module("txcarp.operate.exposition"),
-            )
+            self._format = yield inDaemonThread(cast(IReactorFromThreads, self._reactor), _load)
         if self._reloader is not None:
             self._file = yield self._reloader.status()
         pieces: tuple[bytes, ...] = yield self._gathering.gather()
@@ -93,7 +89,9 @@ class Metrics:
         All that is to be done, in short steps.  Each returns its part of the answer.
         """
         # They were loaded with the format.
-        from txcarp.operate.metrics import GROUP_METRICS, PROCESS_METRICS, Group, Process
+        from txcarp.operate.groupmetrics import GROUP_METRICS
+        from txcarp.operate.metrics import Group, Process
+        from txcarp.operate.processmetrics import PROCESS_METRICS
 
         form, hosts = self._format, self._carp.virtualHosts
         assert form is not None
@@ -123,7 +121,16 @@ class Metrics:
         return b""
 
 
-def _block(form: ModuleType, metric: GroupMetric, groups: list[Group], begin: int) -> bytes:
+def _load() -> ModuleType:
+    """
+    Load the format and the tables.  This takes 10 ms, and more on a busy host.
+    """
+    from txcarp.operate import exposition, groupmetrics, processmetrics  # noqa: F401
+
+    return exposition
+
+
+def _block(form: ModuleType, metric: Metric[Group], groups: list[Group], begin: int) -> bytes:
     found: bytes = form.ofGroups(metric, groups[begin : begin + BLOCK], begin == 0)
     return found
 
