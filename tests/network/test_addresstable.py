@@ -453,6 +453,23 @@ class TableTests(SynchronousTestCase):
         for batch in self.netlink.asked:
             self.assertEqual([request.type for request in batch], [RTM_NEWADDR])
 
+    def test_renewalChangesNothing(self) -> None:
+        """
+        An address that was renewed is news only if it was not there, or had another lease.
+        """
+        news = []
+        self.start(address())
+        self.patch(self.table, "addressNoted", lambda one, *facts: news.append(one.validLifetime))
+        for lease in 3, 3, 2:
+            self.table.hold("eth7", [IPV4], lease, True)
+            self.netlink.answers[-1].callback([None])
+        self.assertEqual(news, [2])
+        self.table.hold("eth7", [IPV4], 2, True)
+        self.netlink.say(address(), present=False)
+        self.assertIs(self.holding(), Holding.NOBODY)
+        self.netlink.answers[-1].callback([None])
+        self.assertIs(self.holding(), Holding.OURS)
+
     def test_noSecondaries(self) -> None:
         """
         An address is added even if the kernel cannot promote secondary addresses.

@@ -293,7 +293,7 @@ class Candidate:
             )
             self._slept(pause)
             return False
-        return self._rhythm.mustLook(harmless)
+        return pause > harmless and self._rhythm.mustLook(harmless)
 
     def decide(self, event: Event) -> None:
         """

@@ -7,8 +7,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
-import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
@@ -148,16 +148,17 @@ class AddressTable:
         for address in promoted:
             # A new address is behind those of its network.  Meanwhile the host answers for it
             # because it has it with another prefix length.
-            alone = attrs.evolve(address, prefixLength=32)
-            settings.append(_addition(index, alone, lease, routed=False))
+            settings.append(_addition(index, address.packed, 32, lease, False))
             settings.append(delAddress(index, address.packed, address.prefixLength))
-            rest.append(delAddress(index, alone.packed, alone.prefixLength))
-        requests = [_addition(index, address, lease, routed) for address in addresses]
+            rest.append(delAddress(index, address.packed, 32))
+        requests = [
+            _addition(index, one.packed, one.prefixLength, lease, routed) for one in addresses
+        ]
 
         def answered(everything: list[OSError | None]) -> None:
             results = everything[len(settings) : len(settings) + len(requests)]
             for address, error in zip(addresses, results, strict=True):
-                if error is None:
+                if error is None and not self._isAsAdded(index, address, lease):
                     # The kernel sends the event of an IPv6 address some time after the
                     # answer, and the address may be removed meanwhile.
                     added = self._added(index, address, lease)
@@ -278,6 +279,13 @@ class AddressTable:
             self._promoted[index] = promoted
         return [local for local, _ in promoted - before]
 
+    def _isAsAdded(self, index: int, address: VirtualAddress, lease: int | None) -> bool:
+        """
+        Whether an address is known as this program adds it, as nearly always when it is renewed.
+        """
+        known = self._addresses.at(index, address.packed).get(address.prefixLength)
+        return known is not None and known.protocol == OURS and known.validLifetime == lease
+
     def _added(self, index: int, address: VirtualAddress, lease: int | None) -> InterfaceAddress:
         """
         Return what the kernel's event about an address that it just added is.
@@ -327,18 +335,22 @@ class AddressTable:
         return affected
 
 
-def _addition(index: int, address: VirtualAddress, lease: int | None, routed: bool) -> Request:
+@lru_cache(maxsize=4096)
+def _addition(
+    index: int, packed: bytes, prefixLength: int, lease: int | None, routed: bool
+) -> Request:
     """
-    Request to add an address, or to renew it.
+    Request to add an address, or to renew it, which a master does again and again.
     """
+    isIPv4 = len(packed) == 4
     return newAddress(
         index,
-        address.packed,
-        address.prefixLength,
+        packed,
+        prefixLength,
         validLifetime=lease,
         # A deprecated IPv6 address answers, but this host opens no connections from it.
-        preferredLifetime=lease if address.isIPv4 else 0,
-        flags=(0 if address.isIPv4 else IFA_F_NODAD) | (0 if routed else IFA_F_NOPREFIXROUTE),
+        preferredLifetime=lease if isIPv4 else 0,
+        flags=(0 if isIPv4 else IFA_F_NODAD) | (0 if routed else IFA_F_NOPREFIXROUTE),
         protocol=OURS,
         replace=True,
     )
