@@ -13,7 +13,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import FakePlatform, Journal, configured, runTo
-from txcarp.configuration.model import VirtualHostConfiguration
+from txcarp import service
+from txcarp.configuration.model import SyncSettings, VirtualHostConfiguration
 from txcarp.protocol.effects import Role
 from txcarp.service import CARPService
 
@@ -68,6 +69,44 @@ class ManyTests(SynchronousTestCase):
         self.run_(1)
         self.successResultOf(done)
         self.assertFalse(self.platform.opened)
+
+    def test_leaveInTurn(self) -> None:
+        """
+        Only so many masters or sets leave at the same time.  The others stay masters until it is
+        their turn.
+        """
+        self.patch(service, "_LEAVING", 2)
+        of = {1: "a", 2: "", 3: "b", 4: "", 5: "b", 6: "b", 7: ""}
+        self.carp = CARPService(
+            [
+                self.one(vhid, title=f"g{vhid}", sync=SyncSettings(name) if name else None)
+                for vhid, name in of.items()
+            ],
+            platform=self.platform,
+        )
+        self.start(4)
+        done = self.carp.stopService()
+        waves = []
+        while not done.called:
+            hosts = self.carp.virtualHosts
+            waves.append({one.configuration.vhid for one in hosts if one.role is Role.MASTER})
+            self.run_(0.55)
+        self.successResultOf(done)
+        self.assertEqual(waves, [{3, 4, 5, 6, 7}, {7}, set()])
+
+    def test_startedInTurn(self) -> None:
+        """
+        A master whose turn has not come stays one if the service is started again.
+        """
+        self.patch(service, "_LEAVING", 1)
+        self.start(4)
+        done = self.carp.stopService()
+        self.carp.startService()
+        self.run_(0.6)
+        self.successResultOf(done)
+        self.assertTrue(self.platform.opened)
+        first, second = self.carp.virtualHosts
+        self.assertEqual((first.role, second.role), (Role.BACKUP, Role.MASTER))
 
     def test_twice(self) -> None:
         """

@@ -8,8 +8,15 @@ from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    gatherResults,
+    inlineCallbacks,
+    maybeDeferred,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,12 +28,18 @@ from txcarp.membership.observers import tellAll
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.platform import LinuxPlatform
 from txcarp.protocol.actor import Actor
+from txcarp.protocol.effects import Role
 from txcarp.sets.member import Member
 from txcarp.sets.syncgroup import SyncGroup
 from txcarp.virtualhost import VirtualHost
 
 #: The most unchanged groups that the log names.  Hundreds of lines would make advertisements late.
 _NAMED = 20
+
+
+#: The most masters, or sets of them, that leave at the same time.  A successor needs about a
+#: millisecond for each, and this host waits for half a second.
+_LEAVING = 100
 
 
 class CARPService(MultiService):
@@ -259,13 +272,30 @@ class CARPService(MultiService):
         """
         Leave all groups.
 
+        Of many masters, some leave after others have left, so that their successor can keep up.
+        The members of a set leave together.
+
         @return: Fires when everything that belongs to mastership is released, and the
             platform is closed.
         """
         self._dissolve()
-        yield maybeDeferred(MultiService.stopService, self)
+        Service.stopService(self)
+        masters = [host for host in self.virtualHosts if host.role is Role.MASTER]
+        together: dict[object, list[VirtualHost]] = {}
+        for host in masters:
+            together.setdefault(host.configuration.sync or host, []).append(host)
+        places = DeferredSemaphore(_LEAVING)
+        leaving = [places.run(self._leave, hosts) for hosts in together.values()]
+        leaving += [maybeDeferred(one.stopService) for one in self if one not in masters]
+        yield DeferredList(leaving)
         if not self.running:  # it may have been started again meanwhile
             yield self.platform.close()
+
+    def _leave(self, hosts: Iterable[VirtualHost]) -> Deferred[Any] | None:
+        """
+        Have virtual hosts leave their groups, unless this service was started again meanwhile.
+        """
+        return None if self.running else DeferredList([host.stopService() for host in hosts])
 
     def _dissolve(self) -> None:
         """
