@@ -8,7 +8,7 @@ it is misled.  C{calltrace} counts the calls that an advertisement takes, and me
 C{control} and C{turns} measure what programs that ask a daemon cost it; their programs are in
 C{askers}.  C{fuzz} attacks hosts in memory until something is wrong.  C{reloads} edits the
 configuration files of two daemons all the time, and looks whether that disturbs anybody.  C{report}
-writes the chapter of the manual about faults and attacks.
+writes the chapter of the manual about all of this, with the drawings of C{plots}.
 
 They share the programs that are compared (C{contestants}), the test network with its daemons
 (C{stage}), the faults (C{scenes}), hosts with many groups (C{fleet}), and how processes are

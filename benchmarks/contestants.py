@@ -185,6 +185,9 @@ UCARP = Contestant("ucarp", _ucarp, ("ucarp", "ip"), "scripts, -z")
 KEEPALIVED = Contestant("keepalived", _keepalived, ("keepalived",), "VRRP", Speaker.CHILD)
 
 
+#: All of them, in the order of tables.
+CONTESTANTS = (ASSIGNING, UCARP, KEEPALIVED)
+
 #: The shortest time between advertisements that each program can have, in seconds.  ucarp takes an
 #: advbase of 0, but two such hosts take the address from each other about once a second.
 SHORTEST = {"txcarp": 1 / 256, "ucarp": 1.0, "keepalived": 0.01}

@@ -30,15 +30,19 @@ from typing import Any
 
 import attrs
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant, paced
-from benchmarks.measuring import execute, expectPositive, say, verdict
+from benchmarks.contestants import ASSIGNING, Contestant, paced
+from benchmarks.measuring import (
+    addCommonOptions,
+    execute,
+    expectPositive,
+    say,
+    takingPart,
+    verdict,
+)
 from benchmarks.outcomes import PROBE, Outcome, measure, median, worst
 from benchmarks.scenes import FAULTS
 from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
-
-#: In the order of the columns.
-_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 
 
 def table(
@@ -79,7 +83,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.faults",
         description="Measure what faults of a host do to the address that it shares.",
     )
-    names = [contestant.name for contestant in _ALL]
     parser.add_argument("--runs", type=int, default=1, help="runs of each fault (1)")
     parser.add_argument(
         "--attempts", type=int, default=3, help="attempts at a run without a pause (3)"
@@ -92,20 +95,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="time between advertisements (1); ucarp has no shorter one",
     )
     parser.add_argument("--median", action="store_true", help="show medians, not the worst")
-    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
     parser.add_argument(
         "--faults", metavar="WORDS", help="faults whose names contain one of these words"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "runs", "attempts")
-    chosen = options.only.split(",") if options.only else names
-    for name in chosen:
-        if name not in names:
-            parser.error(f"--only {name}: expected some of {','.join(names)}")
     if not 1 / 256 <= options.interval <= 10:
         parser.error(f"--interval {options.interval}: expected 0.004 to 10 seconds")
-    paces = (paced(one, options.interval) for one in _ALL if one.name in chosen)
+    paces = (paced(one, options.interval) for one in takingPart(parser, options))
     options.contestants = [one for one in paces if one is not None]
     words = options.faults.split(",") if options.faults else [""]
     options.chosen = [fault for fault in FAULTS if any(word in fault.name for word in words)]
@@ -121,13 +119,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    contestants: list[Contestant] = []
-    for contestant in options.contestants:
-        missing = contestant.missing()
-        if missing:
-            say(f"{contestant.name} takes no part: {missing}")
-        else:
-            contestants.append(contestant)
+    contestants: list[Contestant] = options.contestants
     outcomes: dict[tuple[str, str], Outcome] = {}
     summary = median if options.median else worst
     broken: list[str] = []
@@ -161,7 +153,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
             {"fault": fault, "program": name, **attrs.asdict(outcome)}
             for (fault, name), outcome in outcomes.items()
         ]
-        whole = {"programs": versions, "cells": cells}
+        whole = {"programs": versions, "runs": options.runs, "cells": cells}
         print(json.dumps({**whole, "broken": broken, "inconclusive": inconclusive}, indent=2))
     else:
         print(f"\n{', '.join(versions)}\n\n{table(contestants, outcomes)}\n")

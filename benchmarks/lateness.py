@@ -35,16 +35,16 @@ from typing import Any
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant
+from benchmarks.contestants import ASSIGNING, Contestant
 from benchmarks.fleet import MOST, Fleet, able
 from benchmarks.measuring import (
     INCONCLUSIVE,
+    addCommonOptions,
     attempted,
-    chosen,
     execute,
     expectPositive,
     say,
-    taking,
+    takingPart,
     until,
 )
 from benchmarks.stage import Stage, entered, staged
@@ -52,9 +52,6 @@ from benchmarks.tables import grid, showRatio
 from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from txcarp.network.sockets import TIMESTAMP_SPACE, waited
-
-#: In the order of the rows.
-_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 
 #: The most groups by default.
 _GROUPS = 50
@@ -281,14 +278,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.lateness",
         description="Measure how late after its deadline a backup takes over.",
     )
-    names = [one.name for one in _ALL]
     parser.add_argument("--samples", type=int, default=100, help="take-overs of each line (100)")
     parser.add_argument("--intervals", type=float, nargs="+", default=[1, 0.1, 0.01], metavar="S")
     parser.add_argument(
         "--groups", type=int, default=_GROUPS, help=f"at most; fewer below a second ({_GROUPS})"
     )
-    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "samples", "groups")
     if options.groups > MOST:
@@ -296,8 +291,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for interval in options.intervals:
         if not 1 / 256 <= interval <= 10:
             parser.error(f"--intervals {interval:g}: expected 0.004 to 10 seconds")
-    only = chosen(parser, "--only", options.only, names)
-    options.contestants = [one for one in _ALL if one.name in only]
+    options.contestants = takingPart(parser, options)
     return options
 
 
@@ -307,7 +301,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    contestants = taking(options.contestants)
+    contestants: list[Contestant] = options.contestants
     whole = 0.0
     for each in contestants:
         intervals = [one for one in options.intervals if able(each.name, one)]

@@ -14,7 +14,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import CONTESTANTS, Contestant
 from tests.lab.daemons import Daemon
 from txcarp.daemon.scheduling import stayOnTime
 from txcarp.testbed import TestbedUnavailable
@@ -107,12 +107,26 @@ def chosen(
     return found
 
 
-def taking(contestants: Iterable[Contestant]) -> list[Contestant]:
+def addCommonOptions(parser: argparse.ArgumentParser) -> None:
     """
-    Those programs that can take part here; why others cannot is said.
+    Add the options of all benchmarks that compare programs.
     """
+    names = ",".join(one.name for one in CONTESTANTS)
+    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {names}")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def takingPart(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> list[Contestant]:
+    """
+    The programs that the options name, and that can take part here; why others cannot is said.
+    """
+    names = chosen(parser, "--only", options.only, [one.name for one in CONTESTANTS])
     found = []
-    for contestant in contestants:
+    for contestant in CONTESTANTS:
+        if contestant.name not in names:
+            continue
         missing = contestant.missing()
         if missing:
             say(f"{contestant.name} takes no part: {missing}")

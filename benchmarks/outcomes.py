@@ -190,6 +190,8 @@ async def attempt(
                     raise RuntimeError("the backup took the address before anything happened")
                 struck = time.monotonic()
                 fault.strike(Scene(reactor, stage.nodes["a"], a, contestant))
+                if fault.isGone:
+                    holders.changed("a", False)
                 await task.deferLater(reactor, fault.seconds)
                 ended = time.monotonic()
                 pinger.pause()

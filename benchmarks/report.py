@@ -1,12 +1,15 @@
 """
-Writes C{docs/measurements.rst}: what faults and attacks do, as the benchmarks measure it now.
+Writes C{docs/measurements.rst}, and the drawings in it, from what the benchmarks have measured.
 
-    python -m benchmarks.report
+    python -m benchmarks.report                  # measures everything, which takes two hours
+    python -m benchmarks.report --from DIR       # takes what is in a directory
 
-Runs L{benchmarks.faults} and L{benchmarks.attacks} as root, which takes about half an hour, on a
-machine that does nothing else.  C{--faults FILE} and C{--attacks FILE} use what an earlier
-C{python -m benchmarks.faults --median --json} and C{python -m benchmarks.attacks --json} have
-printed.
+As root, on a machine that does nothing else.  A benchmark can be run by itself, as in C{python -m
+benchmarks.silences --json > DIR/silences.json}; C{--list} prints all these commands.
+
+The figures are kept in C{docs/measurements}, with the machine that they come from.  A file in
+C{DIR} replaces that of an earlier run; the others stay.  C{--from docs/measurements} writes the
+text again, without new figures.
 """
 
 from __future__ import annotations
@@ -17,35 +20,25 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill
 from typing import Any
 
 import twisted
-from benchmarks.assaults import ATTACKS
-from benchmarks.measuring import INCONCLUSIVE
-from benchmarks.outcomes import PROBE
-from tests.lab.holders import Span
+from benchmarks import plots
+from benchmarks.chapters import SECTIONS, Section
+from benchmarks.measuring import INCONCLUSIVE, say
 
-_DOCUMENT = Path(__file__).parent.parent / "docs" / "measurements.rst"
+_DOCS = Path(__file__).parent.parent / "docs"
 
-#: Faults in words for people, in the order of the table.
-_FAULTS = {
-    "SIGKILL": "the daemon is killed",
-    "SIGKILL of the child": "its second process is killed",
-    "SIGKILL of both": "both are killed",
-    "out of memory": "the daemon's memory is used up",
-    "SIGSTOP for 0.4 s": "the daemon hangs for 0.4 s",
-    "SIGSTOP for 6 s": "the daemon hangs for 6 s",
-    "blocked for 5 s": "a service in its process blocks for 5 s",
-    "power off": "the power fails",
-    "power off with --probe": "the power fails, with ``probe = \"5ms\"``",
-    "cable pulled for 5 s": "the cable is pulled for 5 s",
-    "planned stop": "the daemon is stopped in order",
-    "addresses flushed": "somebody flushes the interface",
-}
+#: The chapter, and the directory with its figures.
+DOCUMENT, FIGURES = _DOCS / "measurements.rst", _DOCS / "measurements"
+
+#: The file that says where and when each file of figures was measured.
+_ORIGINS = "origins.json"
 
 _HEAD = """\
 Measurements
@@ -53,193 +46,165 @@ Measurements
 
 .. Written by benchmarks/report.py. Do not edit.
 
-"""
+{programs}, as root, with the priority that they give themselves. All hosts are network namespaces
+of one machine. A measurement during which the machine itself paused is repeated.
 
-_FAULTS_TEXT = """\
-Faults
-------
-
-Two hosts share an address, each with the default timing of its program: one advertisement per
-second. A client pings the address every {probe:.0f} ms. Then something happens to the host that has
-the address. The table has the longest time for which the client got no answer, and says for how
-long two hosts had the address. Each figure is the median of {runs} runs. The machine paused for
-{pause} at most meanwhile, and no figure is more exact.
+{origins}
 
 """
 
-_FAULTS_NOTES = """
-txcarp runs with ``--assign``, ucarp with scripts. The second process of txcarp is the guard
-(:ref:`addresses:The guard`). keepalived consists of a parent, which is killed in the first row, and
-a child, which speaks VRRP. ucarp is one process. *For good* means that it lasted until the end of
-the measurement, several seconds later.
-
-After a power cut or a pulled cable there is only silence, from which every program concludes after
-about three of its intervals that the master is gone. Only a backup that asks finds out sooner
-(:ref:`election:The probe`). Everything else depends on what the master, or what is left of it, can
-still do.
-
-"""
-
-#: Seconds that cannot be told from nothing.
-_EXACT = 0.001
-
-#: Seconds with two masters or none that are not worth mentioning.
-_HARMLESS = 0.1
-
-_ATTACKS_TEXT = """\
-Attacks
--------
-
-A third host in the segment of each pair captures the advertisements of the master for six seconds.
-It does not know the password. Then it sends them again, changed or not. The table has, for each
-pair, the longest time for which no host had the address, and the longest for which both had it. The
-columns name the programs of a pair: *learn* and *require* are txcarp with that value of ``--seal``
-(:doc:`security`).
-
-"""
-
-_ATTACKS_NOTES = """
-*0/0* is an advertisement with an advbase and an advskew of 0, which is preferred to every master;
-*255/255* is a bow-out. *Nothing* means that the group behaves as it does without the attacker:
-after a death, for example, the backup takes over. A host that has lost its state file can be fooled
-with ``learn``, and not with ``require``: :ref:`protocol:Seals` says why.
-
+_END = """\
 How it was measured
 -------------------
 
-``python -m benchmarks.report`` writes this chapter. It runs ``python -m benchmarks.faults`` and
-``python -m benchmarks.attacks``, which print more figures. Two more benchmarks are for those who
-compare programs or change txcarp: ``python -m benchmarks.handover`` measures all pairs of txcarp
-and ucarp, with scripts, and ``python -m benchmarks.fuzz`` attacks the receive path.
+``python -m benchmarks.report --from DIR`` writes this chapter from what other commands print. Each
+of them measures all programs in the same run. Without ``--json`` it prints a table, in which there
+is more than here::
 
-All hosts are network namespaces of one machine. A measurement during which the machine itself
-paused is repeated. The programs run as their users run them: as root, with the priority that they
-give themselves.
+{commands}
+
+Two more benchmarks are for those who compare programs or change txcarp: ``python -m
+benchmarks.handover`` measures all pairs of txcarp and ucarp, with scripts, and ``python -m
+benchmarks.fuzz`` attacks the receive path. The figures are in ``docs/measurements`` as JSON.
 """
 
 
-def machine() -> str:
+def machine(note: str = "") -> str:
     """
-    Where and when this runs, as a sentence.
+    Where and when this runs, as a part of a sentence.
+
+    @param note: A sentence about it.
     """
     day = time.strftime("%d %B %Y", time.gmtime()).lstrip("0")
-    return (
+    words = (
         f"{day}, Linux {platform.release()} ({platform.machine()}, {os.cpu_count()} processors), "
         f"Python {platform.python_version()}, Twisted {twisted.__version__}"
     )
+    return f"{words}. {note}" if note else f"{words}."
 
 
-def span(measured: dict[str, Any]) -> str:
+def reflowed(text: str) -> str:
     """
-    A span of time for people.
+    A text of reStructuredText, whose paragraphs have lines of their width.
     """
-    one = Span(**measured)
-    if one.open:
-        return "for good"
-    if one.seconds < _EXACT:
-        return "0"
-    return f"{one.seconds * 1000:.0f} ms" if one.seconds < 0.995 else f"{one.seconds:.1f} s"
+    parts = []
+    for part in text.split("\n\n"):
+        lines = part.strip("\n").splitlines()
+        isPlain = all(line[:1] not in ("", " ", ".", "=", "-") for line in lines)
+        isTitle = len(lines) == 2 and set(lines[1]) <= set("=-")
+        parts.append(fill(" ".join(lines), 100) if isPlain and not isTitle else part)
+    return "\n\n".join(parts)
 
 
-def during(kind: str, measured: dict[str, Any]) -> str:
+def document(figures: Path) -> str:
     """
-    What was wrong for a span of time, or nothing if it was too short to hurt.
+    The text of the chapter.
+
+    @param figures: The directory with the figures.
     """
-    if measured["seconds"] < _HARMLESS:
-        return ""
-    words = span(measured)
-    return f"{kind} {words}" if measured["open"] else f"{kind} for {words}"
-
-
-def consequence(cell: dict[str, Any] | None) -> str:
-    """
-    What a client and the address notice of a fault.
-    """
-    if cell is None:
-        return ""
-    both = during("on two hosts", cell["both"])
-    return "; ".join(part for part in (span(cell["silence"]), both) if part)
-
-
-def harm(cell: dict[str, Any] | None) -> str:
-    """
-    What an attack does.
-    """
-    if cell is None:
-        return ""
-    if cell["stopped"]:
-        return "nothing"
-    parts = during("no master", cell["nobody"]), during("two masters", cell["both"])
-    return "; ".join(part for part in parts if part) or "nothing"
-
-
-def listing(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
-    """
-    A table of reStructuredText.
-    """
-    lines = [".. list-table::", "   :header-rows: 1"]
-    lines += [f"   :widths: {' '.join(map(str, widths))}", ""]
-    for row in (head, *rows):
-        for number, cell in enumerate(row):
-            lines.append(f"   {'*' if number == 0 else ' '} - {cell}".rstrip())
-    return "\n".join([*lines, ""])
-
-
-def table(
-    first: str,
-    measured: dict[str, Any],
-    row: str,
-    column: str,
-    words: Callable[[dict[str, Any] | None], str],
-    titles: dict[str, str],
-    share: int,
-) -> str:
-    """
-    The cells of a benchmark as a table.
-
-    @param first: The title of the first column.
-    @param row: The key of a cell that has the name of its row.
-    @param column: The key of a cell that has the name of its column.
-    @param words: Makes the text of a cell.
-    @param titles: The names of rows in words; those without are left out.
-    @param share: The percentage of the width that the first column has.
-    """
-    cells = {(one[row], one[column]): one for one in measured["cells"]}
-    columns = list(dict.fromkeys(one[column] for one in measured["cells"]))
-    rows = [
-        [title, *(words(cells.get((name, one))) for one in columns)]
-        for name, title in titles.items()
-        if any((name, one) in cells for one in columns)
-    ]
-    widths = [share, *[(100 - share) // len(columns)] * len(columns)]
-    return listing([first, *columns], rows, widths)
-
-
-def measurements(
-    faults: dict[str, Any], attacks: dict[str, Any], runs: int, note: str = ""
-) -> str:
-    """
-    The text of the document.
-
-    @param note: A sentence about this machine.
-    """
-    programs = dict.fromkeys([*faults["programs"], *attacks["programs"]])
-    made = f"Measured on {machine()}, with {', '.join(programs)}. {note}"
-    pause = span({"seconds": max(one["resolution"] for one in faults["cells"])})
-    mounted = {attack.name: attack.what for attack in ATTACKS}
-    return "".join(
-        (
-            _HEAD,
-            "\n".join(wrap(made, 100)),
-            "\n\n",
-            _FAULTS_TEXT.format(probe=PROBE * 1000, runs=runs, pause=pause),
-            table("what happens", faults, "fault", "program", consequence, _FAULTS, 31),
-            _FAULTS_NOTES,
-            _ATTACKS_TEXT,
-            table("attack", attacks, "attack", "pair", harm, mounted, 52),
-            _ATTACKS_NOTES,
-        )
+    found = {one: _read(figures / f"{one.name}.json") for one in sections(figures)}
+    origins = _read(figures / _ORIGINS)
+    programs: dict[str, None] = {}
+    for measured in found.values():
+        if isinstance(measured, dict):
+            programs.update(dict.fromkeys(measured.get("programs", ())))
+    places: dict[str, list[str]] = {}
+    for one in found:
+        places.setdefault(origins[one.name], []).append(f"*{one.title}*")
+    measuredOn = "\n\n".join(
+        f"{', '.join(titles)}: measured on {place}" for place, titles in places.items()
     )
+    text = [_HEAD.format(programs=", ".join(programs), origins=measuredOn)]
+    for one, measured in found.items():
+        text.append(f"{one.title}\n{'-' * len(one.title)}\n\n{one.write(measured).rstrip()}\n\n")
+    text.append(_END.format(commands="\n".join(f"    {line}" for line in commands("DIR"))))
+    return reflowed("".join(text)).rstrip("\n") + "\n"
+
+
+def sections(figures: Path) -> list[Section]:
+    """
+    The sections that there are figures of.
+
+    @raise ValueError: If a section has none that must be there.
+    """
+    found = []
+    for one in SECTIONS:
+        if (figures / f"{one.name}.json").exists():
+            found.append(one)
+        elif one.isRequired:
+            raise ValueError(f"{figures}: expected {one.name}.json, as other chapters link to it")
+    return found
+
+
+def commands(directory: str) -> list[str]:
+    """
+    The commands that measure everything.
+    """
+    return [
+        f"python -m benchmarks.{' '.join(one.command)} --json > {directory}/{one.name}.json"
+        for one in SECTIONS
+    ]
+
+
+def write(note: str, source: Path) -> None:
+    """
+    Take new figures, draw, and write the chapter.
+
+    @param note: A sentence about the machine on which they were measured.
+    @param source: The directory with them.
+    @raise ValueError: If there are none, or they are no JSON.
+    """
+    if source.resolve() != FIGURES.resolve():
+        taken = {one.name: source / f"{one.name}.json" for one in SECTIONS}
+        taken = {name: file for name, file in taken.items() if file.exists()}
+        if not taken:
+            names = ", ".join(f"{one.name}.json" for one in SECTIONS)
+            raise ValueError(f"{source}: expected some of {names}")
+        FIGURES.mkdir(exist_ok=True)
+        place = FIGURES / _ORIGINS
+        origins = _read(place) if place.exists() else {}
+        for name, file in taken.items():
+            text = json.dumps(_rounded(_read(file)), indent=1) + "\n"
+            (FIGURES / f"{name}.json").write_text(text, encoding="utf-8")
+            origins[name] = machine(note)
+        place.write_text(json.dumps(origins, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    DOCUMENT.write_text(document(FIGURES), encoding="utf-8")
+    plots.draw(FIGURES)
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: expected JSON: {error}") from None
+
+
+def _rounded(measured: Any) -> Any:
+    """
+    The same without digits that mean nothing: less than a microsecond.
+    """
+    if isinstance(measured, float):
+        return round(measured, 6)
+    if isinstance(measured, dict):
+        return {key: _rounded(value) for key, value in measured.items()}
+    if isinstance(measured, list):
+        return [_rounded(value) for value in measured]
+    return measured
+
+
+def measure(directory: Path) -> None:
+    """
+    Run all benchmarks.
+
+    @param directory: Where they leave their figures.
+    """
+    for one in SECTIONS:
+        words = [sys.executable, "-m", f"benchmarks.{one.command[0]}", *one.command[1:], "--json"]
+        say(" ".join(words[1:]))
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=False)
+        if done.returncode not in (0, INCONCLUSIVE):
+            raise SystemExit(f"{' '.join(words)} ended with status {done.returncode}")
+        (directory / f"{one.name}.json").write_bytes(done.stdout)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -248,31 +213,26 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report",
-        description="Measure faults and attacks, and write docs/measurements.rst.",
+        description="Write docs/measurements.rst from what the benchmarks measure.",
     )
-    parser.add_argument("--runs", type=int, default=3, help="runs of each fault (3)")
-    parser.add_argument("--faults", metavar="FILE", help="JSON of benchmarks.faults --median")
-    parser.add_argument("--attacks", metavar="FILE", help="JSON of benchmarks.attacks")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="has figures: do not measure"
+    )
     parser.add_argument("--note", metavar="TEXT", default="", help="a sentence on this machine")
+    parser.add_argument("--list", action="store_true", help="print the commands that measure")
     options = parser.parse_args(arguments)
-    faults = _measured(options.faults, "benchmarks.faults", "--median", f"--runs={options.runs}")
-    attacks = _measured(options.attacks, "benchmarks.attacks")
-    text = measurements(faults, attacks, options.runs, options.note)
-    _DOCUMENT.write_text(text, encoding="utf-8")
-
-
-def _measured(file: str | None, *command: str) -> dict[str, Any]:
-    if file is not None:
-        text = Path(file).read_text(encoding="utf-8")
-    else:
-        done = subprocess.run(
-            [sys.executable, "-m", *command, "--json"], stdout=subprocess.PIPE, check=False
-        )
-        if done.returncode not in (0, INCONCLUSIVE):
-            raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}")
-        text = done.stdout.decode()
-    result: dict[str, Any] = json.loads(text)
-    return result
+    if options.list:
+        print(*commands("DIR"), sep="\n")
+        return
+    try:
+        if options.source is not None:
+            write(options.note, options.source)
+            return
+        with tempfile.TemporaryDirectory() as directory:
+            measure(Path(directory))
+            write(options.note, Path(directory))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

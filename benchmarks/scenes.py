@@ -75,6 +75,7 @@ class Fault:
         the host itself cannot answer, it is the dead time and 50 ms.
     @ivar lost: The largest number of lost probes that txcarp promises; C{None} for no promise.
     @ivar both: The longest time, in seconds, in which txcarp lets both hosts have the address.
+    @ivar isGone: Whether the host does not exist any more, so that it has no address.
     @ivar program: The module that runs txcarp; C{None} for the command.
     @ivar options: More options of txcarp.
     @ivar readiness: Words that the other host logs before the fault; empty for none.
@@ -88,6 +89,7 @@ class Fault:
     silence: float = 3.05
     lost: int | None = None
     both: float = 0.4
+    isGone: bool = False
     program: str | None = None
     options: tuple[str, ...] = ()
     readiness: str = ""
@@ -135,9 +137,10 @@ def _isTxcarp(contestant: Contestant) -> bool:
 
 
 def _powerOff(scene: Scene) -> None:
-    # A machine without power has no process, no address and no link.
+    # The host is gone for all others from one moment to the next.  It takes longer to kill what
+    # runs on it, and still longer to remove an interface.
+    scene.master.cut()
     strike(scene.daemon, signal.SIGKILL)
-    scene.master.deleteInterface()
 
 
 def _unplug(scene: Scene) -> None:
@@ -201,10 +204,11 @@ FAULTS = (
         program="benchmarks.blocking",
         possible=_isTxcarp,
     ),
-    Fault("power off", _powerOff, 7.0),
+    Fault("power off", _powerOff, 7.0, isGone=True),
     Fault(
         *("power off with --probe", _powerOff, 4.0),
         silence=0.1,
+        isGone=True,
         options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
         readiness="The probe is ready",
         possible=_isTxcarp,
@@ -216,7 +220,7 @@ FAULTS = (
 
 #: What a master can do to be silent from one moment to the next.
 SILENCES = (
-    Fault("power off", _powerOff, 0.0),
+    Fault("power off", _powerOff, 0.0, isGone=True),
     Fault("SIGKILL", _kill, 0.0),
     Fault("SIGKILL of the child", _killChild, 0.0, heir="a", possible=_hasChild),
     Fault("SIGSTOP", _hang, 0.0),

@@ -39,15 +39,16 @@ from typing import Any
 
 import attrs
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, SHORTEST, UCARP, Contestant, paced
+from benchmarks.contestants import ASSIGNING, CONTESTANTS, SHORTEST, Contestant, paced
 from benchmarks.measuring import (
     INCONCLUSIVE,
+    addCommonOptions,
     attempted,
     chosen,
     execute,
     expectPositive,
     say,
-    taking,
+    takingPart,
     together,
 )
 from benchmarks.outcomes import PROBE, Outcome, attempt, median, worst
@@ -58,9 +59,6 @@ from tests.lab.holders import Span
 
 #: The rhythms in the order of the rows, in seconds; 0 is the shortest interval of each program.
 RHYTHMS = {"1 s": 1.0, "100 ms": 0.1, "10 ms": 0.01, "fastest": 0.0}
-
-#: In the order of the columns.
-_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 
 #: Seconds for which the client pings before the fault, and the number of intervals in which the
 #: faults are spread.
@@ -222,7 +220,7 @@ def cells(outcomes: dict[Pair, list[Outcome]], rhythms: Sequence[str]) -> list[d
     found = []
     for fault in SILENCES:
         for rhythm in rhythms:
-            for one in _ALL:
+            for one in CONTESTANTS:
                 seconds = interval(one.name, rhythm)
                 pair = Pair(fault, one.name, seconds or 0.0)
                 if pair in outcomes:
@@ -272,7 +270,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     The figures as text.
     """
     measured = {(one["fault"], one["rhythm"], one["program"]): one for one in found}
-    names = [one.name for one in _ALL if any(key[2] == one.name for key in measured)]
+    names = [one.name for one in CONTESTANTS if any(key[2] == one.name for key in measured)]
     peers = [name for name in names if name != ASSIGNING.name]
     rows = [["", *names, *(f"{name} / txcarp" for name in peers)]]
     for fault, rhythm in dict.fromkeys(key[:2] for key in measured):
@@ -299,22 +297,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.silences",
         description="Measure for how long a client gets no answer after the master died.",
     )
-    names = [one.name for one in _ALL]
     parser.add_argument("--repeats", type=int, default=10, help="rounds (10)")
     parser.add_argument(
         "--parallel", type=int, default=7, metavar="N", help="pairs at the same time (7)"
     )
     parser.add_argument("--minutes", type=float, default=15.0, help="to take at most (15)")
     parser.add_argument("--rhythms", metavar="LIST", help=f"some of {','.join(RHYTHMS)}")
-    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
     parser.add_argument(
         "--faults", metavar="WORDS", help="faults whose names contain one of these words"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "repeats", "parallel")
-    only = chosen(parser, "--only", options.only, names)
-    options.contestants = [one for one in _ALL if one.name in only]
+    options.contestants = takingPart(parser, options)
     options.rhythms = chosen(parser, "--rhythms", options.rhythms, list(RHYTHMS))
     words = options.faults.split(",") if options.faults else [""]
     options.chosen = [fault for fault in SILENCES if any(word in fault.name for word in words)]
@@ -330,7 +325,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    contestants = taking(options.contestants)
+    contestants: list[Contestant] = options.contestants
     all_ = pairs(contestants, options.rhythms, options.chosen)
     whole = estimate(all_, options.parallel) * options.repeats
     say(f"{options.repeats} rounds of {len(all_)} pairs take about {whole / 60:.0f} minutes")

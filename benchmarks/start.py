@@ -36,15 +36,15 @@ from typing import Any
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, SHORTEST, UCARP, Contestant, paced
+from benchmarks.contestants import ASSIGNING, SHORTEST, UCARP, Contestant, paced
 from benchmarks.measuring import (
     INCONCLUSIVE,
+    addCommonOptions,
     attempted,
-    chosen,
     execute,
     expectPositive,
     say,
-    taking,
+    takingPart,
     until,
 )
 from benchmarks.processes import ownMemory
@@ -55,9 +55,6 @@ from tests.lab.daemons import Daemon, environment, programPath
 from tests.lab.wire import Wire
 from txcarp.socketreader import SocketReader
 from txcarp.testbed.program import TXCARP, descendants
-
-#: In the order of the rows.
-_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 
 #: Seconds after which a program is idle.
 _IDLE = 1.0
@@ -291,14 +288,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks.start",
         description="Measure how soon a program is ready, and the memory that it needs.",
     )
-    names = [one.name for one in _ALL]
     parser.add_argument("--repeats", type=int, default=10, help="rounds (10)")
-    parser.add_argument("--only", metavar="NAMES", help=f"programs, some of {','.join(names)}")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
+    addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "repeats")
-    only = chosen(parser, "--only", options.only, names)
-    options.contestants = [one for one in _ALL if one.name in only]
+    options.contestants = takingPart(parser, options)
     return options
 
 
@@ -308,7 +302,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    contestants = taking(options.contestants)
+    contestants: list[Contestant] = options.contestants
     names = [one.name for one in contestants]
     commands = {
         title: [programPath(words[0]) or words[0], *words[1:]]

@@ -29,7 +29,7 @@ from typing import Any
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, Contestant, paced
+from benchmarks.contestants import CONTESTANTS, Contestant, paced
 from benchmarks.measuring import execute, expectPositive, say, together
 from benchmarks.processes import busy
 from benchmarks.stage import Cue, entered, staged
@@ -96,7 +96,7 @@ def pairs(intervals: Sequence[float]) -> list[tuple[float, Contestant]]:
     """
     found = []
     for interval in intervals:
-        for program in (ASSIGNING, UCARP, KEEPALIVED):
+        for program in CONTESTANTS:
             contestant = paced(program, interval)
             missing = program.missing() if contestant is not None else "it has no such interval"
             if missing or contestant is None:

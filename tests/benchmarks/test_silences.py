@@ -12,13 +12,12 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import silences
-from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP
+from benchmarks.contestants import CONTESTANTS
 from benchmarks.outcomes import Outcome
 from benchmarks.scenes import SILENCES
 from benchmarks.silences import RHYTHMS, Pair, batches, cells, interval, pairs, ratio
 from tests.lab.holders import Span
 
-_ALL = (ASSIGNING, UCARP, KEEPALIVED)
 _POWER = SILENCES[0]
 _NONE = Span()
 
@@ -54,7 +53,7 @@ class PairTests(SynchronousTestCase):
         """
         A pair is measured once, even if it stands in two rows.
         """
-        found = pairs(_ALL, list(RHYTHMS), [_POWER])
+        found = pairs(CONTESTANTS, list(RHYTHMS), [_POWER])
         names = sorted((one.program, one.interval) for one in found)
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual([one for one in names if one[0] == "ucarp"], [("ucarp", 1.0)])
@@ -66,7 +65,7 @@ class PairTests(SynchronousTestCase):
         """
         Pairs that run at the same time have one rhythm; all pairs are in one batch each.
         """
-        everything = pairs(_ALL, list(RHYTHMS), SILENCES)
+        everything = pairs(CONTESTANTS, list(RHYTHMS), SILENCES)
         found = list(batches(everything, 7))
         self.assertCountEqual([one for batch in found for one in batch], everything)
         for batch in found:
