@@ -9,12 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -23,6 +25,7 @@ from txcarp.protocol.sealstate import SealState
 from txcarp.state import store as statestore
 from txcarp.state import writer as statewriter
 from txcarp.state.file import StateFile
+from txcarp.state.format import bootIdentity, encodeState, joinGroups
 from txcarp.state.store import StateStore, inDaemonThread
 from txcarp.state.writer import SeparateWriter
 
@@ -144,6 +147,18 @@ class SeparateWriterTests(SynchronousTestCase):
         self.assertIsInstance(store._file._writer, SeparateWriter)
 
 
+_KILLED = """
+import sys, time
+from txcarp.state.file import StateFile
+from txcarp.state.writer import SeparateWriter
+
+file = StateFile(sys.argv[1], SeparateWriter(sys.argv[1]))
+file.claim()
+file.write("text")
+print("saved", flush=True)
+time.sleep(600)
+"""
+
 _DAEMON = """
 import os, signal, sys
 from functools import partial
@@ -169,6 +184,69 @@ reactor.addSystemEventTrigger("before", "shutdown", store.close)
 store.save("eth0:1", lambda: SealState(1)).addCallback(hang)
 reactor.run()
 """
+
+
+class KilledTests(SynchronousTestCase):
+    """
+    The daemon is killed.
+    """
+
+    def test_lived(self) -> None:
+        """
+        The next process knows until when it lived.
+        """
+        path = Path(self.mktemp()).absolute() / "state.json"
+        daemon = subprocess.Popen(
+            [sys.executable, "-c", _KILLED, str(path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self.addCleanup(daemon.communicate)
+        self.addCleanup(daemon.kill)
+        assert daemon.stdout is not None
+        self.assertEqual(daemon.stdout.readline(), b"saved\n")
+        before = time.time()
+        daemon.kill()
+        daemon.wait()
+        lived, end = 0.0, time.monotonic() + 60.0
+        while not lived and time.monotonic() < end:
+            # It is noted by another process, which may come after the claim of this one.
+            file = StateFile(str(path))
+            file.claim()
+            file.release()
+            lived = file.lived
+            time.sleep(0.01)
+        self.assertGreater(lived, before - 0.001)
+        self.assertLess(lived, time.time() + 0.001)
+
+    def test_counts(self) -> None:
+        """
+        What was saved counts until then.
+        """
+        path = Path(self.mktemp()).absolute() / "state.json"
+        lock = path.with_name(".state.json.lock")
+        saved = encodeState("eth0:1", SealState(1, saved=1234.0), bootIdentity())
+        StateFile(str(path), None).write(joinGroups({"eth0:1": saved}))
+        for content, expected in (
+            ("5\n2000.5\n", 2000.5),
+            ("5\n2000.5\n1999.0\n", 2000.5),  # the note of the one before came late
+            ("5\n", 1234.0),
+            ("", 1234.0),
+            ("5\nnan\ninf\nx\n1233\n", 1234.0),  # the state is newer
+        ):
+            lock.write_text(content)
+            store = StateStore(StateFile(str(path)), Clock(), lambda *work: succeed(None))
+            self.assertEqual(store.load("eth0:1").saved, expected, content)
+            self.assertEqual(lock.read_text(), f"{os.getpid()}\n")
+            self.successResultOf(store.close())
+
+    def test_noLock(self) -> None:
+        """
+        Where there is no lock, nothing is noted.
+        """
+        path = Path(self.mktemp()).absolute() / "state.json"
+        statewriter.noteEnd(str(path))
+        self.assertFalse(path.parent.exists())
 
 
 class HungTests(TestCase):

@@ -55,7 +55,7 @@ class SealState:
         start.
     @ivar drain: Its drain; C{None} if it is not drained.
     @ivar periods: Who was master when, the newest at the end.
-    @ivar saved: When this was saved, in seconds since 1970.
+    @ivar saved: When this was saved, or until when it was so afterwards, in seconds since 1970.
     """
 
     tick: int = 0

@@ -5,15 +5,26 @@ The state file on disk, which belongs to one process at a time.  Everything here
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import stat
 from pathlib import Path
 
 from txcarp.state.format import BadState, bootIdentity, joinGroups, splitGroups, withoutSource
-from txcarp.state.writer import SeparateWriter, makeDirectory, openPrivately, replaceFile
+from txcarp.state.writer import (
+    SeparateWriter,
+    lockOf,
+    makeDirectory,
+    openPrivately,
+    replaceFile,
+)
 
 #: Bytes; a larger file was not written by txcarp.
 LARGEST_FILE = 1 << 26
+
+
+#: Bytes of the file with the lock that are read.
+_LARGEST_LOCK = 1000
 
 
 class StateFile:
@@ -22,6 +33,9 @@ class StateFile:
 
     The lock is held on a second file, since the state file itself is replaced by each
     write.  The kernel releases it when the process ends, however it ends.
+
+    @ivar lived: Until when the process before lived, in seconds since 1970; 0 if that is not
+        known, as after a power failure.
     """
 
     def __init__(self, path: str, writer: SeparateWriter | None = None) -> None:
@@ -29,6 +43,7 @@ class StateFile:
         @param writer: Replaces the file; C{None} to do that in this process.
         """
         self.path = Path(path)
+        self.lived = 0.0
         self._writer = writer
         self._lock: int | None = None
 
@@ -50,13 +65,17 @@ class StateFile:
         if self._lock is not None:
             return False
         makeDirectory(os.path.abspath(self.path.parent))
-        lock = openPrivately(f"{self.path.parent}/.{self.path.name}.lock", os.O_RDWR | os.O_CREAT)
+        lock = openPrivately(lockOf(str(self.path)), os.O_RDWR | os.O_CREAT)
+        pid = ""
         try:
+            content = os.read(lock, _LARGEST_LOCK).decode("ascii", "replace")
+            pid, *ends = content.splitlines() or [""]
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.lived = max(map(_timeIn, ends), default=0.0)
+            os.lseek(lock, 0, os.SEEK_SET)
             os.ftruncate(lock, 0)
             os.write(lock, b"%d\n" % os.getpid())
         except BlockingIOError as error:
-            pid = os.read(lock, 20).decode("ascii", "replace").strip()
             os.close(lock)
             raise BlockingIOError(
                 error.errno,
@@ -109,6 +128,17 @@ class StateFile:
             self._writer.write(data)
         else:
             replaceFile(str(self.path), data)
+
+
+def _timeIn(text: str) -> float:
+    """
+    The seconds since 1970 in a line; 0 if it has something else.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def forgetIn(file: StateFile, address: bytes, group: str | None) -> list[str]:

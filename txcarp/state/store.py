@@ -185,7 +185,7 @@ class StateStore:
         if path != self._file.path:
             self._log.info("The state of {group} is taken over from {path}", group=group, path=path)
             self._lines[group] = line
-        return state
+        return attrs.evolve(state, saved=max(state.saved, self._file.lived))
 
     def changed(self, group: str, snapshot: Snapshot, within: float) -> None:
         """

@@ -16,6 +16,7 @@ import os
 import signal
 import struct
 import sys
+import time
 
 TYPE_CHECKING = False  # typing would make the other process larger
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def replaceFile(path: str, text: bytes) -> None:
             raise
     finally:
         os.close(directory)
+
+
+def lockOf(path: str) -> str:
+    """
+    The path of the file with the lock of a state file.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    return os.path.join(parent, f".{name}.lock")
 
 
 def openPrivately(path: str, flags: int) -> int:
@@ -153,7 +162,8 @@ _IGNORED = (
 
 def main() -> None:
     """
-    Replace a file with each text that the standard input brings, until that ends.
+    Replace a file with each text that the standard input brings, until that ends.  When it ends, so
+    has the daemon, whatever ended it: that is noted beside its lock.
     """
     for ignored in _IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
@@ -164,6 +174,7 @@ def main() -> None:
                 size = _HEADER.unpack(_receive(texts, _HEADER.size))[0]
                 text = _receive(texts, size)
             except OSError:
+                noteEnd(path)
                 return
             number = 0
             try:
@@ -171,6 +182,23 @@ def main() -> None:
             except OSError as error:
                 number = error.errno or errno.EIO
             _send(answers, _HEADER.pack(number))
+
+
+def noteEnd(path: str) -> None:
+    """
+    Add the time to the file with the lock.  The next process may have written its number there
+    already, which comes first.
+    """
+    try:
+        descriptor = openPrivately(lockOf(path), os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        return  # the time of the last state has to do
+    try:
+        os.write(descriptor, b"%.3f\n" % time.time())
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 if __name__ == "__main__":
