@@ -81,6 +81,10 @@ class DoctorTests(SynchronousTestCase):
         self.assertEqual(self.asked, [[("lo", 7), ("lo", 8)], [OTHER], 5.0])
         self.run_(*config, "dns")
         self.assertEqual(self.asked, [[("lo", 8)], [], 0.0])
+        text = self.file.read_text()
+        self.assertIn("passfile", text)
+        self.file.write_text(text.replace("passfile", "credential"))
+        self.assertEqual(self.run_(*config)[0], 0)
 
     def test_options(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests for L{txcarp.setup.inspection}: a configuration file and a host, in the ke
 from __future__ import annotations
 
 import io
+import os
 import socket
 import sys
 import threading
@@ -101,6 +102,18 @@ class CheckTests(CheckTestCase):
         self.password("secret", 0o644)
         self.assertEqual(self.check(GROUP), 0)
         self.assertIn("warning: Others can read the password in ", self.errors.getvalue())
+
+    def test_credential(self) -> None:
+        """
+        A credential is looked for beside the file, from where the units of txcarp load it, unless
+        this process has credentials itself.
+        """
+        text = GROUP.replace("passfile", "credential")
+        self.assertNotEqual(text, GROUP)
+        self.assertEqual(self.check(text), 0, self.errors.getvalue())
+        directory = self.path.parent / "credentials"
+        self.patch(os, "environ", {**os.environ, "CREDENTIALS_DIRECTORY": str(directory)})
+        self.assertWrong(f"unable to open passfile {directory}/password", text)
 
     def test_wrong(self) -> None:
         """

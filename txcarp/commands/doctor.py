@@ -200,14 +200,15 @@ def _fromFile(path: str | None, names: Sequence[str]) -> Sequence[VirtualHostCon
 
     @param names: The names of those that are wanted; none for all.
     """
-    from txcarp.configuration.file import readFile
+    from txcarp.configuration.file import besideFile, readFile
     from txcarp.configuration.problems import FileError
     from txcarp.doctor.examination import sourceOrNone
 
     if path is None and not os.path.exists(_FILE):
         raise _Wrong(f"there is no {_FILE}: give --config FILE, or -i, -v, -a and -o")
     try:
-        groups = readFile(path or _FILE, sources=sourceOrNone).groups
+        path = path or _FILE
+        groups = readFile(path, besideFile(path), sourceOrNone).groups
     except FileError as error:
         raise _Wrong(str(error)) from None
     titles = [group.title for group in groups]

@@ -207,8 +207,8 @@ def _join(plan: Plan, isAsking: bool) -> int:
         password = sys.stdin.readline(_LONGEST).rstrip("\r\n")
     if not 1 <= len(password.encode("utf-8", "surrogateescape")) <= firstgroup.LENGTH:
         raise firstgroup.Refused(
-            f"the password on standard input must have 1 to {firstgroup.LENGTH} bytes in its "
-            "first line"
+            f"the password must have 1 to {firstgroup.LENGTH} bytes"
+            + ("" if isAsking else ", in the first line of the standard input")
         )
     packets = _heard(plan)
     firstgroup.write(plan, password)
@@ -254,14 +254,7 @@ def _checked(plan: Plan) -> int:
     """
     from txcarp.setup import firstgroup, inspection
 
-    before = dict(os.environ)
-    os.environ.update(firstgroup.environment(plan))
-    try:
-        status = inspection.check(plan.file, False)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    if status != inspection.GOOD:
+    if inspection.check(plan.file, False) != inspection.GOOD:
         firstgroup.remove(plan)
         _tell("Nothing is left of it: the files are removed.")
         return _WRONG
@@ -290,7 +283,10 @@ def _interface(parser: CommandParser, names: Sequence[str], isAsking: bool) -> s
 
     def known(text: str) -> str:
         if text not in names:
-            raise ValueError(f"{text!r} has no address; there are: {', '.join(names) or 'none'}")
+            raise ValueError(
+                f"{text!r} is not an interface with an address; there are: "
+                f"{', '.join(names) or 'none'}"
+            )
         return text
 
     return _asked("Interface", names[0] if names else "", known)

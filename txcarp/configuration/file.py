@@ -67,6 +67,16 @@ _STOPGAPS: Mapping[str, Any] = {
 _TABLES = ("defaults", "group", "sync", "daemon")
 
 
+def besideFile(path: str | os.PathLike[str]) -> dict[str, str]:
+    """
+    Return the environment in which a command reads the file of a daemon that systemd starts.
+    systemd passes credentials to the daemon only.  The units of txcarp load them from the directory
+    of the file, so that is where a command finds them.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    return {"CREDENTIALS_DIRECTORY": directory, **os.environ}
+
+
 def readFile(
     path: str | os.PathLike[str],
     environment: Mapping[str, str] = os.environ,

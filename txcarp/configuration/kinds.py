@@ -173,8 +173,8 @@ def _credential(environment: Mapping[str, str], value: object) -> str:
         raise ValueError(f"{_show(value)} is not the name of a credential")
     if not directory:
         raise ValueError(
-            f"systemd has passed no credentials to this process: add LoadCredential={name}:PATH "
-            "to the unit"
+            "systemd has passed no credentials to this process: start it by its unit, which needs "
+            f"LoadCredential={name}:PATH, or give a passfile"
         )
     return os.path.join(directory, name)
 

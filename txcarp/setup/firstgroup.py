@@ -21,7 +21,7 @@ from contextlib import suppress
 import attrs
 
 from txcarp.addresses import VirtualAddress, parseVirtualAddress, textOf
-from txcarp.configuration.file import readFile
+from txcarp.configuration.file import besideFile, readFile
 from txcarp.links import InterfaceAddress
 from txcarp.membership.reception import keyringOf
 from txcarp.netlink.blocking import BlockingNetlink
@@ -326,7 +326,7 @@ def members(plan: Plan, packets: Sequence[Packet]) -> list[str]:
         is a member.
     @raise txcarp.configuration.problems.FileError: If the file cannot be read.
     """
-    [group] = readFile(plan.file, environment(plan)).groups
+    [group] = readFile(plan.file, besideFile(plan.file)).groups
     keyring = keyringOf(group)
     good: dict[str, None] = {}
     strange = ""
@@ -345,14 +345,6 @@ def members(plan: Plan, packets: Sequence[Packet]) -> list[str]:
             "other addresses than the ones given here"
         )
     return list(good)
-
-
-def environment(plan: Plan) -> dict[str, str]:
-    """
-    The environment in which the file is read: with a credential, as systemd would make it.
-    """
-    own = {"CREDENTIALS_DIRECTORY": plan.directory} if plan.isCredential else {}
-    return {**os.environ, **own}
 
 
 def _number(packet: Packet) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from txcarp.addresses import VirtualAddress, textOf
 from txcarp.checks.local import InterfaceCheck
-from txcarp.configuration.file import readFile
+from txcarp.configuration.file import besideFile, readFile
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.problems import FileError, Problem
 from txcarp.configuration.request import Configuration
@@ -50,7 +50,7 @@ def check(path: str, listen: bool) -> int:
     @return: The exit status.
     """
     try:
-        configuration = readFile(path)
+        configuration = readFile(path, besideFile(path))
         errors = list(onThisHost(configuration))
         if listen:
             errors += onTheSegment(configuration, LISTENING)
