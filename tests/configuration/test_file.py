@@ -484,15 +484,17 @@ class WrongTests(FileTestCase):
 
     def test_syntax(self) -> None:
         """
-        A text that is not TOML is an error with its place.
+        A text that is not TOML is an error with its place, in plain words.
         """
-        for text, number in (
-            (self.text("vhid = "), 5),
-            ("[group.web]\nvhid = 1\nvhid = 2\n", 3),
-            ("[group.web", 1),
-            ('a = "x', 1),
+        for text, words in (
+            (self.text("vhid = "), "5: "),
+            ("[group.web]\nvhid = 1\nvhid = 2\n", "3: this key has a value already"),
+            ("[group.web]\n[group.web]\n", "2: [group.web] is in the file already"),
+            ("[group.web]\ninterface = eth0\n", "2: this is not a value; text needs quotation"),
+            ("[group.web", "1: "),
+            ('a = "x', "1: "),
         ):
-            self.assertTrue(self.refused(text)[0].startswith(f"{number}: "), self.refused(text))
+            self.assertTrue(self.refused(text)[0].startswith(words), self.refused(text))
         for data, words in (
             (b"\xff", "this is not UTF-8"),
             (b"a = " + b"[" * 100_000, "nested too deeply"),

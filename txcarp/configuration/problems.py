@@ -84,6 +84,13 @@ class FileError(Exception):
         return f"{head}\n    {visible}\n    {' ' * column}{mark}"
 
 
+#: Errors of C{tomllib} that name no cause.
+_PLAIN = {
+    "Cannot overwrite a value": "this key has a value already",
+    "Invalid value": "this is not a value; text needs quotation marks",
+}
+
+
 def _visible(line: str) -> str:
     """
     A line without secrets and control characters, and with each character in its place.
@@ -100,10 +107,21 @@ def syntaxProblem(message: str, text: str) -> Problem:
     found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     if found is None:
         return Problem(Place(1, 0, 0), message)
+    words = _inPlainWords(found[1])
     if found[2] is None:
         lines = text.rstrip("\n").split("\n")
-        return Problem(Place(len(lines), max(0, len(lines[-1]) - 1), 1), f"{found[1]} at the end")
-    return Problem(Place(int(found[2]), int(found[3]) - 1, 1), found[1])
+        return Problem(Place(len(lines), max(0, len(lines[-1]) - 1), 1), f"{words} at the end")
+    return Problem(Place(int(found[2]), int(found[3]) - 1, 1), words)
+
+
+def _inPlainWords(message: str) -> str:
+    """
+    What C{tomllib} says, for people who do not know TOML.
+    """
+    if twice := re.fullmatch(r"Cannot declare \((.*)\) twice", message):
+        table = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return f"[{table}] is in the file already"
+    return _PLAIN.get(message, message)
 
 
 def hintFor(key: str, known: Collection[str]) -> str:
