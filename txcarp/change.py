@@ -206,9 +206,10 @@ class FileStatus:
         if self.problem:
             said.append(f"{self.path} cannot be read: {self.problem}.")
         elif self.differs:
+            how = "txcarp reload" if self.undone is None else "txcarp reload --confirm"
             said.append(
                 f"{self.path} is not what runs: 'txcarp reload --dry-run' shows the difference, "
-                "and 'txcarp reload' or a restart puts it in effect."
+                f"and {how!r} or a restart puts it in effect."
             )
         return " ".join(said)
 

@@ -430,6 +430,8 @@ class ReloaderTests(SynchronousTestCase):
         self.assertEqual((found.unconfirmed, found.differs), (None, True))
         self.assertAlmostEqual(found.undone or 0.0, 4.1)
         self.assertIn(f"{self.path} is not what runs", found.explain())
+        # Without --confirm it would be refused.
+        self.assertIn("'txcarp reload --confirm' or a restart puts it in effect", found.explain())
 
     def test_confirmed(self) -> None:
         """
