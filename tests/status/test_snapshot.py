@@ -196,6 +196,21 @@ class StatusTests(SynchronousTestCase):
         notes = stage.host.status().notes
         self.assertEqual(notes, [Note("demoted 50"), Note("drained by eve", 58.0)])
 
+    def test_rivals(self) -> None:
+        """
+        The notes name another host with another password as long as it is heard, and a minute
+        longer.
+        """
+        stage = Stage(neutral=True)
+        stage.becomeMaster()
+        for _ in range(100):
+            stage.deliver(badDigest=True, source="10.99.0.77")
+            stage.run(1)
+        other = Note("10.99.0.77 has another password or other addresses")
+        self.assertEqual(stage.host.status().notes, [other])
+        stage.run(76)
+        self.assertEqual(stage.host.status().notes, [])
+
     def test_probe(self) -> None:
         """
         The notes say why a probe cannot act, and the lines of the log and the explanation say so in

@@ -29,6 +29,17 @@ from txcarp.status.parts import (
     spoken,
 )
 
+#: Problems because of which two hosts may be master, in few words after the address of the other.
+_RIVALS = {
+    Finding.WRONG_KEY.value: "has another password or other addresses",
+    Finding.FOREIGN_GROUP.value: "has another password or other addresses",
+    Finding.SAME_SOURCE.value: "is the source of another host, too",
+    Finding.TWO_MASTERS.value: "is master, too",
+}
+
+#: Seconds for which such a problem is present.  It is reported once a minute while it lasts.
+_PRESENT = 75.0
+
 
 @attrs.frozen(kw_only=True)
 class Status:
@@ -151,7 +162,7 @@ class Status:
     def notes(self) -> list[Note]:
         """
         What a table has no column for: what this host is busy with, what failed, why it is held
-        back or demoted.
+        back or demoted, and why another host may be master, too.
         """
         notes = []
         if self.readiness in (Readiness.ACQUIRING, Readiness.RELEASING):
@@ -169,6 +180,11 @@ class Status:
         notes += [Note(f"also {form}") for form in self.forms[1:]]
         notes += [note for note in (probe.note() for probe in self.probes) if note is not None]
         notes += [Note(f"{peer.source} not changed") for peer in self.peers if peer.isBehind]
+        notes += [
+            Note(f"{one.occurrence.peer} {_RIVALS[one.occurrence.reason]}")
+            for one in self.history
+            if one.occurrence.reason in _RIVALS and one.age < _PRESENT
+        ]
         if not self.running:
             notes.append(Note("not running"))
         return notes
@@ -197,7 +213,8 @@ class Status:
                 yield probe.explain()
         for step in self.steps:
             if step.state not in (StepState.WAITING, StepState.ACQUIRED):
-                yield f"{step.name.capitalize()} is {step.explain()}"
+                being = "" if step.state is StepState.FAILED else "is "
+                yield f"{step.name.capitalize()} {being}{step.explain()}"
         if len(self.forms) > 1:
             yield f"Each advertisement is sent {len(self.forms)} times: with {spoken(self.forms)}"
         for peer in self.peers:
