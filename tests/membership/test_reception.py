@@ -315,6 +315,6 @@ class TwinTests(SynchronousTestCase):
             stage.start()
             if isForgetful:
                 run: Any = stage.host._run
-                self.patch(run._reception, "_said", _Forgetful())
+                self.patch(run.parts.reception, "_said", _Forgetful())
             found.append(self.told(stage, packets))
         self.assertEqual(*found)
