@@ -13,6 +13,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 
@@ -80,7 +81,7 @@ def sendUntilRead(send: Callable[[], object], descriptor: int) -> None:
     Send until there is something to read.  For some time after the interface of a node came up,
     a switch forwards nothing to it.
     """
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         send()
         if select.select([descriptor], [], [], 0.01)[0]:
@@ -92,7 +93,11 @@ def awaitDelivery(sender: Node, receiver: Node) -> None:
     """
     Wait until everything that one host has sent arrived at another: send something more, and
     wait for that.  On a busy machine the kernel delivers after C{send} has returned.
+
+    Each processor has a queue of its own, which keeps the order, for what was sent while this
+    thread ran there, and for the answers to that.  So something more is sent on each of them.
     """
+    processors = os.sched_getaffinity(0)
     with (
         receiver.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as ear,
         sender.socket(socket.AF_PACKET, socket.SOCK_RAW) as mouth,
@@ -100,8 +105,17 @@ def awaitDelivery(sender: Node, receiver: Node) -> None:
         ear.bind(("eth0", _EXPERIMENTAL))
         mouth.bind(("eth0", 0))
         addresses = receiver.link().address + sender.link().address
-        frame = addresses + _EXPERIMENTAL.to_bytes(2, "big") + bytes(46)
-        sendUntilRead(lambda: mouth.send(frame), ear.fileno())
+        start = addresses + _EXPERIMENTAL.to_bytes(2, "big")
+        try:
+            for processor in processors:
+                os.sched_setaffinity(0, {processor})
+                marker = os.urandom(46)  # an earlier call may have sent more than it read
+                received = b""
+                while received != marker:
+                    sendUntilRead(partial(mouth.send, start + marker), ear.fileno())
+                    received = ear.recv(2048)
+        finally:
+            os.sched_setaffinity(0, processors)
 
 
 def runTool(node: Node, package: str, tool: str, *arguments: str) -> None:

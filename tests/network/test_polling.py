@@ -19,7 +19,7 @@ from txcarp.network.socketfilter import MOST_ANSWERS
 from txcarp.protocol.family import Family
 
 #: Seconds in which a kernel answers.
-SOON = 10.0
+SOON = 30.0
 
 ARP, IPV6 = 0x0806, 0x86DD
 
