@@ -12,6 +12,7 @@ In reading order:
   - C{dns}: whether a name server answers.
   - C{gateway}: whether another host on the link answers.
   - C{masterpulse}: asks the host of a master, every few milliseconds, whether it is there.
+  - C{hearing}: whose answers that follows, and who has answered.
   - C{pulses}: does that once for all groups with the same master.
   - C{plugins}: checks of other programs, found by their names.
   - C{local}: processes, files, interfaces and commands.

@@ -14,9 +14,10 @@ from twisted.logger import Logger
 
 from txcarp.addresses import textOf
 from txcarp.checks.gateway import MOST_WITNESSES
+from txcarp.checks.hearing import Hearing
 from txcarp.checks.probes import cancel
 from txcarp.interfaces import IPlatform, IPolling
-from txcarp.protocol.family import Family, familyOf
+from txcarp.protocol.family import Family
 from txcarp.protocol.pulse import TOLERATED, Loss, Pulse
 from txcarp.status.parts import ProbeStatus
 
@@ -82,7 +83,7 @@ class MasterPulse:
         self.lacksWitness = False
         self._platform = platform
         self._interface = interface
-        self._polling = polling
+        self._hearing = Hearing(interface, polling)
         self._isRefused = bool(problem)
         self._problem = problem
         self._listeners: dict[object, tuple[Wish, Callable[[], None]]] = {}
@@ -91,12 +92,6 @@ class MasterPulse:
         self._sources: tuple[bytes, ...] = ()
         self._gateways: tuple[bytes, ...] = ()
         self._candidates: tuple[bytes, ...] = ()
-        #: What is followed: the address and the candidates; and what asks, that of the address
-        #: first.
-        self._followed: tuple[bytes, ...] = ()
-        self._pollings: list[IPolling] = []
-        #: How many answers of each address were known at the last look.
-        self._numbers: dict[bytes, int] = {}
         self._vouching: frozenset[bytes] = frozenset()
         #: How often in a row no witness has answered while the host did.
         self._unvouched = 0
@@ -201,7 +196,7 @@ class MasterPulse:
         named = dict.fromkeys(one for wish in wishes[:MOST_WITNESSES] for one in wish.witnesses)
         possible = [one for one in (*named, *self._gateways) if one not in never]
         self._candidates = tuple(possible[:MOST_WITNESSES])
-        if self._followed:
+        if self._hearing.followed:
             self._follow()
 
     def _follow(self) -> None:
@@ -210,38 +205,12 @@ class MasterPulse:
 
         @raise OSError: If they cannot be received.
         """
-        wanted = (self.address, *self._candidates)
-        if wanted == self._followed:
-            return
-        before, self._followed = self._followed, ()
-        followed: list[bytes] = []
-        try:
-            for one in wanted:
-                self._polling(familyOf(one)).follow([one])
-                followed.append(one)
-        except OSError as error:
-            if not followed:
-                self._unfollow(before)
-                raise
-            self._log.warn(
-                "Not all witnesses are asked on {interface}: {reason}",
-                interface=self._interface,
-                reason=error.strerror,
-            )
-        self._unfollow(before)
-        self._followed = tuple(followed)
-        self._pollings = [self._polling(one) for one in dict.fromkeys(map(familyOf, followed))]
-        self._numbers = {one: self._heard(one)[0] for one in followed}
-
-    def _unfollow(self, addresses: Sequence[bytes]) -> None:
-        for one in addresses:
-            self._polling(familyOf(one)).unfollow([one])
+        self._hearing.follow((self.address, *self._candidates))
 
     def _stop(self) -> None:
         cancel(self._call)
         self._call = None
-        followed, self._followed = self._followed, ()
-        self._unfollow(followed)
+        self._hearing.stop()
         self._pulse, self.loss, self.lacksWitness = Pulse(), None, False
         self._vouching, self._unvouched = frozenset(), 0
         self._rest = FIRST_REST
@@ -290,13 +259,14 @@ class MasterPulse:
         # All hosts on the link are asked only while it is not known which one has the address.
         isKnown = pulse.answered > 0 if not pulse.missed else self.loss is not None
         self._askedAt, self._askedSteady = now, self._platform.pauseSeconds()
-        self._wasSent = self._send(self.address, self._heard(self.address)[1] if isKnown else b"")
+        hardware = self._hearing.heard(self.address)[1] if isKnown else b""
+        self._wasSent = self._send(self.address, hardware)
         self._asked += 1
         self._askedWitnesses = isRound or not isKnown
         if self._askedWitnesses:
-            for one in self._followed[1:]:
+            for one in self._hearing.followed[1:]:
                 # A health check may have asked it meanwhile.
-                self._numbers[one], hardware = self._heard(one)
+                hardware = self._hearing.forget(one)
                 self._send(one, b"" if isRound else hardware)
         self._patience = self._interval
         self._later(self._patience, self._look)
@@ -306,7 +276,7 @@ class MasterPulse:
         @return: Whether a question was sent.
         """
         try:
-            self._pollingOf(address).ask(address, self._sources, to or None)
+            self._hearing.of(address).ask(address, self._sources, to or None)
         except OSError as error:
             if address == self.address:
                 self._complain(error)
@@ -319,7 +289,7 @@ class MasterPulse:
         """
         Look at what may have changed.
         """
-        for polling in self._pollings:
+        for polling in self._hearing.pollings:
             polling.refresh()
         neighbours = self._platform.neighbours
         if neighbours is not None:
@@ -333,21 +303,6 @@ class MasterPulse:
 
     # Looking.
 
-    def _heard(self, address: bytes) -> tuple[int, bytes]:
-        return self._pollingOf(address).heard(address)
-
-    def _pollingOf(self, address: bytes) -> IPolling:
-        return self._pollings[len(address) != len(self.address)]
-
-    def _isHeard(self, address: bytes) -> bool:
-        """
-        Whether an address has answered since the last look.
-        """
-        number, _ = self._heard(address)
-        before = self._numbers.get(address, 0)
-        self._numbers[address] = number
-        return number > before
-
     def _look(self) -> None:
         """
         Look for the answer to the last question, and ask the next one.
@@ -355,16 +310,17 @@ class MasterPulse:
         self._call = None
         steady = self._platform.pauseSeconds()
         late = steady - self._askedSteady - self._patience
-        for polling in self._pollings:
+        hearing = self._hearing
+        for polling in hearing.pollings:
             polling.read()
-        answered = self._isHeard(self.address)
+        answered = hearing.isHeard(self.address)
         if self._askedWitnesses:
             # One that has the hardware address of the master is no third party.
-            own = self._heard(self.address)[1]
+            own = hearing.heard(self.address)[1]
             self._vouching = frozenset(
                 one
-                for one in self._followed[1:]
-                if self._isHeard(one) and self._heard(one)[1] != own
+                for one in hearing.followed[1:]
+                if hearing.isHeard(one) and hearing.heard(one)[1] != own
             )
         isLate = not self._wasSent or late > TOLERATED * self._patience
         before = self._pulse
@@ -379,7 +335,7 @@ class MasterPulse:
         if pulse.isArmed and answered and self._askedWitnesses:
             self._countVouching()
         self._conclude()
-        if self._call is not None or not self._followed:
+        if self._call is not None or not hearing.followed:
             return  # all listeners have left, and perhaps joined again
         if pulse.missed >= LINGER:
             self._pulse = Pulse()
