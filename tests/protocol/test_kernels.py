@@ -13,11 +13,14 @@ from functools import cache
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.vectors import columns
+from tests.vectors import columns, load
+from txcarp.addresses import parseAddress
+from txcarp.protocol.authentication import CURRENT, Keyring
 from txcarp.protocol.demotion import DemotionLedger
 from txcarp.protocol.dialect import FREEBSD, OPENBSD, OPENBSD_77, Dialect
 from txcarp.protocol.effects import ArmMasterDown, Reassert, StartAdvertising
 from txcarp.protocol.election import BACKUP, LEAST_INTERVALS, MASTER, ICARPState, Standing
+from txcarp.protocol.envelope import Audience, readPacket, unwrap
 from txcarp.protocol.events import Heard
 from txcarp.protocol.timing import LEAVING, SHORTEST_INTERVAL, Peer, Timing
 
@@ -240,3 +243,37 @@ class DecisionTests(SynchronousTestCase):
                         accepted[accepts] += 1
             self.assertGreater(min(accepted.values()), 50)
             self.assertEqual(len(accepted), 2)
+
+
+class FrameTests(SynchronousTestCase):
+    """
+    Advertisements that the kernels sent.
+    """
+
+    def test_accepted(self) -> None:
+        """
+        Each packet is accepted in the dialect of its kernel: with IPv4, IPv6 and several addresses,
+        and demoted.  With another password or other addresses it is not.
+        """
+        seen = 0
+        for sent in load("kernels/frames"):
+            dialect = FREEBSD if sent["kernel"].startswith("freebsd") else OPENBSD
+            password = sent["password"].encode()
+            addresses = [parseAddress(one) for one in sent["addresses"]]
+            right = Keyring(sent["vhid"], dialect, password, addresses)
+            wrong = (
+                Keyring(sent["vhid"], dialect, password[:-1], addresses),
+                Keyring(sent["vhid"], dialect, password, [*addresses, bytes(4)]),
+            )
+            for text in sent["packets"]:
+                packet = readPacket(bytes.fromhex(text))
+                said = unwrap(packet, Audience(sent["vhid"], b"", packet.destination))
+                self.assertEqual(right.recognise(said.counter, said.digest), CURRENT)
+                for one in wrong:
+                    self.assertIsNone(one.recognise(said.counter, said.digest))
+                self.assertEqual(said.advbase, sent["advbase"])
+                expected = (sent["advskew"], 240) if dialect is FREEBSD else (sent["advskew"],)
+                self.assertIn(said.advskew, expected)
+                self.assertIn(said.demotion, (0,) if dialect is FREEBSD else (0, 5))
+                seen += 1
+        self.assertEqual(seen, 48)

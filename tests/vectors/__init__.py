@@ -1,5 +1,5 @@
 """
-What the real ucarp sent, accepted and printed, and what the BSD kernels decided; see
+What the real ucarp sent, accepted and printed, and what the BSD kernels sent and decided; see
 C{README.rst} and C{kernels/README.rst} beside this.
 """
 
