@@ -124,6 +124,7 @@ class ProbeTests(LabTestCase):
                 self.concurrently(self.isKilled()),
                 self.concurrently(self.isStaggered()),
                 self.concurrently(self.isProxied()),
+                self.concurrently(self.isPaused()),
             ],
             consumeErrors=True,
         )
@@ -155,6 +156,23 @@ class ProbeTests(LabTestCase):
         first.signalAll(signal.SIGKILL)
         await self.becomes(second, "MASTER")
         self.assertTrue(second.said("no advertisement within the dead time"))
+
+    async def isPaused(self) -> None:
+        """
+        A backup that did not run for many questions, or for longer than its dead time, does not
+        take its own silence for that of the master.
+        """
+        switch = self.testbed.switch("paused")
+        a, b = self.member(1, switch), self.member(2, switch)
+        await self.master(a)
+        second = b.txcarp(*PROBE, "-k", "100")
+        await self.ready(second)
+        for pause in (0.2, 4.0):
+            second.signalAll(signal.SIGSTOP)
+            await self.during(pause)
+            second.signalAll(signal.SIGCONT)
+            await self.during(1.0)
+            self.assertEqual(second.state, "BACKUP")
 
     async def isProxied(self) -> None:
         """
