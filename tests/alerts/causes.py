@@ -290,6 +290,46 @@ class Side(Scene):
         )
 
 
+class Probe(Scene):
+    """
+    A probe without a witness, and one whose questions the master does not get.
+    """
+
+    alerts = "TxcarpProbeCannotAct", "TxcarpProbeMisled"
+
+    def make(self) -> None:
+        self.first, self.second = self.pair("probe", probe='"50ms"', witness='"10.99.0.9"')
+        switch = self.first.node._cables["eth0"].switch
+        self.witness = self.stage.testbed.node("witness", "10.99.0.9/24", switch=switch)
+
+    async def play(self) -> None:
+        await self.provoke(
+            "TxcarpProbeCannotAct",
+            "the cable of the witness loses all packets",
+            {"instance": self.second.name},
+            self.witness.cut,
+            self.witness.heal,
+        )
+        await self.provoke(
+            "TxcarpProbeMisled",
+            "the master's network card drops ARP for a second",
+            {"group": "probe", "instance": self.second.name},
+            self._mislead,
+            lambda: None,
+        )
+
+    async def _mislead(self) -> None:
+        rule = "type filter hook ingress device eth0 priority 0; ether type arp drop;"
+        for _ in range(20):
+            await self.first.run("nft", f"add table netdev mute {{ chain in {{ {rule} }}; }}")
+            await self.stage.during(1.0)
+            await self.first.run("nft", "delete table netdev mute")
+            if "probe-misled" in await self.second.txcarp("explain", "probe"):
+                return
+            # An advertisement came in between, and showed that the master is alive.
+            await self.stage.during(5.0)
+
+
 class Sending(Scene):
     """
     A network card whose queue takes no packet.
@@ -587,7 +627,7 @@ class Killed(Scene):
 SCENES: Mapping[str, type[Scene]] = {
     one.__name__.lower(): one
     for one in (
-        *(Calm, Cable, OneWay, Family, Passwords, Replay, Flapping, Side, Sending, Parts, Files),
-        *(Processes, Kernel, Killed),
+        *(Calm, Cable, OneWay, Family, Passwords, Replay, Flapping, Side, Probe, Sending, Parts),
+        *(Files, Processes, Kernel, Killed),
     )
 }

@@ -35,8 +35,8 @@ _DASHBOARD = _ROOT / "examples" / "grafana" / "txcarp.json"
 #: Labels that Prometheus itself adds.
 _ADDED = {"job", "instance"}
 
-#: Labels with names that the configuration chooses.
-_CHOSEN = {"group", "interface", "vhid", "check", "step", "set"}
+#: Labels with names and addresses that the configuration chooses.
+_CHOSEN = {"group", "interface", "vhid", "check", "master", "step", "set"}
 
 
 def expressions(node: Any) -> Iterator[str]:
