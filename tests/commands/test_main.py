@@ -215,6 +215,34 @@ class CommandTests(SynchronousTestCase):
         )
         self.assertEqual((process.stdout, process.stderr), (f"txcarp {__version__}\n", ""))
 
+    def test_collector(self) -> None:
+        """
+        While the modules of a daemon are loaded, nothing looks for garbage in them, nor later.
+        """
+        code = """
+import gc, sys
+from txcarp.commands.main import main
+
+def collects(phase, info):
+    assert "txcarp.daemon.program" in sys.modules, "while modules are loaded"
+
+gc.callbacks.append(collects)
+sys.argv = ["txcarp", "--interface", "eth0"]
+try:
+    main()
+except SystemExit:
+    gc.callbacks.clear()
+    print(gc.isenabled(), gc.get_freeze_count() > 50000)
+"""
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": _ROOT},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(process.stdout, "True True\n", process.stderr)
+        self.assertNotIn("while modules are loaded", process.stderr)
+
     def test_quick(self) -> None:
         """
         The help and the version do not import anything slow.
