@@ -18,6 +18,7 @@ from benchmarks.steadiness import Count
 from benchmarks.tables import showRatio
 from benchmarks.words import (
     FAULTS,
+    PACKETS,
     consequence,
     during,
     exactly,
@@ -80,9 +81,9 @@ at its deadline once in each interval. *Too early* counts the take-overs of a ma
 
 _STEADINESS = """\
 Two hosts, and nothing happens to either of them. Each time an address moves is one too many. Each
-pair was watched for {minutes:g} minutes on a quiet machine, and for as long with {busy} busy loops,
-one for each processor. Where nothing was seen, the table has what the true rate is below with a
-confidence of 95%, by the rule of three: longer measurements make it smaller.
+pair was watched for {minutes:.3g} minutes on a quiet machine, and for as long with {busy} loops
+that keep the processors busy. Where nothing was seen, the table has what the true rate is below
+with a confidence of 95%, by the rule of three: longer measurements make it smaller.
 
 {table}
 """
@@ -114,6 +115,14 @@ processor that it used.
 {table}
 """
 
+
+_PACKETS = """\
+The time of a processor that a good advertisement takes on the whole way from the socket to its
+effect, and how much of that the kernel needs to hand it over. A sealed one of a known peer calls
+{calls} functions of txcarp in {files} files.
+
+{table}
+"""
 
 _START = """\
 The time from the start of a process until it says that it is ready, and until its first
@@ -288,6 +297,18 @@ def _floods(measured: Sequence[dict[str, Any]]) -> str:
     return _FLOODS.format(table=listing(head, rows, 34))
 
 
+def _packets(measured: Sequence[dict[str, Any]]) -> str:
+    times, calls = measured[-1]["microseconds"], measured[-1]["scenes"]["advert"]["own"]
+    rows = [
+        [title, *(f"{times[kind][what]:.1f} µs" for what in ("least", "median", "reading alone"))]
+        for kind, title in PACKETS.items()
+        if kind in times
+    ]
+    head = ["advertisement", "least", "median", "kernel"]
+    table = listing(head, rows, 49)
+    return _PACKETS.format(calls=calls["calls"], files=calls["files"], table=table)
+
+
 def _start(measured: dict[str, Any]) -> str:
     rows = [
         [
@@ -352,6 +373,7 @@ SECTIONS = (
         write=_stops,
     ),
     Section("floods", "Floods", ("floods", "--runs", "10"), _floods),
+    Section("calltrace", "An advertisement", ("calltrace",), _packets),
     Section("start", "Start and size", ("start",), _start),
     Section("attacks", "Attacks", ("attacks",), _attacks, isRequired=True),
 )

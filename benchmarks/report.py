@@ -40,6 +40,9 @@ DOCUMENT, FIGURES = _DOCS / "measurements.rst", _DOCS / "measurements"
 #: The file that says where and when each file of figures was measured.
 _ORIGINS = "origins.json"
 
+#: Keys of figures that are not kept.
+_UNREAD = ("checkout", "list")
+
 _HEAD = """\
 Measurements
 ============
@@ -164,7 +167,7 @@ def write(note: str, source: Path) -> None:
         place = FIGURES / _ORIGINS
         origins = _read(place) if place.exists() else {}
         for name, file in taken.items():
-            text = json.dumps(_rounded(_read(file)), indent=1) + "\n"
+            text = json.dumps(_tidied(_read(file)), indent=1) + "\n"
             (FIGURES / f"{name}.json").write_text(text, encoding="utf-8")
             origins[name] = machine(note)
         place.write_text(json.dumps(origins, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -179,16 +182,18 @@ def _read(file: Path) -> Any:
         raise ValueError(f"{file}: expected JSON: {error}") from None
 
 
-def _rounded(measured: Any) -> Any:
+def _tidied(measured: Any) -> Any:
     """
-    The same without digits that mean nothing: less than a microsecond.
+    The same without what nobody reads: digits below a microsecond, where the checkout was, and
+    lists of calls.
     """
     if isinstance(measured, float):
         return round(measured, 6)
     if isinstance(measured, dict):
-        return {key: _rounded(value) for key, value in measured.items()}
+        kept = (item for item in measured.items() if item[0] not in _UNREAD)
+        return {key: _tidied(value) for key, value in kept}
     if isinstance(measured, list):
-        return [_rounded(value) for value in measured]
+        return [_tidied(value) for value in measured]
     return measured
 
 

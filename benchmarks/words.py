@@ -26,6 +26,17 @@ FAULTS = {
     "addresses flushed": "somebody flushes the interface",
 }
 
+#: The packets of L{benchmarks.calltrace} in words for people, in the order of the table.
+PACKETS = {
+    "sealed": "sealed",
+    "sealed-64": "sealed, while 64 hosts that seal are known",
+    "sealed-ipv6": "sealed, IPv6",
+    "plain": "of ucarp, without a seal",
+    "plain-64": "of ucarp, while 64 hosts that seal are known",
+    "freebsd": "of FreeBSD",
+    "openbsd": "of OpenBSD",
+}
+
 #: Seconds that cannot be told from nothing.
 _EXACT = 0.001
 

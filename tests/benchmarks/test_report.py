@@ -103,6 +103,15 @@ FIGURES: Mapping[str, Any] = {
         {"program": "txcarp", "wanted": 30_000, "late": late, "load": 0.3, "rate": 29_000.0}
         for late in (0.001, 0.003, 0.002)
     ],
+    "calltrace": [
+        {
+            "checkout": "/home/somebody",
+            "scenes": {"advert": {"own": {"calls": 34, "files": 13}, "list": ["a function"]}},
+            "microseconds": {
+                "sealed": {"least": 10.04, "median": 11.0, "reading alone": 1.5},
+            },
+        }
+    ],
     "start": {
         "programs": ["txcarp 1"],
         "repeats": 10,
@@ -203,6 +212,7 @@ class ChapterTests(SynchronousTestCase):
             ("groups", ("txcarp, 1", "0.2%", "20 MiB", "0.1 ms", "2 ms", "3 ms", "3.50 s")),
             ("stops", ("txcarp, 250", "3 of 2 addresses", "40 ms", "3.50 s")),
             ("floods", ("txcarp, 30,000/s", "2 ms", "3 ms", "30%")),
+            ("calltrace", ("sealed", "10.0 µs", "11.0 µs", "1.5 µs")),
             ("start", ("txcarp --help", "90 ms (100 ms)")),
             ("attacks", (f"{ATTACKS[1].what}", "nothing", "nothing")),
         ):
@@ -252,6 +262,15 @@ class DocumentTests(SynchronousTestCase):
         prose = [line for line in lines if line[:1].isalpha()]
         self.assertLessEqual(max(map(len, prose)), 100)
         self.assertIn("txcarp 1, keepalived 2, as root", text)
+
+    def test_kept(self) -> None:
+        """
+        What nobody reads is not kept.
+        """
+        self.write("faults", "attacks", "calltrace")
+        [kept] = json.loads((report.FIGURES / "calltrace.json").read_text(encoding="utf-8"))
+        self.assertEqual(kept["scenes"], {"advert": {"own": {"calls": 34, "files": 13}}})
+        self.assertNotIn("checkout", kept)
 
     def test_piecewise(self) -> None:
         """
