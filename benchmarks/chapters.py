@@ -4,13 +4,12 @@ The sections of C{docs/measurements.rst}, each made of what one benchmark printe
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-from benchmarks import silences
+from benchmarks import floods, silences
 from benchmarks.assaults import ATTACKS
 from benchmarks.contestants import SHORTEST
 from benchmarks.outcomes import PROBE
@@ -108,9 +107,9 @@ The same hosts, whose daemon is stopped in order, while a client asks the addres
 """
 
 _FLOODS = """\
-A third host sends packets with the number of the group and a wrong digest, as many as the table
-says, while the master dies. The table has by how much the backup was late, and the part of a
-processor that it used.
+A third host sends packets to the group, as many as the table says, in which something is wrong,
+while the master dies. The table has by how much the backup was late, and the part of a processor
+that each of the two used. Only a wrong digest cannot be found out before the daemon has the packet.
 
 {table}
 """
@@ -285,16 +284,15 @@ def _stops(measured: Sequence[dict[str, Any]]) -> str:
 
 def _floods(measured: Sequence[dict[str, Any]]) -> str:
     rows = []
-    plain = [one for one in measured if one.get("kind", "digest") == "digest"]
-    for wanted, name in dict.fromkeys((one["wanted"], one["program"]) for one in plain):
-        found = [one for one in plain if (one["wanted"], one["program"]) == (wanted, name)]
-        late, load = (
-            statistics.median(one[key] for one in found) for key in ("late", "load")
-        )
-        worst = max(one["late"] for one in found)
-        rows.append([f"{name}, {wanted:,}/s", exactly(late), exactly(worst), f"{load:.0%}"])
-    head = ["program, packets", "late: median", "worst", "processor"]
-    return _FLOODS.format(table=listing(head, rows, 34))
+    for one in floods.summaries(measured):
+        late = exactly(one["late"])
+        if one["ratio"] is not None:
+            late += f"; {showRatio(one['ratio'], 1.0)}"
+        title = f"{one['program']}, {one['wanted']:,}/s, {one['kind']}"
+        loads = (f"{one[key]:.0%}" for key in ("load", "masterLoad"))
+        rows.append([title, late, exactly(one["worst"]), *loads])
+    head = ["program, packets, what is wrong", "late: median", "worst", "backup", "master"]
+    return _FLOODS.format(table=listing(head, rows, 36))
 
 
 def _packets(measured: Sequence[dict[str, Any]]) -> str:

@@ -37,6 +37,7 @@ from benchmarks.measuring import execute, expectPositive, say, until
 from benchmarks.processes import processorSeconds
 from benchmarks.scenes import ADDRESSES
 from benchmarks.stage import staged
+from benchmarks.tables import grid
 from tests import crafted
 from tests.lab.wire import STRANGER
 from txcarp.testbed import Node
@@ -52,6 +53,12 @@ _BURST, _SOURCE = 16, "10.99.0.77"
 
 _GROUP = bytes.fromhex("01005e000012")
 _VHID = 7
+
+#: Seconds that a run takes.
+_RUN = 12.0
+
+#: The figures of a run.
+_FIGURES = ("late", "load", "masterLoad", "rate")
 
 #: Packets in a second.
 _RATES = (0, 10_000, 30_000, 100_000)
@@ -155,42 +162,77 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
+    contestants = []
+    for contestant in (ASSIGNING, UCARP):
+        missing = contestant.missing()
+        if missing:
+            say(f"{contestant.name} takes no part: {missing}")
+        else:
+            contestants.append(contestant)
+    scenes = list(itertools.product(options.rates, options.kinds))
+    whole = len(scenes) * options.runs * len(contestants) * _RUN
+    say(f"this takes about {whole / 60:.0f} minutes")
     cells = []
-    for rate, kind in itertools.product(options.rates, options.kinds):
-        for contestant in (ASSIGNING, UCARP):
-            missing = contestant.missing()
-            if missing:
-                say(f"{contestant.name} takes no part: {missing}")
-                continue
-            for _ in range(options.runs):
-                outcome = await measure(reactor, contestant, rate, kind)
-                row = {"program": contestant.name, "kind": kind, "wanted": rate}
-                cells.append({**row, **attrs.asdict(outcome)})
-                say(
-                    f"{contestant.name:8}{kind:8}{rate:8}/s  {outcome.late * 1000:8.1f} ms late, "
-                    f"backup {outcome.load:4.0%}, master {outcome.masterLoad:4.0%} of a "
-                    f"processor, at {outcome.rate:.0f}/s"
-                )
-    if options.json:
-        print(json.dumps(cells, indent=2))
-        return 0
-    print(
-        f"\n{'program':10}{'wrong':10}{'packets/s':>10}{'late: median':>14}{'worst':>10}"
-        f"{'backup':>9}{'master':>9}"
-    )
-    rows = itertools.groupby(cells, lambda cell: (cell["program"], cell["kind"], cell["wanted"]))
-    for (name, kind, _), group in rows:
-        found = list(group)
-        late = [cell["late"] * 1000 for cell in found]
-        median = {
-            what: statistics.median(cell[what] for cell in found)
-            for what in ("load", "masterLoad", "rate")
-        }
-        print(
-            f"{name:10}{kind:10}{median['rate']:10.0f}{statistics.median(late):11.1f} ms"
-            f"{max(late):7.1f} ms{median['load']:9.1%}{median['masterLoad']:9.1%}"
-        )
+    for rate, kind in scenes:
+        for _, contestant in itertools.product(range(options.runs), contestants):
+            outcome = await measure(reactor, contestant, rate, kind)
+            row = {"program": contestant.name, "kind": kind, "wanted": rate}
+            cells.append({**row, **attrs.asdict(outcome)})
+            say(
+                f"{contestant.name:8}{kind:8}{rate:8}/s  {outcome.late * 1000:8.1f} ms late, "
+                f"backup {outcome.load:4.0%}, master {outcome.masterLoad:4.0%} of a "
+                f"processor, at {outcome.rate:.0f}/s"
+            )
+    print(json.dumps(cells, indent=2) if options.json else f"\n{table(cells)}")
     return 0
+
+
+def summaries(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    The medians of all runs of each line, the worst lateness, and how many times later than txcarp
+    the median of another program is.
+
+    @return: For each line the keys of a cell, and C{worst} and C{ratio}.
+    """
+    found = []
+    for program, kind, wanted in dict.fromkeys(map(_line, cells)):
+        runs = [one for one in cells if _line(one) == (program, kind, wanted)]
+        figures = {key: statistics.median(one[key] for one in runs) for key in _FIGURES}
+        own = [one["late"] for one in cells if _line(one) == (ASSIGNING.name, kind, wanted)]
+        isCompared = program != ASSIGNING.name and own
+        found.append(
+            {
+                "program": program,
+                "kind": kind,
+                "wanted": wanted,
+                **figures,
+                "worst": max(one["late"] for one in runs),
+                "ratio": figures["late"] / statistics.median(own) if isCompared else None,
+            }
+        )
+    return found
+
+
+def _line(cell: dict[str, Any]) -> tuple[str, str, int]:
+    return cell["program"], cell["kind"], cell["wanted"]
+
+
+def table(cells: Sequence[dict[str, Any]]) -> str:
+    """
+    The figures as text.
+    """
+    rows = [["", "packets/s", "late: median", "worst", "/ txcarp", "backup", "master"]]
+    for one in summaries(cells):
+        rows.append(
+            [
+                f"{one['program']}, wrong {one['kind']}",
+                f"{one['rate']:.0f}",
+                *(f"{one[key] * 1000:.1f} ms" for key in ("late", "worst")),
+                "-" if one["ratio"] is None else f"{one['ratio']:,.1f}x",
+                *(f"{one[key]:.1%}" for key in ("load", "masterLoad")),
+            ]
+        )
+    return grid(rows)
 
 
 def main(arguments: Sequence[str]) -> None:

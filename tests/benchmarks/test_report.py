@@ -100,8 +100,9 @@ FIGURES: Mapping[str, Any] = {
     "groups": [groupsOf("txcarp", 1, 0.002), groupsOf("keepalived", 250, 0.0)],
     "stops": [{**groupsOf("txcarp", 250, 0.1), "lost": 3, "losers": 2, "silence": 0.04}],
     "floods": [
-        {"program": "txcarp", "wanted": 30_000, "late": late, "load": 0.3, "rate": 29_000.0}
-        for late in (0.001, 0.003, 0.002)
+        {"program": program, "kind": "digest", "wanted": 30_000, "late": late, "rate": 29_000.0}
+        | {"load": 0.3, "masterLoad": 0.25}
+        for program, late in (*(("txcarp", one) for one in (0.001, 0.003, 0.002)), ("ucarp", 0.4))
     ],
     "calltrace": [
         {
@@ -211,7 +212,8 @@ class ChapterTests(SynchronousTestCase):
             ("steadiness", ("txcarp, each 10 ms", "< 18", "24")),
             ("groups", ("txcarp, 1", "0.2%", "20 MiB", "0.1 ms", "2 ms", "3 ms", "3.50 s")),
             ("stops", ("txcarp, 250", "3 of 2 addresses", "40 ms", "3.50 s")),
-            ("floods", ("txcarp, 30,000/s", "2 ms", "3 ms", "30%")),
+            ("floods", ("txcarp, 30,000/s, digest", "2 ms", "3 ms", "30%", "25%")),
+            ("floods", ("ucarp, 30,000/s, digest", "400 ms; 200x", "400 ms", "30%", "25%")),
             ("calltrace", ("sealed", "10.0 µs", "11.0 µs", "1.5 µs")),
             ("start", ("txcarp --help", "90 ms (100 ms)")),
             ("attacks", (f"{ATTACKS[1].what}", "nothing", "nothing")),
