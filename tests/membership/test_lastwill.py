@@ -176,7 +176,7 @@ class DeadTests(SynchronousTestCase):
         stage.becomeMaster()
         stage.sentry.died()
         self.assertEqual(stage.journal, [("guard runs", "down", "eth7", _ADDRESS, "x")])
-        stage.sentry.look()
+        stage.sentry.look(stage.clock.seconds())
         self.assertEqual(stage.journal[1:], [("guard removes",), ("guard bows out", 1)])
 
     def test_scriptRuns(self) -> None:
@@ -383,7 +383,7 @@ class HangTests(SynchronousTestCase):
                 assert lease is not None
                 self.assertLess(will.due, lease - 0.05, which)
                 self.assertGreater(stage.clock.seconds(), before)
-            stage.sentry.look()
+            stage.sentry.look(stage.clock.seconds())
             self.assertNotIn("guard removes", [each[0] for each in stage.journal], which)
 
     def test_scripts(self) -> None:
