@@ -33,6 +33,7 @@ from txcarp.state.file import StateFile
 from txcarp.state.format import Lines
 from txcarp.state.store import StateStore
 from txcarp.testing import fakes as testing
+from txcarp.testing import transport
 from txcarp.testing.fakes import (
     FakeAnnouncer,
     FakeObserver,
@@ -49,8 +50,7 @@ INTERFACE = "eth7"
 GOOD_LINK = goodLink(INTERFACE, 7)
 
 
-@implementer(IAdvertisementTransport)
-class FakeTransport:
+class FakeTransport(transport.FakeTransport):
     """
     Records what is sent.
 
@@ -65,6 +65,7 @@ class FakeTransport:
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
+        super().__init__()
         self.journal = journal
         self.clock = clock
         self.packets: list[bytes] = []
@@ -73,7 +74,6 @@ class FakeTransport:
         self.error: BaseException | None = None
         self.unread = False
         self.waiting: list[bytes] = []
-        self.receiver: IPacketReceiver | None = None
         self.hearing = True
         self.front = False
         self.missingInFront: frozenset[bytes] = frozenset()
@@ -92,17 +92,11 @@ class FakeTransport:
         self.times.append(self.clock.seconds())
         self.journal.append(("advertise", advertisement.advbase, advertisement.advskew))
 
-    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
-        self.receiver = receiver
-
     def hears(self) -> bool:
         return self.hearing
 
     def hasUnread(self) -> bool:
         return self.unread
-
-    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
-        return 7, b"", packet
 
     def admitRouted(self, peers: Collection[bytes]) -> None:
         self.routed = tuple(peers)

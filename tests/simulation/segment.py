@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -44,6 +44,7 @@ from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.family import Family, familyOf, isMulticast
 from txcarp.state.store import StateStore
+from txcarp.testing import FakeTransport
 from txcarp.testing.fakes import FakeNeighbours
 from txcarp.virtualhost import VirtualHost
 
@@ -504,13 +505,13 @@ class Computer:
         return socket.inet_pton(socket.AF_INET6, f"fe80::{self.source.rpartition('.')[2]}")
 
 
-@implementer(IAdvertisementTransport)
-class _Way:
+class _Way(FakeTransport):
     """
     The transport of a computer in one family.
     """
 
     def __init__(self, computer: Computer, family: Family) -> None:
+        super().__init__()
         self._computer = computer
         self._family = family
 
@@ -519,9 +520,6 @@ class _Way:
 
     def deliverTo(self, receiver: IPacketReceiver | None) -> None:
         self._computer.receiver = receiver
-
-    def admitRouted(self, peers: Collection[bytes]) -> None:
-        pass
 
     def linkLocals(self) -> Sequence[bytes]:
         return [self._computer.linkLocal()] if self._computer.hasIPv6 else []
@@ -532,9 +530,6 @@ class _Way:
     def isLocal(self, address: bytes) -> bool:
         return address in self._computer.addresses
 
-    def isSwitchedOff(self) -> bool:
-        return False
-
     def hears(self) -> bool:
         return self._family not in self._computer.deafIn
 
@@ -543,12 +538,6 @@ class _Way:
 
     def readUnread(self) -> None:
         self._computer.readUnread()
-
-    def whyDropped(self, source: bytes) -> str:
-        return ""
-
-    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
-        pass
 
 
 #: The shared address.

@@ -6,7 +6,7 @@ them.  Everything but the network and the kernel is production code.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
@@ -23,13 +23,13 @@ from txcarp.interfaces import (
     ICheck,
     IMastershipObserver,
     INetwork,
-    IPacketReceiver,
     IPlatform,
     IWitness,
 )
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import readPacket
 from txcarp.service import CARPService
+from txcarp.testing import FakeTransport
 from txcarp.testing.fakes import (
     FakeAddressTable,
     FakeAnnouncer,
@@ -493,48 +493,26 @@ class _Works:
         return "works"
 
 
-@implementer(IAdvertisementTransport)
-class _Way:
+class _Way(FakeTransport):
     """
     The transport of a host on one side.
     """
 
     def __init__(self, site: Site, side: int) -> None:
+        super().__init__()
         self._site = site
         self._side = side
-        self.receiver: IPacketReceiver | None = None
-
-    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
-        self.receiver = receiver
 
     def send(self, packet: bytes) -> None:
         if (self._site.number, self._side) in self._site.unplugged:
             raise OSError("no carrier")
         self._site.sides.carry(self._site, self._side, packet)
 
-    def admitRouted(self, peers: Collection[bytes]) -> None:
-        pass
-
-    def linkLocals(self) -> Sequence[bytes]:
-        return []
-
     def isLocal(self, address: bytes) -> bool:
         return address == parseIPv4(f"10.{self._side}.0.{self._site.number + 1}")
-
-    def isSwitchedOff(self) -> bool:
-        return False
-
-    def hears(self) -> bool:
-        return True
 
     def hasUnread(self) -> bool:
         return self._site.hasUnread(self._side)
 
     def readUnread(self) -> None:
         self._site.readUnread()
-
-    def whyDropped(self, source: bytes) -> str:
-        return ""
-
-    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
-        pass

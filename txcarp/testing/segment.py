@@ -4,7 +4,7 @@ Hosts on a simulated network segment.  Time passes only when a test says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from txcarp.addresses import parseIPv4, textOf
-from txcarp.interfaces import IAdvertisementTransport, IAnnouncer, INetwork, IPacketReceiver
+from txcarp.interfaces import IAdvertisementTransport, IAnnouncer, INetwork
 from txcarp.protocol.effects import Role
 from txcarp.protocol.envelope import readPacket
 from txcarp.protocol.family import Family, familyOf, isMulticast
@@ -29,6 +29,7 @@ from txcarp.testing.fakes import (
     goodLink,
     runTo,
 )
+from txcarp.testing.transport import FakeTransport
 from txcarp.virtualhost import VirtualHost
 
 #: Seconds that a packet takes to arrive.
@@ -310,51 +311,20 @@ class _Neighbours(FakeNeighbours):
         return super().hardwareOf(address)
 
 
-@implementer(IAdvertisementTransport)
-class _Transport:
+class _Transport(FakeTransport):
     """
     One virtual host's place on the network in one family.
     """
 
     def __init__(self, host: SimulatedHost) -> None:
+        super().__init__()
         self._host = host
-        self.receiver: IPacketReceiver | None = None
-
-    def deliverTo(self, receiver: IPacketReceiver | None) -> None:
-        self.receiver = receiver
 
     def send(self, packet: bytes) -> None:
         self._host.segment.carry(self._host, packet, readPacket(packet).destination)
 
-    def parcel(self, packet: bytes) -> tuple[int, bytes, bytes] | None:
-        return 7, b"", packet
-
-    def admitRouted(self, peers: Collection[bytes]) -> None:
-        pass
-
     def linkLocals(self) -> Sequence[bytes]:
         return [b"\xfe\x80" + bytes(10) + parseIPv4(self._host.source)]
-
-    def isLocal(self, address: bytes) -> bool:
-        return True
-
-    def isSwitchedOff(self) -> bool:
-        return False
-
-    def hears(self) -> bool:
-        return True
-
-    def hasUnread(self) -> bool:
-        return False
-
-    def readUnread(self) -> None:
-        pass
-
-    def whyDropped(self, source: bytes) -> str:
-        return ""
-
-    def watchFront(self, wanted: bool, missing: Collection[bytes] = ()) -> None:
-        pass
 
 
 def _virtualHosts(service: IService) -> Iterator[VirtualHost]:
