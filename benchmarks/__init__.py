@@ -11,6 +11,6 @@ configuration files of two daemons all the time, and looks whether that disturbs
 writes the chapter of the manual about all of this, with the drawings of C{plots}.
 
 They share the programs that are compared (C{contestants}), the test network with its daemons
-(C{stage}), the faults (C{scenes}), hosts with many groups (C{fleet}), and how processes are
+(C{stage}), the faults (C{scenes}), hosts with many groups (C{crowds}), and how processes are
 measured (C{processes}).
 """

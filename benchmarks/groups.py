@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import signal
 import socket
 import statistics
@@ -41,8 +40,10 @@ import attrs
 from twisted.internet import task
 
 from benchmarks.contestants import KEEPALIVED, UCARP, Contestant, strike
-from benchmarks.crowds import COMMANDS, ON_ONE, Group, groupsOf, ownAddress
+from benchmarks.crowds import COMMANDS, ON_ONE, Group, Rhythm, groupsOf, ownAddress
 from benchmarks.measuring import execute, expectPositive, say, until
+from benchmarks.processes import ownMemory, processorSeconds
+from benchmarks.tables import grid, showRatio
 from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from txcarp.testbed import Node, Testbed
@@ -113,26 +114,6 @@ def _pids(daemons: Sequence[Daemon]) -> list[int]:
     return [pid for daemon in daemons for pid in (daemon.pid, *descendants(daemon.pid))]
 
 
-def _processorSeconds(pids: Sequence[int]) -> float:
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pids: Sequence[int]) -> int:
-    """
-    The bytes that only these processes have: private pages, and their part of the shared ones.
-    """
-    total = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
-    return total
-
-
 async def measure(reactor: Any, program: str, options: argparse.Namespace, count: int) -> Outcome:
     """
     Measure one program with one number of groups.
@@ -161,10 +142,10 @@ async def measure(reactor: Any, program: str, options: argparse.Namespace, count
             pids = _pids(hosts["a"])
             for wire in wires:
                 wire.times.clear()
-            used, began = _processorSeconds(pids), time.monotonic()
+            used, began = processorSeconds(*pids), time.monotonic()
             await task.deferLater(reactor, options.seconds)
-            load = (_processorSeconds(pids) - used) / (time.monotonic() - began)
-            memory = _memory(pids)
+            load = (processorSeconds(*pids) - used) / (time.monotonic() - began)
+            memory = ownMemory(*pids)
             late = _lateness(wires)
             if options.kill or options.stop:
                 client = testbed.node("c", f"10.99.0.{_CLIENT}/24")
@@ -210,7 +191,7 @@ def _start(
     home = Path(directory, name)
     home.mkdir()
     started = []
-    for number, command in enumerate(COMMANDS[program](name, groups, home)):
+    for number, command in enumerate(COMMANDS[program](name, groups, home, Rhythm(_INTERVAL))):
         daemon = Daemon(f"{name} {program} {number}", kept=50)
         state = home / str(number)
         state.mkdir()
@@ -280,36 +261,72 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
 
     @return: The exit status.
     """
-    cells = []
+    programs = []
+    for program in options.only.split(","):
+        contestants: dict[str, Contestant] = {"keepalived": KEEPALIVED, "ucarp": UCARP}
+        missing = contestants[program].missing() if program in contestants else None
+        if missing:
+            say(f"{program} takes no part: {missing}")
+        else:
+            programs.append(program)
+    runs: dict[tuple[str, int], list[Outcome]] = {}
     for count in options.groups:
-        for program in options.only.split(","):
-            contestants: dict[str, Contestant] = {"keepalived": KEEPALIVED, "ucarp": UCARP}
-            missing = contestants[program].missing() if program in contestants else None
-            if missing or (program == "ucarp" and count > _MOST_UCARP):
-                say(f"{program} with {count} groups: {missing or 'left out'}")
-                continue
-            runs = []
-            for _ in range(options.runs):
-                outcome = await measure(reactor, program, options, count)
-                say(_row(program, count, outcome))
-                runs.append(outcome)
-            middle = Outcome(
-                *(
-                    statistics.median(getattr(one, field.name) for one in runs)
-                    for field in attrs.fields(Outcome)
-                )
-            )
-            cells.append((program, count, middle))
-    if options.json:
-        found = [{"program": name, "groups": n, **attrs.asdict(one)} for name, n, one in cells]
-        print(json.dumps(found, indent=2))
-        return 0
-    print(f"\n{'':12}{'groups':>7}{'processor':>11}{'memory':>11}", end="")
-    print(f"{'late: p50':>12}{'p99':>10}{'max':>10}{'all moved':>11}", end="")
-    print(f"{'lost':>13}{'silence':>12}" if options.kill or options.stop else "")
-    for name, n, one in cells:
-        print(_row(name, n, one))
+        able = [one for one in programs if one != "ucarp" or count <= _MOST_UCARP]
+        # The programs take turns.
+        for _, program in itertools.product(range(options.runs), able):
+            outcome = await measure(reactor, program, options, count)
+            say(_row(program, count, outcome))
+            runs.setdefault((program, count), []).append(outcome)
+    cells = [
+        {"program": program, "groups": count, **attrs.asdict(_median(outcomes))}
+        for (program, count), outcomes in runs.items()
+    ]
+    print(json.dumps(cells, indent=2) if options.json else f"\n{table(cells)}")
     return 0
+
+
+def _median(outcomes: Sequence[Outcome]) -> Outcome:
+    fields = (field.name for field in attrs.fields(Outcome))
+    return Outcome(
+        **{name: statistics.median(getattr(one, name) for one in outcomes) for name in fields}
+    )
+
+
+def ratios(cells: Sequence[dict[str, Any]], one: dict[str, Any]) -> dict[str, str]:
+    """
+    How many times more the figures of a program are than those of txcarp with as many groups, as
+    text; empty where that cannot be said.
+    """
+    key = "txcarp", one["groups"]
+    own = [each for each in cells if (each["program"], each["groups"]) == key and each is not one]
+    return {
+        name: showRatio(one[name], own[0][name]) if own and own[0][name] > 0 else ""
+        for name in ("load", "memory", "p99", "moved")
+    }
+
+
+def table(cells: Sequence[dict[str, Any]]) -> str:
+    """
+    The figures as text.
+    """
+    hasClient = any(one["silence"] for one in cells)
+    head = ["", "processor", "memory", "late: p50", "p99", "max", "all moved"]
+    rows = [head + (["lost", "silence"] if hasClient else [])]
+    for one in cells:
+        times = {name: f" {text:>6}" for name, text in ratios(cells, one).items()}
+        row = [
+            f"{one['program']}, {one['groups']:,}",
+            f"{one['load']:.1%}" + times["load"],
+            f"{one['memory'] / 2**20:.1f} MiB" + times["memory"],
+            f"{one['p50'] * 1000:.2f} ms",
+            f"{one['p99'] * 1000:.2f} ms" + times["p99"],
+            f"{one['worst'] * 1000:.2f} ms",
+            f"{one['moved']:.2f} s" + times["moved"],
+        ]
+        if hasClient:
+            row += [f"{one['lost']:.0f} of {one['losers']:.0f}", f"{one['silence'] * 1000:.0f} ms"]
+        rows.append(row)
+    return grid(rows)
 
 
 def _row(program: str, count: int, one: Outcome) -> str:

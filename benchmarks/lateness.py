@@ -35,8 +35,8 @@ from typing import Any
 import attrs
 from twisted.internet import task
 
-from benchmarks.contestants import ASSIGNING, Contestant
-from benchmarks.fleet import MOST, Fleet, able
+from benchmarks.contestants import ASSIGNING, SHORTEST, Contestant
+from benchmarks.crowds import COMMANDS, ON_ONE, Rhythm, groupsOf, ownAddress
 from benchmarks.measuring import (
     INCONCLUSIVE,
     addCommonOptions,
@@ -52,6 +52,12 @@ from benchmarks.tables import grid, showRatio
 from tests.lab.daemons import Daemon
 from tests.lab.wire import Wire
 from txcarp.network.sockets import TIMESTAMP_SPACE, waited
+
+#: The hosts and their own addresses.
+_ADDRESSES = {name: ownAddress(name, 0) for name in "ab"}
+
+#: By how much the backup is slower with CARP, in 256ths of a second.
+_SKEW = 1
 
 #: The most groups by default.
 _GROUPS = 50
@@ -141,24 +147,24 @@ def lateness(
     return first - max(when for when in heard if when < first) - deadTime
 
 
-async def takeOver(stage: Stage, ear: Ear, fleet: Fleet) -> float:
+async def takeOver(stage: Stage, ear: Ear, count: int, interval: float) -> float:
     """
     Cut the cable of the master until the backup has advertised for all groups.
 
     @return: When the cable was cut.
     """
-    vhids = range(1, fleet.count + 1)
+    vhids = range(1, count + 1)
     daemons = tuple(stage.daemons.values())
     await until(
         stage.reactor,
-        lambda: all(_follows(ear, vhid, fleet.interval) for vhid in vhids),
+        lambda: all(_follows(ear, vhid, interval) for vhid in vhids),
         "the backup hears the master in all groups",
         *daemons,
         within=_SETTLING,
     )
     ear.clear()
     # A host may die at any moment between two advertisements, but the last one must be known.
-    await task.deferLater(stage.reactor, fleet.interval * (1.1 + random.random()))
+    await task.deferLater(stage.reactor, interval * (1.1 + random.random()))
     cutAt = time.monotonic()
     stage.nodes["a"].cut()
     await until(
@@ -166,7 +172,7 @@ async def takeOver(stage: Stage, ear: Ear, fleet: Fleet) -> float:
         lambda: all(ear.sent[vhid] for vhid in vhids),
         "the backup takes over all groups",
         *daemons,
-        within=_PATIENCE + 4 * fleet.interval,
+        within=_PATIENCE + 4 * interval,
     )
     stage.nodes["a"].heal()
     return cutAt
@@ -179,27 +185,30 @@ def _follows(ear: Ear, vhid: int, interval: float) -> bool:
     return isHeard and (not sent or sent[-1] < now - max(_SILENT, _RECENT * interval))
 
 
-async def measure(reactor: Any, contestant: Contestant, fleet: Fleet, samples: int) -> Lateness:
+async def measure(
+    reactor: Any, contestant: Contestant, rhythm: Rhythm, count: int, samples: int
+) -> Lateness:
     """
     Measure the take-overs of one program with one rhythm.
 
+    @param count: The number of groups.
     @param samples: The least number of take-overs.
     """
-    dead = fleet.deadTime(contestant.name)
+    dead = rhythm.deadTime(contestant.name)
     found: list[float] = []
     early = 0
-    async with staged(reactor) as stage:
+    async with staged(reactor, _ADDRESSES) as stage:
         ear = Ear(reactor, stage.nodes["b"])
         try:
             for host in "ab":
-                started = start(stage, contestant, fleet, host)
+                started = start(stage, contestant.name, rhythm, count, host)
                 state = "MASTER" if host == "a" else "BACKUP"
-                what = f"{host} is {state} in {fleet.count} groups"
-                areIn = partial(_areIn, started, state, fleet.count)
+                what = f"{host} is {state} in {count} groups"
+                areIn = partial(_areIn, started, state, count)
                 await until(reactor, areIn, what, *started, within=_SETTLING)
-            for _ in range(math.ceil(samples / fleet.count)):
-                cutAt = await takeOver(stage, ear, fleet)
-                for vhid in range(1, fleet.count + 1):
+            for _ in range(math.ceil(samples / count)):
+                cutAt = await takeOver(stage, ear, count, rhythm.interval)
+                for vhid in range(1, count + 1):
                     late = lateness(ear.heard[vhid], ear.sent[vhid], cutAt, dead)
                     if late is None:
                         early += 1
@@ -217,18 +226,20 @@ def _areIn(daemons: Sequence[Daemon], state: str, count: int) -> bool:
     return sum(entered(daemon, state) for daemon in daemons) >= count
 
 
-def start(stage: Stage, contestant: Contestant, fleet: Fleet, host: str) -> list[Daemon]:
+def start(stage: Stage, program: str, rhythm: Rhythm, count: int, host: str) -> list[Daemon]:
     """
     Start the processes of a program on a host.
+
+    @param count: The number of groups.
     """
     home = stage.directory / host
     home.mkdir()
-    source = stage.addresses[host]
+    commands = COMMANDS[program](host, groupsOf(count), home, rhythm)
     started = []
-    for number, command in enumerate(fleet.commands(contestant.name, host, source, home)):
+    for number, command in enumerate(commands):
         state = home / str(number)
         state.mkdir()
-        daemon = Daemon(f"{host} {contestant.name} {number}", kept=_LINES * fleet.count)
+        daemon = Daemon(f"{host} {program} {number}", kept=_LINES * count)
         daemon.start(stage.reactor, stage.nodes[host], command, state)
         stage.reactor.addSystemEventTrigger(
             "before", "shutdown", daemon.signalAll, signal.SIGKILL
@@ -286,8 +297,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "samples", "groups")
-    if options.groups > MOST:
-        parser.error(f"--groups {options.groups}: expected {MOST} or fewer")
+    if options.groups > ON_ONE:
+        parser.error(f"--groups {options.groups}: expected {ON_ONE} or fewer")
     for interval in options.intervals:
         if not 1 / 256 <= interval <= 10:
             parser.error(f"--intervals {interval:g}: expected 0.004 to 10 seconds")
@@ -304,23 +315,24 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
     contestants: list[Contestant] = options.contestants
     whole = 0.0
     for each in contestants:
-        intervals = [one for one in options.intervals if able(each.name, one)]
+        intervals = [one for one in options.intervals if one >= SHORTEST[each.name]]
         whole += estimate(intervals, options.samples, options.groups)
     say(f"this takes about {whole / 60:.0f} minutes")
     cells: list[dict[str, Any]] = []
     complete = True
     for interval in options.intervals:
-        fleet = Fleet(groups(options.groups, interval), interval)
+        rhythm, count = Rhythm(interval, _SKEW), groups(options.groups, interval)
         for contestant in contestants:
             title = f"{contestant.name} at {interval:g} s"
-            if not able(contestant.name, interval):
+            if interval < SHORTEST[contestant.name]:
                 say(f"{title}: it has no such interval")
                 continue
-            late = await attempted(measure(reactor, contestant, fleet, options.samples), title)
+            measuring = measure(reactor, contestant, rhythm, count, options.samples)
+            late = await attempted(measuring, title)
             if late is None:
                 complete = False
                 continue
-            head = {"program": contestant.name, "interval": interval, "groups": fleet.count}
+            head = {"program": contestant.name, "interval": interval, "groups": count}
             cells.append({**head, **attrs.asdict(late)})
             say(f"{title}: p99 {late.p99 * 1000:.2f} ms of {late.samples}")
     versions = [one.version for one in contestants]

@@ -73,9 +73,11 @@ def showSpan(span: Span) -> str:
     return words + (" +" if span.open else "")
 
 
-def showRatio(seconds: float, unit: float) -> str:
+def showRatio(value: float, unit: float) -> str:
     """
-    How many times longer something took than something else.
+    How many times more something is than something else.
     """
-    ratio = seconds / unit
+    ratio = value / unit
+    if ratio < 0.095:
+        return f"{ratio:.2f}x"
     return f"{ratio:.1f}x" if ratio < 9.95 else f"{ratio:,.0f}x"

@@ -5,10 +5,12 @@ Tests for the figures of the benchmarks, and for the moment at which several of 
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks import groups
 from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, paced
 from benchmarks.outcomes import Outcome, median
 from benchmarks.stage import Cue, entered, isIn
@@ -170,3 +172,26 @@ class GridTests(SynchronousTestCase):
         """
         text = grid([["", "quiet", "busy"], ["txcarp", "< 18", "1200"]])
         self.assertEqual(text, "        quiet  busy\n-------------------\ntxcarp   < 18  1200")
+
+
+class GroupsTests(SynchronousTestCase):
+    """
+    The table of L{benchmarks.groups}.
+    """
+
+    def test_table(self) -> None:
+        """
+        Programs are compared where they have as many groups; there are columns of the client if
+        there was one.
+        """
+        late = {"p50": 0.0, "p99": 0.002, "worst": 0.003, "moved": 3.0, "memory": 2**20}
+        client = {"lost": 0, "losers": 0, "silence": 0.0}
+        cells: list[dict[str, Any]] = [
+            {"program": program, "groups": count, "load": load, **late, **client}
+            for program, count, load in (("txcarp", 1, 0.01), ("ucarp", 1, 0.03), ("ucarp", 9, 0.3))
+        ]
+        lines = groups.table(cells).splitlines()
+        self.assertIn("3.0%   3.0x", lines[3])
+        self.assertNotIn("x", lines[4])
+        self.assertNotIn("silence", lines[0])
+        self.assertIn("silence", groups.table([{**cells[0], "silence": 0.04}]).splitlines()[0])

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.fleet import Fleet
+from benchmarks.crowds import Rhythm, groupsOf
 from benchmarks.lateness import groups, lateness, percentile, table
 
 
 class DeadlineTests(SynchronousTestCase):
     """
-    L{Fleet.deadTime}.
+    L{Rhythm.deadTime}.
     """
 
     def test_second(self) -> None:
@@ -20,19 +20,26 @@ class DeadlineTests(SynchronousTestCase):
         Three advertisements, and the skew of the backup: 1/256 s with CARP, and 156/256 s with a
         priority of 100.
         """
-        fleet = Fleet(50, 1.0)
-        self.assertEqual(fleet.deadTime("txcarp"), 3 + 1 / 256)
-        self.assertEqual(fleet.deadTime("ucarp"), 3 + 1 / 256)
-        self.assertEqual(fleet.deadTime("keepalived"), 3 + 156 / 256)
+        rhythm = Rhythm(1.0, 1)
+        self.assertEqual(rhythm.deadTime("txcarp"), 3 + 1 / 256)
+        self.assertEqual(rhythm.deadTime("ucarp"), 3 + 1 / 256)
+        self.assertEqual(rhythm.deadTime("keepalived"), 3 + 156 / 256)
 
     def test_short(self) -> None:
         """
         With VRRP version 3 the skew is a part of the interval; txcarp waits for two more of the
         master's intervals, or for 10 ms.
         """
-        fleet = Fleet(1, 0.01)
-        self.assertAlmostEqual(fleet.deadTime("keepalived"), 0.03 + 0.01 * 156 / 256)
-        self.assertAlmostEqual(fleet.deadTime("txcarp"), 3 / 256 + 0.01)
+        rhythm = Rhythm(0.01, 1)
+        self.assertAlmostEqual(rhythm.deadTime("keepalived"), 0.03 + 0.01 * 156 / 256)
+        self.assertAlmostEqual(rhythm.deadTime("txcarp"), 3 / 256 + 0.01)
+
+    def test_addresses(self) -> None:
+        """
+        Every group has an address of its own, and none that a host has.
+        """
+        found = {one.address for one in groupsOf(1000)} - {"10.99.0.1", "10.99.0.2"}
+        self.assertEqual(len(found), 1000)
 
     def test_groups(self) -> None:
         """

@@ -97,7 +97,11 @@ FIGURES: Mapping[str, Any] = {
         {"program": "txcarp", "interval": 0.01, "busy": busy, "seconds": 600.0, "takeovers": count}
         for busy, count in ((0, 0), (2, 4))
     ],
-    "groups": [groupsOf("txcarp", 1, 0.002), groupsOf("keepalived", 250, 0.0)],
+    "groups": [
+        groupsOf("txcarp", 1, 0.002),
+        groupsOf("ucarp", 1, 0.001),
+        groupsOf("keepalived", 250, 0.0),
+    ],
     "stops": [{**groupsOf("txcarp", 250, 0.1), "lost": 3, "losers": 2, "silence": 0.04}],
     "floods": [
         {"program": program, "kind": "digest", "wanted": 30_000, "late": late, "rate": 29_000.0}
@@ -211,6 +215,7 @@ class ChapterTests(SynchronousTestCase):
             ("lateness", ("txcarp, each 10 ms", "1", "100", "0.2 ms", "0.85 ms", "13.1 ms", "2")),
             ("steadiness", ("txcarp, each 10 ms", "< 18", "24")),
             ("groups", ("txcarp, 1", "0.2%", "20 MiB", "0.1 ms", "2 ms", "3 ms", "3.50 s")),
+            ("groups", ("ucarp, 1", "0.1%; 0.5x", "20 MiB; 1.0x", "0.1 ms", "2 ms; 1.0x")),
             ("stops", ("txcarp, 250", "3 of 2 addresses", "40 ms", "3.50 s")),
             ("floods", ("txcarp, 30,000/s, digest", "2 ms", "3 ms", "30%", "25%")),
             ("floods", ("ucarp, 30,000/s, digest", "400 ms; 200x", "400 ms", "30%", "25%")),
@@ -352,7 +357,7 @@ class PlotTests(SynchronousTestCase):
         Each figure has a panel; a value that a scale cannot show is at its end.
         """
         found = self.bars("groups")
-        self.assertEqual(len(found), 2 * len(plots._FIGURES))
+        self.assertEqual(len(found), 3 * len(plots._FIGURES))
         self.assertIn(("keepalived: 0.000%", 1.0, False), found)
 
     def test_scale(self) -> None:
