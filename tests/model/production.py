@@ -46,6 +46,7 @@ from txcarp.protocol.events import Event, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.seal import Fields, Verification
 from txcarp.protocol.timing import Peer, Timing
+from txcarp.testing.transport import FakeTransport
 
 _STATES: dict[str, ICARPState] = {
     "off": INIT,
@@ -132,7 +133,7 @@ class ProductionHost(Machine):
         memory = newMemory(clock, configuration)
         ledger = DemotionLedger({DEMOTION: self.spec.demotion} if local.demoted else {})
         channels: dict[Family, Any] = {
-            Family.IPV4: Channel(configuration, Family.IPV4, None)  # type: ignore[arg-type]
+            Family.IPV4: Channel(configuration, Family.IPV4, FakeTransport())
         }
         holds: Any = _Holds({} if local.hold is None else {HoldReason.RESIGNED: None})
         sealing: Any = None
