@@ -21,11 +21,12 @@ from tests.model.production import DEMOTION, settingsOf, sourceOf
 from tests.model.space import Step
 from tests.simulation.segment import Computer, Segment
 from txcarp.addresses import textOf
+from txcarp.clock.metronome import Slot
 from txcarp.protocol.dialect import Dialect
 from txcarp.protocol.effects import Role
 from txcarp.protocol.election import MASTER
 from txcarp.protocol.envelope import readPacket
-from txcarp.protocol.events import BeatDue, FitnessAsked, HoldEnded, OfferUnanswered
+from txcarp.protocol.events import FitnessAsked, HoldEnded, OfferUnanswered
 from txcarp.protocol.family import Family
 
 #: Seconds before a timer at which the clock stands still.
@@ -84,7 +85,8 @@ class _Actor(Computer):
         for call in self.clock.getDelayedCalls():
             assert isinstance(call, DelayedCall)
             function, name = call.func, getattr(call.func, "__name__", "")
-            if isinstance(function, LoopingCall) and function.a == (BeatDue(),):
+            beat = function.f if isinstance(function, LoopingCall) else function
+            if isinstance(getattr(beat, "__self__", None), Slot):
                 found["beat"] = call
             elif name == "_looked":
                 found["look"] = call
