@@ -4,7 +4,6 @@ Telling the neighbours that this host has the virtual addresses.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -79,7 +78,7 @@ class Announcements:
         self._batch: IDelayedCall | None = None
         self._delayed: IDelayedCall | None = None
         #: The times of the last announcements of all addresses.
-        self._rounds: deque[float] = deque(maxlen=_ROUNDS)
+        self._rounds: list[float] = []
         self._timers: list[IDelayedCall] = []
         self._next: IDelayedCall | None = None
 
@@ -167,6 +166,7 @@ class Announcements:
 
     def _announceAll(self) -> None:
         self._rounds.append(self._clock.seconds())
+        del self._rounds[:-_ROUNDS]
         # Waiting addresses keep their places, so that each is announced even if this is
         # called over and over.
         self._queue = dict.fromkeys((*self._queue, *self._addresses))

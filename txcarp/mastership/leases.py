@@ -10,7 +10,6 @@ which a backup takes over, and only a healthy master renews it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from typing import Any
 
@@ -127,7 +126,7 @@ class AddressLeases:
         self._confirmed = float("-inf")
         self._lapsed = False
         #: When addresses were last put back.
-        self._repairs: deque[float] = deque(maxlen=_REPAIRS)
+        self._repairs: list[float] = []
         self._comparison: IDelayedCall | None = None
         self.renewal = Renewal(clock, lease, interval, fit=fit, renew=self._renew, alive=alive)
 
@@ -336,6 +335,7 @@ class AddressLeases:
             self._compareLater(addresses)
             return
         self._repairs.append(now)
+        del self._repairs[:-_REPAIRS]
         self.restored += len(addresses)
         if self._sayOnce.ready(what) is not None:
             self._log.warn(

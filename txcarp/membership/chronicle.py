@@ -4,8 +4,6 @@ What has happened to a virtual host: remembered, and reported to observers.
 
 from __future__ import annotations
 
-from collections import deque
-
 from twisted.internet.interfaces import IReactorTime
 
 from txcarp.addresses import textOf
@@ -59,7 +57,7 @@ class Chronicle:
         self._clock = clock
         self.timeline = timeline
         self.observers: list[IOccurrenceObserver] = []
-        self.past: deque[tuple[float, Occurrence]] = deque(maxlen=REMEMBERED)
+        self.past: list[tuple[float, Occurrence]] = []
         self.adopt(configuration)
 
     def adopt(self, configuration: VirtualHostConfiguration) -> None:
@@ -101,6 +99,7 @@ class Chronicle:
                 self.past.remove(one)
         if kind in _CAUSES:
             self.past.append((self._clock.seconds(), occurrence))
+            del self.past[:-REMEMBERED]
         if kind is OccurrenceKind.HOLD:
             self.timeline.held(reason)
         self._report(occurrence)

@@ -4,7 +4,6 @@ Detects that the firewall of this host drops advertisements.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -84,9 +83,9 @@ class FirewallWatch:
         self.adopt(configuration)
         self._deliver = deliver
         self._limits = limits
-        self._held: deque[tuple[Packet, bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
+        self._held: list[tuple[Packet, bytes, float]] = []
         # Needed because the two sockets are read in either order.
-        self._passed: deque[tuple[bytes, float]] = deque(maxlen=_MAXIMUM_HELD)
+        self._passed: list[tuple[bytes, float]] = []
         self.lastPassed = self.lastGood = float("-inf")
         #: The packed sources of good advertisements that the raw socket did not receive.
         self._missing: set[bytes] = set()
@@ -135,6 +134,7 @@ class FirewallWatch:
         self.lastPassed = self._clock.seconds()
         identity = _identity(packet)
         self._passed.append((identity, self.lastPassed + _MEMORY))
+        del self._passed[:-_MAXIMUM_HELD]
         for held in [held for held in self._held if held[1] == identity]:
             self._held.remove(held)
         if not isGood:
@@ -173,13 +173,14 @@ class FirewallWatch:
         if any(passed == identity and now <= until for passed, until in self._passed):
             return
         self._held.append((packet, identity, now + _GRACE))
+        del self._held[:-_MAXIMUM_HELD]
         if self._release is None or not self._release.active():
             self._release = self._clock.callLater(_GRACE, self._expired)
 
     def _expired(self) -> None:
         now = self._clock.seconds()
         while self._held and self._held[0][2] <= now:
-            packet, _, until = self._held.popleft()
+            packet, _, until = self._held.pop(0)
             # In a flood, or on an overloaded host, the queue of the raw socket is read late, or
             # had no room for this packet.  If other packets pass, the firewall is not blamed.
             busy = self.lastPassed >= until - _GRACE or self._channel.transport.hasUnread()

@@ -4,7 +4,6 @@ The reasons that keep a host out of the election, and for how long.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -167,7 +166,7 @@ class Damping:
         self.isWatching = False
         #: Whether this host lost mastership, and has heard no other master since.
         self._hasLost = False
-        self._returns: deque[float] = deque()
+        self._returns: list[float] = []
         self._masterSince = float("-inf")
         self._displaced = False
         self._holdOff = 0.0
@@ -245,7 +244,7 @@ class Damping:
         now = self._clock.seconds()
         self._returns.append(now)
         while self._returns[0] < now - limit.seconds:
-            self._returns.popleft()
+            del self._returns[0]
         if len(self._returns) >= limit.changes:
             self._returns.clear()
             self._log.error(

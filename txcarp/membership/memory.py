@@ -5,7 +5,7 @@ The state of a virtual host that outlives a run.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -115,9 +115,7 @@ class Memory:
     contested: float = 0.0
     rejected: Counter[Rejection] = attrs.field(factory=Counter)
     findings: Counter[Finding] = attrs.field(factory=Counter)
-    changes: deque[tuple[float, Change]] = attrs.field(
-        factory=lambda: deque(maxlen=CHANGES)
-    )
+    changes: list[tuple[float, Change]] = attrs.field(factory=list)
 
 
 def newMemory(

@@ -13,7 +13,7 @@ from txcarp.addresses import textOf
 from txcarp.change import Change, Readiness
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.interfaces import IMastershipObserver, IReadinessObserver
-from txcarp.membership.memory import Memory
+from txcarp.membership.memory import CHANGES, Memory
 from txcarp.membership.observers import tellAll
 from txcarp.occurrences import OccurrenceKind
 from txcarp.protocol.actor import Actor
@@ -152,7 +152,9 @@ class Roles:
         """
         Remember a change, and call the observers.
         """
-        self._memory.changes.append((self._clock.seconds(), change))
+        changes = self._memory.changes
+        changes.append((self._clock.seconds(), change))
+        del changes[:-CHANGES]
         chronicle = self._memory.chronicle
         chronicle.timeline.roleChanged(change)
         if chronicle.observers:

@@ -4,7 +4,6 @@ Who was master of a group when, as this host sees it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
@@ -49,7 +48,7 @@ class Timeline:
         self._clock = clock
         self._wall = wallSeconds
         self._peers = peers
-        self._periods: deque[Period] = deque(maxlen=PERIODS)
+        self._periods: list[Period] = []
         self.other: bytes | None = None
         self.vacant = 0.0
         #: When the last gap began, in seconds of the clock.
@@ -69,10 +68,10 @@ class Timeline:
         @param until: When they were saved, in seconds since 1970.
         """
         if not self._periods and saved:
-            self._periods.extend(saved)
+            self._periods.extend(saved[-PERIODS:])
             if saved[-1].who is not Who.UNKNOWN:
                 begin = max(min(until, self._wall()), saved[-1].begin)
-                self._periods.append(Period(begin, Who.UNKNOWN, "", "not-running"))
+                self._add(Period(begin, Who.UNKNOWN, "", "not-running"))
 
     def roleChanged(self, change: Change) -> None:
         """
@@ -137,7 +136,7 @@ class Timeline:
         if end is not None:
             last = None if self.other is None else self._peers.last(self.other)
             self._vacantSince = self._clock.seconds() if last is None else last.heard
-            self._periods.append(end)
+            self._add(end)
             self.other = None
 
     def _silence(self, isSilent: bool = False) -> Period | None:
@@ -179,5 +178,9 @@ class Timeline:
                 period = Period(last.begin, who, period.master, reason)
         if who is Who.NOBODY:
             self._vacantSince = self._clock.seconds()
-        periods.append(period)
+        self._add(period)
+
+    def _add(self, period: Period) -> None:
+        self._periods.append(period)
+        del self._periods[:-PERIODS]
         self.changed()

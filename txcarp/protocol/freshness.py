@@ -427,7 +427,7 @@ class Freshness:
             latest.expect(source.offset, source.at)
 
     def _remember(self, counter: int, now: float, counters: Counters) -> int:
-        self._lapses.recent.append((counter, now))
+        self._lapses.sealed(counter, now)
         if counter > self._highest:
             self._highest = counter
         return counters.add(counter)

@@ -22,7 +22,8 @@ them makes the count begin again.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from array import array
+from collections import OrderedDict
 
 import attrs
 
@@ -35,8 +36,11 @@ BELIEVED_AFTER = 3
 #: family in which it advertises, and for each advertisement that is lost.
 STRIDE = 64
 
-#: How many of the last sealed counters an unsealed one may continue.
+#: How many of the last sealed counters an unsealed one may continue, at least.
 RECENT = 256
+
+#: How many more there may be, until that many are forgotten at once.
+_SPARE = 64
 
 #: How many unsealed counters are remembered at most, and at least half of them.
 REMEMBERED = 16384
@@ -86,16 +90,12 @@ class Run:
 class Lapses:
     """
     Finds out which hosts no longer seal.
-
-    @ivar recent: The last sealed counters that this host sent or believed, each with its time in
-        seconds of the running clock.
     """
 
-    recent: deque[tuple[int, float]] = attrs.field(
-        init=False, factory=lambda: deque(maxlen=RECENT)
-    )
+    _recent: array[int] = attrs.field(init=False, factory=lambda: array("Q"))
+    _times: array[float] = attrs.field(init=False, factory=lambda: array("d"))
     _used: Counters = attrs.field(init=False, factory=lambda: Counters(REMEMBERED))
-    _last: deque[int] = attrs.field(init=False, factory=lambda: deque(maxlen=SAVED))
+    _last: list[int] = attrs.field(init=False, factory=list)
     _runs: OrderedDict[bytes, Run] = attrs.field(init=False, factory=OrderedDict)
 
     @property
@@ -105,6 +105,17 @@ class Lapses:
         """
         return tuple(reversed(self._last))
 
+    def sealed(self, counter: int, now: float) -> None:
+        """
+        Record a sealed counter that this host sent or believed.
+
+        @param now: Seconds of the running clock.
+        """
+        self._recent.append(counter)
+        self._times.append(now)
+        if len(self._recent) > RECENT + _SPARE:
+            del self._recent[:_SPARE], self._times[:_SPARE]
+
     def used(self, counter: int) -> None:
         """
         Record the counter of an unsealed advertisement, so that it counts for no other.
@@ -112,6 +123,7 @@ class Lapses:
         if counter not in self._used:
             self._used.add(counter)
             self._last.append(counter)
+            del self._last[:-SAVED]
 
     def counted(
         self, source: bytes, found: Run, interval: float, patience: float, future: int | None
@@ -155,5 +167,6 @@ class Lapses:
         if run is not None and 0 < counter - run.counter <= STRIDE:
             return True
         return any(
-            0 < counter - sealed <= STRIDE and time >= since for sealed, time in self.recent
+            0 < counter - sealed <= STRIDE and when >= since
+            for sealed, when in zip(self._recent, self._times, strict=True)
         )
