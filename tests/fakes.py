@@ -32,8 +32,8 @@ from txcarp.protocol.sealstate import SealState
 from txcarp.state.file import StateFile
 from txcarp.state.format import Lines
 from txcarp.state.store import StateStore
+from txcarp.testing import SimulatedHost, transport
 from txcarp.testing import fakes as testing
-from txcarp.testing import transport
 from txcarp.testing.fakes import (
     FakeAnnouncer,
     FakeObserver,
@@ -200,6 +200,22 @@ class FakePlatform(testing.FakePlatform):
 
     def __init__(self, clock: Clock, journal: Journal) -> None:
         super().__init__(clock, journal, FakeLinks(), FakeNetwork(journal, clock))
+
+
+def simulated(host: SimulatedHost, **settings: Any) -> VirtualHostConfiguration:
+    """
+    Return the configuration of a simulated host in the group that a test of several hosts has.
+    """
+    whole: dict[str, Any] = {
+        "interface": "eth0",
+        "vhid": 1,
+        "password": b"not a secret",
+        "source": host.source,
+        "addresses": ["10.1.1.252/24"],
+        "assign": True,
+        **settings,
+    }
+    return VirtualHostConfiguration(**whole)
 
 
 def configured(**settings: Any) -> VirtualHostConfiguration:

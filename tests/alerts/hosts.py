@@ -11,9 +11,9 @@ from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.lab.daemons import Daemon, environment, programPath
+from tests.lab.daemons import Daemon, environment, guardOf, programPath
 from txcarp.testbed import Node
-from txcarp.testbed.program import TXCARP, descendants
+from txcarp.testbed.program import TXCARP
 
 #: The port for metrics.
 PORT = 9112
@@ -132,14 +132,7 @@ class Host:
         """
         The process of the guard; C{None} if none runs.
         """
-        for pid in descendants(self.daemon.pid):
-            try:
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-            except OSError:
-                continue  # it has ended
-            if name == "txcarp-guard":
-                return pid
-        return None
+        return guardOf(self.daemon.pid)
 
     def kill(self) -> None:
         """

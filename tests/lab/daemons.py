@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import txcarp
-from txcarp.testbed.program import Program
+from txcarp.testbed.program import Program, descendants
 
 _ROOT = str(Path(txcarp.__file__).parent.parent)
 
@@ -76,3 +76,19 @@ class Daemon(Program):
         """
         self.transport.write(f"{line}\n".encode())
         return time.monotonic()
+
+
+def guardOf(pid: int) -> int | None:
+    """
+    The process of the guard of a daemon; C{None} if none runs.
+
+    @param pid: The process of the daemon.
+    """
+    for child in descendants(pid):
+        try:
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+        except OSError:
+            continue  # it has ended
+        if name == "txcarp-guard":
+            return child
+    return None

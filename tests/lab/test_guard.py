@@ -8,33 +8,17 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from twisted.internet.defer import gatherResults
 
-from tests.lab.daemons import Daemon
+from tests.lab.daemons import guardOf
 from tests.lab.families import BOTH, FOUR, SIX, FamilyTestCase
 from tests.lab.test_leases import PairTestCase
 from tests.lab.world import STARTING
 from txcarp.guard.sentry import RECORD
-from txcarp.testbed.program import descendants
 
 #: Seconds in which a backup takes over from a dead master, at most; the dead time is 3 seconds.
 SOON = 1.0
-
-
-def guardOf(daemon: Daemon) -> int | None:
-    """
-    The process of a guard that serves; C{None} if there is none.
-    """
-    for pid in descendants(daemon.pid):
-        try:
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-        except OSError:
-            continue  # it has ended
-        if name == "txcarp-guard":
-            return pid
-    return None
 
 
 class GuardTests(PairTestCase):
@@ -48,11 +32,11 @@ class GuardTests(PairTestCase):
         it is with a guard that replaced one.
         """
         a, _, first, second = await self.pair()
-        await self.until(lambda: guardOf(first), "it is guarded", 10)
-        guard = guardOf(first)
+        await self.until(lambda: guardOf(first.pid), "it is guarded", 10)
+        guard = guardOf(first.pid)
         assert guard is not None
         os.kill(guard, signal.SIGKILL)
-        await self.until(lambda: guardOf(first) not in (None, guard), "it is replaced", 10)
+        await self.until(lambda: guardOf(first.pid) not in (None, guard), "it is replaced", 10)
         self.assertEqual(len(first.said("has ended by signal 9")), 1)
         self.assertEqual((first.state, self.holders.now), ("MASTER", {"a"}))
         await self.during(0.5)
@@ -72,7 +56,7 @@ class GuardTests(PairTestCase):
         and the daemon is a backup when it goes on.
         """
         a, _, first, second = await self.pair()
-        await self.until(lambda: guardOf(first), "it is guarded", 10)
+        await self.until(lambda: guardOf(first.pid), "it is guarded", 10)
         first.signal(signal.SIGSTOP)
         await self.during(0.3)
         first.signal(signal.SIGCONT)
@@ -116,7 +100,7 @@ class WayTests(FamilyTestCase):
         await self.becomes(master, "MASTER", STARTING)
         backup = b.txcarp(*settings, *more[1], "-k", "100", virtual=virtual)
         await self.listens(backup)
-        await self.until(lambda: guardOf(master), "it is guarded", 10)
+        await self.until(lambda: guardOf(master.pid), "it is guarded", 10)
         await self.during(1.5)
         killed = time.monotonic()
         master.signal(signal.SIGKILL)
@@ -170,7 +154,7 @@ class UcarpTests(PairTestCase):
         await self.becomes(master, "MASTER", 20)
         backup = b.ucarp("-k", "10", "-r", "5")
         await self.becomes(backup, "BACKUP")
-        await self.until(lambda: guardOf(master), "it is guarded", 10)
+        await self.until(lambda: guardOf(master.pid), "it is guarded", 10)
         await self.during(1.5)
         before = len(a.events())
         killed = time.monotonic()

@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import crafted
-from tests.fakes import MemoryFile, Stage
+from tests.fakes import MemoryFile, Stage, simulated
 from tests.mastership.table import LeaseStage
 from txcarp import (
     Actor,
@@ -69,16 +69,7 @@ class DrainTestCase(SynchronousTestCase):
         """
         The configuration of a host.
         """
-        whole = {
-            "interface": "eth0",
-            "vhid": 1,
-            "password": b"not a secret",
-            "source": host.source,
-            "addresses": ["10.1.1.252/24"],
-            "assign": True,
-            **settings,
-        }
-        return VirtualHostConfiguration(**whole)
+        return simulated(host, **settings)
 
     def host(self, host: SimulatedHost) -> VirtualHost:
         """

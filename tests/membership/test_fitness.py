@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.checks.scripted import Scripted
+from tests.fakes import simulated
 from txcarp import (
     CARPService,
     Change,
@@ -26,7 +27,6 @@ from txcarp import (
     Reason,
     Role,
     VirtualHost,
-    VirtualHostConfiguration,
 )
 from txcarp.testing import FakeObserver, Segment, SimulatedHost
 
@@ -80,26 +80,11 @@ class FitnessTestCase(SynchronousTestCase):
             (self.first, {"preempt": True, "checks": checks, **settings}),
             (self.second, {"advskew": 100, "preempt": True}),
         ):
-            service = CARPService([self.configuration(host, **own)], platform=host)
+            service = CARPService([simulated(host, **own)], platform=host)
             if host is self.first:
                 self.prepare(service.virtualHosts[0])
             host.start(service)
         self.segment.advance(8)
-
-    def configuration(self, host: SimulatedHost, **settings: Any) -> VirtualHostConfiguration:
-        """
-        The configuration of a host.
-        """
-        whole = {
-            "interface": "eth0",
-            "vhid": 1,
-            "password": b"not a secret",
-            "source": host.source,
-            "addresses": ["10.1.1.252/24"],
-            "assign": True,
-            **settings,
-        }
-        return VirtualHostConfiguration(**whole)
 
     @property
     def host(self) -> VirtualHost:
@@ -466,7 +451,7 @@ class WitnessTests(FitnessTestCase):
         for address in ("10.1.1.252", "10.1.1.1"):
             error = self.assertRaises(
                 ConfigurationError,
-                self.configuration,
+                simulated,
                 self.first,
                 checks=[HealthCheck("gateway", GatewayCheck([address]))],
             )

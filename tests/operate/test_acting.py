@@ -11,8 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fakes import MemoryFile
-from txcarp import Actor, CARPService, VirtualHost, VirtualHostConfiguration
+from tests.fakes import MemoryFile, simulated
+from txcarp import Actor, CARPService, VirtualHost
 from txcarp.operate.acting import Acting, BadTerms, Terms
 from txcarp.operate.control import Control, Request
 from txcarp.operate.documents import Answer, answer
@@ -39,27 +39,11 @@ class ActingTestCase(SynchronousTestCase):
         """
         for skew, host in enumerate((self.first, self.second)):
             own = {"advskew": 100 * skew, **settings}
-            service = CARPService([self.configuration(host, **own)], platform=host)
+            service = CARPService([simulated(host, title="web", **own)], platform=host)
             self.controls[host] = Control(service, host.clock)
             host.start(service)
         self.segment.advance(8)
         self.assertEqual(self.segment.masters(), [self.first])
-
-    def configuration(self, host: SimulatedHost, **settings: Any) -> VirtualHostConfiguration:
-        """
-        The configuration of a host.
-        """
-        whole = {
-            "interface": "eth0",
-            "vhid": 1,
-            "password": b"not a secret",
-            "source": host.source,
-            "addresses": ["10.1.1.252/24"],
-            "assign": True,
-            "title": "web",
-            **settings,
-        }
-        return VirtualHostConfiguration(**whole)
 
     def ask(self, host: SimulatedHost, action: str, **given: Any) -> Deferred[Answer]:
         """
