@@ -11,6 +11,7 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from typing import Any
@@ -295,6 +296,31 @@ class TerminalTests(SynchronousTestCase):
         self.say("found")
         self.assertTrue(self.observer.flush(_PATIENCE))
         self.assertIn(b"[INFO] found", os.read(self.output.reader, 65536))
+
+    def test_noThread(self) -> None:
+        """
+        While the kernel has no room for a thread, lines are written if they are taken at once.
+        The others are lost, which is reported.
+        """
+        impossible = [True]
+
+        class Thread(threading.Thread):
+            def start(self) -> None:
+                if impossible:
+                    raise RuntimeError("can't start new thread")
+                super().start()
+
+        self.patch(threading, "Thread", Thread)
+        self.say("written")
+        self.assertEqual(self.output.lines(1), ["[INFO] written"])
+        filled = self.output.fill()
+        self.say("lost")
+        while filled:
+            filled -= len(os.read(self.output.reader, min(filled, 65536)))
+        impossible.clear()
+        self.say("also written")
+        self.assertIn("1 log line was lost here", self.errors.lines(1)[0])
+        self.assertEqual(self.output.lines(1), ["[INFO] also written"])
 
     def test_noRoomForReport(self) -> None:
         """

@@ -155,6 +155,22 @@ class _Stream:
         return True
 
 
+    def writeAtOnce(self, line: bytes) -> bool:
+        """
+        Write a line if its reader takes it at once.
+
+        @return: Whether it was written.
+        """
+        if self._ended:
+            return True  # as in L{write}
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        # A pipe that can be written to takes so much without waiting.
+        if not poll.poll(0) or len(line) > select.PIPE_BUF:
+            return False
+        return self.write(line)
+
+
 #: A line, its stream, and the number of lines that are lost if it is not written: a line
 #: that reports lost lines stands for them all.
 _Line = tuple[_Stream, bytes, int]
@@ -187,7 +203,14 @@ class _Writer:
         Queue a line, or count it as lost.
         """
         if self.process is None:
-            threading.Thread(target=self._write, name="txcarp log", daemon=True).start()
+            try:
+                threading.Thread(target=self._write, name="txcarp log", daemon=True).start()
+            except RuntimeError:
+                # The kernel has no room for a thread.  There may be one when the next line comes.
+                stream, text, stands = line
+                if not stream.writeAtOnce(text):
+                    self.lost += stands
+                return
             self.process = os.getpid()
         with self._changed:
             # Once lines are lost, room for a single one would alternate lines and reports.
