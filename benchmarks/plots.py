@@ -152,7 +152,7 @@ def silences(measured: dict[str, Any]) -> str:
             found = [one for one in cells if (one["fault"], one["rhythm"]) == (fault, rhythm)]
             if found:
                 rows.append((rhythm, [_silence(one) for one in found]))
-        panels.append(Panel(FAULTS[fault], rows, ticks))
+        panels.append(Panel(FAULTS[fault].replace("``", ""), rows, ticks))
     about = "For how long an address was silent after a fault, by program and rhythm"
     return drawing(about, panels, "outline: for how long two hosts had the address")
 

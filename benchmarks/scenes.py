@@ -166,6 +166,16 @@ def _flush(scene: Scene) -> None:
     node.addAddress(f"{ADDRESSES[node.name]}/24")
 
 
+#: A backup that asks whether the host of the master is there.
+PROBED = Fault(
+    *("power off with --probe", _powerOff, 4.0),
+    silence=0.1,
+    isGone=True,
+    options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
+    readiness="The probe is ready",
+    possible=_isTxcarp,
+)
+
 #: The child of txcarp is its guard, that of keepalived the process that speaks VRRP.  ucarp has
 #: none.  SIGSTOP and the lack of memory hit the process that speaks with the other hosts.
 FAULTS = (
@@ -205,14 +215,7 @@ FAULTS = (
         possible=_isTxcarp,
     ),
     Fault("power off", _powerOff, 7.0, isGone=True),
-    Fault(
-        *("power off with --probe", _powerOff, 4.0),
-        silence=0.1,
-        isGone=True,
-        options=("--probe", "0.005", "--witness", ADDRESSES["client"]),
-        readiness="The probe is ready",
-        possible=_isTxcarp,
-    ),
+    PROBED,
     Fault("cable pulled for 5 s", _unplug, 10.0),
     Fault("planned stop", _stop, 6.0, silence=0.1, lost=1),
     Fault("addresses flushed", _flush, 6.0, heir="a", silence=0.1),
@@ -221,6 +224,7 @@ FAULTS = (
 #: What a master can do to be silent from one moment to the next.
 SILENCES = (
     Fault("power off", _powerOff, 0.0, isGone=True),
+    PROBED,
     Fault("SIGKILL", _kill, 0.0),
     Fault("SIGKILL of the child", _killChild, 0.0, heir="a", possible=_hasChild),
     Fault("SIGSTOP", _hang, 0.0),

@@ -58,7 +58,7 @@ def groupsOf(program: str, count: int, load: float) -> dict[str, Any]:
     return {**cell, **late}
 
 
-_POWER, _KILL = SILENCES[:2]
+_POWER, _KILL = (one for one in SILENCES if one.name in ("power off", "SIGKILL"))
 
 #: Figures of each benchmark.
 FIGURES: Mapping[str, Any] = {

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks import silences
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.outcomes import Outcome
-from benchmarks.scenes import SILENCES
+from benchmarks.scenes import PROBED, SILENCES
 from benchmarks.silences import RHYTHMS, Pair, batches, cells, interval, pairs, ratio
 from tests.lab.holders import Span
 
@@ -60,6 +60,13 @@ class PairTests(SynchronousTestCase):
         whole = {one: [outcome(1.0)] for one in found}
         rows = [one["rhythm"] for one in cells(whole, list(RHYTHMS)) if one["program"] == "ucarp"]
         self.assertEqual(rows, ["1 s", "fastest"])
+
+    def test_probe(self) -> None:
+        """
+        A probe is measured where there is one advertisement each second, and with txcarp only.
+        """
+        [pair] = pairs(CONTESTANTS, list(RHYTHMS), [PROBED])
+        self.assertEqual((pair.program, pair.interval), ("txcarp", 1.0))
 
     def test_batches(self) -> None:
         """
