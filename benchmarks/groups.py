@@ -59,6 +59,9 @@ _SETTLING, _MOVING = 120.0, 60.0
 #: address, the most addresses that it asks, and seconds for which it asks before and afterwards.
 _CLIENT, _ASKING, _MOST_ASKED, _BEFORE, _AFTERWARDS = 3, 0.02, 250, 1.0, 2.0
 
+#: Seconds that a run takes beside those that are asked for, and more for each group.
+_MORE, _EACH = 12.0, 0.02
+
 #: Seconds between two advertisements.
 _INTERVAL = 1.0
 
@@ -270,8 +273,16 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
         else:
             programs.append(program)
     runs: dict[tuple[str, int], list[Outcome]] = {}
-    for count in options.groups:
-        able = [one for one in programs if one != "ucarp" or count <= _MOST_UCARP]
+    scenes = [
+        (count, [one for one in programs if one != "ucarp" or count <= _MOST_UCARP])
+        for count in options.groups
+    ]
+    whole = sum(
+        len(able) * options.runs * (options.settle + options.seconds + _MORE + count * _EACH)
+        for count, able in scenes
+    )
+    say(f"this takes about {whole / 60:.0f} minutes")
+    for count, able in scenes:
         # The programs take turns.
         for _, program in itertools.product(range(options.runs), able):
             outcome = await measure(reactor, program, options, count)

@@ -4,7 +4,9 @@ Tests for the figures of the benchmarks, and for the moment at which several of 
 
 from __future__ import annotations
 
+import io
 import statistics
+from contextlib import redirect_stderr
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import groups
 from benchmarks.contestants import ASSIGNING, KEEPALIVED, UCARP, paced
+from benchmarks.measuring import attempted, together
 from benchmarks.outcomes import Outcome, median
 from benchmarks.stage import Cue, entered, isIn
 from benchmarks.steadiness import Count
@@ -107,6 +110,51 @@ class CueTests(SynchronousTestCase):
         self.assertEqual(self.said, ["now", "first"])
         self.successResultOf(going)
         self.failureResultOf(failing, RuntimeError)
+
+
+class TogetherTests(SynchronousTestCase):
+    """
+    L{together} and L{attempted}.
+    """
+
+    async def result(self, source: Deferred[str]) -> str:
+        """
+        A measurement that waits for its result.
+        """
+        return await source
+
+    def test_ordered(self) -> None:
+        """
+        The results have the order of the measurements, and not that in which these end.
+        """
+        first, second = Deferred[str](), Deferred[str]()
+        found = Deferred.fromCoroutine(together(map(self.result, (first, second))))
+        second.callback("second")
+        self.assertNoResult(found)
+        first.callback("first")
+        self.assertEqual(self.successResultOf(found), ["first", "second"])
+
+    def test_failed(self) -> None:
+        """
+        A failure is raised when all have ended, so that none goes on with its daemons.
+        """
+        first, second = Deferred[str](), Deferred[str]()
+        found = Deferred.fromCoroutine(together(map(self.result, (first, second))))
+        first.errback(RuntimeError("it ended"))
+        self.assertNoResult(found)
+        second.callback("second")
+        self.failureResultOf(found, RuntimeError)
+
+    def test_attempted(self) -> None:
+        """
+        A measurement that may fail says why, and has no result.
+        """
+        source = Deferred[str]()
+        source.errback(RuntimeError("it ended"))
+        with redirect_stderr(io.StringIO()) as written:
+            found = Deferred.fromCoroutine(attempted(self.result(source), "ucarp at 1 s"))
+        self.assertIsNone(self.successResultOf(found))
+        self.assertEqual(written.getvalue(), "ucarp at 1 s: failed: it ended\n")
 
 
 class StateTests(SynchronousTestCase):
