@@ -368,6 +368,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "runs")
+    if options.seconds < 3 * _INTERVAL:
+        parser.error(f"--seconds {options.seconds:g}: expected {3 * _INTERVAL:g} or more")
     if not all(0 < groups <= 4 * ON_ONE for groups in options.groups):
         parser.error(f"--groups: expected 1 to {4 * ON_ONE}")
     for name in options.only.split(","):
