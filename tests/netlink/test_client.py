@@ -10,9 +10,13 @@ import socket
 import struct
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
+from typing import Any, cast
 
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -33,7 +37,7 @@ from txcarp.netlink.format import (
     Request,
     readMessages,
 )
-from txcarp.netlink.messages import RTM_NEWADDR
+from txcarp.netlink.messages import RTM_DELADDR, RTM_NEWADDR
 from txcarp.netlink.requests import (
     IFA_F_NODAD,
     delAddress,
@@ -201,6 +205,34 @@ class KernelTests(TestCase):
             self.assertIn(lifetimes[0], (0, 1))
         await until(lambda: sum(not present for _, present in self.tape.addresses) == 2)
         self.assertEqual({a.local for a, present in self.tape.addresses if not present}, {V4, V6})
+
+    async def test_renewals(self) -> None:
+        """
+        Events of renewals are not passed on: all that they say is when.  Other changes of the
+        address are.
+        """
+        for local, prefixLength, flags in ((V4, 32, 0), (V6, 128, IFA_F_NODAD)):
+            for lease in (60, 60, 60, 60, 50):
+                request = newAddress(
+                    self.index,
+                    local,
+                    prefixLength,
+                    validLifetime=lease,
+                    flags=flags,
+                    replace=True,
+                )
+                await self.netlink.request(request)
+                await until(partial(self.told, local))
+                # The kernel counts hundredths of a second.
+                await deferLater(cast(Any, reactor), 0.02)
+            events: list[InterfaceAddress] = []
+
+            def arrived(local: bytes = local, events: list[InterfaceAddress] = events) -> bool:
+                events[:] = [one for one, _ in self.tape.addresses if one.local == local]
+                return events[-1].validLifetime == 50
+
+            await until(arrived)
+            self.assertEqual(events, [one for one, _ in groupby(events)])
 
     async def test_tag(self) -> None:
         """
@@ -558,10 +590,49 @@ class ConversationTests(SynchronousTestCase):
         """
         A turn of the reactor reads a limited number of datagrams.
         """
-        for _ in range(100):
-            self.addressEvent()
+        for number in range(100):
+            self.kernel.say(RTM_NEWADDR, newAddress(2, bytes([10, 0, 0, number]), 32).body)
         self.netlink.doRead()
         self.assertEqual(len(self.tape.addresses), 16)
+
+    def test_repeated(self) -> None:
+        """
+        An event that says the same as the last one about its address is not passed on.  It is after
+        an overrun, a list, a removal or another event.
+        """
+        other = newAddress(2, V4, 32, validLifetime=9).body
+        for between in (
+            lambda: self.kernel.say(RTM_NEWADDR, other),
+            lambda: self.kernel.say(RTM_DELADDR, other),
+            lambda: self.kernel.incoming.append(OSError(errno.ENOBUFS, "overrun")),
+            lambda: self.netlink.dumpAddresses().addErrback(lambda failure: None),
+        ):
+            for _ in range(5):
+                self.addressEvent()
+                self.kernel.say(RTM_NEWADDR, newAddress(2, V6, 32).body)
+                self.kernel.say(RTM_NEWADDR, newAddress(3, V4, 32).body)
+            self.netlink.doRead()
+            self.assertEqual(len(self.tape.addresses), 3)
+            between()
+            self.addressEvent()
+            self.netlink.doRead()
+            seen = [address.validLifetime for address, present in self.tape.addresses if present]
+            self.assertEqual(seen[-1], None)
+            self.assertGreater(len(self.tape.addresses), 3)
+            self.tape.addresses.clear()
+            self.kernel.incoming.append(OSError(errno.ENOBUFS, "overrun"))
+            self.netlink.doRead()
+
+    def test_short(self) -> None:
+        """
+        An event about an address that is cut off is malformed, or says less.
+        """
+        whole = newAddress(2, V4, 32, validLifetime=9).body
+        for size in range(len(whole)):
+            self.kernel.say(RTM_NEWADDR, whole[:size])
+            self.netlink.doRead()
+            self.assertEqual(self.netlink.malformed + len(self.tape.addresses), size + 1)
+        self.assertGreater(self.netlink.malformed, len(self.tape.addresses))
 
     def test_oneDumpAtATime(self) -> None:
         """

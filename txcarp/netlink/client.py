@@ -33,6 +33,7 @@ from txcarp.netlink.messages import (
     getAddresses,
     getLinks,
     ipv6LinkOf,
+    outlineAddress,
     parseAddress,
     parseAll,
     parseLink,
@@ -75,6 +76,10 @@ class Netlink(SocketReader[bytes]):
     Observers are called in the order of the kernel's events.  An observer that raises is
     logged, and the others are called all the same.
 
+    With each renewal of a lease, the kernel sends an event to everybody, also to the one that asked
+    for it.  An event that says the same of an address as the last one is dropped before it is
+    parsed.
+
     @ivar malformed: The number of datagrams that did not parse.
     @ivar overruns: The number of times that messages were lost.
     @ivar lists: The number of times that links or addresses were listed.
@@ -92,6 +97,8 @@ class Netlink(SocketReader[bytes]):
         self._conversation = Conversation(self._send)
         self._linkObservers: list[ILinkEventObserver] = []
         self._addressObservers: list[IAddressObserver] = []
+        #: The last event about each address; see L{outlineAddress}.
+        self._lastEvents: dict[bytes, bytes] = {}
 
     def start(self) -> None:
         """
@@ -112,6 +119,7 @@ class Netlink(SocketReader[bytes]):
         no Deferred fires and no observer is called after it.
         """
         super().stop()
+        self._lastEvents.clear()
         self._conversation.close()
 
     def request(self, request: Request) -> Deferred[None]:
@@ -155,6 +163,7 @@ class Netlink(SocketReader[bytes]):
         newer than the list.
         """
         self.lists += 1
+        self._lastEvents.clear()  # the list may replace what they said
         return self._ask(getAddresses(family)).addCallback(parseAll, parseAddress)
 
     def nextHops(self, index: int) -> Deferred[list[bytes]]:
@@ -255,6 +264,7 @@ class Netlink(SocketReader[bytes]):
 
     def _overrun(self) -> None:
         self.overruns += 1
+        self._lastEvents.clear()
         self._conversation.overrun()
         self._notify(self._linkObservers, lambda observer: observer.linkEventsLost())
         self._notify(self._addressObservers, lambda observer: observer.addressesUncertain())
@@ -270,7 +280,14 @@ class Netlink(SocketReader[bytes]):
             elif present and (index := ipv6LinkOf(message)) is not None:
                 self._notify(self._addressObservers, lambda observer: observer.ipv6Changed(index))
         elif message.type in (RTM_NEWADDR, RTM_DELADDR):
+            key, content = outlineAddress(message)
+            if not present:
+                self._lastEvents.pop(key, None)
+            elif self._lastEvents.get(key) == content:
+                return
             address = parseAddress(message)
+            if present:
+                self._lastEvents[key] = content
             self._notify(
                 self._addressObservers, lambda observer: observer.addressChanged(address, present)
             )

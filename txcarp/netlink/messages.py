@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -46,6 +47,8 @@ FOREVER = 0xFFFFFFFF
 LINK_HEADER = struct.Struct("=BxHiII")
 ADDRESS_HEADER = struct.Struct("=BBBBI")
 LIFETIMES = struct.Struct("=IIII")
+#: How the attribute with the lifetimes begins.
+_LIFETIMES_HEADER = struct.pack("=HH", 4 + LIFETIMES.size, IFA_CACHEINFO)
 #: The bytes of a packed address, by family.
 ADDRESS_SIZES = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}
 
@@ -60,8 +63,10 @@ def parseLink(message: Message) -> Link | None:
     @raise NetlinkError: If the message is malformed.
     """
     family, hardwareType, index, flags, _ = _unpack(LINK_HEADER, message, "link")
+    if family != socket.AF_UNSPEC:
+        return None
     found = readAttributes(message.body[LINK_HEADER.size :])
-    if family != socket.AF_UNSPEC or IFLA_WIRELESS in found:
+    if IFLA_WIRELESS in found:
         return None
     name = text(found.get(IFLA_IFNAME, b""))
     if index <= 0 or not name:
@@ -97,6 +102,26 @@ def ipv6LinkOf(message: Message) -> int | None:
     """
     family, _, index, _, _ = _unpack(LINK_HEADER, message, "link")
     return index if family == socket.AF_INET6 else None
+
+
+def outlineAddress(message: Message) -> tuple[bytes, bytes]:
+    """
+    Look at an C{RTM_NEWADDR} or C{RTM_DELADDR} without parsing it.
+
+    @return: What is different for different addresses, and what is different if anything but the
+        time of the change is.  An address whose lifetime was set again to what it was has the same
+        values.
+    """
+    body = message.body
+    first = ADDRESS_HEADER.size
+    length = int.from_bytes(body[first : first + 2], sys.byteorder)
+    # The family, the prefix length, the index and the first attribute, which is an address.
+    key = body[:2] + body[4 : first + length]
+    lifetimes = body.rfind(_LIFETIMES_HEADER, first)
+    if lifetimes < 0:
+        return key, body
+    changed = lifetimes + len(_LIFETIMES_HEADER) + LIFETIMES.size - 4
+    return key, body[:changed] + body[changed + 4 :]
 
 
 def parseAddress(message: Message) -> InterfaceAddress:
