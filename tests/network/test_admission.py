@@ -5,7 +5,9 @@ Tests for L{txcarp.network.admission}.  L{tests.network.test_socketfilter} has s
 from __future__ import annotations
 
 import random
+import socket
 from collections import Counter
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,8 +15,9 @@ from tests import crafted
 from tests.crafted import packed
 from tests.network.scenery import ipv6Packet
 from tests.network.test_socketfilter import seen, verdict
+from tests.testbed.fixture import makeTestbed
 from txcarp.network.admission import MOST_GROUPS, MOST_PASSING, MOST_ROUTED, Admission, Omitted
-from txcarp.network.socketfilter import Beginning
+from txcarp.network.socketfilter import Beginning, attach
 from txcarp.protocol.envelope import Audience, readPacket, unwrap
 from txcarp.protocol.rejection import Rejected, Rejection
 
@@ -102,7 +105,8 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_groups(self) -> None:
         """
-        Each virtual host has its own group; with too many groups the filter does not compare them.
+        The groups of all virtual hosts are good destinations, and no other group; with too many
+        groups the filter does not compare them.
         """
         for count in (1, 2, MOST_GROUPS, MOST_GROUPS + 1):
             for beginning in Beginning:
@@ -114,9 +118,9 @@ class AdmissionTests(SynchronousTestCase):
                 }
                 wanted = Admission(groups)
                 for vhid in (1, 2, 128, 255):
-                    for number in {(vhid - 1) % count + 1, 1, count}:
+                    for number in (1, count, count + 1):
                         packet = make(vhid=vhid, destination=f"{prefix}{number}")
-                        isGood = (vhid - 1) % count + 1 == number or count > MOST_GROUPS
+                        isGood = number <= count or count > MOST_GROUPS
                         self.assertVerdict(wanted, beginning, packet, isGood)
 
     def test_asReceivers(self) -> None:
@@ -184,3 +188,30 @@ class AdmissionTests(SynchronousTestCase):
                         self.assertEqual(kept > 0, isKept, (source, vhid, luck, isSampled))
                     wrong = make(source=missing[0], version=3)
                     self.assertEqual(verdict(code, wrong, luck=luck), 0)
+
+    def test_size(self) -> None:
+        """
+        The kernel accepts the largest filter in place of another one that is as large, with the
+        limit of older kernels, too.
+        """
+        node = makeTestbed(self).node("a")
+        with node.inside():
+            # Older kernels have one limit for all namespaces, and no file in this one.
+            limit = Path("/proc/sys/net/core/optmem_max")
+            if limit.exists():
+                limit.write_text("20480")
+        for beginning in Beginning:
+            size = 4 if beginning is Beginning.IPV4_HEADER else 16
+            addresses = [n.to_bytes(size) for n in range(1, 300)]
+            start = b"\xff" + bytes(size - 2)
+            groups = {vhid: start + bytes([vhid % MOST_GROUPS]) for vhid in range(256)}
+            wanted = Admission(groups, frozenset(addresses[:MOST_ROUTED]))
+            omitted = Omitted(
+                frozenset((one, 200) for one in addresses[:MOST_PASSING]),
+                frozenset(addresses[100 : 100 + MOST_PASSING]),
+                True,
+            )
+            with node.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                for _ in range(3):
+                    attach(sock, wanted.good(beginning, omitted))
+                    attach(sock, wanted.wrong(beginning))

@@ -15,15 +15,16 @@ from txcarp.network.socketfilter import (
     LAYOUTS,
     LEAVE,
     LOAD_BYTE,
+    LOAD_STORED,
     LOAD_WORD,
     SHIFT,
-    VHID,
     WHOLE_PACKET,
     Beginning,
     Layout,
     among,
     closed,
-    ifEqual,
+    lastWord,
+    loadLastWord,
     loadPayload,
     protocolOnly,
     returning,
@@ -35,8 +36,9 @@ from txcarp.protocol.advertisement import TTL, VERSION
 _RANDOM, _LUCKY = 0xFFFFF038, 0xFFFFFF
 
 #: The most peers behind routers, and the most groups, that a filter compares.  The kernel limits
-#: the size of a filter (net.core.optmem_max).  With more, it does not look at the hop limit, or at
-#: the destination: L{txcarp.protocol.envelope.unwrap} does.
+#: the size of a filter, together with the one that it replaces, to the 20480 bytes of
+#: net.core.optmem_max before Linux 6.7.  With more, it does not look at the hop limit, or at the
+#: destination: L{txcarp.protocol.envelope.unwrap} does.
 MOST_ROUTED, MOST_GROUPS = 64, 16
 
 #: The most senders that an L{Omitted} names of each kind.
@@ -46,7 +48,7 @@ MOST_PASSING = 16
 @attrs.frozen
 class Omitted:
     """
-    Good packets that are of no interest.
+    Good packets that are of no interest.  The last 32 bits of each source are compared.
 
     @ivar missing: Packets with these packed sources are of interest in any case.
     @ivar passing: Packets with these packed sources and vhids.
@@ -61,12 +63,20 @@ class Omitted:
         """
         Make the instructions that drop these packets.
         """
-        drop, keep, code = returning(0), returning(WHOLE_PACKET), []
-        for source in sorted(self.missing)[:MOST_PASSING]:
-            code += ifEqual(layout.source, source, [keep])
+        vhids: dict[int, list[int]] = {}
         for source, vhid in sorted(self.passing):
-            theirs = [*loadPayload(layout, VHID), INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, vhid), drop]
-            code += ifEqual(layout.source, source, theirs)
+            vhids.setdefault(lastWord(source), []).append(vhid)
+        drop, keep = returning(0), returning(WHOLE_PACKET)
+        block = loadLastWord(layout.source, layout)
+        for word in sorted({lastWord(source) for source in self.missing})[:MOST_PASSING]:
+            block += [INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, word), keep]
+        for word, theirs in vhids.items():
+            block.append(INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 2 + 2 * len(theirs), word))
+            block.append(INSTRUCTION.pack(LOAD_STORED, 0, 0, 0))
+            for vhid in theirs:
+                block += [INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, vhid), drop]
+            block.append(LEAVE)
+        code = closed(block) if len(block) > 1 else []
         if self.isSampled:
             code.append(INSTRUCTION.pack(LOAD_WORD, 0, 0, _RANDOM))
             code += [INSTRUCTION.pack(JUMP_IF_GREATER, 0, 1, _LUCKY), drop]
@@ -80,6 +90,10 @@ _NONE = Omitted()
 class Admission:
     """
     The advertisements that some virtual hosts want.
+
+    So that filters are small, they compare the last 32 bits of an address, and the destination with
+    the groups of all virtual hosts.  What they pass in addition, L{txcarp.protocol.envelope.unwrap}
+    refuses.
 
     @ivar groups: The packed address of the group of each virtual host, by its vhid.
     @ivar routed: The packed addresses of the hosts whose packets may come through routers.
@@ -140,15 +154,13 @@ class Admission:
             INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, TTL),
             LEAVE,
         ]
-        for one in sorted(self.routed):
-            block += ifEqual(layout.source, one, [LEAVE])
+        if self.routed:
+            block += [*loadLastWord(layout.source, layout), *_leaveIfIn(self.routed)]
         return closed([*block, refuse])
 
     def _destination(self, layout: Layout, refuse: bytes) -> list[bytes]:
-        members: dict[bytes, list[int]] = {}
-        for vhid, group in self.groups.items():
-            members.setdefault(group, []).append(vhid)
-        if len(members) > MOST_GROUPS:
+        groups = frozenset(self.groups.values())
+        if len(groups) > MOST_GROUPS:
             return []
         # See L{txcarp.protocol.family.isMulticast}.
         isIPv4 = layout.header is None
@@ -157,9 +169,18 @@ class Admission:
             INSTRUCTION.pack(SHIFT, 0, 0, 4 if isIPv4 else 0),
             INSTRUCTION.pack(JUMP_IF_EQUAL, 1, 0, 0xE if isIPv4 else 0xFF),
             LEAVE,
+            *loadLastWord(layout.destination, layout),
+            *_leaveIfIn(groups),
         ]
-        for group, vhids in sorted(members.items()):
-            others = len(members) > 1
-            theirs = among(vhids, layout, refuse) if others else []
-            block += ifEqual(layout.destination, group, [*theirs, LEAVE])
         return closed([*block, refuse])
+
+
+def _leaveIfIn(addresses: Collection[bytes]) -> list[bytes]:
+    """
+    Make the instructions that leave a block if the last word of an address, which is loaded, is
+    that of one of these.
+    """
+    code = []
+    for word in sorted(set(map(lastWord, addresses))):
+        code += [INSTRUCTION.pack(JUMP_IF_EQUAL, 0, 1, word), LEAVE]
+    return code

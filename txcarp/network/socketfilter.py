@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ctypes
 import enum
-import itertools
 import socket
 import struct
 from collections.abc import Iterable
@@ -24,7 +23,7 @@ LOAD_BYTE = 0x30
 _LOAD_BYTE_INDEXED = 0x50
 _LOAD_SIZE = 0x80
 _LOAD_NUMBER = 0x00
-_LOAD_STORED = 0x60
+LOAD_STORED = 0x60
 _STORE = 0x02
 _LOAD_HEADER_LENGTH = 0xB1
 _TO_INDEX = 0x07
@@ -168,8 +167,8 @@ def sizeOnly(layout: Layout, refuse: bytes) -> list[bytes]:
 
 def among(vhids: Iterable[int], layout: Layout, refuse: bytes) -> list[bytes]:
     """
-    Make the instructions that refuse a packet with another vhid.  They look it up in a set of
-    bits, so that it takes no longer with many.
+    Make the instructions that refuse a packet with another vhid, and store its vhid.  They look it
+    up in a set of bits, so that it takes no longer with many.
     """
     words: dict[int, int] = {}
     for vhid in vhids:
@@ -183,7 +182,7 @@ def among(vhids: Iterable[int], layout: Layout, refuse: bytes) -> list[bytes]:
         INSTRUCTION.pack(_STORE, 0, 0, 0),
         INSTRUCTION.pack(_AND, 0, 0, 31),
         INSTRUCTION.pack(_TO_INDEX, 0, 0, 0),
-        INSTRUCTION.pack(_LOAD_STORED, 0, 0, 0),
+        INSTRUCTION.pack(LOAD_STORED, 0, 0, 0),
         INSTRUCTION.pack(SHIFT, 0, 0, 5),
         *closed([*find, refuse]),
         INSTRUCTION.pack(_SHIFT_BY_INDEX, 0, 0, 0),
@@ -192,18 +191,18 @@ def among(vhids: Iterable[int], layout: Layout, refuse: bytes) -> list[bytes]:
     ]
 
 
-def ifEqual(offset: int, value: bytes, then: list[bytes]) -> list[bytes]:
+def lastWord(address: bytes) -> int:
     """
-    Make the instructions that go through a block if the packet has this value, of whole words, and
-    behind it otherwise.  A L{LEAVE} in the block stays one.
+    The last 32 bits of a packed address.
     """
-    words = list(itertools.chain(*struct.iter_unpack("!I", value)))
-    code = []
-    for place, word in enumerate(words):
-        rest = 2 * (len(words) - place - 1) + len(then)
-        code.append(INSTRUCTION.pack(LOAD_WORD, 0, 0, offset + 4 * place))
-        code.append(INSTRUCTION.pack(JUMP_IF_EQUAL, 0, rest, word))
-    return [*code, *then]
+    return int.from_bytes(address[-4:])
+
+
+def loadLastWord(offset: int, layout: Layout) -> list[bytes]:
+    """
+    Make the instruction that loads the last 32 bits of an address.
+    """
+    return [INSTRUCTION.pack(LOAD_WORD, 0, 0, offset + (0 if layout.header is None else 12))]
 
 
 def answers(addresses: Iterable[bytes]) -> bytes:
