@@ -267,7 +267,39 @@ class _Kernel:
         self._sock.send(group + bytes((0, 0, 0x5E, 0, 1, self._VHID)) + b"\x08\0" + packet)
 
 
-class FreeBSDTests(SharedTestCase):
+class KernelTestCase(SharedTestCase):
+    """
+    A backup of a master that sends what a BSD kernel sends.
+    """
+
+    async def follow(self, kernel: _Kernel) -> tuple[Host, Daemon, Asker]:
+        """
+        Start the master, the backup, and a client.
+
+        @return: The host of the backup, its daemon, and what asks the shared address.
+        """
+        host = self.host("a", "10.1.1.1/24")
+        kernel.on()
+        daemon = self.fromText(host, self.configuration())
+        await self.listens(daemon)
+        asker = self.knocking(self.client("10.1.1.100/24"), _WEB)
+        await self.answered(asker)
+        return host, daemon, asker
+
+    async def giveWay(self, kernel: _Kernel, host: Host, daemon: Daemon, asker: Asker) -> None:
+        """
+        Check what the backup sent as master, and that it gives way to the kernel.
+        """
+        said = self.wire.of(host.address)
+        self.assertTrue(said)
+        self.assertEqual([one for one in said if not kernel.believes(one)], [])
+        kernel.on()
+        await self.becomes(daemon, "BACKUP")
+        await self.lacks(host, f"{_WEB}/24")
+        await self.answered(asker)
+
+
+class FreeBSDTests(KernelTestCase):
     """
     A host that sends what FreeBSD sends.
     """
@@ -279,28 +311,17 @@ class FreeBSDTests(SharedTestCase):
         txcarp takes over from it when it is silent, sends what it would believe, and gives way to
         it when it returns.
         """
-        a = self.host("a", "10.1.1.1/24")
         kernel = _Kernel(self, tos=0xE0, step=1)
-        kernel.on()
-        daemon = self.fromText(a, self.configuration())
-        await self.listens(daemon)
-        asker = self.knocking(self.client("10.1.1.100/24"), _WEB)
-        await self.answered(asker)
+        a, daemon, asker = await self.follow(kernel)
         since = time.monotonic()
         kernel.off()
         await self.has(a, f"{_WEB}/24")
         await self.answered(asker)
         self.lost("FreeBSD lost", since, client=asker)
-        said = self.wire.of(a.address)
-        self.assertTrue(said)
-        self.assertEqual([one for one in said if not kernel.believes(one)], [])
-        kernel.on()
-        await self.becomes(daemon, "BACKUP")
-        await self.lacks(a, f"{_WEB}/24")
-        await self.answered(asker)
+        await self.giveWay(kernel, a, daemon, asker)
 
 
-class OpenBSDTests(SharedTestCase):
+class OpenBSDTests(KernelTestCase):
     """
     A host that sends what OpenBSD sends.
     """
@@ -312,22 +333,13 @@ class OpenBSDTests(SharedTestCase):
         txcarp takes over when it is demoted, although its advskew is lower, and gives way when it
         is not any more.
         """
-        a = self.host("a", "10.1.1.1/24")
         kernel = _Kernel(self, tos=0x10, step=0)
-        kernel.on()
-        daemon = self.fromText(a, self.configuration())
-        await self.listens(daemon)
-        asker = self.knocking(self.client("10.1.1.100/24"), _WEB)
-        await self.answered(asker)
+        a, daemon, asker = await self.follow(kernel)
         since = time.monotonic()
         kernel.demotion = 1
         await self.has(a, f"{_WEB}/24")
         kernel.off()  # as it does when it hears a host that is less demoted
         await self.answered(asker)
         self.lost("OpenBSD demoted", since, client=asker)
-        self.assertEqual([one for one in self.wire.of(a.address) if not kernel.believes(one)], [])
         kernel.demotion = 0
-        kernel.on()
-        await self.becomes(daemon, "BACKUP")
-        await self.lacks(a, f"{_WEB}/24")
-        await self.answered(asker)
+        await self.giveWay(kernel, a, daemon, asker)

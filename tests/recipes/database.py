@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import block
 from tests.recipes.world import RecipeTestCase
 
@@ -62,7 +62,7 @@ class DatabaseTests(RecipeTestCase):
         """
         return block(_TITLE, "[Service]")
 
-    async def server(self, name: str, number: int, advskew: int) -> Machine:
+    async def server(self, name: str, number: int, advskew: int) -> SystemdHost:
         """
         Make a host with PostgreSQL, which is not started and has no data.
         """
@@ -82,7 +82,7 @@ class DatabaseTests(RecipeTestCase):
         machine.write("/usr/local/sbin/database-role", self.text("#!/bin/sh"), 0o755)
         return machine
 
-    async def sql(self, machine: Machine, words: str) -> str:
+    async def sql(self, machine: SystemdHost, words: str) -> str:
         """
         Ask the server of a host.
         """
@@ -108,7 +108,7 @@ class DatabaseTests(RecipeTestCase):
         self.written.append(number)
         return str(number)
 
-    async def missing(self, machine: Machine) -> int:
+    async def missing(self, machine: SystemdHost) -> int:
         """
         The number of writes that were acknowledged and are not there.
         """
@@ -116,7 +116,7 @@ class DatabaseTests(RecipeTestCase):
         there = await self.sql(machine, "SELECT number FROM numbers")
         return len(acknowledged - set(map(int, there.split())))
 
-    async def follows(self, machine: Machine) -> None:
+    async def follows(self, machine: SystemdHost) -> None:
         """
         Wait until the server of a host follows the primary and its host could be master.
         """
@@ -128,7 +128,7 @@ class DatabaseTests(RecipeTestCase):
             await self.during(0.2)
         await machine.isFit("database")
 
-    async def answering(self, machine: Machine) -> None:
+    async def answering(self, machine: SystemdHost) -> None:
         """
         Wait until the server of a host answers.
         """
@@ -141,7 +141,7 @@ class DatabaseTests(RecipeTestCase):
             self.assertLess(time.monotonic(), end, "the server does not answer")
             await self.during(0.1)
 
-    async def readOnly(self, machine: Machine) -> None:
+    async def readOnly(self, machine: SystemdHost) -> None:
         """
         Wait until the server of a host answers, and see that it takes no writes.
         """
@@ -155,7 +155,7 @@ class DatabaseTests(RecipeTestCase):
         await refused.exit
         self.assertIn("read-only transaction", str(refused.lines))
 
-    async def prepared(self) -> tuple[Machine, Machine, Daemon, Daemon]:
+    async def prepared(self) -> tuple[SystemdHost, SystemdHost, Daemon, Daemon]:
         """
         Prepare and start both hosts as the recipe says.
         """
@@ -172,7 +172,7 @@ class DatabaseTests(RecipeTestCase):
         await self.becomes(second, "BACKUP")
         return a, b, first, second
 
-    async def rewound(self, machine: Machine) -> None:
+    async def rewound(self, machine: SystemdHost) -> None:
         """
         Let a server follow again that has gone its own way.
         """
@@ -190,7 +190,7 @@ class DatabaseTests(RecipeTestCase):
         await self.answered(client)
         await self.follows(b)
 
-        async def moved(what: str, since: float, machine: Machine, daemon: Daemon) -> int:
+        async def moved(what: str, since: float, machine: SystemdHost, daemon: Daemon) -> int:
             await self.until(
                 lambda: daemon.said("Switching to state: MASTER", since), what, STARTING
             )

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING
 from tests.recipes.clients import Asker, Conversation
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import block, exchanged
 from tests.recipes.world import RecipeTestCase
 
@@ -89,7 +89,7 @@ class FirewallTests(RecipeTestCase):
             if not connection.lost.called:
                 await connection.end()
 
-    async def firewall(self, name: str, number: int, advskew: int) -> Machine:
+    async def firewall(self, name: str, number: int, advskew: int) -> SystemdHost:
         """
         Make a firewall.
         """
@@ -109,7 +109,7 @@ class FirewallTests(RecipeTestCase):
         machine.write("/etc/conntrackd/conntrackd.conf", settings)
         return machine
 
-    async def hosts(self, states: bool) -> tuple[Machine, Machine]:
+    async def hosts(self, states: bool) -> tuple[SystemdHost, SystemdHost]:
         """
         Make both firewalls.
 
@@ -121,7 +121,7 @@ class FirewallTests(RecipeTestCase):
                 await machine.run("/usr/bin/systemctl", "start", "conntrackd.service")
         return both
 
-    async def begins(self, a: Machine, b: Machine) -> tuple[Daemon, Daemon]:
+    async def begins(self, a: SystemdHost, b: SystemdHost) -> tuple[Daemon, Daemon]:
         """
         Start both daemons, the one with the lower skew first.
         """
@@ -142,7 +142,7 @@ class FirewallTests(RecipeTestCase):
             STARTING,
         )
 
-    async def fit(self, machine: Machine) -> None:
+    async def fit(self, machine: SystemdHost) -> None:
         """
         Wait until nothing keeps a host from being master on both sides.
         """
@@ -167,7 +167,7 @@ class FirewallTests(RecipeTestCase):
         await self.answered(asker)
         return asker
 
-    async def copied(self, backup: Machine) -> None:
+    async def copied(self, backup: SystemdHost) -> None:
         """
         Wait until the backup knows the state of the connection.
         """

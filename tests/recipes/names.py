@@ -10,7 +10,7 @@ from functools import partial
 
 from tests.lab.world import STARTING
 from tests.recipes.clients import lookedUp
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import block
 from tests.recipes.world import RecipeTestCase
 
@@ -54,7 +54,7 @@ class NamesTests(RecipeTestCase):
         self.script.write_text(_LEASED)
         self.script.chmod(0o755)
 
-    async def server(self, name: str, address: str, pool: str, advskew: int) -> Machine:
+    async def server(self, name: str, address: str, pool: str, advskew: int) -> SystemdHost:
         """
         Make a host whose name server runs.
         """
@@ -67,7 +67,7 @@ class NamesTests(RecipeTestCase):
         await machine.run("/usr/bin/systemctl", "start", _NAMED)
         return machine
 
-    async def leased(self, machine: Machine, address: str, pool: str) -> None:
+    async def leased(self, machine: SystemdHost, address: str, pool: str) -> None:
         """
         See a client get an address from the DHCP server of one host, and from no other.
         """

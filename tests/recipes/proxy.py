@@ -11,7 +11,7 @@ from functools import partial
 from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING
 from tests.recipes.clients import page
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import block
 from tests.recipes.world import RecipeTestCase
 
@@ -65,7 +65,7 @@ class ProxyTestCase(RecipeTestCase):
         path.write_text(_SERVER.format(directory=host.directory))
         host.run(f"{name} nginx", (self.program("nginx", "nginx"),), ("-c", str(path)))
 
-    async def hosts(self) -> tuple[Machine, Machine]:
+    async def hosts(self) -> tuple[SystemdHost, SystemdHost]:
         """
         Make the two proxies.
         """
@@ -75,7 +75,7 @@ class ProxyTestCase(RecipeTestCase):
         )
         return a, b
 
-    async def begins(self, a: Machine, b: Machine) -> tuple[Daemon, Daemon]:
+    async def begins(self, a: SystemdHost, b: SystemdHost) -> tuple[Daemon, Daemon]:
         """
         Start both daemons, the one with the lower skew first, and the clients.
         """
@@ -103,7 +103,7 @@ class ProxyTestCase(RecipeTestCase):
         four, six = self.clients
         self.lost(what, since, IPv4=four, IPv6=six)
 
-    async def running(self, machine: Machine, unit: bool) -> None:
+    async def running(self, machine: SystemdHost, unit: bool) -> None:
         """
         Wait until the proxy runs on a host, or does not.
         """

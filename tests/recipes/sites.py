@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.lab.world import STARTING, Host
 from tests.recipes.clients import knock
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import block, exchanged
 from tests.recipes.world import RecipeTestCase
 
@@ -60,20 +60,20 @@ class SiteTests(RecipeTestCase):
         """
         gateways = [f"{address}/25" for address in _SITES.values()] + [f"{_OUTSIDE}/24"]
         node = self.testbed.router("router", *zip(self.switches, gateways, strict=True))
-        machine = Machine(self, Host(self, node, _OUTSIDE, self.directory / "router"))
+        machine = SystemdHost(self, Host(self, node, _OUTSIDE, self.directory / "router"))
         await machine.boot("bird.service")
         neighbours = [_NEIGHBOUR.format(own=own, host=host) for host, own in _SITES.items()]
         machine.write("/etc/bird/bird.conf", "".join([_ROUTER, *neighbours]))
         await machine.run("/usr/bin/systemctl", "start", "bird.service")
 
-    async def site(self, name: str, number: int, advskew: int) -> Machine:
+    async def site(self, name: str, number: int, advskew: int) -> SystemdHost:
         """
         Make a host.
         """
         address, gateway = list(_SITES.items())[number]
         host = self.host(name, f"{address}/25", self.switches[number])
         host.node.route("default", gateway)
-        machine = Machine(self, host)
+        machine = SystemdHost(self, host)
         await machine.boot("bird.service")
         pairs = tuple(_SITES), tuple(_SITES.values())
         routing, file = block(_TITLE, "router id"), self.configuration(advskew)
@@ -98,7 +98,7 @@ class SiteTests(RecipeTestCase):
         client = self.asker(partial(knock, self.client.node, _ADDRESS))
         await self.answered(client)
 
-        async def moved(what: str, since: float, machine: Machine) -> None:
+        async def moved(what: str, since: float, machine: SystemdHost) -> None:
             taken = f"{_ADDRESS}/32"
             await self.until(lambda: taken in machine.host.node.addresses(), what, STARTING)
             await self.answered(client)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.lab.daemons import Daemon
 from tests.lab.world import STARTING, Host, LabTestCase
 from tests.recipes.clients import Asker
-from tests.recipes.machine import Machine
+from tests.recipes.systemd import SystemdHost
 from tests.recipes.text import configurations, forHost
 from txcarp.testbed.program import TXCARP
 
@@ -60,17 +60,17 @@ class RecipeTestCase(LabTestCase):
 
     async def machine(
         self, name: str, *addresses: str, units: tuple[str, ...] = (), advskew: int = 0
-    ) -> Machine:
+    ) -> SystemdHost:
         """
         Make a host with systemd that has the configuration file.
         """
         first, *others = addresses
-        machine = Machine(self, self.host(name, first, None, *others))
+        machine = SystemdHost(self, self.host(name, first, None, *others))
         await machine.boot(*units, service=self.service())
         self.configure(machine, self.configuration(advskew))
         return machine
 
-    def configure(self, machine: Machine, configuration: str) -> None:
+    def configure(self, machine: SystemdHost, configuration: str) -> None:
         """
         Give a host its file and the password.
         """

@@ -105,7 +105,7 @@ def _controlGroups() -> Path:
     raise SkipTest("a host with systemd needs root and control groups (cgroup2)")
 
 
-class Machine:
+class SystemdHost:
     """
     A host with a systemd.
 
