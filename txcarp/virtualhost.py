@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.change import Drained, NotDrained, Readiness
+from txcarp.change import Drained, NotDrained
 from txcarp.checks.health import HealthCheck, admit
 from txcarp.configuration.difference import Changed
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -204,8 +204,7 @@ class VirtualHost(Service):
         if self.running or not anyway:
             words = f"{self.configuration.display} does not take part in its group at the moment."
             return fail(NotDrained("stopped", words))
-        self._memory.isRecalled = True
-        self._memory.drain = Drain(until, actor)
+        self._memory.setDrain(Drain(until, actor))
         return succeed(Drained(""))
 
     def resume(self, actor: Actor | None = None) -> Deferred[None]:
@@ -217,8 +216,7 @@ class VirtualHost(Service):
         """
         if self._active is not None:
             return self._active.parts.draining.resume(ResumeAsked(actor))
-        self._memory.drain = None
-        self._memory.isRecalled = True  # an earlier drain, too, has ended
+        self._memory.setDrain(None)
         return succeed(None)
 
     def settled(self) -> Deferred[None]:
@@ -299,9 +297,7 @@ class VirtualHost(Service):
         return UntilReady(self._added.observers, self._isReady).done
 
     def _isReady(self) -> bool:
-        if self._parts is None or self._parts.role is not Role.MASTER:
-            return False
-        return self._parts.mastership.readiness is Readiness.READY
+        return self._parts is not None and self._parts.isReady
 
     def addStep(self, step: IMastershipStep, *, beforeAddresses: bool = False) -> None:
         """
@@ -454,13 +450,8 @@ class VirtualHost(Service):
         return None if self._leaving else self._run
 
     def _begin(self) -> None:
-        self._run = Participation(
-            self.configuration,
-            self._platform,
-            self._attach(),
-            self._memory,
-            self._added,
-        )
+        own, memory, transports = self.configuration, self._memory, self._attach()
+        self._run = Participation(own, self._platform, transports, memory, self._added)
         if self._member is not None:
             self._member.began(self._run.parts)
         self._run.start()

@@ -21,7 +21,7 @@ In reading order:
   - C{holds}: what keeps this host out of the election, and for how long.
   - C{leaving}: hands mastership over, and leaves the group.
   - C{draining}: keeps this host out of the election for an administrator.
-  - C{readiness}: the holds while the interface is down, deaf, or without a source.
+  - C{needs}: the holds while the interface is down, deaf, or without a source.
   - C{fitness}: runs the health checks, and holds or demotes this host while one is bad.
   - C{demotions}: sets and clears demotions, with a log line for each.
   - C{roles}: writes changes of role to the log, and tells observers.

@@ -117,6 +117,13 @@ class Memory:
     findings: Counter[Finding] = attrs.field(factory=Counter)
     changes: list[tuple[float, Change]] = attrs.field(factory=list)
 
+    def setDrain(self, drain: Drain | None) -> None:
+        """
+        Have this host kept out of the election, or no longer, whatever the state store has.
+        """
+        self.drain = drain
+        self.isRecalled = True
+
 
 def newMemory(
     clock: IReactorTime,

@@ -155,7 +155,7 @@ class Participation:
                 case events.TransportChanged(deaf=deaf):
                     deadTime = parts.own.now().deadTime
                     parts.masterDown.deafen(deaf, deadTime)
-                    parts.readiness.transportChanged(event, candidate.state is MASTER, deadTime)
+                    parts.needs.transportChanged(event, candidate.state is MASTER, deadTime)
                 case events.HoldEnded(reason=HoldReason.DRAINED):
                     parts.draining.holdEnded()
                 case events.HoldEnded(reason=reason):
@@ -324,7 +324,7 @@ class Participation:
 
     def _linkChanged(self, name: str, link: Link | None) -> None:
         parts, isOwn = self.parts, name == self._configuration.interface
-        if isOwn and parts.readiness.changed(link) and parts.candidate.state is MASTER:
+        if isOwn and parts.needs.changed(link) and parts.candidate.state is MASTER:
             parts.mastership.announceAgain()  # the cable may be in another switch now
         if name in parts.demotions.tracked:
             parts.demotions.linkChanged(name, link)

@@ -10,6 +10,7 @@ from functools import partial
 import attrs
 from twisted.internet.defer import Deferred
 
+from txcarp.change import Readiness
 from txcarp.checks.health import HealthCheck
 from txcarp.configuration.difference import KEYS
 from txcarp.configuration.model import VirtualHostConfiguration
@@ -36,8 +37,8 @@ from txcarp.membership.holds import Damping, Holds
 from txcarp.membership.lastwill import LastWill
 from txcarp.membership.leaving import Leaving
 from txcarp.membership.memory import Memory
+from txcarp.membership.needs import Needs
 from txcarp.membership.probing import Probing
-from txcarp.membership.readiness import Readiness
 from txcarp.membership.reception import Reception, keyringOf
 from txcarp.membership.record import Record
 from txcarp.membership.roles import Roles
@@ -88,7 +89,7 @@ class Parts:
     @ivar ledger: The reasons why this host is demoted.
     @ivar holds: The reasons why this host is out of the election.
     @ivar damping: Holds a host that flaps, for longer and longer.
-    @ivar readiness: Holds this host while its interface is not usable.
+    @ivar needs: Holds this host while its interface does not work, or it lacks something else.
     @ivar sealing: Makes and checks seals.
     @ivar advertiser: Sends the advertisements.
     @ivar demotions: Changes the L{ledger}.
@@ -135,7 +136,7 @@ class Parts:
         self.ledger = DemotionLedger(memory.demotions)
         self.holds = Holds(clock, tell, memory.chronicle)
         self.damping = Damping(configuration, clock, self.holds)
-        self.readiness = Readiness(configuration, clock, self.holds, self.survey)
+        self.needs = Needs(configuration, clock, self.holds, self.survey)
         record = Record(configuration, memory, platform)
         memory.chronicle.timeline.changed = partial(record.changed, _SOON)
         self.sealing = Sealing(configuration, keyring, memory, platform, record)
@@ -269,7 +270,7 @@ class Parts:
             *(firewall.adopt for firewall in self.firewalls.values()),
             *(self.own.adopt, self.roles.adopt, self.damping.adopt, self.diagnostics.adopt),
             *(self.candidate.adopt, self.masterDown.adopt, self.mastership.adopt),
-            *(self.readiness.adopt, self.leaving.adopt, self.lastWill.adopt, self.probing.adopt),
+            *(self.needs.adopt, self.leaving.adopt, self.lastWill.adopt, self.probing.adopt),
         ):
             adopt(configuration)
         self.demotions.adopt(configuration, self._platform.links.link)
@@ -281,7 +282,7 @@ class Parts:
         """
         for part in (
             *(self.fitness, self.draining, self.probing),
-            *(self.holds, self.damping, self.readiness),
+            *(self.holds, self.damping, self.needs),
         ):
             part.stop()
 
@@ -309,6 +310,13 @@ class Parts:
         """
         role: Role = self.candidate.state.role
         return role
+
+    @property
+    def isReady(self) -> bool:
+        """
+        Whether this host is master, and has acquired everything that belongs to that.
+        """
+        return self.role is Role.MASTER and self.mastership.readiness is Readiness.READY
 
     @property
     def standing(self) -> Standing:
@@ -345,7 +353,7 @@ class Parts:
         @return: Whether it is a good advertisement that this host should have received.
         """
         self.tell(event := self.reception.read(packet, self._platform.pauseSeconds()))
-        return isinstance(event, Heard) and self.readiness.works
+        return isinstance(event, Heard) and self.needs.works
 
     def formsOf(self, source: bytes) -> tuple[str, ...]:
         """

@@ -21,7 +21,7 @@ from txcarp.protocol.events import HoldReason, TransportChanged
 _NOT_WORKING = frozenset((HoldReason.NO_LINK, HoldReason.DEAF, HoldReason.NOT_READY))
 
 
-class Readiness:
+class Needs:
     """
     Holds a host while its interface does not work, or it lacks something else.
     """

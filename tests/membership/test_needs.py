@@ -1,5 +1,5 @@
 """
-Tests for L{txcarp.membership.readiness} and L{txcarp.membership.channel}: what a host needs to take
+Tests for L{txcarp.membership.needs} and L{txcarp.membership.channel}: what a host needs to take
 part.
 """
 
