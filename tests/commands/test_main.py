@@ -243,6 +243,28 @@ except SystemExit:
         self.assertEqual(process.stdout, "True True\n", process.stderr)
         self.assertNotIn("while modules are loaded", process.stderr)
 
+    def test_output(self) -> None:
+        """
+        If the output cannot be written, a line and the exit status say so.  A reader that goes away
+        is no failure.
+        """
+        for arguments in (["--help"], ["completion", "bash"]):
+            command = [sys.executable, "-m", "txcarp", *arguments]
+            environment = {**os.environ, "PYTHONPATH": _ROOT}
+            with open("/dev/full", "wb") as full:
+                process = subprocess.run(
+                    command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True
+                )
+            self.assertEqual(process.returncode, 2, arguments)
+            self.assertRegex(process.stderr, r"^txcarp[a-z ]*: standard output: No space [^\n]*\n$")
+            reading, writing = os.pipe()
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                process = subprocess.run(
+                    command, env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True
+                )
+            self.assertEqual((process.returncode, process.stderr), (0, ""), arguments)
+
     def test_quick(self) -> None:
         """
         The help and the version do not import anything slow.

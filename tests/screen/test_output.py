@@ -47,8 +47,9 @@ class OutputTests(SynchronousTestCase):
         Another error is said once, with the name of the command.
         """
         with open("/dev/full", "w") as stream:
-            Output(stream, "txcarp test", self.closing).write("there is no room for this")
-        self.assertEqual(self.closed, 1)
+            output = Output(stream, "txcarp test", self.closing)
+            output.write("there is no room for this")
+        self.assertEqual((self.closed, output.hasFailed), (1, True))
         reason = os.strerror(errno.ENOSPC)
         self.assertEqual(self.errors.getvalue(), f"txcarp test: standard output: {reason}\n")
 

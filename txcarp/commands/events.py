@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
-from txcarp.commands.asking import EXIT_STATUS, asked, clientOf, parserFor
+from txcarp.commands.asking import EXIT_STATUS, REFUSED, asked, clientOf, parserFor
 from txcarp.operate.client import NoDaemon
 from txcarp.screen.output import Output
 
@@ -49,8 +49,14 @@ _STYLES = {
 
 class _Gone(Exception):
     """
-    Nobody reads the output any more.
+    The output is not written any more.
+
+    @ivar hasFailed: Whether that is for another reason than that nobody reads it.
     """
+
+    def __init__(self, hasFailed: bool) -> None:
+        super().__init__()
+        self.hasFailed = hasFailed
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,8 +77,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         return asked("events", lambda: _follow(options))
-    except (KeyboardInterrupt, _Gone):
+    except KeyboardInterrupt:
         return 0
+    except _Gone as gone:
+        return REFUSED if gone.hasFailed else 0
 
 
 def _follow(options: Any) -> int:
@@ -102,7 +110,7 @@ def _printer(asJSON: bool) -> Callable[[dict[str, Any]], None]:
     """
 
     def gone() -> None:
-        raise _Gone
+        raise _Gone(output.hasFailed)
 
     output = Output(sys.stdout, "txcarp events", gone)
     if asJSON:

@@ -6,9 +6,11 @@ Twisted is imported only by the commands that need it, so that the others start 
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
@@ -59,6 +61,12 @@ _SUMMARIES = {
     "completion": "have a shell complete command lines",
 }
 
+#: The exit status of a command whose output cannot be written.
+CANNOT_WRITE = 2
+
+#: What writing to the standard output can lead to.
+_OF_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def completeDescriptors() -> None:
     """
@@ -83,24 +91,51 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments and arguments[0] in COMMANDS:
         module, _, function = COMMANDS[arguments[0]].partition(":")
-        raise SystemExit(getattr(import_module(module), function)(arguments[1:]))
+        run = getattr(import_module(module), function)
+        raise SystemExit(_written(f"txcarp {arguments[0]}", lambda: run(arguments[1:])))
     try:
         if arguments and not arguments[0].startswith("-"):
             raise CommandLineError(_unknown(arguments[0]))
         text = information(arguments, _synopsis())
         if text is not None:
-            print(text, end="")
-            return
+            raise SystemExit(_written("txcarp", lambda: print(text, end="")))
         # Modules are no garbage: to look for some in them takes a tenth of the start.
         gc.disable()
-        from txcarp.commands.run import run
+        from txcarp.commands import run as daemon
 
         gc.freeze()
         gc.enable()
-        run(arguments)
+        daemon.run(arguments)
     except CommandLineError as error:
         print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)
         raise SystemExit(WRONG_USAGE) from None
+
+
+def _written(program: str, run: Callable[[], object]) -> object:
+    """
+    Run what writes to the standard output.  If its reader goes away, that is no failure.
+
+    @param program: What an error names.
+    @return: The exit status; C{CANNOT_WRITE} if the output cannot be written.
+    """
+    try:
+        try:
+            status = run()
+        except SystemExit as end:  # after --help, for example
+            status = end.code
+        sys.stdout.flush()
+        return status or 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OF_OUTPUT:
+            raise
+        # The text is still in Python's buffer.  A second failure to flush it, at exit, would print
+        # a traceback.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        if error.errno == errno.EPIPE:
+            return 0
+        print(f"{program}: standard output: {error.strerror}", file=sys.stderr)
+        return CANNOT_WRITE
 
 
 def _synopsis() -> str:

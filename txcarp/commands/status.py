@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from txcarp.commands.asking import EXIT_STATUS, asked, clientOf, parserFor
+from txcarp.commands.asking import EXIT_STATUS, REFUSED, asked, clientOf, parserFor
 from txcarp.commands.table import plainTable, row, tableOf
 from txcarp.operate.client import Client
 
@@ -101,29 +101,22 @@ def _document(client: Client, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _show(options: Any) -> int:
+    from txcarp.screen.output import Output
+
     document = _document(clientOf(options), options.groups)
+    output = Output(sys.stdout, "txcarp status", lambda: None)  # the reader may go away
     if options.json:
-        _print(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-        return 0
+        output.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        return REFUSED if output.hasFailed else 0
     rows = [row(group) for group in document["groups"]]
     if sys.stdout.isatty():
         from txcarp.screen.live import consoleOn, show
-        from txcarp.screen.output import Output
 
-        console = consoleOn(Output(sys.stdout, "txcarp status", lambda: None))
+        console = consoleOn(output)
         show(console, tableOf(rows, console))
     else:
-        _print("".join(f"{line}\n" for line in plainTable(rows)))
+        output.write("".join(f"{line}\n" for line in plainTable(rows)))
     configuration = document.get("configuration")
     if configuration is not None and configuration["explanation"]:
         print(f"txcarp status: {configuration['explanation']}", file=sys.stderr)
-    return 0
-
-
-def _print(text: str) -> None:
-    """
-    Print text to a reader that may go away.
-    """
-    from txcarp.screen.output import Output
-
-    Output(sys.stdout, "txcarp status", lambda: None).write(text)
+    return REFUSED if output.hasFailed else 0

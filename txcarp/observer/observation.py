@@ -133,7 +133,11 @@ class Observation:
 
     def _begin(self) -> None:
         # An interrupt has a handler from here on.
-        output = Output(sys.stdout, _PROGRAM, self._end)
+        def closed() -> None:
+            self._failed = self._failed or output.hasFailed
+            self._end()
+
+        output = Output(sys.stdout, _PROGRAM, closed)
         if self._once is not None:
             errors = Output(sys.stderr, _PROGRAM, self._end)
             self._show = lambda reports: self._writeText(errors, filter(isAboutListening, reports))

@@ -102,7 +102,7 @@ class Review:
             if not broken or self._now is not None:
                 self._end()
         except _Closed:
-            return SEEN
+            return CANNOT_READ if self._output.hasFailed else SEEN
         if broken:
             print(f"{_PROGRAM}: {self._name}: {broken}", file=sys.stderr)
             return CANNOT_READ

@@ -19,6 +19,8 @@ class Output:
     @ivar encoding: The encoding of the stream.  Characters that it lacks are written as backslash
         escapes.
     @ivar isTerminal: Whether the stream is a terminal that can redraw.
+    @ivar hasFailed: Whether text could not be written, for another reason than that the reader is
+        gone.
     @ivar hasColour: Whether it is one and C{NO_COLOR} does not forbid colour.
     """
 
@@ -37,6 +39,7 @@ class Output:
         self.encoding = stream.encoding or "ascii"
         self.isTerminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
         self.hasColour = self.isTerminal and not environment.get("NO_COLOR")
+        self.hasFailed = False
         self._stream = stream
         self._program = program
         self._closed = closed
@@ -50,6 +53,7 @@ class Output:
             self._stream.flush()
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
+                self.hasFailed = True
                 message = f"{self._program}: standard output: {error.strerror}"
                 print(message, file=sys.stderr)
             # The text is still in Python's buffer. A second failure to flush it, at exit, would
