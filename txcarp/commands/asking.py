@@ -49,7 +49,7 @@ def parserFor(
             "--host",
             metavar="ADDRESS[:PORT]",
             type=_address,
-            help=f"ask the txcarp on this host, which needs --http [port {PORT}]",
+            help=f"ask the txcarp of another host, which needs --http there [port {PORT}]",
         )
     return parser
 

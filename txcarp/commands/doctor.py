@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         (("-v", "--vhid"), "NUMBER", "its number"),
         (("-s", "--srcip"), "ADDRESS", "this host's own address [found on the interface]"),
         (("-o", "--passfile"), "FILE", "file with its password"),
-        (("-p", "--pass"), "PASSWORD", "its password, which lists of processes show then"),
+        (("-p", "--pass"), "PASSWORD", "its password; lists of processes show it"),
         (("-b", "--advbase"), "SECONDS", "its seconds between advertisements [1]"),
         (("-k", "--advskew"), "NUMBER", "this host's skew [0]"),
     ):

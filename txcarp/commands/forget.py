@@ -47,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         action="append",
         metavar="FILE",
         dest="paths",
-        help="state file to change in place of asking; the default without a txcarp behind the "
-        "control socket: all in the directory of state files",
+        help="change this state file, and ask no txcarp [if none answers: all in the directory of "
+        "state files]",
     )
     parser.add_argument(
         "--group", metavar="INTERFACE:VHID", help="only this group, for example eth0:1"

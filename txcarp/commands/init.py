@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--page",
         action="store_true",
-        help="have a page for browsers, and metrics, on TCP port 9112, for all who reach it",
+        help="serve a page for browsers and metrics on TCP port 9112, to all who reach it",
     )
     parser.add_argument(
         "--join", action="store_true", help="join the group of another host, with its password"

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         *("-v", "--vhid"),
         type=_number,
         metavar="NUMBER",
-        help="number of that group [each in which an advertisement fits]",
+        help="number of that group [any in which an advertisement fits]",
     )
     parser.add_argument(
         "--dialect", choices=_DIALECTS, default=_DIALECTS[0], help="its rules [ucarp]"

@@ -47,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         const=_EVERY,
         type=_interval,
         metavar="SECONDS",
-        help="show it again and again, as often as this, until Ctrl-C; without a terminal, "
-        f"whenever something has changed [{_EVERY:g}]",
+        help="show it again after so many seconds, until Ctrl-C; without a terminal, whenever "
+        f"something has changed [{_EVERY:g}]",
     )
     options = parser.parse_args(_separated(arguments))
     if options.watch is not None and options.json:

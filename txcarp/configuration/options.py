@@ -178,7 +178,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "do not become master for this time after the start", """
             Use it where services take time to start.""", kind="limit"),
         Option("--flap-limit=CHANGES/SECONDS", "flapLimit", "10/60",
-            "become backup at most this often; or none", """
+            "stay out after losing mastership this often; or none", """
             A host that becomes backup CHANGES times within SECONDS does not become master for
             the next SECONDS while another host is master, and logs that. Only changes after
             which another host was master count. CHANGES is at least 2.""", kind="flapLimit"),
@@ -188,13 +188,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             OpenBSD's rules it is added to the demotion, and the default is 1, as in
             OpenBSD.""", kind="trackedInterface"),
         Option("--probe=SECONDS", "probe", "0",
-            "take over when the host of the master is gone; 0 for no", """
+            "ask the host of the master this often, and take over if it is gone; 0 for no", """
             A backup asks the host of the master for the master's own address (ARP, neighbour
             solicitation) at this interval, such as ``0.005``. It takes over within a few
             intervals if that host no longer answers and a witness does. See "The probe" in the
             manual.""", kind="limit"),
         Option("--witness=ADDRESS", "witnesses", "",
-            "host that answers while the master does not; repeatable", """
+            "third host for the probe to ask; repeatable", """
             With ``--probe``: a host on the link of the group, 8 at most. The gateways of the
             routing table and the other hosts of the group are asked, too.""", kind="address"),
         Option("--any-family", "anyFamily", "",
@@ -297,7 +297,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             With ``--config`` it is ``{CONTROL_SOCKET}`` unless the file says
             otherwise. See ``docs/control.rst``."""),
         Option("--http=ENDPOINT", "http", "",
-            "where everybody may read the state of all groups", """
+            "endpoint where everybody may read the state of all groups", """
             Any endpoint of Twisted for servers, such as ``tcp:9112:interface=127.0.0.1`` or
             ``tcp:9112:interface=10.1.1.1``. Nothing can be changed there. May be repeated.
             ``none`` is for none, although the file has some. See ``docs/control.rst``.""",
