@@ -414,23 +414,43 @@ class LateTests(SynchronousTestCase):
             self.stage = Stage(neutral=True, preempt=True)
             self.stage.start()
             self.stage.deliver()
-            self.stage.jump(8)
             self.stage.transport.unread = True
+            self.stage.jump(8)
             self.stage.deliver(**fields, counter=101)
-            self.stage.transport.unread = False
+            self.stage.run(0.5)
             self.stage.deliver(**fields, counter=102)
-            self.assertIs(self.stage.host.role, Role.BACKUP)
+            self.stage.transport.unread = False
             self.stage.deliver(**fields, counter=103)
+            self.assertIs(self.stage.host.role, Role.BACKUP)
+            self.stage.deliver(**fields, counter=104)
             self.assertIs(self.stage.host.role, Role.MASTER)
+
+    def test_onTheirWay(self) -> None:
+        """
+        If nothing waits in the socket, an advertisement of before the sleep may still be on its way
+        through the kernel for a moment.  Those that arrive later count, from the first one on.
+        """
+        for seconds, role in ((0.0, Role.BACKUP), (0.04, Role.BACKUP), (0.05, Role.MASTER)):
+            for others in (0, 2):
+                self.setUp()
+                self.stage.jump(8)
+                for counter in range(others):
+                    self.stage.deliver(counter=counter)
+                self.stage.run(seconds)
+                self.stage.deliver(advbase=255, advskew=255, counter=104)
+                self.assertIs(self.stage.host.role, role, (seconds, others))
 
     def test_oldForASecond(self) -> None:
         """
         If the socket never becomes empty, advertisements count again after a second.
         """
-        self.stage.jump(8)
         self.stage.transport.unread = True
-        self.stage.run(1)
+        self.stage.jump(8)
+        self.stage.run(0.75)
         self.stage.deliver(advbase=255, advskew=255)
+        self.assertIs(self.stage.host.role, Role.BACKUP)
+        self.stage.run(0.25)
+        self.stage.deliver(advbase=255, advskew=255, counter=2)
         self.assertIs(self.stage.host.role, Role.MASTER)
 
     def test_almostInTime(self) -> None:

@@ -89,7 +89,9 @@ class Local(NamedTuple):
     @ivar slept: For how long it has not run, as long as that matters.
     @ivar waiting: The number of packets, the first of the inbox, that were in the socket when it
         woke up, as long as that matters.
-    @ivar catching: For how long it still doubts that a packet is new.
+    @ivar catching: For how long it still doubts that a packet is new, unless it has read all that
+        waited.
+    @ivar settling: For how long it doubts that in any case.
     @ivar inbox: The packets on their way to it, each with the number of its sender.
     """
 
@@ -107,6 +109,7 @@ class Local(NamedTuple):
     slept: int = 0
     waiting: int = 0
     catching: int = 0
+    settling: int = 0
     inbox: tuple[tuple[int, Fields], ...] = ()
 
 

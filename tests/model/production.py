@@ -30,7 +30,7 @@ from tests.model.machine import (
     ticks,
 )
 from txcarp.membership.advertiser import Advertiser
-from txcarp.membership.candidate import CATCHING_UP, OwnStanding
+from txcarp.membership.candidate import CATCHING_UP, SETTLING, OwnStanding
 from txcarp.membership.channel import Channel
 from txcarp.membership.demotions import Demotions
 from txcarp.membership.leaving import RESIGNATION
@@ -213,7 +213,7 @@ class ProductionHost(Machine):
         return self._told(OFF, events.Started())
 
     def hear(self, local: Local, sender: int, says: Fields) -> Outcome:
-        isOld = local.state == "backup" and local.catching > 0
+        isOld = local.state == "backup" and local.catching + local.settling > 0
         if isOld and not local.waiting:
             local = local._replace(catching=0)
         heard = events.Heard(_peer(sender, says), isOld=isOld)
@@ -266,8 +266,9 @@ class ProductionHost(Machine):
 
     def tick(self, local: Local) -> Local:
         after = super().tick(local)
-        if after.catching:
-            after = after._replace(catching=after.catching - 1)
+        if after.catching or after.settling:
+            catching, settling = max(after.catching - 1, 0), max(after.settling - 1, 0)
+            after = after._replace(catching=catching, settling=settling)
         if not after.sleep or after.state != "backup":
             return after
         deadline = None if local.deadline is None else local.deadline - 1
@@ -307,7 +308,9 @@ class ProductionHost(Machine):
         if isTolerated:
             yield Move(Kind.FREE, "wake", awake)
         if isLate:
-            awake = awake._replace(waiting=len(local.inbox), catching=ticks(CATCHING_UP))
+            waiting = len(local.inbox)
+            catching = ticks(CATCHING_UP) if waiting else 0
+            awake = awake._replace(waiting=waiting, catching=catching, settling=ticks(SETTLING))
             yield Move(Kind.FREE, "wake, late", *self._told(awake, events.Slept(0.0)))
 
     def mustRead(self, local: Local) -> bool:

@@ -280,7 +280,7 @@ class Machine(Computer):
         self.frozen = False
         self.clock.set(now)
         if noticed:
-            self.plain.slept(isOld=not self._unread)
+            self.plain.slept()
             self._unread.clear()  # what waited says nothing about now
         self.plain.connect(self.plugged)
         self.readUnread()

@@ -26,8 +26,8 @@ _HIGHEST_SKEW = 240
 #: The base and the skew in a bow-out.
 _LEAVING = (255, 255)
 
-#: Seconds after a sleep in which the first advertisement may be old.
-_CATCHING_UP = 1.0
+#: Seconds after a sleep in which advertisements may be old.
+_SETTLING = 0.05
 
 #: Seconds that a host waits after it was asked to hand over, as in ucarp.
 RESIGNATION = 3.0
@@ -226,7 +226,6 @@ class PlainHost:
                 self._release()
                 self._wait()
         elif self._machine.clock.seconds() < self._oldUntil:
-            self._oldUntil = 0.0
             self._wait()
         elif self._rules.takesOver(self.claim, other, self._preempts, self._ratio):
             self._takeOver()
@@ -299,13 +298,11 @@ class PlainHost:
         self._resting = False
         self._join()
 
-    def slept(self, isOld: bool) -> None:
+    def slept(self) -> None:
         """
         Wait for the dead time, as a backup, since this host slept.
-
-        @param isOld: Whether the next advertisement may be old.
         """
-        self._oldUntil = self._machine.clock.seconds() + (_CATCHING_UP if isOld else 0.0)
+        self._oldUntil = self._machine.clock.seconds() + _SETTLING
         self._release()
         if self._takesPart:
             self._wait()

@@ -326,7 +326,7 @@ class FaultTests(SynchronousTestCase):
         masters = segment.masters()
         self.assertEqual(len(masters), min(1, len(left)))
         for one in left:
-            self.assertEqual(len(world.runOf(one).holds), 0)
+            self.assertEqual(len(world.runOf(one).parts.holds), 0)
             done = Readiness.READY if one in masters else Readiness.RELEASED
             self.assertIs(world.runOf(one).mastership.readiness, done)
             self.assertEqual(world.work(one).done, one in masters)

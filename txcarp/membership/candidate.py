@@ -30,9 +30,13 @@ from txcarp.protocol.events import Event, Heard, HoldReason
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import Peer
 
-#: Seconds after a pause in which advertisements may be old, unless all that waited are read
-#: before.
+#: Seconds after a pause in which advertisements may be old, unless all that waited in the socket
+#: are read before.
 CATCHING_UP = 1.0
+
+#: Seconds after a pause in which advertisements may be old although none waits in the socket: the
+#: kernel, or the network card of a virtual machine, may still have some that arrived before.
+SETTLING = 0.05
 
 _log = Logger()
 
@@ -209,7 +213,9 @@ class Candidate:
         self._will = will
         self._memory = memory
         self._offer: IDelayedCall | None = None
-        self._oldUntil = 0.0
+        #: Until when packets may have arrived during a pause, and until when they may have even if
+        #: none waits in the socket, in seconds of the clock.
+        self._oldUntil = self._settledAt = 0.0
         #: The last question to the election about an advertisement, and its answer.
         self._asked: tuple[ICARPState, Standing, Peer, bool] | None = None
         self._decided: Transition = INIT, ()
@@ -247,7 +253,9 @@ class Candidate:
 
     def _slept(self, pause: float) -> None:
         self._memory.pauses += 1
-        self._oldUntil = self._clock.seconds() + CATCHING_UP
+        now = self._clock.seconds()
+        self._settledAt = now + SETTLING
+        self._oldUntil = now + (CATCHING_UP if self._masterDown.hasUnread() else SETTLING)
         wasMaster = self.state is MASTER
         self.decide(events.Slept(pause))
         if wasMaster and self.together is not None:
@@ -255,12 +263,12 @@ class Candidate:
 
     def isOld(self) -> bool:
         """
-        Whether the packet that was just read may have waited in the socket during a pause.
+        Whether the packet that was just read may have arrived during a pause.
         """
         if self._clock.seconds() >= self._oldUntil or self.state is not BACKUP:
             return False
         if not self._masterDown.hasUnread():
-            self._oldUntil = 0.0
+            self._oldUntil = self._settledAt
         return True
 
     def _findPauseOfMaster(self) -> bool:
