@@ -217,22 +217,24 @@ class CommandTests(SynchronousTestCase):
 
     def test_collector(self) -> None:
         """
-        While the modules of a daemon are loaded, nothing looks for garbage in them, nor later.
+        While the modules of a daemon are loaded, nothing looks for garbage in all of them, nor
+        later.
         """
         code = """
 import gc, sys
 from txcarp.commands.main import main
 
 def collects(phase, info):
-    assert "txcarp.daemon.program" in sys.modules, "while modules are loaded"
+    full.append(info["generation"] == 2)
 
+full = []
 gc.callbacks.append(collects)
 sys.argv = ["txcarp", "--interface", "eth0"]
 try:
     main()
 except SystemExit:
     gc.callbacks.clear()
-    print(gc.isenabled(), gc.get_freeze_count() > 50000)
+    print(gc.isenabled(), any(full), gc.get_freeze_count() > 10000)
 """
         process = subprocess.run(
             [sys.executable, "-c", code],
@@ -240,8 +242,7 @@ except SystemExit:
             capture_output=True,
             text=True,
         )
-        self.assertEqual(process.stdout, "True True\n", process.stderr)
-        self.assertNotIn("while modules are loaded", process.stderr)
+        self.assertEqual(process.stdout, "True False True\n", process.stderr)
 
     def test_output(self) -> None:
         """

@@ -99,13 +99,7 @@ def main() -> None:
         text = information(arguments, _synopsis())
         if text is not None:
             raise SystemExit(_written("txcarp", lambda: print(text, end="")))
-        # Modules are no garbage: to look for some in them takes a tenth of the start.
-        gc.disable()
-        from txcarp.commands import run as daemon
-
-        gc.freeze()
-        gc.enable()
-        daemon.run(arguments)
+        _runDaemon(arguments)
     except CommandLineError as error:
         print(f"txcarp: {error}\nTry 'txcarp --help'.", file=sys.stderr)
         raise SystemExit(WRONG_USAGE) from None
@@ -136,6 +130,25 @@ def _written(program: str, run: Callable[[], object]) -> object:
             return 0
         print(f"{program}: standard output: {error.strerror}", file=sys.stderr)
         return CANNOT_WRITE
+
+
+def _runDaemon(arguments: list[str]) -> None:
+    """
+    Run virtual hosts until they end.
+
+    Modules stay, so the collector must not look for garbage among those that are loaded already:
+    that would take a tenth of the start.  What an import leaves behind it does collect.
+
+    @raise CommandLineError: If the command line is wrong.
+    """
+    first, second, _ = gc.get_threshold()
+    gc.set_threshold(first, second, 2**31 - 1)
+    import_module("twisted.scripts.twistd")
+    gc.freeze()
+    from txcarp.commands.run import run
+
+    gc.freeze()
+    run(arguments)
 
 
 def _synopsis() -> str:
