@@ -80,9 +80,9 @@ at its deadline once in each interval. *Too early* counts the take-overs of a ma
 
 _STEADINESS = """\
 Two hosts, and nothing happens to either of them. Each time an address moves is one too many. Each
-pair was watched for {minutes:.3g} minutes on a quiet machine, and for as long with {busy} loops
-that keep the processors busy. Where nothing was seen, the table has what the true rate is below
-with a confidence of 95%, by the rule of three: longer measurements make it smaller.
+pair was watched for {minutes:.3g} minutes, and for as long beside {busy} loops that keep the
+processors busy. Where nothing was seen, the table has what the true rate is below with a confidence
+of 95%, by the rule of three: longer measurements make it smaller.
 
 {table}
 """
@@ -248,7 +248,7 @@ def _steadiness(measured: Sequence[dict[str, Any]]) -> str:
         quiet = [one.hourly for one in mine if not one.busy]
         busy = [one.hourly for one in mine if one.busy]
         rows.append([f"{program}, each {exactly(interval)}", *(quiet or ["-"]), *(busy or ["-"])])
-    table = listing(["false take-overs in an hour", "quiet", "busy"], rows, 50)
+    table = listing(["false take-overs in an hour", "without loops", "with"], rows, 50)
     loops = max(one.busy for one in counts)
     return _STEADINESS.format(minutes=counts[0].seconds / 60, busy=loops, table=table)
 
