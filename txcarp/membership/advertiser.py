@@ -67,7 +67,6 @@ class Advertiser:
         self._sealing = sealing
         self._ledger = ledger
         self._channels = tuple(channels)
-        self._random = random
         self._memory = memory
         self._errors = SendErrors()
         self.insists = False
@@ -157,6 +156,7 @@ class Advertiser:
         timing = self._timing = ledger.apply(self._configuration.timing, dialect)
         self._interval = max(timing.interval, SHORTEST_INTERVAL)
         demotion = ledger.byte if dialect.demotionByte else 0
+        self._leaving = Fields(BOW_OUT, BOW_OUT, dialect.leavingDemotion)
         if self.insists:
             self._timing, demotion = INSISTENT, 0
         self._says = Fields(self._timing.advbase, self._timing.advskew, demotion)
@@ -183,7 +183,7 @@ class Advertiser:
         """
         Send one advertisement that makes backups take over at once.
         """
-        self._send(Fields(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion))
+        self._send(self._leaving)
 
     def offer(self, timing: Timing) -> None:
         """
@@ -197,7 +197,7 @@ class Advertiser:
 
         @return: What to send, as for L{IWill.beat<txcarp.interfaces.IWill.beat>}.
         """
-        says = Fields(BOW_OUT, BOW_OUT, self._configuration.dialect.leavingDemotion)
+        says = self._leaving
         found = []
         for number, (form, channels) in enumerate(self._ways, 1):
             for channel in channels:
@@ -208,18 +208,9 @@ class Advertiser:
                 counter = self._sealing.following(form.seal, says, source, number)
                 if counter is None:
                     counter = self.counter.following
-                payload = encode(
-                    Advertisement(
-                        vhid=self._configuration.vhid,
-                        advbase=says.advbase,
-                        advskew=says.advskew,
-                        counter=counter,
-                        digest=form.authenticator.sign(counter),
-                        demotion=says.demotion,
-                    )
-                )
+                payload = encode(self._signed(form, says, counter))
                 for destination in channel.destinations:
-                    packet = wrap(payload, source, destination, self._random(16))
+                    packet = wrap(payload, source, destination, _identification(payload))
                     parcel = channel.transport.parcel(packet)
                     if parcel is not None:
                         found.append(parcel)
@@ -270,19 +261,13 @@ class Advertiser:
         if counter is None:
             counter = self.counter.next()
         self.recent.append(counter)
-        advertisement = Advertisement(
-            vhid=self._configuration.vhid,
-            advbase=says.advbase,
-            advskew=says.advskew,
-            counter=counter,
-            digest=form.authenticator.sign(counter),
-            demotion=says.demotion,
-        )
+        advertisement = self._signed(form, says, counter)
         payload = encode(advertisement)
         left = False
         for destination in channel.destinations:
+            packet = wrap(payload, source, destination, _identification(payload))
             try:
-                channel.transport.send(wrap(payload, source, destination, self._random(16)))
+                channel.transport.send(packet)
             except OSError as error:
                 self._memory.traffic[channel.family].sendErrors += 1
                 self._complain(channel, error)
@@ -293,6 +278,16 @@ class Advertiser:
             self._log.debug("Sent: {advertisement}", advertisement=advertisement)
         return left
 
+    def _signed(self, form: Form, says: Fields, counter: int) -> Advertisement:
+        return Advertisement(
+            self._configuration.vhid,
+            says.advbase,
+            says.advskew,
+            counter,
+            form.authenticator.sign(counter),
+            says.demotion,
+        )
+
     def _complain(self, channel: Channel, error: OSError) -> None:
         if self._memory.limits.ready(("send", channel.family)) is not None:
             self._log.warn(
@@ -300,3 +295,11 @@ class Advertiser:
                 reason=error.strerror or str(error),
                 family=f" ({channel.family.value})" if len(self._channels) > 1 else "",
             )
+
+
+def _identification(payload: bytes) -> int:
+    """
+    Return a number for the IPv4 header of a packet: the end of its digest.  Nobody can tell it in
+    advance, and a random number takes a system call.
+    """
+    return int.from_bytes(payload[-2:])
