@@ -86,7 +86,7 @@ class Prober:
         Ask until L{isOver}.
         """
         count, began = len(self._where), time.monotonic()
-        ready = False
+        ready, rounds = False, 1
         while not self.isOver:
             now = time.monotonic()
             due = began + len(self._times) * self._step
@@ -95,8 +95,10 @@ class Prober:
                 self._send(now)
                 due += self._step
             self._read(due - now)
-            isRound = not len(self._times) % count
-            if not ready and isRound and all(any(self._answered[n::count]) for n in range(count)):
+            if ready or len(self._times) < rounds * count:
+                continue
+            rounds += 1
+            if all(any(self._answered[number::count]) for number in range(count)):
                 ready = True
                 self._times, self._answered, began = [], bytearray(), time.monotonic()
                 self._token, self._late = os.urandom(8), 0.0
