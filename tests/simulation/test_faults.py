@@ -170,7 +170,7 @@ class World:
             case "lose work", index:
                 one = self.pick(index)
                 if self.attentive(one) is not None and self.work(one).done:
-                    self.runOf(one).mastership._lost("work")
+                    self.runOf(one).parts.mastership._lost("work")
             case "unplug" | "plug", index:
                 self.pick(index).plug(action == "plug")
             case _, index:
@@ -328,7 +328,7 @@ class FaultTests(SynchronousTestCase):
         for one in left:
             self.assertEqual(len(world.runOf(one).parts.holds), 0)
             done = Readiness.READY if one in masters else Readiness.RELEASED
-            self.assertIs(world.runOf(one).mastership.readiness, done)
+            self.assertIs(world.runOf(one).parts.mastership.readiness, done)
             self.assertEqual(world.work(one).done, one in masters)
         if left and all(one.settings["preempt"] for one in left):
             self.assertEqual(world.rank(masters[0]), min(ranks))
