@@ -74,6 +74,36 @@ class CapabilityTests(SynchronousTestCase):
         # Without a group of its own setpriv would leave it the one of root.
         self.assertIn("--regid GROUP", str(error))
 
+    def test_packets(self) -> None:
+        """
+        No packet socket is opened, because closing it takes long.  That one may not, and that there
+        are none, is an error.
+        """
+        real, opened = socket.socket, []
+
+        def record(family: int, kind: int, protocol: int) -> socket.socket:
+            made = real(family, kind, protocol)
+            opened.append(family)
+            return made
+
+        with makeTestbed(self).node("a").inside():
+            self.patch(sockets.socket, "socket", record)
+            checkCapabilities()
+        self.assertEqual(opened, [socket.AF_INET])
+
+        for number, kind in ((errno.EPERM, MissingCapability), (errno.EAFNOSUPPORT, OSError)):
+
+            def refuse(
+                family: int, kind: int, protocol: int, number: int = number
+            ) -> socket.socket:
+                if family == socket.AF_PACKET:
+                    raise OSError(number, os.strerror(number))
+                return real(socket.AF_INET, socket.SOCK_DGRAM)
+
+            self.patch(sockets.socket, "socket", refuse)
+            error = self.assertRaises(kind, checkCapabilities)
+            self.assertEqual(error.errno, number)
+
     def test_noAdministration(self) -> None:
         """
         The right to add addresses is checked if it will be needed.
