@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import txcarp.protocol
-from txcarp.protocol import election
+from txcarp.protocol import effects as protocolEffects
+from txcarp.protocol import election, events
 from txcarp.protocol.dialect import DIALECTS, FREEBSD, OPENBSD_77, UCARP
 from txcarp.protocol.effects import (
     Advertise,
@@ -585,6 +586,20 @@ class PurityTests(SynchronousTestCase):
         second = Heard(peer, counter, other, pair, other, other, isOld, other)
         for state in (INIT, WAITING, BACKUP, MASTER):
             self.assertEqual(state.decide(standing, first), state.decide(standing, second))
+
+    def test_small(self) -> None:
+        """
+        Events and effects have their fields, and no dictionary for others.
+        """
+        for module, base in ((events, events.Event), (protocolEffects, protocolEffects.Effect)):
+            kinds = [
+                one
+                for one in vars(module).values()
+                if isinstance(one, type) and issubclass(one, base)
+            ]
+            self.assertGreater(len(kinds), 5)
+            for kind in kinds:
+                self.assertNotIn("__dict__", dir(kind), kind)
 
     def test_imports(self) -> None:
         """

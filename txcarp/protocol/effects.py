@@ -61,6 +61,8 @@ class Effect:
     Something that the host has to do.  The subclasses are all the effects there are.
     """
 
+    __slots__ = ()
+
 
 @attrs.frozen
 class Advertise(Effect):

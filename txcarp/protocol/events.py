@@ -53,6 +53,8 @@ class Event:
     Something that happened to a virtual host.  The subclasses are all the events there are.
     """
 
+    __slots__ = ()
+
 
 # Events for the election.
 
