@@ -36,7 +36,7 @@ from txcarp.interfaces import (
     INetwork,
     IScriptRunner,
 )
-from txcarp.mastership.mastership import FOLLOW
+from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol.authentication import Authenticator
 from txcarp.protocol.effects import Reason, Role
 from txcarp.protocol.envelope import readPacket

@@ -182,7 +182,7 @@ class VirtualHost(Service):
         Take this host out of the election, for example to work on it.
 
         A master bows out, and goes on answering until its successor has taken over.  If no host
-        does within L{SUCCESSION<txcarp.mastership.mastership.SUCCESSION>} seconds, it takes the
+        does within L{SUCCESSION<txcarp.mastership.handover.SUCCESSION>} seconds, it takes the
         group back.  A backup stays out if it hears a master.  A drained host that is drained again
         gets another end.
 

@@ -1,5 +1,5 @@
 """
-Tests of L{HandOver<txcarp.mastership.mastership.HandOver>}.
+Tests of L{HandOver<txcarp.mastership.handover.HandOver>}.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txcarp.mastership.mastership import FOLLOW, LINGER, HandOver
+from txcarp.mastership.handover import FOLLOW, LINGER, HandOver
 
 
 class HandOverTests(SynchronousTestCase):

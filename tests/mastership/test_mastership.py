@@ -16,7 +16,7 @@ from tests.fakes import INTERFACE, Journal, Stage
 from tests.mastership.table import LeaseStage, refused
 from txcarp.change import Change
 from txcarp.interfaces import IMastershipStep
-from txcarp.mastership.mastership import FOLLOW
+from txcarp.mastership.handover import FOLLOW
 from txcarp.membership.holds import HOLD_OFF
 from txcarp.membership.leaving import RESIGNATION
 from txcarp.protocol.effects import Reason, Role

@@ -28,7 +28,7 @@ from txcarp import (
     VirtualHost,
     VirtualHostConfiguration,
 )
-from txcarp.mastership.mastership import FOLLOW, SUCCESSION
+from txcarp.mastership.handover import FOLLOW, SUCCESSION
 from txcarp.testing import FakeObserver, Segment, SimulatedHost
 
 ADDRESS = "10.1.1.252"

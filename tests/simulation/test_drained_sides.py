@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from tests.simulation.sides import Site
 from tests.simulation.test_sides import SidesTestCase
 from txcarp.change import Drained, NotDrained
-from txcarp.mastership.mastership import SUCCESSION
+from txcarp.mastership.handover import SUCCESSION
 from txcarp.protocol.events import HoldReason
 from txcarp.service import CARPService
 

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from tests.simulation.segment import ADDRESS, LATENCY, Computer, Segment
 from txcarp.interfaces import IAdvertisementTransport, INetwork
-from txcarp.mastership.mastership import FOLLOW
+from txcarp.mastership.handover import FOLLOW
 from txcarp.protocol import ipv4
 from txcarp.protocol.effects import Role
 

@@ -66,8 +66,8 @@ from tests.simulation.story import (
     Stop,
     Story,
 )
+from txcarp.mastership.handover import LINGER
 from txcarp.mastership.leases import leaseFor
-from txcarp.mastership.mastership import LINGER
 from txcarp.protocol.freshness import LAG
 from txcarp.protocol.seal import FAR_AHEAD
 

@@ -3,7 +3,8 @@ What a host does when it becomes master, and undoes when it ceases to be.
 
 In reading order:
 
-  - C{mastership}: the list of the steps, and the hand-over to a successor.
+  - C{mastership}: the list of the steps.
+  - C{handover}: the hand-over to a successor.
   - C{sequence}: acquires the steps in order, and releases them in reverse order.
   - C{virtualmac}: the step that makes the interface with the virtual MAC address.
   - C{leases}: the step that adds the addresses, on lease.

@@ -22,7 +22,8 @@ from txcarp.change import Drained, NotDrained
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.interfaces import IPlatform
-from txcarp.mastership.mastership import LINGER, SUCCESSION, Mastership
+from txcarp.mastership.handover import LINGER, SUCCESSION
+from txcarp.mastership.mastership import Mastership
 from txcarp.membership.candidate import Candidate, OwnStanding
 from txcarp.membership.diagnostics import Diagnostics
 from txcarp.membership.holds import Holds

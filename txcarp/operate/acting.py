@@ -25,7 +25,7 @@ from zope.interface import implementer
 from txcarp.change import Change, Drained, NotDrained
 from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IMastershipObserver
-from txcarp.mastership.mastership import SUCCESSION
+from txcarp.mastership.handover import SUCCESSION
 from txcarp.operate.documents import Answer, answer, refusal
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
