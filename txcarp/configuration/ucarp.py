@@ -175,12 +175,15 @@ def _translated(error: ConfigurationError, settings: Mapping[str, Any]) -> Excep
         return CannotRun(f"Password too long: {error.problem}")
     setting = "interface" if error.setting == "label" else error.setting.rstrip("6")
     [label, *_] = [_label(one) for one in OPTIONS if one.setting == setting]
-    words = ": vhid must be between 1 and 255." if error.setting == "vhid" else ""
+    problem, words = error.problem, ""
+    if error.setting == "vhid":
+        ours = " is not a (whole )?number from 1 to 255$"
+        problem = re.sub(ours, ": vhid must be between 1 and 255.", problem)
     if notOctal := re.search(r"^'\s*[+-]?0+(\d+)'", error.problem):
         words += f" (a number that begins with 0 is octal, without 8 and 9: write {notOctal[1]})"
     later = error.setting in _LATER and not error.contradiction
     kind = CannotRun if later else CommandLineError
-    return kind(f"{label}: {error.problem}{words}")
+    return kind(f"{label}: {problem}{words}")
 
 
 def _label(option: Option) -> str:
