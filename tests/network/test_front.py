@@ -25,7 +25,7 @@ from tests.network.scenery import (
     ipv6Packet,
     sendUntilRead,
 )
-from tests.network.test_readers import TURN, FakeReactor
+from tests.network.test_readers import FakeReactor
 from tests.testbed.fixture import makeTestbed
 from txcarp.network.admission import Admission
 from txcarp.network.frames import groupAddress, ipv4Frame, ipv6Frame
@@ -192,9 +192,9 @@ class FrontDoorTests(SynchronousTestCase):
         """
         door = self.door()
         door.watch(wanted())
-        for _ in range(TURN + 1):
+        for _ in range(FrontDoor.messagesPerTurn + 1):
             self.frames.send(framed(crafted.packet()))
-        self.assertEqual(len(self.read(door)), TURN)
+        self.assertEqual(len(self.read(door)), FrontDoor.messagesPerTurn)
         self.assertEqual(len(self.read(door)), 1)
 
     def test_closedMeanwhile(self) -> None:

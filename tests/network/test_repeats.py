@@ -90,6 +90,21 @@ class RepeatsTests(SynchronousTestCase):
             self.repeats.seen(number.to_bytes(4), 7)
         self.assertEqual(self.omitted, Omitted(frozenset({(B, 7)})))
 
+    def test_waiting(self) -> None:
+        """
+        Packets that had waited in front when they were omitted are not looked at, unless their
+        sender is known to be dropped.
+        """
+        for _ in range(EACH):
+            self.repeats.passed(A, 7)
+            self.assertTrue(self.repeats.seen(A, 7))
+        self.assertEqual(self.omitted, Omitted(frozenset({(A, 7)})))
+        self.assertFalse(self.repeats.seen(A, 7))
+        self.assertTrue(self.repeats.seen(A, 8))
+        self.assertTrue(self.repeats.seen(B, 7))
+        self.repeats.omitted(frozenset({A}))
+        self.assertTrue(self.repeats.seen(A, 7))
+
     def test_invented(self) -> None:
         """
         When too many senders are invented, the rest is sampled until the turn ends.

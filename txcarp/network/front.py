@@ -48,6 +48,9 @@ class FrontDoor(SocketReader[Packet]):
     @ivar repeats: Which packets are read twice, so that some of them are omitted here.
     """
 
+    #: Fewer than the raw socket, whose packets are more important, reads in a turn of the reactor.
+    messagesPerTurn = 16
+
     def __init__(
         self,
         reactor: IReactorFDSet,
@@ -108,8 +111,8 @@ class FrontDoor(SocketReader[Packet]):
             return None
 
     def messageReceived(self, packet: Packet) -> None:
-        self.repeats.seen(packet.source, packet.payload[1])
-        self._received(packet)
+        if self.repeats.seen(packet.source, packet.payload[1]):
+            self._received(packet)
 
     def stop(self) -> None:
         super().stop()
