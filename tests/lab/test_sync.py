@@ -118,7 +118,8 @@ groups = ["outer", "inner"]
         first, second = self.hosts
         daemons = [self.start(first, 0), self.start(second, 50)]
         await self.holds(first)
-        await self.until(lambda: daemons[1].said("BACKUP"), "b is backup", STARTING)
+        both = "b is backup of both"
+        await self.until(lambda: len(daemons[1].said("to state: BACKUP")) == 2, both, STARTING)
         await self.leads(daemons[0])
         since = time.monotonic()
         await self.mute(first)
