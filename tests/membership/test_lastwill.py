@@ -4,6 +4,7 @@ Tests for L{txcarp.membership.lastwill}, with both sides of the guard as in prod
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import attrs
@@ -93,6 +94,27 @@ class DeadTests(SynchronousTestCase):
         _, judge = peer()
         self.assertTrue(judge(again.transport.packets[0][20:], 24.0))
         self.assertRaises(Rejected, judge, bowOut.payload, 24.1)
+
+    def test_diesWhileAdvertising(self) -> None:
+        """
+        If a daemon dies when it has sent an advertisement, but has not handed over the bow-out that
+        follows it, peers believe the bow-out before it.
+        """
+        stage = guarded()
+        stage.becomeMaster()
+        stage.run(20.0)
+        [kept] = [copy(will) for will in stage.sentry.wills.values()]
+        heard = len(stage.transport.packets)
+        stage.run(1.0)
+        earlier, last = stage.transport.packets[heard - 1 : heard + 1]
+        for slot in stage.sentry.wills:
+            stage.sentry.wills[slot] = kept
+        stage.sentry.died()
+        bowOut = stage.hands.packets[0]
+        freshness = Freshness(Verification.REQUIRE, [Seal(crafted.PASSWORD, crafted.VHID)])
+        for payload, at in ((earlier[20:], 20.0), (last[20:], 21.0), (bowOut.payload, 21.01)):
+            said = decode(payload)
+            self.assertTrue(freshness.judge(said.counter, saidBy(said), bowOut.source, at))
 
     def test_takingOver(self) -> None:
         """

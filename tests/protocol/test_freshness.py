@@ -329,6 +329,55 @@ class ReplayTests(FreshnessTestCase):
         self.refused(Rejection.UNSEALED, unheard)
 
 
+class OvertakenTests(FreshnessTestCase):
+    """
+    A guard whose daemon died before it handed over the next bow-out.
+    """
+
+    def test_believed(self) -> None:
+        """
+        A bow-out is believed after one later advertisement, once, and the next advertisements of
+        the host are, too.
+        """
+        self.hear(3)
+        bowOut = sealed(self.now + 0.1, _PEER, Fields(255, 255))
+        last = self.hear(1)
+        self.now += 0.01
+        self.assertTrue(self.judge(bowOut))
+        self.refused(Rejection.REPLAY, bowOut)
+        self.refused(Rejection.DUPLICATE, last[0])
+        self.hear(2)
+
+    def test_late(self) -> None:
+        """
+        After two later advertisements it is not believed.
+        """
+        self.hear(3)
+        bowOut = sealed(self.now + 0.1, _PEER, Fields(255, 255))
+        self.hear(2)
+        self.refused(Rejection.REPLAY, bowOut)
+
+    def test_others(self) -> None:
+        """
+        What is no bow-out is not believed after a later advertisement.
+        """
+        self.hear(3)
+        early = [sealed(self.now + 0.1, _PEER, says) for says in (_USUAL, Fields(1, 240))]
+        self.hear(1)
+        for one in early:
+            self.refused(Rejection.REPLAY, one)
+
+    def test_restart(self) -> None:
+        """
+        A receiver that has started after the later advertisement does not believe it.
+        """
+        self.hear(3)
+        bowOut = sealed(self.now + 0.1, _PEER, Fields(255, 255))
+        self.hear(1)
+        self.freshness = self.restarted(reboot=True)
+        self.refused(Rejection.REPLAY, bowOut)
+
+
 class HeldBackTests(FreshnessTestCase):
     """
     An attacker delays advertisements.

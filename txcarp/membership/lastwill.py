@@ -31,8 +31,9 @@ class LastWill:
     Keeps the will of one run up to date.
 
     The bow-out in it has the tick after that of the last advertisement, and so none that is later
-    than the tick of the next advertisement.  Its peers believe the bow-out, or that advertisement,
-    or the first one after a restart, in any order in which they are sent; and each of them once.
+    than the tick of the next advertisement.  Its peers believe it, also after that advertisement,
+    because this process may die before it hands over the one that follows; and they believe the
+    first advertisement after a restart.  They believe each of them once.
 
     @ivar isWanted: Whether there is a will while this host is master.
     @ivar isOpen: Whether there is one now.  A master that has none makes one with its next

@@ -66,12 +66,17 @@ class SealedSource:
     @ivar at: When C{offset} was measured, in seconds on that clock.
     @ivar sayings: What the last advertisements of the host said, without repetitions and the
         newest last.
+    @ivar before: The tick heard before the last one; the last one if there is no other.
     """
 
     tick: int
     offset: float | None = None
     at: float = 0.0
     sayings: tuple[Fields, ...] = ()
+    before: int = attrs.field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.before = self.tick
 
     @property
     def sayable(self) -> set[Fields]:
@@ -137,7 +142,8 @@ class SealedSource:
 
         @return: Whether it says something new.
         """
-        self.tick = tick
+        if tick > self.tick:
+            self.before, self.tick = self.tick, tick
         self.expect(tick / PACE - now, now)
         # L{Reception<txcarp.membership.reception.Reception>} passes the same object each time.
         if self.sayings and (self.sayings[-1] is says or self.sayings[-1] == says):
@@ -334,7 +340,10 @@ class Freshness:
         witness = self._witness(source, tick, now)
         floor = witness.tick - int(self._lag * PACE)
         if known is not None:
-            floor = max(floor, known.tick)
+            # If a host dies after it has sent an advertisement, but before its guard has the
+            # bow-out that follows it, the guard sends the one before.
+            left = Timing(says.advbase, says.advskew) == LEAVING
+            floor = max(floor, known.before if left else known.tick)
         if tick <= floor:
             older = (max(witness.tick, floor) - tick) / PACE
             raise Rejected(Rejection.REPLAY, f"{older:.2f} s older than the last")
