@@ -36,10 +36,9 @@ from txcarp.virtualhost import VirtualHost
 #: The most unchanged groups that the log names.  Hundreds of lines would make advertisements late.
 _NAMED = 20
 
-
 #: The most masters, or sets of them, that leave at the same time.  A successor needs about a
 #: millisecond for each, and gets 50 ms after its first advertisement
-#: (L{txcarp.mastership.mastership.FOLLOW}).
+#: (L{txcarp.mastership.handover.FOLLOW}).
 _LEAVING = 50
 
 
@@ -281,13 +280,16 @@ class CARPService(MultiService):
         """
         self._dissolve()
         Service.stopService(self)
-        masters = [host for host in self.virtualHosts if host.role is Role.MASTER]
+        others: list[Any] = []
         together: dict[object, list[VirtualHost]] = {}
-        for host in masters:
-            together.setdefault(host.configuration.sync or host, []).append(host)
+        for one in self:
+            if isinstance(one, VirtualHost) and one.role is Role.MASTER:
+                together.setdefault(one.configuration.sync or one, []).append(one)
+            else:
+                others.append(one)
         places = DeferredSemaphore(_LEAVING)
         leaving = [places.run(self._leave, hosts) for hosts in together.values()]
-        leaving += [maybeDeferred(one.stopService) for one in self if one not in masters]
+        leaving += [maybeDeferred(one.stopService) for one in others]
         yield DeferredList(leaving)
         if not self.running:  # it may have been started again meanwhile
             yield self.platform.close()
@@ -296,7 +298,9 @@ class CARPService(MultiService):
         """
         Have virtual hosts leave their groups, unless this service was started again meanwhile.
         """
-        return None if self.running else DeferredList([host.stopService() for host in hosts])
+        if self.running:
+            return None
+        return DeferredList([maybeDeferred(host.stopService) for host in hosts])
 
     def _dissolve(self) -> None:
         """
