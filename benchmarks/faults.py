@@ -40,7 +40,7 @@ from benchmarks.measuring import (
     verdict,
 )
 from benchmarks.outcomes import PROBE, Outcome, measure, median, worst
-from benchmarks.scenes import FAULTS
+from benchmarks.scenes import FAULTS, addFaultOption, faultsOf
 from benchmarks.tables import layout, showSpan
 from tests.lab.holders import Span
 
@@ -95,9 +95,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="time between advertisements (1); ucarp has no shorter one",
     )
     parser.add_argument("--median", action="store_true", help="show medians, not the worst")
-    parser.add_argument(
-        "--faults", metavar="WORDS", help="faults whose names contain one of these words"
-    )
+    addFaultOption(parser)
     addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "runs", "attempts")
@@ -105,11 +103,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"--interval {options.interval}: expected 0.004 to 10 seconds")
     paces = (paced(one, options.interval) for one in takingPart(parser, options))
     options.contestants = [one for one in paces if one is not None]
-    words = options.faults.split(",") if options.faults else [""]
-    options.chosen = [fault for fault in FAULTS if any(word in fault.name for word in words)]
-    if not options.chosen:
-        names = [fault.name for fault in FAULTS]
-        parser.error(f"--faults {options.faults}: expected words in {', '.join(names)}")
+    options.chosen = faultsOf(parser, options, FAULTS)
     return options
 
 

@@ -4,11 +4,12 @@ Faults of a host that holds an address.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,26 @@ SILENCES = (
     Fault("SIGSTOP", _hang, 0.0),
     Fault("planned stop", _stop, 0.0),
 )
+
+
+def addFaultOption(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the option that names some of the faults.
+    """
+    parser.add_argument(
+        "--faults", metavar="WORDS", help="faults whose names contain one of these words"
+    )
+
+
+def faultsOf(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, known: Sequence[Fault]
+) -> list[Fault]:
+    """
+    The faults that the option names; all if it is not given.
+    """
+    words = options.faults.split(",") if options.faults else [""]
+    found = [fault for fault in known if any(word in fault.name for word in words)]
+    if not found:
+        names = ", ".join(fault.name for fault in known)
+        parser.error(f"--faults {options.faults}: expected words in {names}")
+    return found

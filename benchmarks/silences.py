@@ -53,7 +53,7 @@ from benchmarks.measuring import (
     together,
 )
 from benchmarks.outcomes import PROBE, Outcome, attempt, median, worst
-from benchmarks.scenes import PROBED, SILENCES, Fault
+from benchmarks.scenes import PROBED, SILENCES, Fault, addFaultOption, faultsOf
 from benchmarks.stage import Cue
 from benchmarks.tables import grid, showRatio, showSpan
 from tests.lab.holders import Span
@@ -307,19 +307,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=15.0, help="to take at most (15)")
     parser.add_argument("--rhythms", metavar="LIST", help=f"some of {','.join(RHYTHMS)}")
-    parser.add_argument(
-        "--faults", metavar="WORDS", help="faults whose names contain one of these words"
-    )
+    addFaultOption(parser)
     addCommonOptions(parser)
     options = parser.parse_args(arguments)
     expectPositive(parser, options, "repeats", "parallel")
     options.contestants = takingPart(parser, options)
     options.rhythms = chosen(parser, "--rhythms", options.rhythms, list(RHYTHMS))
-    words = options.faults.split(",") if options.faults else [""]
-    options.chosen = [fault for fault in SILENCES if any(word in fault.name for word in words)]
-    if not options.chosen:
-        faults = ", ".join(fault.name for fault in SILENCES)
-        parser.error(f"--faults {options.faults}: expected words in {faults}")
+    options.chosen = faultsOf(parser, options, SILENCES)
     return options
 
 
