@@ -14,6 +14,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
+from txcarp.screen.output import giveUp
 
 #: The subcommands, with the functions that get the arguments and return the exit status.
 COMMANDS = {
@@ -122,14 +123,9 @@ def _written(program: str, run: Callable[[], object]) -> object:
     except OSError as error:
         if error.filename is not None or error.errno not in _OF_OUTPUT:
             raise
-        # The text is still in Python's buffer.  A second failure to flush it, at exit, would print
-        # a traceback.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        if error.errno == errno.EPIPE:
-            return 0
-        print(f"{program}: standard output: {error.strerror}", file=sys.stderr)
-        return CANNOT_WRITE
+        isGone = error.errno == errno.EPIPE
+        giveUp(sys.stdout, program, error, isGone=isGone)
+        return 0 if isGone else CANNOT_WRITE
 
 
 def _runDaemon(arguments: list[str]) -> None:

@@ -52,17 +52,28 @@ class Output:
             self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
             self._stream.flush()
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
-                self.hasFailed = True
-                message = f"{self._program}: standard output: {error.strerror}"
-                print(message, file=sys.stderr)
-            # The text is still in Python's buffer. A second failure to flush it, at exit, would
-            # print a traceback.
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), self._stream.fileno())
+            isGone = error.errno in (errno.EPIPE, errno.EIO)  # EIO: the terminal was closed
+            self.hasFailed = self.hasFailed or not isGone
+            giveUp(self._stream, self._program, error, isGone=isGone)
             self._closed()
 
     def flush(self) -> None:
         """
         Do nothing: L{write} has flushed.
         """
+
+
+def giveUp(stream: TextIO, program: str, error: OSError, *, isGone: bool) -> None:
+    """
+    Write nothing more to the standard output, or another stream, after a failed write.
+
+    @param program: The command, as the message names it.
+    @param isGone: Whether the reader is gone, which is no failure.  Otherwise the error is
+        reported.
+    """
+    if not isGone:
+        print(f"{program}: standard output: {error.strerror}", file=sys.stderr)
+    # The text is still in Python's buffer.  A second failure to flush it, at exit, would print a
+    # traceback.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
