@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -23,7 +24,7 @@ from txcarp.findings import Diagnosis, Finding
 from txcarp.interfaces import IDiagnosisObserver, IMastershipObserver, ITrace
 from txcarp.protocol.effects import Effect, Reason, Role
 from txcarp.protocol.envelope import readPacket
-from txcarp.protocol.events import Event, Heard
+from txcarp.protocol.events import DeadlineNear, Event, Heard
 from txcarp.protocol.seal import Verification
 from txcarp.protocol.timing import Peer, Timing
 
@@ -204,6 +205,20 @@ class DoorTests(SynchronousTestCase):
         self.assertIn(BOW_OUT, stage.journal)
         self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 5)
 
+    def test_rehearsal(self) -> None:
+        """
+        A rehearsed take-over has no effect.  A backup makes a bow-out for that; others do nothing.
+        """
+        for count, prepare in ((1, Stage.start), (0, Stage.becomeMaster)):
+            stage = Stage()
+            prepare(stage)
+            stage.journal.clear()
+            before = stage.host.status()
+            advertiser = stage.host._run.parts.advertiser
+            with patch.object(advertiser, "farewell", wraps=advertiser.farewell) as made:
+                stage.host._run.tell(DeadlineNear())
+            self.assertEqual(made.call_count, count)
+            self.assertEqual((stage.journal, stage.host.status()), ([], before))
 
     def test_groupIsAhead(self) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fakes import configured
 from txcarp.clock.metronome import Metronome
 from txcarp.membership.timers import MasterDown, MasterPauses, Rhythm, cancel
-from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
+from txcarp.protocol.events import BeatDue, DeadlineNear, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
 
 _4, _6 = Family.IPV4, Family.IPV6
@@ -34,6 +34,7 @@ class Watched:
     @ivar arrived: Whether the master has been heard, once they are read.
     @ivar asleep: Seconds for which the machine slept.
     @ivar hasLooked: Whether the last event said so.
+    @ivar near: The time of each L{DeadlineNear}.
     @ivar slept: The time and the pause of each L{Slept}, after which the deadline is set to three
         seconds.
     """
@@ -51,6 +52,7 @@ class Watched:
         self.asleep = 0.0
         self.slept: list[tuple[float, float]] = []
         self.hasLooked = False
+        self.near: list[float] = []
         self.deadline = MasterDown(
             self.clock,
             families,
@@ -74,6 +76,9 @@ class Watched:
         if isinstance(event, Slept):
             self.slept.append((self.clock.seconds(), event.pause))
             self.deadline.arm(3.0)
+            return
+        if isinstance(event, DeadlineNear):
+            self.near.append(self.clock.seconds())
             return
         assert isinstance(event, DeadlinePassed)
         self.expired.append((self.clock.seconds(), event.lateness))
@@ -158,6 +163,36 @@ class OneFamilyTests(SynchronousTestCase):
             watched.deadline.arm(3.0)
             watched.run(3)
             self.assertEqual((watched.expired, watched.waiting), ([(3.0, 0.0)], [unread]))
+
+    def test_near(self) -> None:
+        """
+        With slow advertisements it is told once, a moment before, that the deadline is near.
+        """
+        for tolerated, near in ((1.0, [4.5]), (0.1, [4.5]), (0.05, [])):
+            watched = Watched(_4, tolerated=tolerated)
+            watched.deadline.arm(3.0)
+            watched.run(1.5)
+            watched.deadline.arm(3.0)
+            while watched.clock.seconds() < 6:
+                watched.clock.advance(1 / 1024)
+            [(when, _)] = watched.expired
+            self.assertLess(abs(when - 4.5), 1 / 1024)
+            self.assertEqual([round(when, 2) for when in watched.near], near)
+            self.assertTrue(all(when < 4.5 for when in watched.near))
+
+    def test_since(self) -> None:
+        """
+        A deadline counts from when the advertisement was read.  The machine may have slept before.
+        """
+        for asleep in (0.0, 7.0):
+            watched = Watched(_4)
+            watched.asleep = asleep
+            watched.run(1.0)
+            watched.deadline.arm(3.0, _4, 0.75 + asleep)
+            watched.clock.advance(2.7421875)
+            self.assertEqual(watched.expired, [])
+            watched.clock.advance(0.0078125)
+            self.assertEqual(watched.expired, [(3.75, 0.0)])
 
     def test_late(self) -> None:
         """

@@ -146,6 +146,8 @@ class Participation:
                         candidate.decide(event)
                 case events.BeatDue():
                     candidate.beat()
+                case events.DeadlineNear():
+                    candidate.rehearse()
                 case events.Started():
                     candidate.decide(event)
                     own = self._configuration.interface

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from txcarp.clock.metronome import Metronome, Slot
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.protocol.election import LEAST_INTERVALS, TOLERATED_LATENESS
-from txcarp.protocol.events import BeatDue, DeadlinePassed, Event, Slept
+from txcarp.protocol.events import BeatDue, DeadlineNear, DeadlinePassed, Event, Slept
 from txcarp.protocol.family import Family
 from txcarp.protocol.timing import Timing
 
@@ -21,6 +21,10 @@ _NEVER = float("inf")
 #: Some peers look at their deadline only once per interval, as ucarp does.  They wait for up to
 #: this many intervals even if their dead time is shorter.
 _MOST_INTERVALS = 2.0
+
+#: How many seconds before a deadline L{DeadlineNear} is told, and the least seconds between
+#: advertisements with which it is: the caches of the processor are cold after so long.
+_NEAR, _COLD = 0.002, 0.1
 
 #: The highest skew of a peer.
 _HIGHEST_SKEW = 255
@@ -111,7 +115,8 @@ class MasterDown:
         anyFamily: bool = False,
     ) -> None:
         """
-        @param tell: Called with L{DeadlinePassed}, or with L{Slept} if a timer shows that.
+        @param tell: Called with L{DeadlinePassed}, shortly before with L{DeadlineNear}, or with
+            L{Slept} if a timer shows that.
         @param pauseSeconds: Returns seconds on a clock that also counts while the machine sleeps.
         @param tolerated: The most seconds that a timer may be late.  As long as a deadline is
             set, timers are no further apart than this, so that no longer sleep is missed.
@@ -173,14 +178,21 @@ class MasterDown:
         late = steady - self._ahead - due
         return late if late > self._tolerated else 0.0
 
-    def arm(self, delay: float, family: Family | None = None) -> None:
+    def arm(
+        self, delay: float, family: Family | None = None, steady: float | None = None
+    ) -> None:
         """
         Set the deadline.
 
         @param delay: Seconds from now.
         @param family: The family in which the master was heard; C{None} to set all deadlines.
+        @param steady: When it was heard, in seconds of C{pauseSeconds}, from which the delay counts
+            then; C{None} for now.
         """
-        now = self.armedAt = self._clock.seconds()
+        now = self._clock.seconds()
+        if steady is not None:
+            now -= self._pauseSeconds() - steady
+        self.armedAt = now
         if family is not None:
             self._wait(now, delay, family)
         else:
@@ -230,15 +242,18 @@ class MasterDown:
         self.silent.discard(family)
         due = self._due[family] = now + delay
         if due < self._wakes.get(family, _NEVER):
-            self._wakeAfter(delay, family)
+            self._wakeBefore(due, family)
         # Otherwise the present timer expires early and is set again.  That is cheaper, as most
         # deadlines are extended again and again.
 
-    def _wakeAfter(self, delay: float, family: Family) -> None:
+    def _wakeBefore(self, due: float, family: Family) -> None:
         cancel(self._calls.get(family))
+        now = self._clock.seconds()
+        delay = max(0.0, due - now)
+        if delay > 2 * _NEAR and self._tolerated >= _COLD:
+            delay -= _NEAR
         delay = min(delay, self._tolerated)
         self._calls[family] = self._clock.callLater(delay, self._woke, family)
-        now = self._clock.seconds()
         self._wakes[family] = now + delay
         self._ahead = self._pauseSeconds() - now
 
@@ -251,9 +266,12 @@ class MasterDown:
             self._tell(Slept(slept))  # which sets all deadlines anew
             return
         del self._wakes[family], self._calls[family]
-        lateness = self._clock.seconds() - self._due[family]
+        due = self._due[family]
+        lateness = self._clock.seconds() - due
         if lateness < 0:
-            self._wakeAfter(-lateness, family)
+            self._wakeBefore(due, family)
+            if lateness >= -2 * _NEAR and self._tolerated >= _COLD:
+                self._tell(DeadlineNear())
             return
         self.silent.add(family)
         if self.hasPassed:

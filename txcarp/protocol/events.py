@@ -95,6 +95,13 @@ class Heard(Event):
 
 
 @attrs.frozen
+class DeadlineNear(Event):
+    """
+    The deadline passes in a moment, unless the master is heard.
+    """
+
+
+@attrs.frozen
 class DeadlinePassed(Event):
     """
     The master was silent for the dead time.
