@@ -348,6 +348,19 @@ class OvertakenTests(FreshnessTestCase):
         self.refused(Rejection.DUPLICATE, last[0])
         self.hear(2)
 
+    def test_onceOnly(self) -> None:
+        """
+        It is not believed a second time after its counter was forgotten.
+        """
+        self.hear(3)
+        bowOut = sealed(self.now + 0.1, _PEER, Fields(255, 255))
+        self.hear(1)
+        self.now += 0.01
+        self.assertTrue(self.judge(bowOut))
+        for n in range(REMEMBERED):
+            vars(self.freshness)["_seen"].add(n)
+        self.assertIn("older than the last", self.refused(Rejection.REPLAY, bowOut))
+
     def test_late(self) -> None:
         """
         After two later advertisements it is not believed.
@@ -1049,7 +1062,7 @@ class MemoryTests(FreshnessTestCase):
         space = sum(
             sys.getsizeof(each) for one in (seen, own) for each in (one._young, one._old)
         )
-        self.assertLess(space, 128 * 1024)
+        self.assertLess(space, 16 * 1024)
 
     def test_forgottenCounters(self) -> None:
         """

@@ -26,11 +26,18 @@ from txcarp.protocol.seal import (
 from txcarp.protocol.timing import LEAVING, Timing
 
 #: How many sealed counters of other hosts are remembered at most, and at least half of them.  A
-#: master that advertises once a second in both families uses this many in an hour and a half.
-REMEMBERED = 12288
+#: master that advertises once a second in both families uses half of them in four minutes.
+#:
+#: The memory only adds to other rules, because it ends with the process, and whoever has a
+#: recording can wait until it has forgotten a counter.  Each tick of a known source is believed
+#: once, no host is believed that is late, and L{Freshness} finds out again what the known sources
+#: have sealed.  The memory covers what these leave open for a while: sources that were forgotten,
+#: and what a source said before its last L{SAYINGS}.
+REMEMBERED = 1024
 
-#: The same for the counters of this host.
-REMEMBERED_OWN = 4096
+#: The same for the counters of this host.  They recognise an echo, which arrives at once.  What is
+#: forgotten is refused for the reasons above.
+REMEMBERED_OWN = 512
 
 #: How many sources that seal are remembered.  A further one replaces the source that has been
 #: silent for longest.
@@ -66,7 +73,8 @@ class SealedSource:
     @ivar at: When C{offset} was measured, in seconds on that clock.
     @ivar sayings: What the last advertisements of the host said, without repetitions and the
         newest last.
-    @ivar before: The tick heard before the last one; the last one if there is no other.
+    @ivar before: The tick heard before the last one; the last one if there is no other.  Ticks up
+        to this one are not believed again.
     """
 
     tick: int
@@ -144,6 +152,8 @@ class SealedSource:
         """
         if tick > self.tick:
             self.before, self.tick = self.tick, tick
+        else:
+            self.before = max(self.before, tick)  # a bow-out that was overtaken
         self.expect(tick / PACE - now, now)
         # L{Reception<txcarp.membership.reception.Reception>} passes the same object each time.
         if self.sayings and (self.sayings[-1] is says or self.sayings[-1] == says):
