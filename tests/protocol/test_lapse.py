@@ -28,7 +28,7 @@ from tests.protocol.test_freshness import (
 )
 from txcarp.protocol.advertisement import Advertisement
 from txcarp.protocol.freshness import LAG, Freshness
-from txcarp.protocol.lapse import BELIEVED_AFTER, OBSERVED, RECENT, REMEMBERED, STRIDE
+from txcarp.protocol.lapse import BELIEVED_AFTER, OBSERVED, RECENT, REMEMBERED, SPARE, STRIDE
 from txcarp.protocol.rejection import Rejection
 from txcarp.protocol.seal import PACE, Fields, Verification
 
@@ -299,13 +299,18 @@ class ForgeryTests(LapseTestCase):
             self.hear(2, source)
             self.refuses(self.mine() + 1, source=source, seconds=0.01)
         for _ in range(2 * RECENT):
-            self.now += 1
+            self.now += 0.01
             self.mine()
         lapses = attrs.asdict(vars(self.freshness)["_lapses"], recurse=False)
         self.assertTrue(REMEMBERED // 2 <= len(lapses["_used"]) <= REMEMBERED)
         self.assertLessEqual(len(lapses["_runs"]), OBSERVED)
         for each in lapses["_recent"], lapses["_times"]:
-            self.assertTrue(RECENT <= len(each) <= RECENT + 64)
+            self.assertTrue(RECENT <= len(each) <= RECENT + SPARE)
+        for _ in range(2 * SPARE):
+            self.now += 1
+            self.mine()
+        for each in lapses["_recent"], lapses["_times"]:
+            self.assertTrue(LAG <= len(each) <= LAG + SPARE)
 
 
 class ConstantTests(LapseTestCase):

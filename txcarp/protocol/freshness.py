@@ -446,7 +446,7 @@ class Freshness:
             latest.expect(source.offset, source.at)
 
     def _remember(self, counter: int, now: float, counters: Counters) -> int:
-        self._lapses.sealed(counter, now)
+        self._lapses.sealed(counter, now, self._lag)
         if counter > self._highest:
             self._highest = counter
         return counters.add(counter)

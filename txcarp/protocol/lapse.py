@@ -23,6 +23,7 @@ them makes the count begin again.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 
 import attrs
@@ -36,14 +37,16 @@ BELIEVED_AFTER = 3
 #: family in which it advertises, and for each advertisement that is lost.
 STRIDE = 64
 
-#: How many of the last sealed counters an unsealed one may continue, at least.
+#: How many of the last sealed counters an unsealed one may continue, if they are recent enough.
 RECENT = 256
 
-#: How many more there may be, until that many are forgotten at once.
-_SPARE = 64
+#: How many more there may be, until those that are too many or too old are forgotten at once.
+SPARE = 32
 
-#: How many unsealed counters are remembered at most, and at least half of them.
-REMEMBERED = 16384
+#: How many unsealed counters are remembered at most, and at least half of them.  ucarp and FreeBSD
+#: hosts use one for each advertisement, and those before the last few continue nothing.  An OpenBSD
+#: host uses one from its start to its end.
+REMEMBERED = 2048
 
 #: How many of them are known after a restart, where a host draws one at its start.
 SAVED = 64
@@ -105,16 +108,19 @@ class Lapses:
         """
         return tuple(reversed(self._last))
 
-    def sealed(self, counter: int, now: float) -> None:
+    def sealed(self, counter: int, now: float, patience: float) -> None:
         """
         Record a sealed counter that this host sent or believed.
 
         @param now: Seconds of the running clock.
+        @param patience: For how many seconds the counter is recent.
         """
-        self._recent.append(counter)
-        self._times.append(now)
-        if len(self._recent) > RECENT + _SPARE:
-            del self._recent[:_SPARE], self._times[:_SPARE]
+        recent, times = self._recent, self._times
+        recent.append(counter)
+        times.append(now)
+        if len(recent) % SPARE == 0:
+            old = max(len(recent) - RECENT, bisect_left(times, now - patience))
+            del recent[:old], times[:old]
 
     def used(self, counter: int) -> None:
         """
