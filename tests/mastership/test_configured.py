@@ -58,14 +58,14 @@ class StepTestCase(SynchronousTestCase):
 
     def master(self, *steps: ConfiguredStep, hold: bool = False, **settings: Any) -> LeaseStage:
         """
-        Make a master.
+        Make a master that has announced its addresses, and not announced them again yet.
 
         @param hold: Whether commands end only when the test ends them, except at the start.
         """
         stage = self.stage = LeaseStage(steps=steps, **settings)
         stage.start()
         stage.scripts.hold = hold
-        stage.run(3.5)
+        stage.run(3.1)
         return stage
 
     def took(self, *kinds: str) -> list[tuple[Any, ...]]:

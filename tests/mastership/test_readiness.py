@@ -100,7 +100,7 @@ class ReadinessTests(StageTestCase):
             self.assertFalse(stage.host.status().complete)
             stage.run(0.25)
             stage.scripts.end()
-        self.assertEqual(self.order(), ["script ended", Readiness.READY])
+        self.assertEqual(self.order(), ["announce", "script ended", Readiness.READY])
         self.assertIs(stage.host.status().readiness, Readiness.READY)
         self.assertTrue(stage.host.status().complete)
         said = [formatEvent(event) or "" for event in logs]

@@ -152,8 +152,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("--announce-every=SECONDS", "announceEvery", "60",
             "time between repeated announcements; 0 for none", """
             A new master announces its addresses to the neighbours (gratuitous ARP,
-            unsolicited neighbour advertisements), and repeats that at this interval. With 0
-            nothing is repeated.""", kind="limit"),
+            unsolicited neighbour advertisements). It repeats that in the first seconds, and
+            then at this interval; with 0, in the first seconds only.""", kind="limit"),
     ),
     "Election": (
         Option("-b, --advbase=SECONDS", "advbase", "1",

@@ -34,8 +34,9 @@ from txcarp.status.parts import StepStatus
 _RENEW = 0.3
 
 #: Seconds after which leased addresses are announced again.  Addresses that scripts add are
-#: announced again with an advertisement, as in ucarp.
-_SOON = (1.0, 5.0)
+#: announced again with an advertisement, as in ucarp.  The first repetition is for neighbours that
+#: lost an announcement among those of hundreds of groups, or heard the former master last.
+_SOON = (0.2, 1.0, 5.0)
 
 
 class Mastership:
