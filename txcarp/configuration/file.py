@@ -15,7 +15,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class _Reading:
         self._path = path
         self._document = document
         self._text = text
-        self._positions = Positions(text)
+        self._positions = cache(partial(Positions, text))  # most files have no problem
         self._sources = sources
         self._warnings: list[str] = []
         directory = os.path.dirname(os.path.abspath(path))
@@ -190,10 +190,6 @@ class _Reading:
         configurations = [self._configured(*one) for one in found]
         self._compare(found)
         facility, stateFile, control = self._daemon()
-        of = self._positions.of
-        places = {(name, ""): of(("group", name)) for name, _, _ in found}
-        for name, _, paths in found:
-            places.update({(name, key): self._positions.ofValue(paths[key]) for key in paths})
         return Configuration(
             path=os.path.abspath(self._path),
             groups=tuple(filter(None, configurations)),
@@ -205,7 +201,7 @@ class _Reading:
             facility=facility,
             warnings=tuple(dict.fromkeys(self._warnings)),
             text=self._text,
-            places=places,
+            positions=self._positions,
         )
 
     # Problems.
@@ -213,7 +209,7 @@ class _Reading:
     def _problem(
         self, path: KeyPath, text: str, *, value: bool = False, mayPass: bool = False
     ) -> None:
-        positions = self._positions
+        positions = self._positions()
         place = positions.ofValue(path) if value else positions.of(path)
         self.problems.append(Problem(place, text, mayPass))
 

@@ -5,14 +5,14 @@ What a command line or a configuration file asks for.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from twisted.logger import Logger
 
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.options import CommandLineError, Option
-from txcarp.configuration.positions import Place
+from txcarp.configuration.positions import Positions
 from txcarp.configuration.problems import FileError, Problem
 from txcarp.configuration.settings import KEYS
 from txcarp.logs import facilityNumber
@@ -50,8 +50,7 @@ class Configuration:
     @ivar facility: The name of the syslog facility; C{None} if the file does not say.
     @ivar warnings: What is possible, but probably a mistake.
     @ivar text: The contents of the file.
-    @ivar places: Where each group begins, by its name and an empty string, and where the values of
-        its keys are, by its name and the key.
+    @ivar positions: Finds out where the keys and values in the text are.
     """
 
     path: str
@@ -64,7 +63,7 @@ class Configuration:
     facility: str | None
     warnings: tuple[str, ...]
     text: str = attrs.field(repr=False)
-    places: Mapping[tuple[str, str], Place] = attrs.field(repr=False)
+    positions: Callable[[], Positions] = attrs.field(repr=False, eq=False)
 
     def problem(self, group: str, setting: str, text: str) -> Problem:
         """
@@ -73,9 +72,12 @@ class Configuration:
         @param group: The name of the group.
         @param setting: The setting of the model that has the problem.
         """
+        positions = self.positions()
         keys = [key.name for key in KEYS if setting in key.settings]
-        given = [self.places[group, key] for key in keys if (group, key) in self.places]
-        return Problem(given[0] if given else self.places[group, ""], f"[group.{group}] {text}")
+        paths = [(*table, key) for table in (("group", group), ("defaults",)) for key in keys]
+        given = [path for path in paths if path in positions.keys]
+        place = positions.ofValue(given[0]) if given else positions.of(("group", group))
+        return Problem(place, f"[group.{group}] {text}")
 
 
 class CannotRun(Exception):
