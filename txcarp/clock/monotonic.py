@@ -125,6 +125,8 @@ class MonotonicClock:
         # another entry.  Stale entries are dropped when they come up or are the majority.
         self._heap: list[_Entry] = []
         self._stale = 0
+        # Otherwise each call would have bound methods of its own.
+        self._whenCancelled, self._whenMovedSooner = self._cancelled, self._movedSooner
 
     def start(self) -> None:
         """
@@ -175,8 +177,8 @@ class MonotonicClock:
             callable,
             args,
             kw,
-            self._cancelled,
-            self._movedSooner,
+            self._whenCancelled,
+            self._whenMovedSooner,
             self.seconds,
         )
         call.order = next(_orders)

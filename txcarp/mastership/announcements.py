@@ -152,6 +152,7 @@ class Announcements:
                 self._announceAll()
 
     def _repeat(self) -> None:
+        self._timers = [call for call in self._timers if call.active()]
         if self._fit() and self._active:
             self._announceAll()
 
