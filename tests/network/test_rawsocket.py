@@ -8,6 +8,7 @@ import errno
 import select
 import socket
 import struct
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +27,21 @@ from tests.network.scenery import (
     sendUntilRead,
 )
 from tests.testbed.fixture import makeTestbed
+from txcarp.network import socketfilter
 from txcarp.network.rawsocket import RawSocket
 from txcarp.protocol.family import Family
 from txcarp.testbed import Node
 
 OTHER4 = packed("224.0.0.81")
 OTHER6 = packed("ff02::81")
+
+
+def admit(raw: RawSocket, groups: Mapping[int, bytes]) -> None:
+    """
+    Have a socket receive all packets of some virtual hosts.  Unlike the filter of a daemon, this
+    one looks at no destination: the memberships decide.
+    """
+    raw.admit(groups, socketfilter.program(groups, raw.beginning))
 
 
 class RawSocketTests(SynchronousTestCase):
@@ -91,7 +101,7 @@ class RawSocketTests(SynchronousTestCase):
         """
         a, b = self.opened(self.a), self.opened(self.b)
         for raw in a, b:
-            raw.admit([crafted.VHID], [GROUP4])
+            admit(raw, {crafted.VHID: GROUP4})
         packet = crafted.packet(source="192.0.2.1")
         a.send(packet, GROUP4)
         self.assertEqual(self.heard(b), [packet])
@@ -113,7 +123,7 @@ class RawSocketTests(SynchronousTestCase):
         """
         a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
         for raw in a, b:
-            raw.admit([crafted.VHID], [GROUP6])
+            admit(raw, {crafted.VHID: GROUP6})
         packet = ipv6Packet(source="2001:db8::1")
         a.send(packet, GROUP6)
         select.select([b.socket], [], [], 10)
@@ -126,12 +136,12 @@ class RawSocketTests(SynchronousTestCase):
         One host is reached by its address, and by its link-local address on this interface.
         """
         a, b = self.opened(self.a), self.opened(self.b)
-        b.admit([crafted.VHID], [GROUP4])
+        admit(b, {crafted.VHID: GROUP4})
         packet = crafted.packet(destination="10.99.0.2")
         a.send(packet, packed("10.99.0.2"))
         self.assertEqual(self.heard(b), [packet])
         a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
-        b.admit([crafted.VHID], [GROUP6])
+        admit(b, {crafted.VHID: GROUP6})
         packet = ipv6Packet(destination=self.linkLocal(self.b))
         a.send(packet, packed(self.linkLocal(self.b)))
         self.assertEqual(self.heard(b), [packet[40:]])
@@ -143,13 +153,13 @@ class RawSocketTests(SynchronousTestCase):
         """
         a, b = self.opened(self.a), self.opened(self.b)
         other = self.opened(self.b)
-        b.admit([], [GROUP4])
-        other.admit([crafted.VHID], [GROUP4, OTHER4])
+        admit(b, {99: GROUP4})
+        admit(other, {crafted.VHID: GROUP4, 1: OTHER4})
         first = crafted.packet(counter=1)
         a.send(first, GROUP4)
         self.assertEqual(self.heard(other), [first])
         self.assertFalse(b.hasUnread())
-        b.admit([crafted.VHID], [GROUP4])
+        admit(b, {crafted.VHID: GROUP4})
         last = crafted.packet(counter=3)
         a.send(crafted.packet(vhid=99), GROUP4)
         a.send(crafted.packet(destination="224.0.0.81", counter=2), OTHER4)
@@ -170,15 +180,16 @@ class RawSocketTests(SynchronousTestCase):
             ),
         ):
             raw = self.opened(self.a, family)
-            raw.admit([1, 2], groups)
+            both = dict(enumerate(groups, 1))
+            admit(raw, both)
             self.assertLessEqual(set(names), self.memberships(self.a, family))
-            raw.admit([1], groups[:1])
+            admit(raw, {1: groups[0]})
             self.assertEqual(self.memberships(self.a, family) & set(names), {names[0]})
-            raw.admit([1], [packed("10.99.0.255")])
+            admit(raw, {1: packed("10.99.0.255")})
             self.assertEqual(self.memberships(self.a, family) & set(names), set())
-            raw.admit([1], groups)
+            admit(raw, both)
             self.a.deleteInterface()
-            raw.admit([1], [])
+            admit(raw, {})
             self.a.createInterface()
 
     def test_left(self) -> None:
@@ -192,7 +203,7 @@ class RawSocketTests(SynchronousTestCase):
             (Family.IPV6, GROUP6, "ff020000000000000000000000000012"),
         ):
             raw = self.opened(self.a, family)
-            raw.admit([1], [group])
+            admit(raw, {1: group})
             self.assertIn(name, self.memberships(self.a, family))
             self.addCleanup(raw.socket.dup().close)
             raw.close()
@@ -204,10 +215,10 @@ class RawSocketTests(SynchronousTestCase):
         """
         self.a.sysctl("net/ipv4/igmp_max_memberships", "1")
         raw = self.opened(self.a)
-        refused = self.assertRaises(OSError, raw.admit, [1], [GROUP4, OTHER4])
+        refused = self.assertRaises(OSError, admit, raw, {1: GROUP4, 2: OTHER4})
         self.assertEqual(refused.errno, errno.ENOBUFS)
         self.a.sysctl("net/ipv4/igmp_max_memberships", "2")
-        raw.admit([1], [GROUP4, OTHER4])
+        admit(raw, {1: GROUP4, 2: OTHER4})
         self.assertLessEqual({"120000E0", "510000E0"}, self.memberships(self.a, Family.IPV4))
 
     def test_missing(self) -> None:
@@ -230,7 +241,7 @@ class RawSocketTests(SynchronousTestCase):
         """
         self.b.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1")
         a, b = self.opened(self.a, Family.IPV6), self.opened(self.b, Family.IPV6)
-        b.admit([crafted.VHID], [GROUP6])
+        admit(b, {crafted.VHID: GROUP6})
         self.assertRaises(OSError, b.send, ipv6Packet(), GROUP6)
         self.b.sysctl("net/ipv6/conf/eth0/disable_ipv6", "0")
         awaitIPv6(self.b)
@@ -248,7 +259,7 @@ class RawSocketTests(SynchronousTestCase):
             (Family.IPV6, GROUP6, ipv6Packet()),
         ):
             a, b = self.opened(self.a, family), self.opened(self.b, family)
-            b.admit([crafted.VHID], [group])
+            admit(b, {crafted.VHID: group})
             self.b.setInterface(False)
             self.assertRaises(OSError, b.send, packet, group)
             self.b.setInterface(True)
@@ -275,8 +286,8 @@ class RawSocketTests(SynchronousTestCase):
 
         # The neighbours must be known: a packet waits for the answer, and has left then.
         b, b6 = self.opened(self.b), self.opened(self.b, Family.IPV6)
-        b.admit([crafted.VHID], [GROUP4])
-        b6.admit([crafted.VHID], [GROUP6])
+        admit(b, {crafted.VHID: GROUP4})
+        admit(b6, {crafted.VHID: GROUP6})
         sendAll()
         self.heard(b)
         self.heard(b6)
@@ -295,7 +306,7 @@ class RawSocketTests(SynchronousTestCase):
         them to the socket that sends.
         """
         b = self.opened(self.b)
-        b.admit([crafted.VHID], [GROUP4])
+        admit(b, {crafted.VHID: GROUP4})
         quoted = crafted.packet(source="10.99.0.1")[:28]
         message = struct.pack("!BBHI", 3, 1, 0, 0) + quoted
         message = message[:2] + struct.pack("!H", crafted.checksum(message)) + message[4:]

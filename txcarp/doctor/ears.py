@@ -8,8 +8,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
+from txcarp.doctor.packet import NO_GROUP
 from txcarp.links import Link
 from txcarp.network import socketfilter
 from txcarp.network.frames import arpQuestion, neighbourSolicitation, readAnswer
@@ -50,16 +51,17 @@ class Voice:
     same sockets as a daemon.
     """
 
-    def __init__(self, link: Link, family: Family, vhids: Iterable[int], groups: Iterable[bytes]):
+    def __init__(self, link: Link, family: Family, groups: Mapping[int, bytes]):
         """
-        @param vhids: The numbers in the second byte of the packets to receive.
-        @param groups: The packed multicast groups to join.
+        @param groups: The packed address of the group of each virtual host, by its vhid.  All of
+            their packets are received, and those of L{NO_GROUP}.
         @raise OSError: If that is not possible.
         """
         self.family = family
         self._raw = RawSocket(link.name, link.index, family)
         try:
-            self._raw.admit(vhids, groups)
+            code = socketfilter.program((NO_GROUP, *groups), self._raw.beginning)
+            self._raw.admit(groups, code)
         except BaseException:
             self._raw.close()
             raise

@@ -17,7 +17,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.doctor.correspondence import Correspondence
 from txcarp.doctor.ears import Enquiry, Voice
 from txcarp.doctor.facts import HostFacts, PathFacts
-from txcarp.doctor.packet import NO_GROUP, Kind, vhidIn
+from txcarp.doctor.packet import Kind, vhidIn
 from txcarp.links import Link
 from txcarp.network.sockets import MissingCapability
 from txcarp.observer import wire
@@ -144,10 +144,10 @@ class _Session:
             here = [one for one in self._on(link.name) if one.family is family and one.source]
             if not here:
                 continue
-            numbers = {NO_GROUP, *(one.group.vhid for one in here)}
+            configured = [one.group for one in here]
             isIPv4 = family is Family.IPV4
-            joined = {one.group.group if isIPv4 else one.group.group6 for one in here}
-            voice = Voice(link, family, numbers, joined)
+            groups = {one.vhid: one.group if isIPv4 else one.group6 for one in configured}
+            voice = Voice(link, family, groups)
             self._opened.callback(voice.close)
             self._voices[link.name, family] = voice
             if link.address:

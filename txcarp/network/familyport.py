@@ -365,7 +365,7 @@ class FamilyPort:
         calls: list[Callable[[], None]] = []
         if self._raw is not None:
             code = wanted.good(self._raw.beginning)
-            calls.append(partial(self._raw.admit, self._groups, self._groups.values(), code))
+            calls.append(partial(self._raw.admit, wanted.groups, code))
         if self._sample is not None:
             calls.append(partial(self._sample.admit, wanted))
         if self._front is not None:

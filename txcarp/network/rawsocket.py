@@ -9,7 +9,7 @@ import errno
 import select
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from txcarp.network import socketfilter
@@ -65,26 +65,21 @@ class RawReceiver:
         self.socket = _open(interface, index, family, PROTOCOL, buffer, self._code)
         discardReceived(self.socket)
 
-    def admit(
-        self, vhids: Iterable[int], groups: Iterable[bytes], code: bytes | None = None
-    ) -> None:
+    def admit(self, groups: Mapping[int, bytes], code: bytes) -> None:
         """
-        Receive the packets of these virtual hosts to these packed groups, and no others.
+        Receive packets of these virtual hosts to their groups, and no others.
 
-        @param code: A filter (L{txcarp.network.socketfilter}) that passes packets of these virtual
-            hosts; C{None} for all of their packets.
+        @param groups: The packed address of the group of each virtual host, by its vhid.
+        @param code: A filter for L{beginning}, which decides which of their packets are received.
         @raise OSError: If the kernel refuses something.  Everything else is done; L{hears}
             tells which virtual hosts are concerned.
         """
-        wanted = frozenset(vhids)
-        if code is None:
-            code = socketfilter.program(wanted, self.beginning)
         if code != self._code:
             socketfilter.attach(self.socket, code)
             self._code = code
-        self._vhids = wanted
+        self._vhids = frozenset(groups)
         # Packets to an address that is no multicast group arrive without a membership.
-        members = {group for group in groups if isMulticast(group)}
+        members = {group for group in groups.values() if isMulticast(group)}
         for group in self._groups - members:
             self._leave(group)
         refused: OSError | None = None

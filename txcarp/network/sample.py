@@ -69,8 +69,7 @@ class Sample(SocketReader[Packet]):
 
         @raise OSError: If the kernel refuses something.  Everything else is done.
         """
-        code = wanted.wrong(self._raw.beginning)
-        self._raw.admit(wanted.groups, wanted.groups.values(), code)
+        self._raw.admit(wanted.groups, wanted.wrong(self._raw.beginning))
 
     def stop(self) -> None:
         super().stop()
