@@ -69,8 +69,7 @@ stop of txcarp leaves the address on both hosts for a moment, so that one of the
 _LATENESS = """\
 By how much the first advertisement of a new master is later than its own deadline. That is the dead
 time of its program, with the skew of the backup, after the last advertisement that it received. The
-kernel took both times. Many groups of one pair of hosts move at the same time, so that there are
-enough take-overs for a 99th percentile.
+kernel took both times. If a pair of hosts has several groups, all of them move at the same time.
 
 {table}
 txcarp and keepalived have one process for all groups of a host, ucarp one for each. keepalived

@@ -106,6 +106,7 @@ def _txcarp(name: str, groups: Sequence[Group], home: Path, rhythm: Rhythm) -> l
     password.chmod(0o600)
     text = [f'[daemon]\nfacility = "none"\n[defaults]\npassfile = "{password}"\n']
     text.append(f"advbase = {timing.advbase}\nadvskew = {timing.advskew}\n")
+    text.append("flap_limit = false\n")  # benchmarks take mastership away again and again
     text += (
         f'[group.g{one.side}-{one.vhid}]\ninterface = "eth{one.side}"\nvhid = {one.vhid}\n'
         f'addresses = ["{one.address}/24"]\n'

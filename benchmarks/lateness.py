@@ -3,18 +3,20 @@ How late a backup takes over, after its own deadline: txcarp beside ucarp and ke
 
     python -m benchmarks.lateness --samples 100
 
-Two hosts share up to fifty addresses, each in a group of its own; with a short rhythm there are
+Two hosts share one address, or fifty, each in a group of its own; with a short rhythm there are
 fewer groups.  Again and again, the cable of the master passes nothing for some time, and the backup
-takes over all groups; then the cable is mended, and the master has them back.  A take-over is late
-by the time from the deadline of its group to the first advertisement of the backup.  The deadline
-is the dead time, by the rules of the program, after the last advertisement that arrived.  Both
-times are those of the kernel, on the interface of the backup.
+takes over all groups at once; then the cable is mended, and the master has them back.  Several such
+pairs of hosts run at the same time, so that it takes less time, if they have few groups.  A take-
+over is late by the time from the deadline of its group to the first advertisement of the backup.
+The deadline is the dead time, by the rules of the program, after the last advertisement that
+arrived.  Both times are those of the kernel, on the interface of the backup.
 
 The table has the median, the 99th percentile and the maximum, how many times later the 99th
 percentile of another program is, and how often a backup advertised before its master was cut off.
 
 txcarp and keepalived have one daemon for all groups of a host; ucarp has a process for each, and no
-interval below a second.  Everything happens in network namespaces of this process.
+interval below a second.  txcarp's flap damping, which would keep a host out that loses mastership
+so often, is off.  Everything happens in network namespaces of this process.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from typing import Any
 
 import attrs
 from twisted.internet import task
+from twisted.internet.defer import Deferred, DeferredList
 
 from benchmarks.contestants import ASSIGNING, SHORTEST, Contestant
 from benchmarks.crowds import COMMANDS, ON_ONE, Rhythm, groupsOf, ownAddress
@@ -59,8 +62,11 @@ _ADDRESSES = {name: ownAddress(name, 0) for name in "ab"}
 #: By how much the backup is slower with CARP, in 256ths of a second.
 _SKEW = 1
 
-#: The most groups by default.
-_GROUPS = 50
+#: The numbers of groups by default.
+_GROUPS = (1, 50)
+
+#: The most advertisements per second in one run, and the most pairs of hosts.
+_RATE, _PAIRS = 50, 5
 
 #: Seconds in which all groups settle, and intervals in which a host must have been heard or not.
 _SETTLING, _RECENT = 30.0, 3.0
@@ -194,9 +200,33 @@ async def measure(
     @param count: The number of groups.
     @param samples: The least number of take-overs.
     """
+    number = pairs(count, rhythm.interval)
+    cuts = math.ceil(samples / (count * number))
+    running = [
+        Deferred.fromCoroutine(measurePair(reactor, contestant, rhythm, count, cuts))
+        for _ in range(number)
+    ]
+    await DeferredList(running)
+    late = [one for each in running for one in await each]
+    found = [one for one in late if one is not None]
+    early = len(late) - len(found)
+    if not found:
+        raise RuntimeError(f"all of {early} take-overs began before the master was cut off")
+    p50, p99 = percentile(found, 0.5), percentile(found, 0.99)
+    return Lateness(len(found), p50, p99, max(found), early)
+
+
+async def measurePair(
+    reactor: Any, contestant: Contestant, rhythm: Rhythm, count: int, cuts: int
+) -> list[float | None]:
+    """
+    Measure the take-overs of one pair of hosts.
+
+    @param cuts: How often the master is cut off.
+    @return: See L{lateness}.
+    """
     dead = rhythm.deadTime(contestant.name)
-    found: list[float] = []
-    early = 0
+    found: list[float | None] = []
     async with staged(reactor, _ADDRESSES) as stage:
         ear = Ear(reactor, stage.nodes["b"])
         try:
@@ -206,20 +236,15 @@ async def measure(
                 what = f"{host} is {state} in {count} groups"
                 areIn = partial(_areIn, started, state, count)
                 await until(reactor, areIn, what, *started, within=_SETTLING)
-            for _ in range(math.ceil(samples / count)):
+            for _ in range(cuts):
                 cutAt = await takeOver(stage, ear, count, rhythm.interval)
-                for vhid in range(1, count + 1):
-                    late = lateness(ear.heard[vhid], ear.sent[vhid], cutAt, dead)
-                    if late is None:
-                        early += 1
-                    else:
-                        found.append(late)
+                found += (
+                    lateness(ear.heard[vhid], ear.sent[vhid], cutAt, dead)
+                    for vhid in range(1, count + 1)
+                )
         finally:
             ear.stop()
-    if not found:
-        raise RuntimeError(f"all of {early} take-overs began before the master was cut off")
-    p50, p99 = percentile(found, 0.5), percentile(found, 0.99)
-    return Lateness(len(found), p50, p99, max(found), early)
+    return found
 
 
 def _areIn(daemons: Sequence[Daemon], state: str, count: int) -> bool:
@@ -249,30 +274,43 @@ def start(stage: Stage, program: str, rhythm: Rhythm, count: int, host: str) -> 
     return started
 
 
-def estimate(intervals: Sequence[float], samples: int, most: int) -> float:
+def estimate(interval: float, samples: int, count: int) -> float:
     """
-    About how many seconds it takes to measure one program.
+    About how many seconds it takes to measure one program with one rhythm.
     """
-    cycles = ((math.ceil(samples / groups(most, one)), one) for one in intervals)
-    return sum(8 + count * (0.4 + 9 * interval) for count, interval in cycles)
+    cuts = math.ceil(samples / (count * pairs(count, interval)))
+    return 8 + cuts * (0.4 + 9 * interval)
 
 
-def groups(most: int, interval: float) -> int:
+def crowds(counts: Sequence[int], interval: float) -> list[int]:
     """
-    The number of groups with a rhythm: so many that all of them advertise no more often than they
-    do with an advertisement each second.
+    The numbers of groups with a rhythm: at most so many that all of them advertise no more often
+    than they do with an advertisement each second.
     """
-    return max(1, min(most, round(most * interval)))
+    return list(dict.fromkeys(max(1, min(one, round(one * interval))) for one in counts))
+
+
+def pairs(count: int, interval: float) -> int:
+    """
+    The number of pairs of hosts that run at the same time.
+
+    @param count: The number of groups of a pair.
+    """
+    return max(1, min(_PAIRS, round(_RATE * interval / count)))
 
 
 def table(cells: Sequence[dict[str, Any]]) -> str:
     """
     The figures as text.
     """
-    own = {one["interval"]: one for one in cells if one["program"] == ASSIGNING.name}
+    own = {
+        (one["interval"], one["groups"]): one
+        for one in cells
+        if one["program"] == ASSIGNING.name
+    }
     rows = [["", "groups", "take-overs", "p50", "p99", "max", "p99 / txcarp", "too early"]]
     for one in cells:
-        first = own.get(one["interval"])
+        first = own.get((one["interval"], one["groups"]))
         times = "-" if first in (None, one) else showRatio(one["p99"], first["p99"])
         figures = (f"{one[key] * 1000:.2f} ms" for key in ("p50", "p99", "worst"))
         title = f"{one['program']}, an advertisement each {one['interval'] * 1000:.4g} ms"
@@ -292,13 +330,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=100, help="take-overs of each line (100)")
     parser.add_argument("--intervals", type=float, nargs="+", default=[1, 0.1, 0.01], metavar="S")
     parser.add_argument(
-        "--groups", type=int, default=_GROUPS, help=f"at most; fewer below a second ({_GROUPS})"
+        "--groups",
+        type=int,
+        nargs="+",
+        default=_GROUPS,
+        metavar="N",
+        help="numbers of groups; fewer below a second (1 50)",
     )
     addCommonOptions(parser)
     options = parser.parse_args(arguments)
-    expectPositive(parser, options, "samples", "groups")
-    if options.groups > ON_ONE:
-        parser.error(f"--groups {options.groups}: expected {ON_ONE} or fewer")
+    expectPositive(parser, options, "samples")
+    for count in options.groups:
+        if not 1 <= count <= ON_ONE:
+            parser.error(f"--groups {count}: expected 1 to {ON_ONE}")
     for interval in options.intervals:
         if not 1 / 256 <= interval <= 10:
             parser.error(f"--intervals {interval:g}: expected 0.004 to 10 seconds")
@@ -313,28 +357,27 @@ async def run(reactor: Any, options: argparse.Namespace) -> int:
     @return: The exit status.
     """
     contestants: list[Contestant] = options.contestants
-    whole = 0.0
-    for each in contestants:
-        intervals = [one for one in options.intervals if one >= SHORTEST[each.name]]
-        whole += estimate(intervals, options.samples, options.groups)
+    lines = [
+        (interval, count, contestant)
+        for interval in options.intervals
+        for count in crowds(options.groups, interval)
+        for contestant in contestants
+        if interval >= SHORTEST[contestant.name]
+    ]
+    whole = sum(estimate(interval, options.samples, count) for interval, count, _ in lines)
     say(f"this takes about {whole / 60:.0f} minutes")
     cells: list[dict[str, Any]] = []
     complete = True
-    for interval in options.intervals:
-        rhythm, count = Rhythm(interval, _SKEW), groups(options.groups, interval)
-        for contestant in contestants:
-            title = f"{contestant.name} at {interval:g} s"
-            if interval < SHORTEST[contestant.name]:
-                say(f"{title}: it has no such interval")
-                continue
-            measuring = measure(reactor, contestant, rhythm, count, options.samples)
-            late = await attempted(measuring, title)
-            if late is None:
-                complete = False
-                continue
-            head = {"program": contestant.name, "interval": interval, "groups": count}
-            cells.append({**head, **attrs.asdict(late)})
-            say(f"{title}: p99 {late.p99 * 1000:.2f} ms of {late.samples}")
+    for interval, count, contestant in lines:
+        title = f"{contestant.name} at {interval:g} s, groups: {count}"
+        measuring = measure(reactor, contestant, Rhythm(interval, _SKEW), count, options.samples)
+        late = await attempted(measuring, title)
+        if late is None:
+            complete = False
+            continue
+        head = {"program": contestant.name, "interval": interval, "groups": count}
+        cells.append({**head, **attrs.asdict(late)})
+        say(f"{title}: p99 {late.p99 * 1000:.2f} ms of {late.samples}")
     versions = [one.version for one in contestants]
     if options.json:
         print(json.dumps({"programs": versions, "cells": cells}, indent=2))

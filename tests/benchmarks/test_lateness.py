@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.crowds import Rhythm, groupsOf
-from benchmarks.lateness import groups, lateness, percentile, table
+from benchmarks.lateness import crowds, lateness, pairs, percentile, table
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -45,7 +45,15 @@ class DeadlineTests(SynchronousTestCase):
         """
         With a short rhythm there are fewer groups, but one at least.
         """
-        self.assertEqual([groups(50, one) for one in (1.0, 0.1, 0.01)], [50, 5, 1])
+        found = [crowds((1, 50), one) for one in (1.0, 0.1, 0.01)]
+        self.assertEqual(found, [[1, 50], [1, 5], [1]])
+
+    def test_pairs(self) -> None:
+        """
+        There are several pairs of hosts if few advertisements are sent.
+        """
+        found = [pairs(*one) for one in ((1, 1.0), (50, 1.0), (1, 0.1), (5, 0.1), (1, 0.01))]
+        self.assertEqual(found, [5, 1, 5, 1, 1])
 
 
 class LatenessTests(SynchronousTestCase):
