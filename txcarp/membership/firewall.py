@@ -42,6 +42,9 @@ _MAXIMUM_HELD = 32
 #: The most senders that are known not to pass the firewall.
 _MAXIMUM_MISSING = 8
 
+#: No senders: the same object in each group.
+_NONE: frozenset[bytes] = frozenset()
+
 
 class FirewallWatch:
     """
@@ -88,7 +91,7 @@ class FirewallWatch:
         self._passed: list[tuple[bytes, float]] = []
         self.lastPassed = self.lastGood = float("-inf")
         #: The packed sources of good advertisements that the raw socket did not receive.
-        self._missing: set[bytes] = set()
+        self._missing = _NONE
         self._release: IDelayedCall | None = None
         self._quiet: IDelayedCall | None = None
         self.watching = False
@@ -108,7 +111,7 @@ class FirewallWatch:
         if wanted != self.watching:
             self.watching = wanted
             if not wanted:
-                self._missing.clear()
+                self._missing = _NONE
             self._watchFront()
 
     def stop(self) -> None:
@@ -142,7 +145,7 @@ class FirewallWatch:
         self.lastGood = self.lastPassed
         self._dropping = False
         if packet.source in self._missing:
-            self._missing.discard(packet.source)
+            self._missing -= {packet.source}
             self._watchFront()
         self.watch(expectsSilence)
         if not expectsSilence:
@@ -205,12 +208,12 @@ class FirewallWatch:
         # The delivery may have stopped this.
         isNew = packet.source not in self._missing and len(self._missing) < _MAXIMUM_MISSING
         if isGood and isNew and self.watching:
-            self._missing.add(packet.source)
+            self._missing |= {packet.source}
             self._watchFront()
         return isGood
 
     def _watchFront(self) -> None:
-        self._channel.transport.watchFront(self.watching, frozenset(self._missing))
+        self._channel.transport.watchFront(self.watching, self._missing)
 
     def _waited(self) -> None:
         """
