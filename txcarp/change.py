@@ -237,3 +237,7 @@ class Runs:
         return Runs(
             self.number + 1, self.failures + hasFailed, self.seconds + seconds, seconds
         )
+
+
+#: What is known of runs before the first one.
+NO_RUNS = Runs()

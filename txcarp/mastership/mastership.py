@@ -5,6 +5,7 @@ The steps that make one virtual host a working master.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -15,6 +16,7 @@ from txcarp.bequest import Bequest
 from txcarp.change import Change, Readiness, StepState
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.configuration.steps import AFTER_ADDRESSES, BEFORE_ADDRESSES
+from txcarp.findings import Finding
 from txcarp.interfaces import IMastershipStep, IPlatform
 from txcarp.logs.limits import SayOnce
 from txcarp.mastership.alongside import ScriptsAlongside
@@ -63,7 +65,7 @@ class Mastership:
         fit: Callable[[], bool],
         interval: Callable[[], float],
         ready: Callable[[Change, Readiness], None],
-        cannotReset: Callable[[str], None],
+        found: Callable[[Finding, bytes, str], None],
         limits: SayOnce,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
         changed: Callable[[], None] = lambda: None,
@@ -80,7 +82,8 @@ class Mastership:
         @param interval: Returns the present seconds from one advertisement to the next.
         @param ready: Called with each change of the readiness, and the change of role that led to
             it.
-        @param cannotReset: Called with the reason why this host cannot end TCP connections.
+        @param found: Called with L{Finding.NO_RESET} and the reason why this host cannot end TCP
+            connections.
         @param limits: Limits the rate of log lines.
         @param note: Called when addresses were lost: a word for that, what happened, and why.
         @param changed: Called when L{bequest} has changed, before an address is added.
@@ -94,7 +97,8 @@ class Mastership:
         self._configuration = configuration
         self._tell = tell
         self._givenBack = givenBack
-        self._links = platform.links
+        self._platform = platform
+        self._found = found
         self._leaving = False
         self._clock = platform.clock
         self._renewal: IDelayedCall | None = None
@@ -137,13 +141,7 @@ class Mastership:
             )
             # The script does not add the addresses, but may use them.
             self._scripts = ScriptsAlongside(script, platform.clock, configuration.downScriptFirst)
-            self._resets = ConnectionResets(
-                platform, platform.addresses, interface, configuration.addresses, cannotReset
-            )
-            steps = (
-                *(self._resets.last, self.leases, self._resets.first),
-                *(self._announcements, self._scripts.up),
-            )
+            steps = (self.leases, self._announcements, self._scripts.up)
             if hardware is not None and platform.virtualInterfaces is not None:
                 ipv6 = not all(address.isIPv4 for address in configuration.addresses)
                 virtualMAC = VirtualMAC(
@@ -244,7 +242,7 @@ class Mastership:
         Return what it would have to give back now.
         """
         own = self._configuration
-        link = self._links.link(self._interface)
+        link = self._platform.links.link(self._interface)
         addresses: tuple[tuple[int, bytes, int], ...] = ()
         if self.leases is not None and link is not None:
             addresses = tuple(
@@ -408,15 +406,23 @@ class Mastership:
         All steps, in the order in which they are acquired.
         """
         before, own, after = self._others
-        if self._resets is not None and not self._configuration.resetConnections:
-            halves = self._resets.first, self._resets.last
-            own = tuple(one for one in own if one not in halves)
+        if self.leases is not None and self._configuration.resetConnections:
+            resets = self._resets = self._resets or self._newResets()
+            at = own.index(self.leases)
+            own = (*own[:at], resets.last, self.leases, resets.first, *own[at + 1 :])
         configured = self._configured
         return [
             *(*before, *configured.at(BEFORE_ADDRESSES)),
             *own,
             *(*configured.at(AFTER_ADDRESSES), *after),
         ]
+
+    def _newResets(self) -> ConnectionResets:
+        table = self._platform.addresses
+        assert table is not None  # there are leases
+        addresses = self._configuration.addresses
+        impossible = partial(self._found, Finding.NO_RESET, b"")
+        return ConnectionResets(self._platform, table, self._interface, addresses, impossible)
 
     def _stepLost(self, step: IMastershipStep, why: str) -> None:
         self._sequence.lost(step, why)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txcarp.change import Change, Readiness, Runs, StepState
+from txcarp.change import NO_RUNS, Change, Readiness, Runs, StepState
 from txcarp.interfaces import IMastershipStep
 from txcarp.protocol.effects import Role
 
@@ -53,8 +53,8 @@ class StepRecord:
     isGone: bool = False
     state: StepState = StepState.WAITING
     text: str = ""
-    acquired: Runs = attrs.field(factory=Runs)
-    released: Runs = attrs.field(factory=Runs)
+    acquired: Runs = NO_RUNS
+    released: Runs = NO_RUNS
 
 
 class MastershipSequence:

@@ -186,7 +186,7 @@ class Parts:
             ready=lambda change, readiness: self.roles.notifyReadiness(
                 change, readiness, self.mastership.failed
             ),
-            cannotReset=partial(self.diagnostics.found, Finding.NO_RESET, b""),
+            found=self.diagnostics.found,
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
             changed=self.lastWill.changed,
