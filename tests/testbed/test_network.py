@@ -189,6 +189,21 @@ class NetworkTests(SynchronousTestCase):
         self.a.route("10.98.0.0/24", "10.99.0.254")
         self.assertTrue(arrives(self.a, distant, "10.98.0.1"))
 
+    def test_noRouter(self) -> None:
+        """
+        Another node does not, whatever the machine does: packets to an address that it does not
+        have are dropped.
+        """
+        far = self.testbed.switch("far")
+        node = self.testbed.node("n", "10.99.0.254/24")
+        node.connect(far, "10.98.0.254/24")
+        distant = self.testbed.node("d", "10.98.0.1/24", switch=far)
+        distant.route("default", "10.98.0.254")
+        self.a.route("10.98.0.0/24", "10.99.0.254")
+        self.assertFalse(arrives(self.a, distant, "10.98.0.1", 0.1))
+        node.forward()
+        self.assertTrue(arrives(self.a, distant, "10.98.0.1"))
+
     def test_remove(self) -> None:
         """
         After its removal no cable is left in a node that something still runs in, and

@@ -29,6 +29,17 @@ _LOOPBACK = 1
 #: Seconds to wait for a carrier, which usually takes milliseconds.
 _CARRIER_WAIT = 15.0
 
+#: Whether a node forwards packets.  A new namespace has the setting of the machine, which is 1
+#: where Docker runs, for example.  A host that forwards keeps the questions to an address that it
+#: has given up, and passes them to the next master: a client would miss no answer.
+_FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+#: Whether a node looks for duplicates of its IPv6 addresses, for which they would have to wait.
+_DUPLICATES = (
+    "net/ipv6/conf/default/accept_dad",
+    "net/ipv6/conf/default/dad_transmits",
+)
+
 
 @attrs.define
 class _Cable:
@@ -62,10 +73,10 @@ class Node:
         self.namespace = NetworkNamespace.create()
         self._cables: dict[str, _Cable] = {}
         self._routes: list[tuple[str, str]] = []
-        for setting in ("accept_dad", "dad_transmits"):
+        for setting in (*_FORWARDING, *_DUPLICATES):
             # In a container /proc/sys can be read-only; addresses are added without DAD anyway.
             with suppress(OSError):
-                self.sysctl(f"net/ipv6/conf/default/{setting}", "0")
+                self.sysctl(setting, "0")
         self._request(setLink(_LOOPBACK, up=True))
 
     def inside(self) -> AbstractContextManager[None]:
@@ -194,8 +205,8 @@ class Node:
         """
         Forward packets between the interfaces.
         """
-        self.sysctl("net/ipv4/ip_forward", "1")
-        self.sysctl("net/ipv6/conf/all/forwarding", "1")
+        for setting in _FORWARDING:
+            self.sysctl(setting, "1")
 
     def unplug(self, interface: str = "eth0") -> None:
         """
