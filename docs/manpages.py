@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
@@ -120,11 +119,10 @@ def pages() -> dict[str, str]:
     """
     The text of each manual page, by the name of its file.
     """
-    commands = [one for one in grammar(COMMANDS) if one.name]
+    commands = [one for one in grammar() if one.name]
     texts = {"txcarp.8": _daemonPage(commands), "txcarp.toml.5": _filePage()}
     for command in commands:
-        module, _, function = COMMANDS[command.name].partition(":")
-        parser = parserOf(getattr(import_module(module), function))
+        parser = parserOf(COMMANDS[command.name].load())
         texts[f"txcarp-{command.name}.1"] = _commandPage(command, parser)
     return texts
 

@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txcarp
 from txcarp.commands.grammar import Command, grammar
-from txcarp.commands.main import COMMANDS
 from txcarp.configuration.checks import CHECK_KEYS
 from txcarp.configuration.options import OPTIONS
 from txcarp.configuration.settings import KEYS
@@ -41,7 +40,7 @@ class FeatureTests(SynchronousTestCase):
                 what, answer, where = (entry for entry in row.children)
                 literals = [one.astext() for one in where.findall(nodes.literal)]
                 self.rows.append((what.astext(), answer.astext(), where.astext(), literals))
-        self.commands: dict[str, Command] = {one.name: one for one in grammar(COMMANDS)}
+        self.commands: dict[str, Command] = {one.name: one for one in grammar()}
         self.control = (_ROOT / "docs/control.rst").read_text()
         self.file = (_ROOT / "docs/file.rst").read_text()
         self.keys = {*CHECK_KEYS, *(key.name for key in KEYS), "facility"}

@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -73,11 +72,7 @@ class HelpTests(SynchronousTestCase):
         """
         The parser of each command.
         """
-        found = {}
-        for command, place in COMMANDS.items():
-            module, _, function = place.partition(":")
-            found[command] = parserOf(getattr(import_module(module), function))
-        return found
+        return {name: parserOf(command.load()) for name, command in COMMANDS.items()}
 
     def test_width(self) -> None:
         """
@@ -129,16 +124,14 @@ class ImportTests(SynchronousTestCase):
         """
         The help of a command needs neither Twisted nor rich nor cattrs nor attrs.
         """
-        lines = "from importlib import import_module\n"
-        for place in COMMANDS.values():
-            module, _, function = place.partition(":")
-            call = f"import_module({module!r}).{function}"
-            lines += f"""
-    try:
-        {call}(["--help"])
-    except SystemExit as end:
-        assert not end.code
-    assert not {{"twisted", "rich", "cattrs", "attr"}} & set(sys.modules), {module!r}
+        lines = """
+    from txcarp.commands.main import COMMANDS
+    for name, command in COMMANDS.items():
+        try:
+            command.load()(["--help"])
+        except SystemExit as end:
+            assert not end.code
+        assert not {"twisted", "rich", "cattrs", "attr"} & set(sys.modules), name
 """
         self.assertEqual(self.imported(lines), [])
 

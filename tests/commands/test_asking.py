@@ -9,7 +9,6 @@ import os
 import re
 import socket
 import sys
-from importlib import import_module
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -82,13 +81,11 @@ class CommandTests(RunningTestCase):
         shown, errors = output or StringIO(), StringIO()
         self.patch(sys, "stdout", shown)
         self.patch(sys, "stderr", errors)
-        module, _, function = COMMANDS[words[0]].partition(":")
+        run = COMMANDS[words[0]].load()
 
         def call() -> Any:
             try:
-                return getattr(import_module(module), function)(
-                    [*words[1:], "--control", self.path]
-                )
+                return run([*words[1:], "--control", self.path])
             except SystemExit as end:
                 return end.code
 

@@ -45,10 +45,9 @@ def main(arguments: Sequence[str]) -> int:
 
     from txcarp.commands import shells
     from txcarp.commands.grammar import grammar
-    from txcarp.commands.main import COMMANDS
 
     write = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}[options.what]
-    print(write(grammar(COMMANDS)), end="")
+    print(write(grammar()), end="")
     return 0
 
 

@@ -1,7 +1,7 @@
 """
 What can be written after C{txcarp}: the commands, their options and arguments, as values.
 
-Nothing here is written by hand.  The commands are those of a table, their options and arguments
+Nothing here is written by hand.  The commands are those of L{COMMANDS}, their options and arguments
 are those of their parsers, and the options of the daemon those of
 L{txcarp.configuration.options.OPTIONS}.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import NamedTuple
 
 from txcarp.commands.arguments import parserOf
+from txcarp.commands.main import COMMANDS
 from txcarp.configuration.options import OPTIONS
 
 #: What a value is that has one of these names in a help text.
@@ -81,17 +80,13 @@ class Command(NamedTuple):
     values: tuple[Value, ...]
 
 
-def grammar(commands: Mapping[str, str]) -> list[Command]:
+def grammar() -> list[Command]:
     """
     The daemon, which has no name, and the commands.
-
-    @param commands: The function of each command, such as C{module:function}.
     """
     found = [Command("", "", tuple(_daemonFlags()), ())]
-    for name, place in commands.items():
-        module, _, function = place.partition(":")
-        run: Callable[[Sequence[str]], object] = getattr(import_module(module), function)
-        found.append(_command(name, parserOf(run)))
+    for name, command in COMMANDS.items():
+        found.append(_command(name, parserOf(command.load())))
     return found
 
 

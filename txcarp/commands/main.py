@@ -10,56 +10,59 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import NamedTuple
 
 from txcarp.configuration.options import WRONG_USAGE, CommandLineError, information
 from txcarp.screen.output import giveUp
 
-#: The subcommands, with the functions that get the arguments and return the exit status.
-COMMANDS = {
-    "check": "txcarp.commands.check:main",
-    "completion": "txcarp.commands.completion:main",
-    "confirm": "txcarp.commands.reload:confirm",
-    "convert": "txcarp.commands.convert:main",
-    "demo": "txcarp.commands.demo:main",
-    "demote": "txcarp.commands.demotion:demote",
-    "doctor": "txcarp.commands.doctor:main",
-    "drain": "txcarp.commands.drain:drain",
-    "events": "txcarp.commands.events:main",
-    "explain": "txcarp.commands.explain:main",
-    "forget": "txcarp.commands.forget:main",
-    "init": "txcarp.commands.init:main",
-    "is-master": "txcarp.commands.ismaster:main",
-    "observe": "txcarp.commands.observe:main",
-    "promote": "txcarp.commands.demotion:promote",
-    "reload": "txcarp.commands.reload:main",
-    "resume": "txcarp.commands.drain:resume",
-    "status": "txcarp.commands.status:main",
-    "takeover": "txcarp.commands.takeover:main",
-}
 
-#: What each command does, in the order in which somebody needs them.
-_SUMMARIES = {
-    "init": "make a first group, and print the command for the other host",
-    "convert": "make a file from the configuration of ucarp or keepalived",
-    "check": "find the mistakes in a configuration file",
-    "status": "show who is master of each group",
-    "explain": "say why this host is master of a group, or is not",
-    "events": "follow what happens to the groups",
-    "is-master": "find out in a script whether this host is master",
-    "drain": "take this host out of the election, to work on it",
-    "resume": "end a drain",
-    "takeover": "make this host master now",
-    "demote": "make this host less preferred",
-    "promote": "end a demotion",
-    "reload": "put a changed configuration file in effect",
-    "confirm": "keep a change that is on trial",
-    "forget": "allow another host to go back to ucarp",
-    "doctor": "find out what is wrong between the hosts",
-    "observe": "watch the groups of a network without taking part",
-    "demo": "see take-overs in a network that exists only for that",
-    "completion": "have a shell complete command lines",
+class Subcommand(NamedTuple):
+    """
+    A subcommand.
+
+    @ivar place: Its module in C{txcarp.commands}, and its function there.
+    @ivar summary: What it does.
+    """
+
+    place: str
+    summary: str
+
+    def load(self) -> Callable[[Sequence[str]], object]:
+        """
+        Import its function, which gets the arguments and returns the exit status.
+        """
+        module, _, function = self.place.partition(":")
+        run: Callable[[Sequence[str]], object] = getattr(
+            import_module(f"txcarp.commands.{module}"), function
+        )
+        return run
+
+
+#: The subcommands, in the order in which somebody needs them.
+COMMANDS = {
+    "init": Subcommand("init:main", "make a first group, and print the command for the other host"),
+    "convert": Subcommand(
+        "convert:main", "make a file from the configuration of ucarp or keepalived"
+    ),
+    "check": Subcommand("check:main", "find the mistakes in a configuration file"),
+    "status": Subcommand("status:main", "show who is master of each group"),
+    "explain": Subcommand("explain:main", "say why this host is master of a group, or is not"),
+    "events": Subcommand("events:main", "follow what happens to the groups"),
+    "is-master": Subcommand("ismaster:main", "find out in a script whether this host is master"),
+    "drain": Subcommand("drain:drain", "take this host out of the election, to work on it"),
+    "resume": Subcommand("drain:resume", "end a drain"),
+    "takeover": Subcommand("takeover:main", "make this host master now"),
+    "demote": Subcommand("demotion:demote", "make this host less preferred"),
+    "promote": Subcommand("demotion:promote", "end a demotion"),
+    "reload": Subcommand("reload:main", "put a changed configuration file in effect"),
+    "confirm": Subcommand("reload:confirm", "keep a change that is on trial"),
+    "forget": Subcommand("forget:main", "allow another host to go back to ucarp"),
+    "doctor": Subcommand("doctor:main", "find out what is wrong between the hosts"),
+    "observe": Subcommand("observe:main", "watch the groups of a network without taking part"),
+    "demo": Subcommand("demo:main", "see take-overs in a network that exists only for that"),
+    "completion": Subcommand("completion:main", "have a shell complete command lines"),
 }
 
 #: The exit status of a command whose output cannot be written.
@@ -91,8 +94,7 @@ def main() -> None:
     completeDescriptors()
     arguments = sys.argv[1:]
     if arguments and arguments[0] in COMMANDS:
-        module, _, function = COMMANDS[arguments[0]].partition(":")
-        run = getattr(import_module(module), function)
+        run = COMMANDS[arguments[0]].load()
         raise SystemExit(_written(f"txcarp {arguments[0]}", lambda: run(arguments[1:])))
     try:
         if arguments and not arguments[0].startswith("-"):
@@ -151,7 +153,7 @@ def _synopsis() -> str:
     """
     The first lines of the help.
     """
-    lines = (f"  {name:<12}{summary}" for name, summary in _SUMMARIES.items())
+    lines = (f"  {name:<12}{one.summary}" for name, one in COMMANDS.items())
     return "\n".join(
         (
             "Usage: txcarp [options]",
