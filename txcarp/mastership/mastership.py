@@ -36,8 +36,8 @@ from txcarp.status.parts import StepStatus
 _RENEW = 0.3
 
 #: Seconds after which leased addresses are announced again.  Addresses that scripts add are
-#: announced again with an advertisement, as in ucarp.  The first repetition is for neighbours that
-#: lost an announcement among those of hundreds of groups, or heard the former master last.
+#: announced again with an advertisement, as in ucarp.  No neighbour confirms an announcement: one
+#: that lost the first, or heard the former master last, sends to the wrong host until the next.
 _SOON = (0.2, 1.0, 5.0)
 
 
