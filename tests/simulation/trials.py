@@ -8,6 +8,7 @@ times.  Then there must be silence.
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import time
@@ -202,17 +203,24 @@ def _rest(sides: Sides, trial: Trial, problems: list[str], seconds: float) -> No
         problems.append(f"still changing: {sides.changes[:4]}")
 
 
-def main(number: int, first: int = 0) -> int:
+def main(arguments: list[str]) -> int:
     """
     Play many trials, and print the figures.
 
     @return: The exit status.
     """
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation.trials",
+        description="Play random faults of two or three simulated hosts with a set of groups.",
+    )
+    parser.add_argument("count", type=int, nargs="?", default=1000, help="how many trials")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first trial")
+    options = parser.parse_args(arguments)
     began = time.monotonic()
     failed = 0
     half = torn = doubled = 0.0
     changes: Counter[str] = Counter()
-    for seed in range(first, first + number):
+    for seed in range(options.seed, options.seed + options.count):
         trial = draw(seed)
         problems, sides = play(trial)
         half, torn = max(half, sides.half.seconds), max(torn, sides.torn.seconds)
@@ -222,7 +230,7 @@ def main(number: int, first: int = 0) -> int:
             failed += 1
             if failed <= 20:
                 print(f"seed {seed}: {'; '.join(problems)}\n  {trial}")
-    print(f"{number} trials in {time.monotonic() - began:.0f} s, {failed} failed")
+    print(f"{options.count} trials in {time.monotonic() - began:.0f} s, {failed} failed")
     print(f"longest: half a set {half:.3f} s, addresses on different hosts {torn:.3f} s, ", end="")
     print(f"an address twice {doubled:.3f} s")
     print("faults:", ", ".join(f"{count} {fault}" for fault, count in sorted(changes.items())))
@@ -230,4 +238,4 @@ def main(number: int, first: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))
