@@ -207,7 +207,8 @@ class DoorTests(SynchronousTestCase):
 
     def test_rehearsal(self) -> None:
         """
-        A rehearsed take-over has no effect.  A backup makes a bow-out for that; others do nothing.
+        A rehearsed take-over has no effect.  A backup makes a bow-out for that, unless there was a
+        rehearsal just now; others do nothing.
         """
         for count, prepare in ((1, Stage.start), (0, Stage.becomeMaster)):
             stage = Stage()
@@ -217,8 +218,14 @@ class DoorTests(SynchronousTestCase):
             advertiser = stage.host._run.parts.advertiser
             with patch.object(advertiser, "farewell", wraps=advertiser.farewell) as made:
                 stage.host._run.tell(DeadlineNear())
-            self.assertEqual(made.call_count, count)
-            self.assertEqual((stage.journal, stage.host.status()), ([], before))
+                self.assertEqual(made.call_count, count)
+                self.assertEqual((stage.journal, stage.host.status()), ([], before))
+                stage.run(0.0078125)
+                stage.host._run.tell(DeadlineNear())
+                self.assertEqual(made.call_count, count)
+                stage.run(0.0078125)
+                stage.host._run.tell(DeadlineNear())
+                self.assertEqual(made.call_count, 2 * count)
 
     def test_groupIsAhead(self) -> None:
         """

@@ -25,6 +25,9 @@ SLOTS = 32
 #: The most seconds between two slots, by which a first beat may be put off.
 WIDEST = 0.05
 
+#: Seconds after which the caches of the processor are cold.
+_COLD = 0.01
+
 #: The part of a slot by which two moments may differ that are the same.
 _ROUNDING = 1e-6
 
@@ -112,6 +115,7 @@ class Metronome:
         """
         self._clock = clock
         self._together = nullcontext() if together is None else together
+        self._warm = float("-inf")
         #: By interval, when its slot 0 began, and its slots by their number.
         self._slots: dict[float, tuple[float, dict[int, Slot]]] = {}
 
@@ -144,6 +148,17 @@ class Metronome:
             found = slots[place] = slot
         found.add(beat)
         return found, begins + interval
+
+    def mustRehearse(self) -> bool:
+        """
+        Whether the last call of this that returned true was so long ago that the code of a
+        take-over has left the caches of the processor.
+        """
+        now = self._clock.seconds()
+        if now - self._warm <= _COLD:
+            return False
+        self._warm = now
+        return True
 
     def _emptied(self, interval: float, place: int) -> None:
         _, slots = self._slots[interval]

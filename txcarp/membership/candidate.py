@@ -203,6 +203,7 @@ class Candidate:
         self._holds = holds
         self._damping = damping
         self._masterDown = masterDown
+        self._metronome = platform.metronome
         self._rhythm = Rhythm(
             platform.clock, platform.metronome, tell, platform.pauseSeconds
         )
@@ -346,9 +347,9 @@ class Candidate:
     def rehearse(self) -> None:
         """
         Do nearly all that a take-over needs, without effect.  A processor that has had nothing to
-        do takes twice as long for it the first time.
+        do takes twice as long for it the first time.  One of many virtual hosts is enough.
         """
-        if self.state is BACKUP:
+        if self.state is BACKUP and self._metronome.mustRehearse():
             self.state.decide(self._own.now(), events.DeadlinePassed())
             self._advertiser.farewell()
 
