@@ -54,7 +54,7 @@ class ScriptsAlongside:
 
     @ivar down: The step before the addresses, whose release runs the down script.
     @ivar up: The step after the addresses, whose acquisition runs the up script.
-    @ivar waiting: What a step waits for, or last waited for; C{None} before the first script.
+    @ivar waiting: What a step waits for; C{None} while no script runs.
     @ivar wanted: Whether the newest wish is to be master.
     """
 
@@ -103,8 +103,9 @@ class ScriptsAlongside:
 
     def _settled(self, result: None) -> None:
         self._settling = False
-        if self.waiting is not None:
-            self.goOn(self.waiting)
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            self.goOn(waiting)
 
     def _runFirst(self, change: Change) -> Deferred[None] | None:
         """

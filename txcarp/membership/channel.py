@@ -35,12 +35,8 @@ class Channel:
     ) -> None:
         self.family = family
         self.transport = transport
-        self._virtual = frozenset(address.packed for address in configuration.addresses)
+        self._virtual = tuple(address.packed for address in configuration.addresses)
         self._interface = configuration.interface
-        self._noLinkLocal = (
-            f"{configuration.interface} has no link-local IPv6 address of its own that is ready "
-            "(one that the kernel still checks for duplicates is not)"
-        )
         self._followed: list[bytes] = []
         self._address(configuration)
 
@@ -50,7 +46,7 @@ class Channel:
         """
         isIPv4 = self.family is Family.IPV4
         configured = configuration.source if isIPv4 else configuration.source6
-        self._virtual = frozenset(address.packed for address in configuration.addresses)
+        self._virtual = tuple(address.packed for address in configuration.addresses)
         before = self._configured, self._peers, self._follows
         if before != (configured, configuration.peers, configuration.followPeers):
             self._address(configuration)
@@ -92,7 +88,11 @@ class Channel:
         if self._configured is None:
             own = [one for one in self.transport.linkLocals() if one not in self._virtual]
             if not own:
-                raise OSError(errno.EADDRNOTAVAIL, self._noLinkLocal)
+                raise OSError(
+                    errno.EADDRNOTAVAIL,
+                    f"{self._interface} has no link-local IPv6 address of its own that is ready "
+                    "(one that the kernel still checks for duplicates is not)",
+                )
             # To its peers, a host with another source is another host.
             if self.audience.own not in own:
                 self.audience.own = own[0]

@@ -173,7 +173,8 @@ class Parts:
             memory.peers,
         )
         self.roles = Roles(configuration, clock, memory, added.observers)
-        guardEnded = partial(self.diagnostics.found, Finding.GUARD_ENDED)
+        found = self.diagnostics.found  # one bound method for all
+        guardEnded = partial(found, Finding.GUARD_ENDED)
         self.lastWill = LastWill(platform, self.advertiser, guardEnded)
         self.mastership = Mastership(
             configuration,
@@ -186,7 +187,7 @@ class Parts:
             ready=lambda change, readiness: self.roles.notifyReadiness(
                 change, readiness, self.mastership.failed
             ),
-            found=self.diagnostics.found,
+            found=found,
             limits=memory.limits,
             note=partial(memory.chronicle.note, OccurrenceKind.LEASE_LOST),
             changed=self.lastWill.changed,
@@ -215,7 +216,7 @@ class Parts:
             configuration,
             platform,
             tell,
-            self.diagnostics.found,
+            found,
             channels=channels,
             advertiser=self.advertiser,
             masterDown=self.masterDown,

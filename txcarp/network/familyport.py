@@ -138,8 +138,10 @@ class FamilyPort:
         from no others.
         """
         if vhid in self._receivers:
-            before, self._routed[vhid] = self._routed.get(vhid), frozenset(peers)
-            if (before or frozenset()) != self._routed[vhid]:
+            before, after = self._routed.pop(vhid, frozenset()), frozenset(peers)
+            if after:
+                self._routed[vhid] = after
+            if after != before:
                 self._changed()
 
     def deliverTo(self, vhid: int, receiver: IPacketReceiver | None) -> None:

@@ -5,6 +5,7 @@ Roles, the reasons for changing them, and everything that the election can ask a
 from __future__ import annotations
 
 import enum
+from functools import cached_property
 
 import attrs
 
@@ -51,7 +52,7 @@ class Reason(enum.Enum):
     PAUSED = "this host did not run"
     STOPPED = "stopped"
 
-    @property
+    @cached_property
     def token(self) -> str:
         return self.name.lower()
 
