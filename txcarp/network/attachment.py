@@ -18,10 +18,10 @@ class Attachment:
 
     def __init__(self, network: INetwork) -> None:
         self._network = network
-        #: The interface and the number of the virtual host, the settings that it was attached
-        #: with, and its transports; C{None} while it is not attached.
+        #: The configuration that the virtual host was attached with, and its transports; C{None}
+        #: while it is not attached.
         self._attached: (
-            tuple[tuple[str, int], object, dict[Family, IAdvertisementTransport]] | None
+            tuple[VirtualHostConfiguration, dict[Family, IAdvertisementTransport]] | None
         ) = None
 
     def attach(
@@ -37,19 +37,19 @@ class Attachment:
         """
         wanted = socketsOf(configuration)
         if self._attached is not None:
-            if self._attached[1] == wanted or isUsed:
-                return self._attached[2]
+            before, transports = self._attached
+            if isUsed or socketsOf(before) == wanted:
+                return transports
             self.detach()
-        key = configuration.interface, configuration.vhid
-        transports: dict[Family, IAdvertisementTransport] = {}
+        transports = {}
         try:
             for family, settings in wanted.items():
                 transports[family] = self._network.attach(*settings)
         except BaseException:
             if transports:
-                self._network.detach(*key)
+                self._network.detach(configuration.interface, configuration.vhid)
             raise
-        self._attached = key, wanted, transports
+        self._attached = configuration, transports
         return transports
 
     def markLeaving(self, leaving: bool) -> None:
@@ -57,12 +57,13 @@ class Attachment:
         Note that this process is about to leave the group for good, or no longer.
         """
         if self._attached is not None:
-            self._network.markLeaving(*self._attached[0], leaving)
+            own, _ = self._attached
+            self._network.markLeaving(own.interface, own.vhid, leaving)
 
     def detach(self) -> None:
         """
         Close the sockets.
         """
         if self._attached is not None:
-            key, self._attached = self._attached[0], None
-            self._network.detach(*key)
+            (own, _), self._attached = self._attached, None
+            self._network.detach(own.interface, own.vhid)
