@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import MemoryFile, simulated
 from txcarp import Actor, CARPService, VirtualHost
-from txcarp.operate.acting import Acting, BadTerms, Terms
-from txcarp.operate.control import Control, Request
+from txcarp.operate.acting import Acting
+from txcarp.operate.control import Control
 from txcarp.operate.documents import Answer, answer
+from txcarp.operate.request import Request, Terms
 from txcarp.state.store import StateStore
 from txcarp.testing import Segment, SimulatedHost
 
@@ -300,40 +301,3 @@ class WithinTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(found), self.begun)
         self.done.errback(ValueError())
         self.assertEqual(self.flushLoggedErrors(), [])
-
-
-class TermsTests(SynchronousTestCase):
-    """
-    What may come with a request.
-    """
-
-    def test_wrong(self) -> None:
-        """
-        What is not understood is refused with a sentence.
-        """
-        for given in (
-            {"wait": 1},
-            {"anyway": "yes"},
-            {"for": "soon"},
-            {"for": 0},
-            {"for": -5},
-            {"for": True},
-            {"for": [1]},
-            {"for": "999999999d"},
-            {"timeout": 241},
-            {"timeout": "1e5"},
-            {"timeout": None},
-            {"timeout": float("nan")},
-        ):
-            error = self.assertRaises(BadTerms, Terms.read, given)
-            self.assertRegex(str(error), r"^[a-z]+ must be .*\.$")
-
-    def test_good(self) -> None:
-        """
-        All terms have a default.
-        """
-        self.assertEqual(Terms.read({}), Terms())
-        self.assertEqual(
-            Terms.read({"for": "10m", "anyway": True, "wait": False, "timeout": 2}),
-            Terms(duration=600.0, anyway=True, wait=False, timeout=2),
-        )

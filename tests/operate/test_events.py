@@ -19,9 +19,10 @@ from tests.fakes import FakePlatform, Journal, configured
 from tests.operate.running import RunningTestCase
 from txcarp.operate import events, streams
 from txcarp.operate.client import Client, ControlError
-from txcarp.operate.control import Control, Request, Streaming
+from txcarp.operate.control import Control, Streaming
 from txcarp.operate.documents import Answer
 from txcarp.operate.events import EventLog
+from txcarp.operate.request import Request
 from txcarp.operate.streams import EVENT_STREAM, KEEP_ALIVE, Reader
 from txcarp.protocol.actor import Actor
 from txcarp.service import CARPService

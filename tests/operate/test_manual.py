@@ -120,10 +120,10 @@ class ManualTests(SynchronousTestCase):
         """
         sources = "".join(
             (_ROOT / "operate" / f"{name}.py").read_text()
-            for name in ("control", "connections", "acting")
+            for name in ("request", "control", "connections", "acting")
         )
         raised = set(
-            re.findall(r'(?:_Refused|refusal)\(\s*(\d{3}),\s*"([a-z-]+)"', sources)
+            re.findall(r'(?:Refused|refusal)\(\s*(\d{3}),\s*"([a-z-]+)"', sources)
         )
         changes = Path(draining.__file__).read_text() + Path(virtualhost.__file__).read_text()
         raised |= {("409", word) for word in re.findall(r'NotDrained\("([a-z-]+)"', changes)}

@@ -29,11 +29,11 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.occurrences import Occurrence, OccurrenceKind
 from txcarp.operate import exposition
-from txcarp.operate.control import Request
 from txcarp.operate.endpoints import ReadingService
 from txcarp.operate.groupmetrics import GROUP_METRICS
 from txcarp.operate.metrics import GROUP_LABELS, Group, Process
 from txcarp.operate.processmetrics import PROCESS_METRICS
+from txcarp.operate.request import Request
 from txcarp.operate.scraping import BLOCK, MOST_SCRAPES, Metrics
 from txcarp.operate.tally import Counts, Tally
 from txcarp.protocol.rejection import Rejection

@@ -33,13 +33,14 @@ from tests.operate.running import RunningTestCase, shortDirectory
 from txcarp import __version__
 from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.operate import connections, opening, server
-from txcarp.operate.acting import USUAL_WAIT
 from txcarp.operate.client import Client, ControlError, NoDaemon, NotPermitted
 from txcarp.operate.connections import Channel, ControlFactory
-from txcarp.operate.control import Actor, Control, Request, Streaming
+from txcarp.operate.control import Control, Streaming
 from txcarp.operate.documents import SCHEMA, Answer
 from txcarp.operate.gathering import Gathering
+from txcarp.operate.request import USUAL_WAIT, Request
 from txcarp.operate.server import ControlService
+from txcarp.protocol.actor import Actor
 from txcarp.protocol.effects import Role
 from txcarp.protocol.freshness import SealedSource
 from txcarp.service import CARPService

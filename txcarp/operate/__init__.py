@@ -4,6 +4,7 @@ How a running process is asked and told: HTTP on a Unix socket, and to read on o
 In reading order:
 
   - C{documents}: statuses and errors as JSON documents.
+  - C{request}: a request, and what it says.
   - C{control}: what is answered to a request.
   - C{acting}: carries out requests, and answers when the result is known.
   - C{gathering}: what is known of all groups, collected in short steps.

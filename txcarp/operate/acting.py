@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import attrs
 from twisted.internet.defer import (
     Deferred,
     TimeoutError,
@@ -23,22 +22,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txcarp.change import Change, Drained, NotDrained
-from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IMastershipObserver
 from txcarp.mastership.handover import SUCCESSION
 from txcarp.operate.documents import Answer, answer, refusal
+from txcarp.operate.request import Terms
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.status.parts import HoldStatus
-from txcarp.virtualhost import LONGEST_DRAIN, VirtualHost
-
-#: Seconds for which an answer may wait for the result, at most.
-LONGEST_WAIT = 240.0
-
-#: The same if the request says nothing about it.
-USUAL_WAIT = 60.0
+from txcarp.virtualhost import VirtualHost
 
 #: Seconds for which an answer waits at most for what other hosts do.
 _OTHERS = 5.0
@@ -49,53 +42,8 @@ _INTERVALS = 1.25
 #: Seconds from which a time needs a date.
 _DAY = 86400.0
 
-
 #: Actions that take a host out of the election, or end that.
 MAINTENANCE = ("drain", "resume")
-
-
-class BadTerms(Exception):
-    """
-    A request says something that is not understood.
-    """
-
-
-@attrs.frozen
-class Terms:
-    """
-    What a request says besides what is to be done.
-
-    @ivar wait: Whether to answer when the result is known.
-    @ivar timeout: Seconds after which to answer all the same.
-    @ivar duration: Seconds until what is asked for ends; C{None} for no end.
-    @ivar anyway: Whether to do it even if nobody is master then.
-    """
-
-    wait: bool = True
-    timeout: float = USUAL_WAIT
-    duration: float | None = None
-    anyway: bool = False
-
-    @classmethod
-    def read(cls, given: dict[str, Any]) -> Terms:
-        """
-        The terms in the object that came with a request.
-
-        @raise BadTerms: If they are not understood.
-        """
-        flags = {name: given.get(name, default) for name, default in _FLAGS.items()}
-        for name, value in flags.items():
-            if type(value) is not bool:
-                raise BadTerms(f"{name} must be true or false.")
-        duration = given.get("for")
-        return cls(
-            timeout=_time("timeout", given.get("timeout", USUAL_WAIT), LONGEST_WAIT),
-            duration=None if duration is None else _time("for", duration, LONGEST_DRAIN),
-            **flags,
-        )
-
-
-_FLAGS = {"wait": True, "anyway": False}
 
 
 class Acting:
@@ -331,16 +279,3 @@ def _state(host: VirtualHost) -> str:
         return "this host is MASTER"
     who = f"{status.master} is master" if status.master else "no master is heard"
     return f"this host is {status.role.value}, {who}"
-
-
-def _time(name: str, value: object, longest: float) -> float:
-    try:
-        found = seconds(value)
-    except ValueError:
-        found = -1.0
-    if not 0 < found <= longest:
-        raise BadTerms(
-            f'{name} must be a time such as "10m", or a number of seconds: more than 0, '
-            f"and at most {longest:.0f}. It cannot be {str(value)[:64]!r}."
-        )
-    return found

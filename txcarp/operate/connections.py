@@ -25,8 +25,9 @@ from twisted.web import http
 from zope.interface import implementer
 
 from txcarp.addresses import parseAddress
-from txcarp.operate.control import Control, Request, Streaming
+from txcarp.operate.control import Control, Streaming
 from txcarp.operate.documents import Answer, refusal
+from txcarp.operate.request import Request
 from txcarp.protocol.actor import Actor
 
 #: The most connections at a time.

@@ -6,10 +6,9 @@ Nothing here knows of connections: a L{Request} goes in, and an L{Answer} comes 
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,27 +21,31 @@ from twisted.python.failure import Failure
 from txcarp import __version__
 from txcarp.addresses import parseAddress, textOf
 from txcarp.change import FileStatus, ReloadResult
-from txcarp.configuration.settings import seconds
 from txcarp.interfaces import IReloader
-from txcarp.operate.acting import LONGEST_WAIT, MAINTENANCE, Acting, BadTerms, Terms
+from txcarp.operate.acting import MAINTENANCE, Acting
 from txcarp.operate.documents import SCHEMA, Answer, answer, encoded, plain, refusal
 from txcarp.operate.gathering import Gathering
+from txcarp.operate.request import (
+    LONGEST_WAIT,
+    Refused,
+    Request,
+    Terms,
+    amountIn,
+    confirmationIn,
+    flagIn,
+    reasonIn,
+    shown,
+    wrong,
+)
 from txcarp.operate.scraping import Metrics
 from txcarp.operate.streams import EVENT_STREAM, LINES, MOST_READERS, Reader, Streams
 from txcarp.protocol.actor import Actor
-from txcarp.protocol.demotion import FULL_DEMOTION
 from txcarp.protocol.effects import Role
 from txcarp.protocol.events import HoldReason
 from txcarp.protocol.periods import Who
 from txcarp.service import CARPService
 from txcarp.status.snapshot import Status
 from txcarp.virtualhost import VirtualHost
-
-#: Characters of the longest reason for a demotion.
-LONGEST_REASON = 64
-
-#: Seconds of the longest time to confirm a change in.
-_LONGEST_CONFIRMATION = 86400.0
 
 
 @attrs.frozen
@@ -63,42 +66,9 @@ class Streaming:
 Answered = Answer | Streaming | Deferred[Answer]
 
 
-@attrs.frozen
-class Request:
-    """
-    A request.
-
-    @ivar method: The method of HTTP.
-    @ivar path: The parts of the path.
-    @ivar body: What came with it: an empty string or a JSON object.
-    @ivar actor: The user who asks; C{None} if that is unknown, so that nothing may be changed.
-    @ivar query: The values of each parameter behind the path.
-    @ivar accept: The media types that are wanted.
-    @ivar lastEventID: The last event that is known; an empty string for none.
-    """
-
-    method: str
-    path: tuple[str, ...]
-    body: bytes
-    actor: Actor | None
-    query: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
-    accept: str = ""
-    lastEventID: str = ""
-
-
-class _Refused(Exception):
-    """
-    A request cannot be answered as wished.
-    """
-
-    def __init__(self, code: int, word: str, message: str) -> None:
-        super().__init__(message)
-        self.answer = refusal(code, word, message)
-
-
 def _whyRefused(failure: Failure) -> Answer:
-    failure.trap(_Refused)
-    assert isinstance(failure.value, _Refused)
+    failure.trap(Refused)
+    assert isinstance(failure.value, Refused)
     return failure.value.answer
 
 
@@ -147,7 +117,7 @@ class Control:
         """
         try:
             answered = self._answer(request)
-        except _Refused as refused:
+        except Refused as refused:
             return refused.answer
         if isinstance(answered, Deferred):
             answered.addErrback(_whyRefused)
@@ -156,61 +126,61 @@ class Control:
     def _answer(self, request: Request) -> Answered:
         match request.path:
             case ("v1", "status"):
-                self._must(request, "GET")
+                request.must("GET")
                 return self._overview()
             case ("v1", "events"):
                 return self._events(request)
             case ("v1", "timeline"):
-                self._must(request, "GET")
+                request.must("GET")
                 return self._timeline(request)
             case ("",) if self._page is not None:
-                self._must(request, "GET")
+                request.must("GET")
                 return self._page
             case ("healthz",):
-                self._must(request, "GET")
+                request.must("GET")
                 return answer({"healthy": True})
             case ("readyz",):
-                self._must(request, "GET")
+                request.must("GET")
                 return self._problems.gather().addCallback(_aboutReadiness)
             case ("metrics",):
-                self._must(request, "GET")
+                request.must("GET")
                 return self._metrics.answer()
             case ("v1", "groups", name):
-                self._must(request, "GET")
+                request.must("GET")
                 whole = _status(self._host(name))
                 return Answer(200, b'{"schema": %d, "group": %s}\n' % (SCHEMA, whole))
             case ("v1", "groups", name, "explain"):
-                self._must(request, "GET")
+                request.must("GET")
                 explanation = self._host(name).explain()
                 return answer(
                     {"lines": explanation.lines(), "comparisons": explanation.comparisons}
                 )
             case ("v1", "groups", name, action) if action in (*self._actions, *MAINTENANCE):
-                self._must(request, "POST")
-                actor = self._mayAct(request)
-                host, given = self._host(name), _given(request)
-                terms = _terms(given)
+                request.must("POST")
+                actor = request.mayAct()
+                host, given = self._host(name), request.given()
+                terms = Terms.read(given)
                 self._report(actor, action, f" {host.configuration.display}", given)
                 if action in MAINTENANCE:
                     return self._acting.maintain(host, action, terms, actor)
                 self._actions[action](host, given, actor)
                 return self._acting.afterwards(host, action, terms)
             case ("v1", action) if action in MAINTENANCE:
-                self._must(request, "POST")
-                actor, given = self._mayAct(request), _given(request)
-                terms = _terms(given)
+                request.must("POST")
+                actor, given = request.mayAct(), request.given()
+                terms = Terms.read(given)
                 self._report(actor, action, " all groups", given)
                 return self._acting.maintainAll(self._carp.virtualHosts, action, terms, actor)
             case ("v1", "reload"):
-                self._must(request, "POST")
+                request.must("POST")
                 return self._reloaded(request)
             case ("v1", "forget"):
-                self._must(request, "POST")
+                request.must("POST")
                 return self._forgotten(request)
             case ("v1", "confirm"):
-                self._must(request, "POST")
+                request.must("POST")
                 return self._confirmed(request)
-        raise _Refused(404, "no-such-path", "There is nothing under this path.")
+        raise Refused(404, "no-such-path", "There is nothing under this path.")
 
     # Reading.
 
@@ -260,17 +230,17 @@ class Control:
                 return one
         known = ", ".join(one.configuration.title or one.configuration.name for one in hosts[:10])
         more = " and others" if len(hosts) > 10 else ""
-        raise _Refused(
+        raise Refused(
             404, "no-such-group", f"There is no group {name[:64]!r}; the groups are: {known}{more}."
         )
 
     def _events(self, request: Request) -> Streaming:
         if request.method != "GET":
-            raise _Refused(405, "wrong-method", "This path is for the method GET.")
+            raise Refused(405, "wrong-method", "This path is for the method GET.")
         wanted = [self._host(name).configuration for name in request.query.get("group", ())]
         places = {(one.interface, one.vhid) for one in wanted}
         if self.streams.isFull:
-            raise _Refused(
+            raise Refused(
                 503,
                 "too-many-clients",
                 f"{MOST_READERS} programs read events, and more are not served: try later.",
@@ -283,19 +253,16 @@ class Control:
     # Acting.
 
     def _demote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> None:
-        reason, amount = _reason(given), given.get("amount", FULL_DEMOTION)
-        if type(amount) is not int:
-            raise _Refused(400, "bad-request", "The amount must be a whole number.")
         try:
-            host.demote(reason, amount, actor)
+            host.demote(reasonIn(given), amountIn(given), actor)
         except ValueError as error:
-            raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
+            raise wrong(error) from None
 
     def _promote(self, host: VirtualHost, given: dict[str, Any], actor: Actor) -> None:
-        reason, before = _reason(given), host.status().demotions
+        reason, before = reasonIn(given), host.status().demotions
         if reason not in before:
             present = ", ".join(map(repr, before)) or "none"
-            raise _Refused(
+            raise Refused(
                 409,
                 "not-demoted",
                 f"{host.configuration.display} is not demoted for {reason!r}; the present reasons "
@@ -311,19 +278,14 @@ class Control:
             why = f"it is held back from the election: {holds}" if holds else "it does not run"
             if any(hold.reason is HoldReason.DRAINED for hold in status.holds):
                 why += f"; 'txcarp resume {host.configuration.display}' ends the drain"
-            raise _Refused(
+            raise Refused(
                 409, "held-back", f"{host.configuration.display} cannot become master: {why}."
             )
 
     def _reloaded(self, request: Request) -> Deferred[Answer]:
-        given = _given(request)
-        dryRun = given.get("dry_run", False)
-        if type(dryRun) is not bool:
-            raise _Refused(400, "bad-request", "dry_run must be true or false.")
-        confirm: float | None = None
-        if given.get("confirm") is not None:
-            confirm = _confirmation(given["confirm"])
-        terms = _terms({"timeout": LONGEST_WAIT, **given})
+        given = request.given()
+        dryRun, confirm = flagIn(given, "dry_run", False), confirmationIn(given)
+        terms = Terms.read({"timeout": LONGEST_WAIT, **given})
         # Reading the file with other rights than one's own is acting, too.
         reloader, actor = self._reloading(request)
         self._report(actor, "reload", "", given)
@@ -336,17 +298,17 @@ class Control:
         self._report(actor, "confirm", "", {})
         result = reloader.confirm()
         if result.error:
-            raise _Refused(409, "not-waiting", f"{result.error}.")
+            raise Refused(409, "not-waiting", f"{result.error}.")
         return _aboutReload(result)
 
     @inlineCallbacks
     def _forgotten(self, request: Request) -> Generator[Deferred[Any], Any, Answer]:
-        actor, given = self._mayAct(request), _given(request)
+        actor, given = request.mayAct(), request.given()
         address, group = given.get("address"), given.get("group")
         try:
             packed = parseAddress(str(address))
         except ValueError as error:
-            raise _Refused(400, "bad-request", f"{_sentence(error)}.") from None
+            raise wrong(error) from None
         host = None if group is None else self._host(str(group))
         self._report(actor, "forget", f" {textOf(packed)}", given)
         store = self._carp.platform.store
@@ -370,9 +332,9 @@ class Control:
         return answer({"groups": known})
 
     def _reloading(self, request: Request) -> tuple[IReloader, Actor]:
-        actor = self._mayAct(request)
+        actor = request.mayAct()
         if self._reloader is None:
-            raise _Refused(
+            raise Refused(
                 409,
                 "no-file",
                 "This process has no configuration file that it could read again.",
@@ -385,7 +347,7 @@ class Control:
         """
         kinds = ("reason", "amount", "dry_run", "confirm", "for", "anyway")
         words = {key: given[key] for key in kinds if given.get(key) is not None}
-        said = ", ".join(f"{key} {_shown(one)}" for key, one in words.items())
+        said = ", ".join(f"{key} {shown(one)}" for key, one in words.items())
         self._log.info(
             "Asked by {actor}: {action}{group}{details}",
             actor=actor.explain(),
@@ -393,26 +355,6 @@ class Control:
             group=group,
             details=f" ({said})" if said else "",
         )
-
-    def _must(self, request: Request, method: str) -> None:
-        methods = ("GET", "HEAD") if method == "GET" else (method,)
-        if request.method not in methods:
-            raise _Refused(405, "wrong-method", f"This path is for the method {method}.")
-
-    def _mayAct(self, request: Request) -> Actor:
-        """
-        The user who asks, if that user may change something.
-        """
-        actor = request.actor
-        if actor is not None and actor.mayAct:
-            return actor
-        who = "Whoever asks here" if actor is None else f"The user with uid {actor.uid}"
-        raise _Refused(
-            403,
-            "not-permitted",
-            f"{who} may read, but not act: only root and the user that txcarp runs as may.",
-        )
-
 
 def _problem(host: VirtualHost) -> str:
     """
@@ -471,72 +413,3 @@ def _aboutReload(result: ReloadResult) -> Answer:
             "unconfirmed": result.unconfirmed,
         }
     )
-
-
-def _confirmation(value: object) -> float:
-    """
-    The seconds within which a change must be confirmed.
-    """
-    try:
-        found = seconds(value)
-        if 1.0 <= found <= _LONGEST_CONFIRMATION:
-            return found
-    except ValueError:
-        pass
-    raise _Refused(
-        400,
-        "bad-request",
-        f"{_shown(value)} is not a time to confirm a change in: give one from a second to a day, "
-        'such as "2m".',
-    )
-
-
-def _terms(given: dict[str, Any]) -> Terms:
-    """
-    How a request is to be carried out.
-    """
-    try:
-        return Terms.read(given)
-    except BadTerms as error:
-        raise _Refused(400, "bad-request", str(error)) from None
-
-
-def _given(request: Request) -> dict[str, Any]:
-    """
-    The object that came with a request.
-    """
-    if not request.body.strip():
-        return {}
-    try:
-        given = json.loads(request.body)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise _Refused(400, "bad-request", "What comes with a request must be a JSON object.")
-    return given
-
-
-def _reason(given: dict[str, Any]) -> str:
-    """
-    The reason for a demotion: a name in one line.
-    """
-    reason = given.get("reason")
-    if not isinstance(reason, str) or not reason.isprintable() or not reason.strip():
-        raise _Refused(400, "bad-request", "A reason is needed: a name in one line.")
-    if len(reason) > LONGEST_REASON:
-        raise _Refused(
-            400, "bad-request", f"A reason has at most {LONGEST_REASON} characters."
-        )
-    return reason
-
-
-def _shown(value: object) -> str:
-    """
-    Something from a request for a log line.
-    """
-    return ascii(value)[: LONGEST_REASON + 2]
-
-
-def _sentence(error: ValueError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
