@@ -24,7 +24,7 @@ from txcarp.protocol.timing import INSISTENT, SHORTEST_INTERVAL, Timing
 #: The reason for the demotion of a host that cannot send advertisements.
 SEND_ERRORS = "send errors"
 
-#: The number of sent counters that are remembered of each form, at least.
+#: The number of sent counters that are remembered of each form.
 _RECENT = 32
 
 
@@ -260,8 +260,7 @@ class Advertiser:
         if counter is None:
             counter = self.counter.next()
         self.recent.append(counter)
-        if len(self.recent) > 2 * _RECENT * len(self._ways):
-            del self.recent[: -_RECENT * len(self._ways)]
+        del self.recent[: -_RECENT * len(self._ways)]
         advertisement = self._signed(form, says, counter)
         payload = encode(advertisement)
         left = False
