@@ -104,7 +104,7 @@ class _Holds:
     The facts about holds that L{OwnStanding} asks for.
     """
 
-    ends: dict[HoldReason, None] = attrs.field(factory=dict)
+    present: dict[HoldReason, None] = attrs.field(factory=dict)
 
 
 class ProductionHost(Machine):

@@ -129,14 +129,14 @@ class OwnStanding:
         if peer is not None and peer.timing.advbase > 1:
             offered = self._peers.offered(peer)
         preempt = preempt and offered is None
-        facts = self._ledger.total, source, preempt, bool(self._holds.ends), offered
+        facts = self._ledger.total, source, preempt, bool(self._holds.present), offered
         if self._known is None or self._known[0] != facts:
             standing = Standing(
                 timing=self._advertiser.timing,
                 deadRatio=configuration.deadRatio,
                 preempt=preempt,
                 source=source,
-                held=bool(self._holds.ends),
+                held=bool(self._holds.present),
                 dialect=configuration.dialect,
                 demotion=self._advertiser.says.demotion,
                 configured=configuration.timing,
@@ -238,7 +238,7 @@ class Candidate:
         Whether this host is master, nothing keeps it out of the election, and its last
         advertisement was sent.
         """
-        return self.state is MASTER and not self._holds.ends and self._advertiser.lastLeft
+        return self.state is MASTER and not self._holds.present and self._advertiser.lastLeft
 
     def findPause(self, steady: float | None = None) -> bool:
         """

@@ -141,8 +141,8 @@ class Fitness:
         )
         if not detail:
             self._holds.release(HoldReason.CHECK)
-        elif HoldReason.CHECK in self._holds:
-            self._holds.details[HoldReason.CHECK] = detail
+        elif (hold := self._holds.present.get(HoldReason.CHECK)) is not None:
+            hold.detail = detail
         else:
             self._resign(HoldReason.CHECK, None, detail)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -25,13 +26,28 @@ HOLD_OFF = 10.0
 LONGEST_HOLD_OFF = 320.0
 
 
+@attrs.define
+class Hold:
+    """
+    A reason that keeps a host out of the election.
+
+    @ivar detail: More about it, as text; may be empty.
+    @ivar actor: Who asked for it; C{None} if nobody did.
+    @ivar timer: Ends it; C{None} if it has no end.
+    @ivar isNoted: Whether it is in the chronicle.
+    """
+
+    detail: str
+    actor: Actor | None
+    timer: IDelayedCall | None
+    isNoted: bool
+
+
 class Holds:
     """
     The present reasons that keep a host out of the election, each with an optional end.
 
-    @ivar ends: The reasons, each with the timer that ends it; C{None} if it has no end.
-    @ivar details: More about some of the reasons, as text.
-    @ivar actors: Who asked for some of them.
+    @ivar present: The reasons.
     """
 
     def __init__(
@@ -44,20 +60,16 @@ class Holds:
         self._clock = clock
         self._tell = tell
         self._chronicle = chronicle
-        #: The reasons that are in the chronicle.
-        self._noted: set[HoldReason] = set()
-        self.ends: dict[HoldReason, IDelayedCall | None] = {}
-        self.details: dict[HoldReason, str] = {}
-        self.actors: dict[HoldReason, Actor] = {}
+        self.present: dict[HoldReason, Hold] = {}
 
     def __contains__(self, reason: HoldReason) -> bool:
-        return reason in self.ends
+        return reason in self.present
 
     def __iter__(self) -> Iterator[HoldReason]:
-        return iter(self.ends)
+        return iter(self.present)
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.present)
 
     def hold(
         self,
@@ -78,17 +90,16 @@ class Holds:
         @param actor: Who asked for it; C{None} if nobody did.
         @param provisional: Whether this is not known to be so, and not worth telling.
         """
-        cancel(self.ends.get(reason))
-        self.details[reason] = detail
-        if actor is not None:
-            self.actors[reason] = actor
-        self.ends[reason] = (
-            None
-            if seconds is None
-            else self._clock.callLater(seconds, self._tell, HoldEnded(reason))
-        )
+        before = self.present.get(reason)
+        timer = None
+        if seconds is not None:
+            timer = self._clock.callLater(seconds, self._tell, HoldEnded(reason))
+        hold = self.present[reason] = Hold(detail, actor, timer, not provisional)
+        if before is not None:
+            cancel(before.timer)
+            hold.actor = actor or before.actor
+            hold.isNoted |= before.isNoted
         if not provisional:
-            self._noted.add(reason)
             lasting = "" if seconds is None else f" for {seconds:.0f} s"
             words = f"{reason.value} ({detail})" if detail else reason.value
             self._chronicle.note(
@@ -107,13 +118,11 @@ class Holds:
 
         @param actor: Who asked for that; C{None} if nobody did.
         """
-        if reason in self.ends:
-            cancel(self.ends.pop(reason))
-            del self.details[reason]
-            self.actors.pop(reason, None)
-            if reason in self._noted:
-                self._noted.remove(reason)
-                rest = ", ".join(one.value for one in self.ends)
+        hold = self.present.pop(reason, None)
+        if hold is not None:
+            cancel(hold.timer)
+            if hold.isNoted:
+                rest = ", ".join(one.value for one in self.present)
                 self._chronicle.note(
                     OccurrenceKind.RELEASE,
                     reason.name.lower(),
@@ -123,7 +132,7 @@ class Holds:
                     f"the hold has ended ({reason.value})",
                     actor=actor,
                 )
-            if not self.ends:
+            if not self.present:
                 self._tell(Released())
 
     def end(self, reason: HoldReason) -> None:
@@ -132,19 +141,27 @@ class Holds:
         """
         self._tell(HoldEnded(reason))
 
+    def detailOf(self, reason: HoldReason) -> str | None:
+        """
+        More about a reason, as text; C{None} if it is not present.
+        """
+        hold = self.present.get(reason)
+        return None if hold is None else hold.detail
+
     def endOf(self, reason: HoldReason) -> float | None:
         """
         The end of a reason in seconds of the clock; C{None} if it has no end.
         """
-        call = self.ends.get(reason)
-        return None if call is None or not call.active() else call.getTime()
+        hold = self.present.get(reason)
+        timer = None if hold is None else hold.timer
+        return None if timer is None or not timer.active() else timer.getTime()
 
     def stop(self) -> None:
         """
         Cancel all timers.
         """
-        for call in self.ends.values():
-            cancel(call)
+        for hold in self.present.values():
+            cancel(hold.timer)
 
 
 class Damping:

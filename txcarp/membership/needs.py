@@ -120,7 +120,7 @@ class Needs:
         """
         Whether all packets arrive that no firewall drops, as far as is known.
         """
-        return self._holds.ends.keys().isdisjoint(_NOT_WORKING)
+        return self._holds.present.keys().isdisjoint(_NOT_WORKING)
 
     @property
     def _isUsable(self) -> bool:
@@ -165,14 +165,14 @@ class Needs:
         return f"{link.name} is enslaved to {master}: configure {master} instead (-i)"
 
     def _hold(self, lack: str, handOver: bool) -> None:
-        if self._holds.details.get(HoldReason.NOT_READY) != lack:
+        if self._holds.detailOf(HoldReason.NOT_READY) != lack:
             self._holds.hold(HoldReason.NOT_READY, detail=lack, handOver=handOver)
 
     def _logReady(self) -> None:
         """
         Log what this host waits for, unless it follows from the state of the link.
         """
-        lack = self._holds.details.get(HoldReason.NOT_READY, "")
+        lack = self._holds.detailOf(HoldReason.NOT_READY) or ""
         if lack == self._said or (lack and not self._isUsable):
             return
         self._said = lack

@@ -142,8 +142,8 @@ def _addresses(
 def _holds(parts: Parts, now: float) -> list[HoldStatus]:
     holds = parts.holds
     return [
-        HoldStatus(one, _until(holds.endOf(one), now), holds.details[one], holds.actors.get(one))
-        for one in holds
+        HoldStatus(reason, _until(holds.endOf(reason), now), hold.detail, hold.actor)
+        for reason, hold in holds.present.items()
     ]
 
 

@@ -212,7 +212,7 @@ class Member:
         state = run.candidate.state
         isSilent = state is BACKUP and run.isMasterSilent
         masters = self._masters
-        held = run.holds.details.get(HoldReason.SYNC)
+        held = run.holds.detailOf(HoldReason.SYNC)
         return Side(
             name=self.name,
             rank=self._rank,
