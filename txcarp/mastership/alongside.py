@@ -4,8 +4,7 @@ The scripts of a virtual host that assigns its addresses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -17,29 +16,37 @@ from txcarp.mastership.sequence import MastershipSequence
 from txcarp.protocol.effects import Role
 
 
-@implementer(IMastershipStep)
+@attrs.frozen(eq=False)
 class _ScriptStep:
     """
-    One of the two steps.
+    What the two steps have in common.
     """
 
     name = "script"
     required = False
     timeLimit = None
 
-    def __init__(
-        self,
-        acquire: Callable[[Change], Deferred[None] | None],
-        release: Callable[[Change], Deferred[None] | None],
-    ) -> None:
-        self._acquire = acquire
-        self._release = release
+    _scripts: ScriptsAlongside
 
-    def acquire(self, change: Change) -> Deferred[None] | None:
-        return self._acquire(change)
+
+@implementer(IMastershipStep)
+@attrs.frozen(eq=False)
+class _Down(_ScriptStep):
+    def acquire(self, change: Change) -> None:
+        pass
+
+    def release(self, change: Change) -> Deferred[None]:
+        return self._scripts.run(change)
+
+
+@implementer(IMastershipStep)
+@attrs.frozen(eq=False)
+class _Up(_ScriptStep):
+    def acquire(self, change: Change) -> Deferred[None]:
+        return self._scripts.run(change)
 
     def release(self, change: Change) -> Deferred[None] | None:
-        return self._release(change)
+        return self._scripts.runFirst(change)
 
 
 class ScriptsAlongside:
@@ -74,8 +81,8 @@ class ScriptsAlongside:
         self.waiting: Deferred[None] | None = None
         self.wanted = False
         self._settling = False
-        self.down: IMastershipStep = _ScriptStep(lambda change: None, self._run)
-        self.up: IMastershipStep = _ScriptStep(self._run, self._runFirst)
+        self.down: IMastershipStep = _Down(self)
+        self.up: IMastershipStep = _Up(self)
 
     def goOn(self, waiting: Deferred[None]) -> None:
         """
@@ -84,7 +91,7 @@ class ScriptsAlongside:
         if not waiting.called:
             waiting.callback(None)
 
-    def _run(self, change: Change) -> Deferred[None]:
+    def run(self, change: Change) -> Deferred[None]:
         """
         Run the script for a change, unless it has run, after the one that is running.
 
@@ -107,14 +114,14 @@ class ScriptsAlongside:
         if waiting is not None:
             self.goOn(waiting)
 
-    def _runFirst(self, change: Change) -> Deferred[None] | None:
+    def runFirst(self, change: Change) -> Deferred[None] | None:
         """
         Run the down script before the addresses are removed, if it is to, and wait for its end
         for a limited time.
         """
         if self._downFirst is None:
             return None
-        waiting = self._run(change)
+        waiting = self.run(change)
         if not waiting.called:
             limit = self._clock.callLater(self._downFirst, self._tooLong, waiting, change)
             waiting.addCallback(lambda _: limit.cancel() if limit.active() else None)
