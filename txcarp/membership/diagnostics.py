@@ -25,9 +25,9 @@ from txcarp.protocol.rejection import Rejection
 #: The most hosts that are named for one finding within the time between two lines about a host.
 _MAXIMUM_NAMED = 32
 
-#: Seconds between two lines about a host that is believed although it is no peer.  That may be so
-#: for years.
-_DAY = 86400.0
+#: The findings of which each host gets a line, and the seconds between two lines about one.  A host
+#: that is believed although it is no peer may be there for years.
+_EACH_PEER = {Finding.OTHER_KEY: 60.0, Finding.UNLISTED_PEER: 86400.0}
 
 #: The number of hosts of which the first bad digest is remembered.
 _MAXIMUM_STRANGERS = 64
@@ -143,10 +143,7 @@ class Diagnostics:
         self._observers = observers
         # Separate from other lines: without seals, an attacker with a captured advertisement can
         # invent hosts.
-        self._eachPeer = {
-            Finding.OTHER_KEY: SayOnce(clock, maximumKeys=_MAXIMUM_NAMED),
-            Finding.UNLISTED_PEER: SayOnce(clock, _DAY, _MAXIMUM_NAMED),
-        }
+        self._eachPeer: dict[Finding, SayOnce] = {}
         #: When each host sent the first bad digest since its last good advertisement.
         self._strangers: dict[bytes, float] = {}
         self._rivalSince: float | None = None
@@ -238,6 +235,9 @@ class Diagnostics:
         self._memory.findings[finding] += 1
         who = textOf(peer) if peer else ""
         # An administrator must know each host that is to be changed.
+        if finding in _EACH_PEER and finding not in self._eachPeer:
+            interval = _EACH_PEER[finding]
+            self._eachPeer[finding] = SayOnce(self._clock, interval, _MAXIMUM_NAMED)
         eachPeer = self._eachPeer.get(finding)
         omitted = eachPeer.ready(peer) if eachPeer else self._memory.limits.ready(finding)
         if omitted is None and not self._observers:

@@ -122,6 +122,9 @@ def saidBy(advertisement: Advertisement) -> Fields:
     return Fields(advertisement.advbase, advertisement.advskew, advertisement.demotion)
 
 
+_NO_COUNTERS = array("Q")
+
+
 @attrs.define
 class Counters:
     """
@@ -136,7 +139,7 @@ class Counters:
 
     limit: int
     _young: array[int] = attrs.field(init=False, factory=lambda: array("Q"))
-    _old: array[int] = attrs.field(init=False, factory=lambda: array("Q"))
+    _old: array[int] = attrs.field(init=False, default=_NO_COUNTERS)  # never changed
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
