@@ -169,10 +169,11 @@
     set(row.badge, word);
     const since = group.since === null ? null : group.time - group.since;
     set(row.since, since === null ? "" : `since ${when(since)} (${duration(group.since + age)})`);
-    const notes = group.notes.map(note => note.remaining === null ? note.text :
-      `${note.text} until ${when(Math.round(group.time + note.remaining))}`);
-    // A hold is a note already.
+    // A hold is a note already, and the other of two masters may be one.
     const why = group.problem && !group.holds.length && group.running ? group.problem : "";
+    const notes = group.notes.filter(note => note.text !== why).map(note =>
+      note.remaining === null ? note.text :
+        `${note.text} until ${when(Math.round(group.time + note.remaining))}`);
     fill(row.notes, [why, notes], () => [
       ...(why ? [make("div", {class: "why", text: why})] : []),
       ...notes.map(text => make("div", {text}))]);
