@@ -33,6 +33,7 @@ from txcarp.protocol.seal import FAR_AHEAD, PACE, Fields, Seal, Verification, sa
 
 _PEER, _OWN = crafted.PEER, crafted.OWN
 _OTHER = "10.99.0.3"
+_PEER6, _OWN6 = "fe80::1", "fe80::2"
 #: Not members of the group.
 _STRANGER = "10.99.0.66"
 _STRANGER6 = "fe80::66"
@@ -522,6 +523,42 @@ class RestartTests(FreshnessTestCase):
         for old in missed:
             self.refused(Rejection.REPLAY, old, _OTHER)
         self.assertTrue(self.judge(sealed(self.now, _OTHER), _OTHER))
+
+    def test_goneAhead(self) -> None:
+        """
+        After a crash, the ticks of the receiver are ahead of the group. A host that it has not
+        heard in this family, and that has not heard it yet, is refused, but not as a replay.
+        """
+        for reboot in (False, True):
+            self.freshness = self.receiver()
+            self.now = 0.0
+            self.hear(3)
+            for own in (_OWN, _OWN6):
+                self.send(sealed(self.now, own), own)
+            self.now += 20
+            self.freshness = self.restarted(reboot=reboot)
+            self.hear(1)
+            ahead = _START + 30 * PACE
+            for own in (_OWN, _OWN6):
+                self.send(sealed(self.now, own, start=ahead), own)
+            for wait in (0.0, 0.4, 5.0):
+                self.now += wait
+                self.refused(Rejection.BEHIND, sealed(self.now, _PEER6), _PEER6, reboot)
+                old = sealed(self.now - LAG - 1, _PEER6)
+                self.refused(Rejection.REPLAY, old, _PEER6, reboot)
+            self.assertTrue(self.judge(sealed(self.now, _PEER6, start=ahead), _PEER6))
+            self.refused(Rejection.REPLAY, sealed(self.now + 1, _PEER6), _PEER6, reboot)
+
+    def test_goneAheadBefore(self) -> None:
+        """
+        Ten seconds later it is a replay, because all hosts have heard the receiver meanwhile.
+        """
+        self.hear(3)
+        self.send(sealed(self.now, _OWN, start=_START + 30 * PACE))
+        self.now += LAG
+        self.refused(Rejection.BEHIND, sealed(self.now, _OTHER), _OTHER)
+        self.now += 0.01
+        self.refused(Rejection.REPLAY, sealed(self.now, _OTHER), _OTHER)
 
     def test_missedOverAReboot(self) -> None:
         """

@@ -137,6 +137,7 @@ class FaultTests(SynchronousTestCase):
         needHistory = {
             Rejection.OWN_SOURCE,
             Rejection.DUPLICATE,
+            Rejection.BEHIND,
             Rejection.REPLAY,
             Rejection.UNSEALED,
         }

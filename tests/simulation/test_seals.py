@@ -125,6 +125,38 @@ class BackToUcarpTests(SynchronousTestCase):
                     self.assertLess(segment.longestOverlap(40), 4.0, case)
 
 
+class CrashTests(SynchronousTestCase):
+    """
+    The process of the preferred host ends, and another one takes over from the other host.  Its
+    ticks are ahead of the group, because it skips those that were reserved.
+    """
+
+    def test_noAlarm(self) -> None:
+        """
+        What the other host sends before it has heard the new process is no sign of an attack.
+        """
+        for verification in _MODES[1:]:
+            for end in ("crash", "stop", "powerOff"):
+                for absence in (5.0, 30.0, 70.0):
+                    case = (verification, end, absence)
+                    segment = Segment()
+                    addresses = ["10.99.0.100", "fd00::100"]
+                    first, second = hosts(segment, verification, preempt=True, addresses=addresses)
+                    with capturedLogs():
+                        first.start()
+                        second.start()
+                        segment.run(20)
+                        getattr(first, end)()
+                        segment.run(absence)
+                        first.start()
+                        segment.run(10)
+                    self.assertEqual(segment.masters(), [first], case)
+                    for computer in (first, second):
+                        assert computer.virtualHost is not None
+                        status = computer.virtualHost.status()
+                        self.assertEqual(status.findings.total(), 0, (case, status.findings))
+
+
 class WrongClockTests(SynchronousTestCase):
     """
     The wall clock of a host is decades off.

@@ -111,6 +111,14 @@ class SealedSource:
         expected = self.offset - _DRIFT * max(0.0, now - self.at)
         return expected - (tick / PACE - now)
 
+    def lead(self, tick: int, now: float) -> float:
+        """
+        How many seconds an advertisement with this tick is ahead.
+        """
+        if self.offset is None:
+            return 0.0
+        return tick / PACE - now - self.offset
+
     def goesOn(self, tick: int, now: float, tolerance: float) -> bool:
         """
         Whether an advertisement with this tick continues those that were heard.  Either the host
@@ -122,7 +130,7 @@ class SealedSource:
             return False
         silence = max(0.0, now - self.at)
         drift = _DRIFT * silence
-        ahead = tick / PACE - now - self.offset
+        ahead = self.lead(tick, now)
         return silence <= tolerance or -tolerance - drift < ahead <= _AHEAD + drift
 
     def continues(self, tick: int, now: float, tolerance: float) -> bool:
@@ -204,6 +212,8 @@ class Freshness:
         # The latest tick and the largest offset of all sources in each family, by the length
         # of its addresses.
         self._latest = {4: SealedSource(0), 16: SealedSource(0)}
+        # Where the group was when this host last went ahead of it, and when that was.
+        self._overtaken: tuple[SealedSource, float] | None = None
         self._sealedOnce: OrderedDict[bytes, SealedSource] = OrderedDict()
         self._leaps: OrderedDict[bytes, int] = OrderedDict()
         self._lapses = Lapses()
@@ -260,6 +270,10 @@ class Freshness:
         forgotten = self._remember(counter, now, self._own)
         self._ownBefore = max(self._ownBefore, forgotten >> TAG_BITS)
         tick = counter >> TAG_BITS
+        paced = [one for one in self._latest.values() if one.offset is not None]
+        group = min(paced, key=lambda one: one.lead(tick, now), default=None)
+        if group is not None and group.lead(tick, now) > self._lag:
+            self._overtaken = attrs.evolve(group), now
         known = self.sources.get(source) or SealedSource(tick)
         new = known.heard(tick, says, now)
         if new:
@@ -354,13 +368,16 @@ class Freshness:
             # bow-out that follows it, the guard sends the one before.
             left = Timing(says.advbase, says.advskew) == LEAVING
             floor = max(floor, known.before if left else known.tick)
+        lag = witness.lag(tick, now)
+        isNew = known is None or tick > known.tick
+        if (tick <= floor or lag > self._lag) and isNew and self._isBehind(tick, now):
+            raise Rejected(Rejection.BEHIND)
         if tick <= floor:
             older = (max(witness.tick, floor) - tick) / PACE
             raise Rejected(Rejection.REPLAY, f"{older:.2f} s older than the last")
         certain = known is not None or self._verification is Verification.REQUIRE
         if known is None:
             known = SealedSource(tick)
-        lag = witness.lag(tick, now)
         if lag > self._lag:
             raise Rejected(Rejection.REPLAY, f"sent {lag:.1f} s ago")
         leaps = 0 < latest.tick < tick - FAR_AHEAD * PACE
@@ -397,6 +414,19 @@ class Freshness:
         if known is not None and known.goesOn(tick, now, self._lag):
             return known
         return self._latest[len(source)]
+
+    def _isBehind(self, tick: int, now: float) -> bool:
+        """
+        Whether an advertisement seems old only because this host has just gone ahead of the group.
+
+        This host does so after a crash, when it skips the ticks that it had reserved, and when its
+        clock is set.  Until the others have heard it, they seal with the ticks of the group.
+        """
+        if self._overtaken is None:
+            return False
+        group, when = self._overtaken
+        isRecent = now - when <= self._lag and group.lag(tick, now) <= self._lag
+        return isRecent and tick > group.tick - self._lag * PACE
 
     def _lastOf(self, source: bytes) -> SealedSource | None:
         return self.sources.get(source) or self._sealedOnce.get(source)

@@ -27,6 +27,7 @@ class Rejection(enum.Enum):
     CHECKSUM = "bad checksum"
     DIGEST = "bad digest"
     DUPLICATE = "a second copy"
+    BEHIND = "sealed before its sender heard how far ahead this host is"
     REPLAY = "replayed, or made from an earlier advertisement"
     UNSEALED = "not sealed"
 
