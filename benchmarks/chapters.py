@@ -278,13 +278,13 @@ def _stops(measured: Sequence[dict[str, Any]]) -> str:
     rows = [
         [
             f"{one['program']}, {one['groups']:,}",
-            f"{one['lost']} of {one['losers']} addresses",
+            f"{one['lost']:,.0f} to {one['losers']:.0f} addresses" if one["lost"] else "none",
             seconds(one["silence"]),
             f"{one['moved']:.2f} s",
         ]
         for one in measured
     ]
-    head = ["program, groups", "without an answer", "longest silence", "all moved"]
+    head = ["program, groups", "questions without an answer", "longest silence", "all moved"]
     return _STOPS.format(table=listing(head, rows, 28))
 
 

@@ -216,7 +216,7 @@ class ChapterTests(SynchronousTestCase):
             ("steadiness", ("txcarp, each 10 ms", "< 18", "24")),
             ("groups", ("txcarp, 1", "0.2%", "20 MiB", "0.1 ms", "2 ms", "3 ms", "3.50 s")),
             ("groups", ("ucarp, 1", "0.1%; 0.5x", "20 MiB; 1.0x", "0.1 ms", "2 ms; 1.0x")),
-            ("stops", ("txcarp, 250", "3 of 2 addresses", "40 ms", "3.50 s")),
+            ("stops", ("txcarp, 250", "3 to 2 addresses", "40 ms", "3.50 s")),
             ("floods", ("txcarp, 30,000/s, digest", "2 ms", "3 ms", "30%", "25%")),
             ("floods", ("ucarp, 30,000/s, digest", "400 ms; 200x", "400 ms", "30%", "25%")),
             ("calltrace", ("sealed", "10.0 µs", "11.0 µs", "1.5 µs")),
