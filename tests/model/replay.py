@@ -235,9 +235,9 @@ class _Actor(Computer):
         if run.parts.candidate.state is MASTER and not isLate:
             slept = max(slept - _JUST_BEFORE, 0.0)
         elif (deadline := run.parts.masterDown.deadline) is not None:
-            before = 0.0 if isLate else max(deadline - self.clock.seconds(), 0.0)
-            run.parts.masterDown._wakeAfter(before, Family.IPV4)
-            run.parts.masterDown._wakes[Family.IPV4] += _JUST_BEFORE
+            due = self.clock.seconds() if isLate else max(deadline, self.clock.seconds())
+            run.parts.masterDown._wakeBefore(due, Family.IPV4)
+            run.parts.masterDown._wakes[Family.IPV4] = due + _JUST_BEFORE
         self.clock.rightNow += slept
         if isLate:
             self.waiting = len(self.inbox)
