@@ -37,7 +37,7 @@ class StepTests(SynchronousTestCase):
         self.journal = Journal()
         self.links = FakeLinks()
         self.interfaces = FakeInterfaces(self.journal, self.links)
-        self.unfit: list[None] = []
+        self.unfit: list[str] = []
         self.step = VirtualMAC(
             self.interfaces,
             self.links,
@@ -45,7 +45,7 @@ class StepTests(SynchronousTestCase):
             10,
             HARDWARE,
             False,
-            unfit=lambda: self.unfit.append(None),
+            unfit=self.unfit.append,
         )
 
     def acquire(self) -> None:
@@ -106,7 +106,7 @@ class StepTests(SynchronousTestCase):
                 with capturedLogs() as logs:
                     self.links.set(NAME, link)
                     self.links.set(NAME, None)
-                self.assertEqual(len(self.unfit), 1)
+                self.assertEqual(self.unfit, [VirtualMAC.name])
                 [line] = [formatEvent(event) for event in logs]
                 self.assertEqual(
                     line,

@@ -34,14 +34,14 @@ class CounterTests(SynchronousTestCase):
         Until a peer is heard, each counter is a new random number.
         """
         numbers = [7, 2**64 - 1, 3]
-        counter = Counter(lambda: numbers.pop(0))
+        counter = Counter(lambda bits: numbers.pop(0))
         self.assertEqual([counter.next() for _ in range(3)], [7, 2**64 - 1, 3])
 
     def test_zeroWasHeard(self) -> None:
         """
         Zero can be heard like any other counter.
         """
-        counter = Counter(lambda: self.fail("no random number is needed"))
+        counter = Counter(lambda bits: self.fail("no random number is needed"))
         counter.last = 0
         self.assertEqual([counter.next(), counter.next()], [1, 2])
 
@@ -51,7 +51,7 @@ class CounterTests(SynchronousTestCase):
         After a peer is heard, the counters continue from the peer's, modulo 2^64, whatever they
         were before.
         """
-        counter = Counter(lambda: 5)
+        counter = Counter(lambda bits: 5)
         counter.next()
         counter.last = heard
         self.assertEqual(
@@ -64,7 +64,7 @@ class CounterTests(SynchronousTestCase):
         """
         The last counter heard counts, even if it is smaller than an earlier one.
         """
-        counter = Counter(lambda: 5)
+        counter = Counter(lambda bits: 5)
         counter.last = first
         counter.next()
         counter.last = second
@@ -76,7 +76,7 @@ class CounterTests(SynchronousTestCase):
         OpenBSD's counter is drawn once, and stays the same whatever is heard.
         """
         numbers = [7]
-        counter = Counter(lambda: numbers.pop(0), constant=True)
+        counter = Counter(lambda bits: numbers.pop(0), constant=True)
         self.assertEqual([counter.next(), counter.next()], [7, 7])
         counter.last = 99
         self.assertEqual(counter.next(), 7)
@@ -87,10 +87,10 @@ class CounterTests(SynchronousTestCase):
         C21: a host recognises its own advertisements by a constant counter, and not by one that
         changes.
         """
-        constant = Counter(lambda: own, constant=True)
+        constant = Counter(lambda bits: own, constant=True)
         self.assertEqual(own, constant.constant)
         self.assertEqual(other == constant.constant, own == other)
-        changing = Counter(lambda: own)
+        changing = Counter(lambda bits: own)
         self.assertIsNone(changing.constant)
 
 
@@ -145,7 +145,7 @@ class TimelineTests(SynchronousTestCase):
 
         @return: How many counters could be predicted.
         """
-        counter = Counter(lambda: -1)
+        counter = Counter(lambda bits: -1)
         foretold = 0
         for event in load("timelines")["timelines"][name]:
             if event[1] != "carp":

@@ -77,7 +77,7 @@ class ScriptsAlongside:
         """
         self._clock = clock
         self._downFirst = downFirst
-        self._sequence = MastershipSequence([scripts], clock, lambda name: None)
+        self._sequence = MastershipSequence([scripts], clock)
         self.waiting: Deferred[None] | None = None
         self.wanted = False
         self._settling = False

@@ -88,7 +88,7 @@ class AddressLeases:
         interval: Callable[[], float],
         routed: bool = True,
         restored: Callable[[], None] = lambda: None,
-        unfit: Callable[[], None] = lambda: None,
+        unfit: Callable[[str], None] = lambda name: None,
         note: Callable[[str, str, str], None] = lambda reason, what, why: None,
         changed: Callable[[], None] = lambda: None,
         alive: Callable[[], None] = lambda: None,
@@ -102,7 +102,8 @@ class AddressLeases:
         @param routed: Whether the networks of the addresses are reached through the
             interface.
         @param restored: Called when an address was put back.
-        @param unfit: Called when a healthy master cannot keep the addresses.
+        @param unfit: Called with the name of this step when a healthy master cannot keep the
+            addresses.
         @param note: Called, as often as it is logged, when addresses were lost: a word for that,
             what happened, and why.
         @param changed: Called when L{held} has changed, before an address is added.
@@ -436,7 +437,7 @@ class AddressLeases:
         may take them.
         """
         if self._active and self._fit():
-            self._tellUnfit()
+            self._tellUnfit(self.name)
 
     def _logFailure(self, failure: Failure) -> None:
         if self._sayOnce.ready("lease") is not None:

@@ -135,7 +135,7 @@ class Mastership:
                 interval=interval,
                 routed=hardware is None,
                 restored=self._announcements.again,
-                unfit=lambda: self._lost(AddressLeases.name),
+                unfit=self._lost,
                 changed=changed,
                 alive=alive,
             )
@@ -151,7 +151,7 @@ class Mastership:
                     configuration.vhid,
                     hardware,
                     ipv6,
-                    unfit=lambda: self._lost(VirtualMAC.name),
+                    unfit=self._lost,
                 )
                 steps = (virtualMAC, *steps)
             steps = (self._scripts.down, *steps)

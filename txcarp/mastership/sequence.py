@@ -81,7 +81,7 @@ class MastershipSequence:
         self,
         steps: Sequence[IMastershipStep],
         clock: IReactorTime,
-        unfit: Callable[[str], None],
+        unfit: Callable[[str], None] = lambda name: None,
         tell: Callable[[Change, Readiness], None] = lambda change, readiness: None,
     ) -> None:
         """

@@ -53,13 +53,14 @@ class VirtualMAC:
         vhid: int,
         hardware: bytes,
         ipv6: bool,
-        unfit: Callable[[], None],
+        unfit: Callable[[str], None],
     ) -> None:
         """
         @param parent: The name of the interface below the new one.
         @param hardware: The six bytes of the virtual hardware address.
         @param ipv6: Whether any of the virtual addresses is an IPv6 address.
-        @param unfit: Called when another program removes the interface or switches it off.
+        @param unfit: Called with the name of this step when another program removes the interface
+            or switches it off.
         """
         self._interfaces = interfaces
         self._links = links
@@ -102,5 +103,5 @@ class VirtualMAC:
                 what="removed" if link is None else "switched off",
                 interface=name,
             )
-            self._unfit()
+            self._unfit(self.name)
         self._usable = usable

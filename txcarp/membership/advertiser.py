@@ -59,7 +59,7 @@ class Advertiser:
         @param memory: Has the counts of sent advertisements and of send errors.
         """
         constant = configuration.dialect.constantCounter
-        self.counter = Counter(lambda: random(64), constant=constant)
+        self.counter = Counter(random, constant=constant)
         self.recent = array("Q")  # a number of Python takes five times as much
         self.lastLeft = False
         self.said: Fields | None = None

@@ -23,13 +23,13 @@ class Counter:
     @ivar last: The counter that was last sent or heard; C{None} before the first was heard.
     """
 
-    def __init__(self, random64: Callable[[], int], *, constant: bool = False) -> None:
+    def __init__(self, random: Callable[[int], int], *, constant: bool = False) -> None:
         """
-        @param random64: Returns a random number from 0 to 2^64 - 1.
+        @param random: Returns a random number of the given number of bits.
         @param constant: Whether to send one number for ever, as OpenBSD does.
         """
-        self._random64 = random64
-        self.constant = random64() if constant else None
+        self._random = random
+        self.constant = random(64) if constant else None
         self.last: int | None = None
 
     @property
@@ -39,7 +39,7 @@ class Counter:
         """
         if self.constant is not None:
             return self.constant
-        return self._random64() if self.last is None else (self.last + 1) % _MODULUS
+        return self._random(64) if self.last is None else (self.last + 1) % _MODULUS
 
     def next(self) -> int:
         """
@@ -48,6 +48,6 @@ class Counter:
         if self.constant is not None:
             return self.constant
         if self.last is None:
-            return self._random64()
+            return self._random(64)
         self.last = (self.last + 1) % _MODULUS
         return self.last
