@@ -1,16 +1,19 @@
 """
-Tests for L{txcarp.membership.peers} in groups of both families.  Those of the table are in
-L{tests.membership.test_diagnostics}.
+Tests for L{txcarp.membership.peers} in groups of both families, and for what is known of the
+master.  Those of the table are in L{tests.membership.test_diagnostics}.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.fakes import simulated
+from txcarp import CARPService, Role
 from txcarp.addresses import parseAddress, textOf
 from txcarp.membership.peers import Peers, Succession
 from txcarp.protocol.events import Heard
 from txcarp.protocol.timing import Peer, Timing
+from txcarp.testing import Segment
 
 _A = ("10.1.1.2", "fd00::2")
 _B = ("10.1.1.3", "fd00::3")
@@ -85,3 +88,31 @@ class FamiliesTests(SynchronousTestCase):
         """
         self.beats(3, *_A)
         self.assertEqual(self.beats(5, *_A, *_B), [])
+
+
+class MasterTests(SynchronousTestCase):
+    """
+    Which host is master according to the status of a backup.
+    """
+
+    def test_notSince(self) -> None:
+        """
+        A host that was heard before this host was master itself is not called master, until it is
+        heard again.
+        """
+        segment = Segment()
+        first, second = (segment.host(f"10.1.1.{number}") for number in (1, 2))
+        for host, skew in ((first, 0), (second, 100)):
+            host.start(CARPService([simulated(host, advskew=skew)], platform=host))
+            segment.advance(8)
+        carp = second.virtualHosts[0]
+        self.assertEqual(carp.status().master, first.source)
+        first.crash()
+        segment.advance(8)
+        self.assertEqual(segment.masters(), [second])
+        second.plug(False)
+        second.plug(True)
+        segment.advance(1)
+        status = carp.status()
+        self.assertEqual((status.role, status.master), (Role.BACKUP, ""))
+        self.assertEqual(status.problem, "no master is heard")

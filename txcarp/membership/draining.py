@@ -38,10 +38,6 @@ from txcarp.protocol.election import MASTER
 from txcarp.protocol.events import Event, HoldReason
 from txcarp.protocol.timing import Peer
 
-#: Seconds by which the last advertisement of a master may be older than the change of role that it
-#: led to.
-_JUST_BEFORE = 0.05
-
 #: How many of its intervals a master may have been silent when a backup is drained.
 _INTERVALS = 2
 
@@ -445,14 +441,12 @@ class Draining:
         """
         The address of the host that is master now, as far as this backup knows.
         """
-        last, changes, now = self._memory.peers.latest, self._memory.changes, self._clock.seconds()
+        last, now = self._memory.heardSince, self._clock.seconds()
         if last is None:
             return ""
         peer = Peer(last.timing, last.source, last.demotion)
         longest = min(self._own.now(peer).patience(peer), _INTERVALS * peer.timing.interval)
-        isFresh = now - last.heard < longest
-        isBackupSince = changes[-1][0] if changes else now
-        return textOf(last.source) if isFresh and last.heard > isBackupSince - _JUST_BEFORE else ""
+        return textOf(last.source) if now - last.heard < longest else ""
 
     def _watch(self, patience: float) -> None:
         self.isWatching = True

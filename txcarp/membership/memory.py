@@ -16,7 +16,7 @@ from txcarp.configuration.model import VirtualHostConfiguration
 from txcarp.findings import Finding
 from txcarp.logs.limits import SayOnce
 from txcarp.membership.chronicle import Chronicle
-from txcarp.membership.peers import Peers
+from txcarp.membership.peers import KnownPeer, Peers
 from txcarp.membership.timeline import Timeline
 from txcarp.protocol.actor import Actor
 from txcarp.protocol.family import Family
@@ -26,6 +26,10 @@ from txcarp.protocol.seal import Ticks
 
 #: The number of changes of role that are remembered.
 CHANGES = 10
+
+#: Seconds by which the last advertisement of a master may be older than the change of role that it
+#: led to.
+_JUST_BEFORE = 0.05
 
 
 @attrs.define
@@ -116,6 +120,16 @@ class Memory:
     rejected: Counter[Rejection] = attrs.field(factory=Counter)
     findings: Counter[Finding] = attrs.field(factory=Counter)
     changes: list[tuple[float, Change]] = attrs.field(factory=list)
+
+    @property
+    def heardSince(self) -> KnownPeer | None:
+        """
+        The peer that was heard last, if that was not before the last change of role.
+        """
+        last = self.peers.latest
+        if last is None or not self.changes:
+            return None
+        return last if last.heard > self.changes[-1][0] - _JUST_BEFORE else None
 
     def setDrain(self, drain: Drain | None) -> None:
         """

@@ -113,7 +113,7 @@ def _master(memory: Memory, parts: Parts) -> str:
     """
     The address of the master that a backup hears, or an empty string.
     """
-    latest = memory.peers.latest
+    latest = memory.heardSince
     if parts.masterDown.deadline is not None and latest is not None:
         return textOf(latest.source)
     master: str = parts.draining.master
