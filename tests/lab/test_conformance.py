@@ -191,7 +191,7 @@ class VirtualMACTests(FamilyTestCase):
             netlink.request(delLink(netlink.link(f"vh{VHID}.eth0").index))
         await self.becomes(backup, "MASTER", 3)
         await self.answers(pinger)
-        self.assertEqual(master.state, "BACKUP")
+        await self.becomes(master, "BACKUP", 3)
         self.assertTrue(master.said("This host is not fit to be master"))
         self.assertEqual(self.sysctl(a, "arp_ignore"), "0")
 

@@ -172,6 +172,6 @@ class DrainTests(FamilyTestCase):
             errors,
             f"txcarp drain: Nobody took over {_GROUP} within 1.5 s; this host is master again.\n",
         )
-        self.assertEqual(master.state, "MASTER")
+        await self.becomes(master, "MASTER", 3)
         await self.advertises(a, began + 2)
         await self.assertNothingLost(pinger, began, "drain")

@@ -47,7 +47,7 @@ class LinkTests(LabTestCase):
         self.assertGreater(taken - since, 1.95)
         self.assertLess(taken - since, 2.0 + self.slack)
         await self.until(lambda: a.events() == ["down", "up"] * 2, "the up script", 3)
-        self.assertEqual(daemon.state, "MASTER")
+        await self.becomes(daemon, "MASTER", 3)
         await self.until(lambda: self.wire.claims(a.hardware, taken - 0.1), "announced", 3)
 
     async def test_carrier(self) -> None:

@@ -235,7 +235,7 @@ class FirewallTests(LabTestCase):
         taken = await self.advertises(b)
         given = await self.becomes(slow, "BACKUP", 5)
         self.assertLess(given - taken, self.slack)
-        self.assertEqual(fast.state, "MASTER")
+        await self.becomes(fast, "MASTER", 3)
 
     async def test_oneSender(self) -> None:
         """

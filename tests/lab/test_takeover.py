@@ -195,7 +195,7 @@ class ElectionTests(LabTestCase):
         taken = await self.advertises(b)
         given = await self.becomes(slow, "BACKUP", 3)
         self.assertLess(given - taken, self.slack)
-        self.assertEqual(fast.state, "MASTER")
+        await self.becomes(fast, "MASTER", 3)
         await self.until(lambda: len(self.wire.since(b.address, taken)) > 1, "it goes on", 4)
         after = self.wire.since(a.address, taken)
         self.assertTrue(after, "a farewell")
