@@ -154,7 +154,11 @@ class DrainTests(FamilyTestCase):
         self.assertEqual((errors, status), ("", 0))
         self.assertEqual(output, f"{_GROUP}: takes part again; this host is MASTER\n")
         await self.becomes(backup, "BACKUP", 5)
-        await self.assertNothingLost(pinger, began, "resume")
+        await self.answers(pinger)
+        # ucarp may announce the address once more before it gives way.
+        silence = pinger.gaps(began).silence
+        self.report(f"resume: longest silence {silence * 1000:.1f} ms")
+        self.assertLess(silence, 1.0 + self.slack)
 
     async def test_alone(self) -> None:
         """

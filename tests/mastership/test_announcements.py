@@ -169,6 +169,22 @@ class AnnouncementsTests(SynchronousTestCase):
             counts.append(self.count())
         self.assertEqual(counts, [1, 0, 0, 0, 1, 0])
 
+    def test_lastWord(self) -> None:
+        """
+        A request is followed by an announcement and by another one a moment later, because a rival
+        may announce the addresses in between.
+        """
+        step = self.make()
+        step.acquire(CHANGE)
+        runTo(self.clock, 3)
+        self.assertEqual(self.count(), 1)
+        step.again()
+        self.assertEqual(self.count(), 1)
+        runTo(self.clock, 3.02)
+        self.assertEqual(self.count(), 1)
+        runTo(self.clock, 9)
+        self.assertEqual(self.count(), 0)
+
     def test_unfit(self) -> None:
         """
         Timers announce nothing while the host is not a healthy master.

@@ -18,6 +18,11 @@ from txcarp.logs.limits import SayOnce
 #: ignored the first one (as in ucarp, and C{sc_delayed_arp} in OpenBSD).
 _REPEATED_WITH = 2
 
+#: Seconds after an announcement because of a rival until the next one.  A rival that has advertised
+#: may announce the addresses itself right after that, as ucarp does with its second advertisement
+#: (C{sc_delayed_arp}), before it hears of this host and gives way.
+_LAST_WORD = 0.01
+
 #: The most announcements that leave at once.  The others wait, so that they do not delay an
 #: advertisement.
 _AT_ONCE = 16
@@ -88,7 +93,7 @@ class Announcements:
         """
         self._active = True
         self._rounds.clear()
-        self.again()
+        self._announceTwice()
         for delay in self._soon:
             self._timers.append(self._clock.callLater(delay, self._repeat))
         if self._refresh is not None:
@@ -115,7 +120,8 @@ class Announcements:
         """
         self._addresses = tuple(addresses)
         self._queue = {one: None for one in self._queue if one in self._addresses}
-        self.again()
+        if self._active:
+            self._announceTwice()
 
     def release(self, change: Change) -> None:
         """
@@ -130,17 +136,34 @@ class Announcements:
 
     def again(self) -> None:
         """
-        While this host is master, announce now and with the second advertisement from now.
+        While this host is master, announce now, a moment later, and with the second advertisement
+        from now.
         """
-        if not self._active:
-            return
+        if self._active:
+            self._announceLater(self._announceTwice() or _LAST_WORD)
+
+    def _announceTwice(self) -> float:
+        """
+        Announce now and with the second advertisement from now.
+
+        @return: Seconds until it may be done, if it was done too often just now; 0 if it was done.
+        """
         self._countdown = _REPEATED_WITH
         full = len(self._rounds) == _ROUNDS
         wait = self._rounds[0] + 1.0 - self._clock.seconds() if full else 0.0
         if wait <= 0:
             self._announceAll()
-        elif self._delayed is None or not self._delayed.active():
-            self._delayed = self._clock.callLater(wait, self._repeat)
+        return max(wait, 0.0)
+
+    def _announceLater(self, wait: float) -> None:
+        if self._delayed is None or not self._delayed.active():
+            self._delayed = self._clock.callLater(wait, self._lastWord)
+
+    def _lastWord(self) -> None:
+        if self._fit() and self._active:
+            wait = self._announceTwice()
+            if wait:
+                self._announceLater(wait)
 
     def advertised(self) -> None:
         """
