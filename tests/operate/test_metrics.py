@@ -172,6 +172,7 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(value("txcarp_step_failures_total", phase="release"), 0.0)
         labels = {"from": "BACKUP", "to": "MASTER", "reason": "silence"}
         self.assertEqual(value("txcarp_group_transitions_total", **labels), 2.0)
+        self.assertEqual(value("txcarp_group_takeovers_total"), 2.0)
         self.assertEqual(value("txcarp_reloads_total", result="done"), 4.0)
         self.assertEqual(value("txcarp_reloads_total", result="refused"), 0.0)
         self.assertEqual(value("txcarp_configuration_differs"), 1.0)

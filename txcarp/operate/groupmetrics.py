@@ -99,6 +99,11 @@ def _hasMaster(status: Status) -> bool:
     return status.role is Role.MASTER or bool(status.master)
 
 
+def _takeovers(group: Group) -> int:
+    changes = group.counts.transitions.items()
+    return sum(number for (_, role, _), number in changes if role == Role.MASTER.value)
+
+
 def _transitions(group: Group) -> list[Sample]:
     return [Sample(float(number), key) for key, number in group.counts.transitions.items()]
 
@@ -181,6 +186,11 @@ GROUP_METRICS: tuple[Metric[Group], ...] = (
         "txcarp_group_has_master",
         "Whether this host is master or hears one (1), or knows of none (0).",
         _one(_hasMaster),
+    ),
+    counter(
+        "txcarp_group_takeovers_total",
+        "How often this host became master of the group.",
+        lambda group: [Sample(float(_takeovers(group)))],
     ),
     counter(
         "txcarp_group_transitions_total",
