@@ -33,9 +33,11 @@ class FuzzTests(SynchronousTestCase):
 
     def test_sound(self) -> None:
         """
-        Nothing is wrong, and what the attacker sends is refused for every reason there is.
+        Nothing is wrong, and what the attacker sends is refused for every reason there is, except
+        for the one that depends on a crash of this host.
         """
-        expected = dict.fromkeys(Rejection, 1) | dict.fromkeys(_EXPECTED, 6)
+        reasons = [one for one in Rejection if one is not Rejection.BEHIND]
+        expected = dict.fromkeys(reasons, 1) | dict.fromkeys(_EXPECTED, 6)
         # What a seed leads to depends on the modules that Hypothesis finds loaded.
         for number in range(30):
             fuzz.run(20, number)
