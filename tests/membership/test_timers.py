@@ -182,17 +182,19 @@ class OneFamilyTests(SynchronousTestCase):
 
     def test_since(self) -> None:
         """
-        A deadline counts from when the advertisement was read.  The machine may have slept before.
+        A deadline counts from when the advertisement was read.  The machine may have slept before,
+        but not since.
         """
         for asleep in (0.0, 7.0):
-            watched = Watched(_4)
-            watched.asleep = asleep
-            watched.run(1.0)
-            watched.deadline.arm(3.0, _4, 0.75 + asleep)
-            watched.clock.advance(2.7421875)
-            self.assertEqual(watched.expired, [])
-            watched.clock.advance(0.0078125)
-            self.assertEqual(watched.expired, [(3.75, 0.0)])
+            for before, due in ((1 / 32, 3.96875), (1 / 16, 4.0), (2.0, 4.0)):
+                watched = Watched(_4)
+                watched.asleep = asleep
+                watched.run(1.0)
+                watched.deadline.arm(3.0, _4, 1.0 - before + asleep)
+                watched.clock.advance(due - 1.0 - 1 / 128)
+                self.assertEqual(watched.expired, [])
+                watched.clock.advance(1 / 128)
+                self.assertEqual(watched.expired, [(due, 0.0)])
 
     def test_late(self) -> None:
         """

@@ -187,11 +187,13 @@ class MasterDown:
         @param delay: Seconds from now.
         @param family: The family in which the master was heard; C{None} to set all deadlines.
         @param steady: When it was heard, in seconds of C{pauseSeconds}, from which the delay counts
-            then; C{None} for now.
+            then, unless this host has slept since; C{None} for now.
         """
         now = self._clock.seconds()
         if steady is not None:
-            now -= self._pauseSeconds() - steady
+            passed = self._pauseSeconds() - steady
+            if passed <= TOLERATED_LATENESS:
+                now -= passed
         self.armedAt = now
         if family is not None:
             self._wait(now, delay, family)
