@@ -4,6 +4,7 @@ Tests for L{txcarp.network.polling}: the same questions again and again, in the 
 
 from __future__ import annotations
 
+import threading
 import time
 
 from zope.interface.verify import verifyObject
@@ -60,6 +61,30 @@ class PollingTests(NeighboursTestCase):
         It provides the interface.
         """
         verifyObject(IPolling, self.poll())
+
+    def test_closing(self) -> None:
+        """
+        Nobody waits until the kernel has closed the socket.
+        """
+        polling = self.poll()
+        frames = vars(polling)["_socket"]
+        begun, mayEnd = threading.Event(), threading.Event()
+
+        class Slow:
+            def close(self) -> None:
+                begun.set()
+                mayEnd.wait(SOON)
+                frames.close()
+
+        self.patch(polling, "_socket", Slow())
+        polling.close()
+        self.assertTrue(begun.wait(SOON))
+        self.assertNotEqual(frames.fileno(), -1)
+        mayEnd.set()
+        for thread in threading.enumerate():
+            if thread.name == "txcarp close":
+                thread.join(SOON)
+        self.assertEqual(frames.fileno(), -1)
 
     def test_everybody(self) -> None:
         """

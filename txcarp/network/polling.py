@@ -8,6 +8,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
 
 from zope.interface import implementer
 
@@ -123,7 +124,12 @@ class Polling:
         return self._seen.get(address, _NONE)
 
     def close(self) -> None:
-        self._socket.close()
+        # The kernel first waits until no processor uses a packet socket any more (synchronize_net
+        # in packet_release): ten milliseconds, just when this host takes over.
+        try:
+            Thread(target=self._socket.close, name="txcarp close", daemon=True).start()
+        except RuntimeError:  # there are too many threads
+            self._socket.close()
 
     def _filter(self) -> None:
         socketfilter.attach(self._socket, socketfilter.answers(self._followers))
